@@ -1,0 +1,83 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: to_resource
+short_description: Turn host endpoints into Calico resources
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Turns endpoints, as the modules of this collection return them, into resources that C(calicoctl) takes.
+positional: api_version
+options:
+  _input:
+    description:
+      - An endpoint, or a list of endpoints, with the option names of M(netsec.calico.calico_hostendpoint) as keys.
+    type: raw
+    required: true
+  api_version:
+    description:
+      - The generation of the resources. C(calicoctl) v1 takes V(v1), C(calicoctl) v3 takes V(projectcalico.org/v3).
+      - The fields are written as they are. Names that are not valid in the other generation are not changed.
+    type: str
+    choices: [v1, projectcalico.org/v3]
+    required: true
+seealso:
+  - module: netsec.calico.calico_hostendpoint_info
+"""
+
+EXAMPLES = r"""
+- name: Read all endpoints
+  netsec.calico.calico_hostendpoint_info:
+  register: stored
+
+- name: Show them as manifests
+  ansible.builtin.debug:
+    msg: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') | to_nice_yaml(indent=2, sort_keys=false) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The resource of the endpoint, or the list of the resources of the endpoints.
+  type: raw
+"""
+
+from typing import Any, Mapping
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, shown
+from ansible_collections.netsec.calico.plugins.module_utils._fields import fields_from_options, with_empty_labels
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resource import KINDS, to_resource
+
+
+def resources(value: Any, api_version: str) -> Any:
+    """The resource of an endpoint, or the resources of a list of endpoints."""
+    if api_version not in KINDS:
+        raise AnsibleFilterError(
+            "to_resource: api_version {0} is not one of {1}".format(shown(api_version), ", ".join(KINDS))
+        )
+    if isinstance(value, (list, tuple)):
+        return [_resource(item, api_version) for item in value]
+    return _resource(value, api_version)
+
+
+def _resource(value: Any, api_version: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError("to_resource: {0} is not an endpoint".format(shown(value)))
+    try:
+        return to_resource(HostEndpoint().patched(with_empty_labels(fields_from_options(value))), api_version)
+    except CalicoError as exc:
+        raise AnsibleFilterError("to_resource: {0}".format(exc)) from exc
+
+
+class FilterModule:
+    """Filters about Calico resources."""
+
+    def filters(self) -> dict:
+        return {"to_resource": resources}

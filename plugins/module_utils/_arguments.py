@@ -1,0 +1,89 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible's side: the options that modules share, and the way from an AnsibleModule to a store."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Dict, Mapping
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ._connection import DATASTORE_TYPES, settings_from
+from ._datastore import Store, open_store
+from ._errors import CalicoError, MissingLibrary
+from ._fields import fields_from_options, with_empty_labels
+from ._hostendpoint import HostEndpoint
+from ._plan import Absent, Patched, Present, Want
+from ._resource import fields_from_resource
+from ._validation import check, check_identity
+
+# Environment and calicoctl's file come before the defaults, so no option has a default here; see _connection.py.
+CONNECTION_OPTIONS = {
+    "datastore_type": {"type": "str", "choices": list(DATASTORE_TYPES)},
+    "etcd_endpoints": {"type": "list", "elements": "str"},
+    "etcd_ca_cert_file": {"type": "path"},
+    "etcd_cert_file": {"type": "path"},
+    "etcd_key_file": {"type": "path"},
+    "etcd_username": {"type": "str"},
+    "etcd_password": {"type": "str", "no_log": True},
+    "calicoctl_config": {"type": "path"},
+    "timeout": {"type": "float"},
+}  # type: Dict[str, Dict[str, Any]]
+
+HOSTENDPOINT_OPTIONS = {
+    "name": {"type": "str"},
+    "node": {"type": "str"},
+    "labels": {"type": "dict"},
+    "interface_name": {"type": "str", "aliases": ["interfaceName"]},
+    "expected_ips": {"type": "list", "elements": "str", "aliases": ["expectedIPs"]},
+    "profiles": {"type": "list", "elements": "str"},
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "protocol": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+        },
+    },
+}  # type: Dict[str, Dict[str, Any]]
+
+
+def connect(module: AnsibleModule) -> Store:
+    """The store that the module's options, the environment and calicoctl's file point to."""
+    settings = settings_from(module.params, os.environ)
+    if settings.etcd_password:
+        # It may come from the file or the environment, where Ansible does not know it.
+        module.no_log_values.add(settings.etcd_password)
+    return open_store(settings)
+
+
+def wanted(params: Mapping[str, Any], api_version: str) -> Want:
+    """What the options of a task about one endpoint ask for. Raises InvalidInput."""
+    if params["resource"] is not None:
+        fields = fields_from_resource(params["resource"])
+    else:
+        fields = fields_from_options(params)
+    identity = HostEndpoint(name=fields.pop("name", ""), node=fields.pop("node", ""))
+    check_identity(identity, api_version)
+    if params["state"] == "absent":
+        return Absent(identity)
+    if params["state"] == "patched":
+        return Patched(identity, fields)
+    endpoint = identity.patched(with_empty_labels(fields))
+    check(endpoint, api_version)
+    return Present(endpoint)
+
+
+def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
+    """Do the module's work, and exit with its result or with the message of what is wrong."""
+    try:
+        result = work(module)
+    except MissingLibrary as exc:
+        module.fail_json(msg=missing_required_lib(exc.library), exception=exc.traceback)
+    except CalicoError as exc:
+        module.fail_json(msg=str(exc))
+    module.exit_json(**result)

@@ -1,0 +1,190 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the datastore is: the settings from options, calicoctl's configuration file, the environment and defaults.
+
+An option beats the file, the file beats the environment, the environment beats the default. The names are
+calicoctl's: calicoctl v1.6 and v3, the files' apiVersion v1 with kind calicoApiConfig, and projectcalico.org/v3 with
+kind CalicoAPIConfig.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+from typing import Any, Dict, Mapping, Tuple
+
+from . import _yaml
+from ._errors import InvalidInput, shown
+
+ETCDV2 = "etcdv2"
+DATASTORE_TYPES = (ETCDV2,)
+
+# Option: its key in calicoctl's file. In the environment it is the option in capitals, CALICO_ before it or not.
+_FILE_KEYS = {
+    "datastore_type": "datastoreType",
+    "etcd_endpoints": "etcdEndpoints",
+    "etcd_ca_cert_file": "etcdCACertFile",
+    "etcd_cert_file": "etcdCertFile",
+    "etcd_key_file": "etcdKeyFile",
+    "etcd_username": "etcdUsername",
+    "etcd_password": "etcdPassword",
+}
+# The older way to say one endpoint: scheme and host:port apart.
+_SCHEME, _AUTHORITY = "etcdScheme", "etcdAuthority"
+_FILE_KINDS = {"v1": "calicoApiConfig", "projectcalico.org/v3": "CalicoAPIConfig"}
+# What a file may say that has no meaning for the etcd datastores, or that is not supported.
+_IGNORED_PREFIXES = ("k8s", "kubeconfig", "calicoAPIGroup")
+_UNSUPPORTED = ("etcdDiscoverySrv", "etcdKey", "etcdCert", "etcdCACert")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to reach the datastore; `sources` says of each setting where it came from, for error messages."""
+
+    datastore_type: str = ETCDV2
+    etcd_endpoints: Tuple[str, ...] = ("http://127.0.0.1:2379",)
+    etcd_ca_cert_file: str = ""
+    etcd_cert_file: str = ""
+    etcd_key_file: str = ""
+    etcd_username: str = ""
+    etcd_password: str = ""
+    timeout: float = 10.0
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """The settings that the options, the file that they or the environment name, and the environment give.
+
+    Raises InvalidInput, naming the source, for what cannot be a setting.
+    """
+    values, sources = {}, {}  # type: Dict[str, Any], Dict[str, str]
+    path = options.get("calicoctl_config") or environment.get("CALICOCTL_CONFIG")
+    layers = [
+        (_from_environment(environment), "environment"),
+        (_from_file(path) if path else {}, "file {0}".format(path)),
+        ({name: options.get(name) for name in _FILE_KEYS}, "option"),
+    ]
+    for layer, source in layers:
+        for name, value in layer.items():
+            if value:
+                values[name], sources[name] = value, source
+    timeout = options.get("timeout")
+    if timeout is not None:
+        if timeout <= 0:
+            raise InvalidInput(["timeout: {0} is not a number of seconds above 0".format(timeout)])
+        values["timeout"] = float(timeout)
+    endpoints = values.get("etcd_endpoints", Settings.etcd_endpoints)
+    values["etcd_endpoints"] = _endpoints(endpoints, sources.get("etcd_endpoints", "default"))
+    settings = Settings(sources=sources, **values)
+    _check(settings)
+    return settings
+
+
+def _from_environment(environment: Mapping[str, str]) -> Dict[str, str]:
+    def first(name: str) -> str:
+        return environment.get("CALICO_" + name) or environment.get(name) or ""
+
+    values = {name: first(name.upper()) for name in _FILE_KEYS}
+    if not values["etcd_endpoints"] and first("ETCD_AUTHORITY"):
+        values["etcd_endpoints"] = "{0}://{1}".format(first("ETCD_SCHEME") or "http", first("ETCD_AUTHORITY"))
+    return values
+
+
+def _from_file(path: str) -> Dict[str, Any]:
+    document = _load(path)
+    api_version, kind = document.get("apiVersion"), document.get("kind")
+    if _FILE_KINDS.get(api_version) != kind or kind is None:
+        raise _file_error(
+            path,
+            "apiVersion {0} with kind {1} is not a calicoctl configuration: it takes {2}".format(
+                shown(api_version),
+                shown(kind),
+                " or ".join("apiVersion: {0} with kind: {1}".format(*item) for item in _FILE_KINDS.items()),
+            ),
+        )
+    spec = document.get("spec") or {}
+    if not isinstance(spec, dict):
+        raise _file_error(path, "spec is not a mapping")
+    known = list(_FILE_KEYS.values()) + [_SCHEME, _AUTHORITY]
+    for key, value in spec.items():
+        if key in _UNSUPPORTED and value:
+            raise _file_error(path, "spec.{0} is not supported: name endpoints and certificate files".format(key))
+        if key not in known and key not in _UNSUPPORTED and not key.startswith(_IGNORED_PREFIXES):
+            raise _file_error(path, "spec.{0} is unknown to calicoctl".format(key))
+    values = {name: spec.get(key) for name, key in _FILE_KEYS.items()}
+    if not values["etcd_endpoints"] and spec.get(_AUTHORITY):
+        values["etcd_endpoints"] = "{0}://{1}".format(spec.get(_SCHEME) or "http", spec[_AUTHORITY])
+    if not values["datastore_type"] and api_version != "v1":
+        # calicoctl v3: etcdv3 where etcd endpoints are given, else kubernetes.
+        values["datastore_type"] = "etcdv3" if values["etcd_endpoints"] else "kubernetes"
+    return values
+
+
+def _load(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            document = _yaml.load(stream.read())
+    except OSError as exc:
+        raise _file_error(path, exc.strerror or str(exc)) from exc
+    except ValueError as exc:
+        raise _file_error(path, str(exc)) from exc
+    if not isinstance(document, dict):
+        raise _file_error(path, "is not a calicoctl configuration: it holds no mapping")
+    return document
+
+
+def _file_error(path: str, problem: str) -> InvalidInput:
+    return InvalidInput(["calicoctl_config {0}: {1}".format(path, problem)])
+
+
+def _endpoints(value: Any, source: str) -> Tuple[str, ...]:
+    """The URLs of a list or of a comma-separated text, each `scheme://host:port`."""
+    items = value.split(",") if isinstance(value, str) else value
+    urls = tuple(_endpoint(str(item).strip(), source) for item in items if str(item).strip())
+    if not urls:
+        raise InvalidInput(["etcd_endpoints ({0}): {1} names no endpoint".format(source, shown(value))])
+    return tuple(dict.fromkeys(urls))
+
+
+def _endpoint(url: str, source: str) -> str:
+    def problem(rule: str) -> InvalidInput:
+        # Without the user and password that the URL may carry.
+        return InvalidInput(["etcd_endpoints ({0}): {1} {2}".format(source, shown(url.rpartition("@")[2]), rule)])
+
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise problem("is not a URL: {0}".format(exc)) from exc
+    if parts.scheme not in ("http", "https") or not host:
+        raise problem("is not a URL of an etcd server: http://HOST:PORT or https://HOST:PORT")
+    if "@" in parts.netloc:
+        raise problem("carries a user: give etcd_username and etcd_password instead")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise problem("has more than scheme, host and port")
+    return "{0}://{1}:{2}".format(
+        parts.scheme,
+        "[{0}]".format(host) if ":" in host else host,
+        port or (443 if parts.scheme == "https" else 80),
+    )
+
+
+def _check(settings: Settings) -> None:
+    kind = settings.datastore_type
+    if kind not in DATASTORE_TYPES:
+        raise InvalidInput(
+            [
+                "datastore_type ({0}): {1} is not supported, only {2}".format(
+                    settings.sources.get("datastore_type", "default"), shown(kind), ", ".join(DATASTORE_TYPES)
+                )
+            ]
+        )
+    for name, other in (("etcd_username", "etcd_password"), ("etcd_password", "etcd_username"), ("etcd_key_file", "etcd_cert_file")):
+        if getattr(settings, name) and not getattr(settings, other):
+            raise InvalidInput(
+                ["{0} ({1}) is given without {2}".format(name, settings.sources.get(name, "default"), other)]
+            )
+    if ":" in settings.etcd_username:
+        raise InvalidInput(["etcd_username: HTTP basic authentication has no place for a colon in a name"])

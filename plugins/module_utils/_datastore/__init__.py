@@ -1,0 +1,84 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Datastores that hold host endpoints. A new one is a new file here and a line in open_store."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+from typing import List
+
+from .._connection import ETCDV2, Settings
+from .._hostendpoint import HostEndpoint
+from .._plan import CREATE, DELETE, UPDATE, Change, Stored
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What Calico itself says of its datastore."""
+
+    # Why nothing may be written now; "" when it may.
+    locked: str = ""
+    # What the user should know all the same.
+    warning: str = ""
+
+
+class Store(abc.ABC):
+    """Keys, bytes and revisions of one datastore.
+
+    Every method raises DatastoreError when the answer is not certain: unreachable, unauthorised and half-read are
+    never "nothing there".
+    """
+
+    # The generation of the resources that it holds: V1 or V3 of _hostendpoint.
+    api_version: str
+
+    @functools.cached_property
+    def state(self) -> State:
+        """Whether Calico lets its datastore be written; read once."""
+        return self.read_state()
+
+    @abc.abstractmethod
+    def read_state(self) -> State:
+        """Read what Calico says of its datastore."""
+
+    @abc.abstractmethod
+    def get(self, identity: HostEndpoint) -> Stored | None:
+        """What is stored for this name (on etcdv2: this node and name); None when nothing is."""
+
+    @abc.abstractmethod
+    def list(self, node: str = "") -> List[Stored]:
+        """All that is stored, or what is stored for one node; malformed values too. Sorted by node and name."""
+
+    @abc.abstractmethod
+    def create(self, endpoint: HostEndpoint) -> None:
+        """Store a new endpoint. Raises Conflict when there is one by now."""
+
+    @abc.abstractmethod
+    def update(self, stored: Stored, endpoint: HostEndpoint) -> None:
+        """Replace what was read, keeping what is not managed. Raises Conflict when it is not what is stored by now."""
+
+    @abc.abstractmethod
+    def delete(self, stored: Stored) -> None:
+        """Remove what was read. Raises Conflict when it is not what is stored by now."""
+
+    def apply(self, change: Change) -> None:
+        if change.operation == CREATE:
+            self.create(change.after)
+        elif change.operation == UPDATE:
+            self.update(change.before, change.after)
+        elif change.operation == DELETE:
+            self.delete(change.before)
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of these settings; its client library is imported only here."""
+    # pylint: disable=import-outside-toplevel
+    if settings.datastore_type == ETCDV2:
+        from .etcdv2 import Etcdv2Store
+
+        return Etcdv2Store(settings)
+    raise ValueError(settings.datastore_type)

@@ -1,0 +1,195 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calico's v1 data model in etcd's v2 API: keys and bytes.
+
+libcalico-go release-v2.6: lib/backend/model/hostendpoint.go (key and value), lib/backend/model/name.go (escaping),
+lib/backend/etcd/etcd.go (requests).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterator, List
+
+from .._connection import Settings
+from .._errors import shown
+from .._hostendpoint import V1, HostEndpoint, canonical_ip
+from .._plan import Stored
+from . import State, Store
+from ._etcdv2_client import Etcdv2Client
+
+_HOSTS = "/calico/v1/host"
+_READY = "/calico/v1/Ready"
+
+
+class Etcdv2Store(Store):
+    api_version = V1
+
+    def __init__(self, settings: Settings) -> None:
+        self._etcd = Etcdv2Client(settings)
+
+    def read_state(self) -> State:
+        ready = self._etcd.get(_READY)
+        if ready is None:
+            return State(
+                warning="{0} has no {1}: no Calico has been started on this datastore, and Felix waits until one "
+                "is; check that etcd_endpoints is the right one".format(self._etcd, _READY)
+            )
+        # Calico reads anything but "true" as not ready.
+        if ready.get("value") != "true":
+            return State(
+                locked="{0} is {1}: Calico's datastore is locked, most likely because calico-upgrade moves it to "
+                "Calico v3".format(_READY, shown(ready.get("value")))
+            )
+        return State()
+
+    def get(self, identity: HostEndpoint) -> Stored | None:
+        node = self._etcd.get(_key(identity))
+        return None if node is None else next(_stored(identity.node, node), None)
+
+    def list(self, node: str = "") -> List[Stored]:
+        if node:
+            hosts = [{"key": "{0}/{1}".format(_HOSTS, node), "nodes": [self._etcd.get(_directory(node), True) or {}]}]
+        else:
+            hosts = (self._etcd.get(_HOSTS, True) or {}).get("nodes", [])
+        found = [stored for host in hosts for stored in _of_host(host)]
+        return sorted(found, key=lambda stored: (stored.endpoint.node, stored.endpoint.name))
+
+    def create(self, endpoint: HostEndpoint) -> None:
+        self._etcd.create(_key(endpoint), encode(endpoint))
+
+    def update(self, stored: Stored, endpoint: HostEndpoint) -> None:
+        self._etcd.replace(stored.key, encode(endpoint, stored), stored.revision)
+
+    def delete(self, stored: Stored) -> None:
+        self._etcd.delete(stored.key, stored.revision)
+
+
+def _directory(node: str) -> str:
+    return "{0}/{1}/endpoint".format(_HOSTS, node)
+
+
+def _key(identity: HostEndpoint) -> str:
+    # Only the name is escaped, the percent sign first.
+    name = identity.name.replace("%", "%25").replace("/", "%2f")
+    return "{0}/{1}".format(_directory(identity.node), name)
+
+
+def _of_host(host: Dict[str, Any]) -> Iterator[Stored]:
+    """What is stored beneath a host's directory, as etcd listed it."""
+    name = host["key"].rpartition("/")[2]
+    for child in host.get("nodes", []):
+        if child.get("key") == _directory(name):
+            for node in child.get("nodes", []):
+                yield from _stored(name, node)
+
+
+def _stored(host: str, node: Dict[str, Any], nested: bool = False) -> Iterator[Stored]:
+    """The stored value of an etcd node; of a directory, every value beneath it, which Calico does not see."""
+    if node.get("dir"):
+        for child in node.get("nodes", []):
+            yield from _stored(host, child, True)
+        return
+    key = node["key"]
+    name = key[len(_directory(host)) + 1 :]
+    if not nested:
+        name = name.replace("%2f", "/").replace("%25", "%")
+    identity = HostEndpoint(name=name, node=host)
+    value = node.get("value", "")
+    error = "the key is one level too deep, so Calico does not read it" if nested else ""
+    endpoint = identity
+    if not error:
+        try:
+            endpoint = decode(value, identity)
+        except ValueError as exc:
+            error = str(exc)
+    yield Stored(key, node["modifiedIndex"], value, endpoint, error)
+
+
+# --- the value ---
+
+# JSON key: its type, in the order of Go's struct (model.HostEndpoint).
+_TYPES = {
+    "name": str,
+    "expected_ipv4_addrs": list,
+    "expected_ipv6_addrs": list,
+    "labels": dict,
+    "profile_ids": list,
+}
+
+
+def encode(endpoint: HostEndpoint, stored: Stored | None = None) -> str:
+    """The bytes that calicoctl v1.6.5 writes, and after them the keys of the stored value that are not Calico's."""
+    endpoint = endpoint.as_stored(V1)
+    value = {
+        "name": endpoint.interface_name,
+        "expected_ipv4_addrs": [ip for ip in endpoint.expected_ips if ":" not in ip],
+        "expected_ipv6_addrs": [ip for ip in endpoint.expected_ips if ":" in ip],
+        "labels": dict(sorted(endpoint.labels.items())),
+        "profile_ids": list(endpoint.profiles),
+    }
+    value = {key: item for key, item in value.items() if item}
+    if stored and not stored.error:
+        rest = _load(stored.value) or {}
+        value.update({key: item for key, item in rest.items() if key.lower() not in _TYPES})
+    return json.dumps(value, separators=(",", ":"))
+
+
+def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
+    """The endpoint that Calico reads from a value. Raises ValueError when it reads none."""
+    content = _load(value)
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ValueError("the value is not a JSON object")
+    found = {key: kind() for key, kind in _TYPES.items()}
+    for key, item in content.items():
+        # Go matches the keys of JSON without regard to case.
+        kind = _TYPES.get(key.lower())
+        if kind and item is not None:
+            if not isinstance(item, kind):
+                raise ValueError("{0} is not a {1}: {2}".format(key, _NAMES[kind], shown(item)))
+            found[key.lower()] = item
+    return HostEndpoint(
+        name=identity.name,
+        node=identity.node,
+        interface_name=found["name"],
+        expected_ips=tuple(_addresses(found, "expected_ipv4_addrs") + _addresses(found, "expected_ipv6_addrs")),
+        labels={key: _text(item, "labels[{0}]".format(key)) for key, item in found["labels"].items()},
+        profiles=tuple(_text(item, "profile_ids") for item in found["profile_ids"]),
+    )
+
+
+_NAMES = {str: "text", list: "list", dict: "mapping"}
+
+
+def _load(value: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError("{0} is not JSON".format(constant))
+
+    try:
+        return json.loads(value, parse_constant=refuse)
+    except RecursionError as exc:
+        raise ValueError("the value is nested too deeply") from exc
+    except ValueError as exc:
+        raise ValueError("the value is not JSON: {0}".format(exc)) from exc
+
+
+def _text(item: Any, where: str) -> str:
+    if item is None:
+        return ""
+    if not isinstance(item, str):
+        raise ValueError("{0} is not a text: {1}".format(where, shown(item)))
+    return item
+
+
+def _addresses(found: Dict[str, Any], key: str) -> List[str]:
+    addresses = []
+    for item in found[key]:
+        try:
+            addresses.append(canonical_ip(_text(item, key)))
+        except ValueError as exc:
+            raise ValueError("{0}: {1} is not an IP address".format(key, shown(item))) from exc
+    return addresses

@@ -1,0 +1,96 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the user gave, as the fields of a host endpoint: only the given ones, each of its right type."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from ._errors import InvalidInput, shown
+from ._hostendpoint import Port
+
+
+def fields_from_options(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """The given fields (not None) of a module's options."""
+    fields = {}
+    for name, convert in _CONVERT.items():
+        if options.get(name) is not None:
+            fields[name] = convert(options[name], name)
+    return fields
+
+
+def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
+    """For a whole endpoint: a label given as null is an empty one, as calicoctl has it."""
+    labels = {key: "" if value is None else value for key, value in fields.get("labels", {}).items()}
+    return dict(fields, labels=labels)
+
+
+def text(value: Any, where: str) -> str:
+    """A scalar as calicoctl reads it into a text field: `true` becomes "true", `10` becomes "10".
+
+    Raises InvalidInput for what is no scalar, and for numbers that Calico would spell in another way than the user
+    did ("2.0" becomes "2").
+    """
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if "{0:.6g}".format(value) != repr(value):
+            raise InvalidInput(["{0}: {1} is a YAML number that does not keep its spelling: quote it".format(where, value)])
+        return repr(value)
+    raise InvalidInput(["{0}: {1} is not a text".format(where, shown(value))])
+
+
+def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(["{0}: {1} is not a mapping of label keys to values".format(where, shown(value))])
+    return {
+        text(key, where): None if item is None else text(item, "{0}[{1}]".format(where, key))
+        for key, item in value.items()
+    }
+
+
+def texts(value: Any, where: str) -> Tuple[str, ...]:
+    return tuple(text(item, "{0}[{1}]".format(where, index)) for index, item in enumerate(_sequence(value, where)))
+
+
+def addresses(value: Any, where: str) -> Tuple[str, ...]:
+    items = _sequence(value, where)
+    for index, item in enumerate(items):
+        if not isinstance(item, str):
+            raise InvalidInput(["{0}[{1}]: {2} is not a text; quote the address".format(where, index, shown(item))])
+    return tuple(str(item) for item in items)
+
+
+def ports(value: Any, where: str) -> Tuple[Port, ...]:
+    return tuple(_port(item, "{0}[{1}]".format(where, index)) for index, item in enumerate(_sequence(value, where)))
+
+
+def _port(value: Any, where: str) -> Port:
+    if not isinstance(value, Mapping) or set(value) != set(Port._fields):
+        raise InvalidInput(["{0}: {1} is not a port; it needs exactly name, protocol and port".format(where, shown(value))])
+    if isinstance(value["port"], bool) or not isinstance(value["port"], int):
+        raise InvalidInput(["{0}.port: {1} is not a number".format(where, shown(value["port"]))])
+    return Port(text(value["name"], where + ".name"), text(value["protocol"], where + ".protocol"), value["port"])
+
+
+def _sequence(value: Any, where: str) -> List[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise InvalidInput(["{0}: {1} is not a list".format(where, shown(value))])
+    return list(value)
+
+
+_CONVERT = {
+    "name": text,
+    "node": text,
+    "labels": labels,
+    "interface_name": text,
+    "expected_ips": addresses,
+    "profiles": texts,
+    "ports": ports,
+}  # type: Dict[str, Callable[[Any, str], Any]]

@@ -1,0 +1,129 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The host endpoint: its fields, its canonical form, and what equal means.
+
+Plain data. What each API generation accepts is in _validation.py, how it is written as a resource in _resource.py,
+how it is stored in _datastore.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+# The API generations, by the apiVersion of their resources.
+V1 = "v1"
+V3 = "projectcalico.org/v3"
+
+# Endpoints with this label belong to Calico's kube-controllers, which rewrite and delete them as they see fit
+# (kube-controllers/pkg/controllers/node/hostendpoints.go).
+CALICO_OWNER_LABEL = "projectcalico.org/created-by"
+
+
+class Port(NamedTuple):
+    """A named port of an endpoint (Calico v3 only)."""
+
+    name: str
+    protocol: str
+    port: int
+
+
+@dataclasses.dataclass(frozen=True)
+class HostEndpoint:
+    """A host endpoint with the texts that the user or the datastore gave.
+
+    An empty field and an absent one are the same, as they are for Calico.
+    """
+
+    name: str = ""
+    node: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    interface_name: str = ""
+    expected_ips: Tuple[str, ...] = ()
+    profiles: Tuple[str, ...] = ()
+    ports: Tuple[Port, ...] = ()
+
+    def __str__(self) -> str:
+        return "host endpoint {0} on node {1}".format(self.name or "(no name)", self.node or "(no node)")
+
+    @property
+    def is_calicos_own(self) -> bool:
+        return CALICO_OWNER_LABEL in self.labels
+
+    def patched(self, fields: Mapping[str, Any]) -> HostEndpoint:
+        """With the given fields instead; labels are merged, and a label given as None goes."""
+        fields = dict(fields)
+        if "labels" in fields:
+            merged = dict(self.labels, **fields["labels"])
+            fields["labels"] = {key: value for key, value in merged.items() if value is not None}
+        return dataclasses.replace(self, **fields)
+
+    def canonical(self) -> HostEndpoint:
+        """The form in which equal endpoints are the same: two endpoints are equal when their canonical forms are."""
+        return dataclasses.replace(
+            self,
+            labels=dict(sorted(self.labels.items())),
+            expected_ips=tuple(sorted({canonical_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
+            ports=tuple(sorted(set(self.ports))),
+        )
+
+    def as_stored(self, api_version: str) -> HostEndpoint:
+        """As a generation gives it back once it is stored.
+
+        v1 keeps canonical addresses, the IPv4 ones in one list and the IPv6 ones in another
+        (libcalico-go release-v2.6, lib/client/hostendpoint.go); v3 keeps the texts.
+        """
+        if api_version != V1:
+            return self
+        addresses = [canonical_ip(ip) for ip in self.expected_ips]
+        addresses.sort(key=lambda address: ":" in address)
+        return dataclasses.replace(self, expected_ips=tuple(addresses))
+
+    def as_options(self, api_version: str) -> Dict[str, Any]:
+        """As the modules' options, so that what a module returns can be given to one."""
+        options = {
+            "name": self.name,
+            "node": self.node,
+            "labels": dict(sorted(self.labels.items())),
+            "interface_name": self.interface_name,
+            "expected_ips": list(self.expected_ips),
+            "profiles": list(self.profiles),
+        }  # type: Dict[str, Any]
+        if api_version == V3:
+            options["ports"] = [port._asdict() for port in self.ports]
+        return options
+
+
+FIELDS = ("node", "labels", "interface_name", "expected_ips", "profiles", "ports")
+
+
+def changed_fields(before: Optional[HostEndpoint], after: Optional[HostEndpoint]) -> List[str]:
+    """Names of the fields that differ; against None, the ones that are not empty."""
+    known = before or after or HostEndpoint()
+    nothing = HostEndpoint(name=known.name, node=known.node)
+    old, new = (before or nothing).canonical(), (after or nothing).canonical()
+    return [field for field in FIELDS if getattr(old, field) != getattr(new, field)]
+
+
+def canonical_ip(text: str) -> str:
+    """The address as Go's net.IP writes it: RFC 5952, and an IPv4-mapped IPv6 address as IPv4.
+
+    Raises ValueError for what Go's net.ParseIP refuses, a zone ("fe80::1%eth0") and a leading zero ("01.2.3.4")
+    among it, whatever this Python's ipaddress thinks of them.
+    """
+    if "%" in text:
+        raise ValueError("an address with a zone")
+    octets = text.rpartition(":")[2].split(".")
+    if len(octets) > 1 and any(len(octet) > 1 and octet.startswith("0") for octet in octets):
+        raise ValueError("an address with a leading zero")
+    address = ipaddress.ip_address(text)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _ip_order(text: str) -> Tuple[int, int]:
+    address = ipaddress.ip_address(text)
+    return address.version, int(address)

@@ -1,0 +1,118 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has to change so that the datastore holds what is wanted. The only place that knows what drift is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, List, Mapping, Optional, Union
+
+from ._errors import InvalidInput, Refused
+from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
+from ._validation import check
+
+NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
+
+# Creating an endpoint closes its interface and deleting one opens it, so an interface is never left without one.
+ORDER = (CREATE, UPDATE, DELETE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What the datastore holds under one key."""
+
+    key: str
+    revision: int
+    value: str
+    # Of a malformed value only name and node, which are the key's.
+    endpoint: HostEndpoint
+    # Why Calico cannot read the value, and so ignores it; "" when it can.
+    error: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What happens to one endpoint: from `before` (None: not there) to `after` (None: gone)."""
+
+    operation: str
+    identity: HostEndpoint
+    before: Optional[Stored]
+    after: Optional[HostEndpoint]
+    fields: List[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Present:
+    """The endpoint is exactly this."""
+
+    endpoint: HostEndpoint
+
+    def resolve(self, stored: Optional[Stored]) -> Optional[HostEndpoint]:
+        return self.endpoint
+
+    @property
+    def identity(self) -> HostEndpoint:
+        return self.endpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Patched:
+    """The endpoint is there, and its given fields are these."""
+
+    identity: HostEndpoint
+    fields: Mapping[str, Any]
+
+    def resolve(self, stored: Optional[Stored]) -> Optional[HostEndpoint]:
+        if stored is None:
+            raise InvalidInput(["{0} does not exist, so it cannot be patched; state present creates it".format(self.identity)])
+        if stored.error:
+            raise InvalidInput(
+                [
+                    "{0} cannot be patched, since its stored value cannot be read: {1}; "
+                    "state present replaces it".format(self.identity, stored.error)
+                ]
+            )
+        return stored.endpoint.patched(self.fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Absent:
+    """There is no such endpoint."""
+
+    identity: HostEndpoint
+
+    def resolve(self, stored: Optional[Stored]) -> Optional[HostEndpoint]:
+        return None
+
+
+Want = Union[Present, Patched, Absent]
+
+
+def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change:
+    """What has to happen to the one endpoint that is wanted and, maybe, stored.
+
+    Raises InvalidInput when the result would not be valid, Refused when the stored endpoint is Calico's own.
+    """
+    after = want.resolve(stored)
+    if after is not None:
+        check(after, api_version)
+        after = after.as_stored(api_version)
+    readable = stored.endpoint if stored and not stored.error else None
+    fields = changed_fields(readable, after)
+    if after is None:
+        operation = DELETE if stored else NONE
+    elif stored is None:
+        operation = CREATE
+    else:
+        operation = UPDATE if fields or stored.error else NONE
+    if operation == NONE:
+        return Change(NONE, want.identity, stored, readable, [])
+    if stored and stored.endpoint.is_calicos_own:
+        raise Refused(
+            "{0} belongs to Calico's own controllers (label {1}); it is never changed or deleted here".format(
+                stored.endpoint, CALICO_OWNER_LABEL
+            )
+        )
+    return Change(operation, want.identity, stored, after, fields)

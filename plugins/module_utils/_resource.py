@@ -1,0 +1,101 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calico's resource documents, both generations, in and out.
+
+v1: libcalico-go release-v2.6, lib/api/hostendpoint.go; v3: projectcalico/calico, api/pkg/apis/projectcalico/v3.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping
+
+from ._errors import InvalidInput, shown
+from ._fields import fields_from_options
+from ._hostendpoint import V1, V3, HostEndpoint
+
+KINDS = {V1: "hostEndpoint", V3: "HostEndpoint"}
+
+# Where a resource keeps each field: {section: {key: field}}.
+_SPEC = {"interfaceName": "interface_name", "expectedIPs": "expected_ips", "profiles": "profiles"}
+_PLACES = {
+    V1: {"metadata": {"name": "name", "node": "node", "labels": "labels"}, "spec": _SPEC},
+    V3: {"metadata": {"name": "name", "labels": "labels"}, "spec": dict(_SPEC, node="node", ports="ports")},
+}  # type: Dict[str, Dict[str, Dict[str, str]]]
+
+# What the API itself sets, and an exported manifest carries.
+_SET_BY_CALICO = {
+    V1: frozenset(),
+    V3: frozenset(
+        ["uid", "creationTimestamp", "resourceVersion", "generation", "selfLink", "managedFields"],
+    ),
+}  # type: Dict[str, frozenset]
+
+
+def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
+    """The given fields of a resource of either generation.
+
+    Raises InvalidInput that names every unknown or misplaced key.
+    """
+    api_version = _api_version(resource)
+    places = _PLACES[api_version]
+    problems = _unknown(resource, ["apiVersion", "kind"] + list(places), "", places)
+    options = {}
+    for section, keys in places.items():
+        content = resource.get(section)
+        if content is None:
+            continue
+        if not isinstance(content, Mapping):
+            raise InvalidInput(["resource: {0}: {1} is not a mapping".format(section, shown(content))])
+        known = list(keys)
+        if section == "metadata":
+            known += _SET_BY_CALICO[api_version]
+        problems += _unknown(content, known, section + ".", places)
+        options.update({field: content[key] for key, field in keys.items() if key in content})
+    if problems:
+        raise InvalidInput(problems)
+    return fields_from_options(options)
+
+
+def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:
+    """The endpoint as a resource, without its empty fields.
+
+    Raises InvalidInput when the generation has no place for a field that is set.
+    """
+    resource = {"apiVersion": api_version, "kind": KINDS[api_version]}  # type: Dict[str, Any]
+    options = endpoint.as_options(V3)
+    for section, keys in _PLACES[api_version].items():
+        resource[section] = {key: options.pop(field) for key, field in keys.items() if options.get(field)}
+    homeless = sorted(field for field, value in options.items() if value)
+    if homeless:
+        raise InvalidInput(["{0}: {1} cannot be written as {2}".format(endpoint, ", ".join(homeless), api_version)])
+    return resource
+
+
+def _api_version(resource: Mapping[str, Any]) -> str:
+    api_version, kind = resource.get("apiVersion"), resource.get("kind")
+    for known, known_kind in KINDS.items():
+        if api_version == known and kind == known_kind:
+            return known
+    raise InvalidInput(
+        [
+            "resource: apiVersion {0} with kind {1} is not a host endpoint: it takes {2}".format(
+                shown(api_version),
+                shown(kind),
+                " or ".join("apiVersion: {0} with kind: {1}".format(*item) for item in KINDS.items()),
+            )
+        ]
+    )
+
+
+def _unknown(content: Mapping[str, Any], known: List[str], prefix: str, places: Dict[str, Dict[str, str]]) -> List[str]:
+    problems = []
+    for key in content:
+        if key in known:
+            continue
+        homes = [section + "." + name for section, names in places.items() for name in names]
+        homes = [home for home in homes if home.split(".")[1].lower() == str(key).lower() and home != prefix + str(key)]
+        hint = "it belongs to {0}".format(" or ".join(homes)) if homes else "Calico has no such key"
+        problems.append("resource: {0}{1} is unknown: {2}".format(prefix, key, hint))
+    return problems

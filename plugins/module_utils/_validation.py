@@ -1,0 +1,136 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each API generation of Calico accepts as a host endpoint, and what Felix makes of it afterwards.
+
+The patterns are Calico's own, from libcalico-go's validator, and apply to the whole text: Go's "$" is the end of the
+text, so re.fullmatch, never re.match with "$". Where the collection is stricter on purpose, the reason stands beside.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Dict, Iterator, Tuple
+
+from ._errors import InvalidInput, shown
+from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint, canonical_ip
+
+# (option, value, rule)
+Problem = Tuple[str, object, str]
+
+
+def check(endpoint: HostEndpoint, api_version: str) -> None:
+    """Raise InvalidInput with every rule that the endpoint breaks."""
+    _raise(str(endpoint), _RULES[api_version](endpoint))
+
+
+def check_identity(identity: HostEndpoint, api_version: str) -> None:
+    """Raise InvalidInput when no endpoint can have this node and name."""
+    _raise(str(identity), _IDENTITY_RULES[api_version](identity))
+
+
+def check_filter(node: str, name: str, api_version: str) -> None:
+    """Raise InvalidInput when no endpoint can have the node or the name, as far as they are given."""
+    identity = HostEndpoint(name=name, node=node)
+    _raise("filter", (problem for problem in _IDENTITY_RULES[api_version](identity) if problem[1]))
+
+
+def ignored_by_felix(endpoint: HostEndpoint, api_version: str) -> str:
+    """Why Felix treats this stored endpoint as missing, which leaves its interface open; "" when it does not."""
+    for option, value, rule in _FELIX_RULES[api_version](endpoint):
+        return "{0}: {1} {2}".format(option, shown(value), rule)
+    return ""
+
+
+def _raise(subject: str, problems: Iterator[Problem]) -> None:
+    texts = ["{0}: {1} {2}".format(option, shown(value), rule) for option, value, rule in problems]
+    if texts:
+        raise InvalidInput(["{0}: {1}".format(subject, texts[0])] + texts[1:])
+
+
+# --- v1: libcalico-go release-v2.6, lib/validator/validator.go and lib/api/hostendpoint.go ---
+
+_V1_NODE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_V1_NAME = re.compile(r"[a-zA-Z0-9_./-]{1,128}")
+_V1_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
+_V1_LABEL_KEY = re.compile(r"[a-zA-Z0-9_./-]{1,512}")
+_V1_LABEL_VALUE = re.compile(r"[a-zA-Z0-9]?([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
+# Felix validates the stored value with the model's own tags, where a profile's name has no "/"
+# (felix calc/validation_filter.go, libcalico-go lib/backend/model/hostendpoint.go).
+_V1_FELIX_PROFILE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+
+_NODE_RULE = "is not a node name: 1 to 128 of a-z A-Z 0-9 _ . -"
+_NAME_RULE = "is not {0}: 1 to 128 of a-z A-Z 0-9 _ . / -"
+_INTERFACE_RULE = "is not an interface name: 1 to 15 of a-z A-Z 0-9 _ . -"
+_LABEL_KEY_RULE = "is not a label key: 1 to 512 of a-z A-Z 0-9 _ . / -"
+_LABEL_VALUE_RULE = "is not a label value: at most 63 of a-z A-Z 0-9 _ . -, the last one a letter or digit"
+_IP_RULE = "is not an IP address: give plain IPv4 or IPv6 addresses, without prefix length or zone"
+_DOTS_RULE = 'is not allowed: etcd takes "." and ".." as steps in a path, so that the key of another object would be hit'
+_HIDDEN_RULE = 'is not allowed: etcd v2 hides keys that start with "_" from every listing, so Calico would never see it'
+
+
+def _v1_identity(identity: HostEndpoint) -> Iterator[Problem]:
+    for option, value, pattern, rule in (
+        ("node", identity.node, _V1_NODE, _NODE_RULE),
+        ("name", identity.name, _V1_NAME, _NAME_RULE.format("an endpoint name")),
+    ):
+        if not value:
+            yield option, value, "is missing: on etcdv2 an endpoint is identified by its node and its name"
+        elif not pattern.fullmatch(value):
+            yield option, value, rule
+        elif value in (".", ".."):
+            yield option, value, _DOTS_RULE
+        elif value.startswith("_"):
+            yield option, value, _HIDDEN_RULE
+
+
+def _v1(endpoint: HostEndpoint) -> Iterator[Problem]:
+    yield from _v1_identity(endpoint)
+    yield from _v1_labels(endpoint)
+    if CALICO_OWNER_LABEL in endpoint.labels:
+        yield "labels", CALICO_OWNER_LABEL, "is Calico's own label: its controllers would take the endpoint and delete it"
+    yield from _v1_interface(endpoint)
+    for index, address in enumerate(endpoint.expected_ips):
+        try:
+            canonical_ip(address)
+        except ValueError:
+            yield "expected_ips[{0}]".format(index), address, _IP_RULE
+    for index, profile in enumerate(endpoint.profiles):
+        if not _V1_NAME.fullmatch(profile):
+            yield "profiles[{0}]".format(index), profile, _NAME_RULE.format("a profile name")
+    if endpoint.ports:
+        names = [port.name for port in endpoint.ports]
+        yield "ports", names, "cannot be stored: Calico's v1 data model (etcdv2) has no named ports"
+    if not endpoint.interface_name and not endpoint.expected_ips:
+        yield "interface_name", "", "is missing: an endpoint needs interface_name, expected_ips or both"
+
+
+def _v1_labels(endpoint: HostEndpoint) -> Iterator[Problem]:
+    for key, value in endpoint.labels.items():
+        if not _V1_LABEL_KEY.fullmatch(key):
+            yield "labels", key, _LABEL_KEY_RULE
+        if not _V1_LABEL_VALUE.fullmatch(value):
+            yield "labels[{0}]".format(key), value, _LABEL_VALUE_RULE
+
+
+def _v1_interface(endpoint: HostEndpoint) -> Iterator[Problem]:
+    interface = endpoint.interface_name
+    if interface and not _V1_INTERFACE.fullmatch(interface):
+        yield "interface_name", interface, _INTERFACE_RULE
+    elif interface in (".", ".."):
+        yield "interface_name", interface, "is not allowed: Linux has no interface of that name"
+
+
+def _v1_felix(endpoint: HostEndpoint) -> Iterator[Problem]:
+    yield from _v1_labels(endpoint)
+    if endpoint.interface_name and not _V1_INTERFACE.fullmatch(endpoint.interface_name):
+        yield "interface_name", endpoint.interface_name, _INTERFACE_RULE
+    for index, profile in enumerate(endpoint.profiles):
+        if not _V1_FELIX_PROFILE.fullmatch(profile):
+            yield "profiles[{0}]".format(index), profile, "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -"
+
+
+_RULES = {V1: _v1}  # type: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]]
+_IDENTITY_RULES = {V1: _v1_identity}  # type: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]]
+_FELIX_RULES = {V1: _v1_felix}  # type: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]]

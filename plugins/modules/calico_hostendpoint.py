@@ -1,0 +1,182 @@
+#!/usr/bin/python
+
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: calico_hostendpoint
+short_description: Manage a Calico host endpoint
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Creates, updates and deletes a Calico host endpoint, the resource that puts an interface of a host itself under
+    network policy.
+  - The module reads what the datastore holds and writes only what differs, by compare-and-swap, so that nothing that
+    others write at the same time is lost.
+  - With C(--check) it tells exactly what the real run would do, with C(--diff) each side as the YAML that
+    C(calicoctl) takes.
+  - B(Creating an endpoint closes its interface): everything is dropped except Calico's failsafe ports and what
+    policies and profiles allow. B(Deleting an endpoint opens its interface): nothing on it is policed any more.
+extends_documentation_fragment:
+  - netsec.calico._attributes
+  - netsec.calico._attributes.actiongroup_calico
+  - netsec.calico._attributes.writing
+  - netsec.calico._connection
+  - netsec.calico._hostendpoint
+options:
+  state:
+    description:
+      - V(present) means that the endpoint is exactly what the task says. A field that is left out is empty, as with
+        C(calicoctl apply), so that a profile that somebody added by hand shows up as a difference.
+      - V(patched) means that the endpoint exists already and the given fields are what the task says. The other
+        fields stay as they are. A given list replaces the list; O(labels) are merged by key, and a label that is
+        given as V(null) is removed.
+      - V(absent) means that there is no such endpoint.
+    type: str
+    choices: [present, patched, absent]
+    default: present
+  resource:
+    description:
+      - The endpoint as a Calico resource, as C(calicoctl) takes it, instead of the single fields.
+      - Resources with C(apiVersion=v1) and C(kind=hostEndpoint), and with C(apiVersion=projectcalico.org/v3) and
+        C(kind=HostEndpoint), are accepted, whatever the datastore, as far as their fields carry over.
+      - Unknown and misplaced keys are errors. What the Calico API itself sets (C(uid), C(creationTimestamp),
+        C(resourceVersion), C(generation), C(selfLink), C(managedFields)) is ignored.
+    type: dict
+notes:
+  - What is written keeps what it does not manage, which are unknown JSON keys on etcdv2.
+  - Endpoints with the label C(projectcalico.org/created-by) belong to Calico's own controllers. They are never changed.
+  - A datastore that Calico has locked, as C(calico-upgrade) does, is not written to.
+seealso:
+  - module: netsec.calico.calico_hostendpoint_info
+"""
+
+EXAMPLES = r"""
+- name: Put eth0 of myhost under policy
+  netsec.calico.calico_hostendpoint:
+    etcd_endpoints: http://etcd1.example.com:2379
+    name: eth0
+    node: myhost
+    interface_name: eth0
+    expected_ips:
+      - 192.168.0.1
+      - 2001:db8::1
+    labels:
+      type: production
+    profiles:
+      - profile1
+
+- name: The same, from a manifest in Git
+  netsec.calico.calico_hostendpoint:
+    resource: "{{ lookup('ansible.builtin.file', 'eth0.yaml') | from_yaml }}"
+
+- name: Change one label, drop another, leave all else
+  netsec.calico.calico_hostendpoint:
+    name: eth0
+    node: myhost
+    state: patched
+    labels:
+      type: staging
+      deprecated: null
+
+- name: Stop policing eth0 of myhost
+  netsec.calico.calico_hostendpoint:
+    name: eth0
+    node: myhost
+    state: absent
+
+- name: Say where the datastore is once, for all modules
+  hosts: localhost
+  gather_facts: false
+  module_defaults:
+    group/netsec.calico.calico:
+      etcd_endpoints:
+        - https://etcd1.example.com:2379
+        - https://etcd2.example.com:2379
+      etcd_ca_cert_file: /etc/calico/certs/ca.pem
+      etcd_cert_file: /etc/calico/certs/cert.pem
+      etcd_key_file: /etc/calico/certs/key.pem
+  tasks:
+    - name: Put eth1 of myhost under policy
+      netsec.calico.calico_hostendpoint:
+        name: eth1
+        node: myhost
+        interface_name: eth1
+"""
+
+RETURN = r"""
+operation:
+  description: What was done, or in check mode would be done.
+  returned: success
+  type: str
+  choices: [none, create, update, delete]
+  sample: update
+fields:
+  description:
+    - Names of the fields that differ, sorted as in RV(hostendpoint). For a created or deleted endpoint the ones that
+      are not empty.
+  returned: success
+  type: list
+  elements: str
+  sample: [labels, profiles]
+hostendpoint:
+  description:
+    - The endpoint as it is now, or in check mode would be. The keys are the names of this module's options.
+    - V(null) when there is no such endpoint.
+  returned: success
+  type: dict
+  sample:
+    name: eth0
+    node: myhost
+    labels:
+      type: production
+    interface_name: eth0
+    expected_ips: [192.168.0.1, "2001:db8::1"]
+    profiles: [profile1]
+"""
+
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+    CONNECTION_OPTIONS,
+    HOSTENDPOINT_OPTIONS,
+    connect,
+    run,
+    wanted,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
+from ansible_collections.netsec.calico.plugins.module_utils._result import result_of, warnings_of
+
+
+def work(module: AnsibleModule) -> Dict[str, Any]:
+    store = connect(module)
+    change = reconcile(store, wanted(module.params, store.api_version), module.check_mode)
+    for warning in warnings_of(change, store.state, store.api_version):
+        module.warn(warning)
+    return result_of(change, store.api_version, module._diff)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            CONNECTION_OPTIONS,
+            state={"type": "str", "choices": ["present", "patched", "absent"], "default": "present"},
+            resource={"type": "dict"},
+            **HOSTENDPOINT_OPTIONS
+        ),
+        required_one_of=[("name", "resource")],
+        mutually_exclusive=[("resource", field) for field in HOSTENDPOINT_OPTIONS],
+        supports_check_mode=True,
+    )
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

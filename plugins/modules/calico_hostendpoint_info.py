@@ -1,0 +1,119 @@
+#!/usr/bin/python
+
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: calico_hostendpoint_info
+short_description: Read Calico host endpoints
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Lists the Calico host endpoints of the datastore, and the stored values that Calico cannot read.
+  - Credentials that only allow reading are enough.
+extends_documentation_fragment:
+  - netsec.calico._attributes
+  - netsec.calico._attributes.actiongroup_calico
+  - netsec.calico._attributes.reading
+  - netsec.calico._connection
+options:
+  name:
+    description:
+      - Only endpoints of this name.
+    type: str
+  node:
+    description:
+      - Only endpoints of this node, by its exact name.
+    type: str
+seealso:
+  - module: netsec.calico.calico_hostendpoint
+  - plugin: netsec.calico.to_resource
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Read all endpoints of one host
+  netsec.calico.calico_hostendpoint_info:
+    etcd_endpoints: http://etcd1.example.com:2379
+    node: myhost
+  register: stored
+
+- name: Write them as manifests for calicoctl or Git
+  ansible.builtin.copy:
+    content: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') | to_nice_yaml(indent=2, sort_keys=false) }}"
+    dest: myhost.yaml
+    mode: "0644"
+
+- name: Fail when a stored endpoint cannot be read by Calico, which leaves its interface open
+  ansible.builtin.assert:
+    that: stored.malformed == []
+"""
+
+RETURN = r"""
+hostendpoints:
+  description:
+    - The endpoints, sorted by node and name. The keys are the option names of
+      M(netsec.calico.calico_hostendpoint), so that they can be given to it. Nothing found is an empty list.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: eth0
+      node: myhost
+      labels:
+        type: production
+      interface_name: eth0
+      expected_ips: [192.168.0.1, "2001:db8::1"]
+      profiles: [profile1]
+malformed:
+  description:
+    - Stored values that Calico cannot read and silently skips, so that the interface that they are meant for is open.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    key:
+      description: The key in the datastore.
+      type: str
+    error:
+      description: Why Calico cannot read the value.
+      type: str
+  sample:
+    - key: /calico/v1/host/myhost/endpoint/eth1
+      error: "labels[type] is not a text: 5"
+"""
+
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.netsec.calico.plugins.module_utils._arguments import CONNECTION_OPTIONS, connect, run
+from ansible_collections.netsec.calico.plugins.module_utils._result import listing_of, listing_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._validation import check_filter
+
+
+def work(module: AnsibleModule) -> Dict[str, Any]:
+    store = connect(module)
+    node, name = module.params["node"] or "", module.params["name"] or ""
+    check_filter(node, name, store.api_version)
+    found = [stored for stored in store.list(node) if name in ("", stored.endpoint.name)]
+    for warning in listing_warnings_of(found, store.state, store.api_version):
+        module.warn(warning)
+    return listing_of(found, store.api_version)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(CONNECTION_OPTIONS, name={"type": "str"}, node={"type": "str"}),
+        supports_check_mode=True,
+    )
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()
