@@ -21,7 +21,7 @@ from ._resource import fields_from_resource
 from ._validation import check, check_identity
 
 # Environment and calicoctl's file come before the defaults, so no option has a default here; see _connection.py.
-CONNECTION_OPTIONS = {
+CONNECTION_OPTIONS: Dict[str, Dict[str, Any]] = {
     "datastore_type": {"type": "str", "choices": list(DATASTORE_TYPES)},
     "etcd_endpoints": {"type": "list", "elements": "str"},
     "etcd_ca_cert_file": {"type": "path"},
@@ -31,9 +31,9 @@ CONNECTION_OPTIONS = {
     "etcd_password": {"type": "str", "no_log": True},
     "calicoctl_config": {"type": "path"},
     "timeout": {"type": "float"},
-}  # type: Dict[str, Dict[str, Any]]
+}
 
-HOSTENDPOINT_OPTIONS = {
+HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
     "name": {"type": "str"},
     "node": {"type": "str"},
     "labels": {"type": "dict"},
@@ -49,7 +49,7 @@ HOSTENDPOINT_OPTIONS = {
             "port": {"type": "int", "required": True},
         },
     },
-}  # type: Dict[str, Dict[str, Any]]
+}
 
 
 def connect(module: AnsibleModule) -> Store:

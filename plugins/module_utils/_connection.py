@@ -59,7 +59,8 @@ def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) ->
 
     Raises InvalidInput, naming the source, for what cannot be a setting.
     """
-    values, sources = {}, {}  # type: Dict[str, Any], Dict[str, str]
+    values: Dict[str, Any] = {}
+    sources: Dict[str, str] = {}
     path = options.get("calicoctl_config") or environment.get("CALICOCTL_CONFIG")
     layers = [
         (_from_environment(environment), "environment"),
@@ -181,7 +182,11 @@ def _check(settings: Settings) -> None:
                 )
             ]
         )
-    for name, other in (("etcd_username", "etcd_password"), ("etcd_password", "etcd_username"), ("etcd_key_file", "etcd_cert_file")):
+    for name, other in (
+        ("etcd_username", "etcd_password"),
+        ("etcd_password", "etcd_username"),
+        ("etcd_key_file", "etcd_cert_file"),
+    ):
         if getattr(settings, name) and not getattr(settings, other):
             raise InvalidInput(
                 ["{0} ({1}) is given without {2}".format(name, settings.sources.get(name, "default"), other)]

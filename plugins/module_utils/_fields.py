@@ -41,7 +41,9 @@ def text(value: Any, where: str) -> str:
         return str(value)
     if isinstance(value, float):
         if "{0:.6g}".format(value) != repr(value):
-            raise InvalidInput(["{0}: {1} is a YAML number that does not keep its spelling: quote it".format(where, value)])
+            raise InvalidInput(
+                ["{0}: {1} is a YAML number that does not keep its spelling: quote it".format(where, value)]
+            )
         return repr(value)
     raise InvalidInput(["{0}: {1} is not a text".format(where, shown(value))])
 
@@ -73,7 +75,9 @@ def ports(value: Any, where: str) -> Tuple[Port, ...]:
 
 def _port(value: Any, where: str) -> Port:
     if not isinstance(value, Mapping) or set(value) != set(Port._fields):
-        raise InvalidInput(["{0}: {1} is not a port; it needs exactly name, protocol and port".format(where, shown(value))])
+        raise InvalidInput(
+            ["{0}: {1} is not a port; it needs exactly name, protocol and port".format(where, shown(value))]
+        )
     if isinstance(value["port"], bool) or not isinstance(value["port"], int):
         raise InvalidInput(["{0}.port: {1} is not a number".format(where, shown(value["port"]))])
     return Port(text(value["name"], where + ".name"), text(value["protocol"], where + ".protocol"), value["port"])
@@ -85,7 +89,7 @@ def _sequence(value: Any, where: str) -> List[Any]:
     return list(value)
 
 
-_CONVERT = {
+_CONVERT: Dict[str, Callable[[Any, str], Any]] = {
     "name": text,
     "node": text,
     "labels": labels,
@@ -93,4 +97,4 @@ _CONVERT = {
     "expected_ips": addresses,
     "profiles": texts,
     "ports": ports,
-}  # type: Dict[str, Callable[[Any, str], Any]]
+}

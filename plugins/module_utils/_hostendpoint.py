@@ -47,7 +47,9 @@ class HostEndpoint:
     ports: Tuple[Port, ...] = ()
 
     def __str__(self) -> str:
-        return "host endpoint {0} on node {1}".format(self.name or "(no name)", self.node or "(no node)")
+        # As long as they can be; an invalid one may be longer.
+        name, node = self.name[:253], self.node[:253]
+        return "host endpoint {0} on node {1}".format(name or "(no name)", node or "(no node)")
 
     @property
     def is_calicos_own(self) -> bool:
@@ -84,14 +86,14 @@ class HostEndpoint:
 
     def as_options(self, api_version: str) -> Dict[str, Any]:
         """As the modules' options, so that what a module returns can be given to one."""
-        options = {
+        options: Dict[str, Any] = {
             "name": self.name,
             "node": self.node,
             "labels": dict(sorted(self.labels.items())),
             "interface_name": self.interface_name,
             "expected_ips": list(self.expected_ips),
             "profiles": list(self.profiles),
-        }  # type: Dict[str, Any]
+        }
         if api_version == V3:
             options["ports"] = [port._asdict() for port in self.ports]
         return options

@@ -66,7 +66,9 @@ class Patched:
 
     def resolve(self, stored: Optional[Stored]) -> Optional[HostEndpoint]:
         if stored is None:
-            raise InvalidInput(["{0} does not exist, so it cannot be patched; state present creates it".format(self.identity)])
+            raise InvalidInput(
+                ["{0} does not exist, so it cannot be patched; state present creates it".format(self.identity)]
+            )
         if stored.error:
             raise InvalidInput(
                 [

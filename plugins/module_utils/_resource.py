@@ -19,18 +19,18 @@ KINDS = {V1: "hostEndpoint", V3: "HostEndpoint"}
 
 # Where a resource keeps each field: {section: {key: field}}.
 _SPEC = {"interfaceName": "interface_name", "expectedIPs": "expected_ips", "profiles": "profiles"}
-_PLACES = {
+_PLACES: Dict[str, Dict[str, Dict[str, str]]] = {
     V1: {"metadata": {"name": "name", "node": "node", "labels": "labels"}, "spec": _SPEC},
     V3: {"metadata": {"name": "name", "labels": "labels"}, "spec": dict(_SPEC, node="node", ports="ports")},
-}  # type: Dict[str, Dict[str, Dict[str, str]]]
+}
 
 # What the API itself sets, and an exported manifest carries.
-_SET_BY_CALICO = {
+_SET_BY_CALICO: Dict[str, frozenset] = {
     V1: frozenset(),
     V3: frozenset(
         ["uid", "creationTimestamp", "resourceVersion", "generation", "selfLink", "managedFields"],
     ),
-}  # type: Dict[str, frozenset]
+}
 
 
 def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
@@ -63,7 +63,7 @@ def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:
 
     Raises InvalidInput when the generation has no place for a field that is set.
     """
-    resource = {"apiVersion": api_version, "kind": KINDS[api_version]}  # type: Dict[str, Any]
+    resource: Dict[str, Any] = {"apiVersion": api_version, "kind": KINDS[api_version]}
     options = endpoint.as_options(V3)
     for section, keys in _PLACES[api_version].items():
         resource[section] = {key: options.pop(field) for key, field in keys.items() if options.get(field)}

@@ -20,12 +20,12 @@ SHOWN_WARNINGS = 10
 
 def result_of(change: Change, api_version: str, with_diff: bool) -> Dict[str, Any]:
     """The result of a task about one endpoint."""
-    result = {
+    result: Dict[str, Any] = {
         "changed": change.operation != NONE,
         "operation": change.operation,
         "fields": change.fields,
         "hostendpoint": change.after.as_options(api_version) if change.after else None,
-    }  # type: Dict[str, Any]
+    }
     if with_diff:
         result["diff"] = diff_of(change, api_version)
     return result

@@ -66,7 +66,9 @@ _INTERFACE_RULE = "is not an interface name: 1 to 15 of a-z A-Z 0-9 _ . -"
 _LABEL_KEY_RULE = "is not a label key: 1 to 512 of a-z A-Z 0-9 _ . / -"
 _LABEL_VALUE_RULE = "is not a label value: at most 63 of a-z A-Z 0-9 _ . -, the last one a letter or digit"
 _IP_RULE = "is not an IP address: give plain IPv4 or IPv6 addresses, without prefix length or zone"
-_DOTS_RULE = 'is not allowed: etcd takes "." and ".." as steps in a path, so that the key of another object would be hit'
+_DOTS_RULE = (
+    'is not allowed: etcd takes "." and ".." as steps in a path, so that the key of another object would be hit'
+)
 _HIDDEN_RULE = 'is not allowed: etcd v2 hides keys that start with "_" from every listing, so Calico would never see it'
 
 
@@ -89,7 +91,11 @@ def _v1(endpoint: HostEndpoint) -> Iterator[Problem]:
     yield from _v1_identity(endpoint)
     yield from _v1_labels(endpoint)
     if CALICO_OWNER_LABEL in endpoint.labels:
-        yield "labels", CALICO_OWNER_LABEL, "is Calico's own label: its controllers would take the endpoint and delete it"
+        yield (
+            "labels",
+            CALICO_OWNER_LABEL,
+            "is Calico's own label: its controllers would take the endpoint and delete it",
+        )
     yield from _v1_interface(endpoint)
     for index, address in enumerate(endpoint.expected_ips):
         try:
@@ -128,9 +134,13 @@ def _v1_felix(endpoint: HostEndpoint) -> Iterator[Problem]:
         yield "interface_name", endpoint.interface_name, _INTERFACE_RULE
     for index, profile in enumerate(endpoint.profiles):
         if not _V1_FELIX_PROFILE.fullmatch(profile):
-            yield "profiles[{0}]".format(index), profile, "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -"
+            yield (
+                "profiles[{0}]".format(index),
+                profile,
+                "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -",
+            )
 
 
-_RULES = {V1: _v1}  # type: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]]
-_IDENTITY_RULES = {V1: _v1_identity}  # type: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]]
-_FELIX_RULES = {V1: _v1_felix}  # type: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]]
+_RULES: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]] = {V1: _v1}
+_IDENTITY_RULES: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]] = {V1: _v1_identity}
+_FELIX_RULES: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]] = {V1: _v1_felix}

@@ -169,7 +169,7 @@ def main() -> None:
             CONNECTION_OPTIONS,
             state={"type": "str", "choices": ["present", "patched", "absent"], "default": "present"},
             resource={"type": "dict"},
-            **HOSTENDPOINT_OPTIONS
+            **HOSTENDPOINT_OPTIONS,
         ),
         required_one_of=[("name", "resource")],
         mutually_exclusive=[("resource", field) for field in HOSTENDPOINT_OPTIONS],

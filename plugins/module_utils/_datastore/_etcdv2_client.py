@@ -269,5 +269,5 @@ def _utf8(text: str) -> str:
 
 def _last_part(cause: object) -> str:
     """The part of urllib3's nested texts that says what happened."""
-    parts = [part.strip(" '\"()") for part in str(cause).split(": ")]  # type: List[str]
+    parts: List[str] = [part.strip(" '\"()") for part in str(cause).split(": ")]
     return parts[-1] if parts else str(cause)

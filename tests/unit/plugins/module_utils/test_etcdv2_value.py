@@ -1,0 +1,83 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv2 import decode, encode
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
+
+IDENTITY = HostEndpoint(name="eth0", node="myhost")
+
+
+def test_the_sample_of_calicos_reference_page():
+    endpoint = HostEndpoint(
+        name="eth0",
+        node="myhost",
+        labels={"type": "production"},
+        interface_name="eth0",
+        expected_ips=("192.168.0.1", "192.168.0.2"),
+        profiles=("profile1", "profile2"),
+    )
+    value = (
+        '{"name":"eth0","expected_ipv4_addrs":["192.168.0.1","192.168.0.2"],"labels":{"type":"production"},'
+        '"profile_ids":["profile1","profile2"]}'
+    )
+    assert encode(endpoint) == value
+    assert decode(value, IDENTITY) == endpoint
+
+
+def test_unknown_keys_are_kept_behind_calicos_own():
+    stored = Stored("/key", 7, '{"x":{"y":[1,2]},"Name":"old","ports":[],"big":12345678901234567890}', IDENTITY)
+    assert encode(IDENTITY.patched({"interface_name": "eth0"}), stored) == (
+        '{"name":"eth0","x":{"y":[1,2]},"ports":[],"big":12345678901234567890}'
+    )
+
+
+@pytest.mark.parametrize(
+    "value, fields",
+    [
+        ("null", {}),
+        ("{}", {}),
+        ('{"Name":"eth0"}', {"interface_name": "eth0"}),
+        ('{"name":null,"labels":null,"profile_ids":null}', {}),
+        (
+            '{"expected_ipv6_addrs":["10.0.0.1"],"expected_ipv4_addrs":["2001:DB8::1"]}',
+            {"expected_ips": ("2001:db8::1", "10.0.0.1")},
+        ),
+        ('{"labels":{"a":null}}', {"labels": {"a": ""}}),
+        ('{"profile_id":"legacy"}', {}),
+    ],
+)
+def test_what_calico_reads(value, fields):
+    assert decode(value, IDENTITY) == IDENTITY.patched(fields)
+
+
+@pytest.mark.parametrize(
+    "value, reason",
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ('{"name":"eth0"} x', "not JSON"),
+        ('{"name":NaN}', "not JSON"),
+        # Python would read and write it as Infinity, which is not JSON.
+        ('{"x":1e400}', "not JSON"),
+        ("[]", "not a JSON object"),
+        ("true", "not a JSON object"),
+        ('"text"', "not a JSON object"),
+        ('{"name":5}', "name is not a text: 5"),
+        ('{"labels":{"a":5}}', "labels[a] is not a text: 5"),
+        ('{"labels":[]}', "labels is not a mapping"),
+        ('{"profile_ids":"p"}', "profile_ids is not a list: 'p'"),
+        ('{"expected_ipv4_addrs":["10.0.0.1/32"]}', "expected_ipv4_addrs: '10.0.0.1/32' is not an IP address"),
+        ('{"expected_ipv6_addrs":[""]}', "expected_ipv6_addrs: '' is not an IP address"),
+        ("[" * 100000, "nested too deeply"),
+    ],
+)
+def test_what_calico_cannot_read(value, reason):
+    with pytest.raises(ValueError) as error:
+        decode(value, IDENTITY)
+    assert reason in str(error.value)

@@ -1,0 +1,129 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3, HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._resource import (
+    fields_from_resource,
+    to_resource,
+)
+
+V1_RESOURCE = {
+    "apiVersion": "v1",
+    "kind": "hostEndpoint",
+    "metadata": {"name": "eth0", "node": "myhost", "labels": {"type": "production"}},
+    "spec": {"interfaceName": "eth0", "expectedIPs": ["192.168.0.1", "192.168.0.2"], "profiles": ["profile1"]},
+}
+V3_RESOURCE = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "HostEndpoint",
+    "metadata": {"name": "eth0", "labels": {"type": "production"}},
+    "spec": {
+        "node": "myhost",
+        "interfaceName": "eth0",
+        "expectedIPs": ["192.168.0.1", "192.168.0.2"],
+        "profiles": ["profile1"],
+        "ports": [{"name": "http", "protocol": "TCP", "port": 80}],
+    },
+}
+ENDPOINT = HostEndpoint(
+    name="eth0",
+    node="myhost",
+    labels={"type": "production"},
+    interface_name="eth0",
+    expected_ips=("192.168.0.1", "192.168.0.2"),
+    profiles=("profile1",),
+)
+PORTS = (Port("http", "TCP", 80),)
+
+
+def test_v1_in_and_out():
+    assert HostEndpoint(**fields_from_resource(V1_RESOURCE)) == ENDPOINT
+    assert to_resource(ENDPOINT, V1) == V1_RESOURCE
+
+
+def test_v3_in_and_out():
+    endpoint = HostEndpoint(**fields_from_resource(V3_RESOURCE))
+    assert endpoint == HostEndpoint(**dict(vars(ENDPOINT), ports=PORTS))
+    assert to_resource(endpoint, V3) == V3_RESOURCE
+
+
+def test_empty_fields_are_left_out_but_the_sections_stay():
+    assert to_resource(HostEndpoint(name="a", node="n", interface_name="eth0"), V1) == {
+        "apiVersion": "v1",
+        "kind": "hostEndpoint",
+        "metadata": {"name": "a", "node": "n"},
+        "spec": {"interfaceName": "eth0"},
+    }
+
+
+def test_v1_has_no_place_for_ports():
+    with pytest.raises(InvalidInput, match="ports cannot be written as v1"):
+        to_resource(HostEndpoint(name="a", node="n", ports=PORTS), V1)
+
+
+def test_only_given_fields_are_given():
+    resource = {"apiVersion": "v1", "kind": "hostEndpoint", "metadata": {"name": "a", "labels": None}, "spec": None}
+    assert fields_from_resource(resource) == {"name": "a"}
+
+
+def test_what_the_api_sets_is_ignored():
+    metadata = dict(V3_RESOURCE["metadata"], uid="1", creationTimestamp="2026-01-01T00:00:00Z", resourceVersion="7")
+    assert fields_from_resource(dict(V3_RESOURCE, metadata=metadata)) == fields_from_resource(V3_RESOURCE)
+
+
+def test_scalars_become_text_as_with_calicoctl():
+    resource = dict(V1_RESOURCE, metadata={"name": 1, "node": True, "labels": {"a": 1, "b": True, "c": None, "d": 1.5}})
+    fields = fields_from_resource(resource)
+    assert (fields["name"], fields["node"]) == ("1", "true")
+    assert fields["labels"] == {"a": "1", "b": "true", "c": None, "d": "1.5"}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"extra": 1}, "resource: extra is unknown: Calico has no such key"),
+        ({"labels": {}}, "resource: labels is unknown: it belongs to metadata.labels"),
+        ({"spec": {"node": "x"}}, "resource: spec.node is unknown: it belongs to metadata.node"),
+        ({"spec": {"interface": "eth0"}}, "resource: spec.interface is unknown"),
+        ({"spec": {"interfacename": "eth0"}}, "it belongs to spec.interfaceName"),
+        (
+            {"kind": "HostEndpoint"},
+            "apiVersion 'v1' with kind 'HostEndpoint' is not a host endpoint: it takes apiVersion: v1",
+        ),
+        ({"apiVersion": None}, "apiVersion None"),
+        ({"spec": []}, "resource: spec: [] is not a mapping"),
+        ({"spec": {"expectedIPs": "1.2.3.4"}}, "expected_ips: '1.2.3.4' is not a list"),
+        ({"spec": {"expectedIPs": [1]}}, "expected_ips[0]: 1 is not a text"),
+        ({"spec": {"profiles": [{}]}}, "profiles[0]: {} is not a text"),
+        ({"metadata": {"labels": ["a"]}}, "labels: ['a'] is not a mapping"),
+        (
+            {"metadata": {"labels": {"a": 2.0}}},
+            "labels[a]: 2.0 is a YAML number that does not keep its spelling: quote it",
+        ),
+        ({"metadata": {"labels": {"a": {}}}}, "labels[a]: {} is not a text"),
+    ],
+)
+def test_what_is_wrong_is_named(change, message):
+    with pytest.raises(InvalidInput) as error:
+        fields_from_resource(dict(V1_RESOURCE, **change))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "port, message",
+    [
+        ({"name": "http", "protocol": "TCP"}, "needs exactly name, protocol and port"),
+        ({"name": "http", "protocol": "TCP", "port": "80"}, "ports[0].port: '80' is not a number"),
+        ("http", "ports[0]: 'http' is not a port"),
+    ],
+)
+def test_what_is_no_port_is_named(port, message):
+    with pytest.raises(InvalidInput) as error:
+        fields_from_resource(dict(V3_RESOURCE, spec={"ports": [port]}))
+    assert message in str(error.value)
