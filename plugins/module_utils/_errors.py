@@ -44,7 +44,14 @@ class DatastoreError(CalicoError):
 
 
 class Conflict(DatastoreError):
-    """Somebody else changed the endpoint between our read and our write."""
+    """Somebody else changed the endpoint between our read and our write.
+
+    With `maybe_done`, our write got no answer and may have been carried out before that.
+    """
+
+    def __init__(self, message: str, maybe_done: bool = False) -> None:
+        super().__init__(message)
+        self.maybe_done = maybe_done
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -11,6 +11,7 @@ how it is stored in _datastore.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -68,7 +69,7 @@ class HostEndpoint:
         return dataclasses.replace(
             self,
             labels=dict(sorted(self.labels.items())),
-            expected_ips=tuple(sorted({canonical_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
+            expected_ips=tuple(sorted({ip and canonical_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
             ports=tuple(sorted(set(self.ports))),
         )
 
@@ -106,10 +107,14 @@ def changed_fields(before: Optional[HostEndpoint], after: Optional[HostEndpoint]
     """Names of the fields that differ; against None, the ones that are not empty."""
     known = before or after or HostEndpoint()
     nothing = HostEndpoint(name=known.name, node=known.node)
-    old, new = (before or nothing).canonical(), (after or nothing).canonical()
-    return [field for field in FIELDS if getattr(old, field) != getattr(new, field)]
+    old, new = before or nothing, after or nothing
+    differing = [field for field in FIELDS if getattr(old, field) != getattr(new, field)]
+    if differing:
+        old, new = old.canonical(), new.canonical()
+    return [field for field in differing if getattr(old, field) != getattr(new, field)]
 
 
+@functools.lru_cache(maxsize=65536)
 def canonical_ip(text: str) -> str:
     """The address as Go's net.IP writes it: RFC 5952, and an IPv4-mapped IPv6 address as IPv4.
 
@@ -127,5 +132,8 @@ def canonical_ip(text: str) -> str:
 
 
 def _ip_order(text: str) -> Tuple[int, int]:
+    if not text:
+        # Calico takes an empty address where the collection does not.
+        return 0, 0
     address = ipaddress.ip_address(text)
     return address.version, int(address)

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, List, Mapping, Optional, Union
+from typing import Any, Iterable, List, Mapping, Optional, Union
 
-from ._errors import InvalidInput, Refused
+from ._errors import CalicoError, InvalidInput, Refused
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
 from ._validation import check
 
@@ -33,28 +33,17 @@ class Stored:
 
 
 @dataclasses.dataclass(frozen=True)
-class Change:
-    """What happens to one endpoint: from `before` (None: not there) to `after` (None: gone)."""
-
-    operation: str
-    identity: HostEndpoint
-    before: Optional[Stored]
-    after: Optional[HostEndpoint]
-    fields: List[str]
-
-
-@dataclasses.dataclass(frozen=True)
 class Present:
-    """The endpoint is exactly this."""
+    """The endpoint is exactly this, which is valid."""
 
     endpoint: HostEndpoint
-
-    def resolve(self, stored: Optional[Stored]) -> Optional[HostEndpoint]:
-        return self.endpoint
 
     @property
     def identity(self) -> HostEndpoint:
         return self.endpoint
+
+    def resolve(self, stored: Optional[Stored], api_version: str) -> Optional[HostEndpoint]:
+        return self.endpoint.as_stored(api_version)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +53,7 @@ class Patched:
     identity: HostEndpoint
     fields: Mapping[str, Any]
 
-    def resolve(self, stored: Optional[Stored]) -> Optional[HostEndpoint]:
+    def resolve(self, stored: Optional[Stored], api_version: str) -> Optional[HostEndpoint]:
         if stored is None:
             raise InvalidInput(
                 ["{0} does not exist, so it cannot be patched; state present creates it".format(self.identity)]
@@ -76,7 +65,9 @@ class Patched:
                     "state present replaces it".format(self.identity, stored.error)
                 ]
             )
-        return stored.endpoint.patched(self.fields)
+        patched = stored.endpoint.patched(self.fields)
+        check(patched, api_version)
+        return patched.as_stored(api_version)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +76,28 @@ class Absent:
 
     identity: HostEndpoint
 
-    def resolve(self, stored: Optional[Stored]) -> Optional[HostEndpoint]:
+    def resolve(self, stored: Optional[Stored], api_version: str) -> Optional[HostEndpoint]:
         return None
 
 
 Want = Union[Present, Patched, Absent]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What happens to one endpoint: from `before` (None: not there) to `after` (None: gone)."""
+
+    operation: str
+    want: Want
+    before: Optional[Stored]
+    after: Optional[HostEndpoint]
+    # Names of the fields that differ.
+    fields: List[str]
+
+    @property
+    def identity(self) -> HostEndpoint:
+        """An endpoint of which only name and node count."""
+        return self.want.identity
 
 
 def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change:
@@ -97,10 +105,7 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
 
     Raises InvalidInput when the result would not be valid, Refused when the stored endpoint is Calico's own.
     """
-    after = want.resolve(stored)
-    if after is not None:
-        check(after, api_version)
-        after = after.as_stored(api_version)
+    after = want.resolve(stored, api_version)
     readable = stored.endpoint if stored and not stored.error else None
     fields = changed_fields(readable, after)
     if after is None:
@@ -110,11 +115,28 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
     else:
         operation = UPDATE if fields or stored.error else NONE
     if operation == NONE:
-        return Change(NONE, want.identity, stored, readable, [])
+        return Change(NONE, want, stored, readable, [])
     if stored and stored.endpoint.is_calicos_own:
         raise Refused(
             "{0} belongs to Calico's own controllers (label {1}); it is never changed or deleted here".format(
                 stored.endpoint, CALICO_OWNER_LABEL
             )
         )
-    return Change(operation, want.identity, stored, after, fields)
+    return Change(operation, want, stored, after, fields)
+
+
+def plan(wants: Mapping[str, Want], stored: Iterable[Stored], api_version: str) -> List[Change]:
+    """The changes for all that is wanted, by the keys of the datastore; those that change nothing too.
+
+    Raises InvalidInput that names everything that cannot be planned.
+    """
+    found = {item.key: item for item in stored}
+    changes, problems = [], []
+    for key, want in wants.items():
+        try:
+            changes.append(change_for(want, found.get(key), api_version))
+        except CalicoError as exc:
+            problems.append(str(exc))
+    if problems:
+        raise InvalidInput(problems)
+    return changes

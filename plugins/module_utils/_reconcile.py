@@ -6,35 +6,92 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
+from typing import List, Sequence, Tuple
 
 from ._datastore import Store
-from ._errors import Conflict, DatastoreError, Refused
-from ._plan import NONE, Change, Want, change_for
+from ._errors import CalicoError, Conflict, Refused
+from ._plan import NONE, ORDER, Change, Want, change_for, plan
 
 TRIES = 5
 
 
-def reconcile(store: Store, want: Want, check_mode: bool) -> Change:
-    """The change that was made, or in check mode the one that would be.
+@dataclasses.dataclass
+class Outcome:
+    """What became of a plan; in check mode, what would become of it."""
 
-    Every try reads and plans anew, so that what others write meanwhile is never overwritten unseen.
-    Raises Refused while Calico has locked its datastore, and DatastoreError after five conflicts.
+    # In the order in which they were made.
+    done: List[Change] = dataclasses.field(default_factory=list)
+    unchanged: List[Change] = dataclasses.field(default_factory=list)
+    failed: List[Tuple[Change, CalicoError]] = dataclasses.field(default_factory=list)
+    not_attempted: List[Change] = dataclasses.field(default_factory=list)
+
+    @property
+    def changes(self) -> List[Change]:
+        return self.done + self.unchanged
+
+
+def reconcile(store: Store, wants: Sequence[Want], check_mode: bool) -> Outcome:
+    """Read what is stored for the wanted endpoints, plan, and unless in check mode write.
+
+    Nothing is written unless everything could be read and planned. Raises CalicoError when not.
     """
-    for attempt in range(TRIES):
-        change = change_for(want, store.get(want.identity), store.api_version)
-        if change.operation == NONE:
-            return change
-        if store.state.locked:
-            raise Refused("{0} cannot be changed now: {1}".format(change.identity, store.state.locked))
+    by_key = {store.key(want.identity): want for want in wants}
+    changes = plan(by_key, store.read([want.identity for want in wants]), store.api_version)
+    outcome = Outcome(unchanged=[change for change in changes if change.operation == NONE])
+    phases = [[change for change in changes if change.operation == operation] for operation in ORDER]
+    if any(phases) and store.state.locked:
+        raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
+    for phase in phases:
         if check_mode:
-            return change
+            outcome.done += phase
+        elif outcome.failed:
+            outcome.not_attempted += phase
+        else:
+            _write(store, phase, outcome)
+    return outcome
+
+
+def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
+    """Write the changes of one phase; those that met a conflict are read and planned again, at most five times."""
+    for attempt in range(TRIES):
+        conflicts: List[Tuple[Change, Conflict]] = []
+        waiting = list(changes)
+        for change, error in store.write(changes):
+            waiting.remove(change)
+            if error is None:
+                outcome.done.append(change)
+            elif isinstance(error, Conflict):
+                conflicts.append((change, error))
+            else:
+                outcome.failed.append((change, error))
+        if outcome.failed:
+            outcome.not_attempted += waiting + [change for change, _error in conflicts]
+            return
+        if not conflicts:
+            return
+        # Two controllers that met once shall not meet again.
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))
+        changes = _plan_again(store, conflicts, outcome)
+    for change, error in conflicts:
+        outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
+
+
+def _plan_again(store: Store, conflicts: List[Tuple[Change, Conflict]], outcome: Outcome) -> List[Change]:
+    changes = []
+    for change, conflict in conflicts:
         try:
-            store.apply(change)
-            return change
-        except Conflict as exc:
-            conflict = exc
-            # Two controllers that met once shall not meet again.
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))
-    raise DatastoreError("gave up after {0} conflicts: {1}".format(TRIES, conflict))
+            again = change_for(change.want, store.get(change.identity), store.api_version)
+        except CalicoError as exc:
+            outcome.failed.append((change, exc))
+            continue
+        if again.operation != NONE:
+            changes.append(again)
+        elif conflict.maybe_done:
+            # It is as wanted since we wrote.
+            outcome.done.append(dataclasses.replace(change, after=again.after))
+        else:
+            outcome.unchanged.append(again)
+    return changes

@@ -157,7 +157,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._result import resul
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     store = connect(module)
-    change = reconcile(store, wanted(module.params, store.api_version), module.check_mode)
+    outcome = reconcile(store, [wanted(module.params, store.api_version)], module.check_mode)
+    for _change, error in outcome.failed:
+        raise error
+    change = outcome.changes[0]
     for warning in warnings_of(change, store.state, store.api_version):
         module.warn(warning)
     return result_of(change, store.api_version, module._diff)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from typing import List
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from .._connection import ETCDV2, Settings
+from .._errors import Conflict, DatastoreError
 from .._hostendpoint import HostEndpoint
 from .._plan import CREATE, DELETE, UPDATE, Change, Stored
 
@@ -46,6 +47,14 @@ class Store(abc.ABC):
         """Read what Calico says of its datastore."""
 
     @abc.abstractmethod
+    def key(self, identity: HostEndpoint) -> str:
+        """The key under which the endpoint of this name (on etcdv2: this node and name) is stored."""
+
+    @abc.abstractmethod
+    def read(self, identities: Sequence[HostEndpoint]) -> List[Stored]:
+        """What is stored for these endpoints, and maybe more, in as few requests as make sense."""
+
+    @abc.abstractmethod
     def get(self, identity: HostEndpoint) -> Stored | None:
         """What is stored for this name (on etcdv2: this node and name); None when nothing is."""
 
@@ -65,7 +74,23 @@ class Store(abc.ABC):
     def delete(self, stored: Stored) -> None:
         """Remove what was read. Raises Conflict when it is not what is stored by now."""
 
-    def apply(self, change: Change) -> None:
+    def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
+        """Write the changes, each as it was planned, and tell of each what became of it.
+
+        Ends after the first error that is no conflict, since the next write would most likely meet it too.
+        """
+        for change in changes:
+            try:
+                self._write_one(change)
+            except Conflict as exc:
+                yield change, exc
+            except DatastoreError as exc:
+                yield change, exc
+                return
+            else:
+                yield change, None
+
+    def _write_one(self, change: Change) -> None:
         if change.operation == CREATE:
             self.create(change.after)
         elif change.operation == UPDATE:

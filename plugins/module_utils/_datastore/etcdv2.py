@@ -11,18 +11,22 @@ lib/backend/etcd/etcd.go (requests).
 from __future__ import annotations
 
 import json
-import math
-from typing import Any, Dict, Iterator, List
+import re
+from typing import Any, Dict, Iterator, List, Sequence, Set
 
 from .._connection import Settings
-from .._errors import shown
+from .._errors import DatastoreError, shown
 from .._hostendpoint import V1, HostEndpoint, canonical_ip
 from .._plan import Stored
 from . import State, Store
-from ._etcdv2_client import Etcdv2Client
+from ._etcdv2_client import DIRECTORY, Etcdv2Client
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"
+
+# Up to so many nodes are read one by one; beyond, one request for all hosts is faster, though it brings the keys of
+# their workloads too.
+FEW_NODES = 16
 
 
 class Etcdv2Store(Store):
@@ -46,20 +50,43 @@ class Etcdv2Store(Store):
             )
         return State()
 
+    def key(self, identity: HostEndpoint) -> str:
+        # Only the name is escaped, the percent sign first.
+        return "{0}/{1}".format(_directory(identity.node), identity.name.replace("%", "%25").replace("/", "%2f"))
+
+    def read(self, identities: Sequence[HostEndpoint]) -> List[Stored]:
+        if len(identities) == 1:
+            stored = self.get(identities[0])
+            return [stored] if stored else []
+        nodes = {identity.node for identity in identities}
+        hosts = self._hosts() if len(nodes) > FEW_NODES else [self._host(node) for node in sorted(nodes)]
+        keys = {self.key(identity) for identity in identities}
+        for host in hosts:
+            _refuse_directories(_endpoint_nodes(host), keys)
+        return [stored for host in hosts for stored in _of_host(host)]
+
     def get(self, identity: HostEndpoint) -> Stored | None:
-        node = self._etcd.get(_key(identity))
-        return None if node is None else next(_stored(identity.node, node), None)
+        node = self._etcd.get(self.key(identity))
+        if node is None:
+            return None
+        _refuse_directories([node], {node["key"]})
+        return next(_stored(identity.node, node))
 
     def list(self, node: str = "") -> List[Stored]:
-        if node:
-            hosts = [{"key": "{0}/{1}".format(_HOSTS, node), "nodes": [self._etcd.get(_directory(node), True) or {}]}]
-        else:
-            hosts = (self._etcd.get(_HOSTS, True) or {}).get("nodes", [])
+        hosts = [self._host(node)] if node else self._hosts()
         found = [stored for host in hosts for stored in _of_host(host)]
         return sorted(found, key=lambda stored: (stored.endpoint.node, stored.endpoint.name))
 
+    def _hosts(self) -> List[Dict[str, Any]]:
+        """The etcd nodes of all hosts, with all beneath them."""
+        return (self._etcd.get(_HOSTS, True) or {}).get("nodes", [])
+
+    def _host(self, name: str) -> Dict[str, Any]:
+        """The etcd node of one host, with its endpoints only."""
+        return {"key": "{0}/{1}".format(_HOSTS, name), "nodes": [self._etcd.get(_directory(name), True) or {}]}
+
     def create(self, endpoint: HostEndpoint) -> None:
-        self._etcd.create(_key(endpoint), encode(endpoint))
+        self._etcd.create(self.key(endpoint), encode(endpoint))
 
     def update(self, stored: Stored, endpoint: HostEndpoint) -> None:
         self._etcd.replace(stored.key, encode(endpoint, stored), stored.revision)
@@ -72,19 +99,27 @@ def _directory(node: str) -> str:
     return "{0}/{1}/endpoint".format(_HOSTS, node)
 
 
-def _key(identity: HostEndpoint) -> str:
-    # Only the name is escaped, the percent sign first.
-    name = identity.name.replace("%", "%25").replace("/", "%2f")
-    return "{0}/{1}".format(_directory(identity.node), name)
-
-
 def _of_host(host: Dict[str, Any]) -> Iterator[Stored]:
     """What is stored beneath a host's directory, as etcd listed it."""
-    name = host["key"].rpartition("/")[2]
-    for child in host.get("nodes", []):
-        if child.get("key") == _directory(name):
-            for node in child.get("nodes", []):
-                yield from _stored(name, node)
+    name = _name(host)
+    for node in _endpoint_nodes(host):
+        yield from _stored(name, node)
+
+
+def _endpoint_nodes(host: Dict[str, Any]) -> List[Dict[str, Any]]:
+    directory = _directory(_name(host))
+    return [node for child in host.get("nodes", []) if child.get("key") == directory for node in child.get("nodes", [])]
+
+
+def _name(host: Dict[str, Any]) -> str:
+    return host["key"].rpartition("/")[2]
+
+
+def _refuse_directories(nodes: List[Dict[str, Any]], keys: Set[str]) -> None:
+    """What stands beneath an endpoint's key must not be taken for the endpoint."""
+    for node in nodes:
+        if node.get("dir") and node["key"] in keys:
+            raise DatastoreError(DIRECTORY.format(node["key"]))
 
 
 def _stored(host: str, node: Dict[str, Any], nested: bool = False) -> Iterator[Stored]:
@@ -111,6 +146,9 @@ def _stored(host: str, node: Dict[str, Any], nested: bool = False) -> Iterator[S
 
 # --- the value ---
 
+# What may stand between the keys and the values of an object.
+_GAP = re.compile(r"[\s:,]*")
+
 # JSON key: its type, in the order of Go's struct (model.HostEndpoint).
 _TYPES = {
     "name": str,
@@ -132,10 +170,11 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None) -> str:
         "profile_ids": list(endpoint.profiles),
     }
     value = {key: item for key, item in value.items() if item}
-    if stored and not stored.error:
-        rest = _load(stored.value) or {}
-        value.update({key: item for key, item in rest.items() if key.lower() not in _TYPES})
-    return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"))
+    unknown = _unknown_members(stored.value) if stored and not stored.error and "{" in stored.value else []
+    if not unknown:
+        return text
+    return "{" + ",".join(([text[1:-1]] if value else []) + unknown) + "}"
 
 
 def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
@@ -147,12 +186,13 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
         raise ValueError("the value is not a JSON object")
     found = {key: kind() for key, kind in _TYPES.items()}
     for key, item in content.items():
-        # Go matches the keys of JSON without regard to case.
+        # Go matches the keys of JSON without regard to case, and merges mappings.
         kind = _TYPES.get(key.lower())
-        if kind and item is not None:
-            if not isinstance(item, kind):
-                raise ValueError("{0} is not a {1}: {2}".format(key, _NAMES[kind], shown(item)))
-            found[key.lower()] = item
+        if not kind or item is None:
+            continue
+        if not isinstance(item, kind):
+            raise ValueError("{0} is not a {1}: {2}".format(key, _NAMES[kind], shown(item)))
+        found[key.lower()] = dict(found["labels"], **item) if kind is dict else item
     return HostEndpoint(
         name=identity.name,
         node=identity.node,
@@ -170,17 +210,27 @@ def _load(value: str) -> Any:
     def refuse(constant: str) -> None:
         raise ValueError("{0} is not JSON".format(constant))
 
-    def finite(number: str) -> float:
-        if math.isinf(float(number)):
-            refuse(number)
-        return float(number)
-
     try:
-        return json.loads(value, parse_constant=refuse, parse_float=finite)
+        return json.loads(value, parse_constant=refuse)
     except RecursionError as exc:
         raise ValueError("the value is nested too deeply") from exc
     except ValueError as exc:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
+
+
+def _unknown_members(value: str) -> List[str]:
+    """The members of a stored object that are not Calico's, to the letter: Python would spell some numbers anew."""
+    decoder = json.JSONDecoder()
+    members = []
+    end = _GAP.match(value, value.index("{") + 1).end()
+    while value[end] == '"':
+        start = end
+        key, end = decoder.raw_decode(value, start)
+        _item, end = decoder.raw_decode(value, _GAP.match(value, end).end())
+        if key.lower() not in _TYPES:
+            members.append(value[start:end])
+        end = _GAP.match(value, end).end()
+    return members
 
 
 def _text(item: Any, where: str) -> str:
@@ -195,7 +245,8 @@ def _addresses(found: Dict[str, Any], key: str) -> List[str]:
     addresses = []
     for item in found[key]:
         try:
-            addresses.append(canonical_ip(_text(item, key)))
+            # calicoctl takes an empty address, and so Calico reads one.
+            addresses.append(item and canonical_ip(_text(item, key)) or "")
         except ValueError as exc:
             raise ValueError("{0}: {1} is not an IP address".format(key, shown(item))) from exc
     return addresses

@@ -1,0 +1,190 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One etcd server, asked through python-etcd: what it answers, and in plain words why it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import threading
+import traceback
+import urllib.parse
+from typing import Any, Dict, Iterator
+
+from .._connection import Settings
+from .._errors import DatastoreError, MissingLibrary
+
+try:
+    import etcd
+    import urllib3
+except ImportError:
+    etcd = None
+    urllib3 = None
+    IMPORT_ERROR = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+# etcd v2's error codes.
+KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
+UNAUTHORISED = 110
+# "Raft internal error" and "leader election in progress": another member may do better.
+_NO_QUORUM = (300, 301)
+
+
+class NoAnswer(Exception):
+    """A member did not answer; `maybe_done` when the request may have been carried out all the same."""
+
+    def __init__(self, cause: str, maybe_done: bool) -> None:
+        super().__init__(cause)
+        self.maybe_done = maybe_done
+
+
+class EtcdError(Exception):
+    """etcd's own answer to a request that it did not carry out."""
+
+    def __init__(self, code: int, cause: str) -> None:
+        super().__init__(cause)
+        self.code = code
+
+
+class Member:
+    """One endpoint, over one kept-alive connection."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        if etcd is None:
+            raise MissingLibrary("python-etcd", IMPORT_ERROR)
+        self.url = url
+        self._settings = settings
+        parts = urllib.parse.urlsplit(url)
+        cert = settings.etcd_cert_file
+        if cert and settings.etcd_key_file:
+            cert = (cert, settings.etcd_key_file)
+        self._client = etcd.Client(
+            host="[{0}]".format(parts.hostname) if ":" in parts.hostname else parts.hostname,
+            port=parts.port,
+            protocol=parts.scheme,
+            read_timeout=settings.timeout,
+            cert=cert or None,
+            ca_cert=settings.etcd_ca_cert_file or None,
+            username=_utf8(settings.etcd_username) or None,
+            password=_utf8(settings.etcd_password) or None,
+            allow_reconnect=False,
+            allow_redirect=False,
+        )
+        # No pool exists yet, so every one gets this.
+        self._client.http.connection_pool_kw["retries"] = False
+        # python-etcd's own handling takes any 404 as "key not found" and forgets the status of what is not JSON.
+        self._client._handle_server_response = lambda response: response
+
+    def request(self, method: str, key: str, params: Dict[str, str]) -> Dict[str, Any]:
+        """etcd's answer, decoded.
+
+        Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v2 API.
+        """
+        timeout = self._settings.timeout
+        try:
+            with _deadline(timeout):
+                response = self._client.api_execute(
+                    "/v2/keys" + urllib.parse.quote(key), method, params=params, timeout=urllib3.Timeout(total=timeout)
+                )
+        except etcd.EtcdConnectionFailed as exc:
+            # The connection may be in any state.
+            self._client.http.clear()
+            raise self._no_answer(exc.cause) from exc
+        return self._content(response.status, response.data)
+
+    def _content(self, status: int, data: bytes) -> Dict[str, Any]:
+        try:
+            content = json.loads(data.decode("utf-8"))
+        except ValueError as exc:
+            text = " ".join(data.decode("utf-8", "replace").split())[:120]
+            if status in (200, 201):
+                raise NoAnswer("the answer was cut short or is not etcd's: {0!r}".format(text), True) from exc
+            content = {"message": text}
+        if not isinstance(content, dict):
+            content = {"message": str(content)[:120]}
+        if status in (200, 201) and "node" in content:
+            return content
+        text = "status {0}: {1}".format(
+            status, " ".join(str(content[part]) for part in ("message", "cause") if content.get(part)) or "no text"
+        )
+        code = content.get("errorCode")
+        if code in _NO_QUORUM or status >= 500:
+            raise NoAnswer(text, True)
+        if status == 401:
+            raise EtcdError(UNAUTHORISED, text)
+        if code:
+            raise EtcdError(code, text)
+        raise DatastoreError(
+            "{0} does not speak etcd's v2 API ({1}). Where Calico v1 keeps its data in this etcd, it has to run with "
+            "--enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 API). Calico v3 keeps its data in etcd's v3 "
+            "API".format(self.url, text)
+        )
+
+    def _no_answer(self, cause: Exception) -> NoAnswer:
+        errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
+        reason = _system_error(cause)
+        if isinstance(cause, errors.NewConnectionError):
+            return NoAnswer(reason or str(cause), False)
+        if isinstance(cause, errors.ConnectTimeoutError):
+            return NoAnswer("no connection within " + timeout, False)
+        if isinstance(cause, errors.SSLError):
+            return NoAnswer(self._tls_problem(str(cause)), False)
+        if isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
+            return NoAnswer("no answer within " + timeout, True)
+        return NoAnswer("the connection broke before the answer was complete" + (reason and ": " + reason), True)
+
+    def _tls_problem(self, text: str) -> str:
+        settings = self._settings
+        if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+            authority = "etcd_ca_cert_file {0}".format(settings.etcd_ca_cert_file or "(not given: the system's)")
+            return "its certificate is not trusted by {0}: {1}".format(authority, text)
+        if "doesn't match" in text or "not valid for" in text:
+            return "its certificate is for another host: {0}".format(text)
+        if "alert" in text.lower():
+            return "it refuses the TLS connection; the client certificate is etcd_cert_file {0}: {1}".format(
+                settings.etcd_cert_file or "(not given)", text
+            )
+        return "TLS: {0}".format(text)
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """An end for the whole request: urllib3's timeouts begin anew with each byte, and a server may send one a second.
+
+    Only where signals can be used, which is the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(_number: int, _frame: Any) -> None:
+        raise socket.timeout("timed out")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _utf8(text: str) -> str:
+    """A text whose latin-1 bytes, which urllib3 sends, are the UTF-8 ones, which etcd reads."""
+    return text.encode("utf-8").decode("latin-1")
+
+
+def _system_error(exc: BaseException | None) -> str:
+    """What the operating system said, which urllib3 wraps several times; "" when it said nothing."""
+    while exc is not None:
+        if isinstance(exc, socket.gaierror):
+            return "its host name cannot be resolved"
+        if isinstance(exc, OSError) and exc.strerror:
+            return exc.strerror[0].lower() + exc.strerror[1:]
+        exc = exc.__cause__ or exc.__context__
+    return ""
