@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -16,9 +16,9 @@ from ._datastore import Store, open_store
 from ._errors import CalicoError, MissingLibrary
 from ._fields import fields_from_options, with_empty_labels
 from ._hostendpoint import HostEndpoint
-from ._plan import Absent, Patched, Present, Want
+from ._plan import Absent, Patched, Present, Purge, Want
 from ._resource import fields_from_resource
-from ._validation import check, check_identity
+from ._validation import check, check_filter, check_identity
 
 # Environment and calicoctl's file come before the defaults, so no option has a default here; see _connection.py.
 CONNECTION_OPTIONS: Dict[str, Dict[str, Any]] = {
@@ -68,14 +68,22 @@ def wanted(params: Mapping[str, Any], api_version: str) -> Want:
     else:
         fields = fields_from_options(params)
     identity = HostEndpoint(name=fields.pop("name", ""), node=fields.pop("node", ""))
+    if params["state"] == "present":
+        endpoint = identity.patched(with_empty_labels(fields))
+        check(endpoint, api_version)
+        return Present(endpoint)
     check_identity(identity, api_version)
-    if params["state"] == "absent":
-        return Absent(identity)
-    if params["state"] == "patched":
-        return Patched(identity, fields)
-    endpoint = identity.patched(with_empty_labels(fields))
-    check(endpoint, api_version)
-    return Present(endpoint)
+    return Absent(identity) if params["state"] == "absent" else Patched(identity, fields)
+
+
+def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
+    """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name."""
+    owner = "" if params["purge"] == "all" else params["owner"]
+    nodes = {node: owner for node in params["purge_nodes"] or () if params["purge"] != "none"}
+    nodes.update(dict.fromkeys(params["decommission_nodes"] or (), params["owner"]))
+    for node in nodes:
+        check_filter(node, "", api_version)
+    return Purge(nodes, params["owner_label"]) if nodes else None
 
 
 def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:

@@ -80,7 +80,35 @@ class Absent:
         return None
 
 
-Want = Union[Present, Patched, Absent]
+@dataclasses.dataclass(frozen=True)
+class Purge:
+    """What is deleted although nobody names it."""
+
+    # Node: the owner whose endpoints go, and "" for everybody's.
+    nodes: Mapping[str, str]
+    owner_label: str = ""
+
+    def takes(self, stored: Stored) -> bool:
+        """Whether the stored endpoint goes. What cannot be read stays, since nobody knows whose it is."""
+        endpoint = stored.endpoint
+        if stored.error or endpoint.is_calicos_own or endpoint.node not in self.nodes:
+            return False
+        owner = self.nodes[endpoint.node]
+        return not owner or endpoint.labels.get(self.owner_label) == owner
+
+
+@dataclasses.dataclass(frozen=True)
+class Purged:
+    """The endpoint is not there, as long as the purge takes it."""
+
+    identity: HostEndpoint
+    purge: Purge
+
+    def resolve(self, stored: Optional[Stored], api_version: str) -> Optional[HostEndpoint]:
+        return stored.endpoint if stored and not self.purge.takes(stored) else None
+
+
+Want = Union[Present, Patched, Absent, Purged]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +140,8 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
         operation = DELETE if stored else NONE
     elif stored is None:
         operation = CREATE
+    elif after is stored.endpoint:
+        operation = NONE
     else:
         operation = UPDATE if fields or stored.error else NONE
     if operation == NONE:
@@ -125,12 +155,17 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
     return Change(operation, want, stored, after, fields)
 
 
-def plan(wants: Mapping[str, Want], stored: Iterable[Stored], api_version: str) -> List[Change]:
-    """The changes for all that is wanted, by the keys of the datastore; those that change nothing too.
+def plan(
+    wants: Mapping[str, Want], stored: Iterable[Stored], api_version: str, purge: Optional[Purge] = None
+) -> List[Change]:
+    """The changes for all that is wanted, by the keys of the datastore, and for the purge; `none` is one, too.
 
     Raises InvalidInput that names everything that cannot be planned.
     """
     found = {item.key: item for item in stored}
+    if purge:
+        purged = {key: Purged(item.endpoint, purge) for key, item in found.items() if purge.takes(item)}
+        wants = dict(purged, **wants)
     changes, problems = [], []
     for key, want in wants.items():
         try:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from typing import List, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ._datastore import Store
 from ._errors import CalicoError, Conflict, Refused
-from ._plan import NONE, ORDER, Change, Want, change_for, plan
+from ._plan import DELETE, NONE, ORDER, Change, Purge, Stored, Want, change_for, plan
 
 TRIES = 5
+# How many endpoints a message names.
+SHOWN = 10
 
 
 @dataclasses.dataclass
@@ -27,23 +29,37 @@ class Outcome:
     unchanged: List[Change] = dataclasses.field(default_factory=list)
     failed: List[Tuple[Change, CalicoError]] = dataclasses.field(default_factory=list)
     not_attempted: List[Change] = dataclasses.field(default_factory=list)
+    # What Calico cannot read on the purged nodes, and the purge leaves alone.
+    unreadable: List[Stored] = dataclasses.field(default_factory=list)
 
     @property
     def changes(self) -> List[Change]:
         return self.done + self.unchanged
 
 
-def reconcile(store: Store, wants: Sequence[Want], check_mode: bool) -> Outcome:
-    """Read what is stored for the wanted endpoints, plan, and unless in check mode write.
+def reconcile(
+    store: Store,
+    wants: Sequence[Want],
+    check_mode: bool,
+    purge: Optional[Purge] = None,
+    purge_limit: Optional[int] = None,
+) -> Outcome:
+    """Read what is stored for the wanted endpoints and on the purged nodes, plan, and unless in check mode write.
 
-    Nothing is written unless everything could be read and planned. Raises CalicoError when not.
+    Nothing is written unless everything could be read and planned, and no more than purge_limit endpoints would be
+    deleted. Raises CalicoError when not.
     """
     by_key = {store.key(want.identity): want for want in wants}
-    changes = plan(by_key, store.read([want.identity for want in wants]), store.api_version)
+    stored = store.read([want.identity for want in wants], purge.nodes if purge else ())
+    changes = plan(by_key, stored, store.api_version, purge)
     outcome = Outcome(unchanged=[change for change in changes if change.operation == NONE])
-    phases = [[change for change in changes if change.operation == operation] for operation in ORDER]
+    if purge:
+        outcome.unreadable = [item for item in stored if item.error and item.endpoint.node in purge.nodes]
+    phases = [_sorted(change for change in changes if change.operation == operation) for operation in ORDER]
     if any(phases) and store.state.locked:
         raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
+    if purge and purge_limit is not None:
+        _check_limit([change for change in changes if change.operation == DELETE], purge_limit)
     for phase in phases:
         if check_mode:
             outcome.done += phase
@@ -54,13 +70,26 @@ def reconcile(store: Store, wants: Sequence[Want], check_mode: bool) -> Outcome:
     return outcome
 
 
+def _sorted(changes: Iterable[Change]) -> List[Change]:
+    return sorted(changes, key=lambda change: (change.identity.node, change.identity.name))
+
+
+def _check_limit(deletions: List[Change], limit: int) -> None:
+    if len(deletions) > limit:
+        named = ", ".join(str(change.identity) for change in deletions[:SHOWN])
+        raise Refused(
+            "the purge would delete {0} endpoints, which is more than the purge_limit of {1}, so nothing at all was "
+            "written: {2}{3}".format(len(deletions), limit, named, ", ..." if len(deletions) > SHOWN else "")
+        )
+
+
 def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
     """Write the changes of one phase; those that met a conflict are read and planned again, at most five times."""
     for attempt in range(TRIES):
         conflicts: List[Tuple[Change, Conflict]] = []
-        waiting = list(changes)
+        written = 0
         for change, error in store.write(changes):
-            waiting.remove(change)
+            written += 1
             if error is None:
                 outcome.done.append(change)
             elif isinstance(error, Conflict):
@@ -68,7 +97,7 @@ def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
             else:
                 outcome.failed.append((change, error))
         if outcome.failed:
-            outcome.not_attempted += waiting + [change for change, _error in conflicts]
+            outcome.not_attempted += [change for change, _error in conflicts] + changes[written:]
             return
         if not conflicts:
             return

@@ -9,6 +9,7 @@ v1: libcalico-go release-v2.6, lib/api/hostendpoint.go; v3: projectcalico/calico
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Dict, List, Mapping
 
 from ._errors import InvalidInput, shown
@@ -95,7 +96,8 @@ def _unknown(content: Mapping[str, Any], known: List[str], prefix: str, places: 
         if key in known:
             continue
         homes = [section + "." + name for section, names in places.items() for name in names]
-        homes = [home for home in homes if home.split(".")[1].lower() == str(key).lower() and home != prefix + str(key)]
-        hint = "it belongs to {0}".format(" or ".join(homes)) if homes else "Calico has no such key"
+        near = difflib.get_close_matches(str(key).lower(), [home.split(".")[1].lower() for home in homes], 1, 0.75)
+        homes = [home for home in homes if home.split(".")[1].lower() in near and home != prefix + str(key)]
+        hint = "did you mean {0}?".format(" or ".join(homes)) if homes else "Calico has no such key"
         problems.append("resource: {0}{1} is unknown: {2}".format(prefix, key, hint))
     return problems

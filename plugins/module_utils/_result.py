@@ -6,16 +6,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+import json
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import _yaml
 from ._datastore import State
 from ._hostendpoint import HostEndpoint
-from ._plan import DELETE, NONE, Change, Stored
+from ._plan import CREATE, DELETE, NONE, UPDATE, Change, Stored
+from ._reconcile import Outcome
 from ._resource import to_resource
 from ._validation import ignored_by_felix
 
 SHOWN_WARNINGS = 10
+
+# Characters of JSON, of the 700,000 that AWX keeps of a result.
+CHANGES_SIZE = 300000
+NOT_ATTEMPTED_SIZE = 100000
+DIFF_SIZE = 200000
 
 
 def result_of(change: Change, api_version: str, with_diff: bool) -> Dict[str, Any]:
@@ -33,7 +40,11 @@ def result_of(change: Change, api_version: str, with_diff: bool) -> Dict[str, An
 
 def warnings_of(change: Change, state: State, api_version: str) -> List[str]:
     """What the user should know about a change, and about the datastore that it is made in."""
-    warnings = _state_warnings(state)
+    return _state_warnings(state) + _change_warnings(change, api_version)
+
+
+def _change_warnings(change: Change, api_version: str) -> List[str]:
+    warnings = []
     before = change.before
     if before and before.error and change.operation != NONE:
         verb = "deleted" if change.operation == DELETE else "replaced"
@@ -41,6 +52,85 @@ def warnings_of(change: Change, state: State, api_version: str) -> List[str]:
     if change.after:
         warnings += _felix_warnings(change.after, api_version)
     return warnings
+
+
+def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]) -> Dict[str, Any]:
+    """The result of a task about a set of endpoints; with diffs unless diff_limit is None.
+
+    AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
+    """
+    changes, omitted = _bounded([_record(change) for change in outcome.done], CHANGES_SIZE)
+    operations = [change.operation for change in outcome.done]
+    result = {
+        "changed": bool(outcome.done),
+        "summary": {
+            "created": operations.count(CREATE),
+            "updated": operations.count(UPDATE),
+            "deleted": operations.count(DELETE),
+            "unchanged": len(outcome.unchanged),
+        },
+        "changes": changes,
+        "changes_omitted": omitted,
+    }
+    if outcome.failed:
+        # Not "failed", which is Ansible's own.
+        failures = outcome.failed[:SHOWN_WARNINGS]
+        result["failures"] = [dict(_record(change), error=str(error)) for change, error in failures]
+        result["not_attempted"], result["not_attempted_omitted"] = _bounded(
+            [_record(change) for change in outcome.not_attempted], NOT_ATTEMPTED_SIZE
+        )
+    if diff_limit is not None:
+        result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit)
+    return result
+
+
+def failure_of(outcome: Outcome) -> str:
+    """The message about a write that failed part-way."""
+    change, error = outcome.failed[0]
+    return "{0} of {1} changes were made; the {2} of {3} was not: {4}".format(
+        len(outcome.done),
+        len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted),
+        change.operation,
+        change.identity,
+        error,
+    )
+
+
+def bulk_warnings_of(outcome: Outcome, state: State, api_version: str) -> List[str]:
+    """What the user should know about the changes, the datastore, and what a purge leaves alone."""
+    warnings = [
+        "{0}: the value cannot be read, so it is not purged: {1}".format(stored.key, stored.error)
+        for stored in outcome.unreadable
+    ]
+    for change in outcome.changes:
+        warnings += _change_warnings(change, api_version)
+    return _state_warnings(state) + _first(warnings)
+
+
+def _record(change: Change) -> Dict[str, Any]:
+    return {
+        "operation": change.operation,
+        "node": change.identity.node,
+        "name": change.identity.name,
+        "fields": change.fields,
+    }
+
+
+def _bulk_diff(changes: List[Change], api_version: str, limit: int) -> List[Dict[str, str]]:
+    diffs, omitted = _bounded([diff_of(change, api_version) for change in changes[:limit]], DIFF_SIZE)
+    omitted += len(changes[limit:])
+    if omitted:
+        diffs.append({"prepared": "... and {0} more endpoints change (diff_limit is {1})\n".format(omitted, limit)})
+    return diffs
+
+
+def _bounded(items: List[Any], size: int) -> Tuple[List[Any], int]:
+    """The first items, up to so many characters of JSON, and how many are left out."""
+    for index, item in enumerate(items):
+        size -= len(json.dumps(item)) + 2
+        if size < 0:
+            return items[:index], len(items) - index
+    return items, 0
 
 
 def listing_of(found: List[Stored], api_version: str) -> Dict[str, Any]:
@@ -64,10 +154,12 @@ def listing_warnings_of(found: List[Stored], state: State, api_version: str) -> 
             )
         else:
             warnings += _felix_warnings(stored.endpoint, api_version)
+    return _state_warnings(state) + _first(warnings)
+
+
+def _first(warnings: List[str]) -> List[str]:
     more = len(warnings) - SHOWN_WARNINGS
-    if more > 0:
-        warnings = warnings[:SHOWN_WARNINGS] + ["and {0} more endpoints that Calico does not apply".format(more)]
-    return _state_warnings(state) + warnings
+    return warnings[:SHOWN_WARNINGS] + ["and {0} more warnings like these".format(more)] if more > 0 else warnings
 
 
 def _state_warnings(state: State) -> List[str]:

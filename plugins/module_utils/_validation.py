@@ -44,7 +44,9 @@ def ignored_by_felix(endpoint: HostEndpoint, api_version: str) -> str:
 
 
 def _raise(subject: str, problems: Iterator[Problem]) -> None:
-    texts = ["{0}: {1} {2}".format(option, shown(value), rule) for option, value, rule in problems]
+    texts = [
+        "{0}: {1}{2}".format(option, shown(value) + " " if value else "", rule) for option, value, rule in problems
+    ]
     if texts:
         raise InvalidInput(["{0}: {1}".format(subject, texts[0])] + texts[1:])
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from typing import Any, List
 
 from ._errors import MissingLibrary
 
@@ -25,6 +25,15 @@ def load(text: str) -> Any:
     _needed()
     try:
         return yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ValueError("is not YAML: {0}".format(" ".join(str(exc).split()))) from exc
+
+
+def load_all(text: str) -> List[Any]:
+    """The YAML documents of a text. Raises ValueError for what is not YAML."""
+    _needed()
+    try:
+        return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as exc:
         raise ValueError("is not YAML: {0}".format(" ".join(str(exc).split()))) from exc
 

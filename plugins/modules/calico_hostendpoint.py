@@ -20,8 +20,8 @@ description:
     others write at the same time is lost.
   - With C(--check) it tells exactly what the real run would do, with C(--diff) each side as the YAML that
     C(calicoctl) takes.
-  - B(Creating an endpoint closes its interface): everything is dropped except Calico's failsafe ports and what
-    policies and profiles allow. B(Deleting an endpoint opens its interface): nothing on it is policed any more.
+  - B(Creating an endpoint closes its interface.) Everything is dropped except Calico's failsafe ports and what
+    policies and profiles allow. B(Deleting an endpoint opens its interface.) Nothing on it is policed any more.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.actiongroup_calico

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Collection, Iterator, List, Optional, Sequence, Tuple
 
 from .._connection import ETCDV2, Settings
 from .._errors import Conflict, DatastoreError
@@ -51,8 +51,8 @@ class Store(abc.ABC):
         """The key under which the endpoint of this name (on etcdv2: this node and name) is stored."""
 
     @abc.abstractmethod
-    def read(self, identities: Sequence[HostEndpoint]) -> List[Stored]:
-        """What is stored for these endpoints, and maybe more, in as few requests as make sense."""
+    def read(self, identities: Sequence[HostEndpoint], nodes: Collection[str]) -> List[Stored]:
+        """What is stored for these endpoints and on these nodes, and maybe more, in as few requests as make sense."""
 
     @abc.abstractmethod
     def get(self, identity: HostEndpoint) -> Stored | None:

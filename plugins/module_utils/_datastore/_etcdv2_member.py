@@ -57,6 +57,8 @@ class Member:
     def __init__(self, url: str, settings: Settings) -> None:
         if etcd is None:
             raise MissingLibrary("python-etcd", IMPORT_ERROR)
+        if urllib3.__version__ == "2.6.0":
+            raise DatastoreError("python-etcd does not work with urllib3 2.6.0: install another version of urllib3")
         self.url = url
         self._settings = settings
         parts = urllib.parse.urlsplit(url)
@@ -136,6 +138,8 @@ class Member:
             return NoAnswer(self._tls_problem(str(cause)), False)
         if isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
             return NoAnswer("no answer within " + timeout, True)
+        if self.url.startswith("https:"):
+            reason = (reason or "it sent nothing") + "; does it speak TLS?"
         return NoAnswer("the connection broke before the answer was complete" + (reason and ": " + reason), True)
 
     def _tls_problem(self, text: str) -> str:

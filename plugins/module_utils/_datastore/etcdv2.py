@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, Iterator, List, Sequence, Set
+from typing import Any, Collection, Dict, Iterator, List, Sequence, Set
 
 from .._connection import Settings
 from .._errors import DatastoreError, shown
@@ -54,11 +54,11 @@ class Etcdv2Store(Store):
         # Only the name is escaped, the percent sign first.
         return "{0}/{1}".format(_directory(identity.node), identity.name.replace("%", "%25").replace("/", "%2f"))
 
-    def read(self, identities: Sequence[HostEndpoint]) -> List[Stored]:
-        if len(identities) == 1:
+    def read(self, identities: Sequence[HostEndpoint], nodes: Collection[str]) -> List[Stored]:
+        if len(identities) == 1 and not nodes:
             stored = self.get(identities[0])
             return [stored] if stored else []
-        nodes = {identity.node for identity in identities}
+        nodes = {identity.node for identity in identities}.union(nodes)
         hosts = self._hosts() if len(nodes) > FEW_NODES else [self._host(node) for node in sorted(nodes)]
         keys = {self.key(identity) for identity in identities}
         for host in hosts:

@@ -88,10 +88,10 @@ def test_scalars_become_text_as_with_calicoctl():
     "change, message",
     [
         ({"extra": 1}, "resource: extra is unknown: Calico has no such key"),
-        ({"labels": {}}, "resource: labels is unknown: it belongs to metadata.labels"),
-        ({"spec": {"node": "x"}}, "resource: spec.node is unknown: it belongs to metadata.node"),
-        ({"spec": {"interface": "eth0"}}, "resource: spec.interface is unknown"),
-        ({"spec": {"interfacename": "eth0"}}, "it belongs to spec.interfaceName"),
+        ({"labels": {}}, "resource: labels is unknown: did you mean metadata.labels?"),
+        ({"spec": {"node": "x"}}, "resource: spec.node is unknown: did you mean metadata.node?"),
+        ({"spec": {"interface": "eth0"}}, "resource: spec.interface is unknown: did you mean spec.interfaceName?"),
+        ({"spec": {"interfacename": "eth0"}}, "did you mean spec.interfaceName?"),
         (
             {"kind": "HostEndpoint"},
             "apiVersion 'v1' with kind 'HostEndpoint' is not a host endpoint: it takes apiVersion: v1",

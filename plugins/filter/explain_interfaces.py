@@ -1,0 +1,102 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: explain_interfaces
+short_description: Say for each interface of a host which rule makes its endpoint, or why none does
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Evaluates the rules as P(netsec.calico.hostendpoints_from_facts#filter) does, and tells why.
+positional: node
+options:
+  _input:
+    description: The facts of the host, C(ansible_facts).
+    type: dict
+    required: true
+  node:
+    description: The name of the host as Calico's Felix knows it.
+    type: str
+    required: true
+  rules:
+    description: The rules, as the role's C(hostendpoints_interfaces).
+    type: list
+    elements: dict
+    required: true
+  ignore:
+    description: Patterns of the names of interfaces that never get an endpoint, as the role's C(hostendpoints_ignore).
+    type: list
+    elements: str
+    default: []
+  labels:
+    description: Labels for all endpoints, which a rule's labels beat.
+    type: dict
+    default: {}
+  host_labels:
+    description: Labels for all endpoints, which beat a rule's labels.
+    type: dict
+    default: {}
+  inventory_hostname:
+    description: What C({inventory_hostname}) stands for in a rule's pattern. By default the same as O(node).
+    type: str
+seealso:
+  - plugin: netsec.calico.hostendpoints_from_facts
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Say what the role makes of this host's interfaces
+  ansible.builtin.debug:
+    msg: "{{ ansible_facts | netsec.calico.explain_interfaces('myhost', rules=[{'match': {'name': 'eth*'}}]) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One item for each interface, sorted by name.
+  type: list
+  elements: dict
+  contains:
+    interface:
+      description: Name of the interface.
+      type: str
+    rule:
+      description: Number of the rule that makes the endpoint, from 1, or V(null).
+      type: int
+    reason:
+      description: Which rule makes the endpoint, or why none does.
+      type: str
+    endpoint:
+      description: The endpoint, or V(null).
+      type: dict
+  sample:
+    - interface: docker0
+      rule: null
+      reason: ignored by 'docker*'
+      endpoint: null
+"""
+
+import dataclasses
+from typing import Any, Dict, List
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, verdicts_of
+
+
+def explain_interfaces(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
+    """What becomes of each interface of the host with these facts, and why."""
+    try:
+        return [dataclasses.asdict(verdict) for verdict in verdicts_of(Host.of(facts, node, **options))]
+    except (RuleError, TypeError) as exc:
+        raise AnsibleFilterError("explain_interfaces: {0}".format(exc)) from exc
+
+
+class FilterModule:
+    """Filters about the interfaces of a host."""
+
+    def filters(self) -> dict:
+        return {"explain_interfaces": explain_interfaces}

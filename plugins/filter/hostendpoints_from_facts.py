@@ -1,0 +1,97 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: hostendpoints_from_facts
+short_description: Make host endpoints of a host's facts, by rules
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Makes the endpoints that the role C(netsec.calico.hostendpoints) would make of a host's interfaces.
+positional: node
+options:
+  _input:
+    description: The facts of the host, C(ansible_facts).
+    type: dict
+    required: true
+  node:
+    description: The name of the host as Calico's Felix knows it.
+    type: str
+    required: true
+  rules:
+    description: The rules, as the role's C(hostendpoints_interfaces).
+    type: list
+    elements: dict
+    required: true
+  ignore:
+    description: Patterns of the names of interfaces that never get an endpoint, as the role's C(hostendpoints_ignore).
+    type: list
+    elements: str
+    default: []
+  labels:
+    description: Labels for all endpoints, which a rule's labels beat.
+    type: dict
+    default: {}
+  host_labels:
+    description: Labels for all endpoints, which beat a rule's labels.
+    type: dict
+    default: {}
+  inventory_hostname:
+    description: What C({inventory_hostname}) stands for in a rule's pattern. By default the same as O(node).
+    type: str
+seealso:
+  - plugin: netsec.calico.explain_interfaces
+    plugin_type: filter
+  - module: netsec.calico.calico_hostendpoints
+"""
+
+EXAMPLES = r"""
+- name: Manage the endpoints of this host only
+  netsec.calico.calico_hostendpoints:
+    endpoints: "{{ ansible_facts | netsec.calico.hostendpoints_from_facts(ansible_facts.nodename, rules=rules) }}"
+  delegate_to: localhost
+  vars:
+    rules:
+      - match:
+          default_route: true
+        endpoint:
+          labels:
+            side: external
+      - match:
+          network: 10.0.0.0/8
+        endpoint:
+          labels:
+            side: internal
+"""
+
+RETURN = r"""
+_value:
+  description: The endpoints, sorted by interface, with the option names of the modules as keys.
+  type: list
+  elements: dict
+"""
+
+from typing import Any, Dict, List
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, endpoints_of
+
+
+def hostendpoints_from_facts(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
+    """The endpoints of the host with these facts."""
+    try:
+        return endpoints_of(Host.of(facts, node, **options))
+    except (RuleError, TypeError) as exc:
+        raise AnsibleFilterError("hostendpoints_from_facts: {0}".format(exc)) from exc
+
+
+class FilterModule:
+    """Filters about the interfaces of a host."""
+
+    def filters(self) -> dict:
+        return {"hostendpoints_from_facts": hostendpoints_from_facts}

@@ -1,0 +1,128 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The set of endpoints that a task gives: a list of fields, a list of resources, or a file of either."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Tuple
+
+from . import _yaml
+from ._errors import InvalidInput, shown
+from ._fields import fields_from_options, with_empty_labels
+from ._hostendpoint import HostEndpoint
+from ._plan import Present
+from ._resource import KINDS, fields_from_resource
+from ._validation import check
+
+# Option names as Calico spells them.
+_ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
+_OPTIONS = ("name", "node", "labels", "interface_name", "expected_ips", "profiles", "ports")
+
+# Where an endpoint stands, as a message says it, and what stands there.
+Item = Tuple[str, Mapping[str, Any]]
+
+
+def items_from(params: Mapping[str, Any]) -> Iterator[Item]:
+    """The items of the option that is given. Raises InvalidInput for a file that cannot be read."""
+    for option in ("endpoints", "resources"):
+        for index, item in enumerate(params.get(option) or ()):
+            yield "{0}[{1}]".format(option, index), item
+    if params.get("src"):
+        yield from _items_of_file(params["src"])
+
+
+def presents_from(
+    items: Iterable[Item], api_version: str, owner_labels: Mapping[str, str], key: Callable[[HostEndpoint], str]
+) -> List[Present]:
+    """Each item as an endpoint that shall be present, with the owner's labels; `key` tells identities apart.
+
+    Raises InvalidInput that names the place and the problem of all that is no valid endpoint, and both places of
+    every identity that is given twice.
+    """
+    presents: Dict[str, Present] = {}
+    places: Dict[str, str] = {}
+    problems: List[str] = []
+    for where, item in items:
+        try:
+            endpoint = _endpoint(item, api_version, owner_labels)
+        except InvalidInput as exc:
+            problems += ["{0}: {1}".format(where, problem) for problem in exc.problems]
+            continue
+        identity = key(endpoint)
+        if identity in places:
+            problems.append("{0}: {1} is given twice, first by {2}".format(where, endpoint, places[identity]))
+        places.setdefault(identity, where)
+        presents[identity] = Present(endpoint)
+    if problems:
+        raise InvalidInput(problems)
+    return list(presents.values())
+
+
+def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) -> None:
+    """Raise InvalidInput when an endpoint shall be present on a node that is decommissioned."""
+    contradicting = [want.endpoint for want in presents if want.endpoint.node in nodes]
+    if contradicting:
+        raise InvalidInput(["{0}: the node is in decommission_nodes".format(endpoint) for endpoint in contradicting])
+
+
+def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> HostEndpoint:
+    fields = with_empty_labels(_fields(item))
+    for key, value in owner_labels.items():
+        if fields["labels"].get(key, value) != value:
+            raise InvalidInput(
+                ["labels[{0}]: {1} contradicts owner {2}".format(key, shown(fields["labels"][key]), shown(value))]
+            )
+    endpoint = HostEndpoint(**dict(fields, labels=dict(fields["labels"], **owner_labels)))
+    check(endpoint, api_version)
+    return endpoint
+
+
+def _fields(item: Any) -> Dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise InvalidInput(["{0} is not an endpoint".format(shown(item))])
+    if "apiVersion" in item or "kind" in item:
+        return fields_from_resource(item)
+    options = {_ALIASES.get(key, key): value for key, value in item.items()}
+    unknown = [str(key) for key in options if key not in _OPTIONS]
+    if unknown:
+        raise InvalidInput(
+            ["{0} is unknown: an endpoint has {1}".format(", ".join(sorted(unknown)), ", ".join(_OPTIONS))]
+        )
+    return fields_from_options(options)
+
+
+def _items_of_file(path: str) -> Iterator[Item]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidInput(["src {0}: {1}".format(path, getattr(exc, "strerror", None) or exc)]) from exc
+    documents = _documents(text, path)
+    for number, document in enumerate(documents):
+        where = "src {0}".format(path) if len(documents) == 1 else "src {0}, document {1}".format(path, number + 1)
+        if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
+            document = document.get("items")
+        if isinstance(document, list):
+            for index, item in enumerate(document):
+                yield "{0}[{1}]".format(where, index), item
+        elif document is not None:
+            yield where, document
+
+
+_LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("list",)
+
+
+def _documents(text: str, path: str) -> List[Any]:
+    # JSON is much faster to read than the YAML that it is, too.
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            return [json.loads(text)]
+        except ValueError:
+            pass
+    try:
+        return _yaml.load_all(text)
+    except ValueError as exc:
+        raise InvalidInput(["src {0}: {1}".format(path, exc)]) from exc

@@ -1,0 +1,324 @@
+#!/usr/bin/python
+
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: calico_hostendpoints
+short_description: Manage a whole set of Calico host endpoints in one call
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Makes the datastore hold a set of host endpoints, however many, in one call. It reads what is stored once, and
+    writes only what differs, by compare-and-swap.
+  - On request, endpoints that are stored for given nodes and not in the set are deleted.
+  - Everything is validated, and everything read, before the first write. Endpoints are created first, then updated,
+    then deleted, so that an interface is not left without policy in between.
+  - B(Creating an endpoint closes its interface.) Everything is dropped except Calico's failsafe ports and what
+    policies and profiles allow. B(Deleting an endpoint opens its interface.) Nothing on it is policed any more.
+extends_documentation_fragment:
+  - netsec.calico._attributes
+  - netsec.calico._attributes.actiongroup_calico
+  - netsec.calico._attributes.writing
+  - netsec.calico._connection
+options:
+  endpoints:
+    description:
+      - The endpoints. A field that is left out is empty.
+      - For more than some hundred endpoints use O(src), since Ansible itself takes long to hand over a long list.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: As O(netsec.calico.calico_hostendpoint#module:name).
+        type: str
+      node:
+        description: As O(netsec.calico.calico_hostendpoint#module:node).
+        type: str
+      labels:
+        description: As O(netsec.calico.calico_hostendpoint#module:labels).
+        type: dict
+      interface_name:
+        description: As O(netsec.calico.calico_hostendpoint#module:interface_name).
+        type: str
+        aliases: [interfaceName]
+      expected_ips:
+        description: As O(netsec.calico.calico_hostendpoint#module:expected_ips).
+        type: list
+        elements: str
+        aliases: [expectedIPs]
+      profiles:
+        description: As O(netsec.calico.calico_hostendpoint#module:profiles).
+        type: list
+        elements: str
+      ports:
+        description: As O(netsec.calico.calico_hostendpoint#module:ports).
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name of the port.
+            type: str
+            required: true
+          protocol:
+            description: Protocol of the port, such as V(TCP).
+            type: str
+            required: true
+          port:
+            description: Number of the port, 1 to 65535.
+            type: int
+            required: true
+  resources:
+    description:
+      - The endpoints as Calico resources, as O(netsec.calico.calico_hostendpoint#module:resource).
+    type: list
+    elements: dict
+  src:
+    description:
+      - Path of a JSON or YAML file with the endpoints, on the host where the module runs.
+      - It holds a list, or several YAML documents, or a list resource such as C(calicoctl get -o yaml) prints. Each
+        item is the fields of an endpoint, as in O(endpoints), or a Calico resource.
+      - JSON is much faster to read than YAML.
+    type: path
+  purge:
+    description:
+      - Whether endpoints that are stored for one of O(purge_nodes), and are not in the set, are deleted.
+      - V(none) deletes nothing.
+      - V(owned) deletes those that carry the label O(owner_label) with the value O(owner).
+      - V(all) deletes all of them.
+      - Endpoints with the label C(projectcalico.org/created-by), which are Calico's own, and values that cannot be read
+        are never deleted.
+    type: str
+    choices: [none, owned, all]
+    default: none
+  purge_nodes:
+    description:
+      - Exact names of the nodes whose endpoints may be purged. Needed when O(purge) is not V(none).
+      - The set may have endpoints for other nodes. With an empty set, the nodes' endpoints are all purged, which is how
+        a host is decommissioned.
+    type: list
+    elements: str
+  decommission_nodes:
+    description:
+      - Exact names of nodes whose owned endpoints are all deleted, those with the label O(owner_label) and the value
+        O(owner), whatever O(purge) is. The set must not have endpoints for these nodes.
+    type: list
+    elements: str
+  purge_limit:
+    description:
+      - How many endpoints may be deleted at the most. When it would be more, nothing at all is written.
+      - No limit if not given.
+    type: int
+  owner:
+    description:
+      - Every endpoint of the set gets the label O(owner_label) with this value, by which O(purge=owned) knows them.
+    type: str
+  owner_label:
+    description:
+      - The key of the label that says who owns an endpoint.
+    type: str
+    default: app.kubernetes.io/managed-by
+  diff_limit:
+    description:
+      - Of how many endpoints differences are returned at the most. A last item says how many more there are.
+    type: int
+    default: 200
+notes:
+  - RV(changes), RV(not_attempted) and RV(ignore:diff) end after some hundred thousand characters, since AWX
+    does not keep larger results. RV(summary) always counts everything.
+  - When a write fails, the task fails, and RV(changes) is what was done before that, RV(failures) the endpoint and
+    the error, and RV(not_attempted) what was left. Running the task again goes on from there.
+  - What is written keeps what it does not manage, which are unknown JSON keys on etcdv2.
+seealso:
+  - module: netsec.calico.calico_hostendpoint
+  - module: netsec.calico.calico_hostendpoint_info
+"""
+
+EXAMPLES = r"""
+- name: Exactly these endpoints on two nodes
+  netsec.calico.calico_hostendpoints:
+    etcd_endpoints: http://etcd1.example.com:2379
+    owner: netsec
+    purge: owned
+    purge_nodes: [worker-1, worker-2]
+    purge_limit: 5
+    endpoints:
+      - name: eth0
+        node: worker-1
+        interface_name: eth0
+        expected_ips: [192.168.0.1]
+      - name: eth0
+        node: worker-2
+        interface_name: eth0
+        expected_ips: [192.168.0.2]
+
+- name: A large set from a file
+  netsec.calico.calico_hostendpoints:
+    src: /etc/netsec/hostendpoints.json
+
+- name: Decommission a node
+  netsec.calico.calico_hostendpoints:
+    endpoints: []
+    purge: all
+    purge_nodes: [worker-9]
+"""
+
+RETURN = r"""
+summary:
+  description: How many endpoints were changed, or in check mode would be.
+  returned: success
+  type: dict
+  contains:
+    created:
+      description: Number of created endpoints.
+      type: int
+    updated:
+      description: Number of updated endpoints.
+      type: int
+    deleted:
+      description: Number of deleted endpoints.
+      type: int
+    unchanged:
+      description: Number of endpoints of the set that were as wanted.
+      type: int
+  sample: {created: 1, updated: 0, deleted: 0, unchanged: 1999}
+changes:
+  description: The changes, in the order in which they were made.
+  returned: success, and when a write fails
+  type: list
+  elements: dict
+  contains:
+    operation:
+      description: What was done, V(create), V(update) or V(delete).
+      type: str
+    node:
+      description: Node of the endpoint.
+      type: str
+    name:
+      description: Name of the endpoint.
+      type: str
+    fields:
+      description: Names of the fields that differ. For a created or deleted endpoint the ones that are not empty.
+      type: list
+      elements: str
+  sample:
+    - operation: create
+      node: worker-1
+      name: eth0
+      fields: [interface_name, expected_ips]
+changes_omitted:
+  description: How many changes RV(changes) leaves out because of its size.
+  returned: success, and when a write fails
+  type: int
+  sample: 0
+failures:
+  description: The changes that could not be made.
+  returned: when a write fails
+  type: list
+  elements: dict
+  contains:
+    operation:
+      description: What should have been done.
+      type: str
+    node:
+      description: Node of the endpoint.
+      type: str
+    name:
+      description: Name of the endpoint.
+      type: str
+    fields:
+      description: Names of the fields that differ.
+      type: list
+      elements: str
+    error:
+      description: What went wrong.
+      type: str
+  sample:
+    - operation: update
+      node: worker-1
+      name: eth1
+      fields: [labels]
+      error: "cannot reach etcd: http://etcd1.example.com:2379: connection refused (etcd_endpoints from: option)"
+not_attempted:
+  description: The changes that were left after the failure, with the same keys as RV(changes).
+  returned: when a write fails
+  type: list
+  elements: dict
+  sample: []
+not_attempted_omitted:
+  description: How many changes RV(not_attempted) leaves out because of its size.
+  returned: when a write fails
+  type: int
+  sample: 0
+"""
+
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+    CONNECTION_OPTIONS,
+    HOSTENDPOINT_OPTIONS,
+    connect,
+    purge_of,
+    run,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
+    check_decommissioned,
+    items_from,
+    presents_from,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
+from ansible_collections.netsec.calico.plugins.module_utils._result import bulk_result_of, bulk_warnings_of, failure_of
+
+
+def work(module: AnsibleModule) -> Dict[str, Any]:
+    params = module.params
+    store = connect(module)
+    purge = purge_of(params, store.api_version)
+    owner_labels = {params["owner_label"]: params["owner"]} if params["owner"] else {}
+    wants = presents_from(items_from(params), store.api_version, owner_labels, store.key)
+    check_decommissioned(wants, params["decommission_nodes"] or ())
+    outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"])
+    for warning in bulk_warnings_of(outcome, store.state, store.api_version):
+        module.warn(warning)
+    result = bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    if outcome.failed:
+        module.fail_json(msg=failure_of(outcome), **result)
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            CONNECTION_OPTIONS,
+            endpoints={"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
+            resources={"type": "list", "elements": "dict"},
+            src={"type": "path"},
+            purge={"type": "str", "choices": ["none", "owned", "all"], "default": "none"},
+            purge_nodes={"type": "list", "elements": "str"},
+            decommission_nodes={"type": "list", "elements": "str"},
+            purge_limit={"type": "int"},
+            owner={"type": "str"},
+            owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
+            diff_limit={"type": "int", "default": 200},
+        ),
+        required_one_of=[("endpoints", "resources", "src")],
+        mutually_exclusive=[("endpoints", "resources", "src")],
+        required_if=[
+            ("purge", "owned", ["purge_nodes", "owner"]),
+            ("purge", "all", ["purge_nodes"]),
+        ],
+        required_by={"decommission_nodes": ["owner"]},
+        supports_check_mode=True,
+    )
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

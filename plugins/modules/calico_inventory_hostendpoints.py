@@ -1,0 +1,103 @@
+#!/usr/bin/python
+
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+# Implemented as an action plugin.
+
+DOCUMENTATION = r"""
+---
+module: calico_inventory_hostendpoints
+short_description: Manage the Calico host endpoints of the play's hosts, from their facts
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Evaluates the interface rules of every host of the play's batch against its facts, and hands the endpoints of all of
+    them to M(netsec.calico.calico_hostendpoints) in one call.
+  - This is what the role C(netsec.calico.hostendpoints) runs. Use the role, which has the defaults for all
+    variables. The variables of each host are read here, as C(hostendpoints_node), C(hostendpoints_interfaces),
+    C(hostendpoints_ignore), C(hostendpoints_labels), C(hostendpoints_group_labels), C(hostendpoints_host_labels) and
+    C(hostendpoints_endpoints).
+  - Only hosts of the current batch that did not fail, and whose facts this run has, take part. The endpoints of all
+    others are left as they are, and the scope of a purge is exactly the nodes of the hosts that took part.
+  - Run it with C(run_once). With the strategies C(free) and C(host_pinned), each host handles its own endpoints.
+extends_documentation_fragment:
+  - netsec.calico._attributes
+  - netsec.calico._attributes.actiongroup_calico
+  - netsec.calico._attributes.writing
+  - netsec.calico._connection
+options:
+  require_facts:
+    description:
+      - Whether to do nothing, and be skipped, when facts of a host are missing. Then RV(hosts_without_facts) names the
+        hosts.
+    type: bool
+    default: false
+  purge:
+    description: As O(netsec.calico.calico_hostendpoints#module:purge), for the nodes of the hosts that took part.
+    type: str
+    choices: [none, owned, all]
+    default: none
+  purge_limit:
+    description: As O(netsec.calico.calico_hostendpoints#module:purge_limit).
+    type: int
+  decommission_nodes:
+    description: As O(netsec.calico.calico_hostendpoints#module:decommission_nodes).
+    type: list
+    elements: str
+  owner:
+    description: As O(netsec.calico.calico_hostendpoints#module:owner).
+    type: str
+  owner_label:
+    description: As O(netsec.calico.calico_hostendpoints#module:owner_label).
+    type: str
+    default: app.kubernetes.io/managed-by
+  diff_limit:
+    description: As O(netsec.calico.calico_hostendpoints#module:diff_limit).
+    type: int
+    default: 200
+seealso:
+  - module: netsec.calico.calico_hostendpoints
+"""
+
+EXAMPLES = r"""
+- name: Manage the endpoints of all hosts of the play
+  hosts: all
+  roles:
+    - role: netsec.calico.hostendpoints
+      vars:
+        hostendpoints_etcd_endpoints: http://etcd1.example.com:2379
+"""
+
+RETURN = r"""
+hosts:
+  description: How many hosts took part.
+  returned: success
+  type: int
+  sample: 1000
+hosts_without_facts:
+  description: The hosts of the batch whose facts this run does not have, and whose endpoints are left as they are.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+summary:
+  description: As RV(netsec.calico.calico_hostendpoints#module:summary).
+  returned: success, unless skipped
+  type: dict
+  sample: {created: 1, updated: 0, deleted: 0, unchanged: 1999}
+changes:
+  description: As RV(netsec.calico.calico_hostendpoints#module:changes).
+  returned: success, unless skipped, and when a write fails
+  type: list
+  elements: dict
+  sample:
+    - operation: create
+      node: worker-1
+      name: eth0
+      fields: [interface_name, expected_ips]
+"""

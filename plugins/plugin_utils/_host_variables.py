@@ -1,0 +1,83 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The variables and facts of any host of the play, as a task there would see them.
+
+hostvars does not do: it has neither the defaults of a role nor the variables of a play. So the variable manager behind
+it is asked, as Ansible asks it before each task.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping
+
+# Every host goes its own way there, and run_once has no effect.
+_FREE_STRATEGIES = ("free", "host_pinned")
+
+
+class HostVariables:
+    """What one task knows of the other hosts of its play."""
+
+    def __init__(self, task: Any, task_vars: Mapping[str, Any]) -> None:
+        self._task = task
+        self._task_vars = task_vars
+        self._hostvars = task_vars["hostvars"]
+        self._manager = self._hostvars._variable_manager
+        self._play = _play_of(task)
+
+    def names(self) -> List[str]:
+        """The hosts of the current batch that did not fail; where hosts do not go together, this one only."""
+        if self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES:
+            return [self._task_vars["inventory_hostname"]]
+        return list(self._task_vars["ansible_play_batch"])
+
+    def facts(self, name: str) -> Dict[str, Any]:
+        """The facts of a host that this run has, without the prefix "ansible_". They are not templates."""
+        try:
+            facts = self._manager._fact_cache.get(name)
+        except KeyError:
+            return {}
+        prefix = "ansible_"
+        return {key[len(prefix) :] if key.startswith(prefix) else key: value for key, value in (facts or {}).items()}
+
+    def without_facts(self, name: str) -> Dict[str, Any]:
+        """The variables of a host but its facts, which take Ansible most of the time."""
+        cache, self._manager._fact_cache = self._manager._fact_cache, _NoFacts()
+        try:
+            return self.all(name)
+        finally:
+            self._manager._fact_cache = cache
+
+    def all(self, name: str) -> Dict[str, Any]:
+        """All variables of a host. They hold templates."""
+        host = self._hostvars._inventory.get_host(name)
+        variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
+        variables["hostvars"] = self._hostvars
+        return variables
+
+
+class _NoFacts:
+    """A fact cache without facts."""
+
+    def get(self, _name: str, _default: Any = None) -> Dict[str, Any]:
+        return {}
+
+
+def _play_of(task: Any) -> Any:
+    parent = task._parent
+    while not hasattr(parent, "_play"):
+        parent = parent._parent
+    return parent._play
+
+
+def has_template(value: Any) -> bool:
+    """Whether a value has to go through Ansible's templating before it can be used."""
+    if isinstance(value, Mapping):
+        return any(has_template(key) or has_template(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(has_template(item) for item in value)
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value or "{#" in value
+    # Encrypted ones, for example.
+    return not (value is None or isinstance(value, (bool, int, float)))

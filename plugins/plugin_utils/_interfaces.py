@@ -1,0 +1,223 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a host's facts and rules to its endpoints, and why. Plain Python, without Ansible."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import ipaddress
+import re
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+_RULE_KEYS = ("match", "endpoint")
+_MATCH_KEYS = ("name", "type", "network", "default_route", "active")
+_ENDPOINT_KEYS = ("name", "labels", "profiles", "ports", "expected_ips", "interface_name")
+DEFAULT_NAME = "{interface}"
+_PLACEHOLDER = re.compile(r"{([^{}]*)}")
+
+
+class RuleError(ValueError):
+    """A rule, or what stands beside it, is not of the form that the role's documentation says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """What the role knows of one host of the inventory."""
+
+    inventory_hostname: str
+    node: str
+    facts: Mapping[str, Any]
+    rules: Sequence[Mapping[str, Any]]
+    ignore: Sequence[str] = ()
+    # For all and by group, already merged; and the host's own, which beat a rule's.
+    labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    host_labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, facts: Any, node: str, inventory_hostname: str = "", **fields: Any) -> Host:
+        """A host by its facts. Raises RuleError for what are no facts, TypeError for what is no field."""
+        if not isinstance(facts, Mapping):
+            raise RuleError("{0!r} is not a mapping of facts".format(facts))
+        return cls(inventory_hostname=inventory_hostname or node, node=node, facts=facts, **fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """One interface, as Ansible's facts have it."""
+
+    name: str
+    type: str
+    active: bool
+    default_route: bool
+    # Of global scope, IPv4 first.
+    addresses: Tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What became of an interface: its endpoint, and the number of the rule that made it, or neither; and why."""
+
+    interface: str
+    reason: str
+    rule: Optional[int] = None
+    endpoint: Optional[Dict[str, Any]] = None
+
+
+def interfaces_of(facts: Mapping[str, Any]) -> List[Interface]:
+    """The interfaces of a host, sorted by name."""
+    return [_interface(name, facts) for name in sorted(facts.get("interfaces", ())) if _device(name, facts)]
+
+
+def verdicts_of(host: Host) -> List[Verdict]:
+    """What becomes of each of the host's interfaces. Raises RuleError."""
+    for index, rule in enumerate(host.rules):
+        _check_rule(rule, index)
+    return [_verdict(interface, host) for interface in interfaces_of(host.facts)]
+
+
+def endpoints_of(host: Host) -> List[Dict[str, Any]]:
+    """The endpoints that the rules make of the host's interfaces. Raises RuleError."""
+    return [verdict.endpoint for verdict in verdicts_of(host) if verdict.endpoint is not None]
+
+
+# --- facts ---
+
+
+def _device(name: str, facts: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+    # Ansible replaces the dash in the names of facts, but not in what they hold.
+    device = facts.get(name.replace("-", "_"))
+    # An address with a label ("eth0:1") is listed like an interface, but is no device.
+    return device if isinstance(device, Mapping) and device.get("device") == name else None
+
+
+def _interface(name: str, facts: Mapping[str, Any]) -> Interface:
+    device = _device(name, facts) or {}
+    defaults = [facts.get(family) or {} for family in ("default_ipv4", "default_ipv6")]
+    return Interface(
+        name=name,
+        type=device.get("type", "unknown"),
+        active=bool(device.get("active")),
+        default_route=any(default.get("interface") == name for default in defaults),
+        addresses=tuple(dict.fromkeys(_addresses(name, device, facts))),
+    )
+
+
+def _addresses(name: str, device: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    labelled = [facts.get(item.replace("-", "_")) for item in facts["interfaces"] if item.startswith(name + "_")]
+    aliases = [alias for alias in labelled if isinstance(alias, Mapping) and "device" not in alias]
+    for item in [device, *aliases]:
+        for ipv4 in [item.get("ipv4") or {}, *(item.get("ipv4_secondaries") or ())]:
+            # An address of another scope than global cannot be told by the facts, but by its network.
+            if ipv4.get("address") and not ipaddress.ip_address(ipv4["address"]).is_link_local:
+                yield ipv4["address"]
+    for ipv6 in device.get("ipv6") or ():
+        if ipv6.get("scope") == "global":
+            yield ipv6["address"]
+
+
+# --- rules ---
+
+
+def _verdict(interface: Interface, host: Host) -> Verdict:
+    for pattern in host.ignore:
+        if fnmatch.fnmatchcase(interface.name, pattern):
+            return Verdict(interface.name, "ignored by {0!r}".format(pattern))
+    misses = []
+    for index, rule in enumerate(host.rules):
+        miss = _miss(interface, rule.get("match") or {})
+        if not miss:
+            reason = "rule {0}".format(index + 1)
+            return Verdict(
+                interface.name, reason, index + 1, _endpoint(interface, rule.get("endpoint") or {}, host, index)
+            )
+        misses.append("rule {0}: {1}".format(index + 1, miss))
+    return Verdict(interface.name, "no rule matches: " + ("; ".join(misses) or "there are none"))
+
+
+def _miss(interface: Interface, match: Mapping[str, Any]) -> str:
+    """Why the interface does not match; "" when it does."""
+    names, types, networks = (_listed(match.get(key)) for key in ("name", "type", "network"))
+    if names and not any(fnmatch.fnmatchcase(interface.name, pattern) for pattern in names):
+        return "the name is none of {0}".format(", ".join(names))
+    if types and interface.type not in types:
+        return "its type is {0}, not {1}".format(interface.type, " or ".join(types))
+    if networks and not any(_in(address, networks) for address in interface.addresses):
+        return "no address in {0}".format(", ".join(networks))
+    for key, text in (("default_route", "the default route"), ("active", "active")):
+        if match.get(key) is not None and bool(match[key]) != getattr(interface, key):
+            return "it is {0}{1}".format("not " if match[key] else "", text)
+    return ""
+
+
+def _in(address: str, networks: Sequence[str]) -> bool:
+    return any(ipaddress.ip_address(address) in _network(network) for network in networks)
+
+
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text, strict=False)
+
+
+def _endpoint(interface: Interface, template: Mapping[str, Any], host: Host, index: int) -> Dict[str, Any]:
+    expected = template.get("expected_ips", "facts")
+    if expected == "facts":
+        expected = list(interface.addresses)
+    elif expected == "none":
+        expected = []
+    return {
+        "name": _name(template.get("name") or DEFAULT_NAME, interface, host, index),
+        "node": host.node,
+        "labels": {**host.labels, **(template.get("labels") or {}), **host.host_labels},
+        "interface_name": interface.name if template.get("interface_name", True) else "",
+        "expected_ips": expected,
+        "profiles": list(template.get("profiles") or ()),
+        "ports": list(template.get("ports") or ()),
+    }
+
+
+def _name(pattern: str, interface: Interface, host: Host, index: int) -> str:
+    values = {"node": host.node, "interface": interface.name, "inventory_hostname": host.inventory_hostname}
+    try:
+        return _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
+    except KeyError as exc:
+        raise RuleError(
+            "rule {0}: endpoint.name {1!r} has {2} in braces; there are {3}".format(
+                index + 1, pattern, exc, ", ".join(sorted(values))
+            )
+        ) from exc
+
+
+def _listed(value: Any) -> List[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _check_rule(rule: Any, index: int) -> None:
+    def problem(text: str) -> RuleError:
+        return RuleError("rule {0}: {1}".format(index + 1, text))
+
+    if not isinstance(rule, Mapping):
+        raise problem("{0!r} is not a mapping with match and endpoint".format(rule))
+    for where, content, known in (
+        ("", rule, _RULE_KEYS),
+        ("match.", rule.get("match") or {}, _MATCH_KEYS),
+        ("endpoint.", rule.get("endpoint") or {}, _ENDPOINT_KEYS),
+    ):
+        if not isinstance(content, Mapping):
+            raise problem("{0} is not a mapping".format(where.rstrip(".")))
+        for key in content:
+            if key not in known:
+                raise problem("{0}{1} is unknown; there are {2}".format(where, key, ", ".join(known)))
+    for network in _listed((rule.get("match") or {}).get("network")):
+        try:
+            _network(network)
+        except ValueError as exc:
+            raise problem("match.network: {0}".format(exc)) from exc
+    expected = (rule.get("endpoint") or {}).get("expected_ips", "facts")
+    if isinstance(expected, str) and expected not in ("facts", "none"):
+        raise problem("endpoint.expected_ips {0!r} is not facts, none or a list".format(expected))

@@ -1,0 +1,670 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked for, what is stored or who answers is not as it should be: messages say what, where, what to do."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import time
+
+import pytest
+
+from tests.harness.etcd import EtcdServer
+from tests.harness.module import run_module, run_playbook
+
+APPLY, INFO = "calico_hostendpoint", "calico_hostendpoint_info"
+ETH0 = {"name": "eth0", "node": "myhost", "interface_name": "eth0"}
+ENDPOINTS = "/calico/v1/host/myhost/endpoint/"
+KEY = ENDPOINTS + "eth0"
+VALUE = '{"name":"eth0"}'
+SUBJECT = "host endpoint eth0 on node myhost"
+READY = "/calico/v1/Ready"
+OWNED = "projectcalico.org/created-by"
+LABEL = {"labels": {"role": "new"}}
+
+
+def apply(server, check=False, **options):
+    if "resource" not in options:
+        options = dict(ETH0, **options)
+    return run_module(APPLY, dict(options, etcd_endpoints=server.url, timeout=5), check=check)
+
+
+def info(server, **options):
+    return run_module(INFO, dict(options, etcd_endpoints=server.url, timeout=5))
+
+
+def failure(result, *parts):
+    """The message of a failed run, in which all the parts are: one line, and not a book."""
+    assert result["failed"], result
+    assert "changed" not in result or result["changed"] is False
+    for part in parts:
+        assert part in result["msg"], result["msg"]
+    assert "\n" not in result["msg"] and len(result["msg"]) < 2000, result["msg"]
+    return result["msg"]
+
+
+@pytest.fixture
+def store(etcd):
+    """An etcd that Calico has been started on, without endpoints."""
+    etcd.put(READY, "true")
+    return etcd
+
+
+@pytest.fixture
+def stored(store):
+    """The same, with one endpoint."""
+    store.put(KEY, VALUE)
+    return store
+
+
+# An answer that is not etcd's is neither "nothing there" nor "nothing to do"
+
+ASKING = [
+    pytest.param(APPLY, {}, id="present"),
+    pytest.param(APPLY, {"state": "patched", "labels": {"role": "new"}}, id="patched"),
+    pytest.param(APPLY, {"state": "absent"}, id="absent"),
+    pytest.param(INFO, {}, id="info"),
+    pytest.param(INFO, {"node": "myhost"}, id="info of a node"),
+]
+
+
+def ask(server, module, options):
+    return apply(server, **options) if module == APPLY else info(server, **options)
+
+
+@pytest.fixture(scope="module")
+def without_v2(etcd_binary):
+    with EtcdServer(etcd_binary, v2=False) as server:
+        yield server
+
+
+@pytest.mark.parametrize("module, options", ASKING)
+def test_an_etcd_without_the_v2_api(without_v2, module, options):
+    failure(
+        ask(without_v2, module, options),
+        without_v2.url,
+        "does not speak etcd's v2 API",
+        "404 page not found",
+        "--enable-v2",
+        "v3",
+    )
+
+
+HTML = "<html>Welcome to nginx!</html>"
+NOT_ETCD = [
+    pytest.param(404, HTML, "text/html", "404", id="404 in HTML"),
+    pytest.param(404, '{"error":"no such page"}', "application/json", "404", id="404 in JSON"),
+    pytest.param(404, '{"message":"no Route matched","status":404}', "application/json", "404", id="404 of a gateway"),
+    pytest.param(404, "null", "application/json", "404", id="404 with null"),
+    pytest.param(404, "", "text/plain", "404", id="404 and nothing more"),
+    pytest.param(401, HTML, "text/html", "401", id="401 of a web server"),
+    pytest.param(403, HTML, "text/html", "403", id="403 of a web server"),
+    pytest.param(302, "moved", "text/plain", "302", id="a redirect"),
+    pytest.param(204, "", "text/plain", "204", id="204"),
+]
+NO_NODE = [
+    pytest.param(HTML, id="HTML"),
+    pytest.param("", id="nothing"),
+    pytest.param("[]", id="a list"),
+    pytest.param("null", id="null"),
+    pytest.param('{"health":"true"}', id="an object"),
+    pytest.param('{"action":"get","node":[]}', id="a list for a node"),
+    pytest.param('{"action":"get","node":{}}', id="an empty node"),
+    pytest.param("\udcff".encode("utf-8", "surrogateescape"), id="bytes that are no text"),
+]
+
+
+@pytest.mark.parametrize("module, options", [ASKING[0], ASKING[2], ASKING[3]])
+@pytest.mark.parametrize("status, body, content_type, cause", NOT_ETCD)
+def test_a_web_server(stored, wire, status, body, content_type, cause, module, options):
+    wire.answer(status, body, content_type, method=None, times=99)
+    failure(ask(wire, module, options), wire.url, "v2 API", cause)
+    assert wire.writes == []
+
+
+@pytest.mark.parametrize("module, options", [ASKING[0], ASKING[2], ASKING[3]])
+@pytest.mark.parametrize("body", NO_NODE)
+def test_a_web_server_that_answers_everything_with_200(stored, wire, body, module, options):
+    wire.answer(200, body, method=None, times=99)
+    failure(ask(wire, module, options), wire.url, "etcd_endpoints")
+    assert wire.writes == []
+
+
+def test_an_answer_that_only_the_write_gets(stored, wire):
+    wire.answer(404, HTML, "text/html", method="PUT", times=99)
+    failure(apply(wire, **LABEL), wire.url, "v2 API", "404")
+    wire.heal()
+    wire.answer(200, HTML, "text/html", method="PUT", times=99)
+    failure(apply(wire, **LABEL), wire.url, "may or may not be done")
+    assert stored.get(KEY) == VALUE
+
+
+# A stored value that Calico cannot read
+
+MALFORMED = [
+    pytest.param("", "not JSON", id="nothing"),
+    pytest.param("up", "not JSON", id="a word"),
+    pytest.param('{"name":"eth0"', "not JSON", id="half a value"),
+    pytest.param('{"name":"eth0"} {}', "not JSON", id="two values"),
+    pytest.param('["eth0"]', "not a JSON object", id="a list"),
+    pytest.param("5", "not a JSON object", id="a number"),
+    pytest.param('{"name":5}', "name is not a text: 5", id="a number for a name"),
+    pytest.param('{"labels":{"role":5}}', "labels[role] is not a text: 5", id="a number for a label"),
+    pytest.param('{"labels":["role"]}', "labels is not a mapping", id="a list of labels"),
+    pytest.param('{"profile_ids":"p"}', "profile_ids is not a list: 'p'", id="one profile"),
+    pytest.param('{"expected_ipv4_addrs":["10.0.0.1/24"]}', "'10.0.0.1/24' is not an IP address", id="a CIDR"),
+    pytest.param("[" * 100000, "nested too deeply", id="a deep value"),
+]
+
+
+@pytest.mark.parametrize("value, why", MALFORMED)
+def test_a_malformed_value(store, value, why):
+    store.put(KEY, value)
+    listing = info(store)
+    assert listing["hostendpoints"] == []
+    assert [(each["key"], why in each["error"]) for each in listing["malformed"]] == [(KEY, True)]
+    (warning,) = listing["warnings"]
+    assert KEY in warning and why in warning and "open" in warning
+
+    message = failure(apply(store, state="patched", **LABEL), SUBJECT, why, "cannot be patched", "present replaces it")
+    assert apply(store, check=True, state="patched", **LABEL)["msg"] == message
+    for check in (True, False):
+        assert store.get(KEY) == value
+        result = apply(store, check=check)
+        assert (result["operation"], result["changed"]) == ("update", True)
+        (warning,) = result["warnings"]
+        assert KEY in warning and why in warning and "replaced" in warning
+    assert store.get(KEY) == VALUE
+
+    store.put(KEY, value)
+    for check in (True, False):
+        assert store.get(KEY) == value
+        result = apply(store, check=check, state="absent")
+        assert result["operation"] == "delete"
+        (warning,) = result["warnings"]
+        assert KEY in warning and why in warning and "deleted" in warning
+    assert store.get(KEY) is None
+
+
+def test_many_malformed_values_are_all_listed_and_a_few_warned_about(store):
+    for number in range(30):
+        store.put("%seth%d" % (ENDPOINTS, number), "x" * 5000)
+    result = info(store)
+    assert len(result["malformed"]) == 30
+    assert len(result["warnings"]) == 11 and "20 more" in result["warnings"][-1]
+    assert len(json.dumps(result)) < 30000
+
+
+# Ready
+
+
+@pytest.mark.parametrize("value", ["false", "False", "TRUE", ""])
+def test_a_locked_datastore_is_not_written(stored, value):
+    stored.put(READY, value)
+    before = stored.tree()
+    for options in (LABEL, {"name": "eth1"}, {"state": "patched", **LABEL}, {"state": "absent"}):
+        message = failure(apply(stored, **options), READY, repr(value), "locked", "calico-upgrade")
+        assert apply(stored, check=True, **options)["msg"] == message
+    for options in ({}, {"state": "patched"}, {"state": "absent", "name": "eth1"}):
+        for check in (True, False):
+            result = apply(stored, check=check, **options)
+            assert (result["failed"], result["changed"]) == (False, False)
+            assert [READY in warning and "locked" in warning for warning in result["warnings"]] == [True]
+    assert stored.tree() == before
+    result = info(stored)
+    assert len(result["hostendpoints"]) == 1
+    assert [READY in warning and "locked" in warning for warning in result["warnings"]] == [True]
+
+
+def test_a_locked_datastore_says_what_to_do(stored):
+    stored.put(READY, "false")
+    message = failure(apply(stored, **LABEL))
+    assert "again" in message or "wait" in message or "Calico v3" in message, message
+
+
+def test_ready_is_missing(etcd):
+    for result in (info(etcd), apply(etcd), apply(etcd, state="absent")):
+        assert not result["failed"]
+        (warning,) = result["warnings"]
+        assert etcd.url in warning and "no " + READY in warning and "etcd_endpoints" in warning
+
+
+def test_ready_is_a_directory(stored):
+    stored.delete(READY)
+    stored.mkdir(READY)
+    message = failure(apply(stored, **LABEL), READY)
+    assert "None" not in message, message
+
+
+# Calico's own endpoints
+
+
+OWN = json.dumps({"name": "eth0", "labels": {OWNED: "calico-kube-controllers"}})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"state": "absent"},
+        {"state": "patched", "labels": {OWNED: None}},
+        {"state": "patched", "labels": {"role": "new"}},
+        {"state": "patched", "interface_name": "eth1"},
+    ],
+)
+def test_an_endpoint_of_calicos_own_controllers(store, options):
+    store.put(KEY, OWN)
+    message = failure(apply(store, **options), SUBJECT, "belongs to Calico's own controllers", OWNED)
+    assert apply(store, check=True, **options)["msg"] == message
+    assert store.get(KEY) == OWN
+
+
+def test_endpoints_of_calicos_own_controllers_are_listed(store):
+    store.put(KEY, OWN)
+    (listed,) = info(store)["hostendpoints"]
+    assert listed["labels"] == {OWNED: "calico-kube-controllers"}
+
+
+@pytest.mark.parametrize("state", ["present", "patched"])
+def test_the_label_of_calicos_controllers_is_not_set(stored, state):
+    failure(apply(stored, state=state, labels={OWNED: "me"}), SUBJECT, "labels", OWNED, "Calico's own label", "delete")
+    assert stored.get(KEY) == VALUE
+
+
+# Names
+
+NAMES = ["eth0", "a/../b", "a/./b", "../x", "/", "a//b", "a/", "...", "x/_y", "a/b", "-a", "x" * 128]
+STEPS = ["..", "."]
+HIDDEN = ["_x", "_"]
+CHARACTERS = ["a%b", "%2f", "a?b", "a#b", "a b", "ä", "eth0\n", "\n", "a\\b", "a:b", "*", "x" * 129]
+STATES = ["present", "patched", "absent"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_names_that_work(store, name):
+    neighbours = {ENDPOINTS + "zzz": VALUE, "/calico/v1/host/myhost/metadata": "x", "/calico/v1/host/x": "x"}
+    for key, value in neighbours.items():
+        store.put(key, value)
+    before = store.tree()
+    assert apply(store, name=name)["operation"] == "create"
+    key = ENDPOINTS + name.replace("/", "%2f")
+    assert store.tree() == dict(before, **{key: VALUE})
+    assert apply(store, name=name)["changed"] is False
+    (listed,) = info(store, name=name)["hostendpoints"]
+    assert (listed["name"], listed["node"]) == (name, "myhost")
+    assert apply(store, name=name, state="patched", **LABEL)["operation"] == "update"
+    assert apply(store, name=name, state="absent")["operation"] == "delete"
+    assert store.tree() == before
+
+
+@pytest.mark.parametrize("option", ["name", "node"])
+@pytest.mark.parametrize(
+    "value, rule",
+    [
+        *[pytest.param(value, "steps in a path", id=value) for value in STEPS],
+        *[pytest.param(value, "hides", id=value) for value in HIDDEN],
+        *[pytest.param(value, "1 to 128 of a-z A-Z 0-9 _ .", id=ascii(value)) for value in CHARACTERS],
+        pytest.param("x" * 100000, "1 to 128 of a-z A-Z 0-9 _ .", id="100,000 characters"),
+    ],
+)
+def test_names_that_are_refused_before_anything_is_sent(stored, wire, option, value, rule):
+    results = [apply(wire, state=state, **{option: value}) for state in STATES] + [info(wire, **{option: value})]
+    assert wire.requests == []
+    for result in results:
+        assert result["failed"]
+        assert "%s: %s" % (option, repr(value)[:80]) in result["msg"] and rule in result["msg"], result["msg"]
+
+
+@pytest.mark.parametrize("option", ["name", "node"])
+def test_names_that_are_missing(wire, option):
+    for state in STATES:
+        for value in ("", None):
+            failure(apply(wire, state=state, **{option: value}), "%s: " % option, "is missing", "its node and its name")
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("option", ["name", "node"])
+@pytest.mark.parametrize("value", ["eth0\n", "x" * 100000], ids=["a line end", "100,000 characters"])
+def test_messages_about_names_are_one_short_line(wire, option, value):
+    failure(apply(wire, **{option: value}), option)
+
+
+@pytest.mark.parametrize("node", ["a/../b", "a/b", "/", "myhost/endpoint/x"])
+def test_a_node_has_no_slash(wire, node):
+    failure(apply(wire, node=node), "node: %r" % node, "1 to 128 of a-z A-Z 0-9 _ . -")
+    assert wire.requests == []
+
+
+FIELDS = [
+    ({"interface_name": "e" * 16}, "interface_name: 'eeeeeeeeeeeeeeee'", "1 to 15 of a-z"),
+    ({"interface_name": "*"}, "interface_name: '*'", "1 to 15 of a-z"),
+    ({"interface_name": "eth0\n"}, "interface_name: 'eth0\\n'", "1 to 15 of a-z"),
+    ({"interface_name": ".."}, "interface_name: '..'", "no interface of that name"),
+    ({"interface_name": ""}, "interface_name", "needs interface_name, expected_ips or both"),
+    ({"expected_ips": ["10.0.0.1", "10.0.0.1/24"]}, "expected_ips[1]: '10.0.0.1/24'", "without prefix length"),
+    ({"expected_ips": ["fe80::1%eth0"]}, "expected_ips[0]: 'fe80::1%eth0'", "or zone"),
+    ({"expected_ips": ["300.1.1.1"]}, "expected_ips[0]: '300.1.1.1'", "is not an IP address"),
+    ({"expected_ips": ["010.0.0.1"]}, "expected_ips[0]: '010.0.0.1'", "is not an IP address"),
+    ({"expected_ips": [""]}, "expected_ips[0]: ''", "is not an IP address"),
+    ({"expected_ips": ["::1\n"]}, "expected_ips[0]: '::1\\n'", "is not an IP address"),
+    ({"profiles": ["ok", "a b"]}, "profiles[1]: 'a b'", "1 to 128 of a-z"),
+    ({"profiles": [""]}, "profiles[0]: ''", "1 to 128 of a-z"),
+    ({"labels": {"a b": "x"}}, "labels: 'a b'", "1 to 512 of a-z"),
+    ({"labels": {"": "x"}}, "labels: ''", "1 to 512 of a-z"),
+    ({"labels": {"x" * 100000: "x"}}, "labels: 'xxx", "1 to 512 of a-z"),
+    ({"labels": {"role": "a b"}}, "labels[role]: 'a b'", "at most 63 of a-z"),
+    ({"labels": {"role": "x" * 64}}, "labels[role]: 'xxx", "at most 63 of a-z"),
+    ({"labels": {"role": "x-"}}, "labels[role]: 'x-'", "last one a letter or digit"),
+    ({"labels": {"role": ["x"]}}, "labels[role]: ['x']", "is not a text"),
+    ({"labels": {"role": {"a": "b"}}}, "labels[role]: {'a': 'b'}", "is not a text"),
+    ({"labels": {"role": 1e10}}, "labels[role]: 10000000000.0", "quote it"),
+    ({"ports": [{"name": "ssh", "protocol": "TCP", "port": 22}]}, "ports: ['ssh']", "no named ports"),
+]
+
+
+@pytest.mark.parametrize("options, where, rule", FIELDS, ids=[where[:40] for _options, where, _rule in FIELDS])
+def test_fields_that_are_refused_before_anything_is_sent(wire, options, where, rule):
+    failure(apply(wire, **options), where, rule)
+    assert wire.requests == []
+
+
+def test_all_mistakes_are_told_at_once(wire):
+    failure(
+        apply(wire, interface_name="e" * 16, expected_ips=["x"], labels={"role": "-"}, profiles=["!"]),
+        SUBJECT,
+        "interface_name: 'eee",
+        "expected_ips[0]: 'x'",
+        "labels[role]: '-'",
+        "profiles[0]: '!'",
+    )
+
+
+def test_a_profile_that_felix_ignores_is_warned_about(store):
+    result = apply(store, profiles=["ns/p"])
+    (warning,) = result["warnings"]
+    assert result["operation"] == "create"
+    assert SUBJECT in warning and "'ns/p'" in warning and "Felix ignores" in warning and "open" in warning
+
+
+def test_10000_labels(store):
+    labels = {"label-%05d" % number: "value" for number in range(10000)}
+    start = time.monotonic()
+    assert apply(store, labels=labels)["operation"] == "create"
+    assert apply(store, labels=labels)["changed"] is False
+    assert json.loads(store.get(KEY))["labels"] == labels
+    (listed,) = info(store)["hostendpoints"]
+    assert listed["labels"] == labels
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("key, value", [("label-%d", "no value"), ("no label %d", "x"), ("x" * 500 + "%d", "no value")])
+def test_10000_wrong_labels(wire, key, value):
+    labels = {key % number: value for number in range(10000)}
+    start = time.monotonic()
+    failure(apply(wire, labels=labels), SUBJECT, "and 9990 more")
+    assert time.monotonic() - start < 5
+
+
+# Keys that are not what they should be
+
+
+def test_a_name_that_is_a_directory(store):
+    store.put(ENDPOINTS + "a/b", VALUE)
+    before = store.tree(dirs=True)
+    for state in ("present", "patched"):
+        message = failure(apply(store, name="a", state=state), ENDPOINTS + "a", "directory", "etcdctl")
+        assert apply(store, check=True, name="a", state=state)["msg"] == message
+    # There is no such endpoint: either this is told, or that there is nothing to do.
+    result = apply(store, name="a", state="absent")
+    assert result["failed"] or not result["changed"]
+    assert store.tree(dirs=True) == before
+    listing = info(store)
+    assert [each["key"] for each in listing["malformed"]] == [ENDPOINTS + "a/b"]
+    assert "too deep" in listing["malformed"][0]["error"]
+    assert apply(store, name="a/b")["operation"] == "create"
+    assert store.tree() == {READY: "true", ENDPOINTS + "a/b": VALUE, ENDPOINTS + "a%2fb": VALUE}
+
+
+def test_a_name_that_is_an_empty_directory(store):
+    store.mkdir(ENDPOINTS + "a")
+    failure(apply(store, name="a"), ENDPOINTS + "a", "directory", "etcdctl")
+    assert not apply(store, name="a", state="absent").get("changed")
+    assert info(store)["hostendpoints"] == []
+
+
+@pytest.mark.parametrize("leaf", ["/calico/v1/host/myhost", "/calico/v1/host/myhost/endpoint"])
+def test_a_value_where_a_directory_belongs(store, leaf):
+    store.put(leaf, "x")
+    for state in STATES:
+        failure(apply(store, state=state), KEY, leaf, "a value, not a directory")
+    assert store.tree() == {READY: "true", leaf: "x"}
+    # Others are not concerned.
+    assert apply(store, node="other")["operation"] == "create"
+    assert [each["node"] for each in info(store)["hostendpoints"]] == ["other"]
+
+
+def test_the_directory_that_a_delete_leaves(store):
+    assert apply(store)["operation"] == "create"
+    assert apply(store, state="absent")["operation"] == "delete"
+    assert store.tree("/calico/v1/host", dirs=True) == {
+        "/calico/v1/host": None,
+        "/calico/v1/host/myhost": None,
+        "/calico/v1/host/myhost/endpoint": None,
+    }
+    assert info(store)["hostendpoints"] == info(store, node="myhost")["hostendpoints"] == []
+    assert apply(store, state="absent")["changed"] is False
+    assert apply(store)["operation"] == "create"
+    assert store.get(KEY) == VALUE
+
+
+def test_patched_of_what_is_not_there(store):
+    for check in (True, False):
+        failure(apply(store, check=check, state="patched", **LABEL), SUBJECT, "does not exist", "present creates it")
+    assert store.tree() == {READY: "true"}
+
+
+# Resources
+
+V1 = {
+    "apiVersion": "v1",
+    "kind": "hostEndpoint",
+    "metadata": {"name": "eth0", "node": "myhost"},
+    "spec": {"interfaceName": "eth0"},
+}
+V3 = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "HostEndpoint",
+    "metadata": {"name": "eth0"},
+    "spec": {"node": "myhost", "interfaceName": "eth0"},
+}
+
+
+def with_key(resource, path, value):
+    changed = copy.deepcopy(resource)
+    *parents, last = path.split(".")
+    place = changed
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return changed
+
+
+@pytest.mark.parametrize("resource", [V1, V3], ids=["v1", "v3"])
+def test_both_generations_are_taken(store, resource):
+    assert apply(store, resource=resource)["operation"] == "create"
+    assert store.get(KEY) == VALUE
+    assert apply(store)["changed"] is False
+    assert apply(store, resource=resource, state="absent")["operation"] == "delete"
+
+
+def test_what_the_v3_api_sets_is_taken(store):
+    exported = copy.deepcopy(V3)
+    exported["metadata"].update(uid="x", creationTimestamp="2026-01-02T03:04:05Z", resourceVersion="7", generation=1)
+    assert apply(store, resource=exported)["operation"] == "create"
+    assert store.get(KEY) == VALUE
+
+
+PORTS = [{"name": "ssh", "protocol": "TCP", "port": 22}]
+RESOURCES = [
+    (with_key(V1, "spec.interfacename", "x"), ["spec.interfacename", "spec.interfaceName"]),
+    (with_key(V1, "spec.node", "x"), ["spec.node", "metadata.node"]),
+    (with_key(V3, "metadata.node", "x"), ["metadata.node", "spec.node"]),
+    (with_key(V1, "metadata.interfaceName", "x"), ["metadata.interfaceName", "spec.interfaceName"]),
+    (with_key(V1, "labels", {}), ["labels is unknown", "metadata.labels"]),
+    (with_key(V1, "spec.mtu", 1500), ["spec.mtu", "no such key"]),
+    (with_key(V1, "status", {}), ["status", "no such key"]),
+    (with_key(V1, "metadata.uid", "x"), ["metadata.uid", "no such key"]),
+    (with_key(V1, "spec.ports", PORTS), ["spec.ports"]),
+    (with_key(V3, "spec.ports", PORTS), ["ports", "ssh", "etcdv2", "no named ports"]),
+    (with_key(V3, "spec.interfaceName", "*"), ["interface_name: '*'", "1 to 15 of"]),
+    (with_key(V1, "kind", "HostEndpoint"), ["'v1'", "'HostEndpoint'", "kind: hostEndpoint"]),
+    (with_key(V3, "kind", "hostEndpoint"), ["'hostEndpoint'", "projectcalico.org/v3", "kind: HostEndpoint"]),
+    (with_key(V1, "kind", "policy"), ["'policy'", "kind: hostEndpoint"]),
+    (with_key(V1, "kind", ["hostEndpoint"]), ["kind: hostEndpoint"]),
+    (with_key(V1, "apiVersion", "v2"), ["'v2'", "apiVersion: v1"]),
+    (with_key(V1, "apiVersion", {"a": "b"}), ["apiVersion: v1"]),
+    ({}, ["apiVersion: v1", "projectcalico.org/v3"]),
+    (with_key(V1, "metadata", ["eth0"]), ["metadata", "['eth0'] is not a mapping"]),
+    (with_key(V1, "metadata", "eth0"), ["metadata", "'eth0' is not a mapping"]),
+    (with_key(V1, "spec", ["eth0"]), ["spec", "['eth0'] is not a mapping"]),
+    (with_key(V1, "spec", "eth0"), ["spec", "'eth0' is not a mapping"]),
+    (with_key(V1, "spec", None), ["interface_name", "needs"]),
+    (with_key(V1, "metadata.labels", ["role"]), ["labels", "['role'] is not a mapping"]),
+    (with_key(V1, "metadata.labels", "role=x"), ["labels", "'role=x' is not a mapping"]),
+    (with_key(V1, "metadata.labels", {"role": ["x"]}), ["labels[role]", "is not a text"]),
+    (with_key(V1, "metadata.name", ["eth0"]), ["name", "['eth0'] is not a text"]),
+    (with_key(V1, "metadata.name", None), ["name", "is missing"]),
+    (with_key(V1, "metadata.node", None), ["node", "is missing"]),
+    (with_key(V1, "spec.interfaceName", {"a": "b"}), ["{'a': 'b'} is not a text"]),
+    (with_key(V1, "spec.expectedIPs", "10.0.0.1"), ["'10.0.0.1' is not a list"]),
+    (with_key(V1, "spec.expectedIPs", [["10.0.0.1"]]), ["[0]: ['10.0.0.1'] is not a text"]),
+    (with_key(V1, "spec.expectedIPs", [10]), ["[0]: 10 is not a text", "quote"]),
+    (with_key(V1, "spec.profiles", "p"), ["profiles", "'p' is not a list"]),
+    (with_key(V1, "spec.profiles", [None]), ["profiles[0]", "is not a text"]),
+    (with_key(V3, "spec.ports", {"a": "b"}), ["ports", "is not a list"]),
+    (with_key(V3, "spec.ports", [{"name": "ssh"}]), ["ports[0]", "name, protocol and port"]),
+    (with_key(V3, "spec.ports", [{"name": "ssh", "protocol": "TCP", "port": "x"}]), ["ports[0].port: 'x'"]),
+    (dict(V1, **{"key%d" % number: 1 for number in range(1000)}), ["key0", "and 990 more"]),
+]
+
+
+@pytest.mark.parametrize("resource, parts", RESOURCES)
+def test_resources_that_are_refused_before_anything_is_sent(wire, resource, parts):
+    failure(apply(wire, resource=resource), *parts)
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("key", ["annotations", "finalizers", "ownerReferences"])
+def test_what_a_v3_manifest_has_and_v1_cannot_keep(wire, key):
+    """Calico v3 has such keys: it is the target that has not."""
+    message = failure(apply(wire, resource=with_key(V3, "metadata." + key, {"a": "b"})), "metadata." + key)
+    assert "Calico has no such key" not in message, message
+
+
+@pytest.mark.parametrize(
+    "path, value", [("spec.expectedIPs", "x"), ("spec.interfaceName", ["x"]), ("metadata.labels", "x")]
+)
+def test_a_resource_is_quoted_by_its_own_keys(wire, path, value):
+    failure(apply(wire, resource=with_key(V1, path, value)), path)
+
+
+def test_scalars_in_labels_become_text_as_calicoctl_has_it(store):
+    labels = {"number": 5, "bool": True, "null": None, "float": 1.5, "text": "x"}
+    expected = {"number": "5", "bool": "true", "null": "", "float": "1.5", "text": "x"}
+    for options in ({"labels": labels}, {"resource": with_key(V1, "metadata.labels", labels)}):
+        result = apply(store, **options)
+        assert not result["failed"], result
+        assert json.loads(store.get(KEY))["labels"] == expected
+        assert apply(store, state="absent")["changed"] is True
+
+
+@pytest.mark.parametrize("field", [{"name": "eth1"}, {"labels": {}}, {"interfaceName": "eth1"}])
+def test_a_resource_and_fields(wire, field):
+    failure(apply(wire, resource=V1, **field), "mutually exclusive", "resource")
+
+
+def test_neither_a_resource_nor_a_name(wire):
+    result = run_module(APPLY, {"etcd_endpoints": wire.url})
+    failure(result, "one of the following is required: name, resource")
+    assert wire.requests == []
+
+
+# Libraries that are missing, in a real run of Ansible
+
+PLAYBOOK = [
+    {
+        "hosts": "all",
+        "gather_facts": False,
+        "ignore_errors": True,
+        "module_defaults": {"group/netsec.calico.calico": {"etcd_endpoints": "{{ url }}", "timeout": 5}},
+        "tasks": [
+            {
+                "name": "without python-etcd",
+                "netsec.calico.calico_hostendpoint": dict(ETH0),
+                "environment": {"PYTHONPATH": "{{ no_etcd }}"},
+            },
+            {
+                "name": "info without python-etcd",
+                "netsec.calico.calico_hostendpoint_info": {},
+                "environment": {"PYTHONPATH": "{{ no_etcd }}"},
+            },
+            {
+                "name": "a file without PyYAML",
+                "netsec.calico.calico_hostendpoint_info": {"calicoctl_config": "/etc/hosts"},
+                "environment": {"PYTHONPATH": "{{ no_yaml }}"},
+            },
+            {
+                "name": "neither file nor diff without PyYAML",
+                "netsec.calico.calico_hostendpoint": dict(ETH0),
+                "environment": {"PYTHONPATH": "{{ no_yaml }}"},
+            },
+            {
+                "name": "a diff without PyYAML",
+                "netsec.calico.calico_hostendpoint": dict(ETH0, **LABEL),
+                "diff": True,
+                "environment": {"PYTHONPATH": "{{ no_yaml }}"},
+            },
+        ],
+    }
+]
+
+
+@pytest.fixture(scope="module")
+def without_libraries(_etcd, tmp_path_factory):
+    """How that playbook went, and what it left behind."""
+    _etcd.reset()
+    _etcd.put(READY, "true")
+    variables = {"url": _etcd.url}
+    for name in ("etcd", "yaml"):
+        folder = tmp_path_factory.mktemp("no_" + name)
+        (folder / (name + ".py")).write_text("raise ImportError(\"No module named '%s'\")\n" % name)
+        variables["no_" + name] = str(folder)
+    return run_playbook(PLAYBOOK, extra_args=["-e", json.dumps(variables)]), _etcd.get(KEY)
+
+
+@pytest.mark.parametrize(
+    "task, library",
+    [
+        ("without python-etcd", "python-etcd"),
+        ("info without python-etcd", "python-etcd"),
+        ("a file without PyYAML", "PyYAML"),
+        ("a diff without PyYAML", "PyYAML"),
+    ],
+)
+def test_a_missing_library(without_libraries, task, library):
+    """What is missing, and on whose Python."""
+    message = without_libraries[0].result(task)["msg"]
+    assert library in message and "ython library" in message and sys.executable in message, message
+
+
+def test_only_what_needs_a_library_fails_without_it(without_libraries):
+    assert without_libraries[0].result("neither file nor diff without PyYAML")["operation"] == "create"
+
+
+def test_a_task_that_lacks_a_library_has_not_written(without_libraries):
+    run, value = without_libraries
+    assert "PyYAML" in run.result("a diff without PyYAML")["msg"]
+    assert value == VALUE

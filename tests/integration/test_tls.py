@@ -1,0 +1,342 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates: which file is wrong is said before anything is sent, and who does not trust whom afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from tests.harness.certificates import CertificateAuthority
+from tests.harness.etcd import EtcdServer
+from tests.harness.module import run_module, run_playbook
+from tests.harness.process import free_port
+
+APPLY, INFO = "calico_hostendpoint", "calico_hostendpoint_info"
+ETH0 = {"name": "eth0", "node": "myhost", "interface_name": "eth0"}
+KEY = "/calico/v1/host/myhost/endpoint/eth0"
+VALUE = '{"name":"eth0"}'
+DAY = datetime.timedelta(days=1)
+FILES = ("etcd_ca_cert_file", "etcd_cert_file", "etcd_key_file")
+
+
+@pytest.fixture(scope="session")
+def client(certificates):
+    return certificates.client("tls-client")
+
+
+@pytest.fixture
+def files(client):
+    """The options that name the right files."""
+    return {"etcd_ca_cert_file": client.ca, "etcd_cert_file": client.cert, "etcd_key_file": client.key}
+
+
+@pytest.fixture(scope="session")
+def strangers(tmp_path_factory):
+    """Another authority."""
+    return CertificateAuthority(tmp_path_factory.mktemp("strangers"), "strangers")
+
+
+@pytest.fixture
+def store(tls_etcd):
+    tls_etcd.put("/calico/v1/Ready", "true")
+    tls_etcd.put(KEY, VALUE)
+    return tls_etcd
+
+
+@pytest.fixture
+def nowhere(files):
+    """A server that is not there: what a file is, is said before anything is sent to it."""
+    return dict(files, etcd_endpoints="https://127.0.0.1:%d" % free_port())
+
+
+def info(options, env=None):
+    return run_module(INFO, dict({"timeout": 5}, **options), env=env)
+
+
+def apply(options, **how):
+    return run_module(APPLY, dict(ETH0, timeout=5, **options), **how)
+
+
+def reaches_it(result):
+    assert not result["failed"], result
+    return [each["name"] for each in result["hostendpoints"]] == ["eth0"]
+
+
+def failure(result, *parts):
+    """The message of a failed run, in which all the parts are: one line, and not a book."""
+    assert result["failed"], result
+    assert "changed" not in result or result["changed"] is False
+    for part in parts:
+        assert part in result["msg"], result["msg"]
+    assert "\n" not in result["msg"] and len(result["msg"]) < 2000, result["msg"]
+    return result["msg"]
+
+
+def without(options, *names):
+    return {name: value for name, value in options.items() if name not in names}
+
+
+# What works
+
+
+def test_with_client_certificates(store, files):
+    options = dict(files, etcd_endpoints=store.url)
+    labels = {"labels": {"role": "new"}}
+    assert reaches_it(info(options))
+    assert apply(dict(options, **labels), check=True)["operation"] == "update"
+    assert apply(dict(options, **labels))["operation"] == "update"
+    assert store.get(KEY) == '{"name":"eth0","labels":{"role":"new"}}'
+    assert apply(dict(options, **labels))["changed"] is False
+    assert apply(dict(options, state="absent"))["operation"] == "delete"
+    assert store.get(KEY) is None
+
+
+def test_by_name(store, files):
+    assert reaches_it(info(dict(files, etcd_endpoints=store.url.replace("127.0.0.1", "LocalHost"))))
+
+
+@pytest.mark.parametrize("order", ["certificate first", "key first"])
+def test_certificate_and_key_in_one_file(store, client, tmp_path, order):
+    parts = [Path(client.cert).read_bytes(), Path(client.key).read_bytes()]
+    combined = tmp_path / "combined.pem"
+    combined.write_bytes(b"".join(parts if order == "certificate first" else reversed(parts)))
+    options = {"etcd_endpoints": store.url, "etcd_ca_cert_file": client.ca, "etcd_cert_file": str(combined)}
+    assert reaches_it(info(options))
+    assert reaches_it(info(dict(options, etcd_key_file=str(combined))))
+
+
+def test_a_bundle_with_an_expired_authority(store, files, certificates, strangers, tmp_path):
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(dated(strangers, -10 * DAY, -DAY) + Path(certificates.ca).read_bytes())
+    assert reaches_it(info(dict(files, etcd_endpoints=store.url, etcd_ca_cert_file=str(bundle))))
+
+
+def test_files_from_the_environment_and_from_calicoctls_file(store, files, tmp_path):
+    assert reaches_it(info({"etcd_endpoints": store.url}, {name.upper(): path for name, path in files.items()}))
+    spec = {"etcdEndpoints": store.url}
+    spec.update(zip(("etcdCACertFile", "etcdCertFile", "etcdKeyFile"), (files[name] for name in FILES)))
+    path = tmp_path / "calicoctl.cfg"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "calicoApiConfig", "spec": spec}))
+    assert reaches_it(info({"calicoctl_config": str(path)}))
+
+
+PLAYBOOK = [
+    {
+        "hosts": "all",
+        "gather_facts": False,
+        "ignore_errors": True,
+        "module_defaults": {"group/netsec.calico.calico": "{{ options }}"},
+        "tasks": [
+            {"name": "apply", "netsec.calico.calico_hostendpoint": dict(ETH0, labels={"role": "new"})},
+            {"name": "info", "netsec.calico.calico_hostendpoint_info": {}},
+            {"name": "no key", "netsec.calico.calico_hostendpoint_info": {"etcd_key_file": "/nowhere.pem"}},
+        ],
+    }
+]
+
+
+def test_in_a_playbook(store, files):
+    options = dict(files, etcd_endpoints=store.url, timeout=5)
+    run = run_playbook(PLAYBOOK, extra_args=["-e", json.dumps({"options": options})])
+    assert run.result("apply")["operation"] == "update", run
+    assert reaches_it(dict(run.result("info"), failed=False))
+    failure(dict(run.result("no key"), failed=True), "etcd_key_file /nowhere.pem", "No such file")
+    assert store.get(KEY) == '{"name":"eth0","labels":{"role":"new"}}'
+
+
+# The files, before anything is sent
+
+
+def dated(authority, start, end):
+    """The authority's certificate, in bytes, as if it were valid from then to then."""
+    old = x509.load_pem_x509_certificate(Path(authority.ca).read_bytes())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(old.subject).issuer_name(old.issuer)
+    builder = builder.public_key(old.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now + start).not_valid_after(now + end)
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    return builder.sign(authority._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_not_there_or_cannot_be_read(nowhere, tmp_path, name):
+    missing = str(tmp_path / "none.pem")
+    failure(info(dict(nowhere, **{name: missing})), name + " " + missing, "cannot be read", "No such file")
+    # Root may read any file, but nobody a folder.
+    failure(info(dict(nowhere, **{name: str(tmp_path)})), name + " " + str(tmp_path), "cannot be read", "directory")
+    failure(apply(dict(nowhere, **{name: missing})), name + " " + missing, "cannot be read", "No such file")
+
+
+CONTENT = {
+    "empty": b"",
+    "a text": b"hello\n",
+    "binary": bytes(range(256)),
+    "cut off": b"-----BEGIN CERTIFICATE-----\nMIIBczCCARmgAwIBAgIUYRFu\n",
+    "garbled": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("content", CONTENT)
+def test_a_file_that_is_not_what_it_should_be(nowhere, tmp_path, name, content):
+    path = tmp_path / "file.pem"
+    path.write_bytes(CONTENT[content])
+    what = "key (PEM" if name == "etcd_key_file" else "PEM certificate"
+    failure(info(dict(nowhere, **{name: str(path)})), "%s %s" % (name, path), "is not a ", what)
+
+
+def test_files_that_were_mixed_up(nowhere, client):
+    swapped = dict(nowhere, etcd_cert_file=client.key, etcd_key_file=client.cert)
+    failure(info(swapped), "etcd_cert_file " + client.key, "is not a PEM certificate")
+    failure(info(dict(nowhere, etcd_key_file=client.cert)), "etcd_key_file " + client.cert, "is not a usable key")
+    failure(info(dict(nowhere, etcd_ca_cert_file=client.key)), "etcd_ca_cert_file " + client.key, "not a PEM cert")
+
+
+def test_a_certificate_that_expired(nowhere, certificates):
+    old = certificates.client("old", expired=True)
+    yesterday = (datetime.datetime.now(datetime.timezone.utc) - DAY).strftime("%Y-%m-%d")
+    result = info(dict(nowhere, etcd_cert_file=old.cert, etcd_key_file=old.key))
+    failure(result, "etcd_cert_file " + old.cert, "expired on " + yesterday)
+
+
+def test_an_authority_that_expired(nowhere, certificates, tmp_path):
+    path = tmp_path / "old-ca.pem"
+    path.write_bytes(dated(certificates, -10 * DAY, -DAY))
+    yesterday = (datetime.datetime.now(datetime.timezone.utc) - DAY).strftime("%Y-%m-%d")
+    result = info(dict(nowhere, etcd_ca_cert_file=str(path)))
+    failure(result, "etcd_ca_cert_file %s" % path, "expired on " + yesterday)
+
+
+def test_the_key_of_another_certificate(nowhere, certificates, client):
+    other = certificates.client("other")
+    result = info(dict(nowhere, etcd_key_file=other.key))
+    failure(result, "etcd_key_file " + other.key, "does not belong to", "etcd_cert_file " + client.cert)
+
+
+@pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
+def test_a_key_with_a_password(nowhere, client, tmp_path, form):
+    key = serialization.load_pem_private_key(Path(client.key).read_bytes(), None)
+    path = tmp_path / "locked.pem"
+    secret = serialization.BestAvailableEncryption(b"geheim")
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, getattr(serialization.PrivateFormat, form), secret))
+    failure(info(dict(nowhere, etcd_key_file=str(path))), "etcd_key_file %s" % path, "without a password")
+
+
+def test_a_certificate_file_without_a_key_beside_it(nowhere, client):
+    """Nobody gave etcd_key_file: the message has to say that somebody should."""
+    message = failure(info(without(nowhere, "etcd_key_file")), "etcd_cert_file " + client.cert, "etcd_key_file")
+    assert "etcd_key_file " + client.cert not in message, message
+
+
+def test_a_key_without_a_certificate(nowhere):
+    failure(info(without(nowhere, "etcd_cert_file")), "etcd_key_file (option)", "without etcd_cert_file")
+
+
+# Who does not trust whom
+
+
+@contextlib.contextmanager
+def server(binary, certificate=None, **options):
+    with EtcdServer(binary, tls=certificate, **options) as etcd:
+        etcd.put("/calico/v1/Ready", "true")
+        etcd.put(KEY, VALUE)
+        yield etcd
+
+
+def refused(url, options, *parts):
+    """What both modules say."""
+    options = dict(options, etcd_endpoints=url)
+    failure(apply(options), "cannot reach etcd", url, *parts)
+    return failure(info(options), "cannot reach etcd", url, *parts)
+
+
+def test_a_server_of_another_authority(etcd_binary, files, strangers):
+    with server(etcd_binary, strangers.server()) as etcd:
+        refused(etcd.url, files, "its certificate is not trusted by etcd_ca_cert_file " + files["etcd_ca_cert_file"])
+        assert etcd.get(KEY) == VALUE
+
+
+def test_no_authority_is_given(store, files):
+    refused(store.url, without(files, "etcd_ca_cert_file"), "not trusted", "etcd_ca_cert_file", "not given")
+
+
+def test_a_server_certificate_for_another_host(etcd_binary, files, certificates):
+    with server(etcd_binary, certificates.elsewhere()) as etcd:
+        message = refused(etcd.url, files, "certificate is for another host", "127.0.0.1")
+        # Whoever reads this looks for another authority, in vain.
+        assert "not trusted by" not in message, message
+
+
+def test_a_server_certificate_that_expired(etcd_binary, files, certificates):
+    with server(etcd_binary, certificates.server("late", expired=True)) as etcd:
+        refused(etcd.url, files, "certificate", "expired")
+
+
+def test_an_authority_that_is_not_valid_yet(store, files, certificates, tmp_path):
+    path = tmp_path / "early-ca.pem"
+    path.write_bytes(dated(certificates, DAY, 10 * DAY))
+    message = failure(info(dict(files, etcd_endpoints=store.url, etcd_ca_cert_file=str(path))), "not yet valid")
+    assert str(path) in message
+
+
+def test_no_client_certificate(store, files):
+    refused(store.url, without(files, *FILES[1:]), "etcd_cert_file", "not given")
+
+
+def test_a_client_certificate_of_another_authority(store, files, strangers):
+    """Some servers only hang up, most times; then this is still the likely reason."""
+    alien = strangers.client("alien")
+    for _again in range(4):
+        refused(
+            store.url, dict(files, etcd_cert_file=alien.cert, etcd_key_file=alien.key), "etcd_cert_file " + alien.cert
+        )
+
+
+def test_https_to_a_server_that_speaks_plain_http(etcd, files):
+    refused(etcd.url.replace("http:", "https:"), files, "TLS", "http://")
+
+
+def test_http_to_a_server_that_speaks_tls(store, files):
+    for options in (files, {}):
+        refused(store.url.replace("https:", "http:"), options, "TLS", "https://")
+
+
+def test_messages_carry_no_innards_of_python(store, etcd, files, strangers, client, tmp_path):
+    """A line of C code helps nobody, and neither does the name of an exception."""
+    path = tmp_path / "empty.pem"
+    path.write_bytes(b"")
+    for url, options in (
+        (store.url, without(files, "etcd_ca_cert_file")),
+        (store.url, without(files, *FILES[1:])),
+        (store.url, dict(files, etcd_key_file=str(path))),
+        (store.url, dict(files, etcd_cert_file=str(path))),
+        (etcd.url.replace("http:", "https:"), files),
+        (store.url.replace("https:", "http:"), files),
+    ):
+        message = failure(info(dict(options, etcd_endpoints=url)))
+        for innards in ("_ssl.c", "Error(", "RemoteDisconnected", "Connection aborted", "0x"):
+            assert innards not in message, message
+
+
+def test_files_are_looked_at_even_if_the_first_server_needs_none(etcd, files):
+    """A typing error must not wait for the day on which the other server is asked."""
+    options = dict(files, etcd_endpoints=[etcd.url, "https://127.0.0.1:1"], etcd_cert_file="/nowhere.pem")
+    failure(info(options), "etcd_cert_file /nowhere.pem", "No such file")
+
+
+def test_servers_that_are_not_trusted_are_passed_over(store, etcd_binary, files, strangers):
+    with server(etcd_binary, strangers.server("first")) as alien:
+        endpoints = [alien.url, store.url.replace("https:", "http:"), store.url]
+        options = dict(files, etcd_endpoints=endpoints, labels={"role": "new"})
+        assert apply(options)["operation"] == "update"
+        assert alien.get(KEY) == VALUE
+    assert store.get(KEY) == '{"name":"eth0","labels":{"role":"new"}}'
