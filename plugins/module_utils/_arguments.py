@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from . import _yaml
 from ._connection import DATASTORE_TYPES, settings_from
 from ._datastore import Store, open_store
 from ._errors import CalicoError, MissingLibrary
@@ -54,10 +56,16 @@ HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
 
 def connect(module: AnsibleModule) -> Store:
     """The store that the module's options, the environment and calicoctl's file point to."""
+    # A password in a URL is refused, but Ansible repeats the options in the result.
+    for url in module.params["etcd_endpoints"] or ():
+        module.no_log_values.update(re.findall(r"//[^/@]*:([^/]+)@", url))
     settings = settings_from(module.params, os.environ)
     if settings.etcd_password:
         # It may come from the file or the environment, where Ansible does not know it.
         module.no_log_values.add(settings.etcd_password)
+    if module._diff:
+        # Rather now than after something was written.
+        _yaml.check_library()
     return open_store(settings)
 
 

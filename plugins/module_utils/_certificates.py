@@ -8,48 +8,54 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import Callable
+from typing import Any, Callable, Dict
 
-from ._connection import Settings
+from ._connection import Settings, named
 from ._errors import InvalidInput
 
 
 def check_certificates(settings: Settings) -> None:
     """Raise InvalidInput for a file that is missing, unreadable, no certificate, expired, or no pair."""
     if settings.etcd_ca_cert_file:
-        _check_ca("etcd_ca_cert_file", settings.etcd_ca_cert_file)
+        _check_ca(named(settings, "etcd_ca_cert_file"), settings.etcd_ca_cert_file)
     if settings.etcd_cert_file:
-        _check_pair(settings.etcd_cert_file, settings.etcd_key_file or settings.etcd_cert_file)
+        _check_client(settings)
 
 
-def _check_ca(option: str, path: str) -> None:
+def _check_ca(name: str, path: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _load(option, path, lambda: context.load_verify_locations(path))
-    expiries = [ssl.cert_time_to_seconds(authority["notAfter"]) for authority in context.get_ca_certs()]
+    _load(name, lambda: context.load_verify_locations(path))
     # A bundle may hold old authorities beside the one that counts.
-    if expiries and max(expiries) < time.time():
-        raise _expired(option, path, max(expiries))
+    _check_expiry(
+        name, max((authority["notAfter"] for authority in context.get_ca_certs()), key=_seconds, default=None)
+    )
 
 
-def _check_pair(cert: str, key: str) -> None:
-    # Read on its own first, so that the error names the right one of the two.
-    _load("etcd_cert_file", cert, lambda: _read(cert))
-    _load("etcd_key_file", key, lambda: _read(key))
+def _check_client(settings: Settings) -> None:
+    cert, key = settings.etcd_cert_file, settings.etcd_key_file
+    cert_name = named(settings, "etcd_cert_file")
+    decoded: Dict[str, Any] = {}
+    _load(cert_name, lambda: _read(cert))
+    if key:
+        _load(named(settings, "etcd_key_file"), lambda: _read(key))
     # The only way that the standard library has to read the dates of a certificate that is no authority's.
-    decoded = {}
-    _load("etcd_cert_file", cert, lambda: decoded.update(ssl._ssl._test_decode_cert(cert)))  # type: ignore[attr-defined]
-    expiry = ssl.cert_time_to_seconds(decoded["notAfter"])
-    if expiry < time.time():
-        raise _expired("etcd_cert_file", cert, expiry)
+    _load(cert_name, lambda: decoded.update(ssl._ssl._test_decode_cert(cert)))  # type: ignore[attr-defined]
+    _check_expiry(cert_name, decoded["notAfter"])
     try:
         # A password would be asked for on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=lambda: "")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key or cert, password=lambda: "")
     except ssl.SSLError as exc:
-        if exc.reason == "KEY_VALUES_MISMATCH":
-            problem = "the key does not belong to the certificate etcd_cert_file {0}".format(cert)
-        else:
-            problem = "is not a usable key (PEM, without a password): {0}".format(exc.reason or exc)
-        raise InvalidInput(["etcd_key_file {0}: {1}".format(key, problem)]) from exc
+        raise _key_problem(settings, exc) from exc
+
+
+def _key_problem(settings: Settings, exc: ssl.SSLError) -> InvalidInput:
+    cert_name = named(settings, "etcd_cert_file")
+    if not settings.etcd_key_file:
+        return InvalidInput([cert_name + ": holds no usable key beside the certificate; give etcd_key_file"])
+    problem = "is not a usable key (PEM, without a password){0}".format(_reason(exc))
+    if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
+        problem = "the key does not belong to the certificate {0}".format(cert_name)
+    return InvalidInput(["{0}: {1}".format(named(settings, "etcd_key_file"), problem)])
 
 
 def _read(path: str) -> None:
@@ -57,15 +63,25 @@ def _read(path: str) -> None:
         stream.read(1)
 
 
-def _load(option: str, path: str, load: Callable[[], None]) -> None:
+def _load(name: str, load: Callable[[], None]) -> None:
     try:
         load()
     except ssl.SSLError as exc:
-        raise InvalidInput(["{0} {1}: is not a PEM certificate ({2})".format(option, path, exc.reason or exc)]) from exc
+        raise InvalidInput(["{0}: is not a PEM certificate{1}".format(name, _reason(exc))]) from exc
     except OSError as exc:
-        raise InvalidInput(["{0} {1}: cannot be read: {2}".format(option, path, exc.strerror or exc)]) from exc
+        raise InvalidInput(["{0}: cannot be read: {1}".format(name, exc.strerror or exc)]) from exc
 
 
-def _expired(option: str, path: str, expiry: float) -> InvalidInput:
-    date = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(expiry))
-    return InvalidInput(["{0} {1}: the certificate expired on {2}".format(option, path, date)])
+def _reason(exc: ssl.SSLError) -> str:
+    reason = getattr(exc, "reason", None)
+    return " ({0})".format(reason) if reason else ""
+
+
+def _check_expiry(name: str, not_after: str | None) -> None:
+    if not_after and _seconds(not_after) < time.time():
+        date = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(_seconds(not_after)))
+        raise InvalidInput(["{0}: the certificate expired on {1}".format(name, date)])
+
+
+def _seconds(not_after: str) -> int:
+    return ssl.cert_time_to_seconds(not_after)

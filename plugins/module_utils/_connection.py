@@ -20,6 +20,8 @@ from ._errors import InvalidInput, shown
 
 ETCDV2 = "etcdv2"
 DATASTORE_TYPES = (ETCDV2,)
+# Seconds.
+LONGEST_TIMEOUT = 86400
 
 # Option: its key in calicoctl's file. In the environment it is the option in capitals, CALICO_ before it or not.
 _FILE_KEYS = {
@@ -33,7 +35,7 @@ _FILE_KEYS = {
 }
 # The older way to say one endpoint: scheme and host:port apart.
 _SCHEME, _AUTHORITY = "etcdScheme", "etcdAuthority"
-_FILE_KINDS = {"v1": "calicoApiConfig", "projectcalico.org/v3": "CalicoAPIConfig"}
+_FILE_KINDS = (("v1", "calicoApiConfig"), ("projectcalico.org/v3", "CalicoAPIConfig"))
 # What a file may say that has no meaning for the etcd datastores, or that is not supported.
 _IGNORED_PREFIXES = ("k8s", "kubeconfig", "calicoAPIGroup")
 _UNSUPPORTED = ("etcdDiscoverySrv", "etcdKey", "etcdCert", "etcdCACert")
@@ -73,8 +75,9 @@ def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) ->
                 values[name], sources[name] = value, source
     timeout = options.get("timeout")
     if timeout is not None:
-        if timeout <= 0:
-            raise InvalidInput(["timeout: {0} is not a number of seconds above 0".format(timeout)])
+        if not 0 < timeout <= LONGEST_TIMEOUT:
+            rule = "is not a number of seconds above 0 and up to {0}".format(LONGEST_TIMEOUT)
+            raise InvalidInput(["timeout: {0} {1}".format(timeout, rule)])
         values["timeout"] = float(timeout)
     endpoints = values.get("etcd_endpoints", Settings.etcd_endpoints)
     values["etcd_endpoints"] = _endpoints(endpoints, sources.get("etcd_endpoints", "default"))
@@ -93,16 +96,16 @@ def _from_environment(environment: Mapping[str, str]) -> Dict[str, str]:
     return values
 
 
-def _from_file(path: str) -> Dict[str, Any]:
+def _from_file(path: str) -> Dict[str, str]:
     document = _load(path)
     api_version, kind = document.get("apiVersion"), document.get("kind")
-    if _FILE_KINDS.get(api_version) != kind or kind is None:
+    if (api_version, kind) not in _FILE_KINDS:
         raise _file_error(
             path,
             "apiVersion {0} with kind {1} is not a calicoctl configuration: it takes {2}".format(
                 shown(api_version),
                 shown(kind),
-                " or ".join("apiVersion: {0} with kind: {1}".format(*item) for item in _FILE_KINDS.items()),
+                " or ".join("apiVersion: {0} with kind: {1}".format(*item) for item in _FILE_KINDS),
             ),
         )
     spec = document.get("spec") or {}
@@ -112,15 +115,25 @@ def _from_file(path: str) -> Dict[str, Any]:
     for key, value in spec.items():
         if key in _UNSUPPORTED and value:
             raise _file_error(path, "spec.{0} is not supported: name endpoints and certificate files".format(key))
-        if key not in known and key not in _UNSUPPORTED and not key.startswith(_IGNORED_PREFIXES):
+        if key not in known and key not in _UNSUPPORTED and not str(key).startswith(_IGNORED_PREFIXES):
             raise _file_error(path, "spec.{0} is unknown to calicoctl".format(key))
-    values = {name: spec.get(key) for name, key in _FILE_KEYS.items()}
-    if not values["etcd_endpoints"] and spec.get(_AUTHORITY):
-        values["etcd_endpoints"] = "{0}://{1}".format(spec.get(_SCHEME) or "http", spec[_AUTHORITY])
+    texts = {key: _text(spec.get(key), key, path) for key in known}
+    values = {name: texts[key] for name, key in _FILE_KEYS.items()}
+    if not values["etcd_endpoints"] and texts[_AUTHORITY]:
+        values["etcd_endpoints"] = "{0}://{1}".format(texts[_SCHEME] or "http", texts[_AUTHORITY])
     if not values["datastore_type"] and api_version != "v1":
         # calicoctl v3: etcdv3 where etcd endpoints are given, else kubernetes.
         values["datastore_type"] = "etcdv3" if values["etcd_endpoints"] else "kubernetes"
     return values
+
+
+def _text(value: Any, key: str, path: str) -> str:
+    # calicoctl takes an unquoted number as text, too. What else it is may be a secret.
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    if value is not None:
+        raise _file_error(path, "spec.{0} is not a text".format(key))
+    return ""
 
 
 def _load(path: str) -> Dict[str, Any]:
@@ -177,7 +190,8 @@ def _check(settings: Settings) -> None:
     if kind not in DATASTORE_TYPES:
         raise InvalidInput(
             [
-                "datastore_type ({0}): {1} is not supported, only {2}".format(
+                "datastore_type ({0}): {1} is not supported. If Calico keeps its data in one of {2}, set "
+                "datastore_type to that".format(
                     settings.sources.get("datastore_type", "default"), shown(kind), ", ".join(DATASTORE_TYPES)
                 )
             ]
@@ -193,3 +207,10 @@ def _check(settings: Settings) -> None:
             )
     if ":" in settings.etcd_username:
         raise InvalidInput(["etcd_username: HTTP basic authentication has no place for a colon in a name"])
+
+
+def named(settings: Settings, option: str) -> str:
+    """The option as a message names it, with its source and its value; not for secrets."""
+    source = settings.sources.get(option, "default")
+    value = getattr(settings, option)
+    return "{0} {1}".format(option if source == "option" else "{0} ({1})".format(option, source), value)

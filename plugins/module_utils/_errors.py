@@ -58,3 +58,8 @@ def shown(value: object, limit: int = 80) -> str:
     """The value as a message quotes it: on one line, and cut where it is long."""
     text = repr(value)
     return text if len(text) <= limit else text[:limit] + "..."
+
+
+def brief(text: str, limit: int = 80) -> str:
+    """The text as a message has it without quotes: on one line, and cut where it is long."""
+    return shown(str(text), limit).strip("'\"")

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from ._errors import InvalidInput, shown
+from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import Port
 
 
-def fields_from_options(options: Mapping[str, Any]) -> Dict[str, Any]:
-    """The given fields (not None) of a module's options."""
+def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
+    """The given fields (not None) of a module's options; `places` says what a message calls each."""
     fields = {}
     for name, convert in _CONVERT.items():
         if options.get(name) is not None:
-            fields[name] = convert(options[name], name)
+            fields[name] = convert(options[name], (places or {}).get(name, name))
     return fields
 
 
@@ -52,7 +52,7 @@ def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
     if not isinstance(value, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping of label keys to values".format(where, shown(value))])
     return {
-        text(key, where): None if item is None else text(item, "{0}[{1}]".format(where, key))
+        text(key, where): None if item is None else text(item, "{0}[{1}]".format(where, brief(key)))
         for key, item in value.items()
     }
 

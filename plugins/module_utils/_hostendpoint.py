@@ -15,6 +15,8 @@ import functools
 import ipaddress
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ._errors import brief
+
 # The API generations, by the apiVersion of their resources.
 V1 = "v1"
 V3 = "projectcalico.org/v3"
@@ -48,8 +50,7 @@ class HostEndpoint:
     ports: Tuple[Port, ...] = ()
 
     def __str__(self) -> str:
-        # As long as they can be; an invalid one may be longer.
-        name, node = self.name[:253], self.node[:253]
+        name, node = brief(self.name, 255), brief(self.node, 255)
         return "host endpoint {0} on node {1}".format(name or "(no name)", node or "(no node)")
 
     @property

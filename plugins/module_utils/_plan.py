@@ -133,6 +133,12 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
 
     Raises InvalidInput when the result would not be valid, Refused when the stored endpoint is Calico's own.
     """
+    if stored and stored.endpoint.is_calicos_own and not isinstance(want, Purged):
+        raise Refused(
+            "{0} belongs to Calico's own controllers (label {1}); it is never changed or deleted here".format(
+                stored.endpoint, CALICO_OWNER_LABEL
+            )
+        )
     after = want.resolve(stored, api_version)
     readable = stored.endpoint if stored and not stored.error else None
     fields = changed_fields(readable, after)
@@ -146,12 +152,6 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
         operation = UPDATE if fields or stored.error else NONE
     if operation == NONE:
         return Change(NONE, want, stored, readable, [])
-    if stored and stored.endpoint.is_calicos_own:
-        raise Refused(
-            "{0} belongs to Calico's own controllers (label {1}); it is never changed or deleted here".format(
-                stored.endpoint, CALICO_OWNER_LABEL
-            )
-        )
     return Change(operation, want, stored, after, fields)
 
 

@@ -25,6 +25,9 @@ _PLACES: Dict[str, Dict[str, Dict[str, str]]] = {
     V3: {"metadata": {"name": "name", "labels": "labels"}, "spec": dict(_SPEC, node="node", ports="ports")},
 }
 
+# What a resource may carry that nothing here manages.
+_NOT_MANAGED = ("annotations", "finalizers", "ownerReferences")
+
 # What the API itself sets, and an exported manifest carries.
 _SET_BY_CALICO: Dict[str, frozenset] = {
     V1: frozenset(),
@@ -56,7 +59,12 @@ def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
         options.update({field: content[key] for key, field in keys.items() if key in content})
     if problems:
         raise InvalidInput(problems)
-    return fields_from_options(options)
+    named = {
+        field: "resource: {0}.{1}".format(section, key)
+        for section, keys in places.items()
+        for key, field in keys.items()
+    }
+    return fields_from_options(options, named)
 
 
 def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:
@@ -98,6 +106,8 @@ def _unknown(content: Mapping[str, Any], known: List[str], prefix: str, places: 
         homes = [section + "." + name for section, names in places.items() for name in names]
         near = difflib.get_close_matches(str(key).lower(), [home.split(".")[1].lower() for home in homes], 1, 0.75)
         homes = [home for home in homes if home.split(".")[1].lower() in near and home != prefix + str(key)]
-        hint = "did you mean {0}?".format(" or ".join(homes)) if homes else "Calico has no such key"
-        problems.append("resource: {0}{1} is unknown: {2}".format(prefix, key, hint))
+        hint = "is unknown: " + ("did you mean {0}?".format(" or ".join(homes)) if homes else "Calico has no such key")
+        if prefix == "metadata." and key in _NOT_MANAGED:
+            hint = "does not carry over: it is not managed here"
+        problems.append("resource: {0}{1} {2}".format(prefix, key, hint))
     return problems

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Callable, Dict, Iterator, Tuple
 
-from ._errors import InvalidInput, shown
+from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint, canonical_ip
 
 # (option, value, rule)
@@ -38,17 +38,19 @@ def check_filter(node: str, name: str, api_version: str) -> None:
 
 def ignored_by_felix(endpoint: HostEndpoint, api_version: str) -> str:
     """Why Felix treats this stored endpoint as missing, which leaves its interface open; "" when it does not."""
-    for option, value, rule in _FELIX_RULES[api_version](endpoint):
-        return "{0}: {1} {2}".format(option, shown(value), rule)
+    for problem in _FELIX_RULES[api_version](endpoint):
+        return _text(*problem)
     return ""
 
 
 def _raise(subject: str, problems: Iterator[Problem]) -> None:
-    texts = [
-        "{0}: {1}{2}".format(option, shown(value) + " " if value else "", rule) for option, value, rule in problems
-    ]
+    texts = [_text(*problem) for problem in problems]
     if texts:
         raise InvalidInput(["{0}: {1}".format(subject, texts[0])] + texts[1:])
+
+
+def _text(option: str, value: object, rule: str) -> str:
+    return "{0}: {1}".format(option, rule if rule.startswith("is missing") else shown(value) + " " + rule)
 
 
 # --- v1: libcalico-go release-v2.6, lib/validator/validator.go and lib/api/hostendpoint.go ---
@@ -119,7 +121,7 @@ def _v1_labels(endpoint: HostEndpoint) -> Iterator[Problem]:
         if not _V1_LABEL_KEY.fullmatch(key):
             yield "labels", key, _LABEL_KEY_RULE
         if not _V1_LABEL_VALUE.fullmatch(value):
-            yield "labels[{0}]".format(key), value, _LABEL_VALUE_RULE
+            yield "labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE
 
 
 def _v1_interface(endpoint: HostEndpoint) -> Iterator[Problem]:

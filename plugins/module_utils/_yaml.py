@@ -22,7 +22,7 @@ else:
 
 def load(text: str) -> Any:
     """The YAML document of a text. Raises ValueError for what is not YAML."""
-    _needed()
+    check_library()
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as exc:
@@ -31,7 +31,7 @@ def load(text: str) -> Any:
 
 def load_all(text: str) -> List[Any]:
     """The YAML documents of a text. Raises ValueError for what is not YAML."""
-    _needed()
+    check_library()
     try:
         return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as exc:
@@ -40,10 +40,11 @@ def load_all(text: str) -> List[Any]:
 
 def dump(value: Any) -> str:
     """The value as block-style YAML, mappings in their own order."""
-    _needed()
+    check_library()
     return yaml.safe_dump(value, sort_keys=False, default_flow_style=False)
 
 
-def _needed() -> None:
+def check_library() -> None:
+    """Raise MissingLibrary where there is no PyYAML."""
     if yaml is None:
         raise MissingLibrary("PyYAML", IMPORT_ERROR)

@@ -146,6 +146,8 @@ class Etcdv2Client:
         if self._has_read:
             # The same credentials have just read, so they are right.
             why = "it has no right to {0} there".format(verb)
+            if not user:
+                why += "; give etcd_username and etcd_password"
         elif user:
             why = "the user or the password is wrong, or it has no right to {0} there".format(verb)
         else:

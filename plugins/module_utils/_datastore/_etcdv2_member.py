@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import threading
@@ -61,6 +62,7 @@ class Member:
             raise DatastoreError("python-etcd does not work with urllib3 2.6.0: install another version of urllib3")
         self.url = url
         self._settings = settings
+        self._has_answered = False
         parts = urllib.parse.urlsplit(url)
         cert = settings.etcd_cert_file
         if cert and settings.etcd_key_file:
@@ -77,8 +79,8 @@ class Member:
             allow_reconnect=False,
             allow_redirect=False,
         )
-        # No pool exists yet, so every one gets this.
-        self._client.http.connection_pool_kw["retries"] = False
+        # No pool exists yet, so every one gets these.
+        self._client.http.connection_pool_kw.update(retries=False, cert_reqs="CERT_REQUIRED")
         # python-etcd's own handling takes any 404 as "key not found" and forgets the status of what is not JSON.
         self._client._handle_server_response = lambda response: response
 
@@ -97,6 +99,9 @@ class Member:
             # The connection may be in any state.
             self._client.http.clear()
             raise self._no_answer(exc.cause) from exc
+        except socket.timeout as exc:
+            self._client.http.clear()
+            raise self._no_answer(exc) from exc
         return self._content(response.status, response.data)
 
     def _content(self, status: int, data: bytes) -> Dict[str, Any]:
@@ -109,7 +114,9 @@ class Member:
             content = {"message": text}
         if not isinstance(content, dict):
             content = {"message": str(content)[:120]}
-        if status in (200, 201) and "node" in content:
+        node = content.get("node")
+        if status in (200, 201) and isinstance(node, dict) and isinstance(node.get("key"), str):
+            self._has_answered = True
             return content
         text = "status {0}: {1}".format(
             status, " ".join(str(content[part]) for part in ("message", "cause") if content.get(part)) or "no text"
@@ -117,14 +124,20 @@ class Member:
         code = content.get("errorCode")
         if code in _NO_QUORUM or status >= 500:
             raise NoAnswer(text, True)
-        if status == 401:
-            raise EtcdError(UNAUTHORISED, text)
         if code:
+            self._has_answered = True
             raise EtcdError(code, text)
-        raise DatastoreError(
-            "{0} does not speak etcd's v2 API ({1}). Where Calico v1 keeps its data in this etcd, it has to run with "
-            "--enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 API). Calico v3 keeps its data in etcd's v3 "
-            "API".format(self.url, text)
+        raise DatastoreError(self._not_v2(text))
+
+    def _not_v2(self, text: str) -> str:
+        if "HTTP request to an HTTPS server" in text:
+            return "{0} wants TLS: its URL has to start with https:// ({1})".format(self.url, text)
+        return (
+            "{0} does not speak etcd's v2 API ({1}); is etcd_endpoints (from: {2}) right? Where Calico v1 keeps its "
+            "data in this etcd, it has to run with --enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 API). Calico v3 "
+            "keeps its data in etcd's v3 API".format(
+                self.url, text, self._settings.sources.get("etcd_endpoints", "default")
+            )
         )
 
     def _no_answer(self, cause: Exception) -> NoAnswer:
@@ -138,22 +151,36 @@ class Member:
             return NoAnswer(self._tls_problem(str(cause)), False)
         if isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
             return NoAnswer("no answer within " + timeout, True)
+        return NoAnswer(
+            "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
+            True,
+        )
+
+    def _other_scheme(self) -> str:
+        """A hint for a connection that breaks at once."""
+        if self._has_answered:
+            return ""
         if self.url.startswith("https:"):
-            reason = (reason or "it sent nothing") + "; does it speak TLS?"
-        return NoAnswer("the connection broke before the answer was complete" + (reason and ": " + reason), True)
+            return "; it {0}, or does not speak TLS, and then its URL starts with http://".format(self._refusal())
+        return "; if it wants TLS, its URL starts with https://"
+
+    def _refusal(self) -> str:
+        return "refuses the client certificate (etcd_cert_file {0})".format(
+            self._settings.etcd_cert_file or "is not given"
+        )
 
     def _tls_problem(self, text: str) -> str:
-        settings = self._settings
-        if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
-            authority = "etcd_ca_cert_file {0}".format(settings.etcd_ca_cert_file or "(not given: the system's)")
-            return "its certificate is not trusted by {0}: {1}".format(authority, text)
+        text = re.sub(r"\s*\(_ssl\.c:\d+\)", "", text)
         if "doesn't match" in text or "not valid for" in text:
             return "its certificate is for another host: {0}".format(text)
+        if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+            authority = self._settings.etcd_ca_cert_file or "(not given: the system's)"
+            return "its certificate is not trusted by etcd_ca_cert_file {0}: {1}".format(authority, text)
         if "alert" in text.lower():
-            return "it refuses the TLS connection; the client certificate is etcd_cert_file {0}: {1}".format(
-                settings.etcd_cert_file or "(not given)", text
-            )
-        return "TLS: {0}".format(text)
+            return "it {0}: {1}".format(self._refusal(), text)
+        if "EOF" in text:
+            return "it closed the TLS connection" + self._other_scheme()
+        return "TLS{0}: {1}".format(self._other_scheme(), text)
 
 
 @contextlib.contextmanager

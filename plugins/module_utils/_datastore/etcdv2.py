@@ -44,9 +44,10 @@ class Etcdv2Store(Store):
             )
         # Calico reads anything but "true" as not ready.
         if ready.get("value") != "true":
+            found = "a directory" if ready.get("dir") else shown(ready.get("value"))
             return State(
                 locked="{0} is {1}: Calico's datastore is locked, most likely because calico-upgrade moves it to "
-                "Calico v3".format(_READY, shown(ready.get("value")))
+                "Calico v3".format(_READY, found)
             )
         return State()
 
@@ -79,11 +80,20 @@ class Etcdv2Store(Store):
 
     def _hosts(self) -> List[Dict[str, Any]]:
         """The etcd nodes of all hosts, with all beneath them."""
-        return (self._etcd.get(_HOSTS, True) or {}).get("nodes", [])
+        return self._directory(_HOSTS).get("nodes", [])
 
     def _host(self, name: str) -> Dict[str, Any]:
         """The etcd node of one host, with its endpoints only."""
-        return {"key": "{0}/{1}".format(_HOSTS, name), "nodes": [self._etcd.get(_directory(name), True) or {}]}
+        return {"key": "{0}/{1}".format(_HOSTS, name), "nodes": [self._directory(_directory(name))]}
+
+    def _directory(self, key: str) -> Dict[str, Any]:
+        """A directory with all beneath it; an empty one when there is none."""
+        node = self._etcd.get(key, True) or {"dir": True}
+        if not node.get("dir"):
+            raise DatastoreError(
+                "{0}: in etcd this is a value, not a directory, so no endpoint can be there".format(key)
+            )
+        return node
 
     def create(self, endpoint: HostEndpoint) -> None:
         self._etcd.create(self.key(endpoint), encode(endpoint))

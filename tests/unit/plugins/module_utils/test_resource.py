@@ -98,8 +98,8 @@ def test_scalars_become_text_as_with_calicoctl():
         ),
         ({"apiVersion": None}, "apiVersion None"),
         ({"spec": []}, "resource: spec: [] is not a mapping"),
-        ({"spec": {"expectedIPs": "1.2.3.4"}}, "expected_ips: '1.2.3.4' is not a list"),
-        ({"spec": {"expectedIPs": [1]}}, "expected_ips[0]: 1 is not a text"),
+        ({"spec": {"expectedIPs": "1.2.3.4"}}, "resource: spec.expectedIPs: '1.2.3.4' is not a list"),
+        ({"spec": {"expectedIPs": [1]}}, "resource: spec.expectedIPs[0]: 1 is not a text"),
         ({"spec": {"profiles": [{}]}}, "profiles[0]: {} is not a text"),
         ({"metadata": {"labels": ["a"]}}, "labels: ['a'] is not a mapping"),
         (
