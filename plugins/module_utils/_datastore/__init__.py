@@ -77,7 +77,8 @@ class Store(abc.ABC):
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
         """Write the changes, each as it was planned, and tell of each what became of it.
 
-        Ends after the first error that is no conflict, since the next write would most likely meet it too.
+        After the first error that is no conflict, no other change is begun, and those that were not are left out: the
+        next write would most likely meet it, too.
         """
         for change in changes:
             try:

@@ -10,14 +10,16 @@ lib/backend/etcd/etcd.go (requests).
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import re
-from typing import Any, Collection, Dict, Iterator, List, Sequence, Set
+import threading
+from typing import Any, Collection, Dict, Iterator, List, Sequence, Set, Tuple
 
 from .._connection import Settings
-from .._errors import DatastoreError, shown
+from .._errors import Conflict, DatastoreError, shown
 from .._hostendpoint import V1, HostEndpoint, canonical_ip
-from .._plan import Stored
+from .._plan import Change, Stored
 from . import State, Store
 from ._etcdv2_client import DIRECTORY, Etcdv2Client
 
@@ -28,12 +30,27 @@ _READY = "/calico/v1/Ready"
 # their workloads too.
 FEW_NODES = 16
 
+# So many connections write at once, which lets etcd take several changes in one go to its disk; up to so many changes,
+# one connection is enough.
+WRITERS = 4
+FEW_CHANGES = 16
+
 
 class Etcdv2Store(Store):
     api_version = V1
 
     def __init__(self, settings: Settings) -> None:
-        self._etcd = Etcdv2Client(settings)
+        self._settings = settings
+        self._threads = threading.local()
+        # Now, so that what is wrong with the settings is said first of all.
+        self._threads.etcd = Etcdv2Client(settings)
+
+    @property
+    def _etcd(self) -> Etcdv2Client:
+        """The client of this thread."""
+        if not hasattr(self._threads, "etcd"):
+            self._threads.etcd = Etcdv2Client(self._settings)
+        return self._threads.etcd
 
     def read_state(self) -> State:
         ready = self._etcd.get(_READY)
@@ -94,6 +111,25 @@ class Etcdv2Store(Store):
                 "{0}: in etcd this is a value, not a directory, so no endpoint can be there".format(key)
             )
         return node
+
+    def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
+        if len(changes) <= FEW_CHANGES:
+            yield from super().write(changes)
+            return
+        failed = threading.Event()
+
+        def write_one(change: Change) -> List[Tuple[Change, DatastoreError | None]]:
+            """What became of the change; nothing when it was left, since another one has failed."""
+            if failed.is_set():
+                return []
+            results = list(super(Etcdv2Store, self).write([change]))
+            if any(error and not isinstance(error, Conflict) for _change, error in results):
+                failed.set()
+            return results
+
+        with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
+            for results in pool.map(write_one, changes):
+                yield from results
 
     def create(self, endpoint: HostEndpoint) -> None:
         self._etcd.create(self.key(endpoint), encode(endpoint))
