@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 - name: Show them as manifests
   ansible.builtin.debug:
-    msg: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') | to_nice_yaml(indent=2, sort_keys=false) }}"
+    msg: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') }}"
 """
 
 RETURN = r"""
@@ -46,12 +46,12 @@ _value:
   type: raw
 """
 
-from typing import Any, Mapping
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, shown
-from ansible_collections.netsec.calico.plugins.module_utils._fields import fields_from_options, with_empty_labels
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._fields import fields_from_mapping, with_empty_labels
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resource import KINDS, to_resource
 
@@ -68,10 +68,11 @@ def resources(value: Any, api_version: str) -> Any:
 
 
 def _resource(value: Any, api_version: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError("to_resource: {0} is not an endpoint".format(shown(value)))
     try:
-        return to_resource(HostEndpoint().patched(with_empty_labels(fields_from_options(value))), api_version)
+        endpoint = HostEndpoint().patched(with_empty_labels(fields_from_mapping(value)))
+        if not endpoint.name:
+            raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(value))])
+        return to_resource(endpoint, api_version)
     except CalicoError as exc:
         raise AnsibleFilterError("to_resource: {0}".format(exc)) from exc
 

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -56,9 +56,10 @@ HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
 
 def connect(module: AnsibleModule) -> Store:
     """The store that the module's options, the environment and calicoctl's file point to."""
-    # A password in a URL is refused, but Ansible repeats the options in the result.
-    for url in module.params["etcd_endpoints"] or ():
-        module.no_log_values.update(re.findall(r"//[^/@]*:([^/]+)@", url))
+    urls = module.params["etcd_endpoints"] or ()
+    if any("@" in url for url in urls):
+        # A password in a URL is refused, but Ansible repeats the options in the result.
+        module.no_log_values.update(urls)
     settings = settings_from(module.params, os.environ)
     if settings.etcd_password:
         # It may come from the file or the environment, where Ansible does not know it.
@@ -67,6 +68,12 @@ def connect(module: AnsibleModule) -> Store:
         # Rather now than after something was written.
         _yaml.check_library()
     return open_store(settings)
+
+
+def is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
+    """Whether Ansible will mask a part of the result, since it is a password, too."""
+    text = json.dumps(result)
+    return any(secret and secret in text for secret in module.no_log_values)
 
 
 def wanted(params: Mapping[str, Any], api_version: str) -> Want:
@@ -90,7 +97,7 @@ def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
     nodes = {node: owner for node in params["purge_nodes"] or () if params["purge"] != "none"}
     nodes.update(dict.fromkeys(params["decommission_nodes"] or (), params["owner"]))
     for node in nodes:
-        check_filter(node, "", api_version)
+        check_filter(node, None, api_version)
     return Purge(nodes, params["owner_label"]) if nodes else None
 
 

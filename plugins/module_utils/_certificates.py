@@ -68,8 +68,8 @@ def _load(name: str, load: Callable[[], None]) -> None:
         load()
     except ssl.SSLError as exc:
         raise InvalidInput(["{0}: is not a PEM certificate{1}".format(name, _reason(exc))]) from exc
-    except OSError as exc:
-        raise InvalidInput(["{0}: cannot be read: {1}".format(name, exc.strerror or exc)]) from exc
+    except (OSError, ValueError) as exc:
+        raise InvalidInput(["{0}: cannot be read: {1}".format(name, getattr(exc, "strerror", None) or exc)]) from exc
 
 
 def _reason(exc: ssl.SSLError) -> str:

@@ -71,7 +71,8 @@ def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) ->
     ]
     for layer, source in layers:
         for name, value in layer.items():
-            if value:
+            # An empty list of endpoints is a mistake, and not a wish for the default ones.
+            if value or value == []:
                 values[name], sources[name] = value, source
     timeout = options.get("timeout")
     if timeout is not None:
@@ -142,6 +143,8 @@ def _load(path: str) -> Dict[str, Any]:
             document = _yaml.load(stream.read())
     except OSError as exc:
         raise _file_error(path, exc.strerror or str(exc)) from exc
+    except UnicodeDecodeError as exc:
+        raise _file_error(path, "is not UTF-8") from exc
     except ValueError as exc:
         raise _file_error(path, str(exc)) from exc
     if not isinstance(document, dict):
@@ -156,6 +159,11 @@ def _file_error(path: str, problem: str) -> InvalidInput:
 def _endpoints(value: Any, source: str) -> Tuple[str, ...]:
     """The URLs of a list or of a comma-separated text, each `scheme://host:port`."""
     items = value.split(",") if isinstance(value, str) else value
+    if any("@" in str(item) for item in items):
+        # Not one word of it, since it holds a password.
+        raise InvalidInput(
+            ["etcd_endpoints ({0}): a URL carries a user: give etcd_username and etcd_password instead".format(source)]
+        )
     urls = tuple(_endpoint(str(item).strip(), source) for item in items if str(item).strip())
     if not urls:
         raise InvalidInput(["etcd_endpoints ({0}): {1} names no endpoint".format(source, shown(value))])
@@ -164,18 +172,17 @@ def _endpoints(value: Any, source: str) -> Tuple[str, ...]:
 
 def _endpoint(url: str, source: str) -> str:
     def problem(rule: str) -> InvalidInput:
-        # Without the user and password that the URL may carry.
-        return InvalidInput(["etcd_endpoints ({0}): {1} {2}".format(source, shown(url.rpartition("@")[2]), rule)])
+        return InvalidInput(["etcd_endpoints ({0}): {1} {2}".format(source, shown(url), rule)])
 
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as exc:
         raise problem("is not a URL: {0}".format(exc)) from exc
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or " " in url:
         raise problem("is not a URL of an etcd server: http://HOST:PORT or https://HOST:PORT")
-    if "@" in parts.netloc:
-        raise problem("carries a user: give etcd_username and etcd_password instead")
+    if port == 0 or len(host) > 253 or not all(0 < len(label) < 64 for label in host.rstrip(".").split(".")):
+        raise problem("has no host name or port that can be")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise problem("has more than scheme, host and port")
     return "{0}://{1}:{2}".format(
@@ -205,6 +212,11 @@ def _check(settings: Settings) -> None:
             raise InvalidInput(
                 ["{0} ({1}) is given without {2}".format(name, settings.sources.get(name, "default"), other)]
             )
+    for name in ("etcd_username", "etcd_password"):
+        try:
+            getattr(settings, name).encode("utf-8")
+        except UnicodeEncodeError as exc:
+            raise InvalidInput(["{0} ({1}) is not UTF-8".format(name, settings.sources[name])]) from exc
     if ":" in settings.etcd_username:
         raise InvalidInput(["etcd_username: HTTP basic authentication has no place for a colon in a name"])
 

@@ -6,10 +6,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import Port
+
+# Option names as Calico spells them.
+_ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
+
+# ansible.module_utils.common.parameters
+_MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
@@ -19,6 +26,17 @@ def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str
         if options.get(name) is not None:
             fields[name] = convert(options[name], (places or {}).get(name, name))
     return fields
+
+
+def fields_from_mapping(mapping: Any) -> Dict[str, Any]:
+    """The given fields of a mapping that Ansible has not checked, in the modules' or in Calico's spelling."""
+    if not isinstance(mapping, Mapping):
+        raise InvalidInput(["{0} is not an endpoint".format(shown(mapping))])
+    options = {_ALIASES.get(key, key): value for key, value in mapping.items()}
+    unknown = sorted(str(key) for key in options if key not in _CONVERT)
+    if unknown:
+        raise InvalidInput(["{0} is unknown: an endpoint has {1}".format(", ".join(unknown), ", ".join(_CONVERT))])
+    return fields_from_options(options)
 
 
 def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
@@ -34,13 +52,21 @@ def text(value: Any, where: str) -> str:
     did ("2.0" becomes "2").
     """
     if isinstance(value, str):
+        if _MASK in value:
+            raise InvalidInput(
+                [
+                    "{0}: {1} is what Ansible puts in the place of a text that is a password, too".format(
+                        where, shown(value)
+                    )
+                ]
+            )
         return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        if "{0:.6g}".format(value) != repr(value):
+        if "{0:.6g}".format(value) != repr(value) or not math.isfinite(value):
             raise InvalidInput(
                 ["{0}: {1} is a YAML number that does not keep its spelling: quote it".format(where, value)]
             )

@@ -11,15 +11,11 @@ from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Ma
 
 from . import _yaml
 from ._errors import InvalidInput, shown
-from ._fields import fields_from_options, with_empty_labels
+from ._fields import fields_from_mapping, with_empty_labels
 from ._hostendpoint import HostEndpoint
 from ._plan import Present
 from ._resource import KINDS, fields_from_resource
 from ._validation import check
-
-# Option names as Calico spells them.
-_ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
-_OPTIONS = ("name", "node", "labels", "interface_name", "expected_ips", "profiles", "ports")
 
 # Where an endpoint stands, as a message says it, and what stands there.
 Item = Tuple[str, Mapping[str, Any]]
@@ -81,17 +77,9 @@ def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> H
 
 
 def _fields(item: Any) -> Dict[str, Any]:
-    if not isinstance(item, Mapping):
-        raise InvalidInput(["{0} is not an endpoint".format(shown(item))])
-    if "apiVersion" in item or "kind" in item:
+    if isinstance(item, Mapping) and ("apiVersion" in item or "kind" in item):
         return fields_from_resource(item)
-    options = {_ALIASES.get(key, key): value for key, value in item.items()}
-    unknown = [str(key) for key in options if key not in _OPTIONS]
-    if unknown:
-        raise InvalidInput(
-            ["{0} is unknown: an endpoint has {1}".format(", ".join(sorted(unknown)), ", ".join(_OPTIONS))]
-        )
-    return fields_from_options(options)
+    return fields_from_mapping(item)
 
 
 def _items_of_file(path: str) -> Iterator[Item]:

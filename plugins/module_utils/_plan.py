@@ -11,7 +11,7 @@ from typing import Any, Iterable, List, Mapping, Optional, Union
 
 from ._errors import CalicoError, InvalidInput, Refused
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
-from ._validation import check
+from ._validation import problems_of
 
 NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
 
@@ -66,7 +66,15 @@ class Patched:
                 ]
             )
         patched = stored.endpoint.patched(self.fields)
-        check(patched, api_version)
+        before = problems_of(stored.endpoint, api_version)
+        problems = [
+            problem + " (so it is stored: give this field as well, or use state present)"
+            if problem in before
+            else problem
+            for problem in problems_of(patched, api_version)
+        ]
+        if problems:
+            raise InvalidInput(["{0}: {1}".format(self.identity, problems[0])] + problems[1:])
         return patched.as_stored(api_version)
 
 

@@ -56,8 +56,8 @@ def reconcile(
     if purge:
         outcome.unreadable = [item for item in stored if item.error and item.endpoint.node in purge.nodes]
     phases = [_sorted(change for change in changes if change.operation == operation) for operation in ORDER]
-    if any(phases) and store.state.locked:
-        raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
+    if any(phases):
+        _refuse_if_locked(store)
     if purge and purge_limit is not None:
         _check_limit([change for change in changes if change.operation == DELETE], purge_limit)
     for phase in phases:
@@ -68,6 +68,11 @@ def reconcile(
         else:
             _write(store, phase, outcome)
     return outcome
+
+
+def _refuse_if_locked(store: Store) -> None:
+    if store.state.locked:
+        raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
 
 
 def _sorted(changes: Iterable[Change]) -> List[Change]:
@@ -113,8 +118,11 @@ def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
 
 def _plan_again(store: Store, conflicts: List[Tuple[Change, Conflict]], outcome: Outcome) -> List[Change]:
     changes = []
+    # Time has passed, and who else writes may be calico-upgrade.
+    store.forget_state()
     for change, conflict in conflicts:
         try:
+            _refuse_if_locked(store)
             again = change_for(change.want, store.get(change.identity), store.api_version)
         except CalicoError as exc:
             outcome.failed.append((change, exc))

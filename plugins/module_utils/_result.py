@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from . import _yaml
 from ._datastore import State
+from ._errors import shown
 from ._hostendpoint import HostEndpoint
 from ._plan import CREATE, DELETE, NONE, UPDATE, Change, Stored
 from ._reconcile import Outcome
@@ -186,7 +187,9 @@ def diff_of(change: Change, api_version: str) -> Dict[str, str]:
 
 def _stored_text(stored: Stored, api_version: str) -> str:
     if stored.error:
-        return "# Calico cannot read this value: {0}\n{1}\n".format(stored.error, stored.value)
+        # It goes to somebody's terminal.
+        value = stored.value if stored.value.isprintable() else shown(stored.value, len(stored.value) * 6)
+        return "# Calico cannot read this value: {0}\n{1}\n".format(stored.error, value)
     return _text(stored.endpoint, api_version)
 
 

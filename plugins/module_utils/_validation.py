@@ -11,7 +11,7 @@ text, so re.fullmatch, never re.match with "$". Where the collection is stricter
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint, canonical_ip
@@ -22,18 +22,24 @@ Problem = Tuple[str, object, str]
 
 def check(endpoint: HostEndpoint, api_version: str) -> None:
     """Raise InvalidInput with every rule that the endpoint breaks."""
-    _raise(str(endpoint), _RULES[api_version](endpoint))
+    _raise(str(endpoint), problems_of(endpoint, api_version))
+
+
+def problems_of(endpoint: HostEndpoint, api_version: str) -> List[str]:
+    """Every rule that the endpoint breaks, each with the option and the value."""
+    return [_text(*problem) for problem in _RULES[api_version](endpoint)]
 
 
 def check_identity(identity: HostEndpoint, api_version: str) -> None:
     """Raise InvalidInput when no endpoint can have this node and name."""
-    _raise(str(identity), _IDENTITY_RULES[api_version](identity))
+    _raise(str(identity), [_text(*problem) for problem in _IDENTITY_RULES[api_version](identity)])
 
 
-def check_filter(node: str, name: str, api_version: str) -> None:
-    """Raise InvalidInput when no endpoint can have the node or the name, as far as they are given."""
-    identity = HostEndpoint(name=name, node=node)
-    _raise("filter", (problem for problem in _IDENTITY_RULES[api_version](identity) if problem[1]))
+def check_filter(node: Optional[str], name: Optional[str], api_version: str) -> None:
+    """Raise InvalidInput when no endpoint can have the node or the name, as far as they are given (not None)."""
+    # Any valid text stands for what is not given.
+    identity = HostEndpoint(name="any" if name is None else name, node="any" if node is None else node)
+    _raise("filter", [_text(*problem) for problem in _IDENTITY_RULES[api_version](identity)])
 
 
 def ignored_by_felix(endpoint: HostEndpoint, api_version: str) -> str:
@@ -43,10 +49,9 @@ def ignored_by_felix(endpoint: HostEndpoint, api_version: str) -> str:
     return ""
 
 
-def _raise(subject: str, problems: Iterator[Problem]) -> None:
-    texts = [_text(*problem) for problem in problems]
-    if texts:
-        raise InvalidInput(["{0}: {1}".format(subject, texts[0])] + texts[1:])
+def _raise(subject: str, problems: List[str]) -> None:
+    if problems:
+        raise InvalidInput(["{0}: {1}".format(subject, problems[0])] + problems[1:])
 
 
 def _text(option: str, value: object, rule: str) -> str:

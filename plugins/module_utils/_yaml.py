@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
-from typing import Any, List
+from typing import Any, Callable, List
 
 from ._errors import MissingLibrary
 
@@ -21,27 +22,58 @@ else:
 
 
 def load(text: str) -> Any:
-    """The YAML document of a text. Raises ValueError for what is not YAML."""
-    check_library()
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise ValueError("is not YAML: {0}".format(" ".join(str(exc).split()))) from exc
+    """The YAML document of a text. Raises ValueError for what is not YAML, without a word of it: it may be secret."""
+    documents = _loaded(text, lambda mark, _problem: mark)
+    if len(documents) > 1:
+        raise ValueError("is not YAML of one document: it holds {0}".format(len(documents)))
+    return documents[0] if documents else None
 
 
 def load_all(text: str) -> List[Any]:
     """The YAML documents of a text. Raises ValueError for what is not YAML."""
+    return _loaded(text, lambda mark, problem: "{0}: {1}".format(mark, problem))
+
+
+def _loaded(text: str, say: Callable[[str, str], str]) -> List[Any]:
     check_library()
     try:
         return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except yaml.YAMLError as exc:
-        raise ValueError("is not YAML: {0}".format(" ".join(str(exc).split()))) from exc
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = "line {0}, column {1}".format(mark.line + 1, mark.column + 1) if mark else "somewhere"
+        raise ValueError("is not YAML: " + say(where, getattr(exc, "problem", None) or type(exc).__name__)) from exc
 
 
 def dump(value: Any) -> str:
-    """The value as block-style YAML, mappings in their own order."""
+    """The value as block-style YAML, mappings in their own order, that every reader of YAML reads alike."""
     check_library()
-    return yaml.safe_dump(value, sort_keys=False, default_flow_style=False)
+    return yaml.dump(value, Dumper=_dumper(), sort_keys=False, default_flow_style=False)
+
+
+@functools.lru_cache(maxsize=None)
+def _dumper() -> Any:
+    class Dumper(yaml.SafeDumper):
+        """Quotes what PyYAML reads as text, and other readers, calicoctl's among them, as something else."""
+
+    Dumper.add_representer(
+        str,
+        lambda dumper, text: dumper.represent_scalar(
+            "tag:yaml.org,2002:str", text, style="'" if _is_ambiguous(text) else None
+        ),
+    )
+    return Dumper
+
+
+def _is_ambiguous(text: str) -> bool:
+    if text.lower() in ("y", "n"):
+        return True
+    for number in (float, lambda digits: int(digits, 0)):
+        try:
+            number(text)
+        except ValueError:
+            continue
+        return True
+    return False
 
 
 def check_library() -> None:

@@ -45,8 +45,9 @@ options:
       - The endpoint as a Calico resource, as C(calicoctl) takes it, instead of the single fields.
       - Resources with C(apiVersion=v1) and C(kind=hostEndpoint), and with C(apiVersion=projectcalico.org/v3) and
         C(kind=HostEndpoint), are accepted, whatever the datastore, as far as their fields carry over.
-      - Unknown and misplaced keys are errors. What the Calico API itself sets (C(uid), C(creationTimestamp),
-        C(resourceVersion), C(generation), C(selfLink), C(managedFields)) is ignored.
+      - Unknown and misplaced keys are errors. In the metadata of a C(projectcalico.org/v3) resource, what Calico's API
+        itself sets (C(uid), C(creationTimestamp), C(resourceVersion), C(generation), C(selfLink), C(managedFields)) is
+        ignored.
     type: dict
 notes:
   - What is written keeps what it does not manage, which are unknown JSON keys on etcdv2.
@@ -90,9 +91,7 @@ EXAMPLES = r"""
     node: myhost
     state: absent
 
-- name: Say where the datastore is once, for all modules
-  hosts: localhost
-  gather_facts: false
+- name: The same options for several tasks, and calicoctl's short name of the resource
   module_defaults:
     group/netsec.calico.calico:
       etcd_endpoints:
@@ -101,9 +100,9 @@ EXAMPLES = r"""
       etcd_ca_cert_file: /etc/calico/certs/ca.pem
       etcd_cert_file: /etc/calico/certs/cert.pem
       etcd_key_file: /etc/calico/certs/key.pem
-  tasks:
+  block:
     - name: Put eth1 of myhost under policy
-      netsec.calico.calico_hostendpoint:
+      netsec.calico.hep:
         name: eth1
         node: myhost
         interface_name: eth1

@@ -45,8 +45,8 @@ EXAMPLES = r"""
 
 - name: Write them as manifests for calicoctl or Git
   ansible.builtin.copy:
-    content: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') | to_nice_yaml(indent=2, sort_keys=false) }}"
-    dest: myhost.yaml
+    content: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') | to_nice_json(sort_keys=false) }}"
+    dest: myhost.json
     mode: "0644"
 
 - name: Fail when a stored endpoint cannot be read by Calico, which leaves its interface open
@@ -92,19 +92,29 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._arguments import CONNECTION_OPTIONS, connect, run
+from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+    CONNECTION_OPTIONS,
+    connect,
+    is_masked,
+    run,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._result import listing_of, listing_warnings_of
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_filter
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     store = connect(module)
-    node, name = module.params["node"] or "", module.params["name"] or ""
+    node, name = module.params["node"], module.params["name"]
     check_filter(node, name, store.api_version)
-    found = [stored for stored in store.list(node) if name in ("", stored.endpoint.name)]
+    found = [stored for stored in store.list(node or "") if name in (None, stored.endpoint.name)]
     for warning in listing_warnings_of(found, store.state, store.api_version):
         module.warn(warning)
-    return listing_of(found, store.api_version)
+    result = listing_of(found, store.api_version)
+    if is_masked(module, result):
+        module.warn(
+            "the password of etcd_username is also a text in the result, where Ansible masks it: do not feed it back"
+        )
+    return result
 
 
 def main() -> None:

@@ -68,17 +68,21 @@ def test_filters(etcd):
     assert listed(info(etcd, name="eth1")) == ["worker-1 eth1"]
     assert listed(info(etcd, name="eth0", node="worker-1")) == ["worker-1 eth0"]
     assert len(listed(info(etcd, name="eth0"))) == 4
-    assert listed(info(etcd)) == listed(info(etcd, name="", node="")) and len(listed(info(etcd))) == 6
+    assert len(listed(info(etcd))) == 6
     for nothing in ({"node": "worker-"}, {"name": "eth"}, {"node": "Worker-1"}, {"node": "worker", "name": "eth1"}):
         result = info(etcd, **nothing)
         assert (result["hostendpoints"], result["malformed"], result["failed"]) == ([], [], False)
 
 
-@pytest.mark.parametrize("filters", [{"node": ".."}, {"node": "a/b"}, {"name": "."}, {"name": "a b"}], ids=str)
+# An empty one is a variable that went wrong, and not a wish for all of them.
+@pytest.mark.parametrize(
+    "filters", [{"node": ""}, {"name": ""}, {"node": ".."}, {"node": "a/b"}, {"name": "."}, {"name": "a b"}], ids=str
+)
 def test_a_filter_that_no_endpoint_can_have(wire, filters):
     result = info(wire, **filters)
     (option,) = filters
-    assert result["failed"] and "%s: %r" % (option, filters[option]) in result["msg"]
+    value = repr(filters[option]) if filters[option] else "is missing"
+    assert result["failed"] and "%s: %s" % (option, value) in result["msg"]
     assert wire.requests == []
 
 

@@ -171,7 +171,9 @@ def test_the_default():
 def test_an_empty_setting_is_none(stored, file):
     env = {"CALICO_ETCD_ENDPOINTS": "", "ETCD_ENDPOINTS": stored.url, "ETCD_CA_CERT_FILE": "", "ETCD_USERNAME": ""}
     assert reaches_it(info(env))
-    assert reaches_it(info(env, etcd_endpoints=[], calicoctl_config=file(v1(etcdEndpoints="", etcdKeyFile=""))))
+    assert reaches_it(info(env, calicoctl_config=file(v1(etcdEndpoints="", etcdKeyFile=""))))
+    # But an empty list is one that somebody has computed, and the default endpoint is not what it was meant to be.
+    failure(info(env, etcd_endpoints=[]), "etcd_endpoints (option): [] names no endpoint")
 
 
 def test_settings_come_from_several_places_at_once(with_users, file):
@@ -260,10 +262,12 @@ def test_user_and_password_in_a_url():
     for options, env in (
         ({"etcd_endpoints": "http://reader:geheim@etcd:2379"}, {}),
         ({}, {"ETCD_ENDPOINTS": "http://reader:geheim@etcd:2379"}),
+        ({"etcd_endpoints": "http://reader:geheim/x@etcd:2379"}, {}),
+        ({"etcd_endpoints": "http://reader:ge,heim@etcd:2379"}, {}),
     ):
         result = info(env, **options)
-        failure(result, "etcd_endpoints", "etcd:2379", "etcd_username and etcd_password")
-        assert "geheim" not in json.dumps(result)
+        failure(result, "etcd_endpoints", "a URL carries a user", "etcd_username and etcd_password")
+        assert "heim" not in json.dumps(result)
 
 
 # Users, certificates, seconds
@@ -343,7 +347,7 @@ BAD_FILES = {
     "a tab": ("spec:\n\t- a", "is not YAML"),
     "two documents": ("a: 1\n---\nb: 2\n", "is not YAML"),
     "a Python object": ('!!python/object/apply:os.system ["true"]', "is not YAML"),
-    "not UTF-8": (b"spec: \xe4\xf6", "utf-8"),
+    "not UTF-8": (b"spec: \xe4\xf6", "is not UTF-8"),
     "binary": (bytes(range(256)), ""),
     "another kind": ('{"apiVersion": "v1", "kind": "policy"}', "'policy'", "kind: calicoApiConfig"),
     "mixed generations": ('{"apiVersion": "v1", "kind": "CalicoAPIConfig"}', "'v1'", "kind: calicoApiConfig"),

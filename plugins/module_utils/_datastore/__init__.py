@@ -42,6 +42,10 @@ class Store(abc.ABC):
         """Whether Calico lets its datastore be written; read once."""
         return self.read_state()
 
+    def forget_state(self) -> None:
+        """Read the state again when it is asked for next."""
+        self.__dict__.pop("state", None)
+
     @abc.abstractmethod
     def read_state(self) -> State:
         """Read what Calico says of its datastore."""

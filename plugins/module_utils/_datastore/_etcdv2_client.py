@@ -47,11 +47,12 @@ _UNSURE = (
 class Etcdv2Client:
     """Reads with quorum, and writes by compare-and-swap, on the first of the endpoints that answers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, has_read: bool = False) -> None:
         check_certificates(settings)
         self._settings = settings
         self._members = [Member(url, settings) for url in settings.etcd_endpoints]
-        self._has_read = False
+        # Whether these credentials are known to be right.
+        self._has_read = has_read
 
     def __str__(self) -> str:
         return "etcd at {0}".format(self._members[0].url)

@@ -32,6 +32,7 @@ else:
 # etcd v2's error codes.
 KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
 UNAUTHORISED = 110
+UNRESOLVED = "its host name cannot be resolved"
 # "Raft internal error" and "leader election in progress": another member may do better.
 _NO_QUORUM = (300, 301)
 
@@ -63,6 +64,7 @@ class Member:
         self.url = url
         self._settings = settings
         self._has_answered = False
+        self._resolved = False
         parts = urllib.parse.urlsplit(url)
         cert = settings.etcd_cert_file
         if cert and settings.etcd_key_file:
@@ -90,6 +92,7 @@ class Member:
         Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v2 API.
         """
         timeout = self._settings.timeout
+        self._resolve()
         try:
             with _deadline(timeout):
                 response = self._client.api_execute(
@@ -103,6 +106,22 @@ class Member:
             self._client.http.clear()
             raise self._no_answer(exc) from exc
         return self._content(response.status, response.data)
+
+    def _resolve(self) -> None:
+        """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""
+        if self._resolved:
+            return
+        thread = threading.Thread(target=self._look_up, daemon=True)
+        thread.start()
+        thread.join(self._settings.timeout)
+        if not self._resolved:
+            within = " within {0:g} s".format(self._settings.timeout) if thread.is_alive() else ""
+            raise NoAnswer(UNRESOLVED + within, False)
+
+    def _look_up(self) -> None:
+        parts = urllib.parse.urlsplit(self.url)
+        with contextlib.suppress(OSError, UnicodeError):
+            self._resolved = bool(socket.getaddrinfo(parts.hostname, parts.port))
 
     def _content(self, status: int, data: bytes) -> Dict[str, Any]:
         try:
@@ -118,16 +137,18 @@ class Member:
         if status in (200, 201) and isinstance(node, dict) and isinstance(node.get("key"), str):
             self._has_answered = True
             return content
-        text = "status {0}: {1}".format(
-            status, " ".join(str(content[part]) for part in ("message", "cause") if content.get(part)) or "no text"
-        )
+        raise self._failure(status, content)
+
+    def _failure(self, status: int, content: Dict[str, Any]) -> Exception:
         code = content.get("errorCode")
+        text = " ".join(str(content[part]) for part in ("message", "cause") if content.get(part)) or "no text"
+        text = "status {0}: {1}".format(status, text)
         if code in _NO_QUORUM or status >= 500:
-            raise NoAnswer(text, True)
+            return NoAnswer(text, True)
         if code:
             self._has_answered = True
-            raise EtcdError(code, text)
-        raise DatastoreError(self._not_v2(text))
+            return EtcdError(code, text)
+        return DatastoreError(self._not_v2(text))
 
     def _not_v2(self, text: str) -> str:
         if "HTTP request to an HTTPS server" in text:
@@ -143,7 +164,7 @@ class Member:
     def _no_answer(self, cause: Exception) -> NoAnswer:
         errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
         reason = _system_error(cause)
-        if isinstance(cause, errors.NewConnectionError):
+        if isinstance(cause, errors.NewConnectionError) or reason == UNRESOLVED:
             return NoAnswer(reason or str(cause), False)
         if isinstance(cause, errors.ConnectTimeoutError):
             return NoAnswer("no connection within " + timeout, False)
@@ -214,7 +235,7 @@ def _system_error(exc: BaseException | None) -> str:
     """What the operating system said, which urllib3 wraps several times; "" when it said nothing."""
     while exc is not None:
         if isinstance(exc, socket.gaierror):
-            return "its host name cannot be resolved"
+            return UNRESOLVED
         if isinstance(exc, OSError) and exc.strerror:
             return exc.strerror[0].lower() + exc.strerror[1:]
         exc = exc.__cause__ or exc.__context__

@@ -2,26 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calico's v1 data model in etcd's v2 API: keys and bytes.
+"""Calico's v1 data model in etcd's v2 API: keys and requests.
 
-libcalico-go release-v2.6: lib/backend/model/hostendpoint.go (key and value), lib/backend/model/name.go (escaping),
+libcalico-go release-v2.6: lib/backend/model/hostendpoint.go (key), lib/backend/model/name.go (escaping),
 lib/backend/etcd/etcd.go (requests).
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import json
-import re
 import threading
 from typing import Any, Collection, Dict, Iterator, List, Sequence, Set, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError, shown
-from .._hostendpoint import V1, HostEndpoint, canonical_ip
+from .._hostendpoint import V1, HostEndpoint
 from .._plan import Change, Stored
 from . import State, Store
 from ._etcdv2_client import DIRECTORY, Etcdv2Client
+from ._v1_value import decode, encode
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"
@@ -49,7 +48,7 @@ class Etcdv2Store(Store):
     def _etcd(self) -> Etcdv2Client:
         """The client of this thread."""
         if not hasattr(self._threads, "etcd"):
-            self._threads.etcd = Etcdv2Client(self._settings)
+            self._threads.etcd = Etcdv2Client(self._settings, has_read=True)
         return self._threads.etcd
 
     def read_state(self) -> State:
@@ -101,7 +100,8 @@ class Etcdv2Store(Store):
 
     def _host(self, name: str) -> Dict[str, Any]:
         """The etcd node of one host, with its endpoints only."""
-        return {"key": "{0}/{1}".format(_HOSTS, name), "nodes": [self._directory(_directory(name))]}
+        directory = self._directory(_directory(name))
+        return {"key": "{0}/{1}".format(_HOSTS, name), "dir": True, "nodes": [directory]}
 
     def _directory(self, key: str) -> Dict[str, Any]:
         """A directory with all beneath it; an empty one when there is none."""
@@ -148,13 +148,21 @@ def _directory(node: str) -> str:
 def _of_host(host: Dict[str, Any]) -> Iterator[Stored]:
     """What is stored beneath a host's directory, as etcd listed it."""
     name = _name(host)
+    for place in [host, *_endpoint_directories(host)]:
+        if not place.get("dir"):
+            # calicoctl makes such a wreck of a host when it is told to create an endpoint named "..".
+            yield _item(place, HostEndpoint(node=name), "in etcd this is a value where a directory belongs")
     for node in _endpoint_nodes(host):
         yield from _stored(name, node)
 
 
-def _endpoint_nodes(host: Dict[str, Any]) -> List[Dict[str, Any]]:
+def _endpoint_directories(host: Dict[str, Any]) -> List[Dict[str, Any]]:
     directory = _directory(_name(host))
-    return [node for child in host.get("nodes", []) if child.get("key") == directory for node in child.get("nodes", [])]
+    return [child for child in host.get("nodes", []) if child.get("key") == directory]
+
+
+def _endpoint_nodes(host: Dict[str, Any]) -> List[Dict[str, Any]]:
+    return [node for directory in _endpoint_directories(host) for node in directory.get("nodes", [])]
 
 
 def _name(host: Dict[str, Any]) -> str:
@@ -174,125 +182,22 @@ def _stored(host: str, node: Dict[str, Any], nested: bool = False) -> Iterator[S
         for child in node.get("nodes", []):
             yield from _stored(host, child, True)
         return
-    key = node["key"]
-    name = key[len(_directory(host)) + 1 :]
-    if not nested:
-        name = name.replace("%2f", "/").replace("%25", "%")
-    identity = HostEndpoint(name=name, node=host)
-    value = node.get("value", "")
-    error = "the key is one level too deep, so Calico does not read it" if nested else ""
+    name = node["key"][len(_directory(host)) + 1 :]
+    if nested:
+        identity = HostEndpoint(name=name, node=host)
+        yield _item(node, identity, "the key is one level too deep, so Calico does not read it")
+        return
+    yield _item(node, HostEndpoint(name=name.replace("%2f", "/").replace("%25", "%"), node=host))
+
+
+def _item(node: Dict[str, Any], identity: HostEndpoint, error: str = "") -> Stored:
+    value, revision = node.get("value", ""), node.get("modifiedIndex")
+    if not isinstance(value, str) or not isinstance(revision, int):
+        raise DatastoreError("{0}: what answers is not etcd: {1}".format(node["key"], shown(node)))
     endpoint = identity
     if not error:
         try:
             endpoint = decode(value, identity)
         except ValueError as exc:
             error = str(exc)
-    yield Stored(key, node["modifiedIndex"], value, endpoint, error)
-
-
-# --- the value ---
-
-# What may stand between the keys and the values of an object.
-_GAP = re.compile(r"[\s:,]*")
-
-# JSON key: its type, in the order of Go's struct (model.HostEndpoint).
-_TYPES = {
-    "name": str,
-    "expected_ipv4_addrs": list,
-    "expected_ipv6_addrs": list,
-    "labels": dict,
-    "profile_ids": list,
-}
-
-
-def encode(endpoint: HostEndpoint, stored: Stored | None = None) -> str:
-    """The bytes that calicoctl v1.6.5 writes, and after them the keys of the stored value that are not Calico's."""
-    endpoint = endpoint.as_stored(V1)
-    value = {
-        "name": endpoint.interface_name,
-        "expected_ipv4_addrs": [ip for ip in endpoint.expected_ips if ":" not in ip],
-        "expected_ipv6_addrs": [ip for ip in endpoint.expected_ips if ":" in ip],
-        "labels": dict(sorted(endpoint.labels.items())),
-        "profile_ids": list(endpoint.profiles),
-    }
-    value = {key: item for key, item in value.items() if item}
-    text = json.dumps(value, separators=(",", ":"))
-    unknown = _unknown_members(stored.value) if stored and not stored.error and "{" in stored.value else []
-    if not unknown:
-        return text
-    return "{" + ",".join(([text[1:-1]] if value else []) + unknown) + "}"
-
-
-def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
-    """The endpoint that Calico reads from a value. Raises ValueError when it reads none."""
-    content = _load(value)
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        raise ValueError("the value is not a JSON object")
-    found = {key: kind() for key, kind in _TYPES.items()}
-    for key, item in content.items():
-        # Go matches the keys of JSON without regard to case, and merges mappings.
-        kind = _TYPES.get(key.lower())
-        if not kind or item is None:
-            continue
-        if not isinstance(item, kind):
-            raise ValueError("{0} is not a {1}: {2}".format(key, _NAMES[kind], shown(item)))
-        found[key.lower()] = dict(found["labels"], **item) if kind is dict else item
-    return HostEndpoint(
-        name=identity.name,
-        node=identity.node,
-        interface_name=found["name"],
-        expected_ips=tuple(_addresses(found, "expected_ipv4_addrs") + _addresses(found, "expected_ipv6_addrs")),
-        labels={key: _text(item, "labels[{0}]".format(key)) for key, item in found["labels"].items()},
-        profiles=tuple(_text(item, "profile_ids") for item in found["profile_ids"]),
-    )
-
-
-_NAMES = {str: "text", list: "list", dict: "mapping"}
-
-
-def _load(value: str) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError("{0} is not JSON".format(constant))
-
-    try:
-        return json.loads(value, parse_constant=refuse)
-    except RecursionError as exc:
-        raise ValueError("the value is nested too deeply") from exc
-    except ValueError as exc:
-        raise ValueError("the value is not JSON: {0}".format(exc)) from exc
-
-
-def _unknown_members(value: str) -> List[str]:
-    """The members of a stored object that are not Calico's, to the letter: Python would spell some numbers anew."""
-    decoder = json.JSONDecoder()
-    members = []
-    end = _GAP.match(value, value.index("{") + 1).end()
-    while value[end] == '"':
-        start = end
-        key, end = decoder.raw_decode(value, start)
-        _item, end = decoder.raw_decode(value, _GAP.match(value, end).end())
-        if key.lower() not in _TYPES:
-            members.append(value[start:end])
-        end = _GAP.match(value, end).end()
-    return members
-
-
-def _text(item: Any, where: str) -> str:
-    if item is None:
-        return ""
-    if not isinstance(item, str):
-        raise ValueError("{0} is not a text: {1}".format(where, shown(item)))
-    return item
-
-
-def _addresses(found: Dict[str, Any], key: str) -> List[str]:
-    addresses = []
-    for item in found[key]:
-        try:
-            # calicoctl takes an empty address, and so Calico reads one.
-            addresses.append(item and canonical_ip(_text(item, key)) or "")
-        except ValueError as exc:
-            raise ValueError("{0}: {1} is not an IP address".format(key, shown(item))) from exc
-    return addresses
+    return Stored(node["key"], revision, value, endpoint, error)

@@ -127,3 +127,8 @@ def test_what_is_no_port_is_named(port, message):
     with pytest.raises(InvalidInput) as error:
         fields_from_resource(dict(V3_RESOURCE, spec={"ports": [port]}))
     assert message in str(error.value)
+
+
+def test_what_ansible_has_masked_is_never_stored():
+    with pytest.raises(InvalidInput, match="what Ansible puts in the place of a text that is a password"):
+        fields_from_resource(dict(V1_RESOURCE, spec={"profiles": ["VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]}))

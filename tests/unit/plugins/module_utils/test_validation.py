@@ -102,10 +102,10 @@ def test_an_identity_alone_is_checked_for_deletes():
 
 
 def test_a_filter_may_leave_name_or_node_away():
-    check_filter("", "", V1)
-    check_filter("myhost", "", V1)
+    check_filter(None, None, V1)
+    check_filter("myhost", None, V1)
     with pytest.raises(InvalidInput, match="steps in a path"):
-        check_filter("..", "", V1)
+        check_filter("..", None, V1)
 
 
 def test_felix_ignores_profiles_with_a_slash():

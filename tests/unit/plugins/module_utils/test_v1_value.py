@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv2 import decode, encode
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._v1_value import decode, encode
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 
