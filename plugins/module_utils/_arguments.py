@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _yaml
 from ._connection import DATASTORE_TYPES, settings_from
-from ._datastore import Store, open_store
+from ._datastore._store import Store, open_store
 from ._errors import CalicoError, MissingLibrary
 from ._fields import fields_from_options, with_empty_labels
 from ._hostendpoint import HostEndpoint

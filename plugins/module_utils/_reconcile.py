@@ -11,7 +11,7 @@ import random
 import time
 from typing import Iterable, List, Optional, Sequence, Tuple
 
-from ._datastore import Store
+from ._datastore._store import Store
 from ._errors import CalicoError, Conflict, Refused
 from ._plan import DELETE, NONE, ORDER, Change, Purge, Stored, Want, change_for, plan
 

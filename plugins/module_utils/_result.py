@@ -10,7 +10,7 @@ import json
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import _yaml
-from ._datastore import State
+from ._datastore._store import State
 from ._errors import shown
 from ._hostendpoint import HostEndpoint
 from ._plan import CREATE, DELETE, NONE, UPDATE, Change, Stored

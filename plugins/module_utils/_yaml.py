@@ -67,7 +67,7 @@ def _dumper() -> Any:
 def _is_ambiguous(text: str) -> bool:
     if text.lower() in ("y", "n"):
         return True
-    for number in (float, lambda digits: int(digits, 0)):
+    for number in (float, functools.partial(int, base=0)):
         try:
             number(text)
         except ValueError:

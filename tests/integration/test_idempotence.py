@@ -133,7 +133,7 @@ def test_what_is_equal_is_not_written(etcd, wire, spelling):
 )
 def test_given_otherwise(etcd, wire, expected_ips):
     etcd.put(KEY, VALUE)
-    assert_nothing_happens(etcd, wire, **dict(TASK, expected_ips=expected_ips))
+    assert_nothing_happens(etcd, wire, **{**TASK, "expected_ips": expected_ips})
 
 
 @pytest.mark.parametrize("spelling", SPARSE)
@@ -148,7 +148,7 @@ def test_empty_and_absent_are_the_same(etcd, wire, spelling):
 def test_the_order_and_number_of_profiles_count(etcd):
     etcd.put(KEY, VALUE)
     for profiles in (["p2", "p1"], ["p2", "p1", "p1"]):
-        result = hostendpoint(etcd, **dict(TASK, profiles=profiles))
+        result = hostendpoint(etcd, **{**TASK, "profiles": profiles})
         assert (result["operation"], result["fields"]) == ("update", ["profiles"])
         assert json.loads(etcd.get(KEY))["profile_ids"] == profiles
 

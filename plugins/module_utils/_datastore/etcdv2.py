@@ -18,8 +18,8 @@ from .._connection import Settings
 from .._errors import Conflict, DatastoreError, shown
 from .._hostendpoint import V1, HostEndpoint
 from .._plan import Change, Stored
-from . import State, Store
 from ._etcdv2_client import DIRECTORY, Etcdv2Client
+from ._store import State, Store
 from ._v1_value import decode, encode
 
 _HOSTS = "/calico/v1/host"
