@@ -77,14 +77,25 @@ def text(value: Any, where: str) -> str:
 def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
     if not isinstance(value, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping of label keys to values".format(where, shown(value))])
+    # What stands where is only told in messages, and to put it together would take most of the time.
     return {
-        text(key, where): None if item is None else text(item, "{0}[{1}]".format(where, brief(key)))
+        key if _is_text(key) else text(key, where): item
+        if item is None or _is_text(item)
+        else text(item, "{0}[{1}]".format(where, brief(key)))
         for key, item in value.items()
     }
 
 
+def _is_text(value: Any) -> bool:
+    """Whether it is a text that may be taken as it is."""
+    return type(value) is str and _MASK not in value  # pylint: disable=unidiomatic-typecheck
+
+
 def texts(value: Any, where: str) -> Tuple[str, ...]:
-    return tuple(text(item, "{0}[{1}]".format(where, index)) for index, item in enumerate(_sequence(value, where)))
+    return tuple(
+        item if _is_text(item) else text(item, "{0}[{1}]".format(where, index))
+        for index, item in enumerate(_sequence(value, where))
+    )
 
 
 def addresses(value: Any, where: str) -> Tuple[str, ...]:

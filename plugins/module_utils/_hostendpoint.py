@@ -84,6 +84,8 @@ class HostEndpoint:
             return self
         addresses = [canonical_ip(ip) for ip in self.expected_ips]
         addresses.sort(key=lambda address: ":" in address)
+        if tuple(addresses) == self.expected_ips:
+            return self
         return dataclasses.replace(self, expected_ips=tuple(addresses))
 
     def as_options(self, api_version: str) -> Dict[str, Any]:

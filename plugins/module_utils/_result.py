@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from . import _yaml
 from ._datastore._store import State
@@ -23,6 +23,7 @@ SHOWN_WARNINGS = 10
 # Characters of JSON, of the 700,000 that AWX keeps of a result.
 CHANGES_SIZE = 300000
 NOT_ATTEMPTED_SIZE = 100000
+PARAMETER_SIZE = 20000
 DIFF_SIZE = 200000
 
 
@@ -83,6 +84,18 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
     if diff_limit is not None:
         result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit)
     return result
+
+
+def invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The task's options, which Ansible repeats in the result, without the long lists."""
+    return {
+        "module_args": {
+            name: "{0} items".format(len(value))
+            if isinstance(value, list) and len(json.dumps(value)) > PARAMETER_SIZE
+            else value
+            for name, value in params.items()
+        }
+    }
 
 
 def failure_of(outcome: Outcome) -> str:

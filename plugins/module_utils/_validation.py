@@ -10,6 +10,7 @@ text, so re.fullmatch, never re.match with "$". Where the collection is stricter
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -123,10 +124,18 @@ def _v1(endpoint: HostEndpoint) -> Iterator[Problem]:
 
 def _v1_labels(endpoint: HostEndpoint) -> Iterator[Problem]:
     for key, value in endpoint.labels.items():
-        if not _V1_LABEL_KEY.fullmatch(key):
-            yield "labels", key, _LABEL_KEY_RULE
-        if not _V1_LABEL_VALUE.fullmatch(value):
-            yield "labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE
+        yield from _v1_label(key, value)
+
+
+# A fleet's endpoints have few different labels.
+@functools.lru_cache(maxsize=65536)
+def _v1_label(key: str, value: str) -> List[Problem]:
+    problems: List[Problem] = []
+    if not _V1_LABEL_KEY.fullmatch(key):
+        problems.append(("labels", key, _LABEL_KEY_RULE))
+    if not _V1_LABEL_VALUE.fullmatch(value):
+        problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
+    return problems
 
 
 def _v1_interface(endpoint: HostEndpoint) -> Iterator[Problem]:

@@ -274,7 +274,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
     presents_from,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
-from ansible_collections.netsec.calico.plugins.module_utils._result import bulk_result_of, bulk_warnings_of, failure_of
+from ansible_collections.netsec.calico.plugins.module_utils._result import (
+    bulk_result_of,
+    bulk_warnings_of,
+    failure_of,
+    invocation_of,
+)
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
@@ -288,6 +293,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     for warning in bulk_warnings_of(outcome, store.state, store.api_version):
         module.warn(warning)
     result = bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    result["invocation"] = invocation_of(params)
     if outcome.failed:
         module.fail_json(msg=failure_of(outcome), **result)
     return result

@@ -78,15 +78,16 @@ _NAMES = {str: "text", list: "list", dict: "mapping"}
 
 
 def _load(value: str) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError("{0} is not JSON".format(constant))
-
     try:
-        return json.loads(value, parse_constant=refuse, parse_int=_number, object_pairs_hook=_merged)
+        return _DECODER.decode(value)
     except RecursionError as exc:
         raise ValueError("the value is nested too deeply") from exc
     except ValueError as exc:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError("{0} is not JSON".format(constant))
 
 
 def _number(digits: str) -> float:
@@ -102,6 +103,9 @@ def _merged(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
             item = dict(found[key], **item)
         found[key] = item
     return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_number, object_pairs_hook=_merged)
 
 
 def _unknown_members(value: str) -> List[str]:
