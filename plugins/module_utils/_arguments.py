@@ -15,12 +15,15 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from . import _yaml
 from ._connection import DATASTORE_TYPES, settings_from
 from ._datastore._store import Store, open_store
-from ._errors import CalicoError, MissingLibrary
+from ._errors import CalicoError, InvalidInput, MissingLibrary
 from ._fields import fields_from_options, with_empty_labels
 from ._hostendpoint import HostEndpoint
 from ._plan import Absent, Patched, Present, Purge, Want
 from ._resource import fields_from_resource
-from ._validation import check, check_filter, check_identity
+from ._validation import check, check_identity, check_label, check_nodes
+
+# Characters of JSON of one option that a result repeats.
+PARAMETER_SIZE = 20000
 
 # Environment and calicoctl's file come before the defaults, so no option has a default here; see _connection.py.
 CONNECTION_OPTIONS: Dict[str, Dict[str, Any]] = {
@@ -91,22 +94,52 @@ def wanted(params: Mapping[str, Any], api_version: str) -> Want:
     return Absent(identity) if params["state"] == "absent" else Patched(identity, fields)
 
 
+def check_limits(params: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a limit below 0."""
+    for option in ("purge_limit", "diff_limit"):
+        if params[option] is not None and params[option] < 0:
+            raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, params[option])])
+
+
 def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
-    """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name."""
-    owner = "" if params["purge"] == "all" else params["owner"]
-    nodes = {node: owner for node in params["purge_nodes"] or () if params["purge"] != "none"}
-    nodes.update(dict.fromkeys(params["decommission_nodes"] or (), params["owner"]))
-    for node in nodes:
-        check_filter(node, None, api_version)
-    return Purge(nodes, params["owner_label"]) if nodes else None
+    """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name and no owner."""
+    owner, label = params["owner"], params["owner_label"]
+    decommissioned = params["decommission_nodes"] or []
+    purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
+    if not owner and (params["purge"] == "owned" or decommissioned):
+        raise InvalidInput(["owner: is empty, so it owns nothing that could be purged or decommissioned"])
+    if owner:
+        check_label(label, owner, api_version)
+    check_nodes("decommission_nodes", decommissioned, api_version)
+    check_nodes("purge_nodes", purged, api_version)
+    nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
+    nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))
+    return Purge(nodes, label) if nodes else None
 
 
 def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
-    """Do the module's work, and exit with its result or with the message of what is wrong."""
+    """Do the module's work, and exit with its result or with the message of what is wrong.
+
+    A result with the key `failures` is one that failed part-way.
+    """
+    invocation = _invocation_of(module.params)
     try:
         result = work(module)
     except MissingLibrary as exc:
-        module.fail_json(msg=missing_required_lib(exc.library), exception=exc.traceback)
+        module.fail_json(msg=missing_required_lib(exc.library), exception=exc.traceback, invocation=invocation)
     except CalicoError as exc:
-        module.fail_json(msg=str(exc))
-    module.exit_json(**result)
+        module.fail_json(msg=str(exc), invocation=invocation)
+    finish = module.fail_json if "failures" in result else module.exit_json
+    finish(invocation=invocation, **result)
+
+
+def _invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The task's options, which Ansible repeats in the result, without the long lists: AWX keeps no large result."""
+    return {
+        "module_args": {
+            name: "{0} items".format(len(value))
+            if isinstance(value, list) and len(json.dumps(value)) > PARAMETER_SIZE
+            else value
+            for name, value in params.items()
+        }
+    }

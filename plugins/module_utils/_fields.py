@@ -32,7 +32,11 @@ def fields_from_mapping(mapping: Any) -> Dict[str, Any]:
     """The given fields of a mapping that Ansible has not checked, in the modules' or in Calico's spelling."""
     if not isinstance(mapping, Mapping):
         raise InvalidInput(["{0} is not an endpoint".format(shown(mapping))])
-    options = {_ALIASES.get(key, key): value for key, value in mapping.items()}
+    for alias, name in _ALIASES.items():
+        # Where Ansible has checked the options, both are there and the same.
+        if mapping.get(alias) is not None and mapping.get(name) not in (None, mapping[alias]):
+            raise InvalidInput(["{0} and {1} are the same field, given twice".format(name, alias)])
+    options = {_ALIASES.get(key, key): value for key, value in mapping.items() if value is not None}
     unknown = sorted(str(key) for key in options if key not in _CONVERT)
     if unknown:
         raise InvalidInput(["{0} is unknown: an endpoint has {1}".format(", ".join(unknown), ", ".join(_CONVERT))])

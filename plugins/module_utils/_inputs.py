@@ -10,7 +10,7 @@ import json
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from . import _yaml
-from ._errors import InvalidInput, shown
+from ._errors import InvalidInput, brief, shown
 from ._fields import fields_from_mapping, with_empty_labels
 from ._hostendpoint import HostEndpoint
 from ._plan import Present
@@ -22,7 +22,13 @@ Item = Tuple[str, Mapping[str, Any]]
 
 
 def items_from(params: Mapping[str, Any]) -> Iterator[Item]:
-    """The items of the option that is given. Raises InvalidInput for a file that cannot be read."""
+    """The items of the option that is given. Raises InvalidInput for a file that cannot be read, and for no file."""
+    given = [option for option in ("endpoints", "resources", "src") if params.get(option) not in (None, "")]
+    if not given:
+        # A purge would take it for the wish to delete everything.
+        raise InvalidInput(
+            ["endpoints, resources or src: the one that is given is null or empty text, which is no set"]
+        )
     for option in ("endpoints", "resources"):
         for index, item in enumerate(params.get(option) or ()):
             yield "{0}[{1}]".format(option, index), item
@@ -45,7 +51,7 @@ def presents_from(
         try:
             endpoint = _endpoint(item, api_version, owner_labels)
         except InvalidInput as exc:
-            problems += ["{0}: {1}".format(where, problem) for problem in exc.problems]
+            problems += ["{0}: {1}{2}".format(where, _called(item, problem), problem) for problem in exc.problems]
             continue
         identity = key(endpoint)
         if identity in places:
@@ -62,6 +68,15 @@ def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) ->
     contradicting = [want.endpoint for want in presents if want.endpoint.node in nodes]
     if contradicting:
         raise InvalidInput(["{0}: the node is in decommission_nodes".format(endpoint) for endpoint in contradicting])
+
+
+def _called(item: Any, problem: str) -> str:
+    """The name of an item that is no valid endpoint, if it has one, unless the problem says it already."""
+    if not isinstance(item, Mapping) or problem.startswith("host endpoint "):
+        return ""
+    metadata = item.get("metadata")
+    name = item.get("name") or (metadata.get("name") if isinstance(metadata, Mapping) else None)
+    return brief(name) + ": " if name else ""
 
 
 def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> HostEndpoint:
@@ -89,6 +104,7 @@ def _items_of_file(path: str) -> Iterator[Item]:
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidInput(["src {0}: {1}".format(path, getattr(exc, "strerror", None) or exc)]) from exc
     documents = _documents(text, path)
+    found = False
     for number, document in enumerate(documents):
         where = "src {0}".format(path) if len(documents) == 1 else "src {0}, document {1}".format(path, number + 1)
         if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
@@ -98,6 +114,10 @@ def _items_of_file(path: str) -> Iterator[Item]:
                 yield "{0}[{1}]".format(where, index), item
         elif document is not None:
             yield where, document
+        found = found or document is not None
+    if not found:
+        # A purge would take it for the wish to delete everything.
+        raise InvalidInput(["src {0}: holds no endpoints; an empty set is written as []".format(path)])
 
 
 _LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("list",)
@@ -108,6 +128,8 @@ def _documents(text: str, path: str) -> List[Any]:
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return [json.loads(text)]
+        except RecursionError as exc:
+            raise InvalidInput(["src {0}: is nested too deeply".format(path)]) from exc
         except ValueError:
             pass
     try:

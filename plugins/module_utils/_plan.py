@@ -92,8 +92,8 @@ class Absent:
 class Purge:
     """What is deleted although nobody names it."""
 
-    # Node: the owner whose endpoints go, and "" for everybody's.
-    nodes: Mapping[str, str]
+    # Node: the owner whose endpoints go, and None for everybody's.
+    nodes: Mapping[str, Optional[str]]
     owner_label: str = ""
 
     def takes(self, stored: Stored) -> bool:
@@ -102,7 +102,7 @@ class Purge:
         if stored.error or endpoint.is_calicos_own or endpoint.node not in self.nodes:
             return False
         owner = self.nodes[endpoint.node]
-        return not owner or endpoint.labels.get(self.owner_label) == owner
+        return owner is None or endpoint.labels.get(self.owner_label) == owner
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ._datastore._store import Store
 from ._errors import CalicoError, Conflict, Refused
-from ._plan import DELETE, NONE, ORDER, Change, Purge, Stored, Want, change_for, plan
+from ._plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan
 
 TRIES = 5
 # How many endpoints a message names.
@@ -51,15 +51,19 @@ def reconcile(
     """
     by_key = {store.key(want.identity): want for want in wants}
     stored = store.read([want.identity for want in wants], purge.nodes if purge else ())
+    # etcd v2 lists in no order, and messages shall not differ from run to run.
+    stored.sort(key=lambda item: (item.endpoint.node, item.key))
     changes = plan(by_key, stored, store.api_version, purge)
     outcome = Outcome(unchanged=[change for change in changes if change.operation == NONE])
     if purge:
-        outcome.unreadable = [item for item in stored if item.error and item.endpoint.node in purge.nodes]
+        outcome.unreadable = [
+            item for item in stored if item.error and item.endpoint.node in purge.nodes and item.key not in by_key
+        ]
     phases = [_sorted(change for change in changes if change.operation == operation) for operation in ORDER]
     if any(phases):
         _refuse_if_locked(store)
     if purge and purge_limit is not None:
-        _check_limit([change for change in changes if change.operation == DELETE], purge_limit)
+        _check_limit(phases[ORDER.index(DELETE)], purge_limit)
     for phase in phases:
         if check_mode:
             outcome.done += phase
@@ -121,6 +125,9 @@ def _plan_again(store: Store, conflicts: List[Tuple[Change, Conflict]], outcome:
     # Time has passed, and who else writes may be calico-upgrade.
     store.forget_state()
     for change, conflict in conflicts:
+        if outcome.failed:
+            outcome.not_attempted.append(change)
+            continue
         try:
             _refuse_if_locked(store)
             again = change_for(change.want, store.get(change.identity), store.api_version)
@@ -132,6 +139,6 @@ def _plan_again(store: Store, conflicts: List[Tuple[Change, Conflict]], outcome:
         elif conflict.maybe_done:
             # It is as wanted since we wrote.
             outcome.done.append(dataclasses.replace(change, after=again.after))
-        else:
+        elif not isinstance(change.want, Purged):
             outcome.unchanged.append(again)
     return changes

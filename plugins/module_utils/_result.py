@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional
 
 from . import _yaml
 from ._datastore._store import State
@@ -22,8 +22,7 @@ SHOWN_WARNINGS = 10
 
 # Characters of JSON, of the 700,000 that AWX keeps of a result.
 CHANGES_SIZE = 300000
-NOT_ATTEMPTED_SIZE = 100000
-PARAMETER_SIZE = 20000
+FAILURES_SIZE = 100000
 DIFF_SIZE = 200000
 
 
@@ -61,7 +60,7 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
 
     AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
     """
-    changes, omitted = _bounded([_record(change) for change in outcome.done], CHANGES_SIZE)
+    changes = _bounded((_record(change) for change in outcome.done), CHANGES_SIZE)
     operations = [change.operation for change in outcome.done]
     result = {
         "changed": bool(outcome.done),
@@ -72,33 +71,27 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
             "unchanged": len(outcome.unchanged),
         },
         "changes": changes,
-        "changes_omitted": omitted,
+        "changes_omitted": len(outcome.done) - len(changes),
     }
     if outcome.failed:
+        result["msg"] = _failure(outcome)
         # Not "failed", which is Ansible's own.
-        failures = outcome.failed[:SHOWN_WARNINGS]
-        result["failures"] = [dict(_record(change), error=str(error)) for change, error in failures]
-        result["not_attempted"], result["not_attempted_omitted"] = _bounded(
-            [_record(change) for change in outcome.not_attempted], NOT_ATTEMPTED_SIZE
+        failures = _bounded(
+            (dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE
+        )
+        left = _bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
+        result.update(
+            failures=failures,
+            failures_omitted=len(outcome.failed) - len(failures),
+            not_attempted=left,
+            not_attempted_omitted=len(outcome.not_attempted) - len(left),
         )
     if diff_limit is not None:
         result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit)
     return result
 
 
-def invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """The task's options, which Ansible repeats in the result, without the long lists."""
-    return {
-        "module_args": {
-            name: "{0} items".format(len(value))
-            if isinstance(value, list) and len(json.dumps(value)) > PARAMETER_SIZE
-            else value
-            for name, value in params.items()
-        }
-    }
-
-
-def failure_of(outcome: Outcome) -> str:
+def _failure(outcome: Outcome) -> str:
     """The message about a write that failed part-way."""
     change, error = outcome.failed[0]
     return "{0} of {1} changes were made; the {2} of {3} was not: {4}".format(
@@ -131,20 +124,22 @@ def _record(change: Change) -> Dict[str, Any]:
 
 
 def _bulk_diff(changes: List[Change], api_version: str, limit: int) -> List[Dict[str, str]]:
-    diffs, omitted = _bounded([diff_of(change, api_version) for change in changes[:limit]], DIFF_SIZE)
-    omitted += len(changes[limit:])
+    diffs = _bounded((diff_of(change, api_version) for change in changes[:limit]), DIFF_SIZE)
+    omitted = len(changes) - len(diffs)
     if omitted:
         diffs.append({"prepared": "... and {0} more endpoints change (diff_limit is {1})\n".format(omitted, limit)})
     return diffs
 
 
-def _bounded(items: List[Any], size: int) -> Tuple[List[Any], int]:
-    """The first items, up to so many characters of JSON, and how many are left out."""
-    for index, item in enumerate(items):
+def _bounded(items: Iterable[Any], size: int) -> List[Any]:
+    """The first items, up to so many characters of JSON."""
+    first = []
+    for item in items:
         size -= len(json.dumps(item)) + 2
         if size < 0:
-            return items[:index], len(items) - index
-    return items, 0
+            break
+        first.append(item)
+    return first
 
 
 def listing_of(found: List[Stored], api_version: str) -> Dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint, canonical_ip
@@ -41,6 +41,26 @@ def check_filter(node: Optional[str], name: Optional[str], api_version: str) -> 
     # Any valid text stands for what is not given.
     identity = HostEndpoint(name="any" if name is None else name, node="any" if node is None else node)
     _raise("filter", [_text(*problem) for problem in _IDENTITY_RULES[api_version](identity)])
+
+
+def check_nodes(option: str, nodes: Iterable[str], api_version: str) -> None:
+    """Raise InvalidInput when one of the nodes cannot be one."""
+    problems = []
+    for node in nodes:
+        identity = HostEndpoint(name="any", node=node)
+        problems += [
+            "{0}: {1} {2}".format(option, shown(node), rule)
+            for _option, _value, rule in _IDENTITY_RULES[api_version](identity)
+        ]
+    if problems:
+        raise InvalidInput(problems)
+
+
+def check_label(key: str, value: str, api_version: str) -> None:
+    """Raise InvalidInput when the owner cannot be such a label."""
+    endpoint = HostEndpoint(labels={key: value})
+    problems = [problem for problem in _RULES[api_version](endpoint) if problem[0].startswith("labels")]
+    _raise("owner_label and owner", [_text(*problem) for problem in problems])
 
 
 def ignored_by_felix(endpoint: HostEndpoint, api_version: str) -> str:

@@ -244,6 +244,11 @@ failures:
       name: eth1
       fields: [labels]
       error: "cannot reach etcd: http://etcd1.example.com:2379: connection refused (etcd_endpoints from: option)"
+failures_omitted:
+  description: How many changes RV(failures) leaves out because of its size.
+  returned: when a write fails
+  type: int
+  sample: 0
 not_attempted:
   description: The changes that were left after the failure, with the same keys as RV(changes).
   returned: when a write fails
@@ -264,6 +269,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     CONNECTION_OPTIONS,
     HOSTENDPOINT_OPTIONS,
+    check_limits,
     connect,
     purge_of,
     run,
@@ -274,16 +280,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
     presents_from,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
-from ansible_collections.netsec.calico.plugins.module_utils._result import (
-    bulk_result_of,
-    bulk_warnings_of,
-    failure_of,
-    invocation_of,
-)
+from ansible_collections.netsec.calico.plugins.module_utils._result import bulk_result_of, bulk_warnings_of
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
+    check_limits(params)
     store = connect(module)
     purge = purge_of(params, store.api_version)
     owner_labels = {params["owner_label"]: params["owner"]} if params["owner"] else {}
@@ -292,11 +294,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"])
     for warning in bulk_warnings_of(outcome, store.state, store.api_version):
         module.warn(warning)
-    result = bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
-    result["invocation"] = invocation_of(params)
-    if outcome.failed:
-        module.fail_json(msg=failure_of(outcome), **result)
-    return result
+    return bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
 
 
 def main() -> None:

@@ -175,7 +175,12 @@ class _Conversation(BaseHTTPRequestHandler):
         super().finish()
 
     def do_GET(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            # The client died on the way, and etcd would not take half a request either.
+            self.close_connection = True
+            return
         (fault, told), callbacks = self.server._arrived(Request(self.command, self.path, body.decode(errors="replace")))
         for callback in callbacks:
             callback()

@@ -81,6 +81,11 @@ class Etcdv2Client:
     def delete(self, key: str, revision: int) -> None:
         self._write("DELETE", key, {"prevIndex": str(revision)}, None)
 
+    def expire(self) -> None:
+        """End what has taken too long; called by the thread that waits for this one."""
+        for member in list(self._members):
+            member.expire()
+
     def _write(self, method: str, key: str, condition: Dict[str, str], value: str | None) -> None:
         """Write once, whatever happens to the connections: the condition makes sending it again safe."""
         params = dict(condition) if value is None else dict(condition, value=value)

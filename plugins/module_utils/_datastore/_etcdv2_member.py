@@ -12,9 +12,11 @@ import re
 import signal
 import socket
 import threading
+import time
 import traceback
 import urllib.parse
-from typing import Any, Dict, Iterator
+import weakref
+from typing import Any, Callable, Dict, Iterator
 
 from .._connection import Settings
 from .._errors import DatastoreError, MissingLibrary
@@ -65,6 +67,10 @@ class Member:
         self._settings = settings
         self._has_answered = False
         self._resolved = False
+        # Of the request that is under way: its connection, when it began, and whether it took too long.
+        self._socket: socket.socket | None = None
+        self._began = 0.0
+        self._expired = False
         parts = urllib.parse.urlsplit(url)
         cert = settings.etcd_cert_file
         if cert and settings.etcd_key_file:
@@ -83,6 +89,8 @@ class Member:
         )
         # No pool exists yet, so every one gets these.
         self._client.http.connection_pool_kw.update(retries=False, cert_reqs="CERT_REQUIRED")
+        pool = self._client.http.connection_from_url(url)
+        pool.ConnectionCls = self._recording(pool.ConnectionCls)
         # python-etcd's own handling takes any 404 as "key not found" and forgets the status of what is not JSON.
         self._client._handle_server_response = lambda response: response
 
@@ -93,8 +101,10 @@ class Member:
         """
         timeout = self._settings.timeout
         self._resolve()
+        self._expired = False
+        self._began = time.monotonic()
         try:
-            with _deadline(timeout):
+            with _deadline(self.expire, timeout):
                 response = self._client.api_execute(
                     "/v2/keys" + urllib.parse.quote(key), method, params=params, timeout=urllib3.Timeout(total=timeout)
                 )
@@ -102,10 +112,32 @@ class Member:
             # The connection may be in any state.
             self._client.http.clear()
             raise self._no_answer(exc.cause) from exc
-        except socket.timeout as exc:
-            self._client.http.clear()
-            raise self._no_answer(exc) from exc
+        finally:
+            self._began = 0.0
         return self._content(response.status, response.data)
+
+    def expire(self) -> None:
+        """End the request that is under way if it has taken too long. To be called from another thread, or a signal.
+
+        urllib3's timeouts begin anew with each byte, and a server may send one a second.
+        """
+        began, connection = self._began, self._socket
+        if began and connection and time.monotonic() - began >= self._settings.timeout:
+            self._expired = True
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _recording(self, connection_class: Any) -> Any:
+        """The class of connections, but one that tells of its socket."""
+        # Not the member itself: a class is freed late, and the connections with it.
+        member = weakref.proxy(self)
+
+        class Connection(connection_class):
+            def connect(self) -> None:
+                super().connect()
+                member._socket = self.sock
+
+        return Connection
 
     def _resolve(self) -> None:
         """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""
@@ -168,9 +200,9 @@ class Member:
             return NoAnswer(reason or str(cause), False)
         if isinstance(cause, errors.ConnectTimeoutError):
             return NoAnswer("no connection within " + timeout, False)
-        if isinstance(cause, errors.SSLError):
+        if isinstance(cause, errors.SSLError) and not self._expired:
             return NoAnswer(self._tls_problem(str(cause)), False)
-        if isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
+        if self._expired or isinstance(cause, errors.ReadTimeoutError):
             return NoAnswer("no answer within " + timeout, True)
         return NoAnswer(
             "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
@@ -205,20 +237,13 @@ class Member:
 
 
 @contextlib.contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """An end for the whole request: urllib3's timeouts begin anew with each byte, and a server may send one a second.
-
-    Only where signals can be used, which is the main thread.
-    """
+def _deadline(expire: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call `expire` after some seconds. In the main thread only, where signals can be used; it watches the others."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def expire(_number: int, _frame: Any) -> None:
-        raise socket.timeout("timed out")
-
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGALRM, lambda _number, _frame: expire())
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 10)
     try:
         yield
     finally:

@@ -40,6 +40,7 @@ class Etcdv2Store(Store):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._clients: List[Etcdv2Client] = []
         self._threads = threading.local()
         # Now, so that what is wrong with the settings is said first of all.
         self._threads.etcd = Etcdv2Client(settings)
@@ -49,6 +50,7 @@ class Etcdv2Store(Store):
         """The client of this thread."""
         if not hasattr(self._threads, "etcd"):
             self._threads.etcd = Etcdv2Client(self._settings, has_read=True)
+            self._clients.append(self._threads.etcd)
         return self._threads.etcd
 
     def read_state(self) -> State:
@@ -128,8 +130,11 @@ class Etcdv2Store(Store):
             return results
 
         with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
-            for results in pool.map(write_one, changes):
-                yield from results
+            for future in [pool.submit(write_one, change) for change in changes]:
+                while not concurrent.futures.wait([future], self._settings.timeout / 10).done:
+                    for client in self._clients:
+                        client.expire()
+                yield from future.result()
 
     def create(self, endpoint: HostEndpoint) -> None:
         self._etcd.create(self.key(endpoint), encode(endpoint))

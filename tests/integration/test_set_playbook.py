@@ -1,0 +1,115 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real ansible-playbook runs: the short names, the defaults of the group, and a set through Ansible's own templates."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.module import run_playbook
+from tests.integration.sets import MINE, endpoint, put_all, tree_of
+from tests.integration.tasks import HOSTS, READY
+
+SINGLE = ["calico_hostendpoint", "hostendpoint", "hep"]
+SET = ["calico_hostendpoints", "hostendpoints", "heps"]
+
+
+@pytest.fixture(autouse=True)
+def calico(etcd):
+    etcd.put(READY, "true")
+
+
+def play(etcd, tasks, **more):
+    """The address is given as a default of the group only."""
+    defaults = {"group/netsec.calico.calico": {"etcd_endpoints": etcd.url}}
+    return [dict({"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}, **more)]
+
+
+def test_short_names_and_the_groups_defaults(etcd):
+    one = {"name": "eth0", "interface_name": "eth0"}
+    tasks = [{"name": name, "netsec.calico." + name: dict(one, node=name.replace("_", "-"))} for name in SINGLE]
+    for name in SET:
+        node = name.replace("_", "-")
+        # What the group's defaults give to all, a task's own defaults and options add to.
+        options = {"endpoints": [dict(one, node=node)], "purge": "owned", "purge_nodes": [node], "owner": "me"}
+        tasks.append({"name": name, "netsec.calico." + name: options})
+    # As people write it with `collections:`.
+    tasks.append({"name": "short", "heps": {"endpoints": [endpoint("hep"), endpoint("n1")]}})
+    run = run_playbook(play(etcd, tasks, collections=["netsec.calico"]))
+    assert run.returncode == 0, run
+    assert run.result("short")["summary"] == {"created": 1, "updated": 0, "deleted": 0, "unchanged": 1}
+    assert [run.result(name)["operation"] for name in SINGLE] == ["create"] * 3
+    assert [run.result(name)["summary"]["created"] for name in SET] == [1] * 3
+    expected = tree_of([endpoint(name.replace("_", "-")) for name in SINGLE] + [endpoint("n1")])
+    expected.update(tree_of([endpoint(name.replace("_", "-")) for name in SET], MINE))
+    assert etcd.tree(HOSTS) == expected
+
+
+def test_a_set_from_templates_and_from_a_file(etcd, tmp_path):
+    """Check mode with diffs, then for real, then nothing to do; and an empty variable purges nothing."""
+    path = tmp_path / "set.json"
+    path.write_text(json.dumps([endpoint("n3"), endpoint("n4")]), encoding="utf-8")
+    put_all(etcd, tree_of([endpoint("n1", "old"), endpoint("n3", "old")], MINE))
+    put_all(etcd, tree_of([endpoint("n1", "nobodys")]))
+    templated = (
+        "[{% for node in nodes %}"
+        "{'name': 'eth0', 'node': '{{ node }}', 'interface_name': 'eth0', 'labels': {'number': '{{ loop.index }}'}},"
+        "{% endfor %}]"
+    )
+    common = {"purge": "owned", "owner": "me", "purge_limit": "{{ limit }}"}
+    tasks = [
+        {
+            "name": "templates",
+            "netsec.calico.calico_hostendpoints": dict(common, endpoints=templated, purge_nodes="{{ nodes }}"),
+        },
+        {
+            "name": "file",
+            "netsec.calico.heps": dict(common, src=str(path), purge_nodes=["n3", "n4"]),
+        },
+        {
+            "name": "no owner",
+            "netsec.calico.heps": {
+                "endpoints": [],
+                "purge": "owned",
+                "owner": "{{ none_given }}",
+                "purge_nodes": ["n1"],
+            },
+            "ignore_errors": True,
+        },
+        {
+            "name": "no set",
+            "netsec.calico.heps": dict(common, endpoints="{{ nothing }}", purge_nodes=["n1"]),
+            "ignore_errors": True,
+        },
+    ]
+    variables = {"nodes": ["n1", "n2"], "limit": 1, "none_given": "", "nothing": None}
+    before = etcd.tree(HOSTS)
+    check = run_playbook(play(etcd, tasks[:2], vars=variables), extra_args=["--check", "--diff"])
+    assert check.returncode == 0, check
+    assert etcd.tree(HOSTS) == before
+    assert "host endpoint eth0 on node n1 (create)" in check.stdout and "number: '2'" in check.stdout
+    run = run_playbook(play(etcd, tasks, vars=variables))
+    assert run.returncode == 0, run
+    for name, created in (("templates", 2), ("file", 2)):
+        assert run.result(name)["summary"] == {"created": created, "updated": 0, "deleted": 1, "unchanged": 0}
+        assert run.result(name)["changes"] == check.result(name)["changes"]
+    expected = tree_of([endpoint("n1", "nobodys")])
+    numbered = [endpoint("n1", labels={"number": "1"}), endpoint("n2", labels={"number": "2"})]
+    expected.update(tree_of([*numbered, endpoint("n3"), endpoint("n4")], MINE))
+    assert etcd.tree(HOSTS) == expected
+    assert [each["status"] for each in run.results] == ["ok", "ok", "failed", "failed"]
+
+
+def test_a_failure_part_way(etcd, wire):
+    """The task fails, and its result says what was done."""
+    wire.answer(500, "internal error", "text/plain", method="PUT", nth=2, times=100)
+    tasks = [{"name": "set", "netsec.calico.heps": {"endpoints": [endpoint("n%d" % number) for number in range(4)]}}]
+    run = run_playbook(play(wire, tasks))
+    assert run.returncode == 2, run
+    result = run.result("set")
+    assert [len(result[name]) for name in ("changes", "failures", "not_attempted")] == [1, 1, 2]
+    assert result["changed"] and etcd.tree(HOSTS) == tree_of([endpoint("n0")])
+    assert "1 of 4 changes were made" in run.stdout + run.stderr

@@ -1,0 +1,424 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a purge deletes, and all that it leaves alone."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.integration.sets import (
+    CALICO_LABEL,
+    MINE,
+    OWNER_LABEL,
+    endpoint,
+    hostendpoints,
+    key_of,
+    put_all,
+    tree_of,
+    value_of,
+)
+from tests.integration.tasks import HOSTS, READY
+
+OTHERS = {OWNER_LABEL: "other"}
+# Nobody may take one of these for another.
+NODES = ["worker-1", "worker-10", "worker-1.example.com", "worker", "Worker-1"]
+
+
+@pytest.fixture(autouse=True)
+def calico(etcd):
+    etcd.put(READY, "true")
+
+
+def stored(etcd, *endpoints):
+    put_all(etcd, tree_of(endpoints))
+
+
+def left(etcd):
+    """{(node, name)} of what is stored."""
+    keys = [key[len(HOSTS) + 1 :].split("/endpoint/") for key in etcd.tree(HOSTS)]
+    return {(node, name.replace("%2f", "/")) for node, name in keys}
+
+
+@pytest.fixture
+def three(etcd):
+    """On n1 and n2 each mine, another's and nobody's."""
+    for node in ("n1", "n2"):
+        stored(
+            etcd,
+            endpoint(node, "mine", labels=MINE),
+            endpoint(node, "others", labels=OTHERS),
+            endpoint(node, "nobodys"),
+        )
+    return left(etcd)
+
+
+@pytest.mark.parametrize(
+    "options, deleted",
+    [
+        pytest.param({}, [], id="none"),
+        pytest.param({"purge": "none", "purge_nodes": ["n1"]}, [], id="none, nodes"),
+        pytest.param({"purge": "owned", "purge_nodes": ["n1"], "owner": "me"}, ["mine"], id="owned"),
+        pytest.param({"purge": "owned", "purge_nodes": ["n1"], "owner": "other"}, ["others"], id="owned by another"),
+        pytest.param({"purge": "owned", "purge_nodes": ["n1"], "owner": "m"}, [], id="owned by nobody"),
+        pytest.param(
+            {"purge": "owned", "purge_nodes": ["n1"], "owner": "me", "owner_label": "x"}, [], id="another label"
+        ),
+        pytest.param({"purge": "all", "purge_nodes": ["n1"]}, ["mine", "others", "nobodys"], id="all"),
+        pytest.param(
+            {"purge": "all", "purge_nodes": ["n1"], "owner": "me"}, ["mine", "others", "nobodys"], id="all, owner"
+        ),
+        pytest.param({"purge": "all", "purge_nodes": []}, [], id="no nodes"),
+        pytest.param({"purge": "all", "purge_nodes": ["n"]}, [], id="another node"),
+        pytest.param({"decommission_nodes": ["n1"], "owner": "me"}, ["mine"], id="decommission"),
+        pytest.param({"decommission_nodes": [], "owner": "me"}, [], id="decommission none"),
+        pytest.param(
+            {"purge": "all", "purge_nodes": ["n1"], "decommission_nodes": ["n1"], "owner": "me"},
+            ["mine", "others", "nobodys"],
+            id="all, and decommission of the same node",
+        ),
+    ],
+)
+def test_who_goes(etcd, three, options, deleted):
+    for check in (True, False):
+        result = hostendpoints(etcd, check=check, endpoints=[], **options)
+        assert not result["failed"], result["msg"]
+        assert sorted(each["name"] for each in result["changes"]) == sorted(deleted)
+        assert {each["node"] for each in result["changes"]} <= {"n1"}
+    assert left(etcd) == three - {("n1", name) for name in deleted}
+
+
+@pytest.mark.parametrize("owner", ["", None])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"purge": "owned", "purge_nodes": ["n1"]}, id="purge"),
+        pytest.param({"decommission_nodes": ["n1"]}, id="decommission"),
+    ],
+)
+def test_no_owner_owns_nothing(etcd, three, owner, options):
+    """As a template makes it of a variable that is empty. It must not mean everybody."""
+    result = hostendpoints(etcd, endpoints=[], owner=owner, **options)
+    assert left(etcd) == three
+    assert result["failed"] and "owner" in result["msg"]
+
+
+@pytest.mark.parametrize("options", [{"purge": "owned"}, {"purge": "all"}, {"purge": "owned", "purge_nodes": ["n1"]}])
+def test_what_a_purge_needs(etcd, three, options):
+    result = hostendpoints(etcd, endpoints=[], **options)
+    assert result["failed"] and "missing" in result["msg"] and left(etcd) == three
+
+
+@pytest.mark.parametrize("option", ["purge_nodes", "decommission_nodes"])
+@pytest.mark.parametrize("node", ["", ".", "..", "_n", "a/b", "n1/", "n*", "n 1", "x" * 129])
+def test_what_is_no_node(etcd, wire, three, option, node):
+    options = {"purge": "all"} if option == "purge_nodes" else {"owner": "me"}
+    result = hostendpoints(wire, endpoints=[], **{option: ["n1", node]}, **options)
+    assert left(etcd) == three and wire.requests == []
+    assert result["failed"] and option in result["msg"], result
+
+
+def test_nodes_of_similar_names(etcd):
+    """Of each other's, none is ever taken, however few or many are read."""
+    filler = ["filler-%d" % number for number in range(20)]
+    for node in NODES:
+        for more in ([], filler):
+            stored(etcd, *(endpoint(each) for each in NODES))
+            options = {"endpoints": [], "purge": "all", "purge_nodes": [node, *more]}
+            assert hostendpoints(etcd, **options)["summary"]["deleted"] == 1
+            assert left(etcd) == {(each, "eth0") for each in NODES if each != node}
+
+
+def test_endpoints_of_other_nodes(etcd, three):
+    """They are written; nothing of their nodes is purged."""
+    result = hostendpoints(
+        etcd, endpoints=[endpoint("n2"), endpoint("n3")], purge="owned", purge_nodes=["n1"], owner="me"
+    )
+    assert result["summary"] == {"created": 2, "updated": 0, "deleted": 1, "unchanged": 0}
+    assert left(etcd) == three - {("n1", "mine")} | {("n2", "eth0"), ("n3", "eth0")}
+
+
+def test_decommission_beside_a_purge(etcd, three):
+    result = hostendpoints(
+        etcd, endpoints=[endpoint("n1")], purge="all", purge_nodes=["n1"], decommission_nodes=["n2"], owner="me"
+    )
+    assert result["summary"] == {"created": 1, "updated": 0, "deleted": 4, "unchanged": 0}
+    assert left(etcd) == {("n1", "eth0"), ("n2", "others"), ("n2", "nobodys")}
+
+
+def test_an_endpoint_of_a_decommissioned_node(etcd, wire, three):
+    result = hostendpoints(
+        wire, endpoints=[endpoint("n1"), endpoint("n2")], decommission_nodes=["n2", "n3"], owner="me"
+    )
+    assert result["failed"] and "host endpoint eth0 on node n2: the node is in decommission_nodes" in result["msg"]
+    assert wire.writes == [] and left(etcd) == three
+
+
+def test_endpoints_change_hands(etcd):
+    """What the set names is taken over, and no longer the other one's to purge."""
+    stored(etcd, endpoint("n1", labels=OTHERS))
+    options = {"purge": "owned", "purge_nodes": ["n1"]}
+    assert hostendpoints(etcd, endpoints=[endpoint("n1")], owner="me", **options)["summary"]["updated"] == 1
+    assert not hostendpoints(etcd, endpoints=[], owner="other", **options)["changed"]
+    assert hostendpoints(etcd, endpoints=[], owner="me", **options)["summary"]["deleted"] == 1
+
+
+# The limit
+
+
+@pytest.mark.parametrize("options", [{"purge": "all", "purge_nodes": ["n1"]}, {"decommission_nodes": ["n1"]}])
+def test_the_limit(etcd, wire, options):
+    """So many are deleted; for one more nothing at all is written, the rest of the set neither."""
+    stored(etcd, *(endpoint("n1", "e%02d" % number, labels=MINE) for number in range(12)))
+    before = left(etcd)
+    options = dict(options, endpoints=[endpoint("n2")], owner="me")
+    for check in (True, False):
+        for limit in (11, 0):
+            result = hostendpoints(wire, check=check, purge_limit=limit, **options)
+            assert result["failed"] and "would delete 12 endpoints" in result["msg"]
+            assert "purge_limit of %d" % limit in result["msg"]
+            assert "host endpoint e00 on node n1" in result["msg"] and len(result["msg"]) < 1000
+            assert wire.writes == [] and left(etcd) == before
+    result = hostendpoints(wire, check=True, purge_limit=12, **options)
+    assert result["summary"]["deleted"] == 12 and wire.writes == []
+    assert hostendpoints(wire, purge_limit=12, **options) == result
+    assert left(etcd) == {("n2", "eth0")}
+
+
+def test_a_limit_of_nothing(etcd):
+    """Where there is nothing to delete it is met."""
+    stored(etcd, endpoint("n1", "eth1"))
+    result = hostendpoints(etcd, endpoints=[endpoint("n1", "eth1")], purge="all", purge_nodes=["n1"], purge_limit=0)
+    assert (result["failed"], result["changed"]) == (False, False)
+
+
+# What cannot be read, and what is Calico's
+
+
+def test_what_cannot_be_read_stays(etcd):
+    """With a warning that names it; Calico's own endpoints stay without one."""
+    values = {
+        key_of("n1", "bad"): "[]",
+        key_of("n1", "worse"): '{"name":5,"labels":{"%s":"me"}}' % OWNER_LABEL,
+        key_of("n1", "empty"): "",
+        key_of("n1") + "/deeper": value_of(endpoint("n1"), MINE),
+        key_of("n1", "own"): value_of(endpoint("n1"), {CALICO_LABEL: "x", **MINE}),
+        key_of("n2", "bad"): "[]",
+    }
+    put_all(etcd, values)
+    stored(etcd, endpoint("n1", "mine", labels=MINE))
+    for options in ({"purge": "all"}, {"purge": "owned", "owner": "me"}):
+        stored(etcd, endpoint("n1", "mine", labels=MINE))
+        result = hostendpoints(etcd, endpoints=[], purge_nodes=["n1"], **options)
+        assert result["summary"] == {"created": 0, "updated": 0, "deleted": 1, "unchanged": 0}
+        assert etcd.tree(HOSTS) == values
+        warned = {warning.split(":")[0] for warning in result["warnings"]}
+        assert warned == {key for key in values if "/n1/" in key and not key.endswith("own")}
+
+
+def test_what_cannot_be_read_and_is_in_the_set(etcd):
+    """It is replaced, which is what the warnings say; and not that it is left alone."""
+    put_all(etcd, {key_of("n1"): "[]"})
+    for check in (True, False):
+        result = hostendpoints(etcd, check=check, endpoints=[endpoint("n1")], purge="all", purge_nodes=["n1"])
+        assert result["summary"]["updated"] == 1
+        assert len(result["warnings"]) == 1 and "replaced" in result["warnings"][0]
+    assert etcd.get(key_of("n1")) == '{"name":"eth0"}'
+
+
+def test_many_that_cannot_be_read(etcd):
+    put_all(etcd, {key_of("n1", "e%d" % number): "[]" for number in range(100)})
+    warnings = hostendpoints(etcd, endpoints=[], purge="all", purge_nodes=["n1"])["warnings"]
+    assert len(warnings) == 11 and "90 more" in warnings[-1]
+
+
+def test_the_order_of_messages(etcd):
+    """It is the nodes' and names', not that in which etcd happens to list them."""
+    names = ["e%02d" % number for number in range(14)]
+    for node in ("n1", "n2"):
+        put_all(etcd, {key_of(node, name): "[]" for name in names})
+        put_all(etcd, {key_of(node, "x" + name): "{}" for name in names})
+    options = {"endpoints": [], "purge": "all", "purge_nodes": ["n2", "n1"]}
+    warnings = hostendpoints(etcd, check=True, **options)["warnings"]
+    assert [warning.split(":")[0] for warning in warnings[:-1]] == [key_of("n1", name) for name in names[:10]]
+    message = hostendpoints(etcd, check=True, purge_limit=1, **options)["msg"]
+    assert re.findall(r"endpoint (\S+) on node", message) == ["x" + name for name in names[:10]]
+
+
+# Whatever is stored and asked for: a property
+
+
+def some(*values):
+    return st.sampled_from(values)
+
+
+NAMES = ["eth0", "eth1", "a/b"]
+IDENTITIES = st.tuples(st.sampled_from(NODES), st.sampled_from(NAMES))
+FIELDS = st.fixed_dictionaries(
+    {"interface_name": some("x", "y")},
+    optional={
+        "expected_ips": some(["10.0.0.1", "10.0.0.2"], ["10.0.0.2", "10.0.0.1"], ["::1", "10.0.0.1"]),
+        "profiles": some(["p", "q"], ["q", "p"]),
+        "labels": some({}, {"a": "1"}, {"a": "1", "b": "2"}, MINE, OTHERS),
+    },
+)
+OWNERS = some({}, {}, MINE, MINE, MINE, OTHERS, {"custom": "me"}, {**MINE, CALICO_LABEL: "x"}, {CALICO_LABEL: ""})
+
+
+@st.composite
+def stored_values(draw):
+    """As our tools wrote it, or as others may have; now and then what cannot be read."""
+    fields = draw(FIELDS)
+    content = json.loads(value_of(fields, draw(OWNERS)))
+    if draw(some(True, False)):
+        content["x"] = 1
+    laid_out = json.dumps(content, indent=1)
+    return draw(
+        some(json.dumps(content, separators=(",", ":")), laid_out, laid_out, "[]", laid_out.replace('"y"', "5"))
+    )
+
+
+@st.composite
+def calls(draw):
+    nodes = st.lists(st.sampled_from(NODES), unique=True, max_size=3)
+    wanted = draw(st.dictionaries(IDENTITIES, FIELDS, max_size=5))
+    call = {
+        "endpoints": [dict(fields, node=node, name=name) for (node, name), fields in wanted.items()],
+        "purge": draw(some("none", "owned", "owned", "all")),
+        "purge_nodes": draw(nodes),
+        "decommission_nodes": draw(some([], [], [], draw(nodes))),
+        "owner": draw(some(None, "me", "me", "me")),
+        "owner_label": draw(some(OWNER_LABEL, OWNER_LABEL, "custom")),
+        "purge_limit": draw(some(None, None, None, 0, 1, 2)),
+    }
+    if call["purge"] == "owned" or call["decommission_nodes"]:
+        call["owner"] = "me"
+    if not call["owner"]:
+        del call["decommission_nodes"]
+    call["purge_nodes"] = [node for node in call["purge_nodes"] if node not in call.get("decommission_nodes", [])]
+    # With many nodes, the datastore is read in another way.
+    call["purge_nodes"] += draw(some([], ["filler-%d" % number for number in range(20)]))
+    return call
+
+
+STORED = st.dictionaries(IDENTITIES, stored_values(), max_size=10)
+NESTED = st.dictionaries(st.sampled_from(NODES), some("{}", value_of({"interface_name": "x"}, MINE)), max_size=2)
+ELSEWHERE = {
+    "/calico/v1/host/worker-1/bird_ip": "10.0.0.1",
+    "/calico/v1/host/worker-1/workload/k8s/pod/endpoint/eth0": '{"name":"eth0"}',
+    "/calico/v1/policy/tier/default/policy/p": "{}",
+    "/calico/v1/host/other/endpoint/eth0": '{"name":"eth0"}',
+    READY: "true",
+}
+
+
+def meaning(value):
+    """What Calico reads of a value, in a form in which equal endpoints are equal; None when it cannot read it."""
+    content = json.loads(value)
+    if not isinstance(content, dict) or not isinstance(content.get("name", ""), str):
+        return None
+    addresses = content.get("expected_ipv4_addrs", []) + content.get("expected_ipv6_addrs", [])
+    return (
+        content.get("name", ""),
+        frozenset(map(ipaddress.ip_address, addresses)),
+        content.get("labels", {}),
+        content.get("profile_ids", []),
+    )
+
+
+def oracle(before, call):
+    """What the tree becomes, which changes make it so, and why the call must fail, and changes nothing."""
+    owner, label, decommissioned = call["owner"], call["owner_label"], call.get("decommission_nodes", [])
+    after, changes, problems, wanted_keys = dict(before), [], [], set()
+    for each in call["endpoints"]:
+        key = key_of(each["node"], each["name"])
+        wanted_keys.add(key)
+        if owner and each.get("labels", {}).get(label, owner) != owner:
+            problems.append("contradicts owner")
+        if each["node"] in decommissioned:
+            problems.append("decommission_nodes")
+        value = value_of(each, {label: owner} if owner else {})
+        old = before.get(key)
+        if old is None:
+            changes.append(("create", each["node"], each["name"]))
+            after[key] = value
+            continue
+        known = meaning(old)
+        if known and CALICO_LABEL in known[2]:
+            problems.append("belongs to Calico")
+        if known != meaning(value):
+            changes.append(("update", each["node"], each["name"]))
+            unknown = re.search(r'"x": ?1', old) if known else None
+            after[key] = value[:-1] + "," + unknown.group() + "}" if unknown else value
+    for key, value in before.items():
+        match = re.fullmatch(HOSTS + "/([^/]+)/endpoint/([^/]+)", key)
+        if not match or key in wanted_keys:
+            continue
+        node, known = match.group(1), meaning(value)
+        if known is None or CALICO_LABEL in known[2]:
+            continue
+        owned = owner is not None and known[2].get(label) == owner
+        purged = node in call["purge_nodes"] and (call["purge"] == "all" or call["purge"] == "owned" and owned)
+        if purged or node in decommissioned and owned:
+            changes.append(("delete", node, match.group(2).replace("%2f", "/")))
+            del after[key]
+    deletions = [change for change in changes if change[0] == "delete"]
+    if call["purge_limit"] is not None and len(deletions) > call["purge_limit"]:
+        problems.append("purge_limit")
+    order = ["create", "update", "delete"]
+    return after, sorted(changes, key=lambda change: (order.index(change[0]), *change[1:])), problems
+
+
+def apart_from_texts(result):
+    """Their order is a matter of test_the_order_of_messages."""
+    return {name: part for name, part in result.items() if name not in ("msg", "warnings")}
+
+
+def test_exactly_what_should_change_does(etcd, wire):
+    seen = Counter()
+
+    @settings(max_examples=200, deadline=None)
+    @given(STORED, NESTED, calls())
+    def exactly(stored_endpoints, nested, call):
+        etcd.reset()
+        put_all(etcd, ELSEWHERE)
+        put_all(etcd, {key_of(*identity): value for identity, value in stored_endpoints.items()})
+        put_all(etcd, {key_of(node, "nested") + "/key": value for node, value in nested.items()})
+        before = etcd.tree()
+        after, changes, problems = oracle(before, call)
+        wire.clear()
+        predicted = hostendpoints(wire, check=True, diff=True, **call)
+        assert wire.writes == [] and etcd.tree() == before
+        result = hostendpoints(wire, diff=True, **call)
+        assert apart_from_texts(result) == apart_from_texts(predicted)
+        if problems:
+            seen.update(problems)
+            assert result["failed"] and any(problem in result["msg"] for problem in problems)
+            assert wire.writes == [] and etcd.tree() == before
+            return
+        assert not result["failed"], result["msg"]
+        assert etcd.tree() == after
+        assert [(each["operation"], each["node"], each["name"]) for each in result["changes"]] == changes
+        counts = Counter(operation for operation, _node, _name in changes)
+        unchanged = len(call["endpoints"]) - counts["create"] - counts["update"]
+        summary = {"created": counts["create"], "updated": counts["update"], "deleted": counts["delete"]}
+        assert result["summary"] == dict(summary, unchanged=unchanged)
+        assert result["changed"] == bool(changes)
+        assert len(wire.writes) == len(result["diff"]) == len(changes)
+        seen.update(counts.keys() or ["nothing"])
+        wire.clear()
+        again = hostendpoints(wire, **call)
+        assert (again["failed"], again["changed"], again["changes"]) == (False, False, [])
+        assert wire.writes == [] and etcd.tree() == after
+
+    exactly()
+    # Or it would have proved little.
+    rare = ["contradicts owner", "decommission_nodes", "belongs to Calico", "purge_limit", "nothing"]
+    assert set(seen) == {"create", "update", "delete", *rare}

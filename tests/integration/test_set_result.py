@@ -1,0 +1,201 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task about a set gives back: complete for small sets, bounded for large ones."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from tests.integration.sets import (
+    AWX_SIZE,
+    ModuleProcess,
+    changes_of,
+    endpoint,
+    hostendpoints,
+    key_of,
+    put_all,
+    task,
+    tree_of,
+)
+from tests.integration.tasks import HOSTS, READY
+
+LARGE = 10000
+MEMORY = 200 * 1024  # kilobytes
+
+
+@pytest.fixture(autouse=True)
+def calico(etcd):
+    etcd.put(READY, "true")
+
+
+def many(**fields):
+    more = {"labels": {"role": "worker"}, "expected_ips": ["10.0.0.1", "2001:db8::1"], "profiles": ["profile"]}
+    return [
+        endpoint("node-%04d.example.com" % (number // 2), "eth%d" % (number % 2), **dict(more, **fields))
+        for number in range(LARGE)
+    ]
+
+
+@pytest.fixture
+def src(tmp_path):
+    def write(endpoints):
+        path = tmp_path / "set.json"
+        path.write_text(json.dumps(endpoints), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def size_of(result):
+    """Characters, as Ansible writes the result."""
+    return len(json.dumps(result))
+
+
+def assert_bounded(result, summary):
+    assert size_of(result) < AWX_SIZE
+    zeros = dict.fromkeys(("created", "updated", "deleted", "unchanged"), 0)
+    assert result["summary"] == dict(zeros, **summary)
+    total = sum(count for kind, count in summary.items() if kind != "unchanged")
+    assert len(result["changes"]) + result["changes_omitted"] == total
+    # Of what fits, none is left out.
+    assert result["changes_omitted"] == 0 or size_of(result["changes"]) > AWX_SIZE / 3
+
+
+# Small sets
+
+
+def test_a_small_set(etcd):
+    """Everything is there."""
+    put_all(etcd, tree_of([endpoint("n1", "b", profiles=["p"]), endpoint("n1", "c"), endpoint("n1", "d")]))
+    wanted = [endpoint("n2", "a", labels={"x": "y"}), endpoint("n1", "b", "eth1"), endpoint("n1", "d")]
+    result = hostendpoints(etcd, diff=True, endpoints=wanted, purge="all", purge_nodes=["n1"])
+    diffs = result.pop("diff")
+    del result["invocation"]
+    assert result == {
+        "failed": False,
+        "changed": True,
+        "warnings": [],
+        "summary": {"created": 1, "updated": 1, "deleted": 1, "unchanged": 1},
+        "changes_omitted": 0,
+        "changes": [
+            {"operation": "create", "node": "n2", "name": "a", "fields": ["labels", "interface_name"]},
+            {"operation": "update", "node": "n1", "name": "b", "fields": ["interface_name", "profiles"]},
+            {"operation": "delete", "node": "n1", "name": "c", "fields": ["interface_name"]},
+        ],
+    }
+    assert [diff["before_header"] for diff in diffs] == [
+        "host endpoint a on node n2",
+        "host endpoint b on node n1",
+        "host endpoint c on node n1",
+    ]
+    assert [bool(diff["before"]) for diff in diffs] == [False, True, True]
+    assert [bool(diff["after"]) for diff in diffs] == [True, True, False]
+    assert yaml.safe_load(diffs[1]["before"])["spec"] == {"interfaceName": "eth0", "profiles": ["p"]}
+    assert yaml.safe_load(diffs[1]["after"])["spec"] == {"interfaceName": "eth1"}
+
+
+def test_no_diff_unless_asked_for(etcd):
+    assert "diff" not in hostendpoints(etcd, endpoints=[endpoint("n1")])
+
+
+@pytest.mark.parametrize("limit, shown", [(0, 0), (3, 3), (4, 4), (5, 5), (6, 5)])
+def test_the_limit_of_diffs(etcd, limit, shown):
+    endpoints = [endpoint("n%d" % number) for number in range(5)]
+    result = hostendpoints(etcd, check=True, diff=True, endpoints=endpoints, diff_limit=limit)
+    diffs = result["diff"]
+    assert [diff["before_header"] for diff in diffs if "prepared" not in diff] == [
+        "host endpoint eth0 on node n%d" % number for number in range(shown)
+    ]
+    last = [diff["prepared"] for diff in diffs if "prepared" in diff]
+    assert len(last) == (1 if shown < 5 else 0) and len(diffs) == shown + len(last)
+    if last:
+        assert "prepared" in diffs[-1] and "%d more" % (5 - shown) in last[0] and "diff_limit is %d" % limit in last[0]
+    assert len(result["changes"]) == 5
+
+
+@pytest.mark.parametrize("option", ["diff_limit", "purge_limit"])
+def test_a_negative_limit(etcd, option):
+    result = hostendpoints(etcd, endpoints=[], purge="all", purge_nodes=["n1"], **{option: -1})
+    assert result["failed"] and option in result["msg"]
+
+
+def test_warnings_are_bounded(etcd):
+    """One for each endpoint that Felix ignores would be too many."""
+    endpoints = [endpoint("n%d" % number, profiles=["a/b"]) for number in range(50)]
+    warnings = hostendpoints(etcd, check=True, endpoints=endpoints)["warnings"]
+    assert len(warnings) == 11 and "Felix ignores it" in warnings[0] and "40 more" in warnings[-1]
+
+
+# Large ones
+
+
+def test_10000_new_endpoints_with_their_diffs(etcd, src):
+    result = hostendpoints(etcd, check=True, diff=True, src=src(many()))
+    assert_bounded(result, {"created": LARGE})
+    assert len(result["diff"]) == 201 and all("prepared" not in diff for diff in result["diff"][:-1])
+    assert "%d more" % (LARGE - 200) in result["diff"][-1]["prepared"]
+
+
+def test_more_diffs_than_fit(etcd, src):
+    result = hostendpoints(etcd, check=True, diff=True, src=src(many()[:1000]), diff_limit=LARGE)
+    assert_bounded(result, {"created": 1000})
+    shown = len(result["diff"]) - 1
+    assert 200 < shown < 1000 and "%d more" % (1000 - shown) in result["diff"][-1]["prepared"]
+
+
+def test_10000_endpoints_with_long_names(etcd, src):
+    endpoints = many(labels={"k" * 200 + str(number): "v" * 63 for number in range(3)})
+    for number, each in enumerate(endpoints):
+        each.update(node="n%05d" % number + "x" * 120, name="e" * 128)
+    result = hostendpoints(etcd, check=True, diff=True, src=src(endpoints))
+    assert_bounded(result, {"created": LARGE})
+    assert len(result["diff"]) > 50 and "more" in result["diff"][-1]["prepared"]
+
+
+def test_10000_endpoints_that_were_not_attempted(etcd, wire, src):
+    wire.answer(500, "internal error " * 100, "text/plain", method="PUT", times=LARGE)
+    result = hostendpoints(wire, diff=True, src=src(many()))
+    assert result["failed"] and not result["changed"]
+    assert_bounded(result, {})
+    told = len(result["failures"]) + len(result["not_attempted"]) + result["not_attempted_omitted"]
+    assert told == LARGE and 1 <= len(result["failures"]) <= 4
+    assert len(result["not_attempted"]) > 100
+    assert len(result["msg"]) < 1000 and result["msg"].startswith("0 of %d changes" % LARGE)
+
+
+def test_10000_endpoints_as_an_option(etcd):
+    """Ansible repeats a module's options in its result."""
+    endpoints = many()
+    result = hostendpoints(etcd, check=True, diff=True, endpoints=endpoints)
+    assert_bounded(result, {"created": LARGE})
+    refused = hostendpoints(etcd, check=True, endpoints=endpoints + endpoints[:1])
+    assert refused["failed"] and "given twice" in refused["msg"]
+    assert size_of(refused) < AWX_SIZE
+
+
+def test_a_large_malformed_value_in_a_diff(etcd):
+    put_all(etcd, {key_of("n1"): "[" + "x" * 1000000})
+    result = hostendpoints(etcd, check=True, diff=True, endpoints=[endpoint("n1"), endpoint("n2")])
+    assert size_of(result) < AWX_SIZE
+    assert result["summary"]["updated"] == result["summary"]["created"] == 1
+    assert [change for change in changes_of(result) if change[0] == "update"] == [("update", "n1", "eth0")]
+    assert any("n2" in diff.get("before_header", "") for diff in result["diff"]), "one large value hides all diffs"
+
+
+def test_10000_endpoints_in_a_process_of_their_own(etcd, src):
+    """Created, and looked at again: memory, results and what is stored."""
+    endpoints = many()
+    path = src(endpoints)
+
+    def run(**options):
+        status, output = ModuleProcess(task(etcd, **options)).run()
+        assert status == 0 and output["peak_kilobytes"] < MEMORY
+        return output["result"]
+
+    assert_bounded(run(src=path), {"created": LARGE})
+    assert etcd.tree(HOSTS) == tree_of(endpoints)
+    assert_bounded(run(src=path), {"unchanged": LARGE})
