@@ -89,8 +89,7 @@ class Member:
         )
         # No pool exists yet, so every one gets these.
         self._client.http.connection_pool_kw.update(retries=False, cert_reqs="CERT_REQUIRED")
-        pool = self._client.http.connection_from_url(url)
-        pool.ConnectionCls = self._recording(pool.ConnectionCls)
+        self._watch()
         # python-etcd's own handling takes any 404 as "key not found" and forgets the status of what is not JSON.
         self._client._handle_server_response = lambda response: response
 
@@ -111,6 +110,7 @@ class Member:
         except etcd.EtcdConnectionFailed as exc:
             # The connection may be in any state.
             self._client.http.clear()
+            self._watch()
             raise self._no_answer(exc.cause) from exc
         finally:
             self._began = 0.0
@@ -127,17 +127,18 @@ class Member:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _recording(self, connection_class: Any) -> Any:
-        """The class of connections, but one that tells of its socket."""
+    def _watch(self) -> None:
+        """Let the connections that are made from now on tell of their socket."""
+        pool = self._client.http.connection_from_url(self.url)
         # Not the member itself: a class is freed late, and the connections with it.
         member = weakref.proxy(self)
 
-        class Connection(connection_class):
+        class Connection(pool.ConnectionCls):
             def connect(self) -> None:
                 super().connect()
                 member._socket = self.sock
 
-        return Connection
+        pool.ConnectionCls = Connection
 
     def _resolve(self) -> None:
         """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""

@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
+from hypothesis import given, strategies
 
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import (
     V1,
     V3,
     HostEndpoint,
     Port,
+    _canonical_ip,
     canonical_ip,
     changed_fields,
 )
@@ -53,6 +57,23 @@ def test_addresses_are_written_as_go_writes_them(text, canonical):
 def test_what_is_no_address_for_go_is_none_here(text):
     with pytest.raises(ValueError):
         canonical_ip(text)
+
+
+@given(strategies.ip_addresses() | strategies.integers(0, 2**48).map(ipaddress.IPv6Address), strategies.booleans())
+def test_the_short_way_to_an_address_gives_the_same(address, exploded):
+    text = (address.exploded if exploded else str(address)).upper()
+    assert canonical_ip(text) == _canonical_ip(text)
+
+
+@given(strategies.text("0123456789abcdef:.%", max_size=20))
+def test_the_short_way_refuses_the_same(text):
+    try:
+        expected = _canonical_ip(text)
+    except ValueError:
+        with pytest.raises(ValueError):
+            canonical_ip(text)
+    else:
+        assert canonical_ip(text) == expected
 
 
 ENDPOINT = HostEndpoint(
