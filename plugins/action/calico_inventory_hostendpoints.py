@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1
+from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
-from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, endpoints_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, verdicts_of
 
 # The variables of each host, and the type of each.
 _VARIABLES = {
@@ -26,7 +30,7 @@ _VARIABLES = {
 _KINDS = {str: "text", list: "list", dict: "mapping"}
 _PREFIX = "hostendpoints_"
 # The role's default, which is so common that it is worth a short way.
-_DEFAULT_NODE = "{{ ansible_facts.nodename }}"
+_DEFAULT_NODE = "{{ ansible_facts.nodename | default('') }}"
 _SHOWN = 10
 
 
@@ -47,13 +51,15 @@ class ActionModule(ActionBase):
             result.update(skipped=True, skip_reason="facts are missing")
             return result
         if without_facts:
-            result.setdefault("warnings", []).append(_without_facts(without_facts))
-        endpoints = [endpoint for host, by_hand in hosts for endpoint in _endpoints(host, by_hand)]
+            result["warnings"] = [_without_facts(without_facts)]
+        endpoints = _endpoints_of(hosts)
         arguments["purge_nodes"] = sorted(host.node for host, _by_hand in hosts)
         if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
             # Nothing was computed, so there is nothing to purge.
             arguments["purge"] = "none"
-        result.update(self._apply(endpoints, arguments, task_vars))
+        done = self._apply(endpoints, arguments, task_vars)
+        done["warnings"] = result.pop("warnings", []) + done.get("warnings", [])
+        result.update(done)
         return result
 
     def _hosts(self, task_vars: Mapping[str, Any]) -> Tuple[List[Tuple[Host, List[Dict[str, Any]]]], List[str]]:
@@ -62,26 +68,31 @@ class ActionModule(ActionBase):
         names: Dict[str, str] = {}
         variables = HostVariables(self._task, task_vars)
         for name in variables.names():
+            if not variables.takes_part(name, self._templar):
+                continue
             facts = variables.facts(name)
             if "interfaces" not in facts:
                 without_facts.append(name)
                 continue
             host, by_hand = self._host(name, facts, variables)
-            if host.node in names:
-                raise AnsibleActionFail(
-                    "{0} and {1} are both node {2!r} by their hostendpoints_node, so nothing was written".format(
-                        names[host.node], name, host.node
-                    )
-                )
-            names[host.node] = name
+            _claim(host.node, name, names)
             found.append((host, by_hand))
+        if self._task.args.get("purge", "none") != "none":
+            # A host of another batch would lose its endpoints to a purge for its double in this one.
+            for name in variables.names_elsewhere():
+                facts = variables.facts(name)
+                if "interfaces" in facts:
+                    _claim(self._host(name, facts, variables)[0].node, name, names)
         return found, without_facts
 
     def _host(self, name: str, facts: Mapping[str, Any], variables: HostVariables) -> Tuple[Host, List[Dict[str, Any]]]:
         values = self._values_of(name, facts, variables)
         labels = dict(values["labels"])
         for group in values["group_names"]:
-            labels.update(values["group_labels"].get(group) or {})
+            of_group = values["group_labels"].get(group) or {}
+            if not isinstance(of_group, Mapping):
+                raise AnsibleActionFail("{0}: {1}group_labels[{2}] is not a mapping".format(name, _PREFIX, group))
+            labels.update(of_group)
         host = Host(
             inventory_hostname=name,
             node=values["node"],
@@ -98,8 +109,10 @@ class ActionModule(ActionBase):
         raw = variables.without_facts(name)
         values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
         if values["node"] == _DEFAULT_NODE:
-            values["node"] = facts.get("nodename")
-        if any(has_template(value) for value in values.values()):
+            values["node"] = facts.get("nodename", "")
+        # A variable may also be a fact, from set_fact with cacheable.
+        in_facts = any(_PREFIX + key in facts for key in _VARIABLES)
+        if in_facts or any(has_template(value) for value in values.values()):
             values = self._templated(name, variables.all(name))
         for key, kind in _VARIABLES.items():
             if values[key] is None and kind is not str:
@@ -108,6 +121,16 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail(
                     "{0}: {1}{2} has to be a {3}, and is {4!r}".format(name, _PREFIX, key, _KINDS[kind], values[key])
                 )
+        if not all(isinstance(pattern, str) for pattern in values["ignore"]):
+            raise AnsibleActionFail("{0}: {1}ignore: a pattern is not a text".format(name, _PREFIX))
+        if not values["node"]:
+            raise AnsibleActionFail(
+                "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
+            )
+        try:
+            check_nodes(_PREFIX + "node", [values["node"]], V1)
+        except InvalidInput as exc:
+            raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
         return dict(values, group_names=raw["group_names"])
 
     def _templated(self, name: str, variables: Dict[str, Any]) -> Dict[str, Any]:
@@ -141,12 +164,41 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(folder)
 
 
-def _endpoints(host: Host, by_hand: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+def _endpoints_of(hosts: List[Tuple[Host, List[Any]]]) -> List[Dict[str, Any]]:
+    """The endpoints of all hosts. Checked here, where a message can still say which host and variable it is about."""
+    items = [item for host, by_hand in hosts for item in _items(host, by_hand)]
     try:
-        generated = endpoints_of(host)
+        presents_from(items, V1, {}, lambda endpoint: "{0.node}/{0.name}".format(endpoint))
+    except InvalidInput as exc:
+        raise AnsibleActionFail(str(exc)) from exc
+    return [endpoint for _where, endpoint in items]
+
+
+def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
+    """The endpoints of a host, each with the place that it comes from."""
+    name = host.inventory_hostname
+    try:
+        verdicts = verdicts_of(host)
     except RuleError as exc:
-        raise AnsibleActionFail("{0}: hostendpoints_interfaces: {1}".format(host.inventory_hostname, exc)) from exc
-    return generated + [{"node": host.node, **endpoint} for endpoint in by_hand]
+        raise AnsibleActionFail("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
+    for verdict in verdicts:
+        if verdict.endpoint is not None:
+            where = "{0}: hostendpoints_interfaces: rule {1}, for {2}".format(name, verdict.rule, verdict.interface)
+            yield where, verdict.endpoint
+    for index, endpoint in enumerate(by_hand):
+        if isinstance(endpoint, Mapping):
+            endpoint = {"node": host.node, **endpoint}
+        yield "{0}: hostendpoints_endpoints[{1}]".format(name, index), endpoint
+
+
+def _claim(node: str, name: str, names: Dict[str, str]) -> None:
+    """Note that the host is the node. Raises AnsibleActionFail when another one is, too."""
+    if names.setdefault(node, name) != name:
+        raise AnsibleActionFail(
+            "{0} and {1} are both node {2!r} by their hostendpoints_node, so nothing was written".format(
+                names[node], name, node
+            )
+        )
 
 
 def _without_facts(names: List[str]) -> str:

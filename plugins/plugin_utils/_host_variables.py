@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping
 
+from ansible.playbook.conditional import Conditional
+
 # Every host goes its own way there, and run_once has no effect.
 _FREE_STRATEGIES = ("free", "host_pinned")
 
@@ -31,6 +33,39 @@ class HostVariables:
         if self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES:
             return [self._task_vars["inventory_hostname"]]
         return list(self._task_vars["ansible_play_batch"])
+
+    def names_elsewhere(self) -> List[str]:
+        """The hosts of the play that are in other batches."""
+        here = set(self.names())
+        return [name for name in self._task_vars["ansible_play_hosts_all"] if name not in here]
+
+    def takes_part(self, name: str, templar: Any) -> bool:
+        """Whether the conditions of the task, and of the role that it is in, hold on the host.
+
+        Ansible evaluates them for the one host that runs the task.
+        """
+        conditions = self._conditions()
+        if not conditions:
+            return True
+        variables = self.all(name)
+        before, templar.available_variables = templar.available_variables, variables
+        try:
+            if hasattr(templar, "evaluate_conditional"):
+                return all(templar.evaluate_conditional(condition) for condition in conditions)
+            # Before ansible-core 2.19.
+            conditional = Conditional(loader=templar._loader)
+            conditional.when = conditions
+            return conditional.evaluate_conditional(templar, variables)
+        finally:
+            templar.available_variables = before
+
+    def _conditions(self) -> List[Any]:
+        found: List[Any] = []
+        place = self._task
+        while place is not None:
+            found += [condition for condition in getattr(place, "when", None) or [] if condition not in found]
+            place = getattr(place, "_parent", None)
+        return found
 
     def facts(self, name: str) -> Dict[str, Any]:
         """The facts of a host that this run has, without the prefix "ansible_". They are not templates."""

@@ -149,8 +149,8 @@ def _miss(interface: Interface, match: Mapping[str, Any]) -> str:
     if networks and not any(_in(address, networks) for address in interface.addresses):
         return "no address in {0}".format(", ".join(networks))
     for key, text in (("default_route", "the default route"), ("active", "active")):
-        if match.get(key) is not None and bool(match[key]) != getattr(interface, key):
-            return "it is {0}{1}".format("not " if match[key] else "", text)
+        if match.get(key) is not None and _flag(match[key]) != getattr(interface, key):
+            return "it is {0}{1}".format("not " if _flag(match[key]) else "", text)
     return ""
 
 
@@ -172,7 +172,7 @@ def _endpoint(interface: Interface, template: Mapping[str, Any], host: Host, ind
         "name": _name(template.get("name") or DEFAULT_NAME, interface, host, index),
         "node": host.node,
         "labels": {**host.labels, **(template.get("labels") or {}), **host.host_labels},
-        "interface_name": interface.name if template.get("interface_name", True) else "",
+        "interface_name": interface.name if _flag(template.get("interface_name", True)) else "",
         "expected_ips": expected,
         "profiles": list(template.get("profiles") or ()),
         "ports": list(template.get("ports") or ()),
@@ -213,11 +213,41 @@ def _check_rule(rule: Any, index: int) -> None:
         for key in content:
             if key not in known:
                 raise problem("{0}{1} is unknown; there are {2}".format(where, key, ", ".join(known)))
+    for where, section, checks in (("match.", "match", _MATCH_CHECKS), ("endpoint.", "endpoint", _ENDPOINT_CHECKS)):
+        for key, (holds, kind) in checks.items():
+            value = (rule.get(section) or {}).get(key)
+            if value is not None and not holds(value):
+                raise problem("{0}{1} {2!r} is not {3}".format(where, key, value, kind))
     for network in _listed((rule.get("match") or {}).get("network")):
         try:
             _network(network)
         except ValueError as exc:
             raise problem("match.network: {0}".format(exc)) from exc
-    expected = (rule.get("endpoint") or {}).get("expected_ips", "facts")
-    if isinstance(expected, str) and expected not in ("facts", "none"):
-        raise problem("endpoint.expected_ips {0!r} is not facts, none or a list".format(expected))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool) or str(value).lower() in _FLAGS
+
+
+def _flag(value: Any) -> bool:
+    """A truth value, which a template may have made a text."""
+    return value if isinstance(value, bool) else _FLAGS[str(value).lower()]
+
+
+_FLAGS = {"true": True, "yes": True, "false": False, "no": False}
+_TEXTS = (_is_texts, "a text or a list of texts")
+_FLAG = (_is_flag, "true or false")
+_LIST = (lambda value: isinstance(value, list), "a list")
+_MATCH_CHECKS = {"name": _TEXTS, "type": _TEXTS, "network": _TEXTS, "default_route": _FLAG, "active": _FLAG}
+_ENDPOINT_CHECKS = {
+    "name": (lambda value: isinstance(value, str), "a text"),
+    "labels": (lambda value: isinstance(value, Mapping), "a mapping"),
+    "profiles": _LIST,
+    "ports": _LIST,
+    "expected_ips": (lambda value: isinstance(value, list) or value in ("facts", "none"), "facts, none or a list"),
+    "interface_name": _FLAG,
+}
