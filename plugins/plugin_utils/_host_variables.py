@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping
 
 from ansible.playbook.conditional import Conditional
+from ansible.playbook.task_include import TaskInclude
 
 # Every host goes its own way there, and run_once has no effect.
 _FREE_STRATEGIES = ("free", "host_pinned")
@@ -33,11 +34,6 @@ class HostVariables:
         if self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES:
             return [self._task_vars["inventory_hostname"]]
         return list(self._task_vars["ansible_play_batch"])
-
-    def names_elsewhere(self) -> List[str]:
-        """The hosts of the play that are in other batches."""
-        here = set(self.names())
-        return [name for name in self._task_vars["ansible_play_hosts_all"] if name not in here]
 
     def takes_part(self, name: str, templar: Any) -> bool:
         """Whether the conditions of the task, and of the role that it is in, hold on the host.
@@ -63,18 +59,30 @@ class HostVariables:
         found: List[Any] = []
         place = self._task
         while place is not None:
-            found += [condition for condition in getattr(place, "when", None) or [] if condition not in found]
+            # What the role itself includes on the way is no condition of who called it.
+            if not (isinstance(place, TaskInclude) and place._role is self._task._role):
+                found += [condition for condition in getattr(place, "when", None) or [] if condition not in found]
             place = getattr(place, "_parent", None)
         return found
 
     def facts(self, name: str) -> Dict[str, Any]:
-        """The facts of a host that this run has, without the prefix "ansible_". They are not templates."""
+        """The facts of a host that this run has, without the prefix "ansible_". They are not templates.
+
+        Only what the setup module gathered: a variable that was cached as a fact has no prefix.
+        """
+        prefix = "ansible_"
+        return {key[len(prefix) :]: value for key, value in self._cached(name).items() if key.startswith(prefix)}
+
+    def is_cached(self, name: str, variables: List[str]) -> bool:
+        """Whether one of these variables of a host was cached as a fact, by set_fact with cacheable."""
+        cached = self._cached(name)
+        return any(variable in cached for variable in variables)
+
+    def _cached(self, name: str) -> Mapping[str, Any]:
         try:
-            facts = self._manager._fact_cache.get(name)
+            return self._manager._fact_cache.get(name) or {}
         except KeyError:
             return {}
-        prefix = "ansible_"
-        return {key[len(prefix) :] if key.startswith(prefix) else key: value for key, value in (facts or {}).items()}
 
     def without_facts(self, name: str) -> Dict[str, Any]:
         """The variables of a host but its facts, which take Ansible most of the time."""

@@ -43,6 +43,9 @@ class Host:
         """A host by its facts. Raises RuleError for what are no facts, TypeError for what is no field."""
         if not isinstance(facts, Mapping):
             raise RuleError("{0!r} is not a mapping of facts".format(facts))
+        unusable = why_unusable(facts)
+        if unusable:
+            raise RuleError("the facts cannot be used: {0}".format(unusable))
         return cls(inventory_hostname=inventory_hostname or node, node=node, facts=facts, **fields)
 
 
@@ -86,6 +89,29 @@ def endpoints_of(host: Host) -> List[Dict[str, Any]]:
 
 
 # --- facts ---
+
+
+def why_unusable(facts: Mapping[str, Any]) -> str:
+    """Why nothing can be said of the host's interfaces by these facts; "" when it can.
+
+    Facts that know too little must not look like a host that has too little: its endpoints would be purged.
+    """
+    names = facts.get("interfaces")
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        return "they have no list of interfaces"
+    devices = []
+    for name in names:
+        device = facts.get(name.replace("-", "_"))
+        if not isinstance(device, Mapping):
+            return "they list the interface {0} and say nothing of it".format(name)
+        if device.get("device", name) != name:
+            return "they have one fact for both {0} and {1}".format(name, device["device"])
+        if not isinstance(device.get("ipv4", {}), Mapping):
+            return "they are not of the form that Linux has"
+        devices.append(device)
+    if not any(device.get("ipv4") or device.get("ipv6") for device in devices):
+        return "no interface has an address, not even lo"
+    return ""
 
 
 def _device(name: str, facts: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
@@ -205,14 +231,20 @@ def _check_rule(rule: Any, index: int) -> None:
         raise problem("{0!r} is not a mapping with match and endpoint".format(rule))
     for where, content, known in (
         ("", rule, _RULE_KEYS),
-        ("match.", rule.get("match") or {}, _MATCH_KEYS),
-        ("endpoint.", rule.get("endpoint") or {}, _ENDPOINT_KEYS),
+        ("match.", {} if rule.get("match") is None else rule["match"], _MATCH_KEYS),
+        ("endpoint.", {} if rule.get("endpoint") is None else rule["endpoint"], _ENDPOINT_KEYS),
     ):
         if not isinstance(content, Mapping):
             raise problem("{0} is not a mapping".format(where.rstrip(".")))
         for key in content:
             if key not in known:
                 raise problem("{0}{1} is unknown; there are {2}".format(where, key, ", ".join(known)))
+    for section in ("match", "endpoint"):
+        if section in rule and rule[section] is None:
+            raise problem("{0} is null; leave it out instead".format(section))
+    for key, value in (rule.get("match") or {}).items():
+        if value is None or value == []:
+            raise problem("match.{0} is empty; leave it out to match every interface".format(key))
     for where, section, checks in (("match.", "match", _MATCH_CHECKS), ("endpoint.", "endpoint", _ENDPOINT_CHECKS)):
         for key, (holds, kind) in checks.items():
             value = (rule.get(section) or {}).get(key)

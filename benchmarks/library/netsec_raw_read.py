@@ -1,0 +1,23 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The floor for any module that reads host endpoints: one raw read of all of them, decoded. For the benchmarks only."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def main():
+    module = AnsibleModule({"port": {"type": "int"}}, supports_check_mode=True)
+    connection = http.client.HTTPConnection("127.0.0.1", module.params["port"], timeout=30)
+    connection.request("GET", "/v2/keys/calico/v1/host?recursive=true&quorum=true")
+    hosts = json.loads(connection.getresponse().read())
+    module.exit_json(changed=False, hosts=len(hosts["node"].get("nodes", ())))
+
+
+if __name__ == "__main__":
+    main()

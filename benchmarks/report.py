@@ -1,0 +1,230 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From samples to the table in Markdown, and to whether each target is met."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from importlib import metadata
+
+TARGETS = {
+    "floor": 1.5,
+    "create": 1.3,
+    "memory": 200,
+    "role": 5,
+    "loop": 100,
+}
+_OPERATIONS = (
+    # What the table says, row in the samples, what it is compared with.
+    ("create", "create", "raw create"),
+    ("`--check` before that", "check all", "floor playbook"),
+    ("nothing to do", "no-op", "floor playbook"),
+    ("nothing to do, `--check`", "check", "floor playbook"),
+    ("1 % changed", "1 %", "floor playbook"),
+    ("purge all", "purge", "raw delete"),
+)
+
+
+def median(section, row, field="wall"):
+    """Of all rounds; None when there is none."""
+    values = [getattr(sample, field) for sample in section.samples.get(row, ())]
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def machine(server, folder):
+    """The facts without which no number says anything."""
+    return {
+        "cores": os.cpu_count(),
+        "load at the start": "%.1f" % os.getloadavg()[0],
+        "system": "%s %s" % (platform.system(), platform.machine()),
+        "Python": platform.python_version(),
+        "ansible-core": metadata.version("ansible-core"),
+        "etcd": server.version,
+        "disk fsync (median), ms": "%.2f" % _fsync(folder),
+    }
+
+
+def _fsync(folder):
+    times = []
+    with open(folder / "fsync", "wb") as file:
+        for _write in range(200):
+            start = time.perf_counter()
+            file.write(b"x" * 512)
+            file.flush()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1000
+
+
+def markdown(facts, bulks, loop, roles):
+    parts = [_facts(facts)]
+    parts += [_floor(bulks), _bulk(bulks)] if bulks else []
+    parts += [_loop(loop, bulks)] if loop and loop.samples else []
+    parts += [_role(roles)] if roles else []
+    parts.append(_targets(bulks, loop, roles))
+    return "\n".join(parts)
+
+
+def _facts(facts):
+    text = ", ".join("%s: %s" % item for item in facts.items()) + ". Medians, in seconds of the wall clock.\n"
+    if float(facts["load at the start"]) > 0.5:
+        text += "\n**The machine was busy with something else: the wall clock says little, go by the CPU time.**\n"
+    return text
+
+
+def _table(title, head, rows):
+    lines = ["### " + title, "", _line(head), _line("---" if index == 0 else "---:" for index in range(len(head)))]
+    return "\n".join(lines + [_line(row) for row in rows]) + "\n"
+
+
+def _line(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def _number(value, digits=2):
+    return "" if value is None else "%.*f" % (digits, value)
+
+
+def _over(value, base):
+    return None if value is None or not base else value / base
+
+
+def _floor(bulks):
+    head = ["endpoints", "raw read", "raw create", "raw delete", "floor playbook", "its CPU", "rounds"]
+    rows = [
+        [
+            "{:,}".format(bulk.count),
+            _number(median(bulk, "raw read"), 3),
+            *[_number(median(bulk, row)) for row in ("raw create", "raw delete", "floor playbook")],
+            _number(median(bulk, "floor playbook", "cpu")),
+            str(len(bulk.samples.get("floor playbook", ()))),
+        ]
+        for bulk in bulks
+    ]
+    return _table("The floor", head, rows)
+
+
+def _bulk(bulks):
+    head = ["`calico_hostendpoints` by `src`", "playbook", "its CPU", "against", "ratio", "module alone", "memory, MB"]
+    rows = []
+    for bulk in bulks:
+        for text, row, base in _OPERATIONS:
+            whole = median(bulk, row + ", playbook")
+            rows.append(
+                [
+                    "{:,}: {}".format(bulk.count, text),
+                    _number(whole),
+                    _number(median(bulk, row + ", playbook", "cpu")),
+                    base,
+                    _number(_over(whole, median(bulk, base))),
+                    _number(median(bulk, row + ", module")),
+                    _number(median(bulk, row + ", module", "memory"), 0),
+                ]
+            )
+    return _table("One call", head, rows)
+
+
+def _each(loop, row):
+    """Seconds an item of a loop, without Ansible's start."""
+    total = median(loop, row)
+    return None if total is None else (total - median(loop, "start")) / loop.items
+
+
+def _loop_at(loop, row, count):
+    """Seconds that the loop would take for so many; it is measured with fewer, and grows in proportion at least."""
+    each = _each(loop, row)
+    return None if each is None else median(loop, "start") + count * each
+
+
+def _loop(loop, bulks):
+    thousand = next((bulk for bulk in bulks if bulk.count == 1000), None)
+    head = ["one by one", "measured with", "seconds", "ms an endpoint", "1,000 would take", "one call is faster by"]
+    rows = []
+    for text, row, ours in (
+        ("loop of `calico_hostendpoint`, create", "create", "create"),
+        ("loop of `calico_hostendpoint`, nothing to do", "no-op", "no-op"),
+    ):
+        scaled = _loop_at(loop, row, 1000)
+        factor = _over(scaled, thousand and median(thousand, ours + ", playbook"))
+        each = _number(_each(loop, row) * 1000, 1)
+        rows.append([text, str(loop.items), _number(median(loop, row)), each, _number(scaled, 0), _number(factor, 0)])
+    for text, row in (
+        ("`etcdctl mk`, a process each", "etcdctl"),
+        ("`calicoctl apply` of one file, create", "calicoctl create"),
+        ("`calicoctl apply` of one file, nothing to do", "calicoctl no-op"),
+    ):
+        total = median(loop, row)
+        if total is not None:
+            each = total / loop.items
+            rows.append([text, str(loop.items), _number(total), _number(each * 1000, 1), _number(each * 1000, 0), ""])
+    return _table("Without it", head, rows)
+
+
+def _role(roles):
+    head = ["hosts", "empty play", "one `run_once` task", "role, create", "role, nothing to do", "role, `--check`"]
+    head += ["its CPU", "ms a host beyond the empty play", "and of CPU", "rounds"]
+    rows = []
+    for role in roles:
+        cells = [_number(median(role, row)) for row in ("empty", "one task", "create", "no-op", "check")]
+        cells.append(_number(median(role, "no-op", "cpu")))
+        cells += [_number(_ms_a_host(role, field), 1) for field in ("wall", "cpu")]
+        rows.append(["{:,}".format(role.hosts), *cells, str(len(role.samples.get("no-op", ())))])
+    return _table("The role", head, rows)
+
+
+def _ms_a_host(role, field="wall", row="no-op"):
+    value = median(role, row, field)
+    return None if value is None else (value - median(role, "empty", field)) / role.hosts * 1000
+
+
+def _targets(bulks, loop, roles):
+    rows = []
+
+    def target(text, value, unit, limit, at_least=False, cpu=None):
+        sign = ">=" if at_least else "<="
+        if value is None:
+            verdict = "not measured"
+        else:
+            verdict = "met" if (value >= limit if at_least else value <= limit) else "NOT MET"
+        measured = _number(value) + (unit if value is not None else "")
+        rows.append([text, "%s %g%s" % (sign, limit, unit), measured, _number(cpu), verdict])
+
+    large = next((bulk for bulk in bulks if bulk.count == 10000), None)
+    thousand = next((bulk for bulk in bulks if bulk.count == 1000), None)
+    hosts = next((role for role in roles if role.hosts == 1000), None)
+
+    for text, row, base, limit in (
+        ("nothing to do / floor playbook", "no-op, playbook", "floor playbook", "floor"),
+        ("the same, `--check`", "check, playbook", "floor playbook", "floor"),
+        ("`--check` of creating all / floor playbook", "check all, playbook", "floor playbook", "floor"),
+        ("create, whole playbook / raw create", "create, playbook", "raw create", "create"),
+    ):
+        wall, cpu = (
+            large and _over(median(large, row, field), median(large, base, field)) for field in ("wall", "cpu")
+        )
+        target("10,000: " + text, wall, "", TARGETS[limit], cpu=cpu)
+    memory = [median(large, row + ", module", "memory") for _text, row, _base in _OPERATIONS] if large else []
+    memory = [value for value in memory if value is not None]
+    target("10,000: memory of the module, the largest", max(memory, default=None), " MB", TARGETS["memory"])
+    beyond, cpu = (hosts and _ms_a_host(hosts, field) for field in ("wall", "cpu"))
+    target("1,000 hosts: role beyond an empty play", beyond, " ms a host", TARGETS["role"], cpu=cpu)
+    for text, row in (("create", "create"), ("nothing to do", "no-op")):
+        scaled = _loop_at(loop, row, 1000) if loop else None
+        factor = thousand and _over(scaled, median(thousand, row + ", playbook"))
+        target("1,000: %s, loop / one call" % text, factor, "", TARGETS["loop"], at_least=True)
+    return _table("Targets", ["target", "wanted", "measured", "the same of CPU", "verdict"], rows)
+
+
+def raw(facts, sections):
+    """Everything, for whoever wants to compute something else."""
+    samples = {
+        section.name: {row: [sample._asdict() for sample in found] for row, found in section.samples.items()}
+        for section in sections
+    }
+    return json.dumps({"machine": facts, "samples": samples}, indent=1) + "\n"

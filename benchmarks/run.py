@@ -1,0 +1,81 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure, and print a table in Markdown: `make bench`, and `make bench ARGS=--quick` for a first impression."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from tests.harness.etcd import EtcdServer
+from tests.harness.module import COLLECTION
+
+from . import report
+from .processes import Workshop
+from .sections import Bench, Bulk, Loop, Role
+
+README = Path(__file__).with_name("README.md")
+RESULTS = COLLECTION / ".cache" / "bench" / "results.json"
+# What is between these in the README is the table.
+_MARKS = "<!-- table -->\n", "<!-- end of the table -->\n"
+
+
+def sections_of(quick):
+    """(bulks, loop, roles), each with the most rounds that it gets and its share of the time."""
+    if quick:
+        return [Bulk(100, 1, 0), Bulk(1000, 1, 0)], Loop(10, 1, 0), [Role(10, 1, 0), Role(100, 1, 0)]
+    bulks = [Bulk(100, 5, 0.12), Bulk(1000, 5, 0.16), Bulk(10000, 3, 0.42)]
+    return bulks, Loop(100, 1, 0), [Role(10, 3, 0.05), Role(100, 3, 0.06), Role(1000, 3, 0.14)]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description="Measure the collection's speed.")
+    parser.add_argument("--quick", action="store_true", help="one round, and nothing large: a minute")
+    parser.add_argument("--only", default="", metavar="WORD", help="sections with this in their name: 'bulk 10000'")
+    parser.add_argument("--budget", type=float, default=330, metavar="SECONDS", help="begin no other round after that")
+    parser.add_argument("--update-readme", action="store_true", help="put the table into benchmarks/README.md")
+    options = parser.parse_args(arguments)
+    bulks, loop, roles = sections_of(options.quick)
+    sections = [section for section in [*bulks, loop, *roles] if options.only in section.name]
+    with Workshop() as shop, EtcdServer(on_disk=True) as server:
+        facts = report.machine(server, shop.folder)
+        bench = Bench(shop, server)
+        for section in sections:
+            _measure(section, bench, options.budget)
+        table = report.markdown(
+            facts,
+            [bulk for bulk in bulks if bulk in sections],
+            loop if loop in sections else None,
+            [role for role in roles if role in sections],
+        )
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(report.raw(facts, sections), encoding="utf-8")
+    print(table)
+    if options.update_readme:
+        _update_readme(table)
+
+
+def _measure(section, bench, budget):
+    """One round at least, and as many as are wanted while the section's share of the budget lasts."""
+    start = time.monotonic()
+    for number in range(section.rounds):
+        begun = time.monotonic()
+        section.measure(bench)
+        now = time.monotonic()
+        print("%s, round %d: %.0f s" % (section.name, number + 1, now - begun), file=sys.stderr, flush=True)
+        if now - start + (now - begun) > budget * section.share:
+            break
+
+
+def _update_readme(table):
+    text = README.read_text(encoding="utf-8")
+    pattern = "(?s)(?<=%s).*(?=%s)" % tuple(map(re.escape, _MARKS))
+    README.write_text(re.sub(pattern, lambda _old: "\n" + table + "\n", text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

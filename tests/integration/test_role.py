@@ -1,0 +1,522 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role hostendpoints through ansible-playbook: from facts and variables to what is stored."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.etcd import EtcdServer
+from tests.harness.fleet import interface, server
+from tests.harness.module import run_playbook
+from tests.harness.process import free_port
+from tests.integration.role import (
+    IMPORTED,
+    NAME,
+    OWNER,
+    OWNER_LABEL,
+    Fleet,
+    changes,
+    done,
+    failure,
+    of_workers,
+    results,
+    worker,
+)
+
+OWNED = {OWNER_LABEL: OWNER}
+BONDED = server(
+    "db1.example.com",
+    interface("lo", "127.0.0.1/8", "::1/128", type="loopback"),
+    interface("eno1"),
+    interface("eno2"),
+    interface("eno3", active=False),
+    interface("enp5s0f0np0", "198.51.100.7/24", "198.51.100.8/24", "2001:db8:5::7/64", "fe80::7/64"),
+    interface("bond0", "192.0.2.7/24", type="bonding"),
+    interface("bond0.100", "10.100.0.7/24"),
+    interface("br-lan", "10.200.0.7/24", type="bridge"),
+    interface("ib0", "10.30.0.7/24", type="infiniband"),
+    interface("wlan0", "169.254.3.4/16"),
+    interface("eth9", "fe80::9/64"),
+    interface("br-0123456789ab", "172.18.0.1/16", type="bridge"),
+    interface("docker0", "172.17.0.1/16", type="bridge"),
+    interface("virbr0", "192.168.122.1/24", type="bridge"),
+    interface("cali0ef24ba3c71", "169.254.1.1/32"),
+    interface("vethb0d5f1a", "172.17.0.9/16"),
+    interface("vxlan.calico", "10.244.0.1/32"),
+    interface("tunl0", "10.244.0.2/32", type="tunnel"),
+    interface("wg0", "10.9.0.1/24", type="unknown"),
+    interface("kube-ipvs0", "10.96.0.1/32"),
+    interface("nodelocaldns", "169.254.20.10/32"),
+    interface("dummy0", "10.8.0.1/32"),
+    interface("ppp0", "203.0.113.9/32", type="ppp"),
+    default="bond0",
+)
+HOSTS = {"worker-%d" % number: worker(number) for number in (1, 2, 3, 4, 10)}
+
+
+@pytest.fixture(scope="module")
+def _fleet(tmp_path_factory):
+    # What the role does is the same with every etcd.
+    with EtcdServer() as etcd:
+        yield Fleet(tmp_path_factory.mktemp("fleet") / "recorded", etcd, dict(HOSTS, db1=BONDED))
+
+
+@pytest.fixture
+def fleet(_fleet):
+    """Facts of worker-1 to worker-4, worker-10 and db1, and an empty etcd."""
+    _fleet.etcd.reset()
+    return _fleet
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+def labels(fleet, place):
+    found = dict(fleet.stored()[place]["labels"])
+    found.pop(OWNER_LABEL, None)
+    return found
+
+
+# What is made
+
+
+def test_a_plain_server_with_no_variable_but_the_datastore(fleet):
+    first = done(fleet.run(["db1"], "--check", "--diff"))
+    assert fleet.stored() == {}
+    result = done(fleet.run(["db1"], "--diff"))
+    assert result["changes"] == first["changes"] and result["diff"] == first["diff"]
+    assert fleet.stored() == {
+        "db1.example.com/" + name: dict(addresses, name=name, labels=OWNED)
+        for name, addresses in {
+            "bond0": {"expected_ipv4_addrs": ["192.0.2.7"]},
+            "bond0.100": {"expected_ipv4_addrs": ["10.100.0.7"]},
+            "br-lan": {"expected_ipv4_addrs": ["10.200.0.7"]},
+            "enp5s0f0np0": {
+                "expected_ipv4_addrs": ["198.51.100.7", "198.51.100.8"],
+                "expected_ipv6_addrs": ["2001:db8:5::7"],
+            },
+            "ib0": {"expected_ipv4_addrs": ["10.30.0.7"]},
+        }.items()
+    }
+    again = done(fleet.run(["db1"], "--diff"))
+    assert (again["changed"], again["changes"], again["diff"], again["summary"]["unchanged"]) == (False, [], [], 5)
+
+
+def test_labels_of_all_below_the_groups_below_the_rule_below_the_host(fleet):
+    groups = {"a_early": ["worker-1", "worker-2"], "z_late": ["worker-1"], "other": ["worker-2"]}
+    variables = {
+        "hostendpoints_labels": dict.fromkeys(["l1", "l2", "l3", "l4", "l5"], "all"),
+        "hostendpoints_group_labels": {
+            "z_late": dict.fromkeys(["l3", "l4", "l5"], "late"),
+            "a_early": dict.fromkeys(["l2", "l3", "l4", "l5"], "early"),
+            "nobody": {"l1": "nobody"},
+        },
+        "hostendpoints_interfaces": [
+            {"match": {"name": "eth0"}, "endpoint": {"labels": dict.fromkeys(["l4", "l5"], "rule")}}
+        ],
+    }
+    hosts = {"worker-1": {"hostendpoints_host_labels": {"l5": "host"}}, "worker-2": {}}
+    done(fleet.run(hosts, groups=groups, variables=variables))
+    assert labels(fleet, "worker-1/eth0") == {"l1": "all", "l2": "early", "l3": "late", "l4": "rule", "l5": "host"}
+    assert labels(fleet, "worker-2/eth0") == {"l1": "all", "l2": "early", "l3": "early", "l4": "rule", "l5": "rule"}
+
+
+def test_endpoints_by_hand_beside_the_generated_ones(fleet):
+    by_hand = [
+        {"name": "eth7", "interface_name": "eth7", "profiles": ["p"]},
+        {"name": "vip", "expectedIPs": ["192.0.2.100"], "node": "worker-1"},
+    ]
+    hosts = {"worker-1": {"hostendpoints_endpoints": by_hand}, "worker-2": {}}
+    done(fleet.run(hosts))
+    assert sorted(fleet.stored()) == sorted([*of_workers(1, 2), "worker-1/eth7", "worker-1/vip"])
+    assert fleet.stored()["worker-1/eth7"]["profile_ids"] == ["p"]
+    assert fleet.stored()["worker-1/vip"]["labels"] == OWNED
+
+
+# Where variables come from
+
+SIDE = "{{ 'x' ~ ansible_facts.default_ipv4.address | replace('.', '-') }}"
+
+
+@pytest.mark.parametrize("form", ["import_role", "include_role", "roles"])
+def test_each_host_has_its_own_variables_from_everywhere(fleet, form):
+    call = {"name": NAME}
+    more = {"vars": {"hostendpoints_ignore": ["eth1", "lo", "docker0"]}}
+    tasks = [
+        {"ansible.builtin.set_fact": {"mine": "{{ inventory_hostname }}-mine", "hostendpoints_owner": "me"}},
+        dict(more, **{"ansible.builtin." + form: call}),
+    ]
+    show = {"debug": {"var": "hostendpoints_result.summary"}, "name": "show"}
+    play = {"hosts": "all", "gather_facts": False, "vars": {"hostendpoints_labels": {"play": "{{ mine }}"}}}
+    if form == "roles":
+        play.update(pre_tasks=tasks[:1], roles=[dict(more["vars"], role=NAME)], tasks=[show])
+    else:
+        play["tasks"] = [*tasks, show]
+    hosts = {
+        "worker-1": {"hostendpoints_host_labels": {"address": SIDE}},
+        "worker-2": {"hostendpoints_host_labels": {"address": SIDE}, "hostendpoints_node": "{{ mine }}"},
+        "worker-3": {"hostendpoints_interfaces": [{"match": {"network": "{{ '192.0.2.' ~ 3 }}/32"}}]},
+        "worker-4": {"hostendpoints_interfaces": []},
+    }
+    variables = {"hostendpoints_group_labels": {"all_of_them": {"neighbour": "{{ hostvars['worker-4'].mine }}"}}}
+    extra = "-e", json.dumps({"hostendpoints_owner": "extra"})
+    run = fleet.playbook([play], hosts, *extra, groups={"all_of_them": list(hosts)}, variables=variables)
+    done(run)
+    common = {"neighbour": "worker-4-mine", OWNER_LABEL: "extra"}
+    assert {place: value["labels"] for place, value in fleet.stored().items()} == {
+        "worker-1/eth0": {"play": "worker-1-mine", "address": "x192-0-2-1", **common},
+        "worker-2-mine/eth0": {"play": "worker-2-mine", "address": "x192-0-2-2", **common},
+        "worker-3/eth0": {"play": "worker-3-mine", **common},
+    }
+    shown = {
+        each["host"]: each["result"]["hostendpoints_result.summary"] for each in run.results if each["task"] == "show"
+    }
+    assert shown == dict.fromkeys(hosts, {"created": 3, "updated": 0, "deleted": 0, "unchanged": 0})
+
+
+def test_group_vars_and_host_vars_beside_the_inventory(fleet, tmp_path):
+    for name, content in {
+        "hosts": "[front]\nworker-1\nworker-2\n[front:vars]\nhostendpoints_labels={'from': 'ini'}\n",
+        "group_vars/all.yml": json.dumps({"hostendpoints_etcd_endpoints": fleet.etcd.url + "," + fleet.etcd.url}),
+        "group_vars/front/rules.yml": "hostendpoints_interfaces:\n- match: {default_route: true}\n",
+        "host_vars/worker-2.yml": "hostendpoints_labels: {from: host_vars, fact: '{{ ansible_facts.eth1.device }}'}\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    play = {"hosts": "all", "gather_facts": False, "tasks": [IMPORTED]}
+    done(run_playbook([play], tmp_path / "hosts", env=fleet.environment))
+    assert sorted(fleet.stored()) == ["worker-1/eth0", "worker-2/eth0"]
+    assert labels(fleet, "worker-1/eth0") == {"from": "ini"}
+    assert labels(fleet, "worker-2/eth0") == {"from": "host_vars", "fact": "eth1"}
+
+
+def test_a_variable_that_is_itself_a_cached_fact(fleet):
+    """set_fact with cacheable in an earlier run."""
+    facts = [{"ansible.builtin.set_fact": {"hostendpoints_labels": {"from": "cache"}, "cacheable": True}}]
+    assert fleet.run(["worker-10"], tasks=facts).returncode == 0
+    try:
+        done(fleet.run(["worker-10"]))
+        assert labels(fleet, "worker-10/eth0") == {"from": "cache"}
+    finally:
+        fleet.forget("worker-10")
+        fleet.record({"worker-10": worker(10)})
+
+
+# Which facts there are
+
+
+@pytest.fixture
+def local(fleet):
+    """Hosts that can be reached, and nothing is known of: this machine under two names."""
+    names = ["local-1", "local-2"]
+    fleet.forget(*names)
+    yield {name: {"ansible_remote_tmp": "/tmp", "hostendpoints_node": name} for name in names}
+    fleet.forget(*names)
+
+
+# This machine may have no interface that the default rules take.
+EVERYTHING = {"hostendpoints_ignore": [], "hostendpoints_interfaces": [{"match": {"name": "lo"}}]}
+
+
+@pytest.mark.parametrize("form", ["import_role", "roles"])
+def test_without_gathered_facts_the_role_gathers_them(fleet, local, form):
+    for host in local.values():
+        del host["hostendpoints_node"]
+    one = {"local-1": local["local-1"]}
+    more = {"roles": [NAME], "tasks": []} if form == "roles" else {}
+    check = done(fleet.run(one, "--check", variables=EVERYTHING, **more))
+    fleet.forget("local-1")
+    run = fleet.run(one, variables=EVERYTHING, **more)
+    assert done(run)["changes"] == check["changes"] != []
+    assert [place.split("/")[1] for place in fleet.stored()] == ["lo"]
+    assert "no facts" not in one_line(run.stderr)
+
+
+def test_facts_that_were_gathered_without_the_node_name(fleet, local):
+    """gather_subset in the play: the interfaces are known, and what the default of hostendpoints_node needs is not."""
+    for host in local.values():
+        del host["hostendpoints_node"]
+    one = {"local-1": local["local-1"]}
+    subset = ["!all", "!min", "network"]
+    result = done(fleet.run(one, gather_facts=True, gather_subset=subset, variables=EVERYTHING))
+    assert [place.split("/")[1] for place in fleet.stored()] == ["lo"], result
+
+
+def test_facts_that_were_gathered_without_the_interfaces(fleet, local):
+    done(fleet.run(local, gather_facts=True, gather_subset=["!all", "!min", "platform"], variables=EVERYTHING))
+    assert sorted(fleet.stored()) == ["local-1/lo", "local-2/lo"]
+
+
+def test_only_the_facts_that_are_missing_are_gathered(fleet, local):
+    """The other hosts cannot be reached."""
+    hosts = dict(local, **{"worker-1": {}})
+    run = fleet.run(hosts, variables=EVERYTHING)
+    result = done(run)
+    assert sorted(fleet.stored()) == ["local-1/lo", "local-2/lo", "worker-1/lo"]
+    assert (result["hosts"], result["hosts_without_facts"]) == (3, [])
+
+
+@pytest.mark.parametrize("first", ["local", "worker"])
+def test_missing_facts_are_gathered_where_each_host_goes_its_own_way(fleet, local, first):
+    """One fork: every host's first task ends before any host's second one begins."""
+    workers = {"worker-1": {}, "worker-2": {}}
+    hosts = {**local, **workers} if first == "local" else {**workers, **local}
+    run = fleet.run(hosts, "--forks=1", variables=EVERYTHING, strategy="free")
+    assert run.returncode == 0, run
+    assert sorted(fleet.stored()) == ["local-1/lo", "local-2/lo", "worker-1/lo", "worker-2/lo"], run
+
+
+@pytest.mark.parametrize("gather", [True, False])
+def test_hosts_without_facts_lose_nothing(fleet, gather):
+    fleet.put("lost-1/eth0", "lost-2/eth0", "worker-1/old")
+    variables = {"hostendpoints_purge": "owned", "hostendpoints_gather_facts": gather}
+    run = fleet.run(["lost-1", "worker-1", "lost-2"], variables=variables)
+    result = done(run)
+    assert sorted(fleet.stored()) == ["lost-1/eth0", "lost-2/eth0", *of_workers(1)]
+    assert (result["hosts"], result["hosts_without_facts"]) == (1, ["lost-1", "lost-2"])
+    assert "no facts of 2 hosts, whose endpoints are left as they are: lost-1, lost-2" in one_line(run.stderr)
+    assert {host: stats["failures"] + stats["unreachable"] for host, stats in run.stats.items()} == dict.fromkeys(
+        run.stats, 0
+    )
+
+
+def test_when_no_host_has_facts_nothing_is_done(fleet):
+    fleet.put("lost-1/eth0")
+    for check in ((), ("--check", "--diff")):
+        result = done(fleet.run(["lost-1", "lost-2"], *check, variables={"hostendpoints_purge": "owned"}))
+        assert (result["changed"], result["changes"]) == (False, [])
+    assert sorted(fleet.stored()) == ["lost-1/eth0"]
+
+
+# How a play runs
+
+
+@pytest.mark.parametrize(
+    "variables, play",
+    [
+        ({}, {"become": True, "become_user": "nobody"}),
+        ({"ansible_become": True, "ansible_become_user": "nobody"}, {}),
+        ({"ansible_python_interpreter": "/nonexistent/python"}, {}),
+        ({}, {"vars": {"ansible_python_interpreter": "/nonexistent/python"}}),
+        ({"ansible_python_interpreter": "{{ undefined_here }}"}, {}),
+        ({}, {"vars": {"ansible_become": True, "ansible_become_user": "nobody"}}),
+        ({}, {"connection": "ssh"}),
+        ({"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "x"}, {}),
+        ({}, {"environment": {"PATH": "/nowhere"}}),
+        ({}, {"order": "reverse_sorted", "any_errors_fatal": True}),
+    ],
+    ids=str,
+)
+def test_what_is_said_of_the_hosts_does_not_matter_on_the_controller(fleet, variables, play):
+    variables = dict({"ansible_become_exe": "/nonexistent/sudo"}, **variables)
+    done(fleet.run(["worker-1", "worker-2"], variables=variables, **play))
+    assert sorted(fleet.stored()) == of_workers(1, 2)
+
+
+PURGE = {"hostendpoints_purge": "owned"}
+OLD = ["worker-%d/old" % number for number in (1, 2, 3, 4, 10)]
+
+
+def test_limit(fleet):
+    fleet.put(*OLD)
+    done(fleet.run(list(HOSTS), "--limit", "worker-1,worker-3", variables=PURGE))
+    assert sorted(fleet.stored()) == sorted([*of_workers(1, 3), *OLD[1:2], *OLD[3:]])
+
+
+def test_a_part_of_the_inventory(fleet):
+    """As a slice of an inventory in AWX, where nothing says that there is more."""
+    fleet.put(*OLD)
+    done(fleet.run(["worker-2", "worker-4"], variables=PURGE))
+    assert sorted(fleet.stored()) == sorted([*of_workers(2, 4), *OLD[:1], *OLD[2:3], *OLD[4:]])
+
+
+def test_serial_runs_once_a_batch(fleet):
+    fleet.put(*OLD)
+    names = list(HOSTS)
+    run = fleet.run(names, variables=PURGE, serial=2)
+    assert run.returncode == 0, run
+    assert [(result["hosts"], changes(result)) for result in results(run)] == [
+        (2, [*["create " + place for place in of_workers(1, 2)], "delete worker-1/old", "delete worker-2/old"]),
+        (2, [*["create " + place for place in of_workers(3, 4)], "delete worker-3/old", "delete worker-4/old"]),
+        (1, [*["create " + place for place in of_workers(10)], "delete worker-10/old"]),
+    ]
+    assert sorted(fleet.stored()) == sorted(of_workers(1, 2, 3, 4, 10))
+
+
+@pytest.mark.parametrize("strategy", ["free", "host_pinned", "ansible.builtin.free"])
+def test_strategies_in_which_each_host_goes_its_own_way(fleet, strategy):
+    fleet.put(*OLD)
+    run = fleet.run([*HOSTS, "lost"], variables=PURGE, strategy=strategy)
+    assert run.returncode == 0, run
+    # Each for itself, and the one that cannot be reached tried as well.
+    assert {result["hosts"] for result in results(run)} == {0, 1}
+    assert sorted(fleet.stored()) == sorted(of_workers(1, 2, 3, 4, 10))
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+@pytest.mark.parametrize("how", ["ssh", "local", "failed", "ended"])
+def test_a_host_that_is_out_of_the_play_loses_nothing(fleet, how, strategy):
+    fleet.put(*OLD)
+    gone = {
+        "ssh": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": free_port()},
+        "local": {},
+        "failed": {},
+        "ended": {},
+    }[how]
+    task = {
+        "failed": {"ansible.builtin.fail": {"msg": "x"}},
+        "ended": {"ansible.builtin.meta": "end_host"},
+    }.get(how, {"ansible.builtin.ping": {}})
+    tasks = [dict(task, when="inventory_hostname == 'worker-1'"), IMPORTED]
+    run = fleet.run({"worker-1": gone, "worker-2": {}, "worker-3": {}}, tasks=tasks, variables=PURGE, strategy=strategy)
+    assert run.returncode == {"failed": 2, "ended": 0}.get(how, 4), run
+    assert sorted(fleet.stored()) == sorted([*of_workers(2, 3), "worker-1/old", *OLD[3:]])
+
+
+def test_a_host_that_the_role_is_not_called_for_gets_nothing_and_loses_nothing(fleet):
+    fleet.put(*OLD)
+    for form in ("include_role", "import_role"):
+        task = {"ansible.builtin." + form: {"name": NAME}, "when": "inventory_hostname != 'worker-2'"}
+        fleet.run(["worker-1", "worker-2", "worker-3"], tasks=[task], variables=PURGE)
+        assert [place for place in sorted(fleet.stored()) if place.startswith("worker-2/")] == ["worker-2/old"]
+
+
+# What is wrong
+
+
+def nothing_done(fleet, run, *parts):
+    message = failure(run)
+    for part in parts:
+        assert part in message, message
+    # Neither a programmer's words nor the name of a temporary file.
+    assert len(message) < 1000 and "Unexpected failure" not in message and "ansible-tmp" not in message, message
+    assert fleet.stored() == {}
+    return message
+
+
+def test_two_hosts_with_one_node_name(fleet):
+    hosts = {"worker-1": {}, "worker-2": {"hostendpoints_node": "worker-1"}, "worker-3": {}}
+    run = fleet.run(hosts, variables=PURGE)
+    message = failure(run)
+    assert all(word in message for word in ("worker-1", "worker-2", "hostendpoints_node"))
+    assert [place for place in fleet.stored() if fleet.stored()[place]["expected_ipv4_addrs"][0][-1] == "2"] == []
+
+
+RULES, ENDPOINTS = "hostendpoints_interfaces", "hostendpoints_endpoints"
+LABELS, NODE = "hostendpoints_labels", "hostendpoints_node"
+# What is wrong with a variable of worker-2, and what the message says beside its name and the variable's.
+WRONG = [
+    (RULES, [{}, {"match": {"nmae": "eth0"}}], ["rule 2", "match.nmae", "unknown"]),
+    (RULES, [{"endpoint": {"name": "{host}"}}], ["rule 1", "endpoint.name", "host"]),
+    (RULES, {"match": {}}, ["list"]),
+    (RULES, "eth0", ["list"]),
+    (RULES, [{"match": {"network": "10.0.0.0/33"}}], ["rule 1", "match.network", "10.0.0.0/33"]),
+    (RULES, [{"match": {"network": 5}}], ["rule 1", "match.network"]),
+    (RULES, [{"match": {"name": 5}}], ["rule 1", "match.name"]),
+    (RULES, [{"match": {"name": [5]}}], ["rule 1", "match.name"]),
+    (RULES, [{"match": {"type": {"a": 1}}}], ["rule 1", "match.type"]),
+    (RULES, [{"match": {"default_route": "maybe"}}], ["rule 1", "match.default_route", "maybe"]),
+    (RULES, [{"endpoint": {"interface_name": "eth7"}}], ["rule 1", "endpoint.interface_name", "eth7"]),
+    (RULES, [{"endpoint": {"labels": ["a"]}}], ["rule 1", "endpoint.labels"]),
+    (RULES, [{"endpoint": {"labels": {"a": "not valid"}}}], ["rule 1", "labels[a]", "not valid"]),
+    (RULES, [{"endpoint": {"profiles": "web"}}], ["rule 1", "endpoint.profiles", "web"]),
+    (RULES, [{"endpoint": {"profiles": 5}}], ["rule 1", "endpoint.profiles"]),
+    (RULES, [{"endpoint": {"ports": 5}}], ["rule 1", "endpoint.ports"]),
+    (RULES, [{"endpoint": {"expected_ips": 5}}], ["rule 1", "expected_ips"]),
+    (RULES, [{"endpoint": {"expected_ips": ["10.0.0.256"]}}], ["rule 1", "10.0.0.256"]),
+    (RULES, [{"endpoint": {"name": "one"}}], ["rule 1", "one", "twice"]),
+    (RULES, "{{ undefined_here }}", ["undefined_here"]),
+    (RULES, [{"match": {"name": "{{ ansible_facts.eth7.device }}"}}], ["eth7"]),
+    ("hostendpoints_ignore", "eth*", ["list"]),
+    ("hostendpoints_ignore", [5], ["text"]),
+    (LABELS, ["a"], ["mapping"]),
+    ("hostendpoints_group_labels", {"all_of_them": "x"}, ["all_of_them"]),
+    ("hostendpoints_host_labels", "x=y", ["mapping"]),
+    (NODE, 5, ["text"]),
+    (NODE, "", []),
+    (NODE, "a b", ["a b"]),
+    (NODE, "{{ ansible_facts.nothing }}", ["nothing"]),
+    (ENDPOINTS, {"name": "x"}, ["list"]),
+    (ENDPOINTS, ["eth0"], ["eth0"]),
+    (ENDPOINTS, [{"name": "x", "interface": "eth0"}], ["interface"]),
+    (ENDPOINTS, [{"name": "eth1", "interface_name": "eth1"}], ["eth1", "twice"]),
+    (ENDPOINTS, [{"interface_name": "eth1"}], ["name"]),
+]
+
+
+def wrong_id(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.mark.parametrize("variable, value, parts", WRONG, ids=wrong_id)
+def test_what_is_wrong_is_named_by_host_and_variable(fleet, variable, value, parts):
+    hosts = {"worker-1": {}, "worker-2": {variable: value}}
+    run = fleet.run(hosts, groups={"all_of_them": ["worker-2"]}, variables=PURGE)
+    nothing_done(fleet, run, "worker-2", variable, *parts)
+
+
+def test_a_label_that_is_not_valid(fleet):
+    """It may come from any of several variables."""
+    run = fleet.run({"worker-1": {}, "worker-2": {LABELS: {"a": "not valid"}}})
+    nothing_done(fleet, run, "worker-2", "labels[a]", "not valid")
+
+
+@pytest.mark.parametrize("key", ["name", "type", "network"])
+def test_a_match_that_is_given_as_an_empty_list_does_not_match_everything(fleet, key):
+    fleet.run(["worker-1"], variables={RULES: [{"match": {key: []}}]})
+    assert fleet.stored() == {}
+
+
+@pytest.mark.parametrize(
+    "variables, parts",
+    [
+        ({"hostendpoints_purge": "mine"}, ["purge", "mine"]),
+        ({"hostendpoints_purge_limit": "few"}, ["purge_limit"]),
+        ({"hostendpoints_owner": "not valid"}, ["not valid"]),
+        ({"hostendpoints_owner": "", "hostendpoints_purge": "owned"}, ["owner"]),
+        ({"hostendpoints_decommission": ["worker-1"]}, ["worker-1", "decommission"]),
+        ({"hostendpoints_etcd_endpoints": "http://127.0.0.1:1"}, ["127.0.0.1:1"]),
+        ({"hostendpoints_datastore_type": "mysql"}, ["mysql"]),
+        ({"hostendpoints_etcd_cert_file": "/nonexistent/cert.pem"}, ["/nonexistent/cert.pem"]),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_for_all_hosts(fleet, variables, parts):
+    nothing_done(fleet, fleet.run(["worker-1"], variables=variables), *parts)
+
+
+def test_the_purge_limit(fleet):
+    fleet.put("worker-1/old-1", "worker-1/old-2")
+    run = fleet.run(["worker-1"], variables=dict(PURGE, hostendpoints_purge_limit=1))
+    assert "purge_limit of 1" in failure(run) and "worker-1" in failure(run)
+    assert sorted(fleet.stored()) == ["worker-1/old-1", "worker-1/old-2"]
+
+
+@pytest.mark.parametrize("form", ["import_role", "roles"])
+@pytest.mark.parametrize("good", [True, False])
+def test_the_password_never_shows(fleet, form, good):
+    password = "s3cr3t-pässword"
+    variables = {"hostendpoints_etcd_username": "me", "hostendpoints_etcd_password": password}
+    if not good:
+        variables["hostendpoints_etcd_endpoints"] = "http://127.0.0.1:1"
+    more = {"roles": [NAME], "tasks": []} if form == "roles" else {}
+    run = fleet.run(["worker-1"], "-vvvv", "--diff", variables=variables, **more)
+    assert (run.returncode == 0) == good, run
+    shown = run.stdout + run.stderr + json.dumps(run.results, ensure_ascii=False)
+    assert password not in shown and "s3cr3t" not in shown
+
+
+def test_the_installed_playbook(fleet):
+    fleet.put(*OLD)
+    extra = json.dumps({"hostendpoints_hosts": "worker-2:worker-3", "hostendpoints_gather_facts": False, **PURGE})
+    run = fleet.playbook("netsec.calico.apply", list(HOSTS), "-e", extra, "--diff")
+    assert len(done(run)["diff"]) == 6
+    assert sorted(fleet.stored()) == sorted([*of_workers(2, 3), "worker-1/old", *OLD[3:]])
+    # No task of the role runs once a host: the call, and the one that gathers what is missing, which is skipped.
+    assert [each["status"] for each in run.results] == ["ok", "skipped"]
