@@ -192,7 +192,7 @@ def _endpoints_of(hosts: List[Tuple[Host, List[Any]]]) -> List[Dict[str, Any]]:
     """The endpoints of all hosts. Checked here, where a message can still say which host and variable it is about."""
     items = [item for host, by_hand in hosts for item in _items(host, by_hand)]
     try:
-        presents_from(items, V1, {}, lambda endpoint: "{0.node}/{0.name}".format(endpoint))
+        presents_from(items, V1, {}, "{0.node}/{0.name}".format)
     except InvalidInput as exc:
         raise AnsibleActionFail(str(exc)) from exc
     return [endpoint for _where, endpoint in items]

@@ -31,7 +31,7 @@ def load(text: str) -> Any:
 
 def load_all(text: str) -> List[Any]:
     """The YAML documents of a text. Raises ValueError for what is not YAML."""
-    return _loaded(text, lambda mark, problem: "{0}: {1}".format(mark, problem))
+    return _loaded(text, "{0}: {1}".format)
 
 
 def _loaded(text: str, say: Callable[[str, str], str]) -> List[Any]:

@@ -72,7 +72,7 @@ def test_the_purged_nodes_are_in_the_one_read(etcd, wire):
     wire.clear()
     hostendpoints(wire, purge_nodes=["x%d" % number for number in range(FEW - 1)], **options)
     assert_reads(wire, [HOSTS])
-    hostendpoints(wire, **dict(options, purge="all", endpoints=[], purge_nodes=["n1"]))
+    hostendpoints(wire, **{**options, "purge": "all", "endpoints": [], "purge_nodes": ["n1"]})
     assert_reads(wire, directories(["n1"]))
 
 
