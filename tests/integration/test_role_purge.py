@@ -181,7 +181,7 @@ def test_facts_that_know_of_no_interface_at_all_are_none(fleet, interfaces):
 
 # All shapes
 
-SHAPES = int(os.environ.get("NETSEC_PURGE_SHAPES", "24"))
+SHAPES = int(os.environ.get("NETSEC_PURGE_SHAPES", "12"))
 FIRST = int(os.environ.get("NETSEC_PURGE_FIRST", "0"))
 INVENTORY = ["worker-1", "lost-1", "worker-10", "worker-2", "worker-100", "lost-2", "worker-11"]
 NODES = [*INVENTORY, "worker-1.example.com", "worker-0", "gone-1", "gone-11"]
