@@ -210,6 +210,8 @@ def environment() -> dict[str, str | None]:
     cleared = {name: None for name in os.environ if name.startswith(foreign)}
     return {
         **cleared,
+        # With the prefix below and nothing written there, each of thousands of processes would compile all of Ansible.
+        "PYTHONDONTWRITEBYTECODE": None,
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         "ANSIBLE_NOCOLOR": "1",
         "HOME": str(HOME),

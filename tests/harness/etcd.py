@@ -32,7 +32,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from .process import Watcher, free_port, listens, wait_for
+from .process import Watcher, free_port, is_stopped, listens, wait_for
 
 BINARIES_VARIABLE = "NETSEC_ETCD_BINARIES"
 _FORM = "application/x-www-form-urlencoded"
@@ -166,6 +166,8 @@ class EtcdServer:
         """Connections are still accepted, by the kernel, and nothing is ever answered."""
         self._drop_connection()
         os.kill(self._process.pid, signal.SIGSTOP)
+        # Until the last thread has stopped, one may still answer.
+        wait_for(lambda: is_stopped(self._process.pid), 10, "etcd %s stops" % self._process.pid, interval=0.001)
 
     def thaw(self):
         if self.running:

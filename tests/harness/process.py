@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 # Reads the process groups to kill from its standard input. Its end means that the starter is gone, or done.
 # prctl(PR_SET_PDEATHSIG) would not do: it fires when the starting *thread* ends.
@@ -98,6 +99,13 @@ def wait_for(condition, timeout, what, interval=0.01):
         if time.monotonic() > end:
             raise TimeoutError("%s: not within %s s" % (what, timeout))
         time.sleep(interval)
+
+
+def is_stopped(pid):
+    """Whether each thread of a process has been stopped by a signal."""
+    stats = [stat.read_text() for stat in Path("/proc/%s/task" % pid).glob("*/stat")]
+    # The state follows the name, which is in parentheses and may hold anything.
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _link(path):
