@@ -252,8 +252,10 @@ def lint(session: nox.Session) -> None:
 
 
 def passes(session: nox.Session, command: tuple[str, ...]) -> bool:
+    # antsibull-docs makes a copy of the collection, and with that variable it takes its plugins from both places.
+    environ = {**environment(), "PYTHONPATH": None}
     try:
-        session.run(*command, env=environment())
+        session.run(*command, env=environ)
     except nox.command.CommandFailed:
         return False
     return True
