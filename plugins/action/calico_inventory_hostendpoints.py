@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
@@ -101,7 +101,43 @@ class ActionModule(ActionBase):
             host, by_hand = self._host(name, facts, variables, first)
             _claim(host.node, name, names)
             found.append((host, by_hand))
+        self._refuse_others_nodes(names, variables, first)
         return found, without_facts
+
+    def _refuse_others_nodes(
+        self, names: Mapping[str, str], variables: HostVariables, first: Mapping[str, Any]
+    ) -> None:
+        """Raise AnsibleActionFail when a node may be that of a host outside this run, whose endpoints would be lost."""
+        others = [name for name in names if variables.is_host(name)]
+        others += [name for name in variables.earlier_names() if variables.nodename(name) in names]
+        for other in others:
+            if other in names.values() or not self._is_of_the_run(other, variables, first):
+                continue
+            node = self._node_of(other, variables)
+            if node in names:
+                _claim(node, other, dict(names))
+            if not node:
+                raise AnsibleActionFail(
+                    "{0} is node {1!r} by its hostendpoints_node, and that is the name of another host of the "
+                    "inventory, so nothing was written; if {1} has another node name, gather its facts or set its "
+                    "hostendpoints_node".format(names[other], other)
+                )
+
+    def _is_of_the_run(self, name: str, variables: HostVariables, first: Mapping[str, Any]) -> bool:
+        """Whether the role is called for a host, and with the datastore of the run."""
+        return variables.takes_part(name, self._templar) and not _differing(variables.without_facts(name), first)
+
+    def _node_of(self, name: str, variables: HostVariables) -> str:
+        """The node that a host outside this run is; "" when that cannot be told."""
+        node = variables.without_facts(name).get(_PREFIX + "node")
+        if node == _DEFAULT_NODE:
+            return variables.nodename(name)
+        if has_template(node):
+            try:
+                node = self._templated(name, variables.all(name), ["node"])["node"]
+            except AnsibleActionFail:
+                return ""
+        return node if isinstance(node, str) else ""
 
     def _host(
         self, name: str, facts: Mapping[str, Any], variables: HostVariables, first: Dict[str, Any]
@@ -157,12 +193,14 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
         return dict(values, group_names=raw["group_names"])
 
-    def _templated(self, name: str, variables: Dict[str, Any]) -> Dict[str, Any]:
+    def _templated(
+        self, name: str, variables: Dict[str, Any], keys: Iterable[str] = tuple(_VARIABLES)
+    ) -> Dict[str, Any]:
         values = {}
         before = self._templar.available_variables
         self._templar.available_variables = variables
         try:
-            for key in _VARIABLES:
+            for key in keys:
                 variable = _PREFIX + key
                 values[key] = self._templar.template(variables.get(variable))
         except AnsibleError as exc:
@@ -223,16 +261,19 @@ def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
 
 def _check_same(name: str, raw: Mapping[str, Any], first: Dict[str, Any]) -> None:
     """Raise AnsibleActionFail when the host wants another datastore or purge than the first one: a run has only one."""
-    mine = {key: raw.get(_PREFIX + key) for key in _OF_THE_RUN}
     if not first:
-        first.update(mine, name=name)
-    for key, value in mine.items():
-        if value != first[key]:
-            # Without the values, of which one may be a password.
-            raise AnsibleActionFail(
-                "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
-                "use --limit".format(first["name"], name, _PREFIX, key)
-            )
+        first.update({key: raw.get(_PREFIX + key) for key in _OF_THE_RUN}, name=name)
+    for key in _differing(raw, first):
+        # Without the values, of which one may be a password.
+        raise AnsibleActionFail(
+            "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
+            "use --limit".format(first["name"], name, _PREFIX, key)
+        )
+
+
+def _differing(raw: Mapping[str, Any], first: Mapping[str, Any]) -> List[str]:
+    """What a host wants otherwise than the first one, of that which is one for all."""
+    return [key for key in _OF_THE_RUN if raw.get(_PREFIX + key) != first[key]]
 
 
 def _claim(node: str, name: str, names: Dict[str, str]) -> None:

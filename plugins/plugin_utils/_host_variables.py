@@ -35,6 +35,15 @@ class HostVariables:
             return [self._task_vars["inventory_hostname"]]
         return list(self._task_vars["ansible_play_batch"])
 
+    def earlier_names(self) -> List[str]:
+        """The hosts of the play that come before this batch."""
+        play_hosts, first = self._task_vars["ansible_play_hosts_all"], self.names()[0]
+        return list(play_hosts[: play_hosts.index(first)]) if first in play_hosts else []
+
+    def is_host(self, name: str) -> bool:
+        """Whether the inventory has a host of this name."""
+        return name in self._hostvars._inventory.hosts
+
     def takes_part(self, name: str, templar: Any) -> bool:
         """Whether the conditions of the task, and of the role that it is in, hold on the host.
 
@@ -61,7 +70,10 @@ class HostVariables:
         while place is not None:
             # What the role itself includes on the way is no condition of who called it.
             if not (isinstance(place, TaskInclude) and place._role is self._task._role):
-                found += [condition for condition in getattr(place, "when", None) or [] if condition not in found]
+                conditions = getattr(place, "when", None) or []
+                # Of what is imported, Ansible leaves it as it is written.
+                conditions = conditions if isinstance(conditions, list) else [conditions]
+                found += [condition for condition in conditions if condition not in found]
             place = getattr(place, "_parent", None)
         return found
 
@@ -72,6 +84,10 @@ class HostVariables:
         """
         prefix = "ansible_"
         return {key[len(prefix) :]: value for key, value in self._cached(name).items() if key.startswith(prefix)}
+
+    def nodename(self, name: str) -> str:
+        """The node name that a host has by its facts; "" when this run has none. Quicker than all of them."""
+        return self._cached(name).get("ansible_nodename") or ""
 
     def is_cached(self, name: str, variables: List[str]) -> bool:
         """Whether one of these variables of a host was cached as a fact, by set_fact with cacheable."""

@@ -409,6 +409,54 @@ def test_two_hosts_with_one_node_name(fleet):
 
 
 RULES, ENDPOINTS = "hostendpoints_interfaces", "hostendpoints_endpoints"
+@pytest.mark.parametrize("node", ["worker-2", "{{ 'worker-2' }}"])
+def test_a_host_that_calls_itself_by_the_name_of_one_outside_the_run(fleet, node):
+    fleet.put(*OLD)
+    hosts = {"worker-1": {"hostendpoints_node": node}, "worker-2": {}, "worker-3": {}}
+    before = fleet.stored()
+    message = failure(fleet.run(hosts, "--limit", "worker-1,worker-3", variables=PURGE))
+    assert "worker-1 and worker-2 are both node 'worker-2'" in one_line(message)
+    assert fleet.stored() == before
+
+
+def test_a_host_that_has_the_name_of_one_that_nothing_is_known_of(fleet):
+    fleet.put(*OLD, "unknown/old")
+    hosts = {"worker-1": {"hostendpoints_node": "unknown"}, "unknown": {}}
+    before = fleet.stored()
+    message = failure(fleet.run(hosts, "--limit", "worker-1", variables=PURGE))
+    assert "worker-1 is node 'unknown'" in message
+    assert "if unknown has another node name, gather its facts or set its hostendpoints_node" in one_line(message)
+    assert fleet.stored() == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"hostendpoints_node": "server-2"},
+        {"hostendpoints_node": "{{ 'server-' ~ 2 }}"},
+        {"hostendpoints_etcd_endpoints": ["http://other.example:2379"]},
+        {"with_role": False},
+    ],
+)
+def test_a_name_of_a_host_that_is_another_node(fleet, other):
+    """In the store, or by the name that it has in the inventory."""
+    role = dict(IMPORTED, when="with_role | default(true)")
+    hosts = {"worker-1": {"hostendpoints_node": "worker-2"}, "worker-2": other}
+    result = done(fleet.run(hosts, "--limit", "worker-1", tasks=[role]))
+    assert changes(result) == ["create worker-2/eth0", "create worker-2/eth1"]
+
+
+def test_one_node_name_in_two_batches(fleet):
+    """As machines made from one image have it: the second one must not take the endpoints of the first away."""
+    fleet.record({"twin-a": worker(1), "twin-b": worker(1, address="192.0.2.99/24")})
+    run = fleet.run(["twin-a", "twin-b"], variables=PURGE, serial=1)
+    assert run.returncode != 0, run
+    (result,) = results(run)
+    assert changes(result) == ["create worker-1/eth0", "create worker-1/eth1"]
+    assert "twin-b and twin-a are both node 'worker-1'" in one_line(results(run, "failed")[0]["msg"])
+    assert fleet.stored()["worker-1/eth0"]["expected_ipv4_addrs"] == ["192.0.2.1"]
+
+
 LABELS, NODE = "hostendpoints_labels", "hostendpoints_node"
 # What is wrong with a variable of worker-2, and what the message says beside its name and the variable's.
 WRONG = [
