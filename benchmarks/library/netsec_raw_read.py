@@ -15,8 +15,13 @@ def main():
     module = AnsibleModule({"port": {"type": "int"}}, supports_check_mode=True)
     connection = http.client.HTTPConnection("127.0.0.1", module.params["port"], timeout=30)
     connection.request("GET", "/v2/keys/calico/v1/host?recursive=true&quorum=true")
-    hosts = json.loads(connection.getresponse().read())
-    module.exit_json(changed=False, hosts=len(hosts["node"].get("nodes", ())))
+    pending, endpoints = [json.loads(connection.getresponse().read())["node"]], []
+    while pending:
+        node = pending.pop()
+        pending += node.get("nodes", ())
+        if "value" in node:
+            endpoints.append(json.loads(node["value"]))
+    module.exit_json(changed=False, endpoints=len(endpoints))
 
 
 if __name__ == "__main__":

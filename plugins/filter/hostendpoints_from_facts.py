@@ -13,36 +13,8 @@ author:
 description:
   - Makes the endpoints that the role C(netsec.calico.hostendpoints) would make of a host's interfaces.
 positional: node
-options:
-  _input:
-    description: The facts of the host, C(ansible_facts).
-    type: dict
-    required: true
-  node:
-    description: The name of the host as Calico's Felix knows it.
-    type: str
-    required: true
-  rules:
-    description: The rules, as the role's C(hostendpoints_interfaces).
-    type: list
-    elements: dict
-    required: true
-  ignore:
-    description: Patterns of the names of interfaces that never get an endpoint, as the role's C(hostendpoints_ignore).
-    type: list
-    elements: str
-    default: []
-  labels:
-    description: Labels for all endpoints, which a rule's labels beat.
-    type: dict
-    default: {}
-  host_labels:
-    description: Labels for all endpoints, which beat a rule's labels.
-    type: dict
-    default: {}
-  inventory_hostname:
-    description: What C({inventory_hostname}) stands for in a rule's pattern. By default the same as O(node).
-    type: str
+extends_documentation_fragment:
+  - netsec.calico._interfaces
 seealso:
   - plugin: netsec.calico.explain_interfaces
     plugin_type: filter

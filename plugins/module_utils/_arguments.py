@@ -69,7 +69,7 @@ def connect(module: AnsibleModule) -> Store:
         module.no_log_values.add(settings.etcd_password)
     if module._diff:
         # Rather now than after something was written.
-        _yaml.check_library()
+        _yaml.library()
     return open_store(settings)
 
 

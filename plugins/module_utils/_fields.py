@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import Port
@@ -21,26 +22,34 @@ _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
     """The given fields (not None) of a module's options; `places` says what a message calls each."""
-    fields = {}
-    for name, convert in _CONVERT.items():
-        if options.get(name) is not None:
-            fields[name] = convert(options[name], (places or {}).get(name, name))
-    return fields
+    return {
+        name: convert(options[name], places[name] if places else name)
+        for name, convert in _CONVERT.items()
+        if options.get(name) is not None
+    }
 
 
 def fields_from_mapping(mapping: Any) -> Dict[str, Any]:
     """The given fields of a mapping that Ansible has not checked, in the modules' or in Calico's spelling."""
     if not isinstance(mapping, Mapping):
         raise InvalidInput(["{0} is not an endpoint".format(shown(mapping))])
-    for alias, name in _ALIASES.items():
-        # Where Ansible has checked the options, both are there and the same.
-        if mapping.get(alias) is not None and mapping.get(name) not in (None, mapping[alias]):
-            raise InvalidInput(["{0} and {1} are the same field, given twice".format(name, alias)])
-    options = {_ALIASES.get(key, key): value for key, value in mapping.items() if value is not None}
-    unknown = sorted(str(key) for key in options if key not in _CONVERT)
+    return fields_from_options(mapping if _FIELDS.issuperset(mapping) else _in_our_spelling(mapping))
+
+
+def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
+    options: Dict[str, Any] = {}
+    unknown = sorted(str(key) for key, value in mapping.items() if value is not None and key not in _SPELLINGS)
     if unknown:
         raise InvalidInput(["{0} is unknown: an endpoint has {1}".format(", ".join(unknown), ", ".join(_CONVERT))])
-    return fields_from_options(options)
+    for key, value in mapping.items():
+        name = _SPELLINGS.get(key)
+        if value is None:
+            continue
+        # Where Ansible has checked the options, both spellings are there and the same.
+        if options.setdefault(name, value) != value:
+            aliases = " and ".join(spelling for spelling in _SPELLINGS if _SPELLINGS[spelling] == name)
+            raise InvalidInput(["{0} are the same field, given twice".format(aliases)])
+    return options
 
 
 def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
@@ -139,3 +148,6 @@ _CONVERT: Dict[str, Callable[[Any, str], Any]] = {
     "profiles": texts,
     "ports": ports,
 }
+_FIELDS = frozenset(_CONVERT)
+# How a field may be spelled: our name for it.
+_SPELLINGS = {**{name: name for name in _CONVERT}, **_ALIASES}

@@ -110,13 +110,13 @@ FIELDS = ("node", "labels", "interface_name", "expected_ips", "profiles", "ports
 
 def changed_fields(before: Optional[HostEndpoint], after: Optional[HostEndpoint]) -> List[str]:
     """Names of the fields that differ; against None, the ones that are not empty."""
-    known = before or after or HostEndpoint()
-    nothing = HostEndpoint(name=known.name, node=known.node)
-    old, new = before or nothing, after or nothing
-    differing = [field for field in FIELDS if getattr(old, field) != getattr(new, field)]
+    if before is None or after is None:
+        known = before or after
+        return [field for field in FIELDS if field != "node" and getattr(known, field, None)]
+    differing = [field for field in FIELDS if getattr(before, field) != getattr(after, field)]
     if differing:
-        old, new = old.canonical(), new.canonical()
-    return [field for field in differing if getattr(old, field) != getattr(new, field)]
+        before, after = before.canonical(), after.canonical()
+    return [field for field in differing if getattr(before, field) != getattr(after, field)]
 
 
 @functools.lru_cache(maxsize=65536)

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Tuple
 
 from . import _yaml
 from ._errors import InvalidInput, brief, shown
@@ -18,7 +19,7 @@ from ._resource import KINDS, fields_from_resource
 from ._validation import check
 
 # Where an endpoint stands, as a message says it, and what stands there.
-Item = Tuple[str, Mapping[str, Any]]
+Item = Tuple[str, Any]
 
 
 def items_from(params: Mapping[str, Any]) -> Iterator[Item]:
@@ -38,8 +39,8 @@ def items_from(params: Mapping[str, Any]) -> Iterator[Item]:
 
 def presents_from(
     items: Iterable[Item], api_version: str, owner_labels: Mapping[str, str], key: Callable[[HostEndpoint], str]
-) -> List[Present]:
-    """Each item as an endpoint that shall be present, with the owner's labels; `key` tells identities apart.
+) -> Dict[str, Present]:
+    """Each item as an endpoint that shall be present, by its key, with the owner's labels.
 
     Raises InvalidInput that names the place and the problem of all that is no valid endpoint, and both places of
     every identity that is given twice.
@@ -54,13 +55,14 @@ def presents_from(
             problems += ["{0}: {1}{2}".format(where, _called(item, problem), problem) for problem in exc.problems]
             continue
         identity = key(endpoint)
-        if identity in places:
+        if identity in presents:
             problems.append("{0}: {1} is given twice, first by {2}".format(where, endpoint, places[identity]))
-        places.setdefault(identity, where)
+            continue
         presents[identity] = Present(endpoint)
+        places[identity] = where
     if problems:
         raise InvalidInput(problems)
-    return list(presents.values())
+    return presents
 
 
 def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) -> None:
@@ -81,12 +83,11 @@ def _called(item: Any, problem: str) -> str:
 
 def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> HostEndpoint:
     fields = with_empty_labels(_fields(item))
+    labels = fields["labels"]
     for key, value in owner_labels.items():
-        if fields["labels"].get(key, value) != value:
-            raise InvalidInput(
-                ["labels[{0}]: {1} contradicts owner {2}".format(key, shown(fields["labels"][key]), shown(value))]
-            )
-    endpoint = HostEndpoint(**dict(fields, labels=dict(fields["labels"], **owner_labels)))
+        if labels.setdefault(key, value) != value:
+            raise InvalidInput(["labels[{0}]: {1} contradicts owner {2}".format(key, shown(labels[key]), shown(value))])
+    endpoint = HostEndpoint(**fields)
     check(endpoint, api_version)
     return endpoint
 

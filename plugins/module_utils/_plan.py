@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Iterable, List, Mapping, Optional, Union
+import functools
+from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ._errors import CalicoError, InvalidInput, Refused
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
@@ -19,17 +20,55 @@ NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
 ORDER = (CREATE, UPDATE, DELETE)
 
 
+class Codec(NamedTuple):
+    """How a datastore writes an endpoint."""
+
+    # Raises ValueError, with the reason, for what Calico cannot read; of the identity, name and node are taken.
+    decode: Callable[[str, HostEndpoint], HostEndpoint]
+    # The value of a new endpoint, which is given as_stored.
+    encode: Callable[[HostEndpoint], str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """What the datastore holds under one key."""
+    """What the datastore holds under one key. Decoded when somebody asks: of a large set, most is as it should be."""
 
     key: str
     revision: int
     value: str
-    # Of a malformed value only name and node, which are the key's.
-    endpoint: HostEndpoint
-    # Why Calico cannot read the value, and so ignores it; "" when it can.
-    error: str = ""
+    # As the key has them.
+    node: str
+    name: str
+    codec: Codec
+    # Why Calico does not look at the key; "" when it does.
+    misplaced: str = ""
+
+    @property
+    def identity(self) -> HostEndpoint:
+        return HostEndpoint(name=self.name, node=self.node)
+
+    @functools.cached_property
+    def _decoded(self) -> Tuple[HostEndpoint, str]:
+        if self.misplaced:
+            return self.identity, self.misplaced
+        try:
+            return self.codec.decode(self.value, self.identity), ""
+        except ValueError as exc:
+            return self.identity, str(exc)
+
+    @property
+    def endpoint(self) -> HostEndpoint:
+        """The endpoint; of a malformed value only name and node."""
+        return self._decoded[0]
+
+    @property
+    def error(self) -> str:
+        """Why Calico cannot read the value, and so ignores it; "" when it can."""
+        return self._decoded[1]
+
+    def is_just(self, endpoint: HostEndpoint) -> bool:
+        """Whether the value is, to the letter, the one that a new endpoint like this would get."""
+        return not self.misplaced and self.value == self.codec.encode(endpoint)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +137,10 @@ class Purge:
 
     def takes(self, stored: Stored) -> bool:
         """Whether the stored endpoint goes. What cannot be read stays, since nobody knows whose it is."""
-        endpoint = stored.endpoint
-        if stored.error or endpoint.is_calicos_own or endpoint.node not in self.nodes:
+        if stored.node not in self.nodes or stored.error or stored.endpoint.is_calicos_own:
             return False
-        owner = self.nodes[endpoint.node]
-        return owner is None or endpoint.labels.get(self.owner_label) == owner
+        owner = self.nodes[stored.node]
+        return owner is None or stored.endpoint.labels.get(self.owner_label) == owner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +179,10 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
 
     Raises InvalidInput when the result would not be valid, Refused when the stored endpoint is Calico's own.
     """
+    if stored and isinstance(want, Present):
+        after = want.resolve(stored, api_version)
+        if after and stored.is_just(after):
+            return Change(NONE, want, stored, after, [])
     if stored and stored.endpoint.is_calicos_own and not isinstance(want, Purged):
         raise Refused(
             "{0} belongs to Calico's own controllers (label {1}); it is never changed or deleted here".format(
@@ -172,7 +214,9 @@ def plan(
     """
     found = {item.key: item for item in stored}
     if purge:
-        purged = {key: Purged(item.endpoint, purge) for key, item in found.items() if purge.takes(item)}
+        purged = {
+            key: Purged(item.identity, purge) for key, item in found.items() if key not in wants and purge.takes(item)
+        }
         wants = dict(purged, **wants)
     changes, problems = [], []
     for key, want in wants.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Iterable, List, Mapping, Optional, Tuple
 
 from ._datastore._store import Store
 from ._errors import CalicoError, Conflict, Refused
@@ -39,28 +39,29 @@ class Outcome:
 
 def reconcile(
     store: Store,
-    wants: Sequence[Want],
+    wants: Mapping[str, Want],
     check_mode: bool,
     purge: Optional[Purge] = None,
     purge_limit: Optional[int] = None,
 ) -> Outcome:
-    """Read what is stored for the wanted endpoints and on the purged nodes, plan, and unless in check mode write.
+    """Read what is stored for what is wanted, by store.key, and on the purged nodes; plan; unless in check mode write.
 
     Nothing is written unless everything could be read and planned, and no more than purge_limit endpoints would be
     deleted. Raises CalicoError when not.
     """
-    by_key = {store.key(want.identity): want for want in wants}
-    stored = store.read([want.identity for want in wants], purge.nodes if purge else ())
-    # etcd v2 lists in no order, and messages shall not differ from run to run.
-    stored.sort(key=lambda item: (item.endpoint.node, item.key))
-    changes = plan(by_key, stored, store.api_version, purge)
+    stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
+    if purge:
+        # etcd v2 lists in no order, and messages shall not differ from run to run.
+        stored.sort(key=lambda item: (item.node, item.key))
+    changes = plan(wants, stored, store.api_version, purge)
+    changing = [change for change in changes if change.operation != NONE]
     outcome = Outcome(unchanged=[change for change in changes if change.operation == NONE])
     if purge:
         outcome.unreadable = [
-            item for item in stored if item.error and item.endpoint.node in purge.nodes and item.key not in by_key
+            item for item in stored if item.key not in wants and item.node in purge.nodes and item.error
         ]
-    phases = [_sorted(change for change in changes if change.operation == operation) for operation in ORDER]
-    if any(phases):
+    phases = [_sorted(change for change in changing if change.operation == operation) for operation in ORDER]
+    if changing:
         _refuse_if_locked(store)
     if purge and purge_limit is not None:
         _check_limit(phases[ORDER.index(DELETE)], purge_limit)

@@ -10,7 +10,8 @@ v1: libcalico-go release-v2.6, lib/api/hostendpoint.go; v3: projectcalico/calico
 from __future__ import annotations
 
 import difflib
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping
+from typing import Any, Dict, List
 
 from ._errors import InvalidInput, shown
 from ._fields import fields_from_options

@@ -47,7 +47,7 @@ def warnings_of(change: Change, state: State, api_version: str) -> List[str]:
 def _change_warnings(change: Change, api_version: str) -> List[str]:
     warnings = []
     before = change.before
-    if before and before.error and change.operation != NONE:
+    if change.operation != NONE and before and before.error:
         verb = "deleted" if change.operation == DELETE else "replaced"
         warnings.append("{0}: the value that is {1} could not be read: {2}".format(before.key, verb, before.error))
     if change.after:

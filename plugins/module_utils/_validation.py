@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint, canonical_ip
@@ -23,7 +23,7 @@ Problem = Tuple[str, object, str]
 
 def check(endpoint: HostEndpoint, api_version: str) -> None:
     """Raise InvalidInput with every rule that the endpoint breaks."""
-    _raise(str(endpoint), problems_of(endpoint, api_version))
+    _raise(endpoint, problems_of(endpoint, api_version))
 
 
 def problems_of(endpoint: HostEndpoint, api_version: str) -> List[str]:
@@ -33,7 +33,7 @@ def problems_of(endpoint: HostEndpoint, api_version: str) -> List[str]:
 
 def check_identity(identity: HostEndpoint, api_version: str) -> None:
     """Raise InvalidInput when no endpoint can have this node and name."""
-    _raise(str(identity), [_text(*problem) for problem in _IDENTITY_RULES[api_version](identity)])
+    _raise(identity, [_text(*problem) for problem in _IDENTITY_RULES[api_version](identity)])
 
 
 def check_filter(node: Optional[str], name: Optional[str], api_version: str) -> None:
@@ -70,7 +70,7 @@ def ignored_by_felix(endpoint: HostEndpoint, api_version: str) -> str:
     return ""
 
 
-def _raise(subject: str, problems: List[str]) -> None:
+def _raise(subject: object, problems: List[str]) -> None:
     if problems:
         raise InvalidInput(["{0}: {1}".format(subject, problems[0])] + problems[1:])
 
@@ -102,52 +102,55 @@ _DOTS_RULE = (
 _HIDDEN_RULE = 'is not allowed: etcd v2 hides keys that start with "_" from every listing, so Calico would never see it'
 
 
-def _v1_identity(identity: HostEndpoint) -> Iterator[Problem]:
-    for option, value, pattern, rule in (
-        ("node", identity.node, _V1_NODE, _NODE_RULE),
-        ("name", identity.name, _V1_NAME, _NAME_RULE.format("an endpoint name")),
-    ):
-        if not value:
-            yield option, value, "is missing: on etcdv2 an endpoint is identified by its node and its name"
-        elif not pattern.fullmatch(value):
-            yield option, value, rule
-        elif value in (".", ".."):
-            yield option, value, _DOTS_RULE
-        elif value.startswith("_"):
-            yield option, value, _HIDDEN_RULE
+def _v1_identity(identity: HostEndpoint) -> List[Problem]:
+    return _v1_key_part("node", identity.node) + _v1_key_part("name", identity.name)
 
 
-def _v1(endpoint: HostEndpoint) -> Iterator[Problem]:
-    yield from _v1_identity(endpoint)
-    yield from _v1_labels(endpoint)
+# Here and below: a fleet's endpoints have few different names, interfaces and labels.
+@functools.lru_cache(maxsize=65536)
+def _v1_key_part(option: str, value: str) -> List[Problem]:
+    pattern, rule = _V1_KEY_PARTS[option]
+    if not value:
+        return [(option, value, "is missing: on etcdv2 an endpoint is identified by its node and its name")]
+    if not pattern.fullmatch(value):
+        return [(option, value, rule)]
+    if value in (".", ".."):
+        return [(option, value, _DOTS_RULE)]
+    if value.startswith("_"):
+        return [(option, value, _HIDDEN_RULE)]
+    return []
+
+
+_V1_KEY_PARTS = {"node": (_V1_NODE, _NODE_RULE), "name": (_V1_NAME, _NAME_RULE.format("an endpoint name"))}
+
+
+def _v1(endpoint: HostEndpoint) -> List[Problem]:
+    problems = _v1_identity(endpoint) + _v1_labels(endpoint)
     if CALICO_OWNER_LABEL in endpoint.labels:
-        yield (
-            "labels",
-            CALICO_OWNER_LABEL,
-            "is Calico's own label: its controllers would take the endpoint and delete it",
-        )
-    yield from _v1_interface(endpoint)
+        rule = "is Calico's own label: its controllers would take the endpoint and delete it"
+        problems.append(("labels", CALICO_OWNER_LABEL, rule))
+    problems += _v1_interface(endpoint.interface_name)
     for index, address in enumerate(endpoint.expected_ips):
         try:
             canonical_ip(address)
         except ValueError:
-            yield "expected_ips[{0}]".format(index), address, _IP_RULE
+            problems.append(("expected_ips[{0}]".format(index), address, _IP_RULE))
     for index, profile in enumerate(endpoint.profiles):
         if not _V1_NAME.fullmatch(profile):
-            yield "profiles[{0}]".format(index), profile, _NAME_RULE.format("a profile name")
+            problems.append(("profiles[{0}]".format(index), profile, _NAME_RULE.format("a profile name")))
     if endpoint.ports:
         names = [port.name for port in endpoint.ports]
-        yield "ports", names, "cannot be stored: Calico's v1 data model (etcdv2) has no named ports"
+        problems.append(("ports", names, "cannot be stored: Calico's v1 data model (etcdv2) has no named ports"))
     if not endpoint.interface_name and not endpoint.expected_ips:
-        yield "interface_name", "", "is missing: an endpoint needs interface_name, expected_ips or both"
+        rule = "is missing: an endpoint needs interface_name, expected_ips or both"
+        problems.append(("interface_name", "", rule))
+    return problems
 
 
-def _v1_labels(endpoint: HostEndpoint) -> Iterator[Problem]:
-    for key, value in endpoint.labels.items():
-        yield from _v1_label(key, value)
+def _v1_labels(endpoint: HostEndpoint) -> List[Problem]:
+    return [problem for key, value in endpoint.labels.items() for problem in _v1_label(key, value)]
 
 
-# A fleet's endpoints have few different labels.
 @functools.lru_cache(maxsize=65536)
 def _v1_label(key: str, value: str) -> List[Problem]:
     problems: List[Problem] = []
@@ -158,27 +161,26 @@ def _v1_label(key: str, value: str) -> List[Problem]:
     return problems
 
 
-def _v1_interface(endpoint: HostEndpoint) -> Iterator[Problem]:
-    interface = endpoint.interface_name
+@functools.lru_cache(maxsize=65536)
+def _v1_interface(interface: str) -> List[Problem]:
     if interface and not _V1_INTERFACE.fullmatch(interface):
-        yield "interface_name", interface, _INTERFACE_RULE
-    elif interface in (".", ".."):
-        yield "interface_name", interface, "is not allowed: Linux has no interface of that name"
+        return [("interface_name", interface, _INTERFACE_RULE)]
+    if interface in (".", ".."):
+        return [("interface_name", interface, "is not allowed: Linux has no interface of that name")]
+    return []
 
 
-def _v1_felix(endpoint: HostEndpoint) -> Iterator[Problem]:
-    yield from _v1_labels(endpoint)
+def _v1_felix(endpoint: HostEndpoint) -> List[Problem]:
+    problems = _v1_labels(endpoint)
     if endpoint.interface_name and not _V1_INTERFACE.fullmatch(endpoint.interface_name):
-        yield "interface_name", endpoint.interface_name, _INTERFACE_RULE
+        problems.append(("interface_name", endpoint.interface_name, _INTERFACE_RULE))
     for index, profile in enumerate(endpoint.profiles):
         if not _V1_FELIX_PROFILE.fullmatch(profile):
-            yield (
-                "profiles[{0}]".format(index),
-                profile,
-                "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -",
-            )
+            rule = "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -"
+            problems.append(("profiles[{0}]".format(index), profile, rule))
+    return problems
 
 
-_RULES: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]] = {V1: _v1}
-_IDENTITY_RULES: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]] = {V1: _v1_identity}
-_FELIX_RULES: Dict[str, Callable[[HostEndpoint], Iterator[Problem]]] = {V1: _v1_felix}
+_RULES: Dict[str, Callable[[HostEndpoint], List[Problem]]] = {V1: _v1}
+_IDENTITY_RULES: Dict[str, Callable[[HostEndpoint], List[Problem]]] = {V1: _v1_identity}
+_FELIX_RULES: Dict[str, Callable[[HostEndpoint], List[Problem]]] = {V1: _v1_felix}

@@ -12,13 +12,14 @@ from typing import Any, Callable, List
 
 from ._errors import MissingLibrary
 
-try:
-    import yaml
-except ImportError:
-    yaml = None
-    IMPORT_ERROR = traceback.format_exc()
-else:
-    IMPORT_ERROR = None
+
+def library() -> Any:
+    """PyYAML itself, imported only by the tasks that need it. Raises MissingLibrary where there is none."""
+    try:
+        import yaml  # pylint: disable=import-outside-toplevel
+    except ImportError as exc:
+        raise MissingLibrary("PyYAML", traceback.format_exc()) from exc
+    return yaml
 
 
 def load(text: str) -> Any:
@@ -35,7 +36,7 @@ def load_all(text: str) -> List[Any]:
 
 
 def _loaded(text: str, say: Callable[[str, str], str]) -> List[Any]:
-    check_library()
+    yaml = library()
     try:
         return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
@@ -46,13 +47,12 @@ def _loaded(text: str, say: Callable[[str, str], str]) -> List[Any]:
 
 def dump(value: Any) -> str:
     """The value as block-style YAML, mappings in their own order, that every reader of YAML reads alike."""
-    check_library()
-    return yaml.dump(value, Dumper=_dumper(), sort_keys=False, default_flow_style=False)
+    return library().dump(value, Dumper=_dumper(), sort_keys=False, default_flow_style=False)
 
 
 @functools.lru_cache(maxsize=None)
 def _dumper() -> Any:
-    class Dumper(yaml.SafeDumper):
+    class Dumper(library().SafeDumper):
         """Quotes what PyYAML reads as text, and other readers, calicoctl's among them, as something else."""
 
     Dumper.add_representer(
@@ -74,9 +74,3 @@ def _is_ambiguous(text: str) -> bool:
             continue
         return True
     return False
-
-
-def check_library() -> None:
-    """Raise MissingLibrary where there is no PyYAML."""
-    if yaml is None:
-        raise MissingLibrary("PyYAML", IMPORT_ERROR)

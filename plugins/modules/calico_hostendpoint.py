@@ -156,7 +156,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._result import resul
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     store = connect(module)
-    outcome = reconcile(store, [wanted(module.params, store.api_version)], module.check_mode)
+    want = wanted(module.params, store.api_version)
+    outcome = reconcile(store, {store.key(want.identity): want}, module.check_mode)
     for _change, error in outcome.failed:
         raise error
     change = outcome.changes[0]

@@ -106,7 +106,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     store = connect(module)
     node, name = module.params["node"], module.params["name"]
     check_filter(node, name, store.api_version)
-    found = [stored for stored in store.list(node or "") if name in (None, stored.endpoint.name)]
+    found = [stored for stored in store.list(node or "") if name in (None, stored.name)]
     for warning in listing_warnings_of(found, store.state, store.api_version):
         module.warn(warning)
     result = listing_of(found, store.api_version)

@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.writing
   - netsec.calico._connection
+  - netsec.calico._set
 options:
   require_facts:
     description:
@@ -37,29 +38,16 @@ options:
         hosts.
     type: bool
     default: false
-  purge:
-    description: As O(netsec.calico.calico_hostendpoints#module:purge), for the nodes of the hosts that took part.
-    type: str
-    choices: [none, owned, all]
-    default: none
   purge_limit:
-    description: As O(netsec.calico.calico_hostendpoints#module:purge_limit).
+    description:
+      - As O(netsec.calico.calico_hostendpoints#module:purge_limit). Needed when O(purge) is not V(none).
     type: int
-  decommission_nodes:
-    description: As O(netsec.calico.calico_hostendpoints#module:decommission_nodes).
-    type: list
-    elements: str
-  owner:
-    description: As O(netsec.calico.calico_hostendpoints#module:owner).
-    type: str
-  owner_label:
-    description: As O(netsec.calico.calico_hostendpoints#module:owner_label).
-    type: str
-    default: app.kubernetes.io/managed-by
-  diff_limit:
-    description: As O(netsec.calico.calico_hostendpoints#module:diff_limit).
-    type: int
-    default: 200
+notes:
+  - With C(run_once), a condition (C(when)) that is false for the host that runs the task skips it for all hosts. Give
+    a condition to C(include_role), or use a group in C(hosts).
+  - With C(ignore_unreachable=true) on the play, an unreachable host takes part with the facts that are cached of it.
+  - Nothing is written when the node name of a host is that of another host of the batch, or the C(nodename) of a host
+    in an earlier batch, or the inventory name of a host outside the batch that is not known to be another node.
 seealso:
   - module: netsec.calico.calico_hostendpoints
 """

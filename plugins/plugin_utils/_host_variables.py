@@ -10,7 +10,8 @@ it is asked, as Ansible asks it before each task.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping
+from typing import Any, Dict, List
 
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude

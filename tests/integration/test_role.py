@@ -409,6 +409,8 @@ def test_two_hosts_with_one_node_name(fleet):
 
 
 RULES, ENDPOINTS = "hostendpoints_interfaces", "hostendpoints_endpoints"
+
+
 @pytest.mark.parametrize("node", ["worker-2", "{{ 'worker-2' }}"])
 def test_a_host_that_calls_itself_by_the_name_of_one_outside_the_run(fleet, node):
     fleet.put(*OLD)

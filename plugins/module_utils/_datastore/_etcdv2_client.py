@@ -10,13 +10,14 @@ What is mended, and why it would hurt:
   "already exists", and a frozen server costs several timeouts;
 - given several hosts it goes on to the members' advertised URLs, and loses its list when all were down once;
 - it takes any answer with status 404 as "key not found", a web server's too;
+- it can have only one request under way;
 - it leaves prevIndex=0 away, which makes a compare-and-swap unconditional;
 - its texts hide the cause.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any, Dict
 
 from .._certificates import check_certificates
 from .._connection import Settings
@@ -31,6 +32,7 @@ from ._etcdv2_member import (
     EtcdError,
     Member,
     NoAnswer,
+    Request,
 )
 
 DIRECTORY = (
@@ -63,7 +65,7 @@ class Etcdv2Client:
         if recursive:
             params["recursive"] = "true"
         try:
-            node = self._on_any(lambda member: member.request("GET", key, params))["node"]
+            node = self._on_any(Request("GET", key, params))["node"]
         except EtcdError as exc:
             if exc.code == KEY_NOT_FOUND:
                 node = None
@@ -72,50 +74,43 @@ class Etcdv2Client:
         self._has_read = True
         return node
 
-    def create(self, key: str, value: str) -> None:
-        self._write("PUT", key, {"prevExist": "false"}, value)
+    def send(self, request: Request) -> None:
+        """Send a write ahead, so that etcd can begin with it; `write` then does the rest."""
+        self._members[0].send(request)
 
-    def replace(self, key: str, value: str, revision: int) -> None:
-        self._write("PUT", key, {"prevIndex": str(revision)}, value)
-
-    def delete(self, key: str, revision: int) -> None:
-        self._write("DELETE", key, {"prevIndex": str(revision)}, None)
-
-    def expire(self) -> None:
-        """End what has taken too long; called by the thread that waits for this one."""
-        for member in list(self._members):
-            member.expire()
-
-    def _write(self, method: str, key: str, condition: Dict[str, str], value: str | None) -> None:
+    def write(self, request: Request) -> None:
         """Write once, whatever happens to the connections: the condition makes sending it again safe."""
-        params = dict(condition) if value is None else dict(condition, value=value)
         unanswered = None
         for _attempt in range(len(self._members) + 1):
             try:
-                self._on_any(lambda member: member.request(method, key, params), write=True)
+                self._on_any(request)
                 return
             except EtcdError as exc:
                 if exc.code not in (KEY_NOT_FOUND, COMPARE_FAILED, KEY_EXISTS):
-                    raise self._error("delete" if value is None else "write", key, exc) from exc
+                    raise self._error("delete" if request.value is None else "write", request.key, exc) from exc
                 # The conflict may be with our own first try.
-                if unanswered and self._is_done(key, value, unanswered):
+                if unanswered and self._is_done(request, unanswered):
                     return
-                raise Conflict("somebody else changed {0} at the same time".format(key), bool(unanswered)) from exc
+                raise Conflict(
+                    "somebody else changed {0} at the same time".format(request.key), bool(unanswered)
+                ) from exc
             except NoAnswer as exc:
                 unanswered = exc
-                if self._is_done(key, value, exc):
+                if self._is_done(request, exc):
                     return
-        raise DatastoreError(_UNSURE.format(key, self, unanswered))
+        raise DatastoreError(_UNSURE.format(request.key, self, unanswered))
 
-    def _is_done(self, key: str, value: str | None, cause: NoAnswer) -> bool:
+    def _is_done(self, request: Request, cause: NoAnswer) -> bool:
         """Whether a write that got no answer was carried out."""
         try:
-            node = self.get(key)
+            node = self.get(request.key)
         except DatastoreError as exc:
-            raise DatastoreError("{0} {1}".format(_UNSURE.format(key, "etcd", cause), exc)) from exc
-        return node is None if value is None else node is not None and node.get("value") == value
+            raise DatastoreError("{0} {1}".format(_UNSURE.format(request.key, "etcd", cause), exc)) from exc
+        if request.value is None:
+            return node is None
+        return node is not None and node.get("value") == request.value
 
-    def _on_any(self, request: Callable[[Member], Dict[str, Any]], write: bool = False) -> Dict[str, Any]:
+    def _on_any(self, request: Request) -> Dict[str, Any]:
         """The answer of the first member that gives one. A dead one goes to the end of the list, so it costs once.
 
         Raises NoAnswer for a write that may have been carried out.
@@ -123,10 +118,10 @@ class Etcdv2Client:
         failures = []
         for member in list(self._members):
             try:
-                return request(member)
+                return member.answer(request)
             except NoAnswer as exc:
                 self._members.append(self._members.pop(0))
-                if write and exc.maybe_done:
+                if request.method != "GET" and exc.maybe_done:
                     raise
                 failures.append("{0}: {1}".format(member.url, exc))
         raise DatastoreError(

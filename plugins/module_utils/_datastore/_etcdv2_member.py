@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import re
 import signal
 import socket
+import ssl
 import threading
 import time
 import traceback
 import urllib.parse
-import weakref
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, NamedTuple
 
 from .._connection import Settings
 from .._errors import DatastoreError, MissingLibrary
@@ -24,6 +25,7 @@ from .._errors import DatastoreError, MissingLibrary
 try:
     import etcd
     import urllib3
+    from urllib3.connection import CertificateError as WrongHost
 except ImportError:
     etcd = None
     urllib3 = None
@@ -55,6 +57,23 @@ class EtcdError(Exception):
         self.code = code
 
 
+class Request(NamedTuple):
+    """A request of etcd's v2 API about one key; `value` only for what writes one."""
+
+    method: str
+    key: str
+    params: Dict[str, str]
+    value: str | None = None
+
+    @property
+    def path(self) -> str:
+        return "/v2/keys{0}?{1}".format(urllib.parse.quote(self.key), urllib.parse.urlencode(self.params))
+
+    @property
+    def body(self) -> str | None:
+        return None if self.value is None else urllib.parse.urlencode({"value": self.value})
+
+
 class Member:
     """One endpoint, over one kept-alive connection."""
 
@@ -67,78 +86,69 @@ class Member:
         self._settings = settings
         self._has_answered = False
         self._resolved = False
-        # Of the request that is under way: its connection, when it began, and whether it took too long.
-        self._socket: socket.socket | None = None
+        # The request that is under way, or why it could not be sent; since when and on which connection; whether it
+        # took too long.
+        self._request: Request | None = None
+        self._unsent: NoAnswer | None = None
         self._began = 0.0
+        self._connection: Any = None
         self._expired = False
-        parts = urllib.parse.urlsplit(url)
-        cert = settings.etcd_cert_file
-        if cert and settings.etcd_key_file:
-            cert = (cert, settings.etcd_key_file)
-        self._client = etcd.Client(
-            host="[{0}]".format(parts.hostname) if ":" in parts.hostname else parts.hostname,
-            port=parts.port,
-            protocol=parts.scheme,
-            read_timeout=settings.timeout,
-            cert=cert or None,
-            ca_cert=settings.etcd_ca_cert_file or None,
-            username=_utf8(settings.etcd_username) or None,
-            password=_utf8(settings.etcd_password) or None,
-            allow_reconnect=False,
-            allow_redirect=False,
-        )
-        # No pool exists yet, so every one gets these.
-        self._client.http.connection_pool_kw.update(retries=False, cert_reqs="CERT_REQUIRED")
-        self._watch()
-        # python-etcd's own handling takes any 404 as "key not found" and forgets the status of what is not JSON.
-        self._client._handle_server_response = lambda response: response
+        client = _client(url, settings)
+        self._pool = client.http.connection_from_url(url)
+        self._headers = client._get_headers()
 
-    def request(self, method: str, key: str, params: Dict[str, str]) -> Dict[str, Any]:
-        """etcd's answer, decoded.
+    def send(self, request: Request) -> None:
+        """Send a request, of which `answer` will fetch the answer, or tell why there is none."""
+        self._request, self._unsent = request, None
+        self._began, self._expired = time.monotonic(), False
+        try:
+            self._resolve()
+            # The pool's own way to send would wait for the answer.
+            self._connection = self._pool._get_conn()
+            self._connection.timeout = self._settings.timeout
+            headers = dict(self._headers)
+            if request.value is not None:
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+            with self._deadline():
+                self._connection.request(request.method, request.path, request.body, headers)
+        except NoAnswer as exc:
+            self._unsent = exc
+
+    def answer(self, request: Request) -> Dict[str, Any]:
+        """etcd's answer to a request, decoded; the request is sent if that was not done yet.
 
         Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v2 API.
         """
-        timeout = self._settings.timeout
-        self._resolve()
-        self._expired = False
-        self._began = time.monotonic()
+        if self._request is not request:
+            self.send(request)
+        self._request = None
+        if self._unsent:
+            raise self._unsent
+        with self._deadline():
+            response = self._connection.getresponse()
+            # With urllib3 before 2, it is one of http.client.
+            data = response.data if hasattr(response, "data") else response.read()
+        self._pool._put_conn(self._connection)
+        return self._content(response.status, data)
+
+    @contextlib.contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """Raise NoAnswer for what goes wrong, or is not done when the time for the request is over."""
+        left = self._settings.timeout - (time.monotonic() - self._began)
         try:
-            with _deadline(self.expire, timeout):
-                response = self._client.api_execute(
-                    "/v2/keys" + urllib.parse.quote(key), method, params=params, timeout=urllib3.Timeout(total=timeout)
-                )
-        except etcd.EtcdConnectionFailed as exc:
+            with _alarm(self._expire, max(left, 0.001)):
+                yield
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, WrongHost) as exc:
             # The connection may be in any state.
-            self._client.http.clear()
-            self._watch()
-            raise self._no_answer(exc.cause) from exc
-        finally:
-            self._began = 0.0
-        return self._content(response.status, response.data)
+            self._connection.close()
+            raise self._no_answer(exc) from exc
 
-    def expire(self) -> None:
-        """End the request that is under way if it has taken too long. To be called from another thread, or a signal.
-
-        urllib3's timeouts begin anew with each byte, and a server may send one a second.
-        """
-        began, connection = self._began, self._socket
-        if began and connection and time.monotonic() - began >= self._settings.timeout:
-            self._expired = True
+    def _expire(self) -> None:
+        """End the request that is under way. Other timeouts begin anew with each byte, which may be one a second."""
+        self._expired = True
+        if self._connection.sock:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def _watch(self) -> None:
-        """Let the connections that are made from now on tell of their socket."""
-        pool = self._client.http.connection_from_url(self.url)
-        # Not the member itself: a class is freed late, and the connections with it.
-        member = weakref.proxy(self)
-
-        class Connection(pool.ConnectionCls):
-            def connect(self) -> None:
-                super().connect()
-                member._socket = self.sock
-
-        pool.ConnectionCls = Connection
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _resolve(self) -> None:
         """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""
@@ -201,9 +211,9 @@ class Member:
             return NoAnswer(reason or str(cause), False)
         if isinstance(cause, errors.ConnectTimeoutError):
             return NoAnswer("no connection within " + timeout, False)
-        if isinstance(cause, errors.SSLError) and not self._expired:
+        if isinstance(cause, (ssl.SSLError, errors.SSLError, WrongHost)) and not self._expired:
             return NoAnswer(self._tls_problem(str(cause)), False)
-        if self._expired or isinstance(cause, errors.ReadTimeoutError):
+        if self._expired or isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
             return NoAnswer("no answer within " + timeout, True)
         return NoAnswer(
             "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
@@ -237,13 +247,36 @@ class Member:
         return "TLS{0}: {1}".format(self._other_scheme(), text)
 
 
+def _client(url: str, settings: Settings) -> Any:
+    """python-etcd's client, which knows how to authenticate and how TLS is done."""
+    parts = urllib.parse.urlsplit(url)
+    cert = settings.etcd_cert_file
+    if cert and settings.etcd_key_file:
+        cert = (cert, settings.etcd_key_file)
+    client = etcd.Client(
+        host="[{0}]".format(parts.hostname) if ":" in parts.hostname else parts.hostname,
+        port=parts.port,
+        protocol=parts.scheme,
+        read_timeout=settings.timeout,
+        cert=cert or None,
+        ca_cert=settings.etcd_ca_cert_file or None,
+        username=_utf8(settings.etcd_username) or None,
+        password=_utf8(settings.etcd_password) or None,
+        allow_reconnect=False,
+        allow_redirect=False,
+    )
+    # No pool exists yet, so every one gets this.
+    client.http.connection_pool_kw.update(cert_reqs="CERT_REQUIRED")
+    return client
+
+
 @contextlib.contextmanager
-def _deadline(expire: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call `expire` after some seconds. In the main thread only, where signals can be used; it watches the others."""
+def _alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call `ring` after some seconds, and again and again. In the main thread only, where signals can be used."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, lambda _number, _frame: expire())
+    before = signal.signal(signal.SIGALRM, lambda _number, _frame: ring())
     signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 10)
     try:
         yield

@@ -12,9 +12,9 @@ import functools
 from typing import Collection, Iterator, List, Optional, Sequence, Tuple
 
 from .._connection import ETCDV2, Settings
-from .._errors import Conflict, DatastoreError
+from .._errors import DatastoreError
 from .._hostendpoint import HostEndpoint
-from .._plan import CREATE, DELETE, UPDATE, Change, Stored
+from .._plan import Change, Stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,41 +67,13 @@ class Store(abc.ABC):
         """All that is stored, or what is stored for one node; malformed values too. Sorted by node and name."""
 
     @abc.abstractmethod
-    def create(self, endpoint: HostEndpoint) -> None:
-        """Store a new endpoint. Raises Conflict when there is one by now."""
-
-    @abc.abstractmethod
-    def update(self, stored: Stored, endpoint: HostEndpoint) -> None:
-        """Replace what was read, keeping what is not managed. Raises Conflict when it is not what is stored by now."""
-
-    @abc.abstractmethod
-    def delete(self, stored: Stored) -> None:
-        """Remove what was read. Raises Conflict when it is not what is stored by now."""
-
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
         """Write the changes, each as it was planned, and tell of each what became of it.
 
-        After the first error that is no conflict, no other change is begun, and those that were not are left out: the
-        next write would most likely meet it, too.
+        That is a Conflict when what is stored is not what was read; what is not managed is kept. After the first error
+        that is no conflict, no other change is begun, and those that were not are left out: the next write would most
+        likely meet it, too.
         """
-        for change in changes:
-            try:
-                self._write_one(change)
-            except Conflict as exc:
-                yield change, exc
-            except DatastoreError as exc:
-                yield change, exc
-                return
-            else:
-                yield change, None
-
-    def _write_one(self, change: Change) -> None:
-        if change.operation == CREATE:
-            self.create(change.after)
-        elif change.operation == UPDATE:
-            self.update(change.before, change.after)
-        elif change.operation == DELETE:
-            self.delete(change.before)
 
 
 def open_store(settings: Settings) -> Store:

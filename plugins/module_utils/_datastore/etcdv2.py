@@ -10,17 +10,16 @@ lib/backend/etcd/etcd.go (requests).
 
 from __future__ import annotations
 
-import concurrent.futures
-import threading
-from typing import Any, Collection, Dict, Iterator, List, Sequence, Set, Tuple
+import collections
+from typing import Any, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError, shown
 from .._hostendpoint import V1, HostEndpoint
 from .._plan import Change, Stored
-from ._etcdv2_client import DIRECTORY, Etcdv2Client
+from ._etcdv2_client import DIRECTORY, Etcdv2Client, Request
 from ._store import State, Store
-from ._v1_value import decode, encode
+from ._v1_value import CODEC, encode
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"
@@ -29,8 +28,8 @@ _READY = "/calico/v1/Ready"
 # their workloads too.
 FEW_NODES = 16
 
-# So many connections write at once, which lets etcd take several changes in one go to its disk; up to so many changes,
-# one connection is enough.
+# So many connections write in turn, each sending its next write while etcd is busy with those of the others; up to so
+# many changes, one connection is enough.
 WRITERS = 4
 FEW_CHANGES = 16
 
@@ -40,18 +39,7 @@ class Etcdv2Store(Store):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clients: List[Etcdv2Client] = []
-        self._threads = threading.local()
-        # Now, so that what is wrong with the settings is said first of all.
-        self._threads.etcd = Etcdv2Client(settings)
-
-    @property
-    def _etcd(self) -> Etcdv2Client:
-        """The client of this thread."""
-        if not hasattr(self._threads, "etcd"):
-            self._threads.etcd = Etcdv2Client(self._settings, has_read=True)
-            self._clients.append(self._threads.etcd)
-        return self._threads.etcd
+        self._etcd = Etcdv2Client(settings)
 
     def read_state(self) -> State:
         ready = self._etcd.get(_READY)
@@ -79,22 +67,23 @@ class Etcdv2Store(Store):
             return [stored] if stored else []
         nodes = {identity.node for identity in identities}.union(nodes)
         hosts = self._hosts() if len(nodes) > FEW_NODES else [self._host(node) for node in sorted(nodes)]
-        keys = {self.key(identity) for identity in identities}
-        for host in hosts:
-            _refuse_directories(_endpoint_nodes(host), keys)
+        directories = [node["key"] for host in hosts for node in _endpoint_nodes(host) if node.get("dir")]
+        if directories:
+            _refuse_directories(directories, {self.key(identity) for identity in identities})
         return [stored for host in hosts for stored in _of_host(host)]
 
     def get(self, identity: HostEndpoint) -> Stored | None:
         node = self._etcd.get(self.key(identity))
         if node is None:
             return None
-        _refuse_directories([node], {node["key"]})
-        return next(_stored(identity.node, node))
+        if node.get("dir"):
+            _refuse_directories([node["key"]], {node["key"]})
+        return _endpoint(identity.node, node)
 
     def list(self, node: str = "") -> List[Stored]:
         hosts = [self._host(node)] if node else self._hosts()
         found = [stored for host in hosts for stored in _of_host(host)]
-        return sorted(found, key=lambda stored: (stored.endpoint.node, stored.endpoint.name))
+        return sorted(found, key=lambda stored: (stored.node, stored.name))
 
     def _hosts(self) -> List[Dict[str, Any]]:
         """The etcd nodes of all hosts, with all beneath them."""
@@ -115,35 +104,35 @@ class Etcdv2Store(Store):
         return node
 
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
-        if len(changes) <= FEW_CHANGES:
-            yield from super().write(changes)
-            return
-        failed = threading.Event()
+        free = [self._etcd]
+        if len(changes) > FEW_CHANGES:
+            free += [Etcdv2Client(self._settings, has_read=True) for _writer in range(1, WRITERS)]
+        pending = collections.deque(changes)
+        under_way: Deque[Tuple[Etcdv2Client, Change, Request]] = collections.deque()
+        while pending or under_way:
+            while pending and free:
+                writer, change = free.pop(), pending.popleft()
+                under_way.append((writer, change, self._request(change)))
+                writer.send(under_way[-1][-1])
+            writer, change, request = under_way.popleft()
+            free.append(writer)
+            error = None
+            try:
+                writer.write(request)
+            except DatastoreError as exc:
+                error = exc
+                if not isinstance(exc, Conflict):
+                    pending.clear()
+            yield change, error
 
-        def write_one(change: Change) -> List[Tuple[Change, DatastoreError | None]]:
-            """What became of the change; nothing when it was left, since another one has failed."""
-            if failed.is_set():
-                return []
-            results = list(super(Etcdv2Store, self).write([change]))
-            if any(error and not isinstance(error, Conflict) for _change, error in results):
-                failed.set()
-            return results
-
-        with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
-            for future in [pool.submit(write_one, change) for change in changes]:
-                while not concurrent.futures.wait([future], self._settings.timeout / 10).done:
-                    for client in self._clients:
-                        client.expire()
-                yield from future.result()
-
-    def create(self, endpoint: HostEndpoint) -> None:
-        self._etcd.create(self.key(endpoint), encode(endpoint))
-
-    def update(self, stored: Stored, endpoint: HostEndpoint) -> None:
-        self._etcd.replace(stored.key, encode(endpoint, stored), stored.revision)
-
-    def delete(self, stored: Stored) -> None:
-        self._etcd.delete(stored.key, stored.revision)
+    def _request(self, change: Change) -> Request:
+        stored, endpoint = change.before, change.after
+        if stored is None:
+            return Request("PUT", self.key(endpoint), {"prevExist": "false"}, encode(endpoint))
+        condition = {"prevIndex": str(stored.revision)}
+        if endpoint is None:
+            return Request("DELETE", stored.key, condition)
+        return Request("PUT", stored.key, condition, encode(endpoint, stored))
 
 
 def _directory(node: str) -> str:
@@ -156,9 +145,27 @@ def _of_host(host: Dict[str, Any]) -> Iterator[Stored]:
     for place in [host, *_endpoint_directories(host)]:
         if not place.get("dir"):
             # calicoctl makes such a wreck of a host when it is told to create an endpoint named "..".
-            yield _item(place, HostEndpoint(node=name), "in etcd this is a value where a directory belongs")
+            yield _stored(place, name, "", "in etcd this is a value where a directory belongs")
     for node in _endpoint_nodes(host):
-        yield from _stored(name, node)
+        if node.get("dir"):
+            yield from _of_directory(name, node)
+        else:
+            yield _endpoint(name, node)
+
+
+def _endpoint(host: str, node: Dict[str, Any]) -> Stored:
+    name = node["key"].rpartition("/")[2]
+    return _stored(node, host, name.replace("%2f", "/").replace("%25", "%") if "%" in name else name)
+
+
+def _of_directory(host: str, directory: Dict[str, Any]) -> Iterator[Stored]:
+    """Every value beneath a directory that stands where an endpoint belongs. Calico does not see them."""
+    for node in directory.get("nodes", []):
+        if node.get("dir"):
+            yield from _of_directory(host, node)
+        else:
+            name = node["key"][len(_directory(host)) + 1 :]
+            yield _stored(node, host, name, "the key is one level too deep, so Calico does not read it")
 
 
 def _endpoint_directories(host: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -174,35 +181,15 @@ def _name(host: Dict[str, Any]) -> str:
     return host["key"].rpartition("/")[2]
 
 
-def _refuse_directories(nodes: List[Dict[str, Any]], keys: Set[str]) -> None:
+def _refuse_directories(directories: Iterable[str], keys: Set[str]) -> None:
     """What stands beneath an endpoint's key must not be taken for the endpoint."""
-    for node in nodes:
-        if node.get("dir") and node["key"] in keys:
-            raise DatastoreError(DIRECTORY.format(node["key"]))
+    for key in directories:
+        if key in keys:
+            raise DatastoreError(DIRECTORY.format(key))
 
 
-def _stored(host: str, node: Dict[str, Any], nested: bool = False) -> Iterator[Stored]:
-    """The stored value of an etcd node; of a directory, every value beneath it, which Calico does not see."""
-    if node.get("dir"):
-        for child in node.get("nodes", []):
-            yield from _stored(host, child, True)
-        return
-    name = node["key"][len(_directory(host)) + 1 :]
-    if nested:
-        identity = HostEndpoint(name=name, node=host)
-        yield _item(node, identity, "the key is one level too deep, so Calico does not read it")
-        return
-    yield _item(node, HostEndpoint(name=name.replace("%2f", "/").replace("%25", "%"), node=host))
-
-
-def _item(node: Dict[str, Any], identity: HostEndpoint, error: str = "") -> Stored:
+def _stored(node: Dict[str, Any], host: str, name: str, misplaced: str = "") -> Stored:
     value, revision = node.get("value", ""), node.get("modifiedIndex")
     if not isinstance(value, str) or not isinstance(revision, int):
         raise DatastoreError("{0}: what answers is not etcd: {1}".format(node["key"], shown(node)))
-    endpoint = identity
-    if not error:
-        try:
-            endpoint = decode(value, identity)
-        except ValueError as exc:
-            error = str(exc)
-    return Stored(node["key"], revision, value, endpoint, error)
+    return Stored(node["key"], revision, value, host, name, CODEC, misplaced)

@@ -10,6 +10,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._errors import Inval
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._plan import (
     Absent,
+    Codec,
     Patched,
     Present,
     Stored,
@@ -21,7 +22,14 @@ ENDPOINT = IDENTITY.patched({"interface_name": "eth0", "labels": {"a": "1"}, "ex
 
 
 def stored(endpoint=ENDPOINT, error=""):
-    return Stored("/key", 7, "value", endpoint, error)
+    def decode(value, _identity):
+        assert value == "value"
+        if error:
+            raise ValueError(error)
+        return endpoint
+
+    codec = Codec(decode, encode=repr)
+    return Stored("/key", 7, "value", endpoint.node, endpoint.name, codec)
 
 
 def plan(want, found):
@@ -37,6 +45,22 @@ def test_what_is_missing_is_created():
 def test_what_is_equal_stays():
     change = plan(Present(ENDPOINT.patched({"expected_ips": ("::ffff:10.0.0.1", "10.0.0.1")})), stored())
     assert (change.operation, change.after, change.fields) == ("none", ENDPOINT, [])
+
+
+def test_what_is_stored_to_the_letter_is_not_even_decoded():
+    """Of 10,000 endpoints, 9,900 are as they should be."""
+
+    def decode(_value, _identity):
+        raise AssertionError("decoded")
+
+    found = Stored("/key", 7, repr(ENDPOINT), "myhost", "eth0", Codec(decode, encode=repr))
+    assert plan(Present(ENDPOINT), found).operation == "none"
+
+
+def test_what_stands_in_the_wrong_place_is_replaced_though_its_value_is_right():
+    found = Stored("/key", 7, repr(ENDPOINT), "myhost", "eth0", Codec(None, encode=repr), "one level too deep")
+    change = plan(Present(ENDPOINT), found)
+    assert (change.operation, change.before.error) == ("update", "one level too deep")
 
 
 def test_a_field_left_out_is_empty():

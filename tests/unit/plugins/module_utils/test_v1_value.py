@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._datastore._v1_value import decode, encode
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._v1_value import CODEC, decode, encode
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 
@@ -32,7 +32,7 @@ def test_the_sample_of_calicos_reference_page():
 
 def test_unknown_keys_are_kept_behind_calicos_own():
     value = '{ "x" : {"y":[1,2], "}":1} ,"Name":"old","ports":[],"big":1.00000000000000000001 ,"e":1e400}'
-    stored = Stored("/key", 7, value, IDENTITY)
+    stored = Stored("/key", 7, value, IDENTITY.node, IDENTITY.name, CODEC)
     assert encode(IDENTITY.patched({"interface_name": "eth0"}), stored) == (
         '{"name":"eth0","x" : {"y":[1,2], "}":1},"ports":[],"big":1.00000000000000000001,"e":1e400}'
     )
@@ -40,7 +40,7 @@ def test_unknown_keys_are_kept_behind_calicos_own():
 
 @pytest.mark.parametrize("value", ["null", "{}", " { } ", '{"name":"old"}'])
 def test_where_nothing_is_unknown_nothing_is_kept(value):
-    stored = Stored("/key", 7, value, IDENTITY)
+    stored = Stored("/key", 7, value, IDENTITY.node, IDENTITY.name, CODEC)
     assert encode(IDENTITY.patched({"interface_name": "eth0"}), stored) == '{"name":"eth0"}'
 
 
@@ -59,6 +59,10 @@ def test_where_nothing_is_unknown_nothing_is_kept(value):
         ('{"profile_id":"legacy","x":1e400}', {}),
         ('{"expected_ipv6_addrs":["",null]}', {"expected_ips": ("", "")}),
         ('{"labels":{"a":"1","b":"1"},"Labels":{"b":"2"}}', {"labels": {"a": "1", "b": "2"}}),
+        ('{"labels":{"a":"1"},"labels":{"b":"2"}}', {"labels": {"a": "1", "b": "2"}}),
+        ('{"labels" :{"a" :"1"},"labels":{"b":"2"}}', {"labels": {"a": "1", "b": "2"}}),
+        ('{"labels"\t:{"a"\n:"1"},"x\\":\\":":1,"labels":{"b":"2"}}', {"labels": {"a": "1", "b": "2"}}),
+        ('{"name":"eth0","name":"eth1"}', {"interface_name": "eth1"}),
     ],
 )
 def test_what_calico_reads(value, fields):

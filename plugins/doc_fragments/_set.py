@@ -1,0 +1,43 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  purge:
+    description:
+      - Whether endpoints that are stored for a node in the scope of the purge, and not in the set, are deleted.
+      - V(none) deletes nothing.
+      - V(owned) deletes those that carry the label O(owner_label) with the value O(owner).
+      - V(all) deletes all of them.
+      - Endpoints with the label C(projectcalico.org/created-by), which are Calico's own, and values that cannot be read
+        are never deleted.
+    type: str
+    choices: [none, owned, all]
+    default: none
+  decommission_nodes:
+    description:
+      - Exact names of nodes whose owned endpoints are all deleted, those with the label O(owner_label) and the value
+        O(owner), whatever O(purge) is. The set must not have endpoints for these nodes.
+    type: list
+    elements: str
+  owner:
+    description:
+      - Every endpoint of the set gets the label O(owner_label) with this value, by which O(purge=owned) knows them.
+      - Needed with O(purge=owned) and with O(decommission_nodes).
+    type: str
+  owner_label:
+    description:
+      - The key of the label that says who owns an endpoint.
+    type: str
+    default: app.kubernetes.io/managed-by
+  diff_limit:
+    description:
+      - Of how many endpoints differences are returned at the most. A last item says how many more there are.
+    type: int
+    default: 200
+"""
