@@ -20,7 +20,7 @@ from tests.harness.module import COLLECTION, collections_path
 from tests.harness.process import Watcher, kill_group
 
 # No process takes longer than that.
-TIMEOUT = 180
+TIMEOUT = 900
 
 
 class Sample(NamedTuple):

@@ -68,7 +68,8 @@ class ActionModule(ActionBase):
         require_facts = arguments.pop("require_facts", False)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise AnsibleActionFail("hostendpoints_purge_limit is empty: give a number")
-        hosts, without_facts = self._hosts(task_vars)
+        variables = HostVariables(self._task, task_vars)
+        hosts, without_facts = self._hosts(variables)
         result["hosts"] = len(hosts)
         result["hosts_without_facts"] = without_facts
         if without_facts and require_facts:
@@ -82,15 +83,19 @@ class ActionModule(ActionBase):
             # Nothing was computed, so there is nothing to purge.
             arguments["purge"] = "none"
         done = self._apply(endpoints, arguments, task_vars)
+        if variables.has_batches():
+            # For the next ones, of which none may take these nodes. Those named like their host are known anyway.
+            done["nodes"] = {
+                host.inventory_hostname: host.node for host, _by_hand in hosts if host.node != host.inventory_hostname
+            }
         done["warnings"] = result.pop("warnings", []) + done.get("warnings", [])
         result.update(done)
         return result
 
-    def _hosts(self, task_vars: Mapping[str, Any]) -> Tuple[List[Tuple[Host, List[Dict[str, Any]]]], List[str]]:
+    def _hosts(self, variables: HostVariables) -> Tuple[List[Tuple[Host, List[Dict[str, Any]]]], List[str]]:
         """Each host whose facts this run has with its endpoints written by hand; and the names of the others."""
         found, without_facts = [], []
         names: Dict[str, str] = {}
-        variables = HostVariables(self._task, task_vars)
         first: Dict[str, Any] = {}
         for name in variables.names():
             if not variables.takes_part(name, self._templar):
@@ -109,12 +114,12 @@ class ActionModule(ActionBase):
         self, names: Mapping[str, str], variables: HostVariables, first: Mapping[str, Any]
     ) -> None:
         """Raise AnsibleActionFail when a node may be that of a host outside this run, whose endpoints would be lost."""
-        others = [name for name in names if variables.is_host(name)]
-        others += [name for name in variables.earlier_names() if variables.nodename(name) in names]
-        for other in others:
-            if other in names.values() or not self._is_of_the_run(other, variables, first):
+        mine = set(names.values())
+        so_far = {name: node for name, node in variables.nodes_so_far().items() if node in names}
+        for other in [*so_far, *filter(variables.is_host, names)]:
+            if other in mine or not self._is_of_the_run(other, variables, first):
                 continue
-            node = self._node_of(other, variables)
+            node = so_far.get(other) or self._node_of(other, variables)
             if node in names:
                 _claim(node, other, dict(names))
             if not node:
@@ -126,13 +131,18 @@ class ActionModule(ActionBase):
 
     def _is_of_the_run(self, name: str, variables: HostVariables, first: Mapping[str, Any]) -> bool:
         """Whether the role is called for a host, and with the datastore of the run."""
-        return variables.takes_part(name, self._templar) and not _differing(variables.without_facts(name), first)
+        try:
+            takes_part = variables.takes_part(name, self._templar)
+        except AnsibleError:
+            # It is of another play, where variables of the condition are not defined.
+            return False
+        return takes_part and not _differing(variables.without_facts(name), first)
 
     def _node_of(self, name: str, variables: HostVariables) -> str:
         """The node that a host outside this run is; "" when that cannot be told."""
         node = variables.without_facts(name).get(_PREFIX + "node")
         if node == _DEFAULT_NODE:
-            return variables.nodename(name)
+            return variables.facts(name).get("nodename", "")
         if has_template(node):
             try:
                 node = self._templated(name, variables.all(name), ["node"])["node"]

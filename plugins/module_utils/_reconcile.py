@@ -11,7 +11,7 @@ import random
 import time
 from typing import Iterable, List, Mapping, Optional, Tuple
 
-from ._datastore._store import Store
+from ._datastore._store import State, Store
 from ._errors import CalicoError, Conflict, Refused
 from ._plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan
 
@@ -24,6 +24,8 @@ SHOWN = 10
 class Outcome:
     """What became of a plan; in check mode, what would become of it."""
 
+    # As it was when it began.
+    state: State
     # In the order in which they were made.
     done: List[Change] = dataclasses.field(default_factory=list)
     unchanged: List[Change] = dataclasses.field(default_factory=list)
@@ -49,13 +51,14 @@ def reconcile(
     Nothing is written unless everything could be read and planned, and no more than purge_limit endpoints would be
     deleted. Raises CalicoError when not.
     """
+    state = store.state
     stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
     if purge:
         # etcd v2 lists in no order, and messages shall not differ from run to run.
         stored.sort(key=lambda item: (item.node, item.key))
     changes = plan(wants, stored, store.api_version, purge)
     changing = [change for change in changes if change.operation != NONE]
-    outcome = Outcome(unchanged=[change for change in changes if change.operation == NONE])
+    outcome = Outcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
         outcome.unreadable = [
             item for item in stored if item.key not in wants and item.node in purge.nodes and item.error

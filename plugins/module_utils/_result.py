@@ -103,7 +103,7 @@ def _failure(outcome: Outcome) -> str:
     )
 
 
-def bulk_warnings_of(outcome: Outcome, state: State, api_version: str) -> List[str]:
+def bulk_warnings_of(outcome: Outcome, api_version: str) -> List[str]:
     """What the user should know about the changes, the datastore, and what a purge leaves alone."""
     warnings = [
         "{0}: the value cannot be read, so it is not purged: {1}".format(stored.key, stored.error)
@@ -111,7 +111,7 @@ def bulk_warnings_of(outcome: Outcome, state: State, api_version: str) -> List[s
     ]
     for change in outcome.changes:
         warnings += _change_warnings(change, api_version)
-    return _state_warnings(state) + _first(warnings)
+    return _state_warnings(outcome.state) + _first(warnings)
 
 
 def _record(change: Change) -> Dict[str, Any]:

@@ -161,7 +161,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     for _change, error in outcome.failed:
         raise error
     change = outcome.changes[0]
-    for warning in warnings_of(change, store.state, store.api_version):
+    for warning in warnings_of(change, outcome.state, store.api_version):
         module.warn(warning)
     return result_of(change, store.api_version, module._diff)
 

@@ -266,7 +266,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     wants = presents_from(items_from(params), store.api_version, owner_labels, store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"])
-    for warning in bulk_warnings_of(outcome, store.state, store.api_version):
+    for warning in bulk_warnings_of(outcome, store.api_version):
         module.warn(warning)
     return bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
 

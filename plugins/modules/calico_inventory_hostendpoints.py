@@ -73,6 +73,13 @@ hosts_without_facts:
   type: list
   elements: str
   sample: []
+nodes:
+  description:
+    - The node of each host that is another than the host's name in the inventory.
+    - By this a later batch of the play finds a node that is taken.
+  returned: success, in a play with C(serial) or the strategy C(free)
+  type: dict
+  sample: {web1: web1.example.com}
 summary:
   description: As RV(netsec.calico.calico_hostendpoints#module:summary).
   returned: success, unless skipped

@@ -32,14 +32,26 @@ class HostVariables:
 
     def names(self) -> List[str]:
         """The hosts of the current batch that did not fail; where hosts do not go together, this one only."""
-        if self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES:
+        if self._is_free():
             return [self._task_vars["inventory_hostname"]]
         return list(self._task_vars["ansible_play_batch"])
 
-    def earlier_names(self) -> List[str]:
-        """The hosts of the play that come before this batch."""
-        play_hosts, first = self._task_vars["ansible_play_hosts_all"], self.names()[0]
-        return list(play_hosts[: play_hosts.index(first)]) if first in play_hosts else []
+    def nodes_so_far(self) -> Dict[str, str]:
+        """{host: node} of the play's hosts in other batches, as far as the role has been there: by its own results."""
+        found: Dict[str, str] = {}
+        results = self._manager._nonpersistent_fact_cache
+        for name in self._task_vars["ansible_play_hosts_all"]:
+            result = results.get(name, {}).get("hostendpoints_result")
+            if isinstance(result, Mapping) and name not in found:
+                found.update(result.get("nodes") or {})
+        return found
+
+    def has_batches(self) -> bool:
+        """Whether other hosts of the play come before or after these."""
+        return bool(self._play.serial) or self._is_free()
+
+    def _is_free(self) -> bool:
+        return self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES
 
     def is_host(self, name: str) -> bool:
         """Whether the inventory has a host of this name."""
@@ -85,10 +97,6 @@ class HostVariables:
         """
         prefix = "ansible_"
         return {key[len(prefix) :]: value for key, value in self._cached(name).items() if key.startswith(prefix)}
-
-    def nodename(self, name: str) -> str:
-        """The node name that a host has by its facts; "" when this run has none. Quicker than all of them."""
-        return self._cached(name).get("ansible_nodename") or ""
 
     def is_cached(self, name: str, variables: List[str]) -> bool:
         """Whether one of these variables of a host was cached as a fact, by set_fact with cacheable."""

@@ -204,12 +204,15 @@ def dripping(*pieces, pause=0.2):
 
 NOT_FOUND = json.dumps({"errorCode": 100, "message": "Key not found", "cause": "/calico", "index": 1}).encode()
 HEAD = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(NOT_FOUND)
+# After this one, http.client lets go of the connection.
+LAST = HEAD.replace(b"HTTP/1.1", b"HTTP/1.0")
 
 
 @pytest.mark.parametrize(
     "pieces",
     [
         pytest.param([HEAD + b"\r\n"] + [bytes([byte]) for byte in NOT_FOUND[:10]] + [NOT_FOUND[10:]], id="body"),
+        pytest.param([LAST + b"\r\n"] + [bytes([byte]) for byte in NOT_FOUND], id="body of a last answer"),
         pytest.param([HEAD] + [b"X-%d: y\r\n" % number for number in range(10)] + [b"\r\n" + NOT_FOUND], id="headers"),
     ],
 )

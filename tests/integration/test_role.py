@@ -459,6 +459,24 @@ def test_one_node_name_in_two_batches(fleet):
     assert fleet.stored()["worker-1/eth0"]["expected_ipv4_addrs"] == ["192.0.2.1"]
 
 
+@pytest.mark.parametrize("play", [{"serial": 1}, {"serial": 1, "order": "shuffle"}])
+def test_one_node_name_that_was_given_to_two_hosts_in_two_batches(fleet, play):
+    hosts = {"worker-1": {"hostendpoints_node": "one"}, "worker-2": {"hostendpoints_node": "one"}}
+    run = fleet.run(hosts, variables=PURGE, **play)
+    assert run.returncode != 0, run
+    assert "are both node 'one'" in one_line(results(run, "failed")[0]["msg"])
+    (result,) = results(run)
+    assert changes(result) == ["create one/eth0", "create one/eth1"]
+
+
+def test_a_name_of_a_host_of_another_play_where_the_condition_means_nothing(fleet):
+    role = dict(IMPORTED, when="only_here | bool")
+    hosts = {"worker-1": {"hostendpoints_node": "worker-2", "only_here": True}, "worker-2": {}}
+    play = {"hosts": "worker-1", "gather_facts": False, "tasks": [role]}
+    result = done(fleet.playbook([play], hosts))
+    assert changes(result) == ["create worker-2/eth0", "create worker-2/eth1"]
+
+
 LABELS, NODE = "hostendpoints_labels", "hostendpoints_node"
 # What is wrong with a variable of worker-2, and what the message says beside its name and the variable's.
 WRONG = [

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from types import SimpleNamespace
 
@@ -225,6 +227,49 @@ def test_answers_in_drops(etcd, wire, monkeypatch, size, answers):
     result = hostendpoints(wire, timeout=0.3, **work.options)
     assert time.monotonic() - start < 2
     assert not result["failed"] and etcd.tree(HOSTS) == work.after
+
+
+@contextlib.contextmanager
+def unanswering():
+    """The URL of a server that no connection to is ever made: its queue is full."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _waiting in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield SimpleNamespace(url="http://127.0.0.1:%d" % listener.getsockname()[1])
+
+
+def test_a_dead_member_costs_one_timeout_in_all_phases_and_connections(etcd):
+    work = some_work(etcd, 20)
+    with unanswering() as dead:
+        start = time.monotonic()
+        result = hostendpoints(dead, etcd, timeout=1, **work.options)
+        assert time.monotonic() - start < 2
+    assert not result["failed"] and etcd.tree(HOSTS) == work.after
+
+
+def test_etcd_that_goes_silent_costs_two_timeouts(etcd, wire):
+    """One for the writes under way, and one to find out what became of the first."""
+    work = some_work(etcd, 20)
+    wire.before("PUT", lambda: wire.fault("freeze", method=None, times=ALWAYS), nth=8)
+    start = time.monotonic()
+    result = hostendpoints(wire, timeout=0.5, **work.options)
+    assert time.monotonic() - start < 2
+    assert result["failed"] and result["failures"] and result["not_attempted"]
+
+
+def test_what_was_done_is_told_though_etcd_is_gone_after_a_conflict(etcd, wire):
+    """The changes with conflicts are planned again, which cannot be done then."""
+    endpoints = [{"name": "e%d" % number, "node": "n1", "interface_name": "eth0"} for number in range(5)]
+    wire.before("PUT", lambda: etcd.put(HOSTS + "/n1/endpoint/e1", '{"name":"other"}'), nth=2)
+    wire.before("PUT", lambda: wire.fault("cut_before_commit", method=None, times=ALWAYS, nth=2), nth=5)
+    result = hostendpoints(wire, endpoints=endpoints)
+    assert result["failed"]
+    assert [change["name"] for change in result["changes"]] == ["e0", "e2", "e3", "e4"]
+    assert [failed["name"] for failed in result["failures"]] == ["e1"]
 
 
 # The module itself is killed

@@ -49,15 +49,25 @@ _UNSURE = (
 class Etcdv2Client:
     """Reads with quorum, and writes by compare-and-swap, on the first of the endpoints that answers."""
 
-    def __init__(self, settings: Settings, has_read: bool = False) -> None:
+    def __init__(self, settings: Settings) -> None:
         check_certificates(settings)
         self._settings = settings
-        self._members = [Member(url, settings) for url in settings.etcd_endpoints]
+        self._members = {url: Member(url, settings) for url in settings.etcd_endpoints}
+        # The endpoints, those that do not answer last.
+        self._urls = list(self._members)
+        # The member that a write was sent to ahead.
+        self._ahead: Member | None = None
         # Whether these credentials are known to be right.
-        self._has_read = has_read
+        self._has_read = False
 
     def __str__(self) -> str:
-        return "etcd at {0}".format(self._members[0].url)
+        return "etcd at {0}".format(self._urls[0])
+
+    def another(self) -> Etcdv2Client:
+        """Another client, with connections of its own, that knows what this one learns about the endpoints."""
+        client = Etcdv2Client(self._settings)
+        client._urls, client._has_read = self._urls, True
+        return client
 
     def get(self, key: str, recursive: bool = False) -> Dict[str, Any] | None:
         """The etcd node of a key, with all beneath it when recursive; None when there is no such key."""
@@ -76,10 +86,15 @@ class Etcdv2Client:
 
     def send(self, request: Request) -> None:
         """Send a write ahead, so that etcd can begin with it; `write` then does the rest."""
-        self._members[0].send(request)
+        self._ahead = self._members[self._urls[0]]
+        if not self._ahead.send(request):
+            self._put_last(self._ahead)
 
-    def write(self, request: Request) -> None:
-        """Write once, whatever happens to the connections: the condition makes sending it again safe."""
+    def write(self, request: Request, is_lost: bool = False) -> None:
+        """Write once, whatever happens to the connections: the condition makes sending it again safe.
+
+        With `is_lost`, etcd is known not to answer, so a write that got no answer is not looked after.
+        """
         unanswered = None
         for _attempt in range(len(self._members) + 1):
             try:
@@ -96,6 +111,8 @@ class Etcdv2Client:
                 ) from exc
             except NoAnswer as exc:
                 unanswered = exc
+                if is_lost:
+                    break
                 if self._is_done(request, exc):
                     return
         raise DatastoreError(_UNSURE.format(request.key, self, unanswered))
@@ -116,11 +133,15 @@ class Etcdv2Client:
         Raises NoAnswer for a write that may have been carried out.
         """
         failures = []
-        for member in list(self._members):
+        members = [self._members[url] for url in self._urls]
+        if self._ahead:
+            members.sort(key=lambda member: member is not self._ahead)
+            self._ahead = None
+        for member in members:
             try:
                 return member.answer(request)
             except NoAnswer as exc:
-                self._members.append(self._members.pop(0))
+                self._put_last(member)
                 if request.method != "GET" and exc.maybe_done:
                     raise
                 failures.append("{0}: {1}".format(member.url, exc))
@@ -129,6 +150,11 @@ class Etcdv2Client:
                 "; ".join(failures), self._settings.sources.get("etcd_endpoints", "default")
             )
         )
+
+    def _put_last(self, member: Member) -> None:
+        # Others may have done it already, and the next one in the list must not suffer for that.
+        if self._urls[0] == member.url:
+            self._urls.append(self._urls.pop(0))
 
     def _error(self, verb: str, key: str, exc: EtcdError) -> DatastoreError:
         if exc.code == UNAUTHORISED:

@@ -92,27 +92,30 @@ class Member:
         self._unsent: NoAnswer | None = None
         self._began = 0.0
         self._connection: Any = None
+        self._socket: socket.socket | None = None
         self._expired = False
         client = _client(url, settings)
         self._pool = client.http.connection_from_url(url)
         self._headers = client._get_headers()
 
-    def send(self, request: Request) -> None:
-        """Send a request, of which `answer` will fetch the answer, or tell why there is none."""
+    def send(self, request: Request) -> bool:
+        """Send a request, of which `answer` will fetch the answer, or tell why there is none. Whether it was sent."""
         self._request, self._unsent = request, None
         self._began, self._expired = time.monotonic(), False
         try:
             self._resolve()
             # The pool's own way to send would wait for the answer.
-            self._connection = self._pool._get_conn()
+            self._connection, self._socket = self._pool._get_conn(), None
             self._connection.timeout = self._settings.timeout
             headers = dict(self._headers)
             if request.value is not None:
                 headers["Content-Type"] = "application/x-www-form-urlencoded"
             with self._deadline():
                 self._connection.request(request.method, request.path, request.body, headers)
+                self._socket = self._connection.sock
         except NoAnswer as exc:
             self._unsent = exc
+        return self._unsent is None
 
     def answer(self, request: Request) -> Dict[str, Any]:
         """etcd's answer to a request, decoded; the request is sent if that was not done yet.
@@ -146,9 +149,11 @@ class Member:
     def _expire(self) -> None:
         """End the request that is under way. Other timeouts begin anew with each byte, which may be one a second."""
         self._expired = True
-        if self._connection.sock:
-            with contextlib.suppress(OSError):
-                self._connection.sock.shutdown(socket.SHUT_RDWR)
+        # The connection lets go of its socket when the answer is to be the last one.
+        for used in (self._connection.sock, self._socket):
+            if used:
+                with contextlib.suppress(OSError):
+                    used.shutdown(socket.SHUT_RDWR)
 
     def _resolve(self) -> None:
         """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""

@@ -153,7 +153,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_number, object_pa
 
 def _unknown_members(value: str) -> List[str]:
     """The members of a stored object that are not Calico's, to the letter: Python would spell some numbers anew."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=_number)
     members = []
     end = _GAP.match(value, value.index("{") + 1).end()
     while value[end] == '"':

@@ -40,6 +40,7 @@ class Etcdv2Store(Store):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._etcd = Etcdv2Client(settings)
+        self._writers = [self._etcd]
 
     def read_state(self) -> State:
         ready = self._etcd.get(_READY)
@@ -104,9 +105,10 @@ class Etcdv2Store(Store):
         return node
 
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
-        free = [self._etcd]
         if len(changes) > FEW_CHANGES:
-            free += [Etcdv2Client(self._settings, has_read=True) for _writer in range(1, WRITERS)]
+            self._writers += [self._etcd.another() for _writer in range(len(self._writers), WRITERS)]
+        free = list(self._writers)
+        is_lost = False
         pending = collections.deque(changes)
         under_way: Deque[Tuple[Etcdv2Client, Change, Request]] = collections.deque()
         while pending or under_way:
@@ -118,11 +120,12 @@ class Etcdv2Store(Store):
             free.append(writer)
             error = None
             try:
-                writer.write(request)
+                writer.write(request, is_lost)
             except DatastoreError as exc:
                 error = exc
                 if not isinstance(exc, Conflict):
                     pending.clear()
+                    is_lost = True
             yield change, error
 
     def _request(self, change: Change) -> Request:

@@ -38,6 +38,12 @@ def test_unknown_keys_are_kept_behind_calicos_own():
     )
 
 
+def test_an_unknown_number_that_python_would_not_read_is_kept():
+    value = '{"name":"old","x":' + "9" * 5000 + "}"
+    stored = Stored("/key", 7, value, IDENTITY.node, IDENTITY.name, CODEC)
+    assert encode(IDENTITY.patched({"interface_name": "eth0"}), stored) == value.replace("old", "eth0")
+
+
 @pytest.mark.parametrize("value", ["null", "{}", " { } ", '{"name":"old"}'])
 def test_where_nothing_is_unknown_nothing_is_kept(value):
     stored = Stored("/key", 7, value, IDENTITY.node, IDENTITY.name, CODEC)
