@@ -51,8 +51,8 @@ def reconcile(
     Nothing is written unless everything could be read and planned, and no more than purge_limit endpoints would be
     deleted. Raises CalicoError when not.
     """
-    state = store.state
     stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
+    state = store.state
     if purge:
         # etcd v2 lists in no order, and messages shall not differ from run to run.
         stored.sort(key=lambda item: (item.node, item.key))
