@@ -28,12 +28,20 @@ V3 = "projectcalico.org/v3"
 CALICO_OWNER_LABEL = "projectcalico.org/created-by"
 
 
+# The protocols that have ports, by their numbers.
+_PROTOCOLS = {"6": "TCP", "17": "UDP", "132": "SCTP"}
+
+
 class Port(NamedTuple):
     """A named port of an endpoint (Calico v3 only)."""
 
     name: str
     protocol: str
     port: int
+
+    def canonical(self) -> Port:
+        """With the name of a protocol that is given by its number, which Calico takes for the same."""
+        return self._replace(protocol=_PROTOCOLS.get(self.protocol.lstrip("0"), self.protocol))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +80,8 @@ class HostEndpoint:
         return dataclasses.replace(
             self,
             labels=dict(sorted(self.labels.items())),
-            expected_ips=tuple(sorted({ip and canonical_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
-            ports=tuple(sorted(set(self.ports))),
+            expected_ips=tuple(sorted({_comparable_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
+            ports=tuple(sorted({port.canonical() for port in self.ports})),
         )
 
     def as_stored(self, api_version: str) -> HostEndpoint:
@@ -156,9 +164,17 @@ def _canonical_ip(text: str) -> str:
     return str(mapped or address)
 
 
-def _ip_order(text: str) -> Tuple[int, int]:
-    if not text:
-        # Calico takes an empty address where the collection does not.
-        return 0, 0
-    address = ipaddress.ip_address(text)
-    return address.version, int(address)
+def _comparable_ip(text: str) -> str:
+    """The canonical address; of a stored text that is none, which Calico v3 reads all the same, the text."""
+    try:
+        return canonical_ip(text)
+    except ValueError:
+        return text
+
+
+def _ip_order(text: str) -> Tuple[int, int, str]:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return 0, 0, text
+    return address.version, int(address), text

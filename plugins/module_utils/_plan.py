@@ -25,8 +25,8 @@ class Codec(NamedTuple):
 
     # Raises ValueError, with the reason, for what Calico cannot read; of the identity, name and node are taken.
     decode: Callable[[str, HostEndpoint], HostEndpoint]
-    # The value of a new endpoint, which is given as_stored.
-    encode: Callable[[HostEndpoint], str]
+    # Whether a value is surely that of an endpoint, which is given as_stored: told without decoding it, if that can be.
+    is_of: Callable[[str, HostEndpoint], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,25 +36,27 @@ class Stored:
     key: str
     revision: int
     value: str
-    # As the key has them.
-    node: str
+    # As the key has them; "" where it has none, as in v3.
+    node_of_key: str
     name: str
     codec: Codec
     # Why Calico does not look at the key; "" when it does.
     misplaced: str = ""
 
-    @property
-    def identity(self) -> HostEndpoint:
-        return HostEndpoint(name=self.name, node=self.node)
-
     @functools.cached_property
     def _decoded(self) -> Tuple[HostEndpoint, str]:
+        identity = HostEndpoint(name=self.name, node=self.node_of_key)
         if self.misplaced:
-            return self.identity, self.misplaced
+            return identity, self.misplaced
         try:
-            return self.codec.decode(self.value, self.identity), ""
+            return self.codec.decode(self.value, identity), ""
         except ValueError as exc:
-            return self.identity, str(exc)
+            return identity, str(exc)
+
+    @property
+    def node(self) -> str:
+        """The node; of a malformed value in v3 nobody knows it, and it is ""."""
+        return self.node_of_key or self.endpoint.node
 
     @property
     def endpoint(self) -> HostEndpoint:
@@ -68,7 +70,7 @@ class Stored:
 
     def is_just(self, endpoint: HostEndpoint) -> bool:
         """Whether the value is, to the letter, the one that a new endpoint like this would get."""
-        return not self.misplaced and self.value == self.codec.encode(endpoint)
+        return not self.misplaced and self.codec.is_of(self.value, endpoint)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +217,7 @@ def plan(
     found = {item.key: item for item in stored}
     if purge:
         purged = {
-            key: Purged(item.identity, purge) for key, item in found.items() if key not in wants and purge.takes(item)
+            key: Purged(item.endpoint, purge) for key, item in found.items() if key not in wants and purge.takes(item)
         }
         wants = dict(purged, **wants)
     changes, problems = [], []

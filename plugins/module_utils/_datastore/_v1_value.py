@@ -98,7 +98,7 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
     )
 
 
-CODEC = Codec(decode, encode)
+CODEC = Codec(decode, is_of=lambda value, endpoint: value == encode(endpoint))
 
 _NAMES = {str: "text", list: "list", dict: "mapping"}
 

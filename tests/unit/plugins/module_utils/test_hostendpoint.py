@@ -111,6 +111,31 @@ def test_ports_are_a_set():
     assert changed_fields(_with({"ports": ports}), _with({"ports": ports[::-1]})) == []
 
 
+@pytest.mark.parametrize(
+    "protocol, other, same",
+    [
+        ("TCP", "6", True),
+        ("006", "6", True),
+        ("UDP", "17", True),
+        ("SCTP", "0132", True),
+        ("TCP", "17", False),
+        ("TCP", "tcp", False),
+        ("TCP", "٦", False),
+        ("0", "", False),
+    ],
+)
+def test_the_number_of_a_protocol_is_the_same_as_its_name(protocol, other, same):
+    one, two = (_with({"ports": (Port("http", each, 80),)}) for each in (protocol, other))
+    assert (changed_fields(one, two) == []) == same
+    assert two.as_options(V3)["ports"][0]["protocol"] == other
+
+
+def test_an_address_that_is_none_is_compared_as_a_text():
+    one, two = (_with({"expected_ips": ips}) for ips in (("bad", "::1", ""), ("", "0::1", "bad")))
+    assert changed_fields(one, two) == []
+    assert changed_fields(one, _with({"expected_ips": ("::1", "")})) == ["expected_ips"]
+
+
 def test_against_nothing_the_fields_that_are_not_empty_have_changed():
     assert changed_fields(None, ENDPOINT) == ["labels", "interface_name", "expected_ips", "profiles"]
     assert changed_fields(HostEndpoint(name="eth0", node="n", interface_name="eth0"), None) == ["interface_name"]

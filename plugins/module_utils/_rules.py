@@ -1,0 +1,56 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the rules of every API generation have in common."""
+
+from __future__ import annotations
+
+from typing import Callable, List, NamedTuple, Tuple
+
+from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, canonical_ip
+
+# (option, value, rule)
+Problem = Tuple[str, object, str]
+
+
+class Rules(NamedTuple):
+    """The rules of one API generation; each gives the problems that it finds."""
+
+    # Of a node or a name: the option, and the value that is given for it.
+    key_part: Callable[[str, str], List[Problem]]
+    # Of an endpoint of which only name and node count.
+    identity: Callable[[HostEndpoint], List[Problem]]
+    endpoint: Callable[[HostEndpoint], List[Problem]]
+    # Of a stored endpoint: why Felix treats it as missing.
+    felix: Callable[[HostEndpoint], List[Problem]]
+
+
+def calicos_label(endpoint: HostEndpoint) -> List[Problem]:
+    if CALICO_OWNER_LABEL not in endpoint.labels:
+        return []
+    rule = "is Calico's own label: its controllers would take the endpoint and delete it"
+    return [("labels", CALICO_OWNER_LABEL, rule)]
+
+
+def dots_as_interface(interface: str) -> List[Problem]:
+    if interface not in (".", ".."):
+        return []
+    return [("interface_name", interface, "is not allowed: Linux has no interface of that name")]
+
+
+def addresses(endpoint: HostEndpoint) -> List[Problem]:
+    problems: List[Problem] = []
+    for index, address in enumerate(endpoint.expected_ips):
+        try:
+            canonical_ip(address)
+        except ValueError:
+            rule = "is not an IP address: give plain IPv4 or IPv6 addresses, without prefix length or zone"
+            problems.append(("expected_ips[{0}]".format(index), address, rule))
+    return problems
+
+
+def nothing_to_match(endpoint: HostEndpoint) -> List[Problem]:
+    if endpoint.interface_name or endpoint.expected_ips:
+        return []
+    return [("interface_name", "", "is missing: an endpoint needs interface_name, expected_ips or both")]

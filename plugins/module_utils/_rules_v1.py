@@ -1,0 +1,106 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What Calico's v1 data model accepts as a host endpoint, and what Felix makes of it afterwards.
+
+libcalico-go release-v2.6, lib/validator/validator.go and lib/api/hostendpoint.go.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import List
+
+from ._errors import brief
+from ._hostendpoint import HostEndpoint
+from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match
+
+_NODE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_NAME = re.compile(r"[a-zA-Z0-9_./-]{1,128}")
+_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
+_LABEL_KEY = re.compile(r"[a-zA-Z0-9_./-]{1,512}")
+_LABEL_VALUE = re.compile(r"[a-zA-Z0-9]?([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
+# Felix validates the stored value with the model's own tags, where a profile's name has no "/"
+# (felix calc/validation_filter.go, libcalico-go lib/backend/model/hostendpoint.go).
+_FELIX_PROFILE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+
+_NODE_RULE = "is not a node name: 1 to 128 of a-z A-Z 0-9 _ . -"
+_NAME_RULE = "is not {0}: 1 to 128 of a-z A-Z 0-9 _ . / -"
+_INTERFACE_RULE = "is not an interface name: 1 to 15 of a-z A-Z 0-9 _ . -"
+_LABEL_KEY_RULE = "is not a label key: 1 to 512 of a-z A-Z 0-9 _ . / -"
+_LABEL_VALUE_RULE = "is not a label value: at most 63 of a-z A-Z 0-9 _ . -, the last one a letter or digit"
+_DOTS_RULE = (
+    'is not allowed: etcd takes "." and ".." as steps in a path, so that the key of another object would be hit'
+)
+_HIDDEN_RULE = 'is not allowed: etcd v2 hides keys that start with "_" from every listing, so Calico would never see it'
+
+
+def _identity(identity: HostEndpoint) -> List[Problem]:
+    return _key_part("node", identity.node) + _key_part("name", identity.name)
+
+
+# Here and below: a fleet's endpoints have few different names, interfaces and labels.
+@functools.lru_cache(maxsize=65536)
+def _key_part(option: str, value: str) -> List[Problem]:
+    pattern, rule = _KEY_PARTS[option]
+    if not value:
+        return [(option, value, "is missing: on etcdv2 an endpoint is identified by its node and its name")]
+    if not pattern.fullmatch(value):
+        return [(option, value, rule)]
+    if value in (".", ".."):
+        return [(option, value, _DOTS_RULE)]
+    if value.startswith("_"):
+        return [(option, value, _HIDDEN_RULE)]
+    return []
+
+
+_KEY_PARTS = {"node": (_NODE, _NODE_RULE), "name": (_NAME, _NAME_RULE.format("an endpoint name"))}
+
+
+def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
+    problems = _identity(endpoint) + _labels(endpoint) + calicos_label(endpoint)
+    problems += _interface(endpoint.interface_name) + addresses(endpoint)
+    for index, profile in enumerate(endpoint.profiles):
+        if not _NAME.fullmatch(profile):
+            problems.append(("profiles[{0}]".format(index), profile, _NAME_RULE.format("a profile name")))
+    if endpoint.ports:
+        names = [port.name for port in endpoint.ports]
+        problems.append(("ports", names, "cannot be stored: Calico's v1 data model (etcdv2) has no named ports"))
+    return problems + nothing_to_match(endpoint)
+
+
+def _labels(endpoint: HostEndpoint) -> List[Problem]:
+    return [problem for key, value in endpoint.labels.items() for problem in _label(key, value)]
+
+
+@functools.lru_cache(maxsize=65536)
+def _label(key: str, value: str) -> List[Problem]:
+    problems: List[Problem] = []
+    if not _LABEL_KEY.fullmatch(key):
+        problems.append(("labels", key, _LABEL_KEY_RULE))
+    if not _LABEL_VALUE.fullmatch(value):
+        problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
+    return problems
+
+
+@functools.lru_cache(maxsize=65536)
+def _interface(interface: str) -> List[Problem]:
+    if interface and not _INTERFACE.fullmatch(interface):
+        return [("interface_name", interface, _INTERFACE_RULE)]
+    return dots_as_interface(interface)
+
+
+def _felix(endpoint: HostEndpoint) -> List[Problem]:
+    problems = _labels(endpoint)
+    if endpoint.interface_name and not _INTERFACE.fullmatch(endpoint.interface_name):
+        problems.append(("interface_name", endpoint.interface_name, _INTERFACE_RULE))
+    for index, profile in enumerate(endpoint.profiles):
+        if not _FELIX_PROFILE.fullmatch(profile):
+            rule = "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -"
+            problems.append(("profiles[{0}]".format(index), profile, rule))
+    return problems
+
+
+RULES = Rules(_key_part, _identity, _endpoint, _felix)

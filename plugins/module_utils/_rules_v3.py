@@ -1,0 +1,109 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What Calico v3 accepts as a host endpoint.
+
+projectcalico/calico v3.32.1, libcalico-go/lib/validator/v3/validator.go; labels and the names of ports as Kubernetes
+has them (k8s.io/apimachinery, pkg/util/validation). Nothing is validated when it is read, so Felix ignores nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import List
+
+from ._errors import brief
+from ._hostendpoint import HostEndpoint, Port
+from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match
+
+_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+# Of a node, Calico refuses more only since v3.32; of a profile, never.
+_DNS_NAME_MAX = 253
+_INTERFACE = re.compile(r"\*|[a-zA-Z0-9_.-]{1,15}")
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
+_PROTOCOL = re.compile(r"TCP|UDP|SCTP|0*(6|17|132)")
+
+_DNS_PARTS = "of a-z 0-9 - ., every part between dots with a letter or digit at both ends"
+_NODE_RULE = "is not a node name: 1 to 253 " + _DNS_PARTS
+_NAME_RULE = "is not an endpoint name: 1 to 253 " + _DNS_PARTS
+_PROFILE_RULE = "is not a profile name: one or more " + _DNS_PARTS
+_INTERFACE_RULE = "is not an interface name: 1 to 15 of a-z A-Z 0-9 _ . -, or * for all interfaces"
+_LABEL_KEY_RULE = (
+    "is not a label key: 1 to 63 of a-z A-Z 0-9 _ . -, a letter or digit at both ends, "
+    "and before it maybe a DNS name in lower case and a slash"
+)
+_LABEL_VALUE_RULE = "is not a label value: at most 63 of a-z A-Z 0-9 _ . -, a letter or digit at both ends"
+_PORT_NAME_RULE = "is not a port name: 1 to 15 of a-z 0-9 -, a letter among them, each - between two of the others"
+_PROTOCOL_RULE = "is not a protocol that has ports: TCP, UDP, SCTP, or the number of one of them (6, 17, 132)"
+_PORT_RULE = "is not a port: a number from 1 to 65535"
+
+
+def _identity(identity: HostEndpoint) -> List[Problem]:
+    # The name alone is the key: the node need not be known, to delete an endpoint.
+    problems = _key_part("node", identity.node) if identity.node else []
+    return problems + _key_part("name", identity.name)
+
+
+# Here and below: a fleet's endpoints have few different names, interfaces, labels, profiles and ports.
+@functools.lru_cache(maxsize=65536)
+def _key_part(option: str, value: str) -> List[Problem]:
+    if not value:
+        rule = "an endpoint is identified by its name" if option == "name" else "an endpoint is on one node"
+        return [(option, value, "is missing: " + rule)]
+    if len(value) > _DNS_NAME_MAX or not _DNS_NAME.fullmatch(value):
+        return [(option, value, _NAME_RULE if option == "name" else _NODE_RULE)]
+    return []
+
+
+def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
+    problems = _key_part("node", endpoint.node) + _key_part("name", endpoint.name)
+    problems += [problem for key, value in endpoint.labels.items() for problem in _label(key, value)]
+    problems += calicos_label(endpoint) + _interface(endpoint.interface_name) + addresses(endpoint)
+    for index, profile in enumerate(endpoint.profiles):
+        if not _is_profile(profile):
+            problems.append(("profiles[{0}]".format(index), profile, _PROFILE_RULE))
+    for index, port in enumerate(endpoint.ports):
+        problems += [("ports[{0}].{1}".format(index, part), value, rule) for part, value, rule in _port(port)]
+    return problems + nothing_to_match(endpoint)
+
+
+@functools.lru_cache(maxsize=65536)
+def _label(key: str, value: str) -> List[Problem]:
+    problems: List[Problem] = []
+    prefix, slash, name = key.rpartition("/")
+    is_prefix = len(prefix) <= _DNS_NAME_MAX and _DNS_NAME.fullmatch(prefix)
+    if not _LABEL_NAME.fullmatch(name) or (slash and not is_prefix):
+        problems.append(("labels", key, _LABEL_KEY_RULE))
+    if value and not _LABEL_NAME.fullmatch(value):
+        problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
+    return problems
+
+
+@functools.lru_cache(maxsize=65536)
+def _interface(interface: str) -> List[Problem]:
+    if interface and not _INTERFACE.fullmatch(interface):
+        return [("interface_name", interface, _INTERFACE_RULE)]
+    return dots_as_interface(interface)
+
+
+@functools.lru_cache(maxsize=65536)
+def _is_profile(profile: str) -> bool:
+    return bool(_DNS_NAME.fullmatch(profile))
+
+
+@functools.lru_cache(maxsize=65536)
+def _port(port: Port) -> List[Problem]:
+    problems: List[Problem] = []
+    if not _PORT_NAME.fullmatch(port.name):
+        problems.append(("name", port.name, _PORT_NAME_RULE))
+    if not _PROTOCOL.fullmatch(port.protocol):
+        problems.append(("protocol", port.protocol, _PROTOCOL_RULE))
+    if not 1 <= port.port <= 65535:
+        problems.append(("port", port.port, _PORT_RULE))
+    return problems
+
+
+RULES = Rules(_key_part, _identity, _endpoint, felix=lambda endpoint: [])
