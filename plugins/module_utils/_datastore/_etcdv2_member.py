@@ -9,18 +9,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import re
-import signal
 import socket
-import ssl
-import threading
 import time
 import traceback
 import urllib.parse
-from typing import Any, Callable, Dict, Iterator, NamedTuple
+from typing import Any, Dict, Iterator, NamedTuple
 
 from .._connection import Settings
 from .._errors import DatastoreError, MissingLibrary
+from ._endpoint import Endpoint, NoAnswer, alarm
 
 try:
     import etcd
@@ -36,17 +33,8 @@ else:
 # etcd v2's error codes.
 KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
 UNAUTHORISED = 110
-UNRESOLVED = "its host name cannot be resolved"
 # "Raft internal error" and "leader election in progress": another member may do better.
 _NO_QUORUM = (300, 301)
-
-
-class NoAnswer(Exception):
-    """A member did not answer; `maybe_done` when the request may have been carried out all the same."""
-
-    def __init__(self, cause: str, maybe_done: bool) -> None:
-        super().__init__(cause)
-        self.maybe_done = maybe_done
 
 
 class EtcdError(Exception):
@@ -74,7 +62,7 @@ class Request(NamedTuple):
         return None if self.value is None else urllib.parse.urlencode({"value": self.value})
 
 
-class Member:
+class Member(Endpoint):
     """One endpoint, over one kept-alive connection."""
 
     def __init__(self, url: str, settings: Settings) -> None:
@@ -82,18 +70,13 @@ class Member:
             raise MissingLibrary("python-etcd", IMPORT_ERROR)
         if urllib3.__version__ == "2.6.0":
             raise DatastoreError("python-etcd does not work with urllib3 2.6.0: install another version of urllib3")
-        self.url = url
-        self._settings = settings
-        self._has_answered = False
-        self._resolved = False
-        # The request that is under way, or why it could not be sent; since when and on which connection; whether it
-        # took too long.
+        super().__init__(url, settings)
+        # The request that is under way, or why it could not be sent; since when and on which connection.
         self._request: Request | None = None
         self._unsent: NoAnswer | None = None
         self._began = 0.0
         self._connection: Any = None
         self._socket: socket.socket | None = None
-        self._expired = False
         client = _client(url, settings)
         self._pool = client.http.connection_from_url(url)
         self._headers = client._get_headers()
@@ -139,7 +122,7 @@ class Member:
         """Raise NoAnswer for what goes wrong, or is not done when the time for the request is over."""
         left = self._settings.timeout - (time.monotonic() - self._began)
         try:
-            with _alarm(self._expire, max(left, 0.001)):
+            with alarm(self._expire, max(left, 0.001)):
                 yield
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, WrongHost) as exc:
             # The connection may be in any state.
@@ -154,22 +137,6 @@ class Member:
             if used:
                 with contextlib.suppress(OSError):
                     used.shutdown(socket.SHUT_RDWR)
-
-    def _resolve(self) -> None:
-        """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""
-        if self._resolved:
-            return
-        thread = threading.Thread(target=self._look_up, daemon=True)
-        thread.start()
-        thread.join(self._settings.timeout)
-        if not self._resolved:
-            within = " within {0:g} s".format(self._settings.timeout) if thread.is_alive() else ""
-            raise NoAnswer(UNRESOLVED + within, False)
-
-    def _look_up(self) -> None:
-        parts = urllib.parse.urlsplit(self.url)
-        with contextlib.suppress(OSError, UnicodeError):
-            self._resolved = bool(socket.getaddrinfo(parts.hostname, parts.port))
 
     def _content(self, status: int, data: bytes) -> Dict[str, Any]:
         try:
@@ -209,48 +176,6 @@ class Member:
             )
         )
 
-    def _no_answer(self, cause: Exception) -> NoAnswer:
-        errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
-        reason = _system_error(cause)
-        if isinstance(cause, errors.NewConnectionError) or reason == UNRESOLVED:
-            return NoAnswer(reason or str(cause), False)
-        if isinstance(cause, errors.ConnectTimeoutError):
-            return NoAnswer("no connection within " + timeout, False)
-        if isinstance(cause, (ssl.SSLError, errors.SSLError, WrongHost)) and not self._expired:
-            return NoAnswer(self._tls_problem(str(cause)), False)
-        if self._expired or isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
-            return NoAnswer("no answer within " + timeout, True)
-        return NoAnswer(
-            "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
-            True,
-        )
-
-    def _other_scheme(self) -> str:
-        """A hint for a connection that breaks at once."""
-        if self._has_answered:
-            return ""
-        if self.url.startswith("https:"):
-            return "; it {0}, or does not speak TLS, and then its URL starts with http://".format(self._refusal())
-        return "; if it wants TLS, its URL starts with https://"
-
-    def _refusal(self) -> str:
-        return "refuses the client certificate (etcd_cert_file {0})".format(
-            self._settings.etcd_cert_file or "is not given"
-        )
-
-    def _tls_problem(self, text: str) -> str:
-        text = re.sub(r"\s*\(_ssl\.c:\d+\)", "", text)
-        if "doesn't match" in text or "not valid for" in text:
-            return "its certificate is for another host: {0}".format(text)
-        if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
-            authority = self._settings.etcd_ca_cert_file or "(not given: the system's)"
-            return "its certificate is not trusted by etcd_ca_cert_file {0}: {1}".format(authority, text)
-        if "alert" in text.lower():
-            return "it {0}: {1}".format(self._refusal(), text)
-        if "EOF" in text:
-            return "it closed the TLS connection" + self._other_scheme()
-        return "TLS{0}: {1}".format(self._other_scheme(), text)
-
 
 def _client(url: str, settings: Settings) -> Any:
     """python-etcd's client, which knows how to authenticate and how TLS is done."""
@@ -275,32 +200,6 @@ def _client(url: str, settings: Settings) -> Any:
     return client
 
 
-@contextlib.contextmanager
-def _alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call `ring` after some seconds, and again and again. In the main thread only, where signals can be used."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, lambda _number, _frame: ring())
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 10)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _utf8(text: str) -> str:
     """A text whose latin-1 bytes, which urllib3 sends, are the UTF-8 ones, which etcd reads."""
     return text.encode("utf-8").decode("latin-1")
-
-
-def _system_error(exc: BaseException | None) -> str:
-    """What the operating system said, which urllib3 wraps several times; "" when it said nothing."""
-    while exc is not None:
-        if isinstance(exc, socket.gaierror):
-            return UNRESOLVED
-        if isinstance(exc, OSError) and exc.strerror:
-            return exc.strerror[0].lower() + exc.strerror[1:]
-        exc = exc.__cause__ or exc.__context__
-    return ""

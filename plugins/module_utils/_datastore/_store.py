@@ -11,10 +11,13 @@ import dataclasses
 import functools
 from typing import Collection, Iterator, List, Optional, Sequence, Tuple
 
-from .._connection import ETCDV2, Settings
+from .._connection import ETCDV2, ETCDV3, Settings
 from .._errors import DatastoreError
-from .._hostendpoint import HostEndpoint
+from .._hostendpoint import V1, V3, HostEndpoint
 from .._plan import Change, Stored
+
+# The generation of the resources that each datastore holds.
+API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,4 +86,8 @@ def open_store(settings: Settings) -> Store:
         from .etcdv2 import Etcdv2Store
 
         return Etcdv2Store(settings)
+    if settings.datastore_type == ETCDV3:
+        from .etcdv3 import Etcdv3Store
+
+        return Etcdv3Store(settings)
     raise ValueError(settings.datastore_type)

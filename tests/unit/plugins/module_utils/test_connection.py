@@ -83,7 +83,7 @@ def test_the_environment_names_the_file(config):
 
 def test_a_v3_file_means_a_v3_datastore_unless_it_or_the_task_says_otherwise(config):
     text = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nspec: {etcdEndpoints: 'http://a:1'}"
-    assert "'etcdv3' is not supported" in message(calicoctl_config=config(text))
+    assert settings(calicoctl_config=config(text)).datastore_type == "etcdv3"
     assert settings(calicoctl_config=config(text), datastore_type="etcdv2").etcd_endpoints == ("http://a:1",)
 
 

@@ -1,0 +1,130 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One server of a datastore: its time to answer, and in plain words why it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import ssl
+import threading
+import urllib.parse
+from typing import Callable, Iterator
+
+from .._connection import Settings
+
+try:
+    import urllib3
+    from urllib3.connection import CertificateError as WrongHost
+except ImportError:
+    urllib3 = None
+
+UNRESOLVED = "its host name cannot be resolved"
+
+
+class NoAnswer(Exception):
+    """A member did not answer; `maybe_done` when the request may have been carried out all the same."""
+
+    def __init__(self, cause: str, maybe_done: bool) -> None:
+        super().__init__(cause)
+        self.maybe_done = maybe_done
+
+
+class Endpoint:
+    """What is the same for every etcd API."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+        self._settings = settings
+        # Whether it has spoken its API, and whether the request under way took too long.
+        self._has_answered = False
+        self._expired = False
+        self._resolved = False
+
+    def _resolve(self) -> None:
+        """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""
+        if self._resolved:
+            return
+        thread = threading.Thread(target=self._look_up, daemon=True)
+        thread.start()
+        thread.join(self._settings.timeout)
+        if not self._resolved:
+            within = " within {0:g} s".format(self._settings.timeout) if thread.is_alive() else ""
+            raise NoAnswer(UNRESOLVED + within, False)
+
+    def _look_up(self) -> None:
+        parts = urllib.parse.urlsplit(self.url)
+        with contextlib.suppress(OSError, UnicodeError):
+            self._resolved = bool(socket.getaddrinfo(parts.hostname, parts.port))
+
+    def _no_answer(self, cause: Exception) -> NoAnswer:
+        errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
+        reason = _system_error(cause)
+        if isinstance(cause, errors.NewConnectionError) or reason == UNRESOLVED:
+            return NoAnswer(reason or str(cause), False)
+        if isinstance(cause, errors.ConnectTimeoutError):
+            return NoAnswer("no connection within " + timeout, False)
+        if isinstance(cause, (ssl.SSLError, errors.SSLError, WrongHost)) and not self._expired:
+            return NoAnswer(self._tls_problem(str(cause)), False)
+        if self._expired or isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
+            return NoAnswer("no answer within " + timeout, True)
+        return NoAnswer(
+            "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
+            True,
+        )
+
+    def _other_scheme(self) -> str:
+        """A hint for a connection that breaks at once."""
+        if self._has_answered:
+            return ""
+        if self.url.startswith("https:"):
+            return "; it {0}, or does not speak TLS, and then its URL starts with http://".format(self._refusal())
+        return "; if it wants TLS, its URL starts with https://"
+
+    def _refusal(self) -> str:
+        return "refuses the client certificate (etcd_cert_file {0})".format(
+            self._settings.etcd_cert_file or "is not given"
+        )
+
+    def _tls_problem(self, text: str) -> str:
+        text = re.sub(r"\s*\(_ssl\.c:\d+\)", "", text)
+        if "doesn't match" in text or "not valid for" in text:
+            return "its certificate is for another host: {0}".format(text)
+        if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+            authority = self._settings.etcd_ca_cert_file or "(not given: the system's)"
+            return "its certificate is not trusted by etcd_ca_cert_file {0}: {1}".format(authority, text)
+        if "alert" in text.lower():
+            return "it {0}: {1}".format(self._refusal(), text)
+        if "EOF" in text:
+            return "it closed the TLS connection" + self._other_scheme()
+        return "TLS{0}: {1}".format(self._other_scheme(), text)
+
+
+@contextlib.contextmanager
+def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call `ring` after some seconds, and again and again. In the main thread only, where signals can be used."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, lambda _number, _frame: ring())
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 10)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _system_error(exc: BaseException | None) -> str:
+    """What the operating system said, which urllib3 wraps several times; "" when it said nothing."""
+    while exc is not None:
+        if isinstance(exc, socket.gaierror):
+            return UNRESOLVED
+        if isinstance(exc, OSError) and exc.strerror:
+            return exc.strerror[0].lower() + exc.strerror[1:]
+        exc = exc.__cause__ or exc.__context__
+    return ""

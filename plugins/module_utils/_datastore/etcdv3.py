@@ -1,0 +1,117 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calico's v3 data model in etcd's v3 API: keys and requests.
+
+projectcalico/calico: libcalico-go/lib/backend/model/resource.go (keys), libcalico-go/lib/backend/etcdv3 (requests).
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+from typing import Collection, Deque, Iterator, List, Sequence, Tuple
+
+from .._connection import Settings
+from .._errors import Conflict, DatastoreError
+from .._hostendpoint import V3, HostEndpoint
+from .._plan import Change, Stored
+from ._etcdv3_client import MOST_BYTES, MOST_OPERATIONS, Etcdv3Client, KeyValue, Write
+from ._store import State, Store
+from ._v3_value import CODEC, encode
+
+_RESOURCES = "/calico/resources/v3/projectcalico.org"
+_HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
+_CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
+
+# Up to so many endpoints are read by their keys; beyond, or on whole nodes, all are: the keys do not tell the node.
+FEW_ENDPOINTS = 128
+
+
+class Etcdv3Store(Store):
+    api_version = V3
+
+    def __init__(self, settings: Settings) -> None:
+        self._etcd = Etcdv3Client(settings)
+
+    def read_state(self) -> State:
+        (found,) = self._etcd.get([_CLUSTER_INFORMATION])
+        if found.value is None:
+            return State(
+                warning="{0} has no {1}: no Calico has been started on this datastore; check that etcd_endpoints is "
+                "the right one".format(self._etcd, _CLUSTER_INFORMATION)
+            )
+        try:
+            is_ready = json.loads(found.value)["spec"].get("datastoreReady")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return State(warning="{0} cannot be read, so it is not known to be locked".format(_CLUSTER_INFORMATION))
+        if is_ready is False:
+            return State(
+                locked="datastoreReady of {0} is false: Calico's datastore is locked, most likely for an upgrade or a "
+                "migration".format(_CLUSTER_INFORMATION)
+            )
+        return State()
+
+    def key(self, identity: HostEndpoint) -> str:
+        return _HOSTENDPOINTS + identity.name
+
+    def read(self, identities: Sequence[HostEndpoint], nodes: Collection[str]) -> List[Stored]:
+        if nodes or len(identities) > FEW_ENDPOINTS:
+            return [_stored(item) for item in self._etcd.list(_HOSTENDPOINTS)]
+        found = self._etcd.get([self.key(identity) for identity in identities])
+        return [_stored(item) for item in found if item.value is not None]
+
+    def get(self, identity: HostEndpoint) -> Stored | None:
+        return next(iter(self.read([identity], ())), None)
+
+    def list(self, node: str = "") -> List[Stored]:
+        found = [_stored(item) for item in self._etcd.list(_HOSTENDPOINTS)]
+        # What cannot be read may be of any node.
+        found = [stored for stored in found if not node or stored.error or stored.node == node]
+        return sorted(found, key=lambda stored: (stored.node, stored.name))
+
+    def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
+        pending = collections.deque((change, self._write(change)) for change in changes)
+        while pending:
+            batch = _batch(pending)
+            try:
+                conflict = self._etcd.write([write for _change, write in batch])
+            except DatastoreError as exc:
+                for change, _write in batch:
+                    yield change, exc
+                return
+            if conflict is None:
+                yield from ((change, None) for change, _write in batch)
+                continue
+            # What has stopped all is told, the others are tried again.
+            for (change, write), item in reversed(list(zip(batch, conflict.found))):
+                if item.revision == write.revision:
+                    pending.appendleft((change, write))
+                elif conflict.maybe_done and item.value == write.value:
+                    yield change, None
+                else:
+                    text = "somebody else changed {0} at the same time".format(item.key)
+                    yield change, Conflict(text, conflict.maybe_done)
+
+    def _write(self, change: Change) -> Write:
+        stored, endpoint = change.before, change.after
+        if stored is None:
+            return Write(self.key(endpoint), encode(endpoint), 0)
+        return Write(stored.key, encode(endpoint, stored) if endpoint else None, stored.revision)
+
+
+def _batch(pending: Deque[Tuple[Change, Write]]) -> List[Tuple[Change, Write]]:
+    """The first of the pending writes, as many as one transaction takes."""
+    batch: List[Tuple[Change, Write]] = []
+    size = 0
+    while pending and len(batch) < MOST_OPERATIONS and (not batch or size + pending[0][1].size <= MOST_BYTES):
+        batch.append(pending.popleft())
+        size += batch[-1][1].size
+    return batch
+
+
+def _stored(item: KeyValue) -> Stored:
+    name = item.key[len(_HOSTENDPOINTS) :]
+    misplaced = "" if name and "/" not in name else "the key is not one of an endpoint, so Calico does not list it"
+    return Stored(item.key, item.revision, item.value or "", "", name, CODEC, misplaced)
