@@ -5,15 +5,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1
+from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._names import v3_node
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
@@ -66,6 +70,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         require_facts = arguments.pop("require_facts", False)
+        self._api_version = _api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise AnsibleActionFail("hostendpoints_purge_limit is empty: give a number")
         variables = HostVariables(self._task, task_vars)
@@ -77,7 +82,7 @@ class ActionModule(ActionBase):
             return result
         if without_facts:
             result["warnings"] = [_without_facts(without_facts)]
-        endpoints = _endpoints_of(hosts)
+        endpoints = _endpoints_of(hosts, self._api_version)
         arguments["purge_nodes"] = sorted(host.node for host, _by_hand in hosts)
         if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
             # Nothing was computed, so there is nothing to purge.
@@ -168,6 +173,7 @@ class ActionModule(ActionBase):
             ignore=values["ignore"],
             labels=labels,
             host_labels=values["host_labels"],
+            api_version=self._api_version,
         )
         return host, values["endpoints"]
 
@@ -198,8 +204,11 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
             )
+        if self._api_version == V3:
+            # Felix takes its host's name in lower case, and Calico's upgrade names nodes like this.
+            values["node"] = v3_node(values["node"])
         try:
-            check_nodes(_PREFIX + "node", [values["node"]], V1)
+            check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
         except InvalidInput as exc:
             raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
         return dict(values, group_names=raw["group_names"])
@@ -237,11 +246,20 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(folder)
 
 
-def _endpoints_of(hosts: List[Tuple[Host, List[Any]]]) -> List[Dict[str, Any]]:
+def _api_version(arguments: Mapping[str, Any]) -> str:
+    """The generation of what the datastore holds that the task, the controller's environment or the file tells."""
+    try:
+        settings = settings_from(arguments, os.environ)
+    except CalicoError as exc:
+        raise AnsibleActionFail(str(exc)) from exc
+    return API_VERSIONS[settings.datastore_type]
+
+
+def _endpoints_of(hosts: List[Tuple[Host, List[Any]]], api_version: str) -> List[Dict[str, Any]]:
     """The endpoints of all hosts. Checked here, where a message can still say which host and variable it is about."""
     items = [item for host, by_hand in hosts for item in _items(host, by_hand)]
     try:
-        presents_from(items, V1, {}, "{0.node}/{0.name}".format)
+        presents_from(items, api_version, {}, ("{0.node}/{0.name}" if api_version == V1 else "{0.name}").format)
     except InvalidInput as exc:
         raise AnsibleActionFail(str(exc)) from exc
     return [endpoint for _where, endpoint in items]

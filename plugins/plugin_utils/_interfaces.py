@@ -13,12 +13,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name
+
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 _RULE_KEYS = ("match", "endpoint")
 _MATCH_KEYS = ("name", "type", "network", "default_route", "active")
 _ENDPOINT_KEYS = ("name", "labels", "profiles", "ports", "expected_ips", "interface_name")
-DEFAULT_NAME = "{interface}"
+# In v3, the names of all nodes' endpoints are of one kind.
+DEFAULT_NAMES = {V1: "{interface}", V3: "{node}-{interface}"}
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
 
 
@@ -35,6 +39,7 @@ class Host:
     facts: Mapping[str, Any]
     rules: Sequence[Mapping[str, Any]]
     ignore: Sequence[str] = ()
+    api_version: str = V1
     # For all and by group, already merged; and the host's own, which beat a rule's.
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     host_labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -196,7 +201,7 @@ def _endpoint(interface: Interface, template: Mapping[str, Any], host: Host, ind
     elif expected == "none":
         expected = []
     return {
-        "name": _name(template.get("name") or DEFAULT_NAME, interface, host, index),
+        "name": _name(template.get("name") or DEFAULT_NAMES[host.api_version], interface, host, index),
         "node": host.node,
         "labels": {**host.labels, **(template.get("labels") or {}), **host.host_labels},
         "interface_name": interface.name if _flag(template.get("interface_name", True)) else "",
@@ -209,13 +214,14 @@ def _endpoint(interface: Interface, template: Mapping[str, Any], host: Host, ind
 def _name(pattern: str, interface: Interface, host: Host, index: int) -> str:
     values = {"node": host.node, "interface": interface.name, "inventory_hostname": host.inventory_hostname}
     try:
-        return _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
+        name = _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
     except KeyError as exc:
         raise RuleError(
             "rule {0}: endpoint.name {1!r} has {2} in braces; there are {3}".format(
                 index + 1, pattern, exc, ", ".join(sorted(values))
             )
         ) from exc
+    return v3_name(name) if host.api_version == V3 else name
 
 
 def _listed(value: Any) -> List[str]:

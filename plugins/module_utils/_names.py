@@ -1,0 +1,31 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names that Calico v3 takes, made of any others as Calico's own upgrade makes them.
+
+libcalico-go release-v3.3, lib/upgrade/converters/names.go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+
+def v3_node(name: str) -> str:
+    """The v3 name of a node. Different nodes may get the same; a name without any letter or digit gets ""."""
+    return _normalised(name)
+
+
+def v3_name(text: str) -> str:
+    """The v3 name of an object: the text itself if it is one, else one with a hash of the text behind it."""
+    name = _normalised(text)
+    if name == text:
+        return name
+    return "{0}-{1}".format(name, hashlib.sha1(text.encode("utf-8")).hexdigest()[:8])
+
+
+def _normalised(text: str) -> str:
+    text = re.sub("[^-.a-z0-9]+", "-", text.lower().replace("/", "."))
+    return re.sub("[.-]*[.][.-]*", ".", text).strip(".-")

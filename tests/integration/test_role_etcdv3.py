@@ -1,0 +1,79 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role hostendpoints on etcd's v3 API: names and nodes that Calico v3 takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.etcd import EtcdServer
+from tests.harness.fleet import interface, server
+from tests.integration.role import Fleet, changes, done, failure
+from tests.integration.test_etcdv3 import CLUSTER_INFORMATION, stored
+
+ETCDV3 = {"hostendpoints_datastore_type": "etcdv3"}
+
+
+def host(nodename, *names):
+    outer = interface("eth0", "192.0.2.7/24")
+    return server(nodename, interface("lo", "127.0.0.1/8", type="loopback"), outer, *map(_inner, names), default="eth0")
+
+
+def _inner(name):
+    return interface(name, "10.0.0.7/24")
+
+
+@pytest.fixture(scope="module")
+def _fleet(tmp_path_factory):
+    hosts = {
+        "web1": host("web1.example.com", "eth0.100"),
+        "db1": host("DB_1", "Bond_0"),
+        "db-1": host("db-1"),
+    }
+    with EtcdServer() as etcd:
+        yield Fleet(tmp_path_factory.mktemp("fleet") / "recorded", etcd, hosts)
+
+
+@pytest.fixture
+def fleet(_fleet):
+    _fleet.etcd.reset()
+    _fleet.etcd.put_v3(CLUSTER_INFORMATION, json.dumps({"spec": {"datastoreReady": True}}))
+    return _fleet
+
+
+def test_names_and_nodes(fleet):
+    hosts = ["web1", "db1"]
+    result = done(fleet.run(hosts, variables=ETCDV3))
+    assert changes(result) == [
+        "create db-1/db-1-bond-0-69f6dd35",
+        "create db-1/db-1-eth0",
+        "create web1.example.com/web1.example.com-eth0",
+        "create web1.example.com/web1.example.com-eth0.100",
+    ]
+    value = json.loads(stored(fleet.etcd)["db-1-bond-0-69f6dd35"])
+    assert value["spec"] == {"node": "db-1", "interfaceName": "Bond_0", "expectedIPs": ["10.0.0.7"]}
+    assert done(fleet.run(hosts, variables=ETCDV3))["changed"] is False
+
+
+def test_two_hosts_that_become_one_node(fleet):
+    message = failure(fleet.run(["db1", "db-1"], variables=ETCDV3))
+    assert "are both node 'db-1'" in message
+    assert stored(fleet.etcd) == {}
+
+
+def test_two_endpoints_of_one_name(fleet):
+    rules = [{"endpoint": {"name": "{interface}"}}]
+    message = failure(fleet.run(["web1", "db1"], variables=dict(ETCDV3, hostendpoints_interfaces=rules)))
+    assert "eth0" in message and "twice" in message
+    assert stored(fleet.etcd) == {}
+
+
+def test_purge(fleet):
+    purge = dict(ETCDV3, hostendpoints_purge="owned")
+    done(fleet.run(["web1", "db1"], variables=purge))
+    result = done(fleet.run(["web1"], variables=dict(purge, hostendpoints_ignore=["lo", "eth0.*"])))
+    assert changes(result) == ["delete web1.example.com/web1.example.com-eth0.100"]
+    assert len(stored(fleet.etcd)) == 3

@@ -1,0 +1,21 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name, v3_node
+
+VECTORS = Path(__file__).resolve().parents[3] / "vectors" / "v1_to_v3_names.jsonl"
+ROWS = [json.loads(line) for line in VECTORS.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "%(v1_node)s/%(v1_name)s" % row)
+def test_as_calico_upgrade_names_them(row):
+    assert v3_node(row["v1_node"]) == row["v3_node"]
+    assert v3_name(row["v3_node"] + "." + row["v1_name"]) == row["v3_name"]
