@@ -17,7 +17,7 @@ from ._connection import DATASTORE_TYPES, settings_from
 from ._datastore._store import Store, open_store
 from ._errors import CalicoError, InvalidInput, MissingLibrary
 from ._fields import fields_from_options, with_empty_labels
-from ._hostendpoint import HostEndpoint
+from ._hostendpoint import V3, HostEndpoint
 from ._plan import Absent, Patched, Present, Purge, Want
 from ._resource import fields_from_resource
 from ._validation import check, check_identity, check_label, check_nodes
@@ -91,6 +91,9 @@ def wanted(params: Mapping[str, Any], api_version: str) -> Want:
         check(endpoint, api_version)
         return Present(endpoint)
     check_identity(identity, api_version)
+    if identity.node and api_version == V3:
+        # There it is a field like the others.
+        fields["node"] = identity.node
     return Absent(identity) if params["state"] == "absent" else Patched(identity, fields)
 
 

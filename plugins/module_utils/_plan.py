@@ -126,6 +126,13 @@ class Absent:
     identity: HostEndpoint
 
     def resolve(self, stored: Optional[Stored], api_version: str) -> Optional[HostEndpoint]:
+        node = self.identity.node
+        if stored and node and stored.node not in ("", node):
+            # In v3, the key does not tell the node.
+            raise Refused(
+                "{0} is not deleted, since the endpoint of this name is on node {1}; leave node out to delete it "
+                "wherever it is".format(self.identity, stored.node)
+            )
         return None
 
 

@@ -36,7 +36,8 @@ options:
       - V(patched) means that the endpoint exists already and the given fields are what the task says. The other
         fields stay as they are. A given list replaces the list; O(labels) are merged by key, and a label that is
         given as V(null) is removed.
-      - V(absent) means that there is no such endpoint.
+      - V(absent) means that there is no such endpoint. On etcdv3, O(node) may be left out; if it is given, an endpoint
+        of this name on another node is an error, and is not deleted.
     type: str
     choices: [present, patched, absent]
     default: present

@@ -129,6 +129,20 @@ def test_patched_and_absent(etcd3):
     assert absent(etcd3)["operation"] == "none"
 
 
+def test_a_patch_can_move_an_endpoint_to_another_node(etcd3):
+    hostendpoint(etcd3)
+    patched = run("calico_hostendpoint", etcd3, name="n1-eth0", state="patched", node="n2")
+    assert (patched["fields"], patched["hostendpoint"]["node"]) == (["node"], "n2"), patched
+    assert json.loads(stored(etcd3)["n1-eth0"])["spec"]["node"] == "n2"
+
+
+def test_an_endpoint_of_that_name_on_another_node_is_not_deleted(etcd3):
+    hostendpoint(etcd3)
+    message = absent(etcd3, node="n2")["msg"]
+    assert "host endpoint n1-eth0 on node n2 is not deleted" in message and "is on node n1" in message
+    assert absent(etcd3, node="n1")["operation"] == "delete"
+
+
 def test_300_at_once_in_three_transactions(etcd3):
     before = etcd3.revision_v3()
     result = bulk(etcd3, endpoints=[endpoint(number) for number in range(300)])
