@@ -268,9 +268,10 @@ def encoded(text):
 
 def test_users(auth3):
     writer = {"etcd_username": "writer", "etcd_password": "pässword"}
-    reader = dict(writer, etcd_username="reader")
+    reader = {"etcd_username": "reader", "etcd_password": "pässword"}
+    mistaken = {"etcd_username": "writer", "etcd_password": "x"}
     assert "etcd wants etcd_username and etcd_password" in hostendpoint(auth3)["msg"]
-    assert "the user or the password is wrong" in hostendpoint(auth3, **dict(writer, etcd_password="x"))["msg"]
+    assert "the user or the password is wrong" in hostendpoint(auth3, **mistaken)["msg"]
     assert hostendpoint(auth3, check=True, **reader)["operation"] == "create"
     assert "user reader to write" in hostendpoint(auth3, **reader)["msg"]
     assert run("calico_hostendpoint_info", auth3, **reader)["hostendpoints"] == []
@@ -288,9 +289,9 @@ def test_a_token_that_expires_in_mid_run(auth3):
 def test_tls(etcd_binary, certificates):
     with EtcdServer(etcd_binary, tls=certificates.server(), client_auth=True) as server:
         client = certificates.client()
-        files = {"etcd_ca_cert_file": certificates.ca, "etcd_cert_file": client.cert, "etcd_key_file": client.key}
-        assert hostendpoint(server, **files)["operation"] == "create"
-        assert "not trusted" in hostendpoint(server, **dict(files, etcd_ca_cert_file=None))["msg"]
+        pair = {"etcd_cert_file": client.cert, "etcd_key_file": client.key}
+        assert hostendpoint(server, etcd_ca_cert_file=certificates.ca, **pair)["operation"] == "create"
+        assert "not trusted" in hostendpoint(server, **pair)["msg"]
         assert "refuses the client certificate" in hostendpoint(server, etcd_ca_cert_file=certificates.ca)["msg"]
 
 
