@@ -147,13 +147,17 @@ class ActionModule(ActionBase):
         """The node that a host outside this run is; "" when that cannot be told."""
         node = variables.without_facts(name).get(_PREFIX + "node")
         if node == _DEFAULT_NODE:
-            return variables.facts(name).get("nodename", "")
+            node = variables.facts(name).get("nodename", "")
         if has_template(node):
             try:
                 node = self._templated(name, variables.all(name), ["node"])["node"]
             except AnsibleActionFail:
                 return ""
-        return node if isinstance(node, str) else ""
+        return self._calicos_name(node) if isinstance(node, str) else ""
+
+    def _calicos_name(self, node: str) -> str:
+        # In v3, Felix takes its host's name in lower case, and Calico's upgrade names nodes like this.
+        return v3_node(node) if self._api_version == V3 else node
 
     def _host(
         self, name: str, facts: Mapping[str, Any], variables: HostVariables, first: Dict[str, Any]
@@ -204,9 +208,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
             )
-        if self._api_version == V3:
-            # Felix takes its host's name in lower case, and Calico's upgrade names nodes like this.
-            values["node"] = v3_node(values["node"])
+        values["node"] = self._calicos_name(values["node"])
         try:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
         except InvalidInput as exc:

@@ -64,6 +64,13 @@ def test_two_hosts_that_become_one_node(fleet):
     assert stored(fleet.etcd) == {}
 
 
+def test_the_node_of_a_host_outside_the_run(fleet):
+    hosts = {"web1": {"hostendpoints_node": "db1"}, "db1": {"hostendpoints_node": "DB1"}}
+    message = failure(fleet.run(hosts, "--limit", "web1", variables=ETCDV3))
+    assert "web1 and db1 are both node 'db1'" in " ".join(message.split())
+    assert stored(fleet.etcd) == {}
+
+
 def test_two_endpoints_of_one_name(fleet):
     rules = [{"endpoint": {"name": "{interface}"}}]
     message = failure(fleet.run(["web1", "db1"], variables=dict(ETCDV3, hostendpoints_interfaces=rules)))

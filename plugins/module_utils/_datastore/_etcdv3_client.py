@@ -67,8 +67,6 @@ class Etcdv3Client:
         check_certificates(settings)
         self._settings = settings
         self._members = [Member(url, settings) for url in settings.etcd_endpoints]
-        # Whether these credentials are known to be right.
-        self._has_read = False
 
     def __str__(self) -> str:
         return "etcd at {0}".format(self._members[0].url)
@@ -118,26 +116,23 @@ class Etcdv3Client:
             except NoAnswer as exc:
                 unanswered = exc
                 continue
+            except DatastoreError as exc:
+                if unanswered is None:
+                    raise
+                raise DatastoreError("{0}. {1}".format(_unsure(writes, unanswered), exc)) from exc
             if content.get("succeeded"):
                 return None
             found = _results([write.key for write in writes], content)
             if all(item.revision == write.revision for item, write in zip(found, writes)):
                 raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
             return NotWritten(found, bool(unanswered))
-        raise DatastoreError(
-            "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this "
-            "again once etcd answers".format(
-                ", ".join(write.key for write in writes[:3]) + (", ..." if len(writes) > 3 else ""), unanswered
-            )
-        )
+        raise DatastoreError(_unsure(writes, unanswered))
 
     def _read(self, path: str, document: Dict[str, Any], key: str) -> Dict[str, Any]:
         try:
-            content = self._on_any(path, document)
+            return self._on_any(path, document)
         except EtcdError as exc:
             raise self._error("read", key, exc) from exc
-        self._has_read = True
-        return content
 
     def _on_any(self, path: str, document: Dict[str, Any], write: bool = False) -> Dict[str, Any]:
         """The answer of the first member that gives one. A dead one goes to the end of the list, so it costs once.
@@ -181,6 +176,15 @@ class Etcdv3Client:
                 who, verb, key, why, exc
             )
         )
+
+
+def _unsure(writes: Sequence[Write], cause: NoAnswer) -> str:
+    return (
+        "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
+        "once etcd answers".format(
+            ", ".join(write.key for write in writes[:3]) + (", ..." if len(writes) > 3 else ""), cause
+        )
+    )
 
 
 def _operation(write: Write) -> Dict[str, Any]:

@@ -29,8 +29,9 @@ else:
     IMPORT_ERROR = None
 
 # gRPC's codes, as the gateway repeats them.
-INVALID, DENIED, UNAVAILABLE, UNAUTHENTICATED = 3, 7, 14, 16
-_DEADLINE_EXCEEDED = 4
+DENIED, UNAUTHENTICATED = 7, 16
+# Another member may do better.
+_NO_QUORUM = (4, 14)
 _NO_TOKEN = "user name is empty"
 
 
@@ -128,13 +129,13 @@ class Member(Endpoint):
     def _failure(self, exc: Any) -> Exception:
         try:
             content = json.loads(exc.detail_text)
-            code, text = content["code"], content.get("message") or content.get("error")
+            code, text = content["code"], str(content.get("message") or content.get("error"))
         except (ValueError, KeyError, TypeError):
             text = " ".join(str(exc.detail_text).split())[:120]
             if isinstance(exc, exceptions.InternalServerError):
                 return NoAnswer(text, True)
             return DatastoreError(self._not_v3(text))
-        if code in (UNAVAILABLE, _DEADLINE_EXCEEDED):
+        if code in _NO_QUORUM:
             return NoAnswer(text, True)
         self._has_answered = True
         if _NO_TOKEN in text or "invalid auth token" in text:
