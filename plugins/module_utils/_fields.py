@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import Port
@@ -22,11 +22,12 @@ _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
     """The given fields (not None) of a module's options; `places` says what a message calls each."""
-    return {
-        name: convert(options[name], places[name] if places else name)
-        for name, convert in _CONVERT.items()
-        if options.get(name) is not None
-    }
+    fields = {}
+    for name, convert in _CONVERT.items():
+        value = options.get(name)
+        if value is not None:
+            fields[name] = convert(value, places[name] if places else name)
+    return fields
 
 
 def fields_from_mapping(mapping: Any) -> Dict[str, Any]:
@@ -106,8 +107,10 @@ def _is_text(value: Any) -> bool:
 
 def texts(value: Any, where: str) -> Tuple[str, ...]:
     return tuple(
-        item if _is_text(item) else text(item, "{0}[{1}]".format(where, index))
-        for index, item in enumerate(_sequence(value, where))
+        [
+            item if _is_text(item) else text(item, "{0}[{1}]".format(where, index))
+            for index, item in enumerate(_sequence(value, where))
+        ]
     )
 
 
@@ -116,7 +119,7 @@ def addresses(value: Any, where: str) -> Tuple[str, ...]:
     for index, item in enumerate(items):
         if not isinstance(item, str):
             raise InvalidInput(["{0}[{1}]: {2} is not a text; quote the address".format(where, index, shown(item))])
-    return tuple(str(item) for item in items)
+    return tuple(map(str, items))
 
 
 def ports(value: Any, where: str) -> Tuple[Port, ...]:
@@ -133,10 +136,10 @@ def _port(value: Any, where: str) -> Port:
     return Port(text(value["name"], where + ".name"), text(value["protocol"], where + ".protocol"), value["port"])
 
 
-def _sequence(value: Any, where: str) -> List[Any]:
+def _sequence(value: Any, where: str) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
         raise InvalidInput(["{0}: {1} is not a list".format(where, shown(value))])
-    return list(value)
+    return value
 
 
 _CONVERT: Dict[str, Callable[[Any, str], Any]] = {

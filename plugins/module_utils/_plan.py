@@ -29,7 +29,7 @@ class Codec(NamedTuple):
     is_of: Callable[[str, HostEndpoint], bool]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class Stored:
     """What the datastore holds under one key. Decoded when somebody asks: of a large set, most is as it should be."""
 
@@ -73,8 +73,7 @@ class Stored:
         return not self.misplaced and self.codec.is_of(self.value, endpoint)
 
 
-@dataclasses.dataclass(frozen=True)
-class Present:
+class Present(NamedTuple):
     """The endpoint is exactly this, which is valid."""
 
     endpoint: HostEndpoint
@@ -87,8 +86,7 @@ class Present:
         return self.endpoint.as_stored(api_version)
 
 
-@dataclasses.dataclass(frozen=True)
-class Patched:
+class Patched(NamedTuple):
     """The endpoint is there, and its given fields are these."""
 
     identity: HostEndpoint
@@ -119,8 +117,7 @@ class Patched:
         return patched.as_stored(api_version)
 
 
-@dataclasses.dataclass(frozen=True)
-class Absent:
+class Absent(NamedTuple):
     """There is no such endpoint."""
 
     identity: HostEndpoint
@@ -136,8 +133,7 @@ class Absent:
         return None
 
 
-@dataclasses.dataclass(frozen=True)
-class Purge:
+class Purge(NamedTuple):
     """What is deleted although nobody names it."""
 
     # Node: the owner whose endpoints go, and None for everybody's.
@@ -152,8 +148,7 @@ class Purge:
         return owner is None or stored.endpoint.labels.get(self.owner_label) == owner
 
 
-@dataclasses.dataclass(frozen=True)
-class Purged:
+class Purged(NamedTuple):
     """The endpoint is not there, as long as the purge takes it."""
 
     identity: HostEndpoint
@@ -166,8 +161,7 @@ class Purged:
 Want = Union[Present, Patched, Absent, Purged]
 
 
-@dataclasses.dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """What happens to one endpoint: from `before` (None: not there) to `after` (None: gone)."""
 
     operation: str

@@ -142,7 +142,7 @@ def _plan_again(store: Store, conflicts: List[Tuple[Change, Conflict]], outcome:
             changes.append(again)
         elif conflict.maybe_done:
             # It is as wanted since we wrote.
-            outcome.done.append(dataclasses.replace(change, after=again.after))
+            outcome.done.append(change._replace(after=again.after))
         elif not isinstance(change.want, Purged):
             outcome.unchanged.append(again)
     return changes

@@ -21,7 +21,7 @@ from ._validation import ignored_by_felix
 SHOWN_WARNINGS = 10
 
 # Characters of JSON, of the 700,000 that AWX keeps of a result.
-CHANGES_SIZE = 300000
+CHANGES_SIZE = 200000
 FAILURES_SIZE = 100000
 DIFF_SIZE = 200000
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import List
+from typing import List, Tuple
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint
@@ -87,20 +87,28 @@ def _label(key: str, value: str) -> List[Problem]:
 
 @functools.lru_cache(maxsize=65536)
 def _interface(interface: str) -> List[Problem]:
-    if interface and not _INTERFACE.fullmatch(interface):
-        return [("interface_name", interface, _INTERFACE_RULE)]
-    return dots_as_interface(interface)
+    return _felix_interface(interface) or dots_as_interface(interface)
 
 
 def _felix(endpoint: HostEndpoint) -> List[Problem]:
-    problems = _labels(endpoint)
-    if endpoint.interface_name and not _INTERFACE.fullmatch(endpoint.interface_name):
-        problems.append(("interface_name", endpoint.interface_name, _INTERFACE_RULE))
-    for index, profile in enumerate(endpoint.profiles):
-        if not _FELIX_PROFILE.fullmatch(profile):
-            rule = "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -"
-            problems.append(("profiles[{0}]".format(index), profile, rule))
-    return problems
+    return _labels(endpoint) + _felix_interface(endpoint.interface_name) + _felix_profiles(endpoint.profiles)
+
+
+@functools.lru_cache(maxsize=65536)
+def _felix_interface(interface: str) -> List[Problem]:
+    if interface and not _INTERFACE.fullmatch(interface):
+        return [("interface_name", interface, _INTERFACE_RULE)]
+    return []
+
+
+@functools.lru_cache(maxsize=65536)
+def _felix_profiles(profiles: Tuple[str, ...]) -> List[Problem]:
+    rule = "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -"
+    return [
+        ("profiles[{0}]".format(index), profile, rule)
+        for index, profile in enumerate(profiles)
+        if not _FELIX_PROFILE.fullmatch(profile)
+    ]
 
 
 RULES = Rules(_key_part, _identity, _endpoint, _felix)

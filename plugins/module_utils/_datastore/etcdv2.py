@@ -11,7 +11,7 @@ lib/backend/etcd/etcd.go (requests).
 from __future__ import annotations
 
 import collections
-from typing import Any, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from typing import Any, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError, shown
@@ -68,9 +68,11 @@ class Etcdv2Store(Store):
             return [stored] if stored else []
         nodes = {identity.node for identity in identities}.union(nodes)
         hosts = self._hosts() if len(nodes) > FEW_NODES else [self._host(node) for node in sorted(nodes)]
-        directories = [node["key"] for host in hosts for node in _endpoint_nodes(host) if node.get("dir")]
-        if directories:
-            _refuse_directories(directories, {self.key(identity) for identity in identities})
+        keys = {node["key"] for host in hosts for node in _directories_for_endpoints(host)}
+        if keys:
+            keys.intersection_update([self.key(identity) for identity in identities])
+        if keys:
+            raise DatastoreError(DIRECTORY.format(min(keys)))
         return [stored for host in hosts for stored in _of_host(host)]
 
     def get(self, identity: HostEndpoint) -> Stored | None:
@@ -78,7 +80,7 @@ class Etcdv2Store(Store):
         if node is None:
             return None
         if node.get("dir"):
-            _refuse_directories([node["key"]], {node["key"]})
+            raise DatastoreError(DIRECTORY.format(node["key"]))
         return _endpoint(identity.node, node)
 
     def list(self, node: str = "") -> List[Stored]:
@@ -145,15 +147,17 @@ def _directory(node: str) -> str:
 def _of_host(host: Dict[str, Any]) -> Iterator[Stored]:
     """What is stored beneath a host's directory, as etcd listed it."""
     name = _name(host)
-    for place in [host, *_endpoint_directories(host)]:
+    directories = _endpoint_directories(host)
+    for place in [host, *directories]:
         if not place.get("dir"):
             # calicoctl makes such a wreck of a host when it is told to create an endpoint named "..".
             yield _stored(place, name, "", "in etcd this is a value where a directory belongs")
-    for node in _endpoint_nodes(host):
-        if node.get("dir"):
-            yield from _of_directory(name, node)
-        else:
-            yield _endpoint(name, node)
+    for directory in directories:
+        for node in directory.get("nodes", ()):
+            if node.get("dir"):
+                yield from _of_directory(name, node)
+            else:
+                yield _endpoint(name, node)
 
 
 def _endpoint(host: str, node: Dict[str, Any]) -> Stored:
@@ -172,23 +176,19 @@ def _of_directory(host: str, directory: Dict[str, Any]) -> Iterator[Stored]:
 
 
 def _endpoint_directories(host: Dict[str, Any]) -> List[Dict[str, Any]]:
-    directory = _directory(_name(host))
-    return [child for child in host.get("nodes", []) if child.get("key") == directory]
-
-
-def _endpoint_nodes(host: Dict[str, Any]) -> List[Dict[str, Any]]:
-    return [node for directory in _endpoint_directories(host) for node in directory.get("nodes", [])]
+    return [child for child in host.get("nodes", ()) if child.get("key", "").endswith("/endpoint")]
 
 
 def _name(host: Dict[str, Any]) -> str:
     return host["key"].rpartition("/")[2]
 
 
-def _refuse_directories(directories: Iterable[str], keys: Set[str]) -> None:
-    """What stands beneath an endpoint's key must not be taken for the endpoint."""
-    for key in directories:
-        if key in keys:
-            raise DatastoreError(DIRECTORY.format(key))
+def _directories_for_endpoints(host: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+    """The directories that stand where an endpoint belongs: what is beneath must not be taken for the endpoint."""
+    for directory in _endpoint_directories(host):
+        for node in directory.get("nodes", ()):
+            if node.get("dir"):
+                yield node
 
 
 def _stored(node: Dict[str, Any], host: str, name: str, misplaced: str = "") -> Stored:
