@@ -17,7 +17,7 @@ import math
 import re
 import time
 import uuid
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 from .._errors import brief
 from .._hostendpoint import V3, HostEndpoint, Port
@@ -36,11 +36,15 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
     """
     found = _kept(stored)
     metadata, spec = found.get("metadata", {}), found.get("spec", {})
+    uid = metadata.get("uid") or uid or str(uuid.uuid4())
+    now = metadata.get("creationTimestamp") or now or time.strftime(_TIME, time.gmtime())
+    if not found:
+        return _new(endpoint, uid, now)
     metadata = dict(
         metadata,
         name=endpoint.name,
-        uid=metadata.get("uid") or uid or str(uuid.uuid4()),
-        creationTimestamp=metadata.get("creationTimestamp") or now or time.strftime(_TIME, time.gmtime()),
+        uid=uid,
+        creationTimestamp=now,
         labels=_sorted(endpoint.labels),
         annotations=_sorted(metadata.get("annotations", {})),
         # Calico blanks them, too: they are known from elsewhere.
@@ -59,9 +63,35 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
     return _json(_in_order(_OBJECT, dict(found, kind=KINDS[V3], apiVersion=V3, metadata=metadata, spec=spec)))
 
 
+def _new(endpoint: HostEndpoint, uid: str, now: str) -> str:
+    """The same where there is nothing to keep, at a fifth of the time."""
+    parts = [_NEW, _json_text(endpoint.name), ',"uid":"', uid, '","creationTimestamp":"', now, '"']
+    if endpoint.labels:
+        parts += [',"labels":', _json_of_texts(tuple(sorted(endpoint.labels.items())))]
+    parts += ['},"spec":{"node":', _json_text(endpoint.node)]
+    if endpoint.interface_name:
+        parts += [',"interfaceName":', _json_text(endpoint.interface_name)]
+    for key, texts in ((',"expectedIPs":[', endpoint.expected_ips), (',"profiles":[', endpoint.profiles)):
+        if texts:
+            parts += [key, ",".join(map(_json_text, texts)), "]"]
+    if endpoint.ports:
+        parts += [',"ports":', _json(_encoded_ports(endpoint, []))]
+    return "".join(parts) + "}}"
+
+
+_NEW = '{{"kind":"{0}","apiVersion":"{1}","metadata":{{"name":'.format(KINDS[V3], V3)
+_SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9TZ:-]{20})"')
+
+
+def _is_new(value: str, endpoint: HostEndpoint) -> bool:
+    """Whether the value is what a new endpoint like this would get, whenever that was."""
+    match = _SET_BY_CALICO.search(value)
+    return bool(match) and _is_time(match.group(2)) and value == _new(endpoint, *match.groups())
+
+
 def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
     """The endpoint that Calico reads from a value. Raises ValueError when it reads none, or none of this name."""
-    found = _load(value)
+    found = _plain(value) or _load(value)
     metadata, spec = found.get("metadata", {}), found.get("spec", {})
     name, node = metadata.get("name", ""), spec.get("node", "")
     if name != identity.name:
@@ -81,7 +111,7 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
     )
 
 
-CODEC = Codec(decode, is_of=lambda value, endpoint: False)
+CODEC = Codec(decode, is_of=_is_new)
 
 
 def _kept(stored: Stored | None) -> Dict[str, Any]:
@@ -145,6 +175,8 @@ class _Members(list):
 
 _ZERO = _Number("0")
 _DIGITS = re.compile("[0-9]+")
+# All that names, addresses and labels are made of.
+_UNESCAPED = re.compile("[A-Za-z0-9_./:*-]*")
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 # As Go escapes them; in JSON they stand in texts only.
 _ESCAPES = str.maketrans({char: "\\u{0:04x}".format(ord(char)) for char in "<>&\u2028\u2029"})
@@ -166,9 +198,15 @@ def _json(item: Any) -> str:
     return _ENCODER.encode(item)
 
 
-# A fleet's endpoints have few different keys, labels, interfaces and profiles.
-@functools.lru_cache(maxsize=4096)
+# A fleet's endpoints have few different labels.
+@functools.lru_cache(maxsize=65536)
+def _json_of_texts(members: Tuple[Tuple[str, str], ...]) -> str:
+    return _json(dict(members))
+
+
 def _json_text(text: str) -> str:
+    if _UNESCAPED.fullmatch(text):
+        return '"' + text + '"'
     return _ENCODER.encode(_whole(text)).translate(_ESCAPES)
 
 
@@ -186,6 +224,38 @@ def _load(value: str) -> Dict[str, Any]:
     except ValueError as exc:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
     return _READ(content, None, "")
+
+
+def _plain(value: str) -> Dict[str, Any] | None:
+    """The same of a value that is as Calico writes most of them, at a fifth of the time; None of any other."""
+    if any(mark in value for mark in _NOT_PLAIN):
+        return None
+    try:
+        content = _PLAIN_DECODER.decode(value)
+        metadata, spec = content["metadata"], content["spec"]
+        labels = metadata.get("labels", {})
+        texts = [labels.values(), spec.get("expectedIPs", ()), spec.get("profiles", ())]
+        is_plain = (
+            _is_time(metadata["creationTimestamp"])
+            # No key is there twice.
+            and len(content) + len(metadata) + len(labels) + len(spec) == value.count('":')
+            and all(_PLAIN[key] is type(item) for part in (content, metadata, spec) for key, item in part.items())
+            and all(_TEXT_ONLY.issuperset(map(type, items)) for items in texts)
+        )
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
+    return content if is_plain else None
+
+
+# What could change the meaning of a text, or of the number of keys.
+_NOT_PLAIN = ("\\", " ", "\n", "\t", "\r")
+# Types are the same for a key wherever it stands.
+_PLAIN = {
+    **dict.fromkeys(("kind", "apiVersion", "name", "uid", "creationTimestamp", "node", "interfaceName"), str),
+    **dict.fromkeys(("metadata", "spec", "labels"), dict),
+    **dict.fromkeys(("expectedIPs", "profiles"), list),
+}
+_TEXT_ONLY = frozenset([str])
 
 
 def _depth(value: str) -> int:
@@ -207,6 +277,7 @@ def _float(digits: str) -> _Number:
     return _Number(digits)
 
 
+_PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse)
 _DECODER = json.JSONDecoder(object_pairs_hook=_Members, parse_int=_Number, parse_float=_float, parse_constant=_refuse)
 
 
@@ -278,6 +349,15 @@ def _time(item: Any, before: Any, where: str) -> str:
         raise _wrong(where, "a time", item) from exc
     # Go's zero is no time for Calico. Not strftime: its years may have less than four digits.
     return "" if moment == datetime.datetime.min else moment.isoformat() + "Z"
+
+
+# A fleet's endpoints are made in few seconds.
+@functools.lru_cache(maxsize=4096)
+def _is_time(text: str) -> bool:
+    try:
+        return bool(_time(text, None, ""))
+    except ValueError:
+        return False
 
 
 def _texts(item: Any, before: Any, where: str) -> Dict[str, str]:

@@ -10,6 +10,7 @@ import base64
 import json
 import re
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -207,7 +208,60 @@ def test_every_field_in_and_out():
     ids=str,
 )
 def test_what_is_written_is_read_again(endpoint):
-    assert decode(encode(endpoint), HostEndpoint(name=endpoint.name)) == endpoint
+    value = encode(endpoint)
+    assert decode(value, HostEndpoint(name=endpoint.name)) == endpoint
+    assert encode(endpoint, stored(value, endpoint.name)) == value
+
+
+PLAIN = encode(FULL.patched({"ports": ()}), uid=UID, now=TIME)
+TOKENS = re.findall(r'"[^"]*"|.', PLAIN)
+
+
+def outcome(value):
+    try:
+        return decode(value, HostEndpoint(name="h1"))
+    except ValueError as exc:
+        return re.sub("char [0-9]+|column [0-9]+", "", str(exc))
+
+
+def mutated(seed):
+    """The value with some of its tokens gone, doubled, swapped or made into something else."""
+    random = Random(seed)
+    tokens = list(TOKENS)
+    for _change in range(random.randint(1, 3)):
+        at, other = random.randrange(len(tokens)), random.randrange(len(tokens))
+        kind = random.randrange(5)
+        if kind == 0:
+            tokens[at] = random.choice(['""', "null", "1", "{}", "[]", '"Labels"', '"x":1,', "\\n", " ", '"\\u0041"'])
+        elif kind == 1:
+            tokens[at : at + 1] = tokens[other : other + random.randint(0, 4)]
+        elif kind == 2:
+            tokens[at:at] = tokens[other : other + random.randint(1, 12)]
+        elif kind == 3:
+            tokens[at], tokens[other] = tokens[other], tokens[at]
+        else:
+            tokens[at] = tokens[at].swapcase()
+    return "".join(tokens)
+
+
+def test_the_short_way_to_read_reads_the_same():
+    # Space before the value means nothing, and makes it go the long way.
+    for seed in range(20000):
+        value = mutated(seed)
+        assert outcome(value) == outcome(" " + value), (seed, value)
+
+
+def test_what_is_just_as_a_new_one_would_be_is_told_without_reading():
+    assert stored(PLAIN).is_just(outcome(PLAIN)) and stored(FULL_VALUE).is_just(FULL)
+    for seed in range(5000):
+        value = mutated(seed)
+        assert not stored(value).is_just(FULL)
+        assert not stored(value).is_just(outcome(PLAIN)) or outcome(value) == outcome(PLAIN), value
+
+
+@pytest.mark.parametrize("time", ["2020-02-30T03:04:05Z", "2020-01-02 03:04:05Z", "0001-01-01T00:00:00Z"])
+def test_a_value_with_a_time_that_is_none_is_not_as_a_new_one(time):
+    assert not stored(FULL_VALUE.replace(TIME, time)).is_just(FULL)
 
 
 def test_leading_zeros_of_a_protocol_are_all_that_is_lost():
