@@ -214,6 +214,7 @@ def test_what_is_written_is_read_again(endpoint):
 
 
 PLAIN = encode(FULL.patched({"ports": ()}), uid=UID, now=TIME)
+ODD = ['""', "null", "1", "{}", "[]", '"Labels"', '"x":1,', "\n", " ", r'"\u0041"', r'"\ud83d"', r'"\":"']
 TOKENS = re.findall(r'"[^"]*"|.', PLAIN)
 
 
@@ -232,7 +233,7 @@ def mutated(seed):
         at, other = random.randrange(len(tokens)), random.randrange(len(tokens))
         kind = random.randrange(5)
         if kind == 0:
-            tokens[at] = random.choice(['""', "null", "1", "{}", "[]", '"Labels"', '"x":1,', "\\n", " ", '"\\u0041"'])
+            tokens[at] = random.choice(ODD)
         elif kind == 1:
             tokens[at : at + 1] = tokens[other : other + random.randint(0, 4)]
         elif kind == 2:
