@@ -30,6 +30,19 @@ options:
     description:
       - Only endpoints of this node, by its exact name.
     type: str
+  selector:
+    description:
+      - Only endpoints whose labels this expression in the language of Calico's selectors selects.
+      - C(has(label\)), C(all(\)), C(label == "value"), C(label != "value"), C(label in {"value", "other"}) and
+        C(label not in {"value", "other"}) are its tests. C(!) negates one, C(&&) binds more than C(||), and
+        parentheses group. In YAML, an expression that begins with C(!) has to be quoted.
+      - With O(datastore_type=etcdv3) there are C(label contains "text"), C(label starts with "text"),
+        C(label ends with "text") and C(global(\)), too. Calico itself has the first three since v3.8, and
+        C(global(\)) since v3.15.
+      - Only the endpoint's own labels count. For policies, Calico also looks at the labels that an endpoint inherits
+        from its profiles, so a policy with the same expression may select other endpoints.
+      - RV(malformed) does not depend on it, since nobody knows the labels of such values.
+    type: str
 seealso:
   - module: netsec.calico.calico_hostendpoint
   - plugin: netsec.calico.to_resource
@@ -42,6 +55,11 @@ EXAMPLES = r"""
     etcd_endpoints: http://etcd1.example.com:2379
     node: myhost
   register: stored
+
+- name: Read all endpoints with some labels
+  netsec.calico.calico_hostendpoint_info:
+    etcd_endpoints: http://etcd1.example.com:2379
+    selector: type == "production" && has(role) && !(site in {"lab", "test"})
 
 - name: Write them as manifests for calicoctl or Git
   ansible.builtin.copy:
@@ -88,7 +106,7 @@ malformed:
       error: "labels[type] is not a text: 5"
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -98,15 +116,32 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     is_masked,
     run,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._result import listing_of, listing_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._selector import Selector, parse
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_filter
+
+
+def selector_of(text: Optional[str], api_version: str) -> Optional[Selector]:
+    """What the option says. Raises SelectorError, and InvalidInput for one that is empty."""
+    if text is None:
+        return None
+    if not text.strip():
+        raise InvalidInput(["filter: selector: is missing: it is all() that selects every endpoint"])
+    return parse(text, api_version)
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     store = connect(module)
     node, name = module.params["node"], module.params["name"]
     check_filter(node, name, store.api_version)
-    found = [stored for stored in store.list(node or "") if name in (None, stored.name)]
+    selector = selector_of(module.params["selector"], store.api_version)
+    found = [
+        stored
+        for stored in store.list(node or "")
+        if name in (None, stored.name)
+        and (selector is None or stored.error or selector.matches(stored.endpoint.labels))
+    ]
     for warning in listing_warnings_of(found, store.state, store.api_version):
         module.warn(warning)
     result = listing_of(found, store.api_version)
@@ -119,7 +154,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(CONNECTION_OPTIONS, name={"type": "str"}, node={"type": "str"}),
+        argument_spec=dict(CONNECTION_OPTIONS, name={"type": "str"}, node={"type": "str"}, selector={"type": "str"}),
         supports_check_mode=True,
     )
     run(module, work)
