@@ -16,6 +16,14 @@ options:
     description: The name of the host as Calico's Felix knows it.
     type: str
     required: true
+  datastore_type:
+    description:
+      - The datastore that the endpoints are for. With V(etcdv3), O(node) and the names of the endpoints are changed
+        into such as Calico v3 takes, as the role does, and an endpoint is C({node}-{interface}) when its rule gives no
+        name.
+    type: str
+    choices: [etcdv2, etcdv3]
+    default: etcdv2
   rules:
     description: The rules, as the role's C(hostendpoints_interfaces).
     type: list

@@ -26,6 +26,13 @@ def v3_name(text: str) -> str:
     return "{0}-{1}".format(name, hashlib.sha1(text.encode("utf-8")).hexdigest()[:8])
 
 
+def v3_profile(name: str) -> str:
+    """The v3 name of a profile; those of Kubernetes' namespaces begin otherwise (profile.go beside names.go)."""
+    if name.startswith("k8s_ns."):
+        name = "kns." + name[len("k8s_ns.") :]
+    return v3_name(name)
+
+
 def _normalised(text: str) -> str:
     text = re.sub("[^-.a-z0-9]+", "-", text.lower().replace("/", "."))
     return re.sub("[.-]*[.][.-]*", ".", text).strip(".-")

@@ -13,8 +13,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
+from ansible_collections.netsec.calico.plugins.module_utils._connection import ETCDV2
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
-from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name
+from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name, v3_node
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -45,14 +47,28 @@ class Host:
     host_labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, facts: Any, node: str, inventory_hostname: str = "", **fields: Any) -> Host:
-        """A host by its facts. Raises RuleError for what are no facts, TypeError for what is no field."""
+    def of(
+        cls, facts: Any, node: str, inventory_hostname: str = "", datastore_type: str = ETCDV2, **fields: Any
+    ) -> Host:
+        """A host by its facts, with the node's name as that datastore has it.
+
+        Raises RuleError for what are no facts and no datastore, TypeError for what is no field.
+        """
+        if datastore_type not in API_VERSIONS:
+            raise RuleError("datastore_type {0!r} is not one of {1}".format(datastore_type, ", ".join(API_VERSIONS)))
         if not isinstance(facts, Mapping):
             raise RuleError("{0!r} is not a mapping of facts".format(facts))
         unusable = why_unusable(facts)
         if unusable:
             raise RuleError("the facts cannot be used: {0}".format(unusable))
-        return cls(inventory_hostname=inventory_hostname or node, node=node, facts=facts, **fields)
+        api_version = API_VERSIONS[datastore_type]
+        return cls(
+            inventory_hostname=inventory_hostname or node,
+            node=v3_node(node) if api_version == V3 else node,
+            facts=facts,
+            api_version=api_version,
+            **fields,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

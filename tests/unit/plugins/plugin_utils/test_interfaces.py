@@ -188,3 +188,14 @@ def test_what_is_wrong_with_a_rule_is_named(rule, message):
     with pytest.raises(RuleError) as error:
         endpoints_of(host(*rules))
     assert message in str(error.value)
+
+
+def test_names_and_nodes_of_etcdv3():
+    rules = [{"match": {"name": "eth0"}}, {"match": {"name": "lo"}, "endpoint": {"name": "{inventory_hostname}_lo"}}]
+    found = endpoints_of(Host.of(FACTS, "DB_1", rules=rules, datastore_type="etcdv3"))
+    assert [(endpoint["node"], endpoint["name"]) for endpoint in found] == [
+        ("db-1", "db-1-eth0"),
+        ("db-1", "db-1-lo-7adc6819"),
+    ]
+    with pytest.raises(RuleError, match="datastore_type 'etcd3' is not one of etcdv2, etcdv3"):
+        Host.of(FACTS, "DB_1", rules=rules, datastore_type="etcd3")
