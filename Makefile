@@ -56,7 +56,7 @@ $(DEMO)/ready: Makefile
 	@touch "$@"
 
 $(BENCH)/ready: Makefile
-	@echo "Installing ansible-core, python-etcd and etcd into .cache/bench, once."
+	@echo "Installing ansible-core, python-etcd, etcd3gw and etcd into .cache/bench, once."
 	@$(PYTHON) -m venv --clear "$(BENCH)"
-	@"$(BENCH)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS)
+	@"$(BENCH)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS) 'etcd3gw>=2.7'
 	@touch "$@"

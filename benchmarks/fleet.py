@@ -9,6 +9,9 @@ import json
 from urllib.parse import urlencode
 
 
+HOSTENDPOINTS_V3 = "/calico/resources/v3/projectcalico.org/hostendpoints/"
+
+
 def node(number):
     return "worker-%05d.example.com" % number
 
@@ -22,11 +25,13 @@ def _addresses(number, interface):
     )
 
 
-def endpoints(count, changed=False):
+def endpoints(count, changed=False, datastore_type="etcdv2"):
     """So many endpoints, two on each node, as a task gives them; changed: one in a hundred has another profile."""
+    # In v3, the name alone is the identity.
+    name = "{interface}" if datastore_type == "etcdv2" else "{node}-{interface}"
     return [
         {
-            "name": "eth%d" % (index % 2),
+            "name": name.format(node=node(index // 2), interface="eth%d" % (index % 2)),
             "node": node(index // 2),
             "interface_name": "eth%d" % (index % 2),
             "expected_ips": list(_addresses(index // 2, index % 2)),
@@ -53,6 +58,30 @@ def raw_writes(count):
         form = urlencode({"prevExist": "false", "value": json.dumps(value, separators=(",", ":"))})
         writes.append((path, form))
     return writes
+
+
+def raw_values_v3(count):
+    """(key, value) of the endpoints, byte for byte as Calico v3 stores them but for identity and time."""
+    found = []
+    for endpoint in endpoints(count, datastore_type="etcdv3"):
+        value = {
+            "kind": "HostEndpoint",
+            "apiVersion": "projectcalico.org/v3",
+            "metadata": {
+                "name": endpoint["name"],
+                "uid": "11111111-2222-4333-8444-555555555555",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": endpoint["labels"],
+            },
+            "spec": {
+                "node": endpoint["node"],
+                "interfaceName": endpoint["interface_name"],
+                "expectedIPs": endpoint["expected_ips"],
+                "profiles": endpoint["profiles"],
+            },
+        }
+        found.append((HOSTENDPOINTS_V3 + endpoint["name"], json.dumps(value, separators=(",", ":"))))
+    return found
 
 
 def resources(count):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from tests.harness import etcd as harness_etcd
 
 from . import fleet
-from .floor import Raw
+from .floor import RAW
 from .processes import Sample
 
 
@@ -40,12 +41,20 @@ class Bench:
     def __init__(self, shop, server):
         self.shop = shop
         self.server = server
-        self.raw = Raw(server)
+        self.raws = {kind: raw(server) for kind, raw in RAW.items()}
         server.put("/calico/v1/Ready", "true")
+        server.put_v3(
+            "/calico/resources/v3/projectcalico.org/clusterinformations/default",
+            json.dumps({"kind": "ClusterInformation", "spec": {"datastoreReady": True}}),
+        )
 
-    def stored(self, count):
+    @property
+    def raw(self):
+        return self.raws["etcdv2"]
+
+    def stored(self, count, datastore_type="etcdv2"):
         """Make sure that a run did what it was to do."""
-        found = len(self.raw.leaves())
+        found = len(self.raws[datastore_type].values())
         if found != count:
             raise RuntimeError("%d endpoints are stored, not %d" % (found, count))
 
@@ -58,17 +67,24 @@ class Bench:
 class Bulk(Section):
     """calico_hostendpoints by src, against raw reads and writes and a playbook that reads raw."""
 
-    def __init__(self, count, rounds, share):
-        super().__init__("bulk %d" % count, rounds, share)
+    def __init__(self, count, rounds, share, datastore_type="etcdv2"):
+        super().__init__("bulk %s %d" % (datastore_type, count), rounds, share)
         self.count = count
+        self.datastore_type = datastore_type
 
     def round(self, bench):
-        shop, raw, count = bench.shop, bench.raw, self.count
-        arguments = {"etcd_endpoints": [bench.server.url], "src": shop.write("set.json", fleet.endpoints(count))}
-        changed = dict(arguments, src=shop.write("changed.json", fleet.endpoints(count, changed=True)))
-        nodes = sorted({endpoint["node"] for endpoint in fleet.endpoints(count)})
-        purge = {"etcd_endpoints": [bench.server.url], "endpoints": [], "purge": "all", "purge_nodes": nodes}
-        floor = bench.play("floor", {"netsec_raw_read": {"port": bench.server.port}})
+        shop, raw, count, kind = bench.shop, bench.raws[self.datastore_type], self.count, self.datastore_type
+        connection = {"datastore_type": kind, "etcd_endpoints": [bench.server.url]}
+        wanted = fleet.endpoints(count, datastore_type=kind)
+        arguments = dict(connection, src=shop.write("set.json", wanted))
+        changed = dict(
+            arguments, src=shop.write("changed.json", fleet.endpoints(count, changed=True, datastore_type=kind))
+        )
+        nodes = sorted({endpoint["node"] for endpoint in wanted})
+        purge = dict(connection, endpoints=[], purge="all", purge_nodes=nodes)
+        least = {"port": bench.server.port, "datastore_type": kind}
+        floor = bench.play("floor", {"netsec_raw": least})
+        floor_create = bench.play("floor-create", {"netsec_raw": dict(least, src=arguments["src"])})
 
         def playbook(name, task, changes, *options):
             path = bench.play(name, {"netsec.calico.calico_hostendpoints": task})
@@ -86,8 +102,11 @@ class Bulk(Section):
         raw.clear()
         found["check all, playbook"] = playbook("create", arguments, 1, "--check")
         found["check all, module"] = module(arguments, "created", count, check=True)
+        found["floor playbook, create"] = shop.playbook(floor_create, changed=1)
+        bench.stored(count, kind)
+        raw.clear()
         found["create, playbook"] = playbook("create", arguments, 1)
-        bench.stored(count)
+        bench.stored(count, kind)
         found["floor playbook"] = shop.playbook(floor, changed=0)
         found["no-op, playbook"] = playbook("no-op", arguments, 0)
         found["check, playbook"] = playbook("check", arguments, 0, "--check")
@@ -96,10 +115,10 @@ class Bulk(Section):
         found["1 %, playbook"] = playbook("change", changed, 1)
         found["1 %, module"] = module(arguments, "updated", few)
         found["purge, playbook"] = playbook("purge", purge, 1)
-        bench.stored(0)
+        bench.stored(0, kind)
         raw.clear()
         found["create, module"] = module(arguments, "created", count)
-        bench.stored(count)
+        bench.stored(count, kind)
         found["purge, module"] = module(purge, "deleted", count)
         raw.clear()
         return found

@@ -1,19 +1,37 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The floor for any module that reads host endpoints: one raw read of all of them, decoded. For the benchmarks only."""
+"""The floor for any module that reads host endpoints, one raw read of all of them, decoded; or that creates them.
+
+For the benchmarks only.
+"""
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
 
+HOSTENDPOINTS_V3 = "/calico/resources/v3/projectcalico.org/hostendpoints/"
+
 
 def main():
-    module = AnsibleModule({"port": {"type": "int"}}, supports_check_mode=True)
+    module = AnsibleModule(
+        {"port": {"type": "int"}, "datastore_type": {"type": "str"}, "src": {"type": "path"}}, supports_check_mode=True
+    )
     connection = http.client.HTTPConnection("127.0.0.1", module.params["port"], timeout=30)
+    read, create = {"etcdv2": (read_v2, create_v2), "etcdv3": (read_v3, create_v3)}[module.params["datastore_type"]]
+    if module.params["src"]:
+        with open(module.params["src"], encoding="utf-8") as stream:
+            create(connection, json.load(stream))
+        module.exit_json(changed=True)
+    module.exit_json(changed=False, endpoints=len(read(connection)))
+
+
+def read_v2(connection):
     connection.request("GET", "/v2/keys/calico/v1/host?recursive=true&quorum=true")
     pending, endpoints = [json.loads(connection.getresponse().read())["node"]], []
     while pending:
@@ -21,7 +39,62 @@ def main():
         pending += node.get("nodes", ())
         if "value" in node:
             endpoints.append(json.loads(node["value"]))
-    module.exit_json(changed=False, endpoints=len(endpoints))
+    return endpoints
+
+
+def create_v2(connection, endpoints):
+    for endpoint in endpoints:
+        ipv4, ipv6 = endpoint["expected_ips"]
+        value = {
+            "name": endpoint["interface_name"],
+            "expected_ipv4_addrs": [ipv4],
+            "expected_ipv6_addrs": [ipv6],
+            "labels": endpoint["labels"],
+            "profile_ids": endpoint["profiles"],
+        }
+        path = "/v2/keys/calico/v1/host/%s/endpoint/%s" % (endpoint["node"], endpoint["name"])
+        form = urllib.parse.urlencode({"prevExist": "false", "value": json.dumps(value, separators=(",", ":"))})
+        connection.request("PUT", path, form, {"Content-Type": "application/x-www-form-urlencoded"})
+        json.loads(connection.getresponse().read())["node"]
+
+
+def read_v3(connection):
+    key, end = encoded(HOSTENDPOINTS_V3), encoded(HOSTENDPOINTS_V3[:-1] + "0")
+    connection.request("POST", "/v3/kv/range", json.dumps({"key": key, "range_end": end}))
+    kvs = json.loads(connection.getresponse().read()).get("kvs", ())
+    return [json.loads(base64.b64decode(kv["value"])) for kv in kvs]
+
+
+def create_v3(connection, endpoints):
+    for first in range(0, len(endpoints), 128):
+        compare, puts = [], []
+        for endpoint in endpoints[first : first + 128]:
+            value = {
+                "kind": "HostEndpoint",
+                "apiVersion": "projectcalico.org/v3",
+                "metadata": {
+                    "name": endpoint["name"],
+                    "uid": "11111111-2222-4333-8444-555555555555",
+                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                    "labels": endpoint["labels"],
+                },
+                "spec": {
+                    "node": endpoint["node"],
+                    "interfaceName": endpoint["interface_name"],
+                    "expectedIPs": endpoint["expected_ips"],
+                    "profiles": endpoint["profiles"],
+                },
+            }
+            key = encoded(HOSTENDPOINTS_V3 + endpoint["name"])
+            compare.append({"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": 0})
+            puts.append({"request_put": {"key": key, "value": encoded(json.dumps(value, separators=(",", ":")))}})
+        connection.request("POST", "/v3/kv/txn", json.dumps({"compare": compare, "success": puts}))
+        if not json.loads(connection.getresponse().read())["succeeded"]:
+            raise RuntimeError("a transaction was refused")
+
+
+def encoded(text):
+    return base64.b64encode(text.encode()).decode()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One server of a datastore: its time to answer, and in plain words why it does not."""
+"""The servers of a datastore: which one is asked, its time to answer, and in plain words why it does not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import socket
 import ssl
 import threading
 import urllib.parse
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator, List
 
 from .._connection import Settings
+from .._errors import DatastoreError
 
 try:
     import urllib3
@@ -32,6 +33,14 @@ class NoAnswer(Exception):
     def __init__(self, cause: str, maybe_done: bool) -> None:
         super().__init__(cause)
         self.maybe_done = maybe_done
+
+
+class EtcdError(Exception):
+    """etcd's own answer to a request that it did not carry out; the codes are those of its API."""
+
+    def __init__(self, code: int, cause: str) -> None:
+        super().__init__(cause)
+        self.code = code
 
 
 class Endpoint:
@@ -64,10 +73,11 @@ class Endpoint:
     def _no_answer(self, cause: Exception) -> NoAnswer:
         errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
         reason = _system_error(cause)
-        if isinstance(cause, errors.NewConnectionError) or reason == UNRESOLVED:
-            return NoAnswer(reason or str(cause), False)
-        if isinstance(cause, errors.ConnectTimeoutError):
+        is_new = isinstance(cause, errors.NewConnectionError)
+        if isinstance(cause, errors.ConnectTimeoutError) and not is_new or is_new and self._expired:
             return NoAnswer("no connection within " + timeout, False)
+        if is_new or reason == UNRESOLVED:
+            return NoAnswer(reason or str(cause), False)
         if isinstance(cause, (ssl.SSLError, errors.SSLError, WrongHost)) and not self._expired:
             return NoAnswer(self._tls_problem(str(cause)), False)
         if self._expired or isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
@@ -75,6 +85,14 @@ class Endpoint:
         return NoAnswer(
             "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
             True,
+        )
+
+    def _not_spoken(self, api: str, text: str, hint: str) -> str:
+        """The message about an answer that is not one of this API."""
+        if "HTTP request to an HTTPS server" in text:
+            return "{0} wants TLS: its URL has to start with https:// ({1})".format(self.url, text)
+        return "{0} does not speak etcd's {1} ({2}); is etcd_endpoints (from: {3}) right? {4}".format(
+            self.url, api, text, _source(self._settings), hint
         )
 
     def _other_scheme(self) -> str:
@@ -102,6 +120,74 @@ class Endpoint:
         if "EOF" in text:
             return "it closed the TLS connection" + self._other_scheme()
         return "TLS{0}: {1}".format(self._other_scheme(), text)
+
+
+class Members:
+    """All endpoints, each with a connection of its own. Those that do not answer are asked last."""
+
+    def __init__(self, settings: Settings, member: Callable[[str, Settings], Any]) -> None:
+        self._settings = settings
+        self._members = {url: member(url, settings) for url in settings.etcd_endpoints}
+        self._order = list(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __str__(self) -> str:
+        return "etcd at {0}".format(self._order[0])
+
+    @property
+    def first(self) -> Any:
+        return self._members[self._order[0]]
+
+    def share_order(self, other: Members) -> None:
+        """From now on, what either learns about the endpoints is known to both."""
+        self._order = other._order
+
+    def put_last(self, member: Endpoint) -> None:
+        # Others may have done it already, and the next one in the list must not suffer for that.
+        if self._order[0] == member.url:
+            self._order.append(self._order.pop(0))
+
+    def ask(self, ask: Callable[[Any], Any], is_write: bool, first: Endpoint | None = None) -> Any:
+        """What `ask` gives back of the first member that answers. A dead one goes last, so that it costs once.
+
+        Raises NoAnswer for a write that may have been carried out, and DatastoreError when no member answers.
+        """
+        failures: List[str] = []
+        for member in sorted(map(self._members.__getitem__, self._order), key=lambda member: member is not first):
+            try:
+                return ask(member)
+            except NoAnswer as exc:
+                self.put_last(member)
+                failures.append("{0}: {1}".format(member.url, exc))
+                if is_write and exc.maybe_done:
+                    raise NoAnswer(failures[-1], True) from exc
+        raise DatastoreError(
+            "cannot reach etcd: {0} (etcd_endpoints from: {1})".format("; ".join(failures), _source(self._settings))
+        )
+
+
+def refused(settings: Settings, verb: str, key: str, why: str, rights: str) -> DatastoreError:
+    """The error of a user without the rights, which are given as what must be readable, and what writable."""
+    user = settings.etcd_username
+    return DatastoreError(
+        "etcd refuses {0} to {1} {2}: {3}. Needed are the rights {4}".format(
+            "user {0}".format(user) if user else "a client without user and password", verb, key, why, rights
+        )
+    )
+
+
+def unsure(keys: str, cause: NoAnswer) -> str:
+    """The message about writes that may have been carried out."""
+    return (
+        "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
+        "once etcd answers".format(keys, cause)
+    )
+
+
+def _source(settings: Settings) -> str:
+    return settings.sources.get("etcd_endpoints", "default")
 
 
 @contextlib.contextmanager

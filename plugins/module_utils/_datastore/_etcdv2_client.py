@@ -22,7 +22,7 @@ from typing import Any, Dict
 from .._certificates import check_certificates
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError
-from ._endpoint import NoAnswer
+from ._endpoint import EtcdError, Members, NoAnswer, refused, unsure
 from ._etcdv2_member import (
     COMPARE_FAILED,
     KEY_EXISTS,
@@ -30,7 +30,6 @@ from ._etcdv2_member import (
     NOT_A_DIRECTORY,
     NOT_A_FILE,
     UNAUTHORISED,
-    EtcdError,
     Member,
     Request,
 )
@@ -40,10 +39,7 @@ DIRECTORY = (
     "for a name with a slash; remove it with etcdctl"
 )
 
-_UNSURE = (
-    "the change of {0} was sent to {1}, which gave no answer ({2}), so it may or may not be done; run this again once "
-    "etcd answers."
-)
+_RIGHTS = "to read /calico/v1/* and, for changes, to read and write /calico/v1/host/*"
 
 
 class Etcdv2Client:
@@ -52,21 +48,20 @@ class Etcdv2Client:
     def __init__(self, settings: Settings) -> None:
         check_certificates(settings)
         self._settings = settings
-        self._members = {url: Member(url, settings) for url in settings.etcd_endpoints}
-        # The endpoints, those that do not answer last.
-        self._urls = list(self._members)
+        self._members = Members(settings, Member)
         # The member that a write was sent to ahead.
         self._ahead: Member | None = None
         # Whether these credentials are known to be right.
         self._has_read = False
 
     def __str__(self) -> str:
-        return "etcd at {0}".format(self._urls[0])
+        return str(self._members)
 
     def another(self) -> Etcdv2Client:
         """Another client, with connections of its own, that knows what this one learns about the endpoints."""
         client = Etcdv2Client(self._settings)
-        client._urls, client._has_read = self._urls, True
+        client._members.share_order(self._members)
+        client._has_read = True
         return client
 
     def get(self, key: str, recursive: bool = False) -> Dict[str, Any] | None:
@@ -86,9 +81,9 @@ class Etcdv2Client:
 
     def send(self, request: Request) -> None:
         """Send a write ahead, so that etcd can begin with it; `write` then does the rest."""
-        self._ahead = self._members[self._urls[0]]
+        self._ahead = self._members.first
         if not self._ahead.send(request):
-            self._put_last(self._ahead)
+            self._members.put_last(self._ahead)
 
     def write(self, request: Request, is_lost: bool = False) -> None:
         """Write once, whatever happens to the connections: the condition makes sending it again safe.
@@ -115,50 +110,25 @@ class Etcdv2Client:
                     break
                 if self._is_done(request, exc):
                     return
-        raise DatastoreError(_UNSURE.format(request.key, self, unanswered))
+        raise DatastoreError(unsure(request.key, unanswered))
 
     def _is_done(self, request: Request, cause: NoAnswer) -> bool:
         """Whether a write that got no answer was carried out."""
         try:
             node = self.get(request.key)
         except DatastoreError as exc:
-            raise DatastoreError("{0} {1}".format(_UNSURE.format(request.key, "etcd", cause), exc)) from exc
+            raise DatastoreError("{0}. {1}".format(unsure(request.key, cause), exc)) from exc
         if request.value is None:
             return node is None
         return node is not None and node.get("value") == request.value
 
     def _on_any(self, request: Request) -> Dict[str, Any]:
-        """The answer of the first member that gives one. A dead one goes to the end of the list, so it costs once.
-
-        Raises NoAnswer for a write that may have been carried out.
-        """
-        failures = []
-        members = [self._members[url] for url in self._urls]
-        if self._ahead:
-            members.sort(key=lambda member: member is not self._ahead)
-            self._ahead = None
-        for member in members:
-            try:
-                return member.answer(request)
-            except NoAnswer as exc:
-                self._put_last(member)
-                if request.method != "GET" and exc.maybe_done:
-                    raise
-                failures.append("{0}: {1}".format(member.url, exc))
-        raise DatastoreError(
-            "cannot reach etcd: {0} (etcd_endpoints from: {1})".format(
-                "; ".join(failures), self._settings.sources.get("etcd_endpoints", "default")
-            )
-        )
-
-    def _put_last(self, member: Member) -> None:
-        # Others may have done it already, and the next one in the list must not suffer for that.
-        if self._urls[0] == member.url:
-            self._urls.append(self._urls.pop(0))
+        ahead, self._ahead = self._ahead, None
+        return self._members.ask(lambda member: member.answer(request), request.method != "GET", ahead)
 
     def _error(self, verb: str, key: str, exc: EtcdError) -> DatastoreError:
         if exc.code == UNAUTHORISED:
-            return DatastoreError(self._denied(verb, key))
+            return refused(self._settings, verb, key, self._why(verb), _RIGHTS)
         if exc.code == NOT_A_FILE:
             return DatastoreError(DIRECTORY.format(key))
         if exc.code == NOT_A_DIRECTORY:
@@ -167,19 +137,14 @@ class Etcdv2Client:
             )
         return DatastoreError("cannot {0} {1}: {2} answered: {3}".format(verb, key, self, exc))
 
-    def _denied(self, verb: str, key: str) -> str:
+    def _why(self, verb: str) -> str:
+        """Why etcd refuses something, for which it has one answer only."""
         user = self._settings.etcd_username
-        who = "user {0}".format(user) if user else "a client without user and password"
         if self._has_read:
             # The same credentials have just read, so they are right.
-            why = "it has no right to {0} there".format(verb)
-            if not user:
-                why += "; give etcd_username and etcd_password"
-        elif user:
-            why = "the user or the password is wrong, or it has no right to {0} there".format(verb)
-        else:
-            why = "etcd wants etcd_username and etcd_password"
-        return (
-            "etcd refuses {0} to {1} {2}: {3}. Needed are the rights to read /calico/v1/* and, for changes, to read "
-            "and write /calico/v1/host/*".format(who, verb, key, why)
-        )
+            return "it has no right to {0} there".format(verb) + (
+                "" if user else "; give etcd_username and etcd_password"
+            )
+        if user:
+            return "the user or the password is wrong, or it has no right to {0} there".format(verb)
+        return "etcd wants etcd_username and etcd_password"

@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 
 from .._connection import Settings
 from .._errors import DatastoreError, MissingLibrary
-from ._endpoint import Endpoint, NoAnswer, alarm
+from ._endpoint import Endpoint, EtcdError, NoAnswer, alarm
 
 try:
     import etcd
@@ -36,13 +36,10 @@ UNAUTHORISED = 110
 # "Raft internal error" and "leader election in progress": another member may do better.
 _NO_QUORUM = (300, 301)
 
-
-class EtcdError(Exception):
-    """etcd's own answer to a request that it did not carry out."""
-
-    def __init__(self, code: int, cause: str) -> None:
-        super().__init__(cause)
-        self.code = code
+_HINT = (
+    "Where Calico v1 keeps its data in this etcd, it has to run with --enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 "
+    "API). Calico v3 keeps its data in etcd's v3 API: datastore_type etcdv3"
+)
 
 
 class Request(NamedTuple):
@@ -163,18 +160,7 @@ class Member(Endpoint):
         if code:
             self._has_answered = True
             return EtcdError(code, text)
-        return DatastoreError(self._not_v2(text))
-
-    def _not_v2(self, text: str) -> str:
-        if "HTTP request to an HTTPS server" in text:
-            return "{0} wants TLS: its URL has to start with https:// ({1})".format(self.url, text)
-        return (
-            "{0} does not speak etcd's v2 API ({1}); is etcd_endpoints (from: {2}) right? Where Calico v1 keeps its "
-            "data in this etcd, it has to run with --enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 API). Calico v3 "
-            "keeps its data in etcd's v3 API".format(
-                self.url, text, self._settings.sources.get("etcd_endpoints", "default")
-            )
-        )
+        return DatastoreError(self._not_spoken("v2 API", text, _HINT))
 
 
 def _client(url: str, settings: Settings) -> Any:

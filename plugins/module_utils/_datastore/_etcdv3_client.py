@@ -20,14 +20,19 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 from .._certificates import check_certificates
 from .._connection import Settings
 from .._errors import DatastoreError
-from ._endpoint import NoAnswer
-from ._etcdv3_member import DENIED, UNAUTHENTICATED, EtcdError, Member
+from ._endpoint import EtcdError, Members, NoAnswer, refused, unsure
+from ._etcdv3_member import DENIED, UNAUTHENTICATED, Member
 
 # Keys that one request reads at the most.
 _PAGE = 5000
 # etcd takes that many comparisons and operations in a transaction, and some 1.5 MB in a request (its defaults).
 MOST_OPERATIONS = 128
 MOST_BYTES = 1000000
+
+_RIGHTS = (
+    "to read /calico/resources/v3/* and, for changes, to read and write "
+    "/calico/resources/v3/projectcalico.org/hostendpoints/*"
+)
 
 
 class KeyValue(NamedTuple):
@@ -66,10 +71,10 @@ class Etcdv3Client:
     def __init__(self, settings: Settings) -> None:
         check_certificates(settings)
         self._settings = settings
-        self._members = [Member(url, settings) for url in settings.etcd_endpoints]
+        self._members = Members(settings, Member)
 
     def __str__(self) -> str:
-        return "etcd at {0}".format(self._members[0].url)
+        return str(self._members)
 
     def get(self, keys: Sequence[str]) -> List[KeyValue]:
         """What is stored under these keys, all of it at one revision for each 128 keys."""
@@ -99,34 +104,38 @@ class Etcdv3Client:
 
     def write(self, writes: Sequence[Write]) -> NotWritten | None:
         """Make all of the writes, at most 128, or none when one of the keys is of another revision by now."""
+        keys = [_encoded(write.key) for write in writes]
         document = {
             "compare": [
-                {"key": _encoded(write.key), "target": "MOD", "result": "EQUAL", "mod_revision": write.revision}
-                for write in writes
+                {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": write.revision}
+                for key, write in zip(keys, writes)
             ],
-            "success": [_operation(write) for write in writes],
-            "failure": [{"request_range": {"key": _encoded(write.key)}} for write in writes],
+            "success": [_operation(key, write.value) for key, write in zip(keys, writes)],
         }
         unanswered = None
         for _attempt in range(len(self._members) + 1):
             try:
-                content = self._on_any("kv/txn", document, write=True)
+                content = self._on_any("kv/txn", document, is_write=True)
+                # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
+                found = None if content.get("succeeded") else self.get([write.key for write in writes])
             except EtcdError as exc:
-                raise self._error("write", writes[0].key, exc) from exc
+                verb = "write" if any(write.value is not None for write in writes) else "delete"
+                raise self._error(verb, writes[0].key, exc) from exc
             except NoAnswer as exc:
                 unanswered = exc
                 continue
             except DatastoreError as exc:
                 if unanswered is None:
                     raise
-                raise DatastoreError("{0}. {1}".format(_unsure(writes, unanswered), exc)) from exc
-            if content.get("succeeded"):
+                raise DatastoreError("{0}. {1}".format(unsure(_named(writes), unanswered), exc)) from exc
+            if found is None:
                 return None
-            found = _results([write.key for write in writes], content)
-            if all(item.revision == write.revision for item, write in zip(found, writes)):
-                raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
-            return NotWritten(found, bool(unanswered))
-        raise DatastoreError(_unsure(writes, unanswered))
+            if any(item.revision != write.revision for item, write in zip(found, writes)):
+                return NotWritten(found, bool(unanswered))
+            # What was in the way is gone again.
+        if unanswered:
+            raise DatastoreError(unsure(_named(writes), unanswered))
+        raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
 
     def _read(self, path: str, document: Dict[str, Any], key: str) -> Dict[str, Any]:
         try:
@@ -134,63 +143,33 @@ class Etcdv3Client:
         except EtcdError as exc:
             raise self._error("read", key, exc) from exc
 
-    def _on_any(self, path: str, document: Dict[str, Any], write: bool = False) -> Dict[str, Any]:
-        """The answer of the first member that gives one. A dead one goes to the end of the list, so it costs once.
-
-        Raises NoAnswer for a write that may have been carried out.
-        """
-        failures = []
-        for member in list(self._members):
-            try:
-                return member.answer(path, document)
-            except NoAnswer as exc:
-                self._members.append(self._members.pop(0))
-                if write and exc.maybe_done:
-                    raise
-                failures.append("{0}: {1}".format(member.url, exc))
-        raise DatastoreError(
-            "cannot reach etcd: {0} (etcd_endpoints from: {1})".format(
-                "; ".join(failures), self._settings.sources.get("etcd_endpoints", "default")
-            )
-        )
+    def _on_any(self, path: str, document: Dict[str, Any], is_write: bool = False) -> Dict[str, Any]:
+        return self._members.ask(lambda member: member.answer(path, document), is_write)
 
     def _error(self, verb: str, key: str, exc: EtcdError) -> DatastoreError:
         if exc.code in (DENIED, UNAUTHENTICATED):
-            return DatastoreError(self._denied(verb, key, exc))
+            return refused(self._settings, verb, key, "{0} ({1})".format(self._why(verb, exc), exc), _RIGHTS)
         return DatastoreError("cannot {0} {1}: {2} answered: {3}".format(verb, key, self, exc))
 
-    def _denied(self, verb: str, key: str, exc: EtcdError) -> str:
-        user = self._settings.etcd_username
-        who = "user {0}".format(user) if user else "a client without user and password"
+    def _why(self, verb: str, exc: EtcdError) -> str:
         if exc.code == DENIED:
-            why = "it has no right to {0} there".format(verb)
-        elif user:
-            why = "the user or the password is wrong"
-        else:
-            why = "etcd wants etcd_username and etcd_password"
-            if self._settings.etcd_cert_file:
-                why += ", since through its JSON gateway the common name of a client certificate is no user"
-        return (
-            "etcd refuses {0} to {1} {2}: {3} ({4}). Needed are the rights to read /calico/resources/v3/* and, for "
-            "changes, to read and write /calico/resources/v3/projectcalico.org/hostendpoints/*".format(
-                who, verb, key, why, exc
-            )
-        )
+            return "it has no right to {0} there".format(verb)
+        if self._settings.etcd_username:
+            return "the user or the password is wrong"
+        why = "etcd wants etcd_username and etcd_password"
+        if self._settings.etcd_cert_file:
+            why += ", since through its JSON gateway the common name of a client certificate is no user"
+        return why
 
 
-def _unsure(writes: Sequence[Write], cause: NoAnswer) -> str:
-    return (
-        "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
-        "once etcd answers".format(
-            ", ".join(write.key for write in writes[:3]) + (", ..." if len(writes) > 3 else ""), cause
-        )
-    )
+def _named(writes: Sequence[Write]) -> str:
+    return ", ".join(write.key for write in writes[:3]) + (", ..." if len(writes) > 3 else "")
 
 
-def _operation(write: Write) -> Dict[str, Any]:
-    if write.value is None:
-        return {"request_delete_range": {"key": _encoded(write.key)}}
-    return {"request_put": {"key": _encoded(write.key), "value": _encoded(write.value)}}
+def _operation(key: str, value: str | None) -> Dict[str, Any]:
+    if value is None:
+        return {"request_delete_range": {"key": key}}
+    return {"request_put": {"key": key, "value": _encoded(value)}}
 
 
 def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
@@ -203,9 +182,12 @@ def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
 
 
 def _key_value(kv: Dict[str, Any]) -> KeyValue:
+    return KeyValue(_decoded(kv["key"]), _decoded(kv.get("value", "")), int(kv["mod_revision"]))
+
+
+def _decoded(text: str) -> str:
     # What is no UTF-8 is not Calico's, and is shown as near as can be.
-    key, value = (base64.b64decode(kv.get(part, "")).decode("utf-8", "replace") for part in ("key", "value"))
-    return KeyValue(key, value, int(kv["mod_revision"]))
+    return base64.b64decode(text).decode("utf-8", "replace")
 
 
 def _encoded(text: str) -> str:

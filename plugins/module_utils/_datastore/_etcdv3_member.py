@@ -10,11 +10,11 @@ import contextlib
 import json
 import traceback
 import urllib.parse
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Tuple
 
 from .._connection import Settings
 from .._errors import DatastoreError, MissingLibrary
-from ._endpoint import Endpoint, NoAnswer, alarm
+from ._endpoint import Endpoint, EtcdError, NoAnswer, alarm
 
 try:
     import etcd3gw
@@ -32,15 +32,13 @@ else:
 DENIED, UNAUTHENTICATED = 7, 16
 # Another member may do better.
 _NO_QUORUM = (4, 14)
-_NO_TOKEN = "user name is empty"
+# What etcd says of a token that is missing, not known, or older than a change of users or roles.
+_NO_TOKEN = ("user name is empty", "invalid auth token", "revision of auth store is old")
 
-
-class EtcdError(Exception):
-    """etcd's own answer to a request that it did not carry out."""
-
-    def __init__(self, code: int, cause: str) -> None:
-        super().__init__(cause)
-        self.code = code
+_HINT = (
+    "It has to be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
+    "etcd's v2 API: datastore_type etcdv2"
+)
 
 
 class Expired(OSError):
@@ -54,6 +52,9 @@ class Member(Endpoint):
         super().__init__(url, settings)
         if etcd3gw is None:
             raise MissingLibrary("etcd3gw", IMPORT_ERROR)
+        self._wants_token = bool(settings.etcd_username)
+        # Status and text of the last answer.
+        self._answer: Tuple[int, str] | None = None
         parts = urllib.parse.urlsplit(url)
         self._client = etcd3gw.Etcd3Client(
             host=parts.hostname,
@@ -62,13 +63,14 @@ class Member(Endpoint):
             timeout=settings.timeout,
             session=_session(settings),
         )
+        self._client.session.hooks["response"].append(self._note)
 
     def answer(self, path: str, document: Dict[str, Any]) -> Dict[str, Any]:
         """etcd's answer to a request of the v3 API.
 
         Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v3 API.
         """
-        if self._settings.etcd_username and "Authorization" not in self._client.session.headers:
+        if self._wants_token:
             self._authenticate()
         try:
             return self._post(path, document)
@@ -88,18 +90,26 @@ class Member(Endpoint):
         except EtcdError as exc:
             if "authentication is not enabled" not in str(exc):
                 raise EtcdError(UNAUTHENTICATED, str(exc)) from exc
-            # Then etcd wants no token.
-            headers["Authorization"] = ""
+            # Then etcd wants no token, and some versions refuse an empty one.
+        self._wants_token = False
 
     def _post(self, path: str, document: Dict[str, Any]) -> Dict[str, Any]:
         self._resolve()
         self._expired = False
+        self._answer = None
         with self._deadline():
-            content = self._client.post(self._client.get_url(path), json=document)
+            # etcd3gw asks for the version first.
+            url = self._client.get_url(path)
+            self._answer = None
+            content = self._client.post(url, json=document)
         if not isinstance(content, dict) or not ("header" in content or "token" in content):
-            raise DatastoreError(self._not_v3("it answered {0}".format(str(content)[:120])))
+            raise self._failure()
         self._has_answered = True
         return content
+
+    def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
+        """Keep an answer, of which etcd3gw's exceptions tell little; not before all of it is there."""
+        self._answer = (response.status_code, response.content.decode("utf-8", "replace"))
 
     @contextlib.contextmanager
     def _deadline(self) -> Iterator[None]:
@@ -107,17 +117,18 @@ class Member(Endpoint):
         try:
             with alarm(self._expire, self._settings.timeout):
                 yield
-        except (Expired, exceptions.ConnectionTimeoutError, exceptions.ConnectionFailedError) as exc:
+        except (
+            exceptions.Etcd3Exception,
+            requests.exceptions.RequestException,
+            OSError,
+            # What etcd3gw makes of a version that is none.
+            AttributeError,
+            TypeError,
+            ValueError,
+        ) as exc:
+            if self._answer:
+                raise self._failure() from exc
             # The connection may be in any state.
-            self._client.session.close()
-            if getattr(exc, "detail_text", None) and exc.detail_text.startswith("{"):
-                raise self._failure(exc) from exc
-            raise self._no_answer(_cause(exc)) from exc
-        except exceptions.ApiVersionDiscoveryFailedError as exc:
-            raise DatastoreError(self._not_v3("it told no version")) from exc
-        except exceptions.Etcd3Exception as exc:
-            raise self._failure(exc) from exc
-        except (requests.exceptions.RequestException, OSError, ValueError) as exc:
             self._client.session.close()
             raise self._no_answer(_cause(exc)) from exc
 
@@ -126,40 +137,36 @@ class Member(Endpoint):
         self._expired = True
         raise Expired("no answer in time")
 
-    def _failure(self, exc: Any) -> Exception:
+    def _failure(self) -> Exception:
+        """What an answer that is not the wanted one means."""
+        status, body = self._answer
+        text = "status {0}: {1}".format(status, " ".join(body.split())[:120] or "no text")
         try:
-            content = json.loads(exc.detail_text)
-            code, text = content["code"], str(content.get("message") or content.get("error"))
-        except (ValueError, KeyError, TypeError):
-            text = " ".join(str(exc.detail_text).split())[:120]
-            if isinstance(exc, exceptions.InternalServerError):
-                return NoAnswer(text, True)
-            return DatastoreError(self._not_v3(text))
-        if code in _NO_QUORUM:
+            content = json.loads(body)
+        except ValueError:
+            if status == 200:
+                return NoAnswer("the answer was cut short or is not etcd's: {0!r}".format(body[:120]), True)
+            content = None
+        code = content.get("code") if isinstance(content, dict) else None
+        if code in _NO_QUORUM or status >= 500:
             return NoAnswer(text, True)
+        if not isinstance(code, int):
+            return DatastoreError(self._not_spoken("v3 API through its JSON gateway", text, _HINT))
+        text = str(content.get("message") or content.get("error"))
         self._has_answered = True
-        if _NO_TOKEN in text or "invalid auth token" in text:
+        if any(part in text for part in _NO_TOKEN):
             code = UNAUTHENTICATED
         elif "permission denied" in text:
             code = DENIED
         return EtcdError(code, text)
-
-    def _not_v3(self, text: str) -> str:
-        if "HTTP request to an HTTPS server" in text:
-            return "{0} wants TLS: its URL has to start with https:// ({1})".format(self.url, text)
-        return (
-            "{0} does not speak etcd's v3 API with its JSON gateway ({1}); is etcd_endpoints (from: {2}) right? It has "
-            "to be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
-            "etcd's v2 API: datastore_type etcdv2".format(
-                self.url, text, self._settings.sources.get("etcd_endpoints", "default")
-            )
-        )
 
 
 def _session(settings: Settings) -> Any:
     session = requests.Session()
     # Else proxies, .netrc and REQUESTS_CA_BUNDLE of the environment would count, the last one more than ours.
     session.trust_env = False
+    # No member of etcd redirects, so that would not be one.
+    session.max_redirects = 0
     session.verify = settings.etcd_ca_cert_file or True
     if settings.etcd_cert_file:
         session.cert = (settings.etcd_cert_file, settings.etcd_key_file or settings.etcd_cert_file)

@@ -37,7 +37,7 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
     found = _kept(stored)
     metadata, spec = found.get("metadata", {}), found.get("spec", {})
     uid = metadata.get("uid") or uid or str(uuid.uuid4())
-    now = metadata.get("creationTimestamp") or now or time.strftime(_TIME, time.gmtime())
+    now = metadata.get("creationTimestamp") or now or time_of_day()
     if not found:
         return _new(endpoint, uid, now)
     metadata = dict(
@@ -61,6 +61,11 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
     )
     metadata, spec = _in_order(_METADATA, metadata), _in_order(_SPEC, spec)
     return _json(_in_order(_OBJECT, dict(found, kind=KINDS[V3], apiVersion=V3, metadata=metadata, spec=spec)))
+
+
+def time_of_day() -> str:
+    """Now, as Calico writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _new(endpoint: HostEndpoint, uid: str, now: str) -> str:
@@ -328,9 +333,8 @@ def _protocol(item: Any, before: Any, where: str) -> str:
     return _number(255)(item, None, where).digits
 
 
-# What Go's RFC 3339 is; and what Calico writes.
+# What Go's RFC 3339 is.
 _RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,]\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def _time(item: Any, before: Any, where: str) -> str:

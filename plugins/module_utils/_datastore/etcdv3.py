@@ -19,7 +19,7 @@ from .._hostendpoint import V3, HostEndpoint
 from .._plan import Change, Stored
 from ._etcdv3_client import MOST_BYTES, MOST_OPERATIONS, Etcdv3Client, KeyValue, Write
 from ._store import State, Store
-from ._v3_value import CODEC, encode
+from ._v3_value import CODEC, encode, time_of_day
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 _HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
@@ -72,7 +72,8 @@ class Etcdv3Store(Store):
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
-        pending = collections.deque((change, self._write(change)) for change in changes)
+        now = time_of_day()
+        pending = collections.deque((change, self._write(change, now)) for change in changes)
         while pending:
             batch = _batch(pending)
             try:
@@ -85,29 +86,33 @@ class Etcdv3Store(Store):
                 yield from ((change, None) for change, _write in batch)
                 continue
             # What has stopped all is told, the others are tried again.
-            for (change, write), item in reversed(list(zip(batch, conflict.found))):
+            again = []
+            for (change, write), item in zip(batch, conflict.found):
                 if item.revision == write.revision:
-                    pending.appendleft((change, write))
+                    again.append((change, write))
                 elif conflict.maybe_done and item.value == write.value:
                     yield change, None
                 else:
                     text = "somebody else changed {0} at the same time".format(item.key)
                     yield change, Conflict(text, conflict.maybe_done)
+            pending.extendleft(reversed(again))
 
-    def _write(self, change: Change) -> Write:
+    def _write(self, change: Change, now: str) -> Write:
         stored, endpoint = change.before, change.after
         if stored is None:
-            return Write(self.key(endpoint), encode(endpoint), 0)
-        return Write(stored.key, encode(endpoint, stored) if endpoint else None, stored.revision)
+            return Write(self.key(endpoint), encode(endpoint, now=now), 0)
+        return Write(stored.key, encode(endpoint, stored, now=now) if endpoint else None, stored.revision)
 
 
 def _batch(pending: Deque[Tuple[Change, Write]]) -> List[Tuple[Change, Write]]:
     """The first of the pending writes, as many as one transaction takes."""
     batch: List[Tuple[Change, Write]] = []
     size = 0
-    while pending and len(batch) < MOST_OPERATIONS and (not batch or size + pending[0][1].size <= MOST_BYTES):
+    while pending and len(batch) < MOST_OPERATIONS:
+        size += pending[0][1].size
+        if batch and size > MOST_BYTES:
+            break
         batch.append(pending.popleft())
-        size += batch[-1][1].size
     return batch
 
 
