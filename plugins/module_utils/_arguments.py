@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import _yaml
-from ._connection import DATASTORE_TYPES, settings_from
+from ._connection import DATASTORE_TYPES, Settings, settings_from
 from ._datastore._store import Store, open_store
 from ._errors import CalicoError, InvalidInput, MissingLibrary
 from ._fields import fields_from_options, with_empty_labels
@@ -57,13 +57,26 @@ HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
 }
 
 
+# A set of endpoints; one of these is given.
+SET_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "endpoints": {"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
+    "resources": {"type": "list", "elements": "dict"},
+    "src": {"type": "path"},
+}
+
+
+def settings_of(module: AnsibleModule) -> Settings:
+    """What the module's options, the environment and calicoctl's file say of the datastore."""
+    return settings_from(module.params, os.environ)
+
+
 def connect(module: AnsibleModule) -> Store:
-    """The store that the module's options, the environment and calicoctl's file point to."""
+    """The store of these settings."""
     urls = module.params["etcd_endpoints"] or ()
     if any("@" in url for url in urls):
         # A password in a URL is refused, but Ansible repeats the options in the result.
         module.no_log_values.update(urls)
-    settings = settings_from(module.params, os.environ)
+    settings = settings_of(module)
     if settings.etcd_password:
         # It may come from the file or the environment, where Ansible does not know it.
         module.no_log_values.add(settings.etcd_password)
@@ -111,13 +124,19 @@ def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
     purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
     if not owner and (params["purge"] == "owned" or decommissioned):
         raise InvalidInput(["owner: is empty, so it owns nothing that could be purged or decommissioned"])
-    if owner:
-        check_label(label, owner, api_version)
     check_nodes("decommission_nodes", decommissioned, api_version)
     check_nodes("purge_nodes", purged, api_version)
     nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
     nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))
     return Purge(nodes, label) if nodes else None
+
+
+def owner_labels_of(params: Mapping[str, Any], api_version: str) -> Dict[str, str]:
+    """The label that every endpoint of a set gets, if an owner is given. Raises InvalidInput for what is no label."""
+    if not params["owner"]:
+        return {}
+    check_label(params["owner_label"], params["owner"], api_version)
+    return {params["owner_label"]: params["owner"]}
 
 
 def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:

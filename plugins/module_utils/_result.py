@@ -60,7 +60,7 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
 
     AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
     """
-    changes = _bounded((_record(change) for change in outcome.done), CHANGES_SIZE)
+    changes = bounded((_record(change) for change in outcome.done), CHANGES_SIZE)
     operations = [change.operation for change in outcome.done]
     result = {
         "changed": bool(outcome.done),
@@ -76,10 +76,10 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
     if outcome.failed:
         result["msg"] = _failure(outcome)
         # Not "failed", which is Ansible's own.
-        failures = _bounded(
+        failures = bounded(
             (dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE
         )
-        left = _bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
+        left = bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
         result.update(
             failures=failures,
             failures_omitted=len(outcome.failed) - len(failures),
@@ -124,14 +124,14 @@ def _record(change: Change) -> Dict[str, Any]:
 
 
 def _bulk_diff(changes: List[Change], api_version: str, limit: int) -> List[Dict[str, str]]:
-    diffs = _bounded((diff_of(change, api_version) for change in changes[:limit]), DIFF_SIZE)
+    diffs = bounded((diff_of(change, api_version) for change in changes[:limit]), DIFF_SIZE)
     omitted = len(changes) - len(diffs)
     if omitted:
         diffs.append({"prepared": "... and {0} more endpoints change (diff_limit is {1})\n".format(omitted, limit)})
     return diffs
 
 
-def _bounded(items: Iterable[Any], size: int) -> List[Any]:
+def bounded(items: Iterable[Any], size: int) -> List[Any]:
     """The first items, up to so many characters of JSON."""
     first = []
     for item in items:

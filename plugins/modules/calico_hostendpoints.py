@@ -26,68 +26,9 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.writing
   - netsec.calico._connection
+  - netsec.calico._endpoints
   - netsec.calico._set
 options:
-  endpoints:
-    description:
-      - The endpoints. A field that is left out is empty.
-      - For more than some hundred endpoints use O(src), since Ansible itself takes long to hand over a long list.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: As O(netsec.calico.calico_hostendpoint#module:name).
-        type: str
-      node:
-        description: As O(netsec.calico.calico_hostendpoint#module:node).
-        type: str
-      labels:
-        description: As O(netsec.calico.calico_hostendpoint#module:labels).
-        type: dict
-      interface_name:
-        description: As O(netsec.calico.calico_hostendpoint#module:interface_name).
-        type: str
-        aliases: [interfaceName]
-      expected_ips:
-        description: As O(netsec.calico.calico_hostendpoint#module:expected_ips).
-        type: list
-        elements: str
-        aliases: [expectedIPs]
-      profiles:
-        description: As O(netsec.calico.calico_hostendpoint#module:profiles).
-        type: list
-        elements: str
-      ports:
-        description: As O(netsec.calico.calico_hostendpoint#module:ports).
-        type: list
-        elements: dict
-        suboptions:
-          name:
-            description: Name of the port.
-            type: str
-            required: true
-          protocol:
-            description: Protocol of the port, such as V(TCP).
-            type: str
-            required: true
-          port:
-            description: Number of the port, 1 to 65535.
-            type: int
-            required: true
-  resources:
-    description:
-      - The endpoints as Calico resources, as O(netsec.calico.calico_hostendpoint#module:resource).
-    type: list
-    elements: dict
-  src:
-    description:
-      - Path of a JSON or YAML file with the endpoints, on the host where the module runs. Give an absolute one, such as
-        C({{ playbook_dir }}/hostendpoints.json) on the controller. A relative one counts from the working directory of
-        the module there.
-      - It holds a list, or several YAML documents, or a list resource such as C(calicoctl get -o yaml) prints. Each
-        item is the fields of an endpoint, as in O(endpoints), or a Calico resource.
-      - JSON is much faster to read than YAML.
-    type: path
   purge_nodes:
     description:
       - Exact names of the nodes in the scope of O(purge), whose endpoints may be deleted. Needed when O(purge) is not
@@ -243,9 +184,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     CONNECTION_OPTIONS,
-    HOSTENDPOINT_OPTIONS,
+    SET_OPTIONS,
     check_limits,
     connect,
+    owner_labels_of,
     purge_of,
     run,
 )
@@ -263,8 +205,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     check_limits(params)
     store = connect(module)
     purge = purge_of(params, store.api_version)
-    owner_labels = {params["owner_label"]: params["owner"]} if params["owner"] else {}
-    wants = presents_from(items_from(params), store.api_version, owner_labels, store.key)
+    wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"])
     for warning in bulk_warnings_of(outcome, store.api_version):
@@ -276,9 +217,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             CONNECTION_OPTIONS,
-            endpoints={"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
-            resources={"type": "list", "elements": "dict"},
-            src={"type": "path"},
+            **SET_OPTIONS,
             purge={"type": "str", "choices": ["none", "owned", "all"], "default": "none"},
             purge_nodes={"type": "list", "elements": "str"},
             decommission_nodes={"type": "list", "elements": "str"},
@@ -287,8 +226,8 @@ def main() -> None:
             owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
             diff_limit={"type": "int", "default": 200},
         ),
-        required_one_of=[("endpoints", "resources", "src")],
-        mutually_exclusive=[("endpoints", "resources", "src")],
+        required_one_of=[tuple(SET_OPTIONS)],
+        mutually_exclusive=[tuple(SET_OPTIONS)],
         required_if=[
             ("purge", "owned", ["purge_nodes", "owner"]),
             ("purge", "all", ["purge_nodes"]),

@@ -39,12 +39,23 @@ class HostVariables:
     def nodes_so_far(self) -> Dict[str, str]:
         """{host: node} of the play's hosts in other batches, as far as the role has been there: by its own results."""
         found: Dict[str, str] = {}
-        results = self._manager._nonpersistent_fact_cache
-        for name in self._task_vars["ansible_play_hosts_all"]:
-            result = results.get(name, {}).get("hostendpoints_result")
-            if isinstance(result, Mapping) and name not in found:
-                found.update(result.get("nodes") or {})
+        for name in self.all_names():
+            if name not in found:
+                found.update(self.registered(name, "hostendpoints_result").get("nodes") or {})
         return found
+
+    def all_names(self) -> List[str]:
+        """The hosts of the play, whatever became of them."""
+        return list(self._task_vars["ansible_play_hosts_all"])
+
+    def inventory(self) -> List[str]:
+        """The hosts of the inventory, which may be a slice of a larger one."""
+        return list(self._hostvars._inventory.hosts)
+
+    def registered(self, name: str, variable: str) -> Mapping[str, Any]:
+        """The result of an earlier task, as it was registered for a host; an empty one when there is none."""
+        result = self._manager._nonpersistent_fact_cache.get(name, {}).get(variable)
+        return result if isinstance(result, Mapping) else {}
 
     def has_batches(self) -> bool:
         """Whether other hosts of the play come before or after these."""

@@ -70,6 +70,10 @@ class Store(abc.ABC):
         """All that is stored, or what is stored for one node; malformed values too. Sorted by node and name."""
 
     @abc.abstractmethod
+    def known_nodes(self) -> List[str]:
+        """Names of the nodes that Calico itself has a record of, whatever endpoints they have."""
+
+    @abc.abstractmethod
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
         """Write the changes, each as it was planned, and tell of each what became of it.
 

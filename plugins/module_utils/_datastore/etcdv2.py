@@ -88,6 +88,14 @@ class Etcdv2Store(Store):
         found = [stored for host in hosts for stored in _of_host(host)]
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
+    def known_nodes(self) -> List[str]:
+        # calico/node, Felix and CNI keep what they know of a host beside its endpoints.
+        return [
+            _name(host)
+            for host in self._hosts()
+            if any(not child.get("key", "").endswith("/endpoint") for child in host.get("nodes", ()))
+        ]
+
     def _hosts(self) -> List[Dict[str, Any]]:
         """The etcd nodes of all hosts, with all beneath them."""
         return self._directory(_HOSTS).get("nodes", [])

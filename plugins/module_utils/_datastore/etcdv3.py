@@ -23,6 +23,7 @@ from ._v3_value import CODEC, encode, time_of_day
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 _HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
+_NODES = _RESOURCES + "/nodes/"
 _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
 
 # Up to so many endpoints are read by their keys; beyond, or on whole nodes, all are: the keys do not tell the node.
@@ -70,6 +71,9 @@ class Etcdv3Store(Store):
         # What cannot be read may be of any node.
         found = [stored for stored in found if not node or stored.error or stored.node == node]
         return sorted(found, key=lambda stored: (stored.node, stored.name))
+
+    def known_nodes(self) -> List[str]:
+        return [item.key[len(_NODES) :] for item in self._etcd.list(_NODES)]
 
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         now = time_of_day()

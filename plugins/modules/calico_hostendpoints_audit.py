@@ -1,0 +1,211 @@
+#!/usr/bin/python
+
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: calico_hostendpoints_audit
+short_description: Compare a set of Calico host endpoints with what is stored, and say what differs
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Compares the set that M(netsec.calico.calico_hostendpoints) would make with what the datastore holds, by the same
+    plan, and puts every difference into a class. Nothing is written to the datastore, and credentials that can only
+    read are enough.
+  - For a fleet, use the playbook C(netsec.calico.audit), which also writes reports.
+extends_documentation_fragment:
+  - netsec.calico._attributes
+  - netsec.calico._attributes.actiongroup_calico
+  - netsec.calico._attributes.reading
+  - netsec.calico._connection
+  - netsec.calico._endpoints
+options:
+  nodes:
+    description:
+      - Exact names of the nodes that are audited. What is stored there, and not wanted, is V(unmanaged).
+    type: list
+    elements: str
+    required: true
+  other_nodes:
+    description:
+      - Exact names of nodes that are looked after elsewhere, so that endpoints there are not V(orphaned).
+    type: list
+    elements: str
+  owner:
+    description:
+      - Value of the label O(owner_label) that every endpoint of the set shall have, and by which endpoints on nodes
+        that are gone are known. Without it, no endpoint is V(orphaned).
+    type: str
+  owner_label:
+    description:
+      - The key of the label that says who owns an endpoint.
+    type: str
+    default: app.kubernetes.io/managed-by
+  dest:
+    description:
+      - A file on the machine where the module runs, that gets all findings as JSON, since RV(findings) has an end. The
+        keys are those of the result.
+      - It is written in check mode, too, and is no change.
+    type: path
+seealso:
+  - module: netsec.calico.calico_hostendpoints
+  - module: netsec.calico.calico_hostendpoint_info
+"""
+
+EXAMPLES = r"""
+- name: Compare the endpoints of two hosts with what is stored
+  netsec.calico.calico_hostendpoints_audit:
+    etcd_endpoints: http://etcd1.example.com:2379
+    owner: netsec.calico
+    nodes: [worker-1, worker-2]
+    src: hostendpoints.yml
+  register: audit
+
+- name: Fail when an endpoint is missing
+  ansible.builtin.assert:
+    that: audit.summary.missing == 0
+"""
+
+RETURN = r"""
+summary:
+  description:
+    - How many endpoints there are of each class, V(compliant) ones, and V(foreign) ones, which are Calico's own.
+    - One endpoint may be in two classes.
+  returned: success
+  type: dict
+  sample: {compliant: 3, missing: 1, changed: 0, unmanaged: 0, orphaned: 0, shadowed: 0, malformed: 0, foreign: 0}
+findings:
+  description: What is not as wanted, sorted by node and name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    class:
+      description:
+        - V(missing) is wanted and not stored.
+        - V(changed) is stored otherwise.
+        - V(unmanaged) is stored on one of O(nodes), and not wanted.
+        - V(orphaned) carries the owner label, and is on a node that is not in O(nodes), not in O(other_nodes), and not
+          known to Calico.
+        - V(shadowed) is not in force, since another endpoint of the same node governs its interface.
+        - V(malformed) cannot be read by Calico, or is ignored by Felix, so that its interface is open.
+      type: str
+    node:
+      description: Node of the endpoint; empty where nobody knows it.
+      type: str
+    name:
+      description: Name of the endpoint.
+      type: str
+    interface_name:
+      description: The interface that it names.
+      type: str
+    fields:
+      description: The fields that differ, each with C(field), C(want) and C(have).
+      type: list
+      elements: dict
+    message:
+      description: What it means.
+      type: str
+  sample:
+    - class: changed
+      node: worker-1
+      name: eth0
+      interface_name: eth0
+      fields:
+        - field: profiles
+          want: [worker]
+          have: [worker, open]
+      message: the rules of other profiles apply
+findings_omitted:
+  description: How many findings RV(findings) leaves out because of its size.
+  returned: success
+  type: int
+  sample: 0
+compliant:
+  description: How many endpoints of each node are as wanted; nodes with none are left out.
+  returned: success, when it is not too large
+  type: dict
+  sample: {worker-2: 3}
+datastore:
+  description: What was read, with C(type), C(endpoints), and C(warning) when Calico says that it is locked or empty.
+  returned: success
+  type: dict
+  sample:
+    type: etcdv2
+    endpoints: ["http://etcd1.example.com:2379"]
+    warning: ""
+"""
+
+import json
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+    CONNECTION_OPTIONS,
+    SET_OPTIONS,
+    connect,
+    owner_labels_of,
+    run,
+    settings_of,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit
+from ansible_collections.netsec.calico.plugins.module_utils._audit_result import audit_result_of
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._inputs import items_from, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
+
+
+def work(module: AnsibleModule) -> Dict[str, Any]:
+    params = module.params
+    store = connect(module)
+    check_nodes("nodes", params["nodes"], store.api_version)
+    wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
+    nodes = set(params["nodes"])
+    others = set(params["other_nodes"] or ()).union(store.known_nodes() if params["owner"] else ())
+    scope = Scope(nodes, others, params["owner_label"], params["owner"] or "")
+    found = audit(wants, store.list(), scope, store.api_version)
+    settings = settings_of(module)
+    datastore = {
+        "type": settings.datastore_type,
+        "endpoints": list(settings.etcd_endpoints),
+        "warning": store.state.warning or store.state.locked,
+    }
+    if params["dest"]:
+        write(params["dest"], audit_result_of(found, datastore))
+    return audit_result_of(found, datastore, is_bounded=True)
+
+
+def write(dest: str, content: Dict[str, Any]) -> None:
+    try:
+        with open(dest, "w", encoding="utf-8") as stream:
+            json.dump(content, stream)
+    except OSError as exc:
+        raise InvalidInput(["dest {0}: {1}".format(dest, exc.strerror or exc)]) from exc
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            CONNECTION_OPTIONS,
+            **SET_OPTIONS,
+            nodes={"type": "list", "elements": "str", "required": True},
+            other_nodes={"type": "list", "elements": "str"},
+            owner={"type": "str"},
+            owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
+            dest={"type": "path"},
+        ),
+        required_one_of=[tuple(SET_OPTIONS)],
+        mutually_exclusive=[tuple(SET_OPTIONS)],
+        supports_check_mode=True,
+    )
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

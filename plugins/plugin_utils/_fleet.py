@@ -1,0 +1,279 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The play's hosts as the role sees them: their nodes, and the endpoints that their facts and variables make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+
+from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._names import v3_node
+from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
+from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
+from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
+    Host,
+    RuleError,
+    verdicts_of,
+    why_unusable,
+)
+
+# The variables of each host, and the type of each.
+_VARIABLES = {
+    "node": str,
+    "interfaces": list,
+    "ignore": list,
+    "labels": dict,
+    "group_labels": dict,
+    "host_labels": dict,
+    "endpoints": list,
+}
+# The variables of which the first host's count for all.
+_OF_THE_RUN = (
+    "datastore_type",
+    "etcd_endpoints",
+    "etcd_ca_cert_file",
+    "etcd_cert_file",
+    "etcd_key_file",
+    "etcd_username",
+    "etcd_password",
+    "calicoctl_config",
+    "timeout",
+    "owner",
+    "purge",
+    "purge_limit",
+    "decommission",
+)
+_KINDS = {str: "text", list: "list", dict: "mapping"}
+_PREFIX = "hostendpoints_"
+# The role's default, which is so common that it is worth a short way.
+_DEFAULT_NODE = "{{ ansible_facts.nodename | default('') }}"
+
+
+class Fleet:
+    """The hosts that take part in a run, each with its node and its endpoints.
+
+    Raises AnsibleActionFail, naming host and variable, for what cannot be, and for a node that may be another host's.
+    """
+
+    def __init__(
+        self, variables: HostVariables, templar: Any, api_version: str, unusable: Optional[Mapping[str, str]] = None
+    ) -> None:
+        """`unusable`: hosts whose facts are not to be used, such as those of an earlier run, and why."""
+        self._variables = variables
+        self._templar = templar
+        self._api_version = api_version
+        # What is one for all hosts, as the first one has it.
+        self._first: Dict[str, Any] = {}
+        # Each host whose facts are known, with its endpoints written by hand.
+        self.hosts: List[Tuple[Host, List[Dict[str, Any]]]] = []
+        # The others of the batch, and why.
+        self.without_facts: Dict[str, str] = {}
+        self._read(unusable or {})
+
+    def nodes(self) -> Dict[str, str]:
+        """{host: node} of the hosts whose facts are known."""
+        return {host.inventory_hostname: host.node for host, _by_hand in self.hosts}
+
+    def endpoints(self) -> List[Dict[str, Any]]:
+        """The endpoints of all hosts. Checked here, where a message can still say which host and variable it is."""
+        items = [item for host, by_hand in self.hosts for item in _items(host, by_hand)]
+        key = "{0.node}/{0.name}" if self._api_version == V1 else "{0.name}"
+        try:
+            presents_from(items, self._api_version, {}, key.format)
+        except InvalidInput as exc:
+            raise AnsibleActionFail(str(exc)) from exc
+        return [endpoint for _where, endpoint in items]
+
+    def _read(self, unusable: Mapping[str, str]) -> None:
+        names: Dict[str, str] = {}
+        for name in self._variables.names():
+            if not self._variables.takes_part(name, self._templar):
+                continue
+            facts = self._variables.facts(name)
+            reason = unusable.get(name) or why_unusable(facts)
+            if reason:
+                self.without_facts[name] = reason
+                continue
+            host, by_hand = self._host(name, facts)
+            _claim(host.node, name, names)
+            self.hosts.append((host, by_hand))
+        self._refuse_others_nodes(names)
+
+    def _refuse_others_nodes(self, names: Mapping[str, str]) -> None:
+        """Raise AnsibleActionFail when a node may be that of a host outside this run, whose endpoints would be lost."""
+        mine = set(names.values())
+        so_far = {name: node for name, node in self._variables.nodes_so_far().items() if node in names}
+        for other in [*so_far, *filter(self._variables.is_host, names)]:
+            if other in mine or not self._is_of_the_run(other):
+                continue
+            node = so_far.get(other) or self.node_of(other)
+            if node in names:
+                _claim(node, other, dict(names))
+            if not node:
+                raise AnsibleActionFail(
+                    "{0} is node {1!r} by its hostendpoints_node, and that is the name of another host of the "
+                    "inventory, so nothing was written; if {1} has another node name, gather its facts or set its "
+                    "hostendpoints_node".format(names[other], other)
+                )
+
+    def _is_of_the_run(self, name: str) -> bool:
+        """Whether the role is called for a host, and with the datastore of the run."""
+        try:
+            takes_part = self._variables.takes_part(name, self._templar)
+        except AnsibleError:
+            # It is of another play, where variables of the condition are not defined.
+            return False
+        return takes_part and not _differing(self._variables.without_facts(name), self._first)
+
+    def node_of(self, name: str) -> str:
+        """The node that a host outside this run is; "" when that cannot be told."""
+        node = self._variables.without_facts(name).get(_PREFIX + "node")
+        if node == _DEFAULT_NODE:
+            node = self._variables.facts(name).get("nodename", "")
+        if has_template(node):
+            try:
+                node = self._templated(name, self._variables.all(name), ["node"])["node"]
+            except AnsibleActionFail:
+                return ""
+        return self.calicos_name(node) if isinstance(node, str) else ""
+
+    def calicos_name(self, node: str) -> str:
+        # In v3, Felix takes its host's name in lower case, and Calico's upgrade names nodes like this.
+        return v3_node(node) if self._api_version == V3 else node
+
+    def _host(self, name: str, facts: Mapping[str, Any]) -> Tuple[Host, List[Dict[str, Any]]]:
+        values = self._values_of(name, facts)
+        labels = dict(values["labels"])
+        for group in values["group_names"]:
+            of_group = values["group_labels"].get(group) or {}
+            if not isinstance(of_group, Mapping):
+                raise AnsibleActionFail("{0}: {1}group_labels[{2}] is not a mapping".format(name, _PREFIX, group))
+            labels.update(of_group)
+        host = Host(
+            inventory_hostname=name,
+            node=values["node"],
+            facts=facts,
+            rules=values["interfaces"],
+            ignore=values["ignore"],
+            labels=labels,
+            host_labels=values["host_labels"],
+            api_version=self._api_version,
+        )
+        return host, values["endpoints"]
+
+    def _values_of(self, name: str, facts: Mapping[str, Any]) -> Dict[str, Any]:
+        """The host's own variables of the role, without the role's prefix, and its groups."""
+        raw = self._variables.without_facts(name)
+        _check_same(name, raw, self._first)
+        values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
+        if values["node"] == _DEFAULT_NODE:
+            values["node"] = facts.get("nodename", "")
+        cached = self._variables.is_cached(name, [_PREFIX + key for key in _VARIABLES])
+        if cached or any(has_template(value) for value in values.values()):
+            values = self._templated(name, self._variables.all(name))
+        if values["interfaces"] is None:
+            raise AnsibleActionFail("{0}: {1}interfaces is null, which is no list of rules".format(name, _PREFIX))
+        for key, kind in _VARIABLES.items():
+            if values[key] is None and kind is not str:
+                values[key] = kind()
+            if not isinstance(values[key], kind):
+                raise AnsibleActionFail(
+                    "{0}: {1}{2} has to be a {3}, and is {4!r}".format(name, _PREFIX, key, _KINDS[kind], values[key])
+                )
+        if not all(isinstance(pattern, str) for pattern in values["ignore"]):
+            raise AnsibleActionFail("{0}: {1}ignore: a pattern is not a text".format(name, _PREFIX))
+        if not values["node"]:
+            raise AnsibleActionFail(
+                "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
+            )
+        values["node"] = self.calicos_name(values["node"])
+        try:
+            check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
+        except InvalidInput as exc:
+            raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
+        return dict(values, group_names=raw["group_names"])
+
+    def _templated(
+        self, name: str, variables: Dict[str, Any], keys: Iterable[str] = tuple(_VARIABLES)
+    ) -> Dict[str, Any]:
+        values = {}
+        before = self._templar.available_variables
+        self._templar.available_variables = variables
+        try:
+            for key in keys:
+                variable = _PREFIX + key
+                values[key] = self._templar.template(variables.get(variable))
+        except AnsibleError as exc:
+            raise AnsibleActionFail("{0}: {1}: {2}".format(name, variable, exc)) from exc
+        finally:
+            self._templar.available_variables = before
+        return values
+
+
+def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
+    """The endpoints of a host, each with the place that it comes from."""
+    name = host.inventory_hostname
+    try:
+        verdicts = verdicts_of(host)
+    except RuleError as exc:
+        raise AnsibleActionFail("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
+    for verdict in verdicts:
+        if verdict.endpoint is not None:
+            where = "{0}: hostendpoints_interfaces: rule {1}, for {2}".format(name, verdict.rule, verdict.interface)
+            yield where, verdict.endpoint
+    for index, endpoint in enumerate(by_hand):
+        where = "{0}: hostendpoints_endpoints[{1}]".format(name, index)
+        if isinstance(endpoint, Mapping):
+            if endpoint.get("node") not in (None, host.node):
+                raise AnsibleActionFail(
+                    "{0}: node {1!r} is not this host's, which is {2!r}; give the endpoint to the host that it is "
+                    "for".format(where, endpoint["node"], host.node)
+                )
+            endpoint = dict(endpoint, node=host.node)
+        yield where, endpoint
+
+
+def _check_same(name: str, raw: Mapping[str, Any], first: Dict[str, Any]) -> None:
+    """Raise AnsibleActionFail when the host wants another datastore or purge than the first one: a run has only one."""
+    if not first:
+        first.update({key: raw.get(_PREFIX + key) for key in _OF_THE_RUN}, name=name)
+    for key in _differing(raw, first):
+        # Without the values, of which one may be a password.
+        raise AnsibleActionFail(
+            "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
+            "use --limit".format(first["name"], name, _PREFIX, key)
+        )
+
+
+def _differing(raw: Mapping[str, Any], first: Mapping[str, Any]) -> List[str]:
+    """What a host wants otherwise than the first one, of that which is one for all."""
+    return [key for key in _OF_THE_RUN if raw.get(_PREFIX + key) != first[key]]
+
+
+def _claim(node: str, name: str, names: Dict[str, str]) -> None:
+    """Note that the host is the node. Raises AnsibleActionFail when another one is, too."""
+    if names.setdefault(node, name) != name:
+        raise AnsibleActionFail(
+            "{0} and {1} are both node {2!r} by their hostendpoints_node, so nothing was written".format(
+                names[node], name, node
+            )
+        )
+
+
+def api_version_of(arguments: Mapping[str, Any]) -> str:
+    """The generation of what the datastore holds that the task, the controller's environment or the file tells."""
+    try:
+        settings = settings_from(arguments, os.environ)
+    except CalicoError as exc:
+        raise AnsibleActionFail(str(exc)) from exc
+    return API_VERSIONS[settings.datastore_type]
