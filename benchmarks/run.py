@@ -37,7 +37,9 @@ def sections_of(quick, loop_items):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description="Measure the collection's speed.")
     parser.add_argument("--quick", action="store_true", help="one round, and nothing large: a minute")
-    parser.add_argument("--only", default="", metavar="WORD", help="sections with this in their name: 'bulk etcdv2 10000'")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="sections with this in their name: 'bulk etcdv2 10000'"
+    )
     parser.add_argument("--loop", type=int, default=100, metavar="N", help="items of the loop; 1000 take 10 minutes")
     parser.add_argument("--budget", type=float, default=330, metavar="SECONDS", help="begin no other round after that")
     parser.add_argument("--update-readme", action="store_true", help="put the table into benchmarks/README.md")

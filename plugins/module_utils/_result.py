@@ -76,9 +76,7 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
     if outcome.failed:
         result["msg"] = _failure(outcome)
         # Not "failed", which is Ansible's own.
-        failures = bounded(
-            (dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE
-        )
+        failures = bounded((dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE)
         left = bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
         result.update(
             failures=failures,

@@ -1,0 +1,284 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit: what it finds, what it publishes, when it fails, and that it writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.harness.etcd import EtcdServer
+from tests.harness.fleet import UNREACHABLE
+from tests.harness.module import run_module
+from tests.integration.role import NAME, Fleet, worker
+from tests.integration.sets import CALICO_LABEL, MINE, OWNER_LABEL, endpoint, hostendpoints
+from tests.integration.tasks import connection
+
+CLASSES = ("missing", "changed", "unmanaged", "orphaned", "shadowed", "malformed")
+NODES = ["worker-1", "worker-10", "worker-2"]
+NAMES = ["eth0", "eth1", "b"]
+
+
+def audit(server, check=False, **options):
+    return run_module("calico_hostendpoints_audit", dict(connection(server), owner="me", **options), check)
+
+
+# Whatever is stored: a property
+
+
+def some(*values):
+    return st.sampled_from(values)
+
+
+IDENTITIES = st.tuples(some(*NODES), some(*NAMES))
+FIELDS = st.fixed_dictionaries(
+    {"interface_name": some("eth0", "eth1")},
+    optional={
+        "expected_ips": some(["10.0.0.1", "::1"], ["::1", "10.0.0.1"], ["10.0.0.2"]),
+        "profiles": some(["p", "q"], ["q", "p"], []),
+        "labels": some({}, {"a": "1"}, {"a": "2"}),
+    },
+)
+WANTED = st.dictionaries(IDENTITIES, FIELDS, max_size=6)
+# What is stored beside or in the place of what is wanted: fields, the owner's labels, and whether it can be read.
+DRIFT = st.dictionaries(
+    IDENTITIES,
+    st.tuples(FIELDS, some(MINE, MINE, {}, {OWNER_LABEL: "other"}, {CALICO_LABEL: "x"}), some(True, True, True, False)),
+    max_size=6,
+)
+
+
+def test_what_it_reports_is_what_apply_puts_right(datastore, tmp_path):
+    seen = Counter()
+
+    @settings(max_examples=60, deadline=None)
+    @given(WANTED, DRIFT, st.booleans())
+    def puts_right(wanted, drift, is_applied):
+        datastore.reset()
+        taken = {identity for identity, (_fields, labels, _readable) in drift.items() if CALICO_LABEL in labels}
+        endpoints = [endpoint(*identity, **fields) for identity, fields in wanted.items() if identity not in taken]
+        if is_applied:
+            hostendpoints(datastore, endpoints=endpoints, owner="me")
+        for (node, name), (fields, labels, is_readable) in drift.items():
+            stored = endpoint(node, name, **fields)
+            value = datastore.value(stored, labels) if is_readable else "{"
+            datastore.put(datastore.key(node, stored["name"]), value)
+        before, revision = datastore.stored(), datastore.revision()
+        found = audit(datastore, endpoints=endpoints, nodes=NODES, dest=str(tmp_path / "audit.json"))
+        assert not found["failed"] and found["changed"] is False, found
+        assert (datastore.stored(), datastore.revision()) == (before, revision)
+        document = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+        assert (document["findings"], document["summary"]) == (found["findings"], found["summary"])
+        seen.update(finding["class"] for finding in found["findings"])
+        done = hostendpoints(datastore, endpoints=endpoints, owner="me", purge="all", purge_nodes=NODES)
+        assert not done["failed"], done["msg"]
+        # What the audit calls missing, changed and unmanaged is what apply creates, updates and deletes.
+        counts = found["summary"]
+        replaced = {endpoint["name"] for endpoint in endpoints}
+        unreadable = [each for each in found["findings"] if each["class"] == "malformed" and each["name"] in replaced]
+        assert done["summary"] == {
+            "created": counts["missing"],
+            "updated": counts["changed"] + len(unreadable),
+            "deleted": counts["unmanaged"],
+            "unchanged": counts["compliant"],
+        }
+        after = audit(datastore, endpoints=endpoints, nodes=NODES)["summary"]
+        assert (after["missing"], after["changed"], after["unmanaged"]) == (0, 0, 0)
+        assert (after["compliant"], after["foreign"]) == (len(endpoints), counts["foreign"])
+
+    puts_right()
+    assert all(seen[kind] > 2 for kind in ("missing", "changed", "unmanaged", "shadowed", "malformed")), seen
+
+
+def test_an_orphan_is_of_a_node_that_nobody_knows(datastore):
+    for node in ("gone", "known", "elsewhere"):
+        datastore.put_endpoint(endpoint(node), labels=MINE)
+    datastore.put_endpoint(endpoint("gone", "theirs"))
+    record = {
+        "etcdv2": ("/calico/v1/host/known/metadata", "{}"),
+        "etcdv3": ("/calico/resources/v3/projectcalico.org/nodes/known", '{"kind":"Node"}'),
+    }
+    datastore.put(*record[datastore.type])
+    found = audit(datastore, endpoints=[], nodes=["n1"], other_nodes=["elsewhere"])
+    assert [(each["class"], each["node"], each["name"]) for each in found["findings"]] == [
+        ("orphaned", "gone", "gone-eth0")
+    ]
+
+
+def test_a_user_who_can_only_read_is_enough(auth_datastore, tmp_path):
+    auth_datastore.add_user("auditor", "lesen", [auth_datastore.everything])
+    auth_datastore.put_endpoint(endpoint("n1"), labels=MINE)
+    auth_datastore.put_endpoint(endpoint("n1", "old"), labels=MINE)
+    before, revision = auth_datastore.stored(), auth_datastore.revision()
+    user = {"etcd_username": "auditor", "etcd_password": "lesen"}
+    wanted = [endpoint("n1", profiles=["p"]), endpoint("n2")]
+    refused = hostendpoints(auth_datastore, endpoints=wanted, **user)
+    assert refused["failed"] and "has no right to write" in refused["msg"] or "write" in refused["msg"]
+    for check in (False, True):
+        found = audit(auth_datastore, check, endpoints=wanted, nodes=["n1", "n2"], dest=str(tmp_path / "x"), **user)
+        assert {kind: found["summary"][kind] for kind in CLASSES[:3]} == {"missing": 1, "changed": 1, "unmanaged": 1}
+    assert (auth_datastore.stored(), auth_datastore.revision()) == (before, revision)
+
+
+def test_a_locked_datastore_is_read_and_told(datastore):
+    datastore.lock()
+    found = audit(datastore, endpoints=[endpoint("n1")], nodes=["n1"])
+    assert found["summary"]["missing"] == 1 and "locked" in found["datastore"]["warning"]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"nodes": ["a/b"], "endpoints": []}, "nodes: 'a/b'"),
+        ({"nodes": ["n1"], "endpoints": [{"name": "x y", "node": "n1"}]}, "endpoints[0]"),
+        ({"nodes": ["n1"], "endpoints": [], "dest": "/nowhere/at/all"}, "dest /nowhere/at/all: No such file"),
+    ],
+)
+def test_what_is_refused(datastore, options, message):
+    result = audit(datastore, **options)
+    assert result["failed"] and message in result["msg"], result
+
+
+# The role
+
+
+@pytest.fixture(scope="module")
+def _fleet(tmp_path_factory):
+    with EtcdServer() as etcd:
+        hosts = {"worker-%d" % number: worker(number) for number in (1, 2, 3)}
+        yield Fleet(tmp_path_factory.mktemp("fleet") / "recorded", etcd, hosts)
+
+
+# What the role does with what the module found is the same on both.
+on_both = pytest.mark.parametrize("role_datastore", ["etcdv2", "etcdv3"])
+
+
+@pytest.fixture
+def role_datastore():
+    return "etcdv2"
+
+
+@pytest.fixture
+def fleet(_fleet, role_datastore):
+    """Facts of worker-1 to worker-3, and a datastore with the endpoints of worker-1 and worker-2."""
+    _fleet.reset(role_datastore)
+    assert _fleet.run(["worker-1", "worker-2"]).returncode == 0
+    return _fleet
+
+
+ROLE = {"ansible.builtin.import_role": {"name": NAME, "tasks_from": "audit", "rolespec_validate": False}}
+
+
+def run(fleet, hosts, folder, *args, fail_on=(), **play):
+    variables = {"hostendpoints_audit_report_dir": str(folder), "hostendpoints_audit_fail_on": list(fail_on)}
+    return fleet.run(hosts, *args, tasks=[ROLE], variables=variables, **play)
+
+
+def report(folder):
+    return json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+
+
+def statuses(document):
+    return {host["host"]: host["status"] for host in document["hosts"]}
+
+
+@on_both
+def test_green(fleet, tmp_path):
+    before = fleet.datastore.revision()
+    done = run(fleet, ["worker-1", "worker-2"], tmp_path, fail_on=["missing", "changed", "unmanaged", "unknown"])
+    assert done.returncode == 0 and fleet.datastore.revision() == before
+    document = report(tmp_path)
+    assert statuses(document) == {"worker-1": "compliant", "worker-2": "compliant"}
+    assert (document["failed"], document["reason"], document["findings"]) == (False, "all is as wanted", [])
+    assert "AUDIT passed: all is as wanted" in done.stdout
+
+
+@pytest.mark.parametrize("args", [(), ("--check",), ("--check", "--diff")])
+def test_red_after_everything_is_published(fleet, tmp_path, args):
+    hosts = {"worker-1": {"hostendpoints_labels": {"role": "db"}}, "worker-2": {}, "worker-3": {}, "worker-9": {}}
+    before = fleet.datastore.revision()
+    done = run(fleet, hosts, tmp_path, *args, fail_on=["missing", "unknown"])
+    assert done.returncode != 0 and fleet.datastore.revision() == before
+    document = report(tmp_path)
+    assert statuses(document) == {
+        "worker-1": "drifted",
+        "worker-2": "compliant",
+        "worker-3": "drifted",
+        "worker-9": "unknown",
+    }
+    assert document["reason"] == "2 missing, 1 unknown hosts (fail_on: missing, unknown)" and document["failed"]
+    assert document["summary"]["endpoints"]["changed"] == 2
+    assert all((tmp_path / name).stat().st_size for name in ("audit.csv", "audit.xml", "audit.html"))
+    failed = [each["result"]["msg"] for each in done.results if each["status"] == "failed"]
+    assert failed == [document["reason"]]
+    assert "AUDIT FAILED: " + document["reason"] in done.stdout
+    assert [each for each in done.results if each["action"].endswith("set_stats")]
+
+
+def test_drift_alone_is_not_red(fleet, tmp_path):
+    done = run(fleet, ["worker-1", "worker-3"], tmp_path)
+    assert done.returncode == 0 and report(tmp_path)["summary"]["endpoints"]["missing"] == 2
+    assert "AUDIT found: 2 missing" in done.stdout
+
+
+def test_two_audits_of_one_state_differ_in_one_line(fleet, tmp_path):
+    for name in ("one", "two"):
+        run(fleet, {"worker-3": {}, "worker-1": {"hostendpoints_labels": {"b": "1", "a": "2"}}}, tmp_path / name)
+    for name in ("audit.json", "audit.csv", "audit.xml", "audit.html"):
+        one, two = ((tmp_path / folder / name).read_text(encoding="utf-8").splitlines() for folder in ("one", "two"))
+        assert len(one) == len(two) and sum(line != other for line, other in zip(one, two)) <= 1, name
+
+
+@on_both
+def test_endpoints_of_hosts_outside_the_run_are_no_orphans(fleet, tmp_path):
+    run(fleet, ["worker-1", "worker-2"], tmp_path, "--limit", "worker-1", fail_on=["orphaned"])
+    assert report(tmp_path)["findings"] == []
+    run(fleet, ["worker-1"], tmp_path)
+    orphans = [(each["class"], each["host"], each["node"]) for each in report(tmp_path)["findings"]]
+    assert orphans == [("orphaned", "", "worker-2")] * 2
+
+
+def test_the_first_host_cannot_be_reached(fleet, tmp_path):
+    """With the playbook's own way to gather; the facts that are cached of the host are not taken for its own."""
+    tasks = [
+        {
+            "ansible.builtin.setup": {"gather_subset": ["!all", "!min", "network", "platform"]},
+            "register": "__hostendpoints_gathered",
+            "ignore_unreachable": True,
+            "ignore_errors": True,
+            "when": "inventory_hostname == 'worker-1'",
+        },
+        ROLE,
+    ]
+    variables = {"hostendpoints_audit_report_dir": str(tmp_path)}
+    hosts = {"worker-1": UNREACHABLE, "worker-2": {}}
+    done = fleet.run(hosts, tasks=tasks, variables=variables)
+    assert done.returncode == 0, done
+    assert statuses(report(tmp_path)) == {"worker-1": "unknown", "worker-2": "compliant"}
+    (unknown,) = [host for host in report(tmp_path)["hosts"] if host["status"] == "unknown"]
+    assert unknown["reason"].startswith("unreachable: ")
+
+
+def test_batches_are_refused(fleet, tmp_path):
+    done = run(fleet, ["worker-1", "worker-2"], tmp_path, serial=1)
+    assert done.returncode != 0 and "leave out serial" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "variables, message",
+    [
+        ({"hostendpoints_audit_fail_on": ["mising"]}, "fail_on: mising is none of missing, changed"),
+        ({"hostendpoints_audit_report_formats": ["pdf"]}, "report_formats: pdf is none of"),
+        ({"hostendpoints_audit_report_dir": "/dev/null/x"}, "cannot write the reports into /dev/null/x"),
+        ({"hostendpoints_etcd_endpoints": ["http://127.0.0.1:9"]}, "cannot reach etcd"),
+    ],
+)
+def test_what_cannot_be(fleet, variables, message):
+    done = fleet.run(["worker-1"], tasks=[ROLE], variables=variables)
+    assert done.returncode != 0 and message in done.stdout
