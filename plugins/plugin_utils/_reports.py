@@ -1,0 +1,76 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report of an audit as files. Plain Python, without Ansible."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any, Dict
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError, checked_report
+from ansible_collections.netsec.calico.plugins.plugin_utils._report_csv import as_csv
+from ansible_collections.netsec.calico.plugins.plugin_utils._report_html import as_html
+from ansible_collections.netsec.calico.plugins.plugin_utils._report_junit import as_junit
+
+
+def as_json(report: Mapping[str, Any]) -> bytes:
+    """The report in one order of keys, in ASCII. Each value has a line of its own, so two audits can be compared."""
+    return (json.dumps(report, indent=2, sort_keys=True) + "\n").encode("ascii")
+
+
+# {format: (file name, how it is made)}
+FORMATS: Dict[str, Any] = {
+    "json": ("audit.json", as_json),
+    "csv": ("audit.csv", as_csv),
+    "junit": ("audit.xml", as_junit),
+    "html": ("audit.html", as_html),
+}
+
+
+def write_reports(
+    report: Mapping[str, Any], folder: str, formats: Iterable[str] = ("json", "csv", "junit", "html")
+) -> Dict[str, str]:
+    """Write the report into the folder, which is made where it is not there. Returns {format: path}.
+
+    report: a document of docs/audit_report.schema.json. The files of two documents that only differ in `generated`
+        only differ in one line, and those of a CSV in none.
+    formats: any of `FORMATS`.
+    Each file is replaced as a whole or not at all, and none is unless every format could be made.
+    Raises ReportError for an unknown format, a document that is no report, or a file that cannot be written.
+    """
+    report = checked_report(report, "the document")
+    formats = list(formats)
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ReportError("{0!r} is not a format of reports: {1}".format(unknown[0], ", ".join(FORMATS)))
+    contents = {}
+    for name in formats:
+        file, make = FORMATS[name]
+        contents[name] = (os.path.join(folder, file), make(report))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        for path, content in contents.values():
+            _replace(path, content)
+    except OSError as exc:
+        raise ReportError("cannot write the reports into {0}: {1}".format(folder, exc)) from exc
+    return {name: path for name, (path, _content) in contents.items()}
+
+
+def _replace(path: str, content: bytes) -> None:
+    folder, name = os.path.split(path)
+    # tempfile would make a file that nobody else may read.
+    part = os.path.join(folder, ".{0}.{1}".format(name, secrets.token_hex(8)))
+    try:
+        with open(part, "xb") as file:
+            file.write(content)
+        os.replace(part, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise

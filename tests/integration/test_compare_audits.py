@@ -1,0 +1,94 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook compare_audits: what it prints, from files alone, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.harness.audits import EXAMPLE, HOSTILE, fleet_report, hostile_report, report
+from tests.harness.module import COLLECTION, run_playbook
+
+SHOW = "Show what changed"
+# Nobody listens there: the playbook has to do without.
+NOWHERE = {"CALICO_ETCD_ENDPOINTS": "http://127.0.0.1:1"}
+
+
+def compare(before, after, folder):
+    paths = {}
+    for name, document in (("before", before), ("after", after)):
+        path = folder / (name + ".json")
+        path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
+        # As somebody would name it who stands elsewhere.
+        paths[name] = os.path.relpath(str(path), str(COLLECTION))
+    # An inventory with a localhost that is no such thing.
+    inventory = "localhost ansible_host=192.0.2.1 ansible_connection=ssh ansible_become=true\n"
+    return run_playbook("netsec.calico.compare_audits", inventory, ["-e", json.dumps(paths)], env=NOWHERE)
+
+
+def test_it_prints_what_changed(tmp_path):
+    hosts = [dict(host, status="compliant", reason="") for host in EXAMPLE["hosts"]]
+    new = dict(EXAMPLE["findings"][3], name="web2.example.com-eth1")
+    after = report(
+        generated="today", hosts=hosts, findings=[*EXAMPLE["findings"][:3], new], failed=False, reason="fine"
+    )
+    run = compare(EXAMPLE, after, tmp_path)
+    assert run.returncode == 0, run
+    assert run.result(SHOW)["msg"] == [
+        "Before: 2026-11-22T18:00:00Z, AWX job 17: failed, 1 missing, 1 changed (fail_on: missing, changed)",
+        "After: today: passed, fine",
+        "New: 1",
+        "  missing web2.example.com-eth1 on web2: " + new["message"],
+        "With other differences than before: 0",
+        "Resolved: 1",
+        "  missing web2.example.com-eth0 on web2: " + new["message"],
+        "Not known to be resolved, as the host was not checked: 0",
+        "Hosts: 3",
+        "  db2: unknown -> compliant",
+        "  web1: drifted -> compliant",
+        "  web2: drifted -> compliant",
+        "In both: 3",
+    ]
+    assert run.stats["localhost"]["changed"] == 0
+
+
+def test_what_is_stored_is_neither_a_template_nor_for_the_terminal(tmp_path):
+    run = compare(report(findings=[], hosts=[]), hostile_report(), tmp_path)
+    assert run.returncode == 0, run
+    text = "\n".join(run.result(SHOW)["msg"])
+    assert "[[hosts]] {{ 7 * 7 }}" in text and HOSTILE[0] in text
+    assert run.stdout.replace("\n", "").isprintable()
+
+
+def test_large_reports_are_compared(tmp_path):
+    after = fleet_report(5000)
+    run = compare(report(hosts=after["hosts"], findings=[]), after, tmp_path)
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "New: 10000" in run.result(SHOW)["msg"]
+
+
+@pytest.mark.parametrize(
+    "after, message",
+    [
+        (report(schema="netsec.calico/audit/v2"), "after has the schema 'netsec.calico/audit/v2', and this version"),
+        ({"hosts": []}, "after is not a report of an audit: it has no 'schema'"),
+        ("not JSON", "after is not a report of an audit: it is not JSON"),
+        ("", "after is not a report of an audit: it is not JSON"),
+    ],
+)
+def test_what_is_no_report_is_refused(tmp_path, after, message):
+    run = compare(EXAMPLE, after, tmp_path)
+    assert run.returncode == 2 and message in run.result(SHOW)["msg"], run
+
+
+def test_a_report_that_is_not_named_or_not_there(tmp_path):
+    run = run_playbook("netsec.calico.compare_audits", None, ["-e", "before=x"])
+    assert run.returncode == 2
+    message = "Name two reports: -e before=yesterday/audit.json -e after=today/audit.json"
+    assert run.result("Stop when a report is not named")["msg"] == message
+    run = run_playbook("netsec.calico.compare_audits", None, ["-e", "before=x.json", "-e", "after=%s" % tmp_path])
+    assert run.returncode == 2 and str(COLLECTION / "x.json") in run.result(SHOW)["msg"], run
