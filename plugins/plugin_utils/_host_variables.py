@@ -11,7 +11,7 @@ it is asked, as Ansible asks it before each task.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude
@@ -29,6 +29,7 @@ class HostVariables:
         self._hostvars = task_vars["hostvars"]
         self._manager = self._hostvars._variable_manager
         self._play = _play_of(task)
+        self._latest: Tuple[str, Mapping[str, Any]] = ("", {})
 
     def names(self) -> List[str]:
         """The hosts of the current batch that did not fail; where hosts do not go together, this one only."""
@@ -115,10 +116,13 @@ class HostVariables:
         return any(variable in cached for variable in variables)
 
     def _cached(self, name: str) -> Mapping[str, Any]:
-        try:
-            return self._manager._fact_cache.get(name) or {}
-        except KeyError:
-            return {}
+        # Asked for twice in a row, and a cache on disk decodes them each time.
+        if self._latest[0] != name:
+            try:
+                self._latest = (name, self._manager._fact_cache.get(name) or {})
+            except KeyError:
+                self._latest = (name, {})
+        return self._latest[1]
 
     def without_facts(self, name: str) -> Dict[str, Any]:
         """The variables of a host but its facts, which take Ansible most of the time."""
