@@ -15,6 +15,7 @@ from .._connection import ETCDV2, ETCDV3, Settings
 from .._errors import DatastoreError
 from .._hostendpoint import V1, V3, HostEndpoint
 from .._plan import Change, Stored
+from ._documents import Documents
 
 # The generation of the resources that each datastore holds.
 API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
@@ -72,6 +73,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def known_nodes(self) -> List[str]:
         """Names of the nodes that Calico itself has a record of, whatever endpoints they have."""
+
+    @abc.abstractmethod
+    def read_policies(self, node: str = "") -> Documents:
+        """What decides on the traffic of one node, or of all, and maybe more. Only reads."""
 
     @abc.abstractmethod
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:

@@ -17,12 +17,15 @@ from .._connection import Settings
 from .._errors import Conflict, DatastoreError, shown
 from .._hostendpoint import V1, HostEndpoint
 from .._plan import Change, Stored
+from ._documents import Documents, documents_v1, looks_at_others_v1
 from ._etcdv2_client import DIRECTORY, Etcdv2Client, Request
 from ._store import State, Store
 from ._v1_value import CODEC, encode
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"
+_POLICIES = "/calico/v1/policy"
+_CONFIG = "/calico/v1/config"
 
 # Up to so many nodes are read one by one; beyond, one request for all hosts is faster, though it brings the keys of
 # their workloads too.
@@ -96,6 +99,19 @@ class Etcdv2Store(Store):
             if any(not child.get("key", "").endswith("/endpoint") for child in host.get("nodes", ()))
         ]
 
+    def read_policies(self, node: str = "") -> Documents:
+        values: Dict[str, str] = {}
+        for key in (_READY, _CONFIG, _POLICIES):
+            values.update(_values(self._etcd.get(key, True)))
+        if node and not looks_at_others_v1(values):
+            host = self._etcd.get("{0}/{1}".format(_HOSTS, node), True)
+            hosts = [host] if host else []
+        else:
+            hosts = self._hosts()
+        for host in hosts:
+            values.update(_values(host))
+        return documents_v1(values, [stored for host in hosts for stored in _of_host(host)])
+
     def _hosts(self) -> List[Dict[str, Any]]:
         """The etcd nodes of all hosts, with all beneath them."""
         return self._directory(_HOSTS).get("nodes", [])
@@ -146,6 +162,16 @@ class Etcdv2Store(Store):
         if endpoint is None:
             return Request("DELETE", stored.key, condition)
         return Request("PUT", stored.key, condition, encode(endpoint, stored))
+
+
+def _values(node: Dict[str, Any] | None) -> Iterator[Tuple[str, str]]:
+    """Every key beneath an etcd node, itself too, that has a value."""
+    if node is None:
+        return
+    if not node.get("dir"):
+        yield node["key"], node.get("value", "")
+    for child in node.get("nodes", ()):
+        yield from _values(child)
 
 
 def _directory(node: str) -> str:

@@ -17,6 +17,7 @@ from .._connection import Settings
 from .._errors import Conflict, DatastoreError
 from .._hostendpoint import V3, HostEndpoint
 from .._plan import Change, Stored
+from ._documents import Documents, looks_at_others_v3
 from ._etcdv3_client import MOST_BYTES, MOST_OPERATIONS, Etcdv3Client, KeyValue, Write
 from ._store import State, Store
 from ._v3_value import CODEC, encode, time_of_day
@@ -74,6 +75,26 @@ class Etcdv3Store(Store):
 
     def known_nodes(self) -> List[str]:
         return [item.key[len(_NODES) :] for item in self._etcd.list(_NODES)]
+
+    def read_policies(self, node: str = "") -> Documents:
+        (state,) = self._etcd.get([_CLUSTER_INFORMATION])
+        found = Documents(endpoints=self.list(), state=state.value)
+        found.policies = self._named("globalnetworkpolicies")
+        found.profiles = {name: {"": value} for name, value in self._named("profiles")}
+        found.tiers = dict(self._named("tiers"))
+        found.config = {(name, ""): value for name, value in self._named("felixconfigurations")}
+        if looks_at_others_v3(found):
+            found.network_sets = [("", name, value) for name, value in self._named("globalnetworksets")]
+            for name, value in self._named("networksets"):
+                namespace, _slash, short = name.partition("/")
+                found.network_sets.append((namespace, short, value))
+            found.workloads = [("", value) for _name, value in self._named("workloadendpoints")]
+        return found
+
+    def _named(self, plural: str) -> List[Tuple[str, str]]:
+        """All resources of a kind: the name as it is in the key, and the text."""
+        prefix = "{0}/{1}/".format(_RESOURCES, plural)
+        return [(item.key[len(prefix) :], item.value or "") for item in self._etcd.list(prefix)]
 
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         now = time_of_day()

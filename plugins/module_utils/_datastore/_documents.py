@@ -1,0 +1,90 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a datastore holds that decides on traffic: stored texts by what they are, which the keys tell.
+
+What the texts say is in _policy_v1.py and _policy_v3.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+
+from .._plan import Stored
+
+
+@dataclasses.dataclass
+class Documents:
+    """The stored texts. A name is as in the key, unescaped; in v3 that of a namespaced object is (namespace, name)."""
+
+    # Of every node that was read, malformed ones too.
+    endpoints: List[Stored] = dataclasses.field(default_factory=list)
+    # v1: by the policy's name; a policy that is stored under two tiers is there twice. v3: GlobalNetworkPolicies.
+    policies: List[Tuple[str, str]] = dataclasses.field(default_factory=list)
+    # v1: by name, then by "rules", "labels" and "tags"; v3: by name, then by "".
+    profiles: Dict[str, Dict[str, str]] = dataclasses.field(default_factory=dict)
+    # v3 only.
+    tiers: Dict[str, str] = dataclasses.field(default_factory=dict)
+    # v3 only: namespace ("" for a GlobalNetworkSet), name, text.
+    network_sets: List[Tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    # Of workload endpoints: node ("" where the key does not tell it), text.
+    workloads: List[Tuple[str, str]] = dataclasses.field(default_factory=list)
+    # v1: by node ("" for all of them) and the setting's name; v3: by the FelixConfiguration's name and "".
+    config: Dict[Tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    # v1: the flag Ready; v3: the ClusterInformation. None when there is none.
+    state: Optional[str] = None
+
+
+_POLICY = re.compile("/calico/v1/policy/tier/[^/]+/policy/([^/]+)")
+_PROFILE = re.compile("/calico/v1/policy/profile/([^/]+)/(tags|rules|labels)")
+_CONFIG = re.compile("/calico/v1/(?:host/([^/]+)/)?config/(.+)")
+_WORKLOAD = re.compile("/calico/v1/host/([^/]+)/workload/[^/]+/[^/]+/endpoint/[^/]+")
+_READY = "/calico/v1/Ready"
+
+# What stands in a rule that looks at other endpoints, whatever the case of its letters.
+_LOOKS_AT_OTHERS = re.compile(r'_(?:selector|tag)"', re.IGNORECASE)
+
+
+def documents_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Documents:
+    """What is stored under Calico v1's keys, of which those of endpoints are left out.
+
+    libcalico-go release-v2.6, lib/backend/model: keys.go, policy.go (the tier in the key does not count), profile.go.
+    """
+    found = Documents(endpoints=list(endpoints), state=values.get(_READY))
+    for key, value in values.items():
+        policy, profile = _POLICY.fullmatch(key), _PROFILE.fullmatch(key)
+        workload, config = _WORKLOAD.fullmatch(key), _CONFIG.fullmatch(key)
+        if policy:
+            found.policies.append((_unescaped(policy.group(1)), value))
+        elif profile:
+            found.profiles.setdefault(_unescaped(profile.group(1)), {})[profile.group(2)] = value
+        elif workload:
+            found.workloads.append((workload.group(1), value))
+        elif config:
+            found.config[config.group(1) or "", config.group(2)] = value
+    return found
+
+
+def looks_at_others_v1(values: Mapping[str, str]) -> bool:
+    """Whether a rule among these values may look at endpoints of other nodes."""
+    return any(_LOOKS_AT_OTHERS.search(value) for value in values.values())
+
+
+def looks_at_others_v3(documents: Documents) -> bool:
+    """Whether a rule of a policy or a profile may look at network sets and workloads."""
+    texts = [value for _name, value in documents.policies]
+    texts += [value for parts in documents.profiles.values() for value in parts.values()]
+    return any(_LOOKS_AT_OTHERS_V3.search(value) for value in texts)
+
+
+# Selectors, service accounts, and names of ports.
+_LOOKS_AT_OTHERS_V3 = re.compile(
+    r'"(?:source|destination)"\s*:\s*\{[^}]*(?:selector"|serviceaccounts"|ports"\s*:\s*\[[^]]*[a-z])', re.IGNORECASE
+)
+
+
+def _unescaped(name: str) -> str:
+    return name.replace("%2f", "/").replace("%25", "%") if "%" in name else name

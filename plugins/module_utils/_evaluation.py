@@ -1,0 +1,106 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that a datastore holds of policies and endpoints, ready to be asked about hosts. It reads none itself."""
+
+from __future__ import annotations
+
+import functools
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
+
+from ._asked import Asked, Steps, key_of
+from ._datastore._documents import Documents
+from ._felix import Felix, felix_v1, felix_v3
+from ._governing import Candidate, addresses_of, candidate_from, candidate_of, interfaces_from
+from ._host import Host
+from ._hostendpoint import V1, HostEndpoint
+from ._members import Members
+from ._plan import Stored
+from ._policy import Member, Rulebook
+from ._policy_v1 import rulebook_v1
+from ._policy_v3 import rulebook_v3
+from ._traffic import PROTOCOLS
+
+
+class Evaluation:
+    """All that is stored, ready to be asked about any number of hosts.
+
+    `endpoints` are evaluated as if they were stored; one that is stored under the same name (in v1: node and name) is
+    replaced, and one in `without` (the same identities) is left out.
+    """
+
+    def __init__(
+        self,
+        api_version: str,
+        documents: Documents,
+        endpoints: Iterable[HostEndpoint] = (),
+        without: Iterable[HostEndpoint] = (),
+    ) -> None:
+        self.api_version = api_version
+        self.documents = documents
+        self.rulebook: Rulebook = (rulebook_v1 if api_version == V1 else rulebook_v3)(documents)
+        self._by_node = self._candidates(endpoints, without)
+        self._asked: Dict[object, Asked] = {}
+        self._steps = Steps()
+        self._felix: Dict[str, Felix] = {}
+        self._with_settings = {place for place, _name in documents.config}
+
+    def candidates(self, node: str) -> List[Candidate]:
+        """The endpoints of a node, and in v3 those that may be, since nobody can read the node."""
+        unreadable = [each for each in self._by_node.get("", ()) if each.rejected or node in each.text]
+        return self._by_node.get(node, []) + unreadable
+
+    def felix(self, node: str) -> Felix:
+        """The settings of a node's Felix."""
+        place = node if self.api_version == V1 else "node." + node
+        if place not in self._with_settings:
+            # Those of all nodes.
+            node = ""
+        if node not in self._felix:
+            self._felix[node] = (felix_v1 if self.api_version == V1 else felix_v3)(self.documents, node)
+        return self._felix[node]
+
+    def asked(self, endpoint: HostEndpoint) -> Asked:
+        """The rules for an endpoint."""
+        key = key_of(endpoint)
+        found = self._asked.get(key)
+        if found is None:
+            found = self._asked[key] = Asked(self.rulebook, self._members, self._steps, endpoint)
+        return found
+
+    def host(self, node: str, interfaces: Mapping[str, Sequence[str]]) -> Host:
+        """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput."""
+        return Host(self, node, interfaces_from(interfaces))
+
+    def _candidates(
+        self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]
+    ) -> Dict[str, List[Candidate]]:
+        wanted = {self._identity(each): each.as_stored(self.api_version) for each in endpoints}
+        left_out = {self._identity(each) for each in without}.union(wanted)
+        found: Dict[str, List[Candidate]] = {}
+        for stored in self.documents.endpoints:
+            if self._identity(stored) not in left_out:
+                found.setdefault(stored.node, []).append(candidate_of(stored, self.api_version))
+        for endpoint in wanted.values():
+            found.setdefault(endpoint.node, []).append(candidate_from(endpoint, self.api_version))
+        return found
+
+    def _identity(self, each: HostEndpoint | Stored) -> Tuple[str, str]:
+        return (each.node if self.api_version == V1 else "", each.name)
+
+    @functools.cached_property
+    def _members(self) -> Members:
+        endpoints = [
+            _member(candidate.endpoint)
+            for candidates in self._by_node.values()
+            for candidate in candidates
+            if not candidate.rejected
+        ]
+        return Members(self.rulebook, self.rulebook.members + endpoints)
+
+
+def _member(endpoint: HostEndpoint) -> Member:
+    ports = [port.canonical() for port in endpoint.ports]
+    named = tuple([(port.name, PROTOCOLS.get(port.protocol.lower(), 0), port.port) for port in ports])
+    return Member(endpoint.labels, endpoint.profiles, tuple(addresses_of(endpoint)), (), named)

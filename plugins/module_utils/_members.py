@@ -1,0 +1,70 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose address it is that a selector in a rule, or a named port, is asked about."""
+
+from __future__ import annotations
+
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
+
+from ._policy import Member, Rulebook
+from ._selector import Selector
+from ._traffic import Address, Net
+
+
+class Members:
+    """Endpoints and network sets by address. Those with the same labels are asked once."""
+
+    def __init__(self, rulebook: Rulebook, members: Iterable[Member]) -> None:
+        self._doubt = rulebook.members_doubt
+        # Labels, by the number of the group that has them.
+        self._labels: List[Mapping[str, str]] = []
+        self._groups: Dict[Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]], int] = {}
+        self._by_address: Dict[Address, Set[int]] = {}
+        self._nets: List[Tuple[Net, int]] = []
+        self._ports: Dict[Tuple[Address, str, int], Set[int]] = {}
+        for member in members:
+            self._add(rulebook, member)
+        self._found: Dict[Address, Tuple[int, ...]] = {}
+        self._selected: Dict[Tuple[str, int], bool] = {}
+
+    def _add(self, rulebook: Rulebook, member: Member) -> None:
+        key = (frozenset(member.labels.items()), member.profiles)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = len(self._labels)
+            self._labels.append(rulebook.labels_of(member.labels, member.profiles))
+        for address in member.addresses:
+            self._by_address.setdefault(address, set()).add(group)
+            for name, protocol, number in member.ports:
+                self._ports.setdefault((address, name, protocol), set()).add(number)
+        self._nets += [(net, group) for net in member.nets]
+
+    def selects(self, selector: Selector, version: int, number: Optional[int]) -> Optional[bool]:
+        """Whether the selector selects one that has this address; None when that is not known."""
+        if number is None:
+            return None
+        for group in self._groups_of((version, number)):
+            key = (selector.text, group)
+            found = self._selected.get(key)
+            if found is None:
+                found = self._selected[key] = bool(selector.matches(self._labels[group]))
+            if found:
+                return True
+        return None if self._doubt else False
+
+    def has_port(self, name: str, protocol: int, version: int, number: Optional[int]) -> Optional[FrozenSet[int]]:
+        """The numbers of a named port at this address; None when they are not known."""
+        if number is None or self._doubt:
+            return None
+        return frozenset(self._ports.get(((version, number), name, protocol), ()))
+
+    def _groups_of(self, address: Address) -> Tuple[int, ...]:
+        found = self._found.get(address)
+        if found is None:
+            version, number = address
+            groups = set(self._by_address.get(address, ()))
+            groups.update(group for net, group in self._nets if net[0] == version and net[1] <= number <= net[2])
+            found = self._found[address] = tuple(groups)
+        return found

@@ -1,0 +1,315 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Policies and profiles of Calico v1's data model, as Felix 2.6 reads them.
+
+libcalico-go release-v2.6: lib/backend/model (policy.go, profile.go, rule.go, workloadendpoint.go), lib/numorstring,
+lib/validator/validator.go. What Felix cannot read, or takes for invalid, it takes for missing, the whole object
+(felix 2.6.8, calc/validation_filter.go).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+
+from . import _json
+from ._datastore._documents import Documents
+from ._errors import shown
+from ._hostendpoint import V1
+from ._policy import (
+    ALLOW,
+    ANY_KIND,
+    DENY,
+    EGRESS,
+    INGRESS,
+    LOG,
+    NORMAL,
+    PASS,
+    PRE_DNAT,
+    UNTRACKED,
+    Entity,
+    Member,
+    Policy,
+    Profile,
+    Rule,
+    Rulebook,
+    Rules,
+    Tier,
+    in_order,
+)
+from ._selector import MAX_DEPTH, Selector, SelectorError, parse
+from ._traffic import ICMP, ICMPV6, PROTOCOLS, TCP, UDP, Net, Ports, net_of
+
+_ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "next-tier": PASS}
+_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_DEFAULT_TIER = Tier("default", None, DENY)
+
+# What Go's IPNet makes of an empty text: no network, which Felix writes as "<nil>", and iptables refuses.
+_NO_NET: Net = (4, 0, -1)
+_ALL = Selector(lambda labels: True, "all()")
+
+
+def rulebook_v1(documents: Documents) -> Rulebook:
+    """All that is stored of policies, as Felix 2.6 sees it: what it takes for missing is left out."""
+    policies = [policy for policy in (_policy(*each) for each in documents.policies) if policy]
+    workloads: Dict[str, List[Tuple[str, Member]]] = {}
+    for node, value in documents.workloads:
+        interface, member = _workload(value)
+        if member:
+            workloads.setdefault(node, []).append((interface, member))
+    return Rulebook(
+        api_version=V1,
+        # The tier in the key does not count.
+        tiers=[_DEFAULT_TIER],
+        policies={_DEFAULT_TIER.name: in_order(policies)},
+        profiles={name: _profile(parts) for name, parts in documents.profiles.items()},
+        members=[member for of_node in workloads.values() for _interface, member in of_node],
+        workloads=workloads,
+    )
+
+
+def _policy(name: str, value: str) -> Optional[Policy]:
+    """None for one that Felix takes for missing."""
+    order: Optional[float] = float("-inf")
+    kind = ANY_KIND
+    try:
+        fields = _json.struct(_json.load(value))
+        order = _json.number(fields["order"], "order") if "order" in fields else None
+        is_untracked, is_pre_dnat = _json.flag(fields, "untracked"), _json.flag(fields, "pre_dnat")
+        kind = UNTRACKED if is_untracked else PRE_DNAT if is_pre_dnat else NORMAL
+        _json.mapping(fields.get("annotations"), "annotations")
+        return Policy(
+            name=name,
+            selector=parse(_json.text(fields, "selector"), V1),
+            rules=_rules(fields),
+            governs=_governs(_json.texts(fields, "types"), kind),
+            kind=kind,
+            order=order,
+        )
+    except ValueError as exc:
+        return doubtful(name, kind, order, str(exc)) if isinstance(exc, _json.Ambiguous) else None
+    except SelectorError as exc:
+        return doubtful(name, kind, order, str(exc)) if too_deep(exc) else None
+
+
+def doubtful(name: str, kind: str, order: Optional[float], why: str, tier: str = "default") -> Policy:
+    """A policy of which nobody knows what it lets through, nor whom it selects."""
+    both = frozenset([INGRESS, EGRESS])
+    return Policy(name, _ALL, {}, both, kind, on_forward=True, order=order, tier=tier, doubt=why)
+
+
+def too_deep(exc: SelectorError) -> bool:
+    """Whether Calico may take what this collection does not."""
+    return "no more than {0} levels".format(MAX_DEPTH) in str(exc)
+
+
+def _governs(types: List[str], kind: str) -> FrozenSet[str]:
+    found = {each.lower() for each in types} if types else {INGRESS, EGRESS}
+    if kind == PRE_DNAT:
+        found.discard(EGRESS)
+    return frozenset(found.intersection([INGRESS, EGRESS]))
+
+
+def _profile(parts: Mapping[str, str]) -> Profile:
+    """For Felix, a profile is there when its rules are."""
+    doubts = []
+    rules: Optional[Rules] = None
+    labels: Dict[str, str] = {}
+    for part, value in parts.items():
+        try:
+            content = _json.load(value)
+            if part == "rules":
+                rules = _rules(_json.struct(content))
+            elif part == "labels":
+                labels.update(_json.mapping(content, part))
+            else:
+                for tag in _json.texts({part: content}, part):
+                    # A tag is a label without a value; a label of that name counts more.
+                    labels.setdefault(tag, "")
+        except ValueError as exc:
+            if isinstance(exc, _json.Ambiguous):
+                doubts.append(str(exc))
+        except SelectorError as exc:
+            if too_deep(exc):
+                doubts.append(str(exc))
+    return Profile(rules, labels, "; ".join(doubts))
+
+
+def _rules(fields: Mapping[str, Any]) -> Rules:
+    return {
+        INGRESS: tuple([_rule(item) for item in _json.items(fields, "inbound_rules")]),
+        EGRESS: tuple([_rule(item) for item in _json.items(fields, "outbound_rules")]),
+    }
+
+
+def _rule(item: Any) -> Rule:
+    """Raises ValueError or SelectorError for one that is invalid, and makes all that it is in so."""
+    fields = _json.struct(item, "a rule")
+    action = _json.text(fields, "action")
+    if action not in _ACTIONS:
+        raise ValueError("action is not one: {0}".format(shown(action)))
+    _json.text(fields, "log_prefix")
+    protocol, not_protocol = _protocol(fields, "protocol"), _protocol(fields, "!protocol")
+    version = _version(fields)
+    if not version and fields.get("protocol") in ("icmp", "icmpv6"):
+        version = 4 if fields["protocol"] == "icmp" else 6
+    ends = [_entity(fields, end, protocol in (TCP, UDP)) for end in ("src", "dst")]
+    rule = Rule(
+        action=_ACTIONS[action],
+        version=version,
+        protocol=protocol,
+        not_protocol=not_protocol,
+        icmp=_icmp(fields, ""),
+        not_icmp=_icmp(fields, "!"),
+        source=ends[0][0],
+        destination=ends[1][0],
+        doubt=ends[0][1] or ends[1][1],
+    )
+    return rule._replace(fatal=why_fatal(rule) or _fatal_tag(fields))
+
+
+def _protocol(fields: Mapping[str, Any], key: str) -> int:
+    if key not in fields:
+        return 0
+    item = fields[key]
+    if isinstance(item, str):
+        found = PROTOCOLS.get(item) or _json.digits(item, 255)
+    else:
+        found = _json.whole(item, key, 0, 255)
+    if found < 1:
+        raise ValueError("{0} is not a protocol: {1}".format(key, shown(item)))
+    return found
+
+
+def _version(fields: Mapping[str, Any]) -> int:
+    if "ip_version" not in fields:
+        return 0
+    version = _json.whole(fields["ip_version"], "ip_version", -(2**63), 2**63 - 1)
+    if version == 0:
+        raise _json.Ambiguous("ip_version is 0")
+    if version not in (4, 6):
+        raise ValueError("ip_version is not 4 or 6: {0}".format(version))
+    return version
+
+
+def _icmp(fields: Mapping[str, Any], negated: str) -> Optional[Tuple[int, Optional[int]]]:
+    kind, code = fields.get(negated + "icmp_type"), fields.get(negated + "icmp_code")
+    if code is not None:
+        code = _json.whole(code, negated + "icmp_code", 0, 255)
+    if kind is None:
+        # Felix looks at the code only where there is a type.
+        return None
+    return _json.whole(kind, negated + "icmp_type", 0, 254), code
+
+
+def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[Entity, str]:
+    """What is asked of one end, and why it is not certain what that is."""
+    doubts: List[str] = []
+
+    def selectors(negated: str) -> Tuple[Selector, ...]:
+        found = []
+        tag = _json.text(fields, negated + end + "_tag")
+        # Felix does not look at this one.
+        if tag and (_NAME.fullmatch(tag) or (negated and end == "dst")):
+            found.append(_has(tag))
+        elif tag:
+            raise ValueError("{0}_tag is not a tag: {1}".format(end, shown(tag)))
+        selector = _json.text(fields, negated + end + "_selector")
+        if selector:
+            try:
+                found.append(parse(selector, V1))
+            except SelectorError as exc:
+                if not too_deep(exc):
+                    raise
+                doubts.append(str(exc))
+        return tuple(found)
+
+    entity = Entity(
+        nets=_nets(fields, end),
+        not_nets=_nets(fields, "!" + end),
+        selectors=selectors(""),
+        not_selectors=selectors("!"),
+        ports=_ports(fields, end + "_ports"),
+        not_ports=_ports(fields, "!" + end + "_ports"),
+    )
+    if (entity.ports or entity.not_ports) and not may_have_ports:
+        raise ValueError("ports are given without the protocol tcp or udp")
+    return entity, "; ".join(doubts)
+
+
+def _has(tag: str) -> Selector:
+    return Selector(lambda labels: tag in labels, "has({0})".format(tag))
+
+
+def _nets(fields: Mapping[str, Any], end: str) -> Tuple[Net, ...]:
+    listed = _json.items(fields, end + "_nets")
+    single = [fields[end + "_net"]] if end + "_net" in fields else []
+    return tuple([_net(item) for item in listed + single if item is not None])
+
+
+def _net(item: Any) -> Net:
+    if not isinstance(item, str):
+        raise ValueError("a network is not a text: {0}".format(shown(item)))
+    return net_of(item) if item else _NO_NET
+
+
+def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Ports, ...]:
+    return tuple([_port(0 if item is None else item, key) for item in _json.items(fields, key)])
+
+
+def _port(item: Any, key: str) -> Ports:
+    if not isinstance(item, str):
+        port = _json.whole(item, key, 0, 65535)
+        return port, port
+    first, colon, last = item.partition(":")
+    found = _json.digits(first, 65535), _json.digits(last if colon else first, 65535)
+    if min(found) < 0 or found[0] > found[1]:
+        raise ValueError("{0} has what is not a port: {1}".format(key, shown(item)))
+    return found
+
+
+def _fatal_tag(fields: Mapping[str, Any]) -> str:
+    """The one field that nobody validates."""
+    tag = _json.text(fields, "!dst_tag")
+    return "!dst_tag is not a tag" if tag and not _NAME.fullmatch(tag) else ""
+
+
+def why_fatal(rule: Rule) -> str:
+    """Why iptables refuses the rule, on which Felix 2.6.8 panics, again and again (measured); "" when it does not."""
+    versions = [version for version in (4, 6) if exists_for(rule, version)]
+    if rule.protocol and rule.not_protocol:
+        return "it has both protocol and !protocol"
+    if 4 in versions and any(_NO_NET in each for end in (rule.source, rule.destination) for each in end[:2]):
+        return "it has a network that is an empty text"
+    for version in versions:
+        if (rule.icmp or rule.not_icmp) and rule.protocol != {4: ICMP, 6: ICMPV6}[version]:
+            return "it has a type of ICMP, and for IPv{0} not the protocol {1}".format(
+                version, {4: "icmp", 6: "icmpv6"}[version]
+            )
+    return ""
+
+
+def exists_for(rule: Rule, version: int) -> bool:
+    """Whether Felix makes a rule for this version of IP of it (rules/policy.go)."""
+    if rule.version not in (0, version):
+        return False
+    lists = (rule.source.nets, rule.source.not_nets, rule.destination.nets, rule.destination.not_nets)
+    return all(any(net[0] == version for net in nets) for nets in lists if nets)
+
+
+def _workload(value: str) -> Tuple[str, Optional[Member]]:
+    """The interface's name, and what a selector can select; None for what Felix takes for missing."""
+    try:
+        fields = _json.struct(_json.load(value))
+        interface = _json.text(fields, "name")
+        nets = [net_of(item) for key in ("ipv4_nets", "ipv6_nets") for item in _json.texts(fields, key)]
+        member = Member(
+            labels=_json.mapping(fields.get("labels"), "labels"),
+            profiles=tuple(_json.texts(fields, "profile_ids")),
+            addresses=tuple([(version, first) for version, first, _last in nets]),
+        )
+    except ValueError:
+        return "", None
+    return interface, member if interface else None

@@ -1,0 +1,350 @@
+#!/usr/bin/python
+
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: calico_connection_info
+short_description: Tell which connections of a host Calico lets through, and what decides
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Tells for each of some connections of one host whether Calico lets a new one through, and which failsafe, rule of a
+    policy or rule of a profile decides, from what Calico's datastore holds. No packet is sent.
+  - With O(endpoints), it tells what would become of them if these host endpoints were stored.
+  - Where the datastore alone does not decide it, the verdict is V(unknown), with the reason. It is never a guess.
+  - Credentials that only allow reading are enough.
+extends_documentation_fragment:
+  - netsec.calico._attributes
+  - netsec.calico._attributes.actiongroup_calico
+  - netsec.calico._attributes.reading
+  - netsec.calico._connection
+options:
+  node:
+    description:
+      - Name of the host in Calico, the exact one.
+    type: str
+    required: true
+  interfaces:
+    description:
+      - The interfaces of the host, which Calico's datastore does not know. By their names, lists of their addresses,
+        best with the length of the prefix, such as C(192.168.0.1/24).
+      - The loopback C(lo) may be left out.
+    type: dict
+    required: true
+  connections:
+    description:
+      - The connections that are asked about.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      direction:
+        description:
+          - V(in) is to the host and V(out) from the host, V(forward) is routed by the host, and V(local) is from the
+            host to itself, which goes over the loopback, whatever the address.
+        type: str
+        choices: [in, out, forward, local]
+        required: true
+      protocol:
+        description: V(tcp), V(udp), V(icmp), V(icmpv6), V(sctp), V(udplite), or a number from 1 to 255.
+        type: str
+        required: true
+      src:
+        description: Address that the connection comes from.
+        type: str
+        required: true
+      dst:
+        description: Address that it goes to.
+        type: str
+        required: true
+      port:
+        description: Port that it goes to. Needed where the protocol has ports.
+        type: int
+      sport:
+        description:
+          - Port that it comes from. If not given, it is any from 32768 to 60999, which are those that Linux takes.
+        type: int
+      icmp_type:
+        description: Type of the ICMP message, whose code is 0. If not given, it is an echo request.
+        type: int
+      in_interface:
+        description:
+          - Interface where it comes in. If not given, it is the one in whose networks O(connections[].src) is, or else,
+            for V(in), the one that has the address O(connections[].dst).
+        type: str
+      out_interface:
+        description:
+          - Interface where it goes out. If not given, it is the one in whose networks O(connections[].dst) is, or else,
+            for V(out), the one that has the address O(connections[].src).
+        type: str
+  endpoints:
+    description:
+      - Host endpoints that are taken as if they were stored, on this node or on others. One that is stored under the
+        same name (with O(datastore_type=etcdv2), the same node and name) is replaced by it.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: As O(netsec.calico.calico_hostendpoint#module:name).
+        type: str
+      node:
+        description: As O(netsec.calico.calico_hostendpoint#module:node).
+        type: str
+      labels:
+        description: As O(netsec.calico.calico_hostendpoint#module:labels).
+        type: dict
+      interface_name:
+        description: As O(netsec.calico.calico_hostendpoint#module:interface_name).
+        type: str
+        aliases: [interfaceName]
+      expected_ips:
+        description: As O(netsec.calico.calico_hostendpoint#module:expected_ips).
+        type: list
+        elements: str
+        aliases: [expectedIPs]
+      profiles:
+        description: As O(netsec.calico.calico_hostendpoint#module:profiles).
+        type: list
+        elements: str
+      ports:
+        description: As O(netsec.calico.calico_hostendpoint#module:ports).
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name of the port.
+            type: str
+            required: true
+          protocol:
+            description: Protocol of the port, such as V(TCP).
+            type: str
+            required: true
+          port:
+            description: Number of the port, 1 to 65535.
+            type: int
+            required: true
+notes:
+  - It is about new connections. One that is established mostly survives what would deny a new one.
+  - What Felix takes from its environment and from its file C(felix.cfg) comes before the datastore, and is not seen
+    here. Neither are the host's own rules of iptables or nftables, translated addresses, and whether Felix runs.
+  - With O(datastore_type=etcdv2), a Felix of Calico 2.3 to 2.6 is meant. What is told was measured with Felix 2.6.8.
+    With O(datastore_type=etcdv3), the version is taken from Calico's ClusterInformation, and what is told was read in
+    the source of Calico v3.0 to v3.32, for the dataplanes of iptables and nftables.
+seealso:
+  - module: netsec.calico.calico_hostendpoint
+  - module: netsec.calico.calico_hostendpoint_info
+"""
+
+EXAMPLES = r"""
+- name: Ask who may reach a host
+  netsec.calico.calico_connection_info:
+    etcd_endpoints: http://etcd1.example.com:2379
+    node: myhost
+    interfaces:
+      eth0: [192.168.0.1/24, "2001:db8::1/64"]
+    connections:
+      - {direction: in, protocol: tcp, src: 192.168.0.9, dst: 192.168.0.1, port: 22}
+      - {direction: out, protocol: udp, src: 192.168.0.1, dst: 192.168.0.53, port: 53}
+  register: answers
+
+- name: Fail unless SSH gets through
+  ansible.builtin.assert:
+    that: answers.results[0].verdict == "allow"
+    fail_msg: "{{ answers.results[0].reason }}"
+
+- name: Ask what a new endpoint would do
+  netsec.calico.calico_connection_info:
+    etcd_endpoints: http://etcd1.example.com:2379
+    node: "{{ ansible_facts.nodename }}"
+    interfaces: "{{ {default.interface: [default.address ~ '/' ~ default.prefix]} }}"
+    connections:
+      - direction: in
+        protocol: tcp
+        src: 192.168.0.9
+        dst: "{{ default.address }}"
+        port: 443
+    endpoints:
+      - name: eth0
+        node: "{{ ansible_facts.nodename }}"
+        interface_name: "{{ default.interface }}"
+        labels:
+          role: web
+  vars:
+    default: "{{ ansible_facts.default_ipv4 }}"
+"""
+
+RETURN = r"""
+results:
+  description: What becomes of the connections, in the order of O(connections).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    verdict:
+      description:
+        - V(allow), V(deny), or V(unknown) where what Calico holds does not decide it.
+      type: str
+    decided_by:
+      description:
+        - What decides, for example V(failsafe tcp:22), V(policy default.allow-web, ingress rule 1),
+          V(profile production, ingress rule 1), V(no rule of the policies that select it), V(no rule of its profiles),
+          V(missing profile production) or V(no endpoint governs the interface).
+        - Where the verdict is V(unknown), what it depends on, or V(unknown).
+      type: str
+    reason:
+      description: The same in a sentence, or why it is not known.
+      type: str
+    neighbour_discovery:
+      description:
+        - For a connection over IPv6, what becomes of neighbour discovery on its way, V(allow), V(deny) or V(unknown).
+          Where it does not get through in both directions, all of IPv6 fails as soon as the neighbours are not cached,
+          failsafes included. Empty for other connections.
+      type: str
+  sample:
+    - verdict: deny
+      decided_by: no rule of the policies that select it
+      reason: "denied by default.allow-web: no ingress rule matched"
+      neighbour_discovery: ""
+endpoints:
+  description: The interfaces of the host, sorted by name, and the endpoints that are meant for them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    interface:
+      description: Name of the interface.
+      type: str
+    endpoint:
+      description: Name of the endpoint that governs it. Empty when none does, which leaves the interface open.
+      type: str
+    shadowed:
+      description: Names of the endpoints that would govern it, if that one did not.
+      type: list
+      elements: str
+    rejected:
+      description:
+        - The endpoints that would govern it, if Felix did not ignore them. One that cannot be read at all is listed
+          with every interface.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the endpoint.
+          type: str
+        reason:
+          description: Why Felix ignores it.
+          type: str
+  sample:
+    - interface: eth0
+      endpoint: eth0
+      shadowed: [old-eth0]
+      rejected: []
+"""
+
+from typing import Any, Dict, List
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+    CONNECTION_OPTIONS,
+    HOSTENDPOINT_OPTIONS,
+    connect,
+    run,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import State
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._host import Host
+from ansible_collections.netsec.calico.plugins.module_utils._inputs import items_from, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._result import listing_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._traffic import DIRECTIONS, Connection, connection_from
+from ansible_collections.netsec.calico.plugins.module_utils._validation import check_filter
+
+CONNECTION = {
+    "direction": {"type": "str", "choices": list(DIRECTIONS), "required": True},
+    "protocol": {"type": "str", "required": True},
+    "src": {"type": "str", "required": True},
+    "dst": {"type": "str", "required": True},
+    "port": {"type": "int"},
+    "sport": {"type": "int"},
+    "icmp_type": {"type": "int"},
+    "in_interface": {"type": "str"},
+    "out_interface": {"type": "str"},
+}
+
+
+def interfaces_of(given: Dict[str, Any]) -> Dict[str, List[str]]:
+    """The option, checked. Raises InvalidInput."""
+    for name, addresses in given.items():
+        if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
+            raise InvalidInput(["interfaces[{0}]: {1} is not a list of addresses".format(name, shown(addresses))])
+    return given
+
+
+def connections_of(given: List[Dict[str, Any]]) -> List[Connection]:
+    """The option, checked. Raises InvalidInput with all that is wrong."""
+    found, problems = [], []
+    for index, each in enumerate(given):
+        try:
+            found.append(connection_from(each, "connections[{0}]".format(index)))
+        except InvalidInput as exc:
+            problems += exc.problems
+    if problems:
+        raise InvalidInput(problems)
+    return found
+
+
+def endpoints_of(host: Host) -> List[Dict[str, Any]]:
+    """Who governs the host's interfaces."""
+    return [
+        {
+            "interface": name,
+            "endpoint": interface.governing.name if interface.governing else "",
+            "shadowed": [each.name for each in interface.shadowed],
+            "rejected": [{"name": each.name, "reason": each.rejected} for each in interface.rejected],
+        }
+        for name, interface in sorted(host.interfaces.items())
+    ]
+
+
+def work(module: AnsibleModule) -> Dict[str, Any]:
+    node = module.params["node"]
+    store = connect(module)
+    check_filter(node, None, store.api_version)
+    interfaces = interfaces_of(module.params["interfaces"])
+    connections = connections_of(module.params["connections"])
+    wanted: Dict[str, Any] = {}
+    if module.params["endpoints"]:
+        wanted = presents_from(items_from(module.params), store.api_version, {}, store.key)
+    documents = store.read_policies(node)
+    evaluation = Evaluation(store.api_version, documents, [want.endpoint for want in wanted.values()])
+    host = evaluation.host(node, interfaces)
+    of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
+    for warning in listing_warnings_of(of_node, State(), store.api_version):
+        module.warn(warning)
+    results = [host.ask(connection)._asdict() for connection in connections]
+    return {"changed": False, "results": results, "endpoints": endpoints_of(host)}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            CONNECTION_OPTIONS,
+            node={"type": "str", "required": True},
+            interfaces={"type": "dict", "required": True},
+            connections={"type": "list", "elements": "dict", "required": True, "options": CONNECTION},
+            endpoints={"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
+        ),
+        supports_check_mode=True,
+    )
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

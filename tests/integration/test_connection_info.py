@@ -1,0 +1,201 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""calico_connection_info: what is asked about, read from a real etcd."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.module import run_module
+
+from .tasks import connection, failure, only_etcdv2, only_etcdv3
+
+INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"]}
+SSH = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1", "port": 22}
+WEB = dict(SSH, port=80)
+OTHER = dict(SSH, port=8080)
+OUT = {"direction": "out", "protocol": "tcp", "src": "192.0.2.1", "dst": "192.0.2.9", "port": 443}
+DB = dict(SSH, port=5432)
+RESOURCES = "/calico/resources/v3/projectcalico.org/"
+WEB_ENDPOINT = {"name": "n1-eth0", "node": "n1", "interface_name": "eth0", "labels": {"role": "web"}}
+DB_ENDPOINT = {"name": "n2-eth0", "node": "n2", "expected_ips": ["192.0.2.9"], "labels": {"role": "db"}}
+
+
+def put_resource(datastore, plural, name, spec, **more):
+    resource = dict(more, metadata={"name": name}, spec=spec)
+    datastore.put(RESOURCES + plural + "/" + name, json.dumps(resource))
+
+
+def put_policies(datastore):
+    """Who may reach what has the role web: everybody its port 80, what has the role db its port 5432."""
+    if datastore.type == "etcdv2":
+        rules = [
+            {"action": "allow", "protocol": "tcp", "dst_ports": [80]},
+            {"action": "allow", "protocol": "tcp", "dst_ports": [5432], "src_selector": "role == 'db'"},
+        ]
+        policy = {"selector": "role == 'web'", "inbound_rules": rules, "types": ["ingress"]}
+        datastore.put("/calico/v1/policy/tier/default/policy/allow-web", json.dumps(policy))
+        datastore.put("/calico/v1/config/FailsafeOutboundHostPorts", "tcp:443")
+        return
+    version = {"calicoVersion": "v3.32.1", "datastoreReady": True}
+    put_resource(datastore, "clusterinformations", "default", version)
+    rules = [
+        {"action": "Allow", "protocol": "TCP", "destination": {"ports": [80]}},
+        {
+            "action": "Allow",
+            "protocol": "TCP",
+            "source": {"selector": "role == 'db'"},
+            "destination": {"ports": [5432]},
+        },
+    ]
+    policy = {"selector": "role == 'web'", "ingress": rules, "types": ["Ingress"]}
+    put_resource(datastore, "globalnetworkpolicies", "default.allow-web", policy)
+    # Staged, it would deny all.
+    put_resource(datastore, "stagedglobalnetworkpolicies", "default.deny", {"order": 0, "types": ["Ingress"]})
+    failsafes = {"failsafeOutboundHostPorts": [{"protocol": "TCP", "port": 443}]}
+    put_resource(datastore, "felixconfigurations", "default", failsafes)
+
+
+def ask(*servers, connections=(SSH, WEB, OTHER, OUT), node="n1", interfaces=None, check=False, **options):
+    options = dict(connection(*servers), node=node, interfaces=interfaces or INTERFACES, **options)
+    return run_module("calico_connection_info", dict(options, connections=list(connections)), check)
+
+
+def decisions(result):
+    assert not result["failed"], result
+    assert result["changed"] is False
+    return [(each["verdict"], each["decided_by"]) for each in result["results"]]
+
+
+def policy_of(datastore):
+    return "policy allow-web" if datastore.type == "etcdv2" else "policy default.allow-web"
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_what_decides(datastore, check):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    result = ask(datastore, check=check)
+    assert decisions(result) == [
+        ("allow", "failsafe tcp:22"),
+        ("allow", policy_of(datastore) + ", ingress rule 1"),
+        ("deny", "no rule of the policies that select it"),
+        ("allow", "failsafe tcp:443"),
+    ]
+    name = policy_of(datastore).partition(" ")[2]
+    assert result["results"][2]["reason"] == "denied by {0}: no ingress rule matched".format(name)
+    assert result["endpoints"][:2] == [
+        {"interface": "eth0", "endpoint": "n1-eth0", "shadowed": [], "rejected": []},
+        {"interface": "eth1", "endpoint": "", "shadowed": [], "rejected": []},
+    ]
+    assert result["warnings"] == []
+
+
+def test_endpoints_of_other_nodes_count(datastore):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    (before,) = decisions(ask(datastore, connections=[DB]))
+    datastore.put_endpoint(DB_ENDPOINT)
+    (after,) = decisions(ask(datastore, connections=[DB]))
+    assert (before[0], after[0]) == ("deny", "allow")
+    assert after[1] == policy_of(datastore) + ", ingress rule 2"
+
+
+def test_endpoints_that_are_not_stored(datastore):
+    put_policies(datastore)
+    assert decisions(ask(datastore, connections=[OTHER])) == [("allow", "no endpoint governs the interface")]
+    before = datastore.revision()
+    result = ask(datastore, connections=[OTHER, DB], endpoints=[WEB_ENDPOINT, DB_ENDPOINT])
+    assert [verdict for verdict, _by in decisions(result)] == ["deny", "allow"]
+    assert datastore.revision() == before
+
+
+def test_one_that_is_stored_is_replaced(datastore):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    without_role = dict(WEB_ENDPOINT, labels={})
+    assert decisions(ask(datastore, connections=[WEB], endpoints=[without_role])) == [("deny", "no profile")]
+
+
+def test_the_first_name_governs(datastore):
+    datastore.put_endpoint(dict(WEB_ENDPOINT, name="b"))
+    datastore.put_endpoint(dict(WEB_ENDPOINT, name="a"))
+    result = ask(datastore)
+    assert result["endpoints"][0] == {"interface": "eth0", "endpoint": "a", "shadowed": ["b"], "rejected": []}
+
+
+def test_one_that_felix_ignores_leaves_the_interface_open(datastore):
+    put_policies(datastore)
+    datastore.put(datastore.key("n1", "n1-eth0"), "[")
+    result = ask(datastore, connections=[OTHER])
+    assert decisions(result) == [("allow", "no endpoint governs the interface")]
+    assert [each["name"] for each in result["endpoints"][0]["rejected"]] == ["n1-eth0"]
+    assert len(result["warnings"]) == 1
+
+
+def test_a_locked_datastore_makes_all_unknown(datastore):
+    put_policies(datastore)
+    datastore.lock()
+    result = ask(datastore)
+    assert {verdict for verdict, _by in decisions(result)} == {"unknown"}
+    assert {"etcdv2": "Ready", "etcdv3": "datastoreReady"}[datastore.type] in result["results"][0]["reason"]
+
+
+def test_it_only_reads_what_it_needs(datastore, wire):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    wire.requests.clear()
+    decisions(ask(wire))
+    assert datastore.written(wire) == []
+    assert len(wire.requests) <= 11
+
+
+@only_etcdv2
+def test_one_host_is_read_where_no_rule_looks_at_others(datastore, wire):
+    datastore.put_endpoint(WEB_ENDPOINT)
+    ask(wire)
+    assert "/calico/v1/host" not in datastore.keys_read(wire)
+    assert "/calico/v1/host/n1" in datastore.keys_read(wire)
+
+
+@only_etcdv3
+def test_the_profile_that_calico_has_built_in(datastore):
+    put_policies(datastore)
+    endpoint = dict(WEB_ENDPOINT, labels={}, profiles=["projectcalico-default-allow"])
+    datastore.put_endpoint(endpoint)
+    by = "profile projectcalico-default-allow, ingress rule 1"
+    assert decisions(ask(datastore, connections=[OTHER])) == [("allow", by)]
+
+
+def test_rights_to_read_are_enough(auth_datastore):
+    put_policies(auth_datastore)
+    auth_datastore.put_endpoint(WEB_ENDPOINT)
+    auth_datastore.add_user("reader", "secret", read=[auth_datastore.everything])
+    result = ask(auth_datastore, connections=[OTHER], etcd_username="reader", etcd_password="secret")
+    assert decisions(result) == [("deny", "no rule of the policies that select it")]
+
+
+def test_half_read_is_an_error(auth_datastore):
+    put_policies(auth_datastore)
+    auth_datastore.add_user("reader", "secret", read=[auth_datastore.hostendpoints])
+    failure(ask(auth_datastore, etcd_username="reader", etcd_password="secret"), "no right to read")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"connections": [dict(SSH, src="192.0.2")]}, "connections[0].src: '192.0.2' is not an IP address"),
+        ({"connections": [SSH, dict(SSH, port=None)]}, "connections[1]: port is missing, which tcp has"),
+        ({"connections": [dict(SSH, protocol="tpc")]}, "connections[0].protocol: 'tpc' is not a protocol"),
+        ({"connections": [dict(SSH, protocol="icmp")]}, "connections[0]: port is given, which icmp does not have"),
+        ({"connections": [dict(SSH, src="2001:db8::1")]}, "connections[0]: src and dst are of different versions"),
+        ({"interfaces": {"eth0": ["192.0.2.1/33"]}}, "interfaces[eth0]: '192.0.2.1/33' is not an IP address"),
+        ({"interfaces": {"eth0": {"ipv4": "192.0.2.1"}}}, "interfaces[eth0]: {'ipv4': '192.0.2.1'} is not a list"),
+        ({"endpoints": [{"name": "x", "node": "n1"}]}, "interface_name: is missing"),
+    ],
+)
+def test_what_is_wrong_is_named(datastore, options, message):
+    failure(ask(datastore, **options), message)

@@ -1,0 +1,477 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What Calico v3's datastore says of a connection: tiers, failsafes and profiles by version, forwarded traffic."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._documents import Documents, looks_at_others_v3
+from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3, HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._traffic import connection_from
+
+INTERFACES = {"eth0": ["192.0.2.1/24", "2001:db8::1/64"], "eth1": ["198.51.100.1/24"]}
+NEWEST = "v3.32.1"
+WEB = HostEndpoint(name="n1-eth0", node="n1", interface_name="eth0", labels={"role": "web"})
+EVERYTHING = [{"action": "Allow"}]
+
+
+def resource(spec, **metadata):
+    return json.dumps({"metadata": metadata, "spec": spec})
+
+
+def policy(name, ingress=None, egress=None, selector="all()", types=("Ingress",), **spec):
+    rules = {"ingress": ingress or [], "egress": egress or []}
+    return name, resource(dict(spec, selector=selector, types=list(types), **rules))
+
+
+def tcp(action, *ports, **more):
+    return dict(more, action=action, protocol="TCP", destination={"ports": list(ports)})
+
+
+def datastore(*policies, version=NEWEST, **parts):
+    information = {"datastoreReady": True}
+    if version:
+        information["calicoVersion"] = version
+    parts.setdefault("state", resource(information))
+    parts["profiles"] = {name: {"": value} for name, value in parts.get("profiles", {}).items()}
+    return Documents(policies=list(policies), **parts)
+
+
+def ask(documents, endpoints=(WEB,), **connection):
+    given = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1", "port": 80}
+    given.update(connection)
+    if given["direction"] == "out":
+        given.update(src=given["dst"], dst=given["src"])
+    if given["direction"] == "forward":
+        given.update(src="192.0.2.9", dst="198.51.100.9")
+    host = Evaluation(V3, documents, endpoints).host("n1", INTERFACES)
+    return host.ask(connection_from(given, "connection"))
+
+
+def verdict(*arguments, **keywords):
+    answer = ask(*arguments, **keywords)
+    assert answer.decided_by and answer.reason
+    return answer.verdict
+
+
+def tiers(**specs):
+    return {name: resource(spec, name=name) for name, spec in specs.items()}
+
+
+TIERS = tiers(default={"order": 1000000}, first={"order": 10}, second={"order": 20}, last={})
+
+
+# --- Tiers ---
+
+
+def test_tiers_are_asked_by_order():
+    documents = datastore(
+        policy("default.a", [tcp("Allow", 80)]),
+        policy("second.a", [tcp("Allow", 80)], tier="second"),
+        policy("first.a", [tcp("Deny", 80)], tier="first"),
+        tiers=TIERS,
+    )
+    answer = ask(documents)
+    assert (answer.verdict, answer.decided_by) == ("deny", "policy first.a, ingress rule 1")
+
+
+def test_a_tier_without_an_order_is_asked_last_and_one_that_is_missing_behind_it():
+    default = policy("default.a", [tcp("Pass", 80, 81), tcp("Deny", 82)])
+    last = policy("last.a", [tcp("Deny", 80, 82), tcp("Pass", 81)], tier="last")
+    missing = policy("absent.a", [tcp("Allow", 80, 81)], tier="absent")
+    documents = datastore(missing, last, default, tiers=TIERS)
+    assert ask(documents).decided_by == "policy last.a, ingress rule 1"
+    assert ask(documents, port=81).decided_by == "policy absent.a, ingress rule 1"
+    assert ask(documents, port=82).decided_by == "policy default.a, ingress rule 2"
+
+
+def test_the_end_of_a_tier_denies_where_a_policy_of_it_governs():
+    first = policy("first.a", [tcp("Allow", 443)], tier="first")
+    documents = datastore(policy("default.a", [tcp("Allow", 80)]), first, tiers=TIERS)
+    answer = ask(documents)
+    assert (answer.verdict, answer.reason) == ("deny", "denied by first.a: no ingress rule matched")
+    # In the other direction it has nothing to say, and neither has one that does not select the endpoint.
+    allowed = datastore(policy("default.a", [], EVERYTHING, types=["Egress"]), first, tiers=TIERS)
+    assert verdict(allowed, direction="out") == "allow"
+    other = policy("first.b", [tcp("Allow", 443)], selector="role == 'db'", tier="first")
+    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)]), other, tiers=TIERS)) == "allow"
+
+
+@pytest.mark.parametrize("action", ["Pass", "Deny"])
+def test_the_default_action_of_a_tier(action):
+    documents = datastore(
+        policy("first.a", [tcp("Allow", 443)], tier="first"),
+        policy("default.a", [tcp("Allow", 80)]),
+        tiers=dict(TIERS, **tiers(first={"order": 10, "defaultAction": action})),
+    )
+    assert verdict(documents) == {"Pass": "allow", "Deny": "deny"}[action]
+
+
+def test_pass_goes_to_the_next_tier_and_then_to_the_profiles():
+    first = policy("first.a", [tcp("Pass", 80), tcp("Deny", 80)], tier="first")
+    documents = datastore(first, policy("second.a", [tcp("Allow", 80)], tier="second"), tiers=TIERS)
+    assert ask(documents).decided_by == "policy second.a, ingress rule 1"
+    web = HostEndpoint(name="n1-eth0", node="n1", interface_name="eth0", profiles=("projectcalico-default-allow",))
+    answer = ask(datastore(first, tiers=TIERS), [web])
+    assert answer.decided_by == "profile projectcalico-default-allow, ingress rule 1"
+
+
+@pytest.mark.parametrize(
+    "version, expected", [("v3.32.1", "deny"), ("v3.29.0", "deny"), ("v3.28.5", "unknown"), (None, "unknown")]
+)
+def test_tiers_depend_on_the_version(version, expected):
+    first = policy("first.a", [tcp("Deny", 80)], tier="first")
+    assert verdict(datastore(first, tiers=TIERS, version=version)) == expected
+    # Nobody needs to know it where there is only the default one.
+    assert verdict(datastore(policy("default.a", [tcp("Deny", 80)]), version=version)) == "deny"
+
+
+@pytest.mark.parametrize("version, first", [("v3.32.0", "a-b"), ("v3.31.7", "a")])
+def test_order_of_equals_depends_on_the_version(version, first):
+    documents = datastore(
+        policy("default.a", [tcp("Deny", 80)]), policy("default.a-b", [tcp("Deny", 80)]), version=version
+    )
+    assert ask(documents).decided_by == "policy default.{0}, ingress rule 1".format(first)
+
+
+def test_order_within_a_tier():
+    documents = datastore(
+        policy("default.a", [tcp("Deny", 80)]),
+        policy("default.b", [tcp("Deny", 80)], order=20),
+        policy("default.c", [tcp("Allow", 80)], order=-1.5),
+    )
+    assert ask(documents).decided_by == "policy default.c, ingress rule 1"
+
+
+def test_names_are_shown_with_their_tier():
+    by_annotation = resource(
+        {"selector": "all()", "ingress": [tcp("Allow", 80)]},
+        annotations={"projectcalico.org/metadata": '{"name":"web"}'},
+    )
+    assert ask(datastore(("anything", by_annotation))).decided_by == "policy default.web, ingress rule 1"
+    assert ask(datastore(policy("web", [tcp("Allow", 80)]))).decided_by == "policy default.web, ingress rule 1"
+
+
+# --- What the policies ask for ---
+
+
+def test_types():
+    both = policy("default.a", [tcp("Allow", 80)], types=[])
+    assert verdict(datastore(both)) == "allow"
+    assert verdict(datastore(both), direction="out") == "deny"
+    answer = ask(datastore(policy("default.a", [tcp("Allow", 80)])), direction="out")
+    assert (answer.verdict, answer.decided_by) == ("deny", "no profile")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"namespaceSelector": "all()"},
+        {"namespaceSelector": "env == 'prod'"},
+        {"serviceAccountSelector": "all()"},
+        {"serviceAccountSelector": "has(x)"},
+    ],
+)
+def test_policies_for_namespaces_select_no_host_endpoint(more):
+    assert ask(datastore(policy("default.a", [tcp("Allow", 80)], **more))).decided_by == "no profile"
+
+
+def test_a_host_endpoint_that_says_it_is_in_a_namespace():
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels={"projectcalico.org/namespace": "x"})
+    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)])), [web]) == "unknown"
+
+
+def test_labels_are_inherited_from_profiles():
+    profiles = {"p": resource({"labelsToApply": {"role": "db", "site": "x"}}, name="p")}
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels={"role": "web"}, profiles=("p",))
+    selector = "role == 'web' && site == 'x'"
+    documents = datastore(policy("default.a", [tcp("Allow", 80)], selector=selector), profiles=profiles)
+    assert verdict(documents, [web]) == "allow"
+
+
+SETS = [
+    ("", "office", resource({"nets": ["192.0.2.8/30"]}, labels={"kind": "office"})),
+    ("ns", "mine", resource({"nets": ["192.0.2.9/32"]}, labels={"kind": "mine"})),
+]
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ({"selector": "kind == 'office'"}, "allow"),
+        ({"selector": "kind == 'mine'"}, "allow"),
+        ({"selector": "kind == 'mine'", "namespaceSelector": "all()"}, "allow"),
+        ({"selector": "kind == 'mine'", "namespaceSelector": "global()"}, "deny"),
+        ({"selector": "kind == 'office'", "namespaceSelector": "global()"}, "allow"),
+        ({"selector": "kind == 'office'", "namespaceSelector": "all()"}, "deny"),
+        ({"selector": "kind == 'other'"}, "deny"),
+        ({"notSelector": "kind == 'office'"}, "deny"),
+        ({"notSelector": "kind == 'other'"}, "allow"),
+        ({"selector": "role == 'db'"}, "allow"),
+        ({"selector": "app == 'pod'"}, "allow"),
+        ({"nets": ["192.0.2.0/29"]}, "deny"),
+        ({"nets": ["192.0.2.0/29", "192.0.2.9"]}, "allow"),
+        ({"notNets": ["192.0.2.0/29"]}, "allow"),
+        ({"notNets": ["0.0.0.0/0"]}, "deny"),
+        ({"nets": ["2001:db8::/32"]}, "deny"),
+        ({"notNets": ["2001:db8::/32"]}, "deny"),
+        ({"services": {"name": "x", "namespace": "y"}}, "unknown"),
+        ({"serviceAccounts": {"names": ["robot"]}}, "allow"),
+        ({"serviceAccounts": {"names": ["human"]}}, "deny"),
+    ],
+)
+def test_the_other_end(source, expected):
+    workload = {"ipNetworks": ["192.0.2.9/32"], "serviceAccountName": "robot"}
+    documents = datastore(
+        policy("default.a", [{"action": "Allow", "source": source}]),
+        network_sets=SETS,
+        workloads=[("", resource(workload, labels={"app": "pod"}))],
+    )
+    other = HostEndpoint(name="n2", node="n2", expected_ips=("192.0.2.9",), labels={"role": "db"})
+    assert verdict(documents, [WEB, other]) == expected
+    looks = bool({"selector", "notSelector", "serviceAccounts"}.intersection(source))
+    assert looks_at_others_v3(documents) == looks
+
+
+def test_a_network_set_that_cannot_be_read():
+    documents = datastore(
+        policy("default.a", [{"action": "Allow", "source": {"selector": "kind == 'office'"}}]),
+        network_sets=[("", "office", "[")],
+    )
+    assert verdict(documents) == "unknown"
+
+
+@pytest.mark.parametrize("ports, expected", [(["http"], "allow"), (["dns"], "deny"), (["dns", 80], "allow")])
+def test_named_ports(ports, expected):
+    documents = datastore(policy("default.a", [tcp("Allow", *ports)]))
+    named = (Port("http", "TCP", 80), Port("dns", "UDP", 80))
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", expected_ips=("192.0.2.1",), ports=named)
+    assert verdict(documents, [web]) == expected
+    assert looks_at_others_v3(documents)
+
+
+@pytest.mark.parametrize(
+    "rule, expected",
+    [
+        ({"protocol": "ICMP"}, "allow"),
+        ({"protocol": 1}, "allow"),
+        ({"protocol": "icmp", "icmp": {"type": 8, "code": 0}}, "allow"),
+        ({"protocol": "ICMP", "icmp": {"type": 0}}, "deny"),
+        ({"protocol": "ICMP", "notICMP": {"type": 8}}, "deny"),
+        ({"notProtocol": "TCP"}, "allow"),
+        ({"ipVersion": 6}, "deny"),
+        ({"protocol": "ICMPv6"}, "deny"),
+        ({"icmp": {"type": 8}}, "unknown"),
+        ({"http": {"methods": ["GET"]}}, "unknown"),
+    ],
+)
+def test_protocols(rule, expected):
+    documents = datastore(policy("default.a", [dict(rule, action="Allow")]))
+    assert verdict(documents, protocol="icmp", port=None) == expected
+
+
+def test_a_policy_that_cannot_be_read_matters_where_it_is_asked():
+    broken = policy("default.broken", [{"action": "allow"}], order=5)
+    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), broken)) == "allow"
+    answer = ask(datastore(policy("default.a", [tcp("Allow", 80)], order=9), broken))
+    assert answer.verdict == "unknown" and "default.broken cannot be read: action" in answer.reason
+    # Nobody knows where this one is asked.
+    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), ("x", "["))) == "unknown"
+    # But a failsafe is always before.
+    assert verdict(datastore(("x", "[")), port=22) == "allow"
+
+
+# --- Forwarded traffic, doNotTrack, preDNAT ---
+
+
+def test_forwarded_traffic():
+    deny = policy("default.a", [tcp("Deny", 80)])
+    assert ask(datastore(deny), direction="forward").decided_by == "no policy for forwarded traffic"
+    on_forward = policy("default.b", [tcp("Allow", 443)], applyOnForward=True)
+    assert verdict(datastore(on_forward), direction="forward", port=443) == "allow"
+    assert verdict(datastore(on_forward), direction="forward", port=80) == "deny"
+    # No failsafes there.
+    assert verdict(datastore(on_forward), direction="forward", port=22) == "deny"
+    assert verdict(datastore(on_forward), direction="in", port=22) == "allow"
+    passing = policy("default.c", [tcp("Pass", 80)], applyOnForward=True)
+    assert verdict(datastore(passing), direction="forward") == "allow"
+    # Both interfaces are asked.
+    other = HostEndpoint(name="n1-eth1", node="n1", interface_name="eth1")
+    egress = policy("default.d", [], [tcp("Deny", 80)], types=["Egress"], selector="!has(role)", applyOnForward=True)
+    assert verdict(datastore(egress), [WEB, other], direction="forward") == "deny"
+    assert verdict(datastore(egress), [WEB], direction="forward") == "allow"
+
+
+def test_policies_before_dnat():
+    documents = datastore(
+        policy("default.pre", [tcp("Deny", 22, 80), tcp("Allow", 443)], preDNAT=True, applyOnForward=True),
+        policy("default.a", [tcp("Allow", 22, 80)]),
+    )
+    assert [verdict(documents, port=port) for port in (22, 80, 443, 8080)] == ["allow", "deny", "allow", "deny"]
+    assert verdict(documents, direction="forward", port=80) == "deny"
+
+
+def test_untracked_policies_need_both_directions():
+    untracked = {"doNotTrack": True, "applyOnForward": True}
+    back = {"action": "Allow", "protocol": "TCP", "source": {"ports": [80]}}
+    one_way = policy("default.u", [tcp("Allow", 80)], **untracked)
+    both = policy("default.u", [tcp("Allow", 80)], [back], types=["Ingress", "Egress"], **untracked)
+    answer = ask(datastore(one_way))
+    assert answer.verdict == "deny" and answer.reason.startswith("the first packet gets through, the answer does not")
+    assert verdict(datastore(both)) == "allow"
+    # An endpoint for all interfaces has none.
+    wildcard = HostEndpoint(name="all", node="n1", interface_name="*")
+    assert ask(datastore(both), [wildcard]).decided_by == "no profile"
+
+
+# --- Wildcards ---
+
+
+def test_an_endpoint_for_all_interfaces():
+    documents = datastore(policy("default.a", [tcp("Allow", 80)], selector="has(role)"))
+    wildcard = HostEndpoint(name="a", node="n1", interface_name="*", labels={"role": "any"})
+    named = HostEndpoint(name="b", node="n1", interface_name="eth0")
+    assert verdict(documents, [wildcard]) == "allow"
+    assert verdict(documents, [wildcard, named]) == "deny"
+    assert verdict(documents, [wildcard, named], dst="198.51.100.1", src="198.51.100.9") == "allow"
+    assert verdict(documents, [wildcard], direction="local", src="127.0.0.1", dst="127.0.0.1", port=8080) == "unknown"
+    for version in ("v3.13.5", None):
+        documents = datastore(policy("default.a", [tcp("Allow", 80)]), version=version)
+        assert verdict(documents, [wildcard]) == "unknown"
+
+
+# --- Failsafes and profiles by version ---
+
+
+@pytest.mark.parametrize(
+    "version, inbound, outbound",
+    [
+        ("v3.0.12", "22 179 2379 6667", "179 2380 6666"),
+        ("v3.14.0", "22 179 2379 6667", "179 2380 6666"),
+        ("v3.14.1", "22 179 6443", "179 6443"),
+        ("v3.15.0", "22 5473 6443", "5473 6443"),
+        ("v3.32.1", "22 5473 6443", "5473 6443"),
+    ],
+)
+def test_failsafes_by_version(version, inbound, outbound):
+    documents = datastore(version=version)
+    for direction, ports in (("in", inbound), ("out", outbound)):
+        for port in (22, 179, 2379, 2380, 4001, 5473, 6443, 6666, 6667, 7001):
+            if str(port) in ports.split():
+                answer = ask(documents, direction=direction, port=port)
+                assert (answer.verdict, answer.decided_by) == ("allow", "failsafe tcp:{0}".format(port))
+    closed = {"v3.0.12": (4001, 6443, 5473), "v3.14.0": (6443,), "v3.14.1": (5473,)}.get(version, (4001,))
+    assert {verdict(documents, port=port) for port in closed} == {"deny"}
+    assert verdict(documents, protocol="udp", port=68) == "allow"
+    assert verdict(documents, direction="out", port=22) == "deny"
+
+
+def test_failsafes_of_a_version_that_is_not_known():
+    documents = datastore(version=None)
+    assert verdict(documents, port=22) == "allow"
+    answer = ask(documents, port=6443)
+    assert answer.verdict == "unknown" and "version" in answer.reason
+    # It comes to the same.
+    assert verdict(datastore(policy("default.a", [tcp("Allow", 6443)]), version=None), port=6443) == "allow"
+
+
+def test_failsafes_that_are_set():
+    def setting(*ports):
+        return resource({"failsafeInboundHostPorts": list(ports)})
+
+    of_all = {("default", ""): setting({"protocol": "TCP", "port": 2222})}
+    assert [verdict(datastore(config=of_all), port=port) for port in (22, 2222)] == ["deny", "allow"]
+    of_node = {**of_all, ("node.n1", ""): setting()}
+    assert [verdict(datastore(config=of_node), port=port) for port in (22, 2222)] == ["deny", "deny"]
+    of_other = {**of_all, ("node.n2", ""): setting()}
+    assert verdict(datastore(config=of_other), port=2222) == "allow"
+    unset = {("default", ""): resource({"failsafeInboundHostPorts": None})}
+    assert verdict(datastore(config=unset), port=22) == "allow"
+    near = {("default", ""): setting({"protocol": "TCP", "port": 22, "net": "192.0.2.8/29"})}
+    assert verdict(datastore(config=near)) == "deny"
+    assert verdict(datastore(config=near), port=22) == "allow"
+    assert verdict(datastore(config=near), port=22, src="192.0.2.16") == "deny"
+
+
+@pytest.mark.parametrize(
+    "config, cause",
+    [
+        ({"default": {"failsafeInboundHostPorts": [{"protocol": "SCTP", "port": 22}]}}, "failsafeInboundHostPorts"),
+        ({"node.n1": {"bpfEnabled": True}}, "bpfEnabled"),
+        ({"default": {"chainInsertMode": "Append"}}, "chainInsertMode"),
+        ({"default": {"interfacePrefix": "a b"}}, "interfacePrefix"),
+        ({"some": {"nodeSelector": "all()"}}, "nodeSelector"),
+        ({"default": {"ipv6Support": False}}, "ipv6Support"),
+    ],
+)
+def test_settings_that_make_all_unknown(config, cause):
+    documents = datastore(config={(name, ""): resource(spec) for name, spec in config.items()})
+    answer = ask(documents, port=22)
+    assert answer.verdict == "unknown" and cause in answer.reason
+
+
+def test_tunnels_are_not_for_policies_alone():
+    config = {("default", ""): resource({"vxlanPort": 8472})}
+    assert [verdict(datastore(), protocol="udp", port=port) for port in (4789, 8472)] == ["unknown", "deny"]
+    assert [verdict(datastore(config=config), protocol="udp", port=port) for port in (4789, 8472)] == [
+        "deny",
+        "unknown",
+    ]
+
+
+def test_other_rules_that_are_asked_too():
+    config = {("default", ""): resource({"iptablesFilterAllowAction": "Return"})}
+    assert verdict(datastore(config=config), port=22) == "unknown"
+    assert verdict(datastore(config=config), port=80) == "deny"
+
+
+@pytest.mark.parametrize("state", [None, "[", resource({"datastoreReady": False}), resource({})])
+def test_a_datastore_that_is_not_ready(state):
+    assert verdict(datastore(state=state), port=22) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "version, expected", [("v3.13.5", "deny"), ("v3.14.0", "allow"), ("v3.32.1", "allow"), (None, "unknown")]
+)
+def test_the_profile_that_is_built_in(version, expected):
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", profiles=("projectcalico-default-allow",))
+    assert verdict(datastore(version=version), [web]) == expected
+
+
+def test_profiles():
+    profiles = {"web": resource({"ingress": [tcp("Allow", 80)]}, name="web"), "bad": "["}
+
+    def endpoint(*names):
+        return [HostEndpoint(name="a", node="n1", interface_name="eth0", profiles=names)]
+
+    documents = datastore(profiles=profiles)
+    assert ask(documents, endpoint("web")).decided_by == "profile web, ingress rule 1"
+    assert ask(documents, endpoint("nosuch", "web")).decided_by == "missing profile nosuch"
+    assert verdict(documents, endpoint("web", "nosuch")) == "allow"
+    assert verdict(documents, endpoint("web"), port=81) == "deny"
+    assert verdict(documents, endpoint("bad", "web")) == "unknown"
+
+
+# --- IPv6 ---
+
+
+def test_neighbour_discovery():
+    ipv6 = {"src": "2001:db8::9", "dst": "2001:db8::1"}
+    answer = ask(datastore(policy("default.a", [tcp("Allow", 80)])), **ipv6)
+    assert (answer.verdict, answer.neighbour_discovery) == ("allow", "deny")
+    assert "neighbour discovery" in answer.reason
+    both_ways = policy("default.nd", [{"action": "Allow", "protocol": "ICMPv6"}], [{"action": "Allow"}])
+    both_ways = (both_ways[0], both_ways[1].replace('["Ingress"]', '["Ingress", "Egress"]'))
+    answer = ask(datastore(policy("default.a", [tcp("Allow", 80)]), both_ways), **ipv6)
+    assert (answer.verdict, answer.neighbour_discovery) == ("allow", "allow")
+    near = policy("default.nd", [{"action": "Allow", "source": {"nets": ["2001:db8::/64"]}}])
+    answer = ask(datastore(near), **ipv6)
+    # Egress is not governed, so it meets no profile.
+    assert (answer.verdict, answer.neighbour_discovery) == ("allow", "deny")
+    assert ask(datastore()).neighbour_discovery == ""
