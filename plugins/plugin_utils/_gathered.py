@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.netsec.calico.plugins.module_utils import _yaml
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput, brief
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import CALICO_OWNER_LABEL
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import presents_from
 
@@ -139,4 +139,5 @@ def _fields(endpoint: Mapping[str, Any], owner: Optional[str]) -> Dict[str, Any]
 
 def _line(subject: str, reason: str) -> str:
     """For a comment: nothing that is stored may end it."""
-    return "{0}: {1}".format(brief(subject, 300), brief(reason, 1000))
+    text = "{0}: {1}".format(subject, reason)
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:2000])

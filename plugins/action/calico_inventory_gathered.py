@@ -1,0 +1,159 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Dict, List, Mapping, Optional
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netsec.calico.plugins.module_utils._result import DIFF_SIZE, FAILURES_SIZE, bounded
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Gathered, Hosts, gathered_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
+
+# The role's default.
+_DEFAULT_OWNER = "netsec.calico"
+# What Ansible puts in the place of a secret.
+_MASKS = ("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER", "********")
+
+
+class ActionModule(ActionBase):
+    """What calico_hostendpoint_info reads in, an inventory file of the role's variables out."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        owner = arguments.pop("owner", None)
+        dest = _path_of(arguments.pop("dest", None))
+        variables = HostVariables(self._task, task_vars)
+        if variables.has_batches():
+            raise AnsibleActionFail("one file is about all hosts at once: leave out serial and the strategy free")
+        api_version = api_version_of(arguments)
+        hosts = _hosts(Fleet(variables, self._templar, api_version), variables)
+        done = self._execute_module(
+            module_name="netsec.calico.calico_hostendpoint_info", module_args=arguments, task_vars=task_vars
+        )
+        if done.get("failed"):
+            result.update(done)
+            return result
+        _check_masked(done["hostendpoints"])
+        gathered = gathered_of(done["hostendpoints"], done["malformed"], hosts, api_version)
+        result["warnings"] = done.get("warnings", []) + _warnings(gathered, owner)
+        result.update(_written(dest, gathered.text(os.path.basename(dest)), self._task.check_mode, self._task.diff))
+        result.update(
+            dest=dest,
+            hosts=len(gathered.hosts),
+            endpoints=gathered.endpoints,
+            foreign=gathered.foreign,
+            owner=gathered.owner,
+            left_out=bounded(gathered.left_out, FAILURES_SIZE),
+            left_out_count=len(gathered.left_out),
+        )
+        return result
+
+
+def _path_of(dest: Any) -> str:
+    if not isinstance(dest, str) or not dest:
+        raise AnsibleActionFail(
+            "dest is missing: name the inventory file, for example -e gathered_dest=hostendpoints.yml"
+        )
+    path = os.path.realpath(os.path.expanduser(dest))
+    if os.path.splitext(path)[1] not in (".yml", ".yaml"):
+        # Ansible goes by that, and what it takes for a script or an INI file has no lists.
+        raise AnsibleActionFail("dest {0}: the name of a YAML inventory has to end in .yml or .yaml".format(dest))
+    return path
+
+
+def _hosts(fleet: Fleet, variables: HostVariables) -> Hosts:
+    """The play's hosts, those that could not be reached among them, as far as their nodes are known."""
+    nodes = fleet.nodes()
+    default_nodes = {
+        host.inventory_hostname
+        for host, _by_hand in fleet.hosts
+        if fleet.calicos_name(host.facts.get("nodename", "")) == host.node
+    }
+    names = {node: name for name, node in nodes.items()}
+    unknown = []
+    for name in variables.all_names():
+        node = nodes.get(name) or fleet.node_of(name)
+        if not node:
+            unknown.append(name)
+        elif names.setdefault(node, name) != name:
+            raise AnsibleActionFail("{0} and {1} are both node {2!r}".format(names[node], name, node))
+        else:
+            nodes[name] = node
+    # A host whose node is not known is most likely named like it.
+    others = {fleet.node_of(name) or fleet.calicos_name(name): name for name in _others(variables)}
+    return Hosts(nodes, default_nodes, unknown, {node: name for node, name in others.items() if node not in names})
+
+
+def _others(variables: HostVariables) -> List[str]:
+    mine = set(variables.all_names())
+    return [name for name in variables.inventory() if name not in mine]
+
+
+def _check_masked(hostendpoints: List[Mapping[str, Any]]) -> None:
+    """Raise AnsibleActionFail when what was read is not what is stored."""
+    text = json.dumps(hostendpoints)
+    if any(mask in text for mask in _MASKS):
+        raise AnsibleActionFail(
+            "the password of etcd_username is also a text in what is stored, where Ansible masks it, so that cannot be "
+            "read: use a user with another password"
+        )
+
+
+def _warnings(gathered: Gathered, owner: Any) -> List[str]:
+    warnings = []
+    if gathered.left_out:
+        warnings.append(
+            "{0} of what is stored, or of the hosts, are left out; the file begins with them".format(
+                len(gathered.left_out)
+            )
+        )
+    if gathered.owner is not None and (owner or "") not in (_DEFAULT_OWNER, gathered.owner):
+        warnings.append(
+            "hostendpoints_owner is {0!r} here, and has to be {1!r} as in the file: take it out of the inventory's "
+            "own variables, which may beat those of the file".format(owner, gathered.owner)
+        )
+    return warnings
+
+
+def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, Any]:
+    """Make the file hold the text. Raises AnsibleActionFail."""
+    try:
+        before = _content_of(path)
+        if text != before and not is_check:
+            # As a whole or not at all.
+            part = path + ".part"
+            with open(part, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.replace(part, path)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise AnsibleActionFail("dest {0}: {1}".format(path, getattr(exc, "strerror", None) or exc)) from exc
+    result: Dict[str, Any] = {"changed": text != before}
+    if is_diff:
+        result["diff"] = _diff(path, before, text)
+    return result
+
+
+def _content_of(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _diff(path: str, before: str, after: str) -> Dict[str, str]:
+    if len(before) + len(after) > DIFF_SIZE:
+        # AWX does not keep larger results.
+        return {"prepared": "{0}: too large to be shown\n".format(path)} if before != after else {}
+    return {"before_header": path, "after_header": path, "before": before, "after": after}

@@ -1,0 +1,415 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection brings for AWX: is it what AWX takes, and do jobs work with what AWX makes of it?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import ansible_runner
+import pytest
+import yaml
+from awx_plugins.interfaces._temporary_private_api import ManagedCredentialType
+from awx_plugins.interfaces._temporary_private_credential_api import Credential
+from awx_plugins.interfaces._temporary_private_inject_api import ENV_BLOCKLIST, HIDDEN_PASSWORD, inject_credential
+from jinja2 import StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tests.harness.fleet import RecordedFleet, inventory
+from tests.harness.module import COLLECTION, collections_path, run_playbook
+from tests.integration.role import OWNER_LABEL, fleet_of, worker
+
+PREFIX = "Calico host endpoints - "
+# The options of the modules of awx.awx 24.6.1, by type, without those that say where AWX is.
+OPTIONS = {
+    "credential_type": {"str": "description kind name new_name state", "dict": "injectors inputs"},
+    "job_template": {
+        "bool": "allow_simultaneous ask_credential_on_launch ask_diff_mode_on_launch "
+        "ask_execution_environment_on_launch ask_forks_on_launch ask_instance_groups_on_launch ask_inventory_on_launch "
+        "ask_job_slice_count_on_launch ask_job_type_on_launch ask_labels_on_launch ask_limit_on_launch "
+        "ask_scm_branch_on_launch ask_skip_tags_on_launch ask_tags_on_launch ask_timeout_on_launch "
+        "ask_variables_on_launch ask_verbosity_on_launch become_enabled diff_mode force_handlers "
+        "prevent_instance_group_fallback survey_enabled use_fact_cache",
+        "str": "copy_from credential custom_virtualenv description execution_environment host_config_key inventory "
+        "job_tags job_type limit name new_name organization playbook project scm_branch skip_tags start_at_task state "
+        "vault_credential webhook_credential webhook_service",
+        "list": "credentials instance_groups labels notification_templates_error notification_templates_started "
+        "notification_templates_success",
+        "dict": "extra_vars survey_spec",
+        "int": "forks job_slice_count timeout verbosity",
+    },
+    "workflow_job_template": {
+        "bool": "allow_simultaneous ask_inventory_on_launch ask_labels_on_launch ask_limit_on_launch "
+        "ask_scm_branch_on_launch ask_skip_tags_on_launch ask_tags_on_launch ask_variables_on_launch "
+        "destroy_current_nodes survey_enabled",
+        "str": "copy_from description inventory job_tags limit name new_name organization scm_branch skip_tags state "
+        "webhook_credential webhook_service",
+        "dict": "extra_vars survey_spec",
+        "list": "labels notification_templates_approvals notification_templates_error notification_templates_started "
+        "notification_templates_success workflow_nodes",
+    },
+}
+NODE = {"identifier", "unified_job_template", "related", "extra_data"}
+# A module of these options that only gives back what it was given.
+STAND_IN = '''
+DOCUMENTATION = """
+module: {name}
+short_description: a stand-in
+description: It does nothing.
+author: nobody
+options: {{controller_host: {{type: str, description: Where AWX is.}}}}
+"""
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule(argument_spec={spec!r}, supports_check_mode=True)
+module.exit_json(changed=True, given={{key: value for key, value in module.params.items() if value is not None}})
+'''
+
+
+@pytest.fixture(scope="session")
+def awx_awx(tmp_path_factory):
+    """A folder of collections with a stand-in for awx.awx."""
+    folder = tmp_path_factory.mktemp("collections")
+    modules = folder / "ansible_collections" / "awx" / "awx" / "plugins" / "modules"
+    modules.mkdir(parents=True)
+    for name, options in OPTIONS.items():
+        spec = {option: {"type": kind} for kind, names in options.items() for option in names.split()}
+        (modules / (name + ".py")).write_text(STAND_IN.format(name=name, spec=spec), encoding="utf-8")
+    return str(folder)
+
+
+def run_kit(variables, *folders):
+    path = os.pathsep.join([collections_path(), *folders])
+    return run_playbook(
+        "netsec.calico.awx", extra_args=["-e", json.dumps(variables)], env={"ANSIBLE_COLLECTIONS_PATH": path}
+    )
+
+
+@pytest.fixture(scope="session")
+def made(awx_awx):
+    """{module: [what it was given]} in a run of netsec.calico.awx."""
+    names = {"inventory": "Fleet", "project": "Network", "credentials": ["ssh", "etcd"], "report_dir": "/reports"}
+    run = run_kit({"calico_awx_" + name: value for name, value in names.items()}, awx_awx)
+    assert run.returncode == 0, run
+    looped = {each["action"]: each["result"]["results"] for each in run.results if "results" in each["result"]}
+    return {name: [item["given"] for item in looped["awx.awx." + name]] for name in OPTIONS}
+
+
+@pytest.fixture(scope="session")
+def templates(made):
+    return {each["name"][len(PREFIX) :]: each for each in made["job_template"]}
+
+
+# The playbook
+
+
+def test_without_awx_awx_it_says_what_to_install():
+    run = run_kit({"calico_awx_inventory": "Fleet", "calico_awx_project": "Network"})
+    assert run.returncode == 2, run
+    assert "ansible-galaxy collection install awx.awx" in run.stdout and "couldn't resolve" not in run.stdout
+
+
+@pytest.mark.parametrize("missing", ["inventory", "project"])
+def test_names_that_have_to_be_given(awx_awx, missing):
+    run = run_kit({"calico_awx_" + name: "x" for name in {"inventory", "project"} - {missing}}, awx_awx)
+    assert run.returncode == 2 and "-e calico_awx_inventory=... -e calico_awx_project=..." in run.stdout
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the data file as Ansible does."""
+
+
+Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+
+
+def test_every_key_of_the_data_gets_to_awx(made):
+    """Who gives the file to the roles of infra.aap_configuration gets the same."""
+    data = yaml.load((COLLECTION / "playbooks" / "vars" / "awx.yml").read_text(encoding="utf-8"), Loader)
+    names = {
+        "controller_credential_types": "credential_type",
+        "controller_templates": "job_template",
+        "controller_workflows": "workflow_job_template",
+    }
+    assert set(data) == set(names)
+    for name, module in names.items():
+        known = {option for options in OPTIONS[module].values() for option in options.split()}
+        for item, given in zip(data[name], made[module], strict=True):
+            assert set(item) <= known
+            # What a variable leaves empty is left out.
+            assert {key for key in item if item[key] != "{{ calico_awx_execution_environment | default('') }}"} <= set(
+                given
+            )
+
+
+# The credential type
+
+
+@pytest.fixture(scope="session")
+def credential_type(made):
+    (found,) = made["credential_type"]
+    return found
+
+
+def test_awx_takes_the_credential_type(credential_type):
+    """By the rules of AWX's CredentialTypeInputField and CredentialTypeInjectorField."""
+    assert credential_type["kind"] in ("cloud", "net")
+    inputs, injectors = credential_type["inputs"], credential_type["injectors"]
+    assert set(inputs) == {"fields", "required"} and set(injectors) == {"file", "env"}
+    keys = {"id", "label", "type", "help_text", "multiline", "secret", "choices", "default"}
+    ids = [field["id"] for field in inputs["fields"]]
+    assert len(set(ids)) == len(ids) and "tower" not in ids and set(inputs["required"]) <= set(ids)
+    for field in inputs["fields"]:
+        assert set(field) <= keys and field["type"] == "string" and re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", field["id"])
+        assert field.get("default", "") in field.get("choices", [""])
+    for name in injectors["env"]:
+        assert not name.startswith("ANSIBLE_") and name not in ENV_BLOCKLIST
+    files = {name[len("template.") :]: "FILE" for name in injectors["file"]}
+    namespace = dict(dict.fromkeys(ids, "EXAMPLE"), tower={"filename": files})
+    for template in [*injectors["file"].values(), *injectors["env"].values()]:
+        rendered = ImmutableSandboxedEnvironment(undefined=StrictUndefined).from_string(template).render(namespace)
+        assert rendered in ("EXAMPLE", "FILE") and template.isascii()
+
+
+def injected(credential_type, folder, **inputs):
+    """The environment that AWX gives to a job, and what it keeps of it in its database."""
+    (folder / "env").mkdir(parents=True, exist_ok=True)
+    kind = ManagedCredentialType(
+        namespace="",
+        **{key: credential_type[key] for key in ("name", "kind")},
+        **{key: credential_type[key] for key in ("inputs", "injectors")},
+    )
+    env, safe_env, args = {}, {}, []
+    inject_credential(kind, Credential(inputs), env, safe_env, args, str(folder))
+    assert args == []
+    # The container has the folder there.
+    return {name: value.replace("/runner/", "%s/" % folder) for name, value in env.items()}, safe_env
+
+
+def test_what_a_job_gets(credential_type, tmp_path):
+    pem = {"ca": "CA\n", "cert": "CERT\n", "key": "KEY"}
+    env, safe = injected(
+        credential_type,
+        tmp_path,
+        datastore_type="etcdv3",
+        endpoints="https://a:1,https://b:2",
+        username="awx",
+        password="geheim",
+        **pem,
+    )
+    for name, content in pem.items():
+        path = Path(env["CALICO_ETCD_%s_FILE" % {"ca": "CA_CERT"}.get(name, name.upper())])
+        assert path.parent == tmp_path / "env" and path.read_text() == content and path.stat().st_mode & 0o777 == 0o600
+    assert not [value for value in safe.values() if "geheim" in value or "KEY" in value]
+    assert safe["CALICO_ETCD_PASSWORD"] == HIDDEN_PASSWORD
+
+    from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
+
+    settings = settings_from({}, env)
+    assert (settings.datastore_type, settings.etcd_endpoints) == ("etcdv3", ("https://a:1", "https://b:2"))
+    assert (settings.etcd_username, settings.etcd_password) == ("awx", "geheim")
+    assert settings.etcd_key_file == env["CALICO_ETCD_KEY_FILE"]
+    # Every variable is one that the modules read.
+    assert set(settings.sources.values()) == {"environment"} and len(settings.sources) == len(env)
+
+
+def test_what_is_left_out_is_not_set(credential_type, tmp_path):
+    from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
+
+    env, _safe = injected(credential_type, tmp_path, datastore_type="etcdv2", endpoints="http://a:1")
+    assert sorted(settings_from({}, env).sources) == ["datastore_type", "etcd_endpoints"]
+
+
+# The jobs
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    hosts = {"worker-%d" % number: worker(number) for number in (1, 2)}
+    return RecordedFleet(tmp_path_factory.mktemp("fleet") / "recorded", hosts)
+
+
+@pytest.fixture
+def job(tmp_path, recorded, templates, credential_type, tls_datastore, certificates):
+    """Launch a job of one of the templates, as AWX does it, with these answers to the survey."""
+    client = certificates.client("awx")
+
+    def launch(name, **answers):
+        template, folder = templates[name], tmp_path / name
+        files = {"ca": client.ca, "cert": client.cert, "key": client.key}
+        env, _safe = injected(
+            credential_type,
+            folder,
+            datastore_type=tls_datastore.type,
+            endpoints=tls_datastore.url,
+            **{field: Path(path).read_text().strip() for field, path in files.items()},
+        )
+        environment = dict(
+            recorded.environment,
+            **env,
+            PATH=str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
+            HOME=str(tmp_path),
+            ANSIBLE_HOME=str(tmp_path / "ansible"),
+            ANSIBLE_COLLECTIONS_PATH=collections_path(),
+        )
+        options = ["--check"] * (template["job_type"] == "check") + ["--diff"] * template["diff_mode"]
+        reports = {"hostendpoints_audit_report_dir": str(tmp_path / "reports"), "hostendpoints_gather_facts": False}
+        for path, content in {
+            "inventory/hosts.json": inventory(["worker-1", "worker-2"]),
+            "env/cmdline": " ".join(options),
+            "env/envvars": json.dumps(environment),
+            "env/extravars": json.dumps({**template["extra_vars"], **reports, **answers}),
+        }.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content, encoding="utf-8")
+        cache = recorded.environment["ANSIBLE_CACHE_PLUGIN_CONNECTION"]
+        return ansible_runner.run(
+            private_data_dir=str(folder), playbook=template["playbook"], quiet=True, timeout=120, fact_cache=cache
+        )
+
+    return launch
+
+
+def report_of(tmp_path):
+    """It is there in any case; taken away, so that the next one is the next audit's."""
+    path = tmp_path / "reports" / "audit.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    return report["failed"], report["reason"]
+
+
+def test_audit_apply_audit(job, tls_datastore, tmp_path):
+    """Over TLS, with no more than what AWX hands over."""
+    red = job("audit")
+    assert red.status == "failed" and not tls_datastore.stored(), red.stdout.read()
+    failed, reason = report_of(tmp_path)
+    assert failed and reason.startswith("4 missing (fail_on: missing, changed")
+    assert "AUDIT FAILED: 4 missing" in red.stdout.read()
+
+    apply = job("apply")
+    assert apply.status == "successful" and len(tls_datastore.stored()) == 4, apply.stdout.read()
+
+    before = tls_datastore.stored()
+    green = job("audit")
+    assert (green.status, report_of(tmp_path)) == ("successful", (False, "all is as wanted")), green.stdout.read()
+    # What later nodes of a workflow get.
+    (artifact,) = [
+        event["event_data"]["artifact_data"] for event in green.events if "artifact_data" in event["event_data"]
+    ]
+    assert artifact["hostendpoints_audit"]["failed"] is False
+
+    tls_datastore.put_endpoint({"node": "worker-1", "name": "worker-1-old", "interface_name": "eth7"})
+    assert job("audit").status == "successful" and report_of(tmp_path) == (False, "1 unmanaged")
+    red = job("audit", hostendpoints_audit_fail_on=["unmanaged"])
+    assert red.status == "failed" and report_of(tmp_path)[1] == "1 unmanaged (fail_on: unmanaged)"
+    assert job("apply", hostendpoints_purge="all", hostendpoints_purge_limit=1).status == "successful"
+    assert tls_datastore.stored() == before
+
+
+# Surveys and the workflow
+
+
+def test_awx_takes_the_surveys(templates):
+    """By the rules of AWX's JobTemplateSurveySpec."""
+    from ansible_collections.netsec.calico.plugins.plugin_utils._audit_report import FAIL_ON
+
+    variables = {}
+    for name, template in templates.items():
+        survey = template["survey_spec"]
+        assert template["survey_enabled"] and set(survey) == {"name", "description", "spec"} and survey["spec"]
+        for question in survey["spec"]:
+            assert {"question_name", "type", "variable", "required"} <= set(question)
+            choices = question.get("choices", "").split("\n")
+            if question["type"] in ("multiselect", "multiplechoice"):
+                assert set(question["default"].split("\n")) <= {*choices, ""}
+            else:
+                assert question["type"] in ("text", "integer") and isinstance(question["min"], int)
+            variables[name, question["variable"]] = choices
+    assert set(variables["audit", "hostendpoints_audit_fail_on"]) == set(FAIL_ON)
+    # AWX takes the default of such a question only from the form, and not for a schedule.
+    (question,) = templates["audit"]["survey_spec"]["spec"]
+    assert templates["audit"]["extra_vars"]["hostendpoints_audit_fail_on"] == question["default"].split("\n")
+    assert [variable for _name, variable in variables][1:] == [
+        "hostendpoints_purge",
+        "hostendpoints_purge_limit",
+        "decommission_nodes",
+        "hostendpoints_purge_limit",
+    ]
+
+
+def test_the_workflow(made, templates):
+    (workflow,) = made["workflow_job_template"]
+    nodes = {node["identifier"]: node for node in workflow["workflow_nodes"]}
+    way = {
+        name: {kind: [each["identifier"] for each in linked] for kind, linked in node.get("related", {}).items()}
+        for name, node in nodes.items()
+    }
+    assert way == {
+        "audit": {"failure_nodes": ["approve"]},
+        "approve": {"success_nodes": ["apply"]},
+        "apply": {"always_nodes": ["audit_again"]},
+        "audit_again": {},
+    }
+    names = {name: node["unified_job_template"]["name"] for name, node in nodes.items()}
+    assert names.pop("approve") and nodes["approve"]["unified_job_template"]["type"] == "workflow_approval"
+    assert names == {"audit": PREFIX + "audit", "apply": PREFIX + "apply", "audit_again": PREFIX + "audit"}
+    assert workflow["ask_limit_on_launch"]
+    for name, node in nodes.items():
+        assert set(node) <= NODE
+        if name != "approve":
+            template = templates[names[name][len(PREFIX) :]]
+            # AWX drops what the template does not ask for.
+            asked = {question["variable"] for question in template["survey_spec"]["spec"]}
+            assert set(node.get("extra_data", {})) <= asked and template["ask_limit_on_launch"]
+
+
+# The playbook decommission
+
+
+@pytest.fixture(scope="module")
+def _fleet(tmp_path_factory):
+    with fleet_of(tmp_path_factory, {}) as fleet:
+        yield fleet
+
+
+@pytest.fixture(params=["etcdv2", "etcdv3"])
+def fleet(request, _fleet):
+    _fleet.reset(request.param)
+    _fleet.put("n1/eth0", "n1/eth1", "n2/eth0", "n10/eth0")
+    _fleet.put("n1/theirs", owner="other")
+    return _fleet
+
+
+def decommission(fleet, *args, **variables):
+    return fleet.playbook("netsec.calico.decommission", ["n1"], "-e", json.dumps(variables), *args)
+
+
+def test_decommission(fleet):
+    before = fleet.stored()
+    check = decommission(fleet, "--check", decommission_nodes="n1, n2")
+    assert check.returncode == 0 and fleet.stored() == before, check
+    assert check.result("Delete the host endpoints")["summary"]["deleted"] == 3
+    assert decommission(fleet, decommission_nodes="n1, n2").returncode == 0
+    assert sorted(fleet.stored()) == ["n1/theirs", "n10/eth0"]
+    assert fleet.stored()["n1/theirs"]["labels"] == {OWNER_LABEL: "other"}
+    again = decommission(fleet, decommission_nodes=["n1", "n2"])
+    assert again.stats["localhost"]["changed"] == 0
+
+
+@pytest.mark.parametrize(
+    "variables, message",
+    [
+        ({}, "decommission_nodes=worker-8,worker-9"),
+        ({"decommission_nodes": " , "}, "decommission_nodes=worker-8,worker-9"),
+        ({"decommission_nodes": "n1", "hostendpoints_purge_limit": 1}, "purge_limit"),
+    ],
+)
+def test_what_decommission_refuses(fleet, variables, message):
+    before = fleet.stored()
+    run = decommission(fleet, **variables)
+    assert run.returncode == 2 and message in run.stdout, run
+    assert fleet.stored() == before
