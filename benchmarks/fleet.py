@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from urllib.parse import urlencode
 
-
 HOSTENDPOINTS_V3 = "/calico/resources/v3/projectcalico.org/hostendpoints/"
 
 
