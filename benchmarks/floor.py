@@ -116,9 +116,11 @@ class RawV3(Raw):
         for first in range(0, len(writes), _MOST_OPERATIONS):
             some = writes[first : first + _MOST_OPERATIONS]
             compare = [
-                {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": revision} for key, revision, _ in some
+                {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": revision}
+                for key, revision, _operation in some
             ]
-            requests.append(json.dumps({"compare": compare, "success": [operation for _, _, operation in some]}))
+            success = [operation for _key, _revision, operation in some]
+            requests.append(json.dumps({"compare": compare, "success": success}))
         start = time.perf_counter()
         for request in requests:
             if not self._post("txn", request).get("succeeded"):

@@ -18,8 +18,7 @@ author:
 description:
   - Evaluates the interface rules of every host of the play against its facts, as
     M(netsec.calico.calico_inventory_hostendpoints) does, and compares them by
-    M(netsec.calico.calico_hostendpoints_audit)
-    in one call. Nothing is written to the datastore.
+    M(netsec.calico.calico_hostendpoints_audit) in one call. Nothing is written to the datastore.
   - This is what the playbook C(netsec.calico.audit) runs. It does not fail when something differs; see RV(fails).
   - A host that could not be reached, or whose facts are not known, is unknown, and never compliant.
 extends_documentation_fragment:
