@@ -37,6 +37,7 @@ from .process import Watcher, free_port, is_stopped, listens, wait_for
 BINARIES_VARIABLE = "NETSEC_ETCD_BINARIES"
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
+_LOGIN = "/v3/auth/authenticate"
 _KEY_NOT_FOUND = 100
 
 
@@ -105,6 +106,7 @@ class EtcdServer:
         self.version = None
         self._cluster = None  # "name=peer URL,..." when there is more than this member
         self._credentials = None
+        self._v3_credentials = None
         self._folder = None
         self._on_disk = on_disk
         self._process = None
@@ -223,6 +225,8 @@ class EtcdServer:
             "--heartbeat-interval=%d" % (50 if self._cluster else 10),
             "--election-timeout=%d" % (500 if self._cluster else 100),
             "--logger=zap",
+            # Of v3's passwords: as fast as it can be.
+            "--bcrypt-cost=4",
         ]
         if self.v2:
             command.append("--enable-v2")
@@ -277,7 +281,10 @@ class EtcdServer:
     def request(self, method, path, body=None, content_type=_FORM, timeout=None):
         """One request as it is; status and body."""
         headers = {"Content-Type": content_type} if body is not None else {}
-        if self._credentials:
+        if self._v3_credentials and path.startswith("/v3/") and path != _LOGIN:
+            answer = self._json("POST", _LOGIN, json.dumps(self._v3_credentials), _JSON)
+            headers["Authorization"] = answer["token"]
+        elif self._credentials:
             headers["Authorization"] = "Basic " + base64.b64encode(":".join(self._credentials).encode()).decode()
         with self._lock:
             connection = self._connect(timeout or self.timeout)
@@ -376,9 +383,9 @@ class EtcdServer:
         self.thaw()
         for node in self.node("/").get("nodes", []) if self.v2 else []:
             self.delete(node["key"], recursive=True, dir=True)
-        if not self._credentials:
+        if not self._credentials or self._v3_credentials:
             # Those of v2 mean nothing in v3.
-            self.v3("kv/deleterange", key=_base64(b"\0"), range_end=_base64(b"\0"))
+            self.v3("kv/deleterange", key=base64_of(b"\0"), range_end=base64_of(b"\0"))
 
     # v2 authentication. It is the server's, not a subtree's: use a server of its own.
 
@@ -420,35 +427,48 @@ class EtcdServer:
         """server.v3("kv/range", key=..., range_end=...) with base64 strings, as the gateway wants them."""
         return self._json("POST", "/v3/" + path, json.dumps(document), _JSON)
 
+    def enable_auth_v3(self, root_password):
+        """Switch v3's own authentication on, with a user root."""
+        self.v3("auth/user/add", name="root", password=root_password)
+        self.v3("auth/role/add", name="root")
+        self.v3("auth/user/grant", user="root", role="root")
+        self.v3("auth/enable")
+        self._v3_credentials = {"name": "root", "password": root_password}
+
     def put_v3(self, key, value):
         """Store a text, or bytes; the revision that it got."""
         value = value.encode() if isinstance(value, str) else value
-        answer = self.v3("kv/put", key=_base64(key.encode()), value=_base64(value))
+        answer = self.v3("kv/put", key=base64_of(key.encode()), value=base64_of(value))
         return int(answer["header"]["revision"])
 
     def delete_v3(self, key):
-        self.v3("kv/deleterange", key=_base64(key.encode()))
+        self.v3("kv/deleterange", key=base64_of(key.encode()))
 
     def tree_v3(self, prefix="/"):
         """{key: value} of all keys with the prefix."""
-        answer = self.v3("kv/range", key=_base64(prefix.encode()), range_end=_base64(_after(prefix.encode())))
-        return {_text(kv["key"]): _text(kv.get("value", "")) for kv in answer.get("kvs", [])}
+        answer = self.v3("kv/range", **range_of(prefix))
+        return {text_of(kv["key"]): text_of(kv.get("value", "")) for kv in answer.get("kvs", [])}
 
     def revision_v3(self):
         """The store's revision: every write makes it one more."""
-        return int(self.v3("kv/range", key=_base64(b"/"))["header"]["revision"])
+        return int(self.v3("kv/range", key=base64_of(b"/"))["header"]["revision"])
 
 
-def _base64(data):
+# As the JSON gateway has bytes.
+
+
+def base64_of(data):
     return base64.b64encode(data).decode("ascii")
 
 
-def _text(data):
+def text_of(data):
     return base64.b64decode(data).decode("utf-8", "replace")
 
 
-def _after(prefix):
-    return prefix[:-1] + bytes([prefix[-1] + 1])
+def range_of(prefix):
+    """All keys with the prefix."""
+    first = prefix.encode()
+    return {"key": base64_of(first), "range_end": base64_of(first[:-1] + bytes([first[-1] + 1]))}
 
 
 def _path(key):

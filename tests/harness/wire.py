@@ -47,7 +47,8 @@ class _Rule:
         self._seen = 0
 
     def takes(self, request):
-        if self._method not in (None, request.method) or (self._path_contains or "") not in request.path:
+        wanted = self._method(request) if callable(self._method) else self._method in (None, request.method)
+        if not wanted or (self._path_contains or "") not in request.path:
             return False
         self._seen += 1
         return self._first <= self._seen <= self._last
@@ -88,7 +89,9 @@ class Wire:
             self.connections = 0
 
     def fault(self, kind, method="PUT", times=1, nth=1, path_contains=None):
-        """Break the nth such request from now on, and the times - 1 after it. method=None: any method.
+        """Break the nth such request from now on, and the times - 1 after it.
+
+        method: its name, None for any, or a function of the Request that tells whether it is meant.
 
         cut_before_commit: the client's connection is closed, nothing is forwarded
         reset:             the same, with a TCP reset

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.harness.certificates import CertificateAuthority  # noqa: E402
+from tests.harness.datastore import DATASTORES  # noqa: E402
 from tests.harness.etcd import BINARIES_VARIABLE, EtcdCluster, EtcdServer, binaries, binary_version  # noqa: E402
 from tests.harness.module import collections_path  # noqa: E402
 from tests.harness.wire import Wire  # noqa: E402
@@ -52,11 +53,30 @@ def etcd(_etcd):
     _etcd.thaw()
 
 
+@pytest.fixture(params=list(DATASTORES))
+def datastore_type(request):
+    """Each datastore. A test that is about one of them has it as a parameter."""
+    return request.param
+
+
 @pytest.fixture
-def wire(etcd):
-    """A wire to that server."""
-    with Wire(etcd) as wire:
+def datastore(etcd, datastore_type):
+    """That server with Calico's datastore on it, without endpoints."""
+    return _started(etcd, datastore_type)
+
+
+@pytest.fixture
+def wire(request, etcd):
+    """A wire to the test's datastore, or to the bare server of a test that has none."""
+    server = request.getfixturevalue("datastore") if "datastore" in request.fixturenames else etcd
+    with Wire(server) as wire:
         yield wire
+
+
+def _started(server, datastore_type):
+    datastore = DATASTORES[datastore_type](server)
+    datastore.reset()
+    return datastore
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +92,9 @@ def _tls_etcd(etcd_binary, certificates):
 
 
 @pytest.fixture
-def tls_etcd(_tls_etcd):
-    """An empty server that wants a client certificate, from `certificates`."""
-    _tls_etcd.reset()
-    return _tls_etcd
+def tls_datastore(_tls_etcd, datastore_type):
+    """A datastore that wants a client certificate, from `certificates`."""
+    return _started(_tls_etcd, datastore_type)
 
 
 @pytest.fixture(scope="session")
@@ -85,11 +104,19 @@ def _auth_etcd(etcd_binary):
         yield server
 
 
+@pytest.fixture(scope="session")
+def _auth_etcd_v3(etcd_binary):
+    # Its tokens are soon forgotten.
+    with EtcdServer(etcd_binary, tokens="simple,ttl=1") as server:
+        server.enable_auth_v3(ROOT_PASSWORD)
+        yield server
+
+
 @pytest.fixture
-def auth_etcd(_auth_etcd):
-    """An empty server that asks for a user; add some with `add_user`. Each request takes it 60 ms."""
-    _auth_etcd.reset()
-    return _auth_etcd
+def auth_datastore(request, etcd_binary, datastore_type):
+    """A datastore that asks for a user; add some with `add_user`. On etcdv2, each request takes it 60 ms."""
+    name = {"etcdv2": "_auth_etcd", "etcdv3": "_auth_etcd_v3"}[datastore_type]
+    return _started(request.getfixturevalue(name), datastore_type)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +127,6 @@ def _cluster(etcd_binary):
 
 @pytest.fixture
 def cluster(_cluster):
-    """Three members, running and empty; a test may kill or freeze one."""
+    """Three members, running and empty; a test may kill or freeze some."""
     _cluster.reset()
     return _cluster

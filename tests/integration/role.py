@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
+from tests.harness.datastore import DATASTORES
+from tests.harness.etcd import EtcdServer
 from tests.harness.fleet import RecordedFleet, interface, inventory, server
 from tests.harness.module import run_playbook
-from tests.integration.tasks import HOSTS
+from tests.integration.tasks import connection
 
 NAME = "netsec.calico.hostendpoints"
 ACTION = "netsec.calico.calico_inventory_hostendpoints"
@@ -19,12 +22,21 @@ IMPORTED = {"ansible.builtin.import_role": {"name": NAME, "rolespec_validate": F
 
 
 class Fleet:
-    """Hosts with recorded facts, and the etcd that the role works on."""
+    """Hosts with recorded facts, and the datastore that the role works on.
 
-    def __init__(self, folder, etcd, hosts):
-        self.etcd = etcd
+    A place is "node/interface": the default rules name an endpoint by its interface, on etcdv3 with the node before it.
+    """
+
+    def __init__(self, folder, server, hosts):
+        self._server = server
+        self.datastore = DATASTORES["etcdv2"](server)
         recorded = RecordedFleet(folder, hosts)
         self.environment, self.record, self.forget = recorded.environment, recorded.record, recorded.forget
+
+    def reset(self, datastore_type="etcdv2"):
+        """An empty datastore of this type."""
+        self.datastore = DATASTORES[datastore_type](self._server)
+        self.datastore.reset()
 
     def run(self, hosts, *args, tasks=(IMPORTED,), groups=None, variables=None, env=None, **play):
         """Run the role by a play on these hosts; `play` are keywords of that play, `variables` the inventory's."""
@@ -32,28 +44,64 @@ class Fleet:
         return self.playbook([play], hosts, *args, groups=groups, variables=variables, env=env)
 
     def playbook(self, playbook, hosts, *args, groups=None, variables=None, env=None):
-        variables = dict({"hostendpoints_etcd_endpoints": [self.etcd.url]}, **(variables or {}))
+        variables = dict(role_variables(self.datastore), **(variables or {}))
         environment = dict(self.environment, **(env or {}))
         return run_playbook(playbook, inventory(hosts, groups, variables), args, env=environment)
 
     def stored(self):
-        """{"node/name": value} of all endpoints."""
-        return stored(self.etcd)
+        """{place: its fields, by the names of options, without the empty ones}."""
+        return stored(self.datastore)
 
     def put(self, *places, owner=OWNER, **labels):
-        """Store an endpoint at each place, "node/name"."""
+        """Store an endpoint at each place."""
         for place in places:
-            node, name = place.split("/")
             labels = dict({OWNER_LABEL: owner} if owner else {}, **labels)
-            self.etcd.put("%s/%s/endpoint/%s" % (HOSTS, node, name), json.dumps({"name": name, "labels": labels}))
+            self.datastore.put_endpoint(dict(identity_of(self.datastore, place), labels=labels))
 
 
-def stored(etcd):
-    found = {}
-    for key, value in etcd.tree(HOSTS).items():
-        node, name = key[len(HOSTS) + 1 :].split("/endpoint/")
-        found[node + "/" + name] = json.loads(value)
-    return found
+@contextlib.contextmanager
+def fleet_of(tmp_path_factory, hosts):
+    """A Fleet with an etcd of its own: what the role does is the same with each."""
+    with EtcdServer() as etcd:
+        yield Fleet(tmp_path_factory.mktemp("fleet") / "recorded", etcd, hosts)
+
+
+def role_variables(server):
+    """What tells the role where the datastore is. It is unguarded, since most hosts here have no policy."""
+    found = {"hostendpoints_" + name: value for name, value in connection(server).items()}
+    return dict(found, hostendpoints_guard="off")
+
+
+def identity_of(datastore, place):
+    node, name = place.split("/")
+    return {"node": node, "name": node + "-" + name if datastore.type == "etcdv3" else name, "interface_name": name}
+
+
+def stored(datastore):
+    return dict(_found(key, json.loads(value)) for key, value in datastore.stored().items())
+
+
+def _found(key, value):
+    """A place and its fields."""
+    if "spec" in value:
+        name, spec = value["metadata"]["name"], value["spec"]
+        fields = {
+            "labels": value["metadata"].get("labels"),
+            "interface_name": spec.get("interfaceName"),
+            "expected_ips": spec.get("expectedIPs"),
+            "profiles": spec.get("profiles"),
+        }
+        node = spec["node"]
+        name = name[len(node) + 1 :] if name.startswith(node + "-") else name
+    else:
+        node, name = key[len(DATASTORES["etcdv2"].hostendpoints) + 1 :].split("/endpoint/")
+        fields = {
+            "labels": value.get("labels"),
+            "interface_name": value.get("name"),
+            "expected_ips": value.get("expected_ipv4_addrs", []) + value.get("expected_ipv6_addrs", []),
+            "profiles": value.get("profile_ids"),
+        }
+    return node + "/" + name, {field: part for field, part in fields.items() if part}
 
 
 def results(run, status="ok"):
@@ -76,7 +124,12 @@ def failure(run):
 
 
 def changes(result):
-    return ["%(operation)s %(node)s/%(name)s" % change for change in result["changes"]]
+    """["operation place"]."""
+    found = []
+    for change in result["changes"]:
+        operation, node, name = change["operation"], change["node"], change["name"]
+        found.append("%s %s/%s" % (operation, node, name[len(node) + 1 :] if name.startswith(node + "-") else name))
+    return found
 
 
 def worker(number, address=None):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from tests.harness.module import COLLECTION, run_module
-from tests.integration.tasks import HOSTS
+from tests.integration.tasks import connection
 
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 CALICO_LABEL = "projectcalico.org/created-by"
@@ -26,62 +26,26 @@ def hostendpoints(*servers, check=False, diff=False, **options):
 
 
 def task(*servers, **options):
-    """Its parameters."""
-    return dict(options, etcd_endpoints=[server.url for server in servers])
+    """Its parameters; unguarded, unless the options say so."""
+    return dict({"guard": "off"}, **dict(options, **connection(*servers)))
+
+
+# An endpoint's name begins with its node's, since on etcdv3 no two endpoints have the same name. Here, it is the rest.
 
 
 def endpoint(node, name="eth0", interface_name="eth0", **fields):
-    return dict(node=node, name=name, interface_name=interface_name, **fields)
+    return dict(node=node, name="%s-%s" % (node, name), interface_name=interface_name, **fields)
 
 
-def key_of(node, name="eth0"):
-    return "%s/%s/endpoint/%s" % (HOSTS, node, name.replace("/", "%2f"))
-
-
-def value_of(fields, labels=None):
-    """The bytes that Calico's own client writes for an endpoint with these fields."""
-    addresses = fields.get("expected_ips", [])
-    value = {
-        "name": fields.get("interface_name"),
-        "expected_ipv4_addrs": [address for address in addresses if ":" not in address],
-        "expected_ipv6_addrs": [address for address in addresses if ":" in address],
-        "labels": dict(sorted(dict(fields.get("labels", {}), **(labels or {})).items())),
-        "profile_ids": fields.get("profiles"),
-    }
-    return json.dumps({key: part for key, part in value.items() if part}, separators=(",", ":"))
-
-
-def tree_of(endpoints, labels=None):
-    """{key: value} of the stored endpoints."""
-    return {key_of(each["node"], each["name"]): value_of(each, labels) for each in endpoints}
-
-
-def put_all(etcd, tree):
-    for key, value in tree.items():
-        etcd.put(key, value)
+def key_of(datastore, node, name="eth0"):
+    return datastore.key(node, "%s-%s" % (node, name))
 
 
 def changes_of(result, *lists):
     """[(operation, node, name)] of these lists of the result, all three by default."""
     names = lists or ("changes", "failures", "not_attempted")
-    return [(each["operation"], each["node"], each["name"]) for name in names for each in result.get(name, [])]
-
-
-def conditions(requests):
-    """What each write is, by the condition that it bears: create, update or delete."""
-    kinds = []
-    for request in requests:
-        parameters = request.parameters
-        if request.method == "DELETE":
-            assert int(parameters["prevIndex"]) > 0 and "recursive" not in parameters and "dir" not in parameters
-            kinds.append("delete")
-        elif "prevExist" in parameters:
-            assert parameters["prevExist"] == "false"
-            kinds.append("create")
-        else:
-            assert int(parameters["prevIndex"]) > 0
-            kinds.append("update")
-    return kinds
+    found = [each for name in names for each in result.get(name, [])]
+    return [(each["operation"], each["node"], each["name"][len(each["node"]) + 1 :]) for each in found]
 
 
 # Whatever a task is given comes by standard input; the result and the most memory that it ever had go out.

@@ -8,19 +8,32 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.harness.module import run_module
+import pytest
 
+from tests.harness.etcd import binaries
+from tests.harness.module import run_module
+from tests.harness.wire import Wire
+
+# For what makes no difference to etcd: what is refused before, and what becomes of answers that a wire makes.
+one_etcd = pytest.mark.parametrize("etcd_binary", binaries()[:1] or [None], ids=["one etcd"], indirect=True)
+# For what only one of them has.
+only_etcdv2 = pytest.mark.parametrize("datastore_type", ["etcdv2"])
+only_etcdv3 = pytest.mark.parametrize("datastore_type", ["etcdv3"])
+
+# An endpoint that both datastores take, and how messages call it.
+NAMED = {"name": "n1-eth0", "node": "n1"}
+SUBJECT = "host endpoint n1-eth0 on node n1"
+
+# For tests that are about etcdv2 only.
 HOSTS = "/calico/v1/host"
 READY = "/calico/v1/Ready"
-KEY = HOSTS + "/n1/endpoint/eth0"
-# How messages call it.
-SUBJECT = "host endpoint eth0 on node n1"
+KEY = HOSTS + "/n1/endpoint/n1-eth0"
 
 
 def hostendpoint(*servers, check=False, diff=True, **options):
-    """A calico_hostendpoint task about KEY, unless the options say another one."""
-    identity = {} if "resource" in options else {"name": "eth0", "node": "n1"}
-    return _run("calico_hostendpoint", servers, dict(identity, **options), check, diff)
+    """A calico_hostendpoint task about NAMED, unless the options say another one; unguarded, unless they say so."""
+    identity = {} if "resource" in options else NAMED
+    return _run("calico_hostendpoint", servers, dict(identity, **dict({"guard": "off"}, **options)), check, diff)
 
 
 def info(*servers, **options):
@@ -28,8 +41,25 @@ def info(*servers, **options):
     return _run("calico_hostendpoint_info", servers, options)
 
 
+def connection(*servers):
+    """The options that lead to these: datastores, wires to one, or whatever has a URL."""
+    behind = [server.server if isinstance(server, Wire) else server for server in servers]
+    types = [server.type for server in behind if hasattr(server, "type")]
+    return {"datastore_type": (types or ["etcdv2"])[0], "etcd_endpoints": [server.url for server in servers]}
+
+
 def _run(module, servers, options, check=False, diff=False):
-    return run_module(module, dict(options, etcd_endpoints=[server.url for server in servers]), check, diff)
+    return run_module(module, dict(connection(*servers), **options), check, diff)
+
+
+def failure(result, *parts):
+    """The message of a failed run, in which all the parts are: one line, and not a book."""
+    assert result["failed"], result
+    assert "changed" not in result or result["changed"] is False
+    for part in parts:
+        assert part in result["msg"], result["msg"]
+    assert "\n" not in result["msg"] and len(result["msg"]) < 2000, result["msg"]
+    return result["msg"]
 
 
 def vectors(name):

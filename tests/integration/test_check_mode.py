@@ -11,7 +11,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.integration.tasks import KEY, READY, hostendpoint, info
+from tests.integration.tasks import NAMED, hostendpoint, info, one_etcd
 
 OWNER = "projectcalico.org/created-by"
 
@@ -31,7 +31,7 @@ PROFILES = few("p1", "p2", "ns/p")
 UNKNOWN = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=3)
 
 # What may be stored: nothing, an endpoint as others may have written it, or what Calico cannot read.
-STORED_FIELDS = st.fixed_dictionaries(
+V1_FIELDS = st.fixed_dictionaries(
     {"name": some("eth0", "eth1", "", None)},
     optional={
         "expected_ipv4_addrs": ADDRESSES | st.none(),
@@ -42,19 +42,50 @@ STORED_FIELDS = st.fixed_dictionaries(
         "x": UNKNOWN,
     },
 )
+V3_FIELDS = st.fixed_dictionaries(
+    {
+        "metadata": st.fixed_dictionaries(
+            {"name": some(*[NAMED["name"]] * 9, "another", None)},
+            optional={
+                "uid": some("", "11111111-2222-4333-8444-555555555555"),
+                "labels": LABELS | some(None, {"a": None}),
+                "annotations": some({"b": "1", "a": "<"}),
+                "x": UNKNOWN,
+            },
+        ),
+        "spec": st.fixed_dictionaries(
+            {"node": some(*["n1"] * 9, "n2", ""), "interfaceName": some("eth0", "eth1", "", None)},
+            optional={
+                "expectedIPs": ADDRESSES | st.none(),
+                "profiles": PROFILES,
+                "ports": some([], None, [{"name": "ssh", "protocol": "TCP", "port": 22}]),
+                "x": UNKNOWN,
+            },
+        ),
+    },
+    optional={"kind": some("HostEndpoint"), "x": UNKNOWN},
+)
 
 
 @st.composite
-def stored_endpoints(draw):
-    fields = draw(STORED_FIELDS)
-    keys = draw(st.permutations(sorted(fields)))
-    text = json.dumps({key: fields[key] for key in keys}, indent=draw(some(None, 2)))
+def laid_out(draw, fields):
+    found = draw(fields)
+    keys = draw(st.permutations(sorted(found)))
+    text = json.dumps({key: found[key] for key in keys}, indent=draw(some(None, 2)))
     return draw(some(text, text.replace('"labels"', '"Labels"')))
 
 
-CALICOS_OWN = some('{"name":"eth0","labels":{"%s":"x"}}' % OWNER)
-MALFORMED = some("", "[]", '{"name":5}', '{"labels":{"a":1}}', '{"expected_ipv4_addrs":["x"]}')
-STORED = st.one_of(stored_endpoints(), stored_endpoints(), MALFORMED, CALICOS_OWN, some(None), some(None, "null"))
+CALICOS_OWN = {
+    "etcdv2": '{"name":"eth0","labels":{"%s":"x"}}' % OWNER,
+    "etcdv3": '{"metadata":{"name":"%s","labels":{"%s":"x"}},"spec":{"node":"n1"}}' % (NAMED["name"], OWNER),
+}
+MALFORMED = some("", "[]", "null", '{"name":5,"spec":5}', '{"labels":{"a":1},"metadata":{"labels":{"a":1}}}')
+
+
+def stored_in(datastore_type):
+    fields = laid_out({"etcdv2": V1_FIELDS, "etcdv3": V3_FIELDS}[datastore_type])
+    return st.one_of(fields, fields, MALFORMED, some(CALICOS_OWN[datastore_type]), some(None), some(None))
+
 
 # What may be wanted: small enough to be often what is stored, and with a flaw now and then.
 INTERFACE = {"interface_name": some("eth0", "eth1")}
@@ -78,67 +109,71 @@ PRESENT = st.fixed_dictionaries(INTERFACE, optional=FIELDS)
 PATCHED = st.fixed_dictionaries({"state": some("patched")}, optional={**INTERFACE, **FIELDS})
 ABSENT = some({"state": "absent"})
 WANTED = st.builds(lambda fields, flaw: {**fields, **flaw}, st.one_of(PRESENT, PRESENT, PATCHED, PATCHED, ABSENT), FLAW)
-READINESS = some(*["true"] * 8, "false", None)
+READINESS = some(*[True] * 8, False, None)
 
 
-def prepare(etcd, stored, ready):
-    etcd.reset()
-    for key, value in ((KEY, stored), (READY, ready)):
-        if value is not None:
-            etcd.put(key, value)
-    return etcd.tree(dirs=True)
+def prepare(datastore, stored, ready):
+    """Stores the one endpoint, and that the datastore may be written, or not, or None: no Calico has been started."""
+    datastore.reset()
+    if stored is not None:
+        datastore.put(datastore.key(**NAMED), stored)
+    if ready is None:
+        datastore.delete(datastore.state_key)
+    elif not ready:
+        datastore.lock()
 
 
-def test_check_mode_predicts_the_real_run(etcd, wire):
+@one_etcd
+def test_check_mode_predicts_the_real_run(datastore, wire):
     seen = Counter()
 
-    @settings(max_examples=400, deadline=None)
-    @given(STORED, WANTED, READINESS)
+    @settings(max_examples=250, deadline=None)
+    @given(stored_in(datastore.type), WANTED, READINESS)
     def prediction(stored, wanted, ready):
-        before = prepare(etcd, stored, ready)
+        prepare(datastore, stored, ready)
+        before = datastore.revision()
         wire.clear()
         predicted = hostendpoint(wire, check=True, **wanted)
-        assert wire.writes == [] and etcd.tree(dirs=True) == before
+        assert datastore.written(wire) == [] and datastore.revision() == before
         real = hostendpoint(wire, **wanted)
         # Everything: operation, fields, diff, hostendpoint, changed, failed, msg, warnings.
         assert predicted == real
         seen["failed" if real["failed"] else real["operation"]] += 1
         if not real.get("changed"):
             # Failed, or nothing to do.
-            assert wire.writes == [] and etcd.tree(dirs=True) == before
+            assert datastore.written(wire) == [] and datastore.revision() == before
             return
-        assert len(wire.writes) == 1
-        assert ready != "false", "the datastore is locked"
+        assert len(datastore.written(wire)) == 1 and datastore.revision() == before + 1
+        assert ready is not False, "the datastore is locked"
         assert OWNER not in str(stored), "the endpoint is Calico's own"
         wire.clear()
         again = hostendpoint(wire, **wanted)
         assert (again["operation"], again["changed"], again["fields"]) == ("none", False, [])
-        assert again["hostendpoint"] == real["hostendpoint"] and wire.writes == []
+        assert again["hostendpoint"] == real["hostendpoint"] and datastore.written(wire) == []
 
     prediction()
     # Or it would have proved little.
     assert set(seen) == {"none", "create", "update", "delete", "failed"}
 
 
-def test_a_locked_datastore(etcd, wire):
+def test_a_locked_datastore(datastore, wire):
     """Nothing is written, which check mode says too; what needs no change is fine."""
-    etcd.put(KEY, '{"name":"eth0"}')
-    etcd.put(READY, "false")
+    datastore.put_endpoint(dict(NAMED, interface_name="eth0"))
+    datastore.lock()
     for check in (True, False):
         for task in ({"interface_name": "eth1"}, {"state": "absent"}, {"name": "new", "interface_name": "eth1"}):
             result = hostendpoint(wire, check=check, **task)
-            assert result["failed"] and "locked" in result["msg"] and READY in result["msg"]
+            assert result["failed"] and "locked" in result["msg"] and datastore.state_key in result["msg"]
         result = hostendpoint(wire, check=check, interface_name="eth0")
         assert result["operation"] == "none" and "locked" in result["warnings"][0]
-    assert wire.writes == []
+    assert datastore.written(wire) == []
 
 
-def test_calicos_own_endpoints(etcd, wire):
+def test_calicos_own_endpoints(datastore, wire):
     """They are read, and neither changed nor deleted."""
-    stored = '{"name":"eth0","labels":{"%s":"calico-kube-controllers"}}' % OWNER
-    etcd.put(KEY, stored)
-    etcd.put(READY, "true")
-    assert info(wire)["hostendpoints"][0]["labels"] == {OWNER: "calico-kube-controllers"}
+    own = dict(NAMED, interface_name="eth0", labels={OWNER: "calico-kube-controllers"})
+    datastore.put_endpoint(own)
+    assert info(wire)["hostendpoints"][0]["labels"] == own["labels"]
     tasks = [
         {"interface_name": "eth0"},
         {"state": "patched", "labels": {OWNER: None}},
@@ -149,4 +184,4 @@ def test_calicos_own_endpoints(etcd, wire):
         for check in (True, False):
             result = hostendpoint(wire, check=check, **task)
             assert result["failed"] and "belongs to Calico's own controllers" in result["msg"]
-    assert wire.writes == [] and etcd.get(KEY) == stored
+    assert datastore.written(wire) == [] and datastore.stored() == datastore.tree_of([own])

@@ -8,76 +8,59 @@ from __future__ import annotations
 import pytest
 
 from tests.harness.module import run_playbook
-from tests.integration.tasks import HOSTS, KEY, READY
+from tests.integration.tasks import connection, one_etcd
 
-PLAYBOOK = """
-- hosts: localhost
-  gather_facts: false
-  module_defaults:
-    group/netsec.calico.calico:
-      etcd_endpoints: "{{ url }}"
-  tasks:
-    - name: create
-      netsec.calico.calico_hostendpoint:
-        name: eth0
-        node: n1
-        interface_name: eth0
-        expected_ips: ["192.168.0.1", "2001:DB8:0::1"]
-        labels:
-          type: production
-    - name: update
-      netsec.calico.calico_hostendpoint:
-        name: eth1
-        node: n1
-        interface_name: eth1
-        expected_ips: ["2001:db8::1", "192.168.0.2", "192.168.0.1"]
-        labels:
-          type: staging
-          site: a
-        profiles: [p1]
-    - name: patch
-      netsec.calico.calico_hostendpoint:
-        name: eth2
-        node: n1
-        state: patched
-        labels:
-          gone:
-    - name: mend
-      netsec.calico.calico_hostendpoint:
-        name: eth3
-        node: n1
-        interface_name: eth3
-    - name: delete
-      netsec.calico.calico_hostendpoint:
-        name: eth4
-        node: n1
-        state: absent
-    - name: nothing
-      netsec.calico.calico_hostendpoint:
-        name: eth5
-        node: n1
-        interface_name: eth5
-        expected_ips: ["10.0.0.1", "10.0.0.2"]
-"""
-STORED = {
+# What Ansible shows is the same with every etcd.
+pytestmark = one_etcd
+
+
+def task(name, number, **options):
+    interface = "eth%d" % number
+    fields = {"name": "n1-" + interface, "node": "n1", "interface_name": interface}
+    if "state" in options:
+        del fields["interface_name"]
+    return {"name": name, "netsec.calico.calico_hostendpoint": dict(fields, **options)}
+
+
+TASKS = [
+    task("create", 0, expected_ips=["192.168.0.1", "2001:db8::1"], labels={"type": "production"}),
+    task(
+        "update",
+        1,
+        expected_ips=["2001:db8::1", "192.168.0.2", "192.168.0.1"],
+        labels={"type": "staging", "site": "a"},
+        profiles=["p1"],
+    ),
+    task("patch", 2, state="patched", labels={"gone": None}),
+    task("mend", 3),
+    task("delete", 4, state="absent"),
+    task("nothing", 5, expected_ips=["10.0.0.1", "10.0.0.2"]),
+]
+STORED = [
     # Differs from what the task says in two labels; the rest is only spelled otherwise.
-    "eth1": '{"labels":{"type":"production","old":"x"},"name":"eth1","profile_ids":["p1"],'
-    '"expected_ipv4_addrs":["192.168.0.1","192.168.0.2"],"expected_ipv6_addrs":["2001:0db8:0::1"],"x":1}',
-    "eth2": '{"name":"eth2","labels":{"gone":"1","kept":"1"}}',
-    "eth3": '{"name":5}',
-    "eth4": '{"name":"eth4","profile_ids":["p1"]}',
-    "eth5": '{"expected_ipv4_addrs":["10.0.0.2","10.0.0.1"],"name":"eth5"}',
+    {
+        "interface_name": "eth1",
+        "expected_ips": ["192.168.0.1", "192.168.0.2", "2001:0db8:0::1"],
+        "labels": {"type": "production", "old": "x"},
+        "profiles": ["p1"],
+    },
+    {"interface_name": "eth2", "labels": {"gone": "1", "kept": "1"}},
+    {"interface_name": "eth4", "profiles": ["p1"]},
+    {"interface_name": "eth5", "expected_ips": ["10.0.0.2", "10.0.0.1"]},
+]
+MALFORMED = '{"name":5,"spec":5}'
+HEAD = {
+    "etcdv2": "+apiVersion: v1\n+kind: hostEndpoint\n+metadata:\n+  name: n1-%s\n+  node: n1\n",
+    "etcdv3": "+apiVersion: projectcalico.org/v3\n+kind: HostEndpoint\n+metadata:\n+  name: n1-%s\n",
 }
+NODE = {"etcdv2": "", "etcdv3": "+  node: n1\n"}
+WHY = {"etcdv2": "name is not a text: 5", "etcdv3": "spec is not a mapping: 5"}
 # The lines with + and - that are seen below each task's name.
 SEEN = {
     "create": """\
---- before: host endpoint eth0 on node n1
-+++ after: host endpoint eth0 on node n1 (create)
-+apiVersion: v1
-+kind: hostEndpoint
-+metadata:
-+  name: eth0
-+  node: n1
+--- before: host endpoint n1-eth0 on node n1
++++ after: host endpoint n1-eth0 on node n1 (create)
+HEAD eth0
 +  labels:
 +    type: production
 +spec:
@@ -85,59 +68,70 @@ SEEN = {
 +  expectedIPs:
 +  - 192.168.0.1
 +  - 2001:db8::1
+NODE
 """,
     "update": """\
---- before: host endpoint eth1 on node n1
-+++ after: host endpoint eth1 on node n1 (update)
+--- before: host endpoint n1-eth1 on node n1
++++ after: host endpoint n1-eth1 on node n1 (update)
 -    old: x
 -    type: production
 +    site: a
 +    type: staging
 """,
     "patch": """\
---- before: host endpoint eth2 on node n1
-+++ after: host endpoint eth2 on node n1 (update)
+--- before: host endpoint n1-eth2 on node n1
++++ after: host endpoint n1-eth2 on node n1 (update)
 -    gone: '1'
 """,
     "mend": """\
---- before: host endpoint eth3 on node n1
-+++ after: host endpoint eth3 on node n1 (update)
--# Calico cannot read this value: name is not a text: 5
--{"name":5}
-+apiVersion: v1
-+kind: hostEndpoint
-+metadata:
-+  name: eth3
-+  node: n1
+--- before: host endpoint n1-eth3 on node n1
++++ after: host endpoint n1-eth3 on node n1 (update)
+-# Calico cannot read this value: WHY
+-{"name":5,"spec":5}
+HEAD eth3
 +spec:
 +  interfaceName: eth3
+NODE
 """,
     "delete": """\
---- before: host endpoint eth4 on node n1
-+++ after: host endpoint eth4 on node n1 (delete)
--apiVersion: v1
--kind: hostEndpoint
--metadata:
--  name: eth4
--  node: n1
--spec:
--  interfaceName: eth4
--  profiles:
--  - p1
+--- before: host endpoint n1-eth4 on node n1
++++ after: host endpoint n1-eth4 on node n1 (delete)
+HEAD eth4
++spec:
++  interfaceName: eth4
++  profiles:
++  - p1
+NODE
 """,
     "nothing": "",
 }
 
 
+def expected(datastore):
+    """SEEN in the form of the datastore's own resources."""
+    found = {}
+    for name, text in SEEN.items():
+        for interface in ("eth0", "eth3", "eth4"):
+            text = text.replace("HEAD %s\n" % interface, HEAD[datastore.type] % interface)
+        text = text.replace("NODE\n", NODE[datastore.type]).replace("WHY", WHY[datastore.type])
+        if name == "delete":
+            first, second, *lines = text.splitlines()
+            text = "".join(line + "\n" for line in [first, second, *("-" + line[1:] for line in lines)])
+        found[name] = text
+    return found
+
+
 @pytest.fixture(autouse=True)
-def calico(etcd):
-    etcd.put(READY, "true")
-    for name, value in STORED.items():
-        etcd.put("%s/n1/endpoint/%s" % (HOSTS, name), value)
+def stored(datastore):
+    for fields in STORED:
+        datastore.put_endpoint(dict(fields, node="n1", name="n1-" + fields["interface_name"]), more='"x":1')
+    datastore.put(datastore.key("n1", "n1-eth3"), MALFORMED)
 
 
 def play(server, *options):
-    run = run_playbook(PLAYBOOK, extra_args=["-e", "url=" + server.url, *options])
+    defaults = {"group/netsec.calico.calico": connection(server)}
+    play = {"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": TASKS}
+    run = run_playbook([play], extra_args=options)
     assert run.returncode == 0, run
     return run
 
@@ -152,27 +146,26 @@ def seen(run):
 
 
 @pytest.mark.parametrize("options", [["--diff"], ["--diff", "--check"]], ids=" ".join)
-def test_what_a_person_sees(etcd, wire, options):
-    before = etcd.tree()
+def test_what_a_person_sees(datastore, wire, options):
+    before = datastore.revision()
     run = play(wire, *options)
-    assert seen(run) == SEEN
+    assert seen(run) == expected(datastore)
     assert (run.stats["localhost"]["changed"], run.stats["localhost"]["ok"]) == (5, 6)
     if "--check" in options:
-        assert wire.writes == [] and etcd.tree() == before
+        assert datastore.written(wire) == [] and datastore.revision() == before
         return
-    assert [request.method for request in wire.writes] == ["PUT"] * 4 + ["DELETE"]
-    assert etcd.get(KEY) == (
-        '{"name":"eth0","expected_ipv4_addrs":["192.168.0.1"],"expected_ipv6_addrs":["2001:db8::1"],'
-        '"labels":{"type":"production"}}'
-    )
+    operations = [operation for operation, _key in datastore.written(wire)]
+    assert operations == ["create", "update", "update", "update", "delete"]
+    options = TASKS[0]["netsec.calico.calico_hostendpoint"]
+    assert datastore.get(datastore.key("n1", "n1-eth0")) == datastore.value(options)
     # The same again: nothing to be seen, nothing to be done.
     wire.clear()
     again = play(wire, "--diff")
     assert set(seen(again).values()) == {""} and again.stats["localhost"]["changed"] == 0
-    assert wire.writes == []
+    assert datastore.written(wire) == []
 
 
-def test_without_diff_there_is_none(etcd):
-    run = play(etcd)
+def test_without_diff_there_is_none(datastore):
+    run = play(datastore)
     assert set(seen(run).values()) == {""}
     assert all("diff" not in each["result"] or not each["result"]["diff"] for each in run.results)

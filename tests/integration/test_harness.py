@@ -187,7 +187,10 @@ def test_a_detached_server_outlives_its_caller_for_a_while(etcd_binary, tmp_path
     wait_for(lambda: not ready.exists(), 20, "its time is over")
 
 
-def test_tls_wants_a_client_certificate(tls_etcd, certificates):
+def test_tls_wants_a_client_certificate(_tls_etcd, certificates):
+    tls_etcd = _tls_etcd
+    tls_etcd.reset()
+
     def version(context):
         with closing(http.client.HTTPSConnection("127.0.0.1", tls_etcd.port, context=context)) as connection:
             connection.request("GET", "/version")
@@ -217,7 +220,10 @@ def test_wrong_server_certificates(certificates, kind):
                 connection.request("GET", "/version")
 
 
-def test_auth_lets_in_whom_it_should(auth_etcd):
+def test_auth_lets_in_whom_it_should(_auth_etcd):
+    auth_etcd = _auth_etcd
+    auth_etcd.reset()
+
     def status(name, password, method, path):
         auth_etcd._credentials = name and (name, password)
         try:

@@ -10,7 +10,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.integration.tasks import HOSTS, KEY, READY, hostendpoint, info
+from tests.harness.datastore import DATASTORES
+from tests.integration.tasks import NAMED, hostendpoint, info, only_etcdv2
 
 TASK = {
     "interface_name": "eth0",
@@ -18,107 +19,154 @@ TASK = {
     "labels": {"site": "a", "type": "production"},
     "profiles": ["p1", "p2"],
 }
-VALUE = (
-    '{"name":"eth0","expected_ipv4_addrs":["192.168.0.1","192.168.0.2"],"expected_ipv6_addrs":["2001:db8::1"],'
-    '"labels":{"site":"a","type":"production"},"profile_ids":["p1","p2"]}'
-)
+FULL = dict(NAMED, **TASK)
+V1, V3 = (datastore(None).value(FULL) for datastore in DATASTORES.values())
 
 
-def spelled(**other):
-    return json.dumps(dict(json.loads(VALUE), **other))
+def v1(**other):
+    return json.dumps(dict(json.loads(V1), **other))
+
+
+def v3(**other):
+    """Keys of the spec, but for those of the metadata."""
+    content = json.loads(V3)
+    for key, part in other.items():
+        content["metadata" if key in ("labels", "annotations", "generation") else "spec"][key] = part
+    return json.dumps(content)
+
+
+def reversed_keys(text):
+    return json.dumps(dict(reversed(list(json.loads(text).items()))))
 
 
 # The same endpoint, as people, other tools and other versions may have written it.
 SPELLINGS = {
-    "spaces": spelled(),
-    "other key order": json.dumps(dict(reversed(list(json.loads(VALUE).items())))),
-    "other label order": spelled(labels={"type": "production", "site": "a"}),
-    "other address spelling": spelled(expected_ipv6_addrs=["2001:0DB8:0:0:0::1"]),
-    "other address order": spelled(expected_ipv4_addrs=["192.168.0.2", "192.168.0.1"]),
-    "duplicate addresses": spelled(expected_ipv6_addrs=["2001:db8::1", "2001:db8:0::1", "2001:db8::1"]),
-    "IPv4-mapped addresses": spelled(
-        expected_ipv4_addrs=["192.168.0.1"], expected_ipv6_addrs=["::ffff:c0a8:2", "2001:db8::1", "::FFFF:192.168.0.1"]
-    ),
-    "families swapped": VALUE.replace("ipv4", "ipvX").replace("ipv6", "ipv4").replace("ipvX", "ipv6"),
-    "other key case": VALUE.replace("name", "Name").replace("labels", "LABELS").replace("_ids", "_IDs"),
-    "unknown keys": spelled(x=1, ports=[{"name": "ssh"}], profile_id="p0"),
-    "escaped text": VALUE.replace("eth0", "\\u0065th0").replace("production", "produc\\u0074ion"),
+    "etcdv2": {
+        "spaces": v1(),
+        "other key order": reversed_keys(V1),
+        "other label order": v1(labels={"type": "production", "site": "a"}),
+        "other address spelling": v1(expected_ipv6_addrs=["2001:0DB8:0:0:0::1"]),
+        "other address order": v1(expected_ipv4_addrs=["192.168.0.2", "192.168.0.1"]),
+        "duplicate addresses": v1(expected_ipv6_addrs=["2001:db8::1", "2001:db8:0::1", "2001:db8::1"]),
+        "IPv4-mapped addresses": v1(
+            expected_ipv4_addrs=["192.168.0.1"],
+            expected_ipv6_addrs=["::ffff:c0a8:2", "2001:db8::1", "::FFFF:192.168.0.1"],
+        ),
+        "families swapped": V1.replace("ipv4", "ipvX").replace("ipv6", "ipv4").replace("ipvX", "ipv6"),
+        "other key case": V1.replace("name", "Name").replace("labels", "LABELS").replace("_ids", "_IDs"),
+        "unknown keys": v1(x=1, ports=[{"name": "ssh"}], profile_id="p0"),
+        "escaped text": V1.replace("eth0", "\\u0065th0").replace("production", "produc\\u0074ion"),
+    },
+    "etcdv3": {
+        "spaces": v3(),
+        "other key order": reversed_keys(V3),
+        "other label order": v3(labels={"type": "production", "site": "a"}),
+        "other address spelling and order": v3(expectedIPs=["2001:0DB8:0:0:0::1", "192.168.0.2", "192.168.0.1"]),
+        "duplicate addresses": v3(expectedIPs=[*TASK["expected_ips"], "2001:db8:0::1"]),
+        "IPv4-mapped addresses": v3(expectedIPs=["::ffff:c0a8:2", "2001:db8::1", "::FFFF:192.168.0.1"]),
+        "other key case": V3.replace("interfaceName", "InterfaceNAME").replace("labels", "LABELS"),
+        "unknown and unmanaged keys": v3(x=1, annotations={"a": "b"}, generation=7),
+        "no ports": v3(ports=[]),
+        "escaped text": V3.replace("eth0", "\\u0065th0").replace("production", "produc\\u0074ion"),
+        "neither uid nor time": V3.replace('"uid"', '"x"').replace('"creationTimestamp"', '"y"'),
+    },
 }
-# Two endpoints with little in them.
+# Endpoints with little in them.
 SPARSE = {
-    "empty": '{"name":"eth0","expected_ipv4_addrs":[],"expected_ipv6_addrs":[],"labels":{},"profile_ids":[]}',
-    "null": '{"name":"eth0","expected_ipv4_addrs":null,"expected_ipv6_addrs":null,"labels":null,"profile_ids":null}',
-    "null label": '{"name":"eth0","labels":{"a":null}}',
+    "etcdv2": {
+        "empty": '{"name":"eth0","expected_ipv4_addrs":[],"expected_ipv6_addrs":[],"labels":{},"profile_ids":[]}',
+        "null": '{"name":"eth0","expected_ipv4_addrs":null,"labels":null,"profile_ids":null}',
+        "null label": '{"name":"eth0","labels":{"a":null}}',
+    },
+    "etcdv3": {
+        "empty": v3(labels={}, expectedIPs=[], profiles=[], ports=[]),
+        "null": v3(labels=None, expectedIPs=None, profiles=None, ports=None),
+        "null label": v3(labels={"a": None}, expectedIPs=[], profiles=[]),
+    },
 }
 
 
-@pytest.fixture(autouse=True)
-def calico(etcd):
-    etcd.put(READY, "true")
+def each_of(spelled):
+    """Parameters: the datastore type, and each text of it."""
+    return pytest.mark.parametrize(
+        "datastore_type, spelling",
+        [
+            pytest.param(kind, text, id="%s-%s" % (kind, name))
+            for kind in spelled
+            for name, text in spelled[kind].items()
+        ],
+    )
 
 
-def assert_nothing_happens(etcd, wire, **options):
+def assert_nothing_happens(datastore, wire, **options):
     """Nothing but reads on the wire, in check mode and in earnest."""
-    before = etcd.node(KEY)
+    before = datastore.revision()
     wire.clear()
     for check in (True, False):
         result = hostendpoint(wire, check=check, **options)
         assert not result["failed"], result["msg"]
         assert (result["changed"], result["operation"], result["fields"]) == (False, "none", [])
         assert result["diff"]["before"] == result["diff"]["after"]
-    assert wire.requests and {request.method for request in wire.requests} == {"GET"}
-    assert etcd.node(KEY) == before
+    assert datastore.keys_read(wire) and datastore.written(wire) == []
+    assert datastore.revision() == before
     return result
 
 
 # The same task twice
 
+# The fields of what is stored, and what is asked for.
 WAYS = {
     "create": (None, TASK),
-    "update": ('{"name":"eth1"}', TASK),
-    "patch": ('{"name":"eth1","profile_ids":["p0"]}', {"state": "patched", "labels": {"a": "1", "gone": None}}),
-    "delete": (VALUE, {"state": "absent"}),
+    "update": ({"interface_name": "eth1"}, TASK),
+    "patch": (
+        {"interface_name": "eth1", "profiles": ["p0"]},
+        {"state": "patched", "labels": {"a": "1", "gone": None}},
+    ),
+    "delete": (TASK, {"state": "absent"}),
     "replace a malformed value": ("[]", TASK),
     "create by an address only": (None, {"expected_ips": ["::ffff:10.0.0.1", "10.0.0.1", "FE80::1"]}),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_same_task_twice(etcd, wire, way):
+def test_the_same_task_twice(datastore, wire, way):
     stored, task = WAYS[way]
-    if stored:
-        etcd.put(KEY, stored)
+    if isinstance(stored, str):
+        datastore.put(datastore.key(**NAMED), stored)
+    elif stored:
+        datastore.put_endpoint(dict(NAMED, **stored))
     result = hostendpoint(wire, **task)
-    assert result["changed"] and len(wire.writes) == 1
-    again = assert_nothing_happens(etcd, wire, **task)
+    assert result["changed"] and len(datastore.written(wire)) == 1
+    again = assert_nothing_happens(datastore, wire, **task)
     assert again["hostendpoint"] == result["hostendpoint"]
     assert info(wire)["hostendpoints"] == ([result["hostendpoint"]] if result["hostendpoint"] else [])
 
 
-def test_a_delete_takes_one_key_and_nothing_beneath_it(etcd, wire):
-    etcd.put(KEY, VALUE)
-    revision = etcd.index(KEY)
+def test_a_delete_takes_one_key_and_nothing_beneath_it(datastore, wire):
+    datastore.put_endpoint(FULL)
+    beneath = {datastore.key(**NAMED) + end: "x" for end in (("0",) if datastore.type == "etcdv2" else ("0", "/a"))}
+    datastore.put_all(beneath)
     hostendpoint(wire, state="absent")
-    (request,) = wire.writes
-    assert (request.method, request.key, request.parameters) == ("DELETE", KEY, {"prevIndex": str(revision)})
+    assert datastore.written(wire) == [("delete", datastore.key(**NAMED))]
+    assert datastore.stored() == beneath
 
 
-def test_absent_without_anything_stored(etcd, wire):
-    assert assert_nothing_happens(etcd, wire, state="absent")["hostendpoint"] is None
-    assert etcd.tree(dirs=True) == {"/calico": None, "/calico/v1": None, READY: "true"}
+def test_absent_without_anything_stored(datastore, wire):
+    assert assert_nothing_happens(datastore, wire, state="absent")["hostendpoint"] is None
+    assert datastore.stored("/calico") == {datastore.state_key: datastore.ready}
 
 
 # Stored otherwise
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_what_is_equal_is_not_written(etcd, wire, spelling):
-    assert SPELLINGS[spelling] != VALUE
-    etcd.put(KEY, SPELLINGS[spelling])
-    assert_nothing_happens(etcd, wire, **TASK)
-    assert_nothing_happens(etcd, wire, state="patched", **TASK)
+@each_of(SPELLINGS)
+def test_what_is_equal_is_not_written(datastore, wire, spelling):
+    assert spelling != datastore.value(FULL)
+    datastore.put(datastore.key(**NAMED), spelling)
+    assert_nothing_happens(datastore, wire, **TASK)
+    assert_nothing_happens(datastore, wire, state="patched", **TASK)
     for field, value in TASK.items():
-        assert_nothing_happens(etcd, wire, state="patched", **{field: value})
+        assert_nothing_happens(datastore, wire, state="patched", **{field: value})
 
 
 @pytest.mark.parametrize(
@@ -131,40 +179,41 @@ def test_what_is_equal_is_not_written(etcd, wire, spelling):
     ],
     ids=str,
 )
-def test_given_otherwise(etcd, wire, expected_ips):
-    etcd.put(KEY, VALUE)
-    assert_nothing_happens(etcd, wire, **{**TASK, "expected_ips": expected_ips})
+def test_given_otherwise(datastore, wire, expected_ips):
+    datastore.put_endpoint(FULL)
+    assert_nothing_happens(datastore, wire, **{**TASK, "expected_ips": expected_ips})
 
 
-@pytest.mark.parametrize("spelling", SPARSE)
-def test_empty_and_absent_are_the_same(etcd, wire, spelling):
-    etcd.put(KEY, SPARSE[spelling])
-    labels = {"a": ""} if "label" in spelling else {}
-    assert_nothing_happens(etcd, wire, interface_name="eth0", labels=labels)
-    assert_nothing_happens(etcd, wire, interface_name="eth0", labels=labels, expected_ips=[], profiles=[])
-    assert_nothing_happens(etcd, wire, state="patched", labels={"b": None}, expected_ips=[], profiles=[])
+@each_of(SPARSE)
+def test_empty_and_absent_are_the_same(datastore, wire, spelling):
+    datastore.put(datastore.key(**NAMED), spelling)
+    labels = {"a": ""} if '"a"' in spelling else {}
+    assert_nothing_happens(datastore, wire, interface_name="eth0", labels=labels)
+    assert_nothing_happens(datastore, wire, interface_name="eth0", labels=labels, expected_ips=[], profiles=[])
+    assert_nothing_happens(datastore, wire, state="patched", labels={"b": None}, expected_ips=[], profiles=[])
 
 
-def test_the_order_and_number_of_profiles_count(etcd):
-    etcd.put(KEY, VALUE)
+def test_the_order_and_number_of_profiles_count(datastore):
+    datastore.put_endpoint(FULL)
     for profiles in (["p2", "p1"], ["p2", "p1", "p1"]):
-        result = hostendpoint(etcd, **{**TASK, "profiles": profiles})
+        result = hostendpoint(datastore, **{**TASK, "profiles": profiles})
         assert (result["operation"], result["fields"]) == ("update", ["profiles"])
-        assert json.loads(etcd.get(KEY))["profile_ids"] == profiles
+        assert datastore.stored() == datastore.tree_of([dict(FULL, profiles=profiles)])
 
 
-def test_present_empties_what_is_left_out(etcd):
-    etcd.put(KEY, VALUE)
-    result = hostendpoint(etcd, interface_name="eth0")
+def test_present_empties_what_is_left_out(datastore):
+    datastore.put_endpoint(FULL)
+    result = hostendpoint(datastore, interface_name="eth0")
     assert result["fields"] == ["labels", "expected_ips", "profiles"]
-    assert etcd.get(KEY) == '{"name":"eth0"}'
+    assert datastore.stored() == datastore.tree_of([dict(NAMED, interface_name="eth0")])
 
 
-def test_patched_leaves_what_is_left_out(etcd):
-    etcd.put(KEY, VALUE)
-    result = hostendpoint(etcd, state="patched", labels={"site": None, "rack": 7}, expected_ips=[])
+def test_patched_leaves_what_is_left_out(datastore):
+    datastore.put_endpoint(FULL)
+    result = hostendpoint(datastore, state="patched", labels={"site": None, "rack": 7}, expected_ips=[])
     assert result["fields"] == ["labels", "expected_ips"]
-    assert etcd.get(KEY) == '{"name":"eth0","labels":{"rack":"7","type":"production"},"profile_ids":["p1","p2"]}'
+    expected = dict(FULL, expected_ips=[], labels={"rack": "7", "type": "production"})
+    assert datastore.stored() == datastore.tree_of([expected])
 
 
 # What is not ours
@@ -181,34 +230,37 @@ def exactly(text):
 
 
 @pytest.mark.parametrize("task", [dict(TASK), {"state": "patched", **TASK}], ids=["present", "patched"])
-def test_unknown_keys_survive_an_update(etcd, task):
-    etcd.put(KEY, '{"name":"eth1",%s}' % UNKNOWN)
-    assert hostendpoint(etcd, **task)["operation"] == "update"
-    written = etcd.get(KEY)
-    assert exactly(written) == {**exactly(VALUE), **exactly("{%s}" % UNKNOWN)}
+def test_unknown_keys_survive_an_update(datastore, task):
+    datastore.put_endpoint(dict(NAMED, interface_name="eth1"), more=UNKNOWN)
+    assert hostendpoint(datastore, **task)["operation"] == "update"
+    written = datastore.get(datastore.key(**NAMED))
+    assert exactly(written) == {**exactly(datastore.value(FULL)), **exactly("{%s}" % UNKNOWN)}
     # Calico's own keys stay in Calico's own bytes, and first.
-    assert written.startswith(VALUE[:-1] + ",")
+    assert written.startswith(datastore.value(FULL)[:-1] + ",")
 
 
-def test_a_key_in_another_case_is_not_an_unknown_one(etcd):
+@only_etcdv2
+def test_a_key_in_another_case_is_not_an_unknown_one(datastore):
     """Go reads either, so that an old one beside the new one would count again."""
-    etcd.put(KEY, '{"Name":"eth1","LABELS":{"a":"1"},"Profile_Ids":["p0"],"Expected_IPv4_Addrs":["10.0.0.1"]}')
-    hostendpoint(etcd, **TASK)
-    assert etcd.get(KEY) == VALUE
+    key = datastore.key(**NAMED)
+    datastore.put(key, '{"Name":"eth1","LABELS":{"a":"1"},"Profile_Ids":["p0"],"Expected_IPv4_Addrs":["10.0.0.1"]}')
+    hostendpoint(datastore, **TASK)
+    assert datastore.stored() == datastore.tree_of([FULL])
 
 
+@only_etcdv2
 @pytest.mark.parametrize("number", ["3.14159265358979323846264338327950288", "1e400", "-1E-400"])
-def test_unknown_numbers_survive_or_the_update_is_refused(etcd, number):
+def test_unknown_numbers_survive_or_the_update_is_refused(datastore, number):
     """Go does not look into what it skips, so Calico reads such a value, and must do so afterwards."""
-    before = '{"name":"eth1","x":%s}' % number
-    etcd.put(KEY, before)
-    result = hostendpoint(etcd, interface_name="eth0")
+    key, before = datastore.key(**NAMED), '{"name":"eth1","x":%s}' % number
+    datastore.put(key, before)
+    result = hostendpoint(datastore, interface_name="eth0")
     expected = before if result["failed"] else before.replace("eth1", "eth0")
-    assert exactly(etcd.get(KEY)) == exactly(expected)
+    assert exactly(datastore.get(key)) == exactly(expected)
 
 
-def test_nothing_survives_a_delete(etcd):
-    etcd.put(KEY, '{"name":"eth1",%s}' % UNKNOWN)
-    hostendpoint(etcd, state="absent")
-    hostendpoint(etcd, **TASK)
-    assert etcd.tree(HOSTS) == {KEY: VALUE}
+def test_nothing_survives_a_delete(datastore):
+    datastore.put_endpoint(dict(NAMED, interface_name="eth1"), more=UNKNOWN)
+    hostendpoint(datastore, state="absent")
+    hostendpoint(datastore, **TASK)
+    assert datastore.stored() == datastore.tree_of([FULL])

@@ -7,78 +7,96 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.tasks import HOSTS, KEY, READY, hostendpoint, info
+from tests.integration.sets import endpoint, key_of
+from tests.integration.tasks import KEY, hostendpoint, info, one_etcd, only_etcdv2
 
+HOSTS = "/calico/v1/host"
 VALUE = '{"name":"eth0"}'
 WORKLOAD = "/workload/k8s/default.pod/endpoint/eth0"
 DEEP = "the key is one level too deep"
 
 
-@pytest.fixture(autouse=True)
-def calico(etcd):
-    etcd.put(READY, "true")
+def put(datastore, *places):
+    """Endpoints: "node name"."""
+    datastore.put_all(datastore.tree_of(endpoint(*place.split()) for place in places))
 
 
-def put(etcd, *keys, value=VALUE):
-    """Values for keys beneath the hosts: "node name"."""
-    for key in keys:
-        etcd.put(HOSTS + "/" + key.replace(" ", "/endpoint/"), value)
+def put_v1(datastore, *keys, value=VALUE):
+    """Values for keys of etcdv2, beneath the hosts: "node name"."""
+    datastore.put_all({HOSTS + "/" + key.replace(" ", "/endpoint/"): value for key in keys})
 
 
 def listed(result):
-    return ["%(node)s %(name)s" % endpoint for endpoint in result["hostendpoints"]]
+    """["node name"], each name without its node's in front of it."""
+    return [each["node"] + " " + each["name"][len(each["node"]) + 1 :] for each in result["hostendpoints"]]
 
 
-def malformed(result):
+def listed_v1(result):
+    return ["%(node)s %(name)s" % each for each in result["hostendpoints"]]
+
+
+def malformed_v1(result):
     return {each["key"][len(HOSTS) + 1 :].replace("/endpoint/", " "): each["error"] for each in result["malformed"]}
 
 
 # All, and some
 
 
-def test_an_endpoint_with_everything(etcd):
-    value = (
-        '{"labels":{"b":"2","a":""},"name":"eth0","expected_ipv6_addrs":["2001:DB8::1"],"x":1,'
-        '"expected_ipv4_addrs":["10.0.0.2","10.0.0.1"],"profile_ids":["p2","p1"]}'
-    )
-    put(etcd, "n1 eth0", value=value)
-    endpoint = {
-        "name": "eth0",
+def test_an_endpoint_with_everything(datastore):
+    wanted = {
+        "name": "n1-eth0",
         "node": "n1",
         "labels": {"a": "", "b": "2"},
         "interface_name": "eth0",
         "expected_ips": ["10.0.0.2", "10.0.0.1", "2001:db8::1"],
         "profiles": ["p2", "p1"],
     }
-    result = info(etcd)
-    assert (result["hostendpoints"], result["malformed"], result["warnings"]) == ([endpoint], [], [])
-    assert result["changed"] is False
+    datastore.put_endpoint(wanted, more='"x":1')
+    result = info(datastore)
+    (found,) = result["hostendpoints"]
+    assert found == (dict(wanted, ports=[]) if datastore.type == "etcdv3" else wanted)
+    assert (result["malformed"], result["warnings"], result["changed"]) == ([], [], False)
 
 
-def test_sorted_by_node_and_name(etcd):
-    keys = ["b x", "a z", "a.b c", "a b", "A z", "a a%2fb", "a a", "a-b c", "a a.b"]
-    put(etcd, *keys)
-    pairs = sorted(key.replace("%2f", "/").split() for key in keys)
-    assert listed(info(etcd)) == [" ".join(pair) for pair in pairs]
+def test_sorted_by_node_and_name(datastore):
+    places = ["b x", "a z", "a.b c", "a b", "c z", "a a.b", "a a", "a-b c"]
+    put(datastore, *places)
+    assert listed(info(datastore)) == [" ".join(pair) for pair in sorted(place.split() for place in places)]
 
 
-def test_filters(etcd):
-    put(etcd, "worker-1 eth0", "worker-1 eth1", "worker-10 eth0", "worker-10 eth10", "worker eth0", "xworker-1 eth0")
-    assert listed(info(etcd, node="worker-1")) == ["worker-1 eth0", "worker-1 eth1"]
-    assert listed(info(etcd, name="eth1")) == ["worker-1 eth1"]
-    assert listed(info(etcd, name="eth0", node="worker-1")) == ["worker-1 eth0"]
-    assert len(listed(info(etcd, name="eth0"))) == 4
-    assert len(listed(info(etcd))) == 6
-    for nothing in ({"node": "worker-"}, {"name": "eth"}, {"node": "Worker-1"}, {"node": "worker", "name": "eth1"}):
-        result = info(etcd, **nothing)
-        assert (result["hostendpoints"], result["malformed"], result["failed"]) == ([], [], False)
+def test_filters(datastore):
+    put(
+        datastore,
+        "worker-1 eth0",
+        "worker-1 eth1",
+        "worker-10 eth0",
+        "worker-10 eth10",
+        "worker eth0",
+        "xworker-1 eth0",
+    )
+    assert listed(info(datastore, node="worker-1")) == ["worker-1 eth0", "worker-1 eth1"]
+    assert listed(info(datastore, name="worker-1-eth1")) == ["worker-1 eth1"]
+    assert listed(info(datastore, name="worker-1-eth0", node="worker-1")) == ["worker-1 eth0"]
+    assert len(listed(info(datastore))) == 6
+    for nothing in ({"node": "worker-"}, {"name": "worker-1-eth"}, {"node": "worker", "name": "worker-1-eth1"}):
+        if not nothing.get("node", "").endswith("-") or datastore.type == "etcdv2":
+            result = info(datastore, **nothing)
+            assert (result["hostendpoints"], result["malformed"], result["failed"]) == ([], [], False)
+
+
+@only_etcdv2
+def test_a_name_on_several_nodes(datastore):
+    put_v1(datastore, "worker-1 eth0", "worker-10 eth0", "Worker-1 eth0", "worker eth1")
+    assert listed_v1(info(datastore, name="eth0")) == ["Worker-1 eth0", "worker-1 eth0", "worker-10 eth0"]
+    assert listed_v1(info(datastore, node="Worker-1")) == ["Worker-1 eth0"]
 
 
 # An empty one is a variable that went wrong, and not a wish for all of them.
+@one_etcd
 @pytest.mark.parametrize(
     "filters", [{"node": ""}, {"name": ""}, {"node": ".."}, {"node": "a/b"}, {"name": "."}, {"name": "a b"}], ids=str
 )
-def test_a_filter_that_no_endpoint_can_have(wire, filters):
+def test_a_filter_that_no_endpoint_can_have(datastore, wire, filters):
     result = info(wire, **filters)
     (option,) = filters
     value = repr(filters[option]) if filters[option] else "is missing"
@@ -86,25 +104,35 @@ def test_a_filter_that_no_endpoint_can_have(wire, filters):
     assert wire.requests == []
 
 
-def test_malformed_values_are_filtered_too(etcd):
-    put(etcd, "worker-1 eth0", "worker-10 eth0", "worker-1 eth1", value="[]")
-    assert set(malformed(info(etcd))) == {"worker-1 eth0", "worker-10 eth0", "worker-1 eth1"}
-    assert set(malformed(info(etcd, node="worker-1"))) == {"worker-1 eth0", "worker-1 eth1"}
-    assert set(malformed(info(etcd, node="worker-1", name="eth1"))) == {"worker-1 eth1"}
+def test_malformed_values_are_filtered_too(datastore):
+    keys = [key_of(datastore, *place) for place in (("worker-1", "eth0"), ("worker-10", "eth0"), ("worker-1", "eth1"))]
+    datastore.put_all(dict.fromkeys(keys, "[]"))
+
+    def malformed(**filters):
+        return sorted(each["key"] for each in info(datastore, **filters)["malformed"])
+
+    assert malformed() == sorted(keys)
+    # On etcdv3, a value that cannot be read may be of any node.
+    assert malformed(node="worker-1") == (sorted(keys) if datastore.type == "etcdv3" else [keys[0], keys[2]])
+    assert malformed(node="worker-1", name="worker-1-eth1") == keys[2:]
 
 
-def test_one_request_reads_them_all(wire, etcd):
-    put(etcd, *["node%d eth%d" % (number % 7, number) for number in range(50)])
+def test_one_request_reads_them_all(datastore, wire):
+    put(datastore, *["node%d eth%d" % (number % 7, number) for number in range(50)])
+    places = [datastore.hostendpoints, datastore.hostendpoints + "/node1/endpoint"]
+    if datastore.type == "etcdv3":
+        places = [datastore.hostendpoints + "/"] * 2
     assert len(info(wire)["hostendpoints"]) == 50
-    assert sorted(request.key for request in wire.requests) == [READY, HOSTS]
+    assert sorted(datastore.keys_read(wire)) == sorted([datastore.state_key, places[0]])
     wire.clear()
     assert len(info(wire, node="node1")["hostendpoints"]) == 7
-    assert sorted(request.key for request in wire.requests) == [READY, HOSTS + "/node1/endpoint"]
-    assert {request.parameters.get("quorum") for request in wire.requests} == {"true"}
-    assert wire.writes == []
+    assert sorted(datastore.keys_read(wire)) == sorted([datastore.state_key, places[1]])
+    if datastore.type == "etcdv2":
+        assert {request.parameters.get("quorum") for request in wire.requests} == {"true"}
+    assert datastore.written(wire) == []
 
 
-# Names and keys
+# Names and keys of etcdv2
 
 
 @pytest.mark.parametrize(
@@ -118,97 +146,124 @@ def test_one_request_reads_them_all(wire, etcd):
         ("a ä?#", "a ä?#"),
     ],
 )
-def test_names_are_unescaped(etcd, escaped, name):
-    etcd.put("%s/n1/endpoint/%s" % (HOSTS, escaped), VALUE)
-    assert listed(info(etcd)) == listed(info(etcd, node="n1")) == ["n1 " + name]
+@only_etcdv2
+def test_names_are_unescaped(datastore, escaped, name):
+    datastore.put("%s/n1/endpoint/%s" % (HOSTS, escaped), VALUE)
+    assert listed_v1(info(datastore)) == listed_v1(info(datastore, node="n1")) == ["n1 " + name]
 
 
 @pytest.mark.parametrize("name", ["a/b", "/", "a//b", "a/../b"])
-def test_a_name_with_a_slash_to_and_fro(etcd, name):
-    created = hostendpoint(etcd, name=name, interface_name="eth0")
-    assert list(etcd.tree(HOSTS)) == [HOSTS + "/n1/endpoint/" + name.replace("/", "%2f")]
-    assert info(etcd, name=name, node="n1")["hostendpoints"] == [created["hostendpoint"]]
-    hostendpoint(etcd, name=name, state="absent")
-    assert etcd.tree(HOSTS) == {}
+@only_etcdv2
+def test_a_name_with_a_slash_to_and_fro(datastore, name):
+    created = hostendpoint(datastore, name=name, interface_name="eth0")
+    assert list(datastore.stored()) == [HOSTS + "/n1/endpoint/" + name.replace("/", "%2f")]
+    assert info(datastore, name=name, node="n1")["hostendpoints"] == [created["hostendpoint"]]
+    hostendpoint(datastore, name=name, state="absent")
+    assert datastore.stored() == {}
 
 
-def test_a_nested_key_is_malformed(etcd):
-    put(etcd, "n1 a/b", "n1 a/c/d", "n1 a%2fb", "n2 a")
-    for result in (info(etcd), info(etcd, node="n1")):
-        assert "n1 a/b" in listed(result) and set(malformed(result)) == {"n1 a/b", "n1 a/c/d"}
-        assert all(DEEP in error for error in malformed(result).values())
+@only_etcdv2
+def test_a_nested_key_is_malformed(datastore):
+    put_v1(datastore, "n1 a/b", "n1 a/c/d", "n1 a%2fb", "n2 a")
+    for result in (info(datastore), info(datastore, node="n1")):
+        assert "n1 a/b" in listed_v1(result) and set(malformed_v1(result)) == {"n1 a/b", "n1 a/c/d"}
+        assert all(DEEP in error for error in malformed_v1(result).values())
         assert len(result["warnings"]) == 2
-        assert all(key in "\n".join(result["warnings"]) for key in (KEY[:-4] + "a/b:", KEY[:-4] + "a/c/d:"))
+        assert all(
+            key in "\n".join(result["warnings"]) for key in (HOSTS + "/n1/endpoint/a/b:", HOSTS + "/n1/endpoint/a/c/d:")
+        )
 
 
 @pytest.mark.parametrize("nested", [True, False], ids=["with a value in it", "empty"])
 @pytest.mark.parametrize("state", ["present", "patched", "absent"])
-def test_a_directory_is_never_taken_for_the_endpoint(etcd, wire, state, nested):
+@only_etcdv2
+def test_a_directory_is_never_taken_for_the_endpoint(datastore, wire, state, nested):
     """What another tool stored beneath the endpoint's key is neither read, changed nor deleted in its place."""
-    etcd.mkdir(KEY)
+    datastore.server.mkdir(KEY)
     if nested:
-        put(etcd, "n1 eth0/other")
-    before = etcd.tree(dirs=True)
+        put_v1(datastore, "n1 n1-eth0/other")
+    before = datastore.server.tree(dirs=True)
     predicted, real = (hostendpoint(wire, state=state, check=check, interface_name="eth1") for check in (True, False))
     assert predicted == real
-    assert etcd.tree(dirs=True) == before and wire.writes == []
+    assert datastore.server.tree(dirs=True) == before and datastore.written(wire) == []
     if state == "absent":
         assert real["failed"] or not real["changed"]
     else:
         assert real["failed"] and ("in etcd it is a directory" in real["msg"] or state == "patched")
 
 
-def test_what_else_is_beneath_a_host(etcd):
+@only_etcdv2
+def test_what_else_is_beneath_a_host(datastore):
     others = ["n1/metadata", "n1/config/InterfacePrefix", "n1" + WORKLOAD, "n2" + WORKLOAD, "n2/x/endpoint/eth9"]
-    put(etcd, *others)
-    etcd.put("/calico/v1/endpoint/eth0", VALUE)
-    put(etcd, "n1 eth0")
-    for result in (info(etcd), info(etcd, node="n1"), info(etcd, name="eth0")):
-        assert (listed(result), result["malformed"], result["warnings"]) == (["n1 eth0"], [], [])
-    result = info(etcd, node="n2")
+    put_v1(datastore, *others)
+    datastore.put("/calico/v1/endpoint/eth0", VALUE)
+    put_v1(datastore, "n1 eth0")
+    for result in (info(datastore), info(datastore, node="n1"), info(datastore, name="eth0")):
+        assert (listed_v1(result), result["malformed"], result["warnings"]) == (["n1 eth0"], [], [])
+    result = info(datastore, node="n2")
     assert (result["hostendpoints"], result["malformed"], result["failed"]) == ([], [], False)
 
 
-def test_a_value_in_the_place_of_a_host(etcd):
+@only_etcdv2
+def test_a_value_in_the_place_of_a_host(datastore):
     """calicoctl writes it, told to create an endpoint named ".."."""
-    put(etcd, "n1", "n2 eth0")
-    assert listed(info(etcd)) == ["n2 eth0"]
-    for result in (info(etcd, node="n1"), hostendpoint(etcd, interface_name="eth0")):
+    put_v1(datastore, "n1", "n2 eth0")
+    assert listed_v1(info(datastore)) == ["n2 eth0"]
+    for result in (info(datastore, node="n1"), hostendpoint(datastore, interface_name="eth0")):
         assert result["failed"] and "/n1/endpoint" in result["msg"] and "not a directory" in result["msg"]
 
 
 # Values
 
 
+@one_etcd
 @pytest.mark.parametrize(
-    "value, error",
+    "datastore_type, value, error",
     [
-        ("", "not JSON"),
-        ("eth0", "not JSON"),
-        ('{"name":"eth0"', "not JSON"),
-        ('{"name":"eth0","x":NaN}', "NaN is not JSON"),
-        ("[" * 100000, "nested too deeply"),
-        ('"eth0"', "not a JSON object"),
-        ('{"name":5}', "name is not a text: 5"),
-        ('{"NAME":[]}', "NAME is not a text: []"),
-        ('{"labels":["a"]}', "labels is not a mapping"),
-        ('{"labels":{"a":true}}', "labels[a] is not a text: True"),
-        ('{"profile_ids":"p1"}', "profile_ids is not a list: 'p1'"),
-        ('{"profile_ids":[1]}', "profile_ids is not a text: 1"),
-        ('{"expected_ipv4_addrs":["10.0.0.0/8"]}', "'10.0.0.0/8' is not an IP address"),
-        ('{"expected_ipv6_addrs":["fe80::1%eth0"]}', "'fe80::1%eth0' is not an IP address"),
-        ('{"expected_ipv4_addrs":[167772161]}', "is not an IP address"),
+        *[
+            (datastore_type, value, error)
+            for datastore_type in ("etcdv2", "etcdv3")
+            for value, error in (
+                ("", "not JSON"),
+                ("eth0", "not JSON"),
+                ('{"name":"eth0"', "not JSON"),
+                ('{"name":"eth0","x":NaN}', "NaN is not JSON"),
+                ("[" * 100000, "nested too deeply"),
+            )
+        ],
+        ("etcdv2", '"eth0"', "not a JSON object"),
+        ("etcdv2", '{"name":5}', "name is not a text: 5"),
+        ("etcdv2", '{"NAME":[]}', "NAME is not a text: []"),
+        ("etcdv2", '{"labels":["a"]}', "labels is not a mapping"),
+        ("etcdv2", '{"labels":{"a":true}}', "labels[a] is not a text: True"),
+        ("etcdv2", '{"profile_ids":"p1"}', "profile_ids is not a list: 'p1'"),
+        ("etcdv2", '{"profile_ids":[1]}', "profile_ids is not a text: 1"),
+        ("etcdv2", '{"expected_ipv4_addrs":["10.0.0.0/8"]}', "'10.0.0.0/8' is not an IP address"),
+        ("etcdv2", '{"expected_ipv6_addrs":["fe80::1%eth0"]}', "'fe80::1%eth0' is not an IP address"),
+        ("etcdv2", '{"expected_ipv4_addrs":[167772161]}', "is not an IP address"),
+        ("etcdv3", '"eth0"', "the value is not a mapping"),
+        ("etcdv3", "{}", "metadata.name is missing, not n1-eth0 as in the key"),
+        ("etcdv3", '{"metadata":{"name":"n1-eth1"}}', "metadata.name is n1-eth1, not n1-eth0 as in the key"),
+        ("etcdv3", '{"metadata":{"name":"n1-eth0"}}', "spec.node is missing"),
+        ("etcdv3", '{"metadata":{"labels":["a"]}}', "metadata.labels is not a mapping"),
+        ("etcdv3", '{"metadata":{"labels":{"a":true}}}', "metadata.labels[a] is not a text: true"),
+        ("etcdv3", '{"spec":{"interfaceName":5}}', "spec.interfaceName is not a text: 5"),
+        ("etcdv3", '{"spec":{"profiles":"p1"}}', "spec.profiles is not a list"),
+        ("etcdv3", '{"spec":{"expectedIPs":[1]}}', "spec.expectedIPs[0] is not a text: 1"),
+        ("etcdv3", '{"spec":{"ports":[{"port":"ssh"}]}}', "spec.ports[0].port is not a whole number"),
     ],
     ids=lambda text: text[:40],
 )
-def test_values_that_calico_skips(etcd, value, error):
-    put(etcd, "n1 eth1")
-    put(etcd, "n1 eth0", value=value)
-    result = info(etcd)
+def test_values_that_calico_skips(datastore, value, error):
+    put(datastore, "n1 eth1")
+    key = key_of(datastore, "n1")
+    datastore.put(key, value)
+    result = info(datastore)
     assert listed(result) == ["n1 eth1"]
-    assert list(malformed(result)) == ["n1 eth0"] and error in malformed(result)["n1 eth0"]
+    assert [each["key"] for each in result["malformed"]] == [key]
+    assert error in result["malformed"][0]["error"], result["malformed"]
     (warning,) = result["warnings"]
-    assert warning.startswith(KEY + ":") and "open" in warning and error in warning
+    assert warning.startswith(key + ":") and "open" in warning and error in warning
 
 
 @pytest.mark.parametrize(
@@ -230,18 +285,19 @@ def test_values_that_calico_skips(etcd, value, error):
     ],
     ids=lambda text: text if isinstance(text, str) else "",
 )
-def test_values_that_calico_reads(etcd, value, read):
-    put(etcd, "n1 eth0", value=value)
-    result = info(etcd)
+@only_etcdv2
+def test_values_that_calico_reads(datastore, value, read):
+    put_v1(datastore, "n1 eth0", value=value)
+    result = info(datastore)
     assert result["malformed"] == []
     (endpoint,) = result["hostendpoints"]
     for field in ("interface_name", "labels", "profiles"):
         assert endpoint[field] == read.get(field, type(endpoint[field])())
 
 
-def test_many_malformed_values_are_a_few_warnings(etcd):
-    put(etcd, *["n1 eth%02d" % number for number in range(25)], value="[]")
-    result = info(etcd)
+def test_many_malformed_values_are_a_few_warnings(datastore):
+    datastore.put_all({key_of(datastore, "n1", "eth%02d" % number): "[]" for number in range(25)})
+    result = info(datastore)
     assert len(result["malformed"]) == 25
     assert len(result["warnings"]) == 11 and "15 more" in result["warnings"][-1]
 
@@ -249,29 +305,30 @@ def test_many_malformed_values_are_a_few_warnings(etcd):
 # Nothing
 
 
-def test_an_empty_datastore(etcd):
-    etcd.reset()
+def test_an_empty_datastore(datastore):
+    datastore.delete(datastore.state_key)
+    before = datastore.revision()
     for filters in ({}, {"node": "n1"}, {"name": "eth0"}):
-        result = info(etcd, **filters)
+        result = info(datastore, **filters)
         assert (result["failed"], result["hostendpoints"], result["malformed"]) == (False, [], [])
         (warning,) = result["warnings"]
-        assert READY in warning and "etcd_endpoints" in warning
-    assert etcd.tree(dirs=True) == {}
+        assert datastore.state_key in warning and "etcd_endpoints" in warning
+    assert datastore.revision() == before
 
 
-def test_the_directories_stay_after_the_last_delete(etcd):
-    hostendpoint(etcd, interface_name="eth0")
-    hostendpoint(etcd, state="absent")
-    assert HOSTS + "/n1/endpoint" in etcd.tree(dirs=True)
+def test_nothing_is_left_after_the_last_delete(datastore):
+    """On etcdv2, directories are."""
+    hostendpoint(datastore, interface_name="eth0")
+    hostendpoint(datastore, state="absent")
     for filters in ({}, {"node": "n1"}):
-        result = info(etcd, **filters)
+        result = info(datastore, **filters)
         assert (result["hostendpoints"], result["malformed"], result["warnings"]) == ([], [], [])
 
 
-def test_a_locked_datastore_is_read_with_a_warning(etcd):
-    put(etcd, "n1 eth0")
-    etcd.put(READY, "false")
-    result = info(etcd)
+def test_a_locked_datastore_is_read_with_a_warning(datastore):
+    put(datastore, "n1 eth0")
+    datastore.lock()
+    result = info(datastore)
     assert listed(result) == ["n1 eth0"]
     (warning,) = result["warnings"]
-    assert "locked" in warning and READY in warning
+    assert "locked" in warning and datastore.state_key in warning

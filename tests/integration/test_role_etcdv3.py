@@ -9,12 +9,8 @@ import json
 
 import pytest
 
-from tests.harness.etcd import EtcdServer
 from tests.harness.fleet import interface, server
-from tests.integration.role import Fleet, changes, done, failure
-from tests.integration.test_etcdv3 import CLUSTER_INFORMATION, stored
-
-ETCDV3 = {"hostendpoints_datastore_type": "etcdv3"}
+from tests.integration.role import changes, done, failure, fleet_of
 
 
 def host(nodename, *names):
@@ -33,54 +29,45 @@ def _fleet(tmp_path_factory):
         "db1": host("DB_1", "Bond_0"),
         "db-1": host("db-1"),
     }
-    with EtcdServer() as etcd:
-        yield Fleet(tmp_path_factory.mktemp("fleet") / "recorded", etcd, hosts)
+    with fleet_of(tmp_path_factory, hosts) as fleet:
+        yield fleet
 
 
 @pytest.fixture
 def fleet(_fleet):
-    _fleet.etcd.reset()
-    _fleet.etcd.put_v3(CLUSTER_INFORMATION, json.dumps({"spec": {"datastoreReady": True}}))
+    _fleet.reset("etcdv3")
     return _fleet
 
 
 def test_names_and_nodes(fleet):
     hosts = ["web1", "db1"]
-    result = done(fleet.run(hosts, variables=ETCDV3))
+    result = done(fleet.run(hosts))
     assert changes(result) == [
-        "create db-1/db-1-bond-0-69f6dd35",
-        "create db-1/db-1-eth0",
-        "create web1.example.com/web1.example.com-eth0",
-        "create web1.example.com/web1.example.com-eth0.100",
+        "create db-1/bond-0-69f6dd35",
+        "create db-1/eth0",
+        "create web1.example.com/eth0",
+        "create web1.example.com/eth0.100",
     ]
-    value = json.loads(stored(fleet.etcd)["db-1-bond-0-69f6dd35"])
+    value = json.loads(fleet.datastore.get(fleet.datastore.key("db-1", "db-1-bond-0-69f6dd35")))
     assert value["spec"] == {"node": "db-1", "interfaceName": "Bond_0", "expectedIPs": ["10.0.0.7"]}
-    assert done(fleet.run(hosts, variables=ETCDV3))["changed"] is False
+    assert done(fleet.run(hosts))["changed"] is False
 
 
 def test_two_hosts_that_become_one_node(fleet):
-    message = failure(fleet.run(["db1", "db-1"], variables=ETCDV3))
+    message = failure(fleet.run(["db1", "db-1"]))
     assert "are both node 'db-1'" in message
-    assert stored(fleet.etcd) == {}
+    assert fleet.stored() == {}
 
 
 def test_the_node_of_a_host_outside_the_run(fleet):
     hosts = {"web1": {"hostendpoints_node": "db1"}, "db1": {"hostendpoints_node": "DB1"}}
-    message = failure(fleet.run(hosts, "--limit", "web1", variables=ETCDV3))
+    message = failure(fleet.run(hosts, "--limit", "web1"))
     assert "web1 and db1 are both node 'db1'" in " ".join(message.split())
-    assert stored(fleet.etcd) == {}
+    assert fleet.stored() == {}
 
 
 def test_two_endpoints_of_one_name(fleet):
     rules = [{"endpoint": {"name": "{interface}"}}]
-    message = failure(fleet.run(["web1", "db1"], variables=dict(ETCDV3, hostendpoints_interfaces=rules)))
+    message = failure(fleet.run(["web1", "db1"], variables={"hostendpoints_interfaces": rules}))
     assert "eth0" in message and "twice" in message
-    assert stored(fleet.etcd) == {}
-
-
-def test_purge(fleet):
-    purge = dict(ETCDV3, hostendpoints_purge="owned")
-    done(fleet.run(["web1", "db1"], variables=purge))
-    result = done(fleet.run(["web1"], variables=dict(purge, hostendpoints_ignore=["lo", "eth0.*"])))
-    assert changes(result) == ["delete web1.example.com/web1.example.com-eth0.100"]
-    assert len(stored(fleet.etcd)) == 3
+    assert fleet.stored() == {}

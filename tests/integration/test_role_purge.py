@@ -5,28 +5,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.harness.datastore import DATASTORES
 from tests.harness.etcd import EtcdServer
 from tests.harness.wire import Wire
 from tests.integration.role import (
     IMPORTED,
     OWNER,
     OWNER_LABEL,
-    Fleet,
     changes,
     done,
     failure,
+    fleet_of,
+    identity_of,
     of_workers,
     results,
+    role_variables,
     worker,
 )
-from tests.integration.tasks import HOSTS
 
 NUMBERS = (1, 2, 10, 11, 100)
 PURGE = {"hostendpoints_purge": "owned"}
@@ -35,31 +36,40 @@ PURGE = {"hostendpoints_purge": "owned"}
 @pytest.fixture(scope="module")
 def _fleet(tmp_path_factory):
     hosts = {"worker-%d" % number: worker(number) for number in NUMBERS}
-    with EtcdServer() as etcd:
-        yield Fleet(tmp_path_factory.mktemp("fleet") / "recorded", etcd, hosts)
+    with fleet_of(tmp_path_factory, hosts) as fleet:
+        yield fleet
 
 
 @pytest.fixture
-def fleet(_fleet):
-    """Facts of five workers, none of two more, and an empty etcd."""
-    _fleet.etcd.reset()
-    yield _fleet
+def fleet(_fleet, datastore_type):
+    """Facts of five workers, none of two more, and an empty datastore."""
+    _fleet.reset(datastore_type)
+    return _fleet
 
 
 @pytest.fixture
 def wire(fleet):
-    with Wire(fleet.etcd) as wire:
+    with Wire(fleet.datastore) as wire:
         yield wire
 
 
-def written(wire):
-    return [(request.method, request.key[len(HOSTS) + 1 :].replace("/endpoint", "")) for request in wire.writes]
+def written(fleet, wire):
+    """["operation place"]."""
+    found = fleet.datastore.written(wire)
+    names = {
+        fleet.datastore.key(each["node"], each["name"]): place
+        for place in (node + "/" + name for node in NAMED_NODES for name in ("eth0", "eth1", "enp1s0"))
+        for each in [identity_of(fleet.datastore, place)]
+    }
+    return ["%s %s" % (operation, names[key]) for operation, key in found]
+
+
+NAMED_NODES = ["worker-1", "worker-10", "renamed"]
 
 
 def run(fleet, wire, hosts, *args, groups=None, **variables):
     wire.clear()
-    variables["hostendpoints_etcd_endpoints"] = wire.url
-    return fleet.run(hosts, *args, groups=groups, variables=variables)
+    return fleet.run(hosts, *args, groups=groups, variables=dict(variables, **role_variables(wire)))
 
 
 # What happens to a host
@@ -74,10 +84,10 @@ def changing(fleet, wire):
     def change(facts, **variables):
         fleet.record({"worker-1": facts})
         check = done(run(fleet, wire, ["worker-1"], "--check", "--diff", **PURGE, **variables))
-        assert wire.writes == [] and fleet.stored() == before
+        assert fleet.datastore.written(wire) == [] and fleet.stored() == before
         real = done(run(fleet, wire, ["worker-1"], "--diff", **PURGE, **variables))
         assert (real["changes"], real["diff"]) == (check["changes"], check["diff"])
-        writes = written(wire)
+        writes = written(fleet, wire)
         assert [place for place in fleet.stored() if place.startswith("worker-10/")] == of_workers(10)
         assert not done(run(fleet, wire, ["worker-1"], "--diff", **PURGE, **variables))["changed"]
         return changes(real), writes
@@ -87,8 +97,8 @@ def changing(fleet, wire):
 
 
 def test_another_address(fleet, changing):
-    assert changing(worker(1, "192.0.2.99/24")) == (["update worker-1/eth0"], [("PUT", "worker-1/eth0")])
-    assert fleet.stored()["worker-1/eth0"]["expected_ipv4_addrs"] == ["192.0.2.99"]
+    assert changing(worker(1, "192.0.2.99/24")) == (["update worker-1/eth0"], ["update worker-1/eth0"])
+    assert fleet.stored()["worker-1/eth0"]["expected_ips"] == ["192.0.2.99", "2001:db8::1"]
 
 
 def test_a_renamed_interface_has_its_new_endpoint_before_it_loses_the_old_one(fleet, changing):
@@ -96,20 +106,20 @@ def test_a_renamed_interface_has_its_new_endpoint_before_it_loses_the_old_one(fl
     facts["enp1s0"] = dict(facts.pop("eth0"), device="enp1s0")
     facts["interfaces"] = ["enp1s0" if name == "eth0" else name for name in facts["interfaces"]]
     expected = ["create worker-1/enp1s0", "delete worker-1/eth0"]
-    assert changing(facts) == (expected, [("PUT", "worker-1/enp1s0"), ("DELETE", "worker-1/eth0")])
+    assert changing(facts) == (expected, expected)
 
 
 def test_a_removed_interface(changing):
     facts = worker(1)
     facts["interfaces"].remove("eth1")
     del facts["eth1"]
-    assert changing(facts) == (["delete worker-1/eth1"], [("DELETE", "worker-1/eth1")])
+    assert changing(facts) == (["delete worker-1/eth1"], ["delete worker-1/eth1"])
 
 
 def test_an_interface_that_lost_its_address(changing):
     facts = worker(1)
     del facts["eth1"]["ipv4"]
-    assert changing(facts) == (["delete worker-1/eth1"], [("DELETE", "worker-1/eth1")])
+    assert changing(facts) == (["delete worker-1/eth1"], ["delete worker-1/eth1"])
 
 
 def test_another_node_name_with_the_old_one_decommissioned(changing):
@@ -117,8 +127,7 @@ def test_another_node_name_with_the_old_one_decommissioned(changing):
     made, writes = changing(facts, hostendpoints_decommission=["worker-1"])
     names = ["eth0", "eth1"]
     assert made == ["create renamed/" + name for name in names] + ["delete worker-1/" + name for name in names]
-    assert sorted(writes[:2]) == [("PUT", "renamed/" + name) for name in names]
-    assert sorted(writes[2:]) == [("DELETE", "worker-1/" + name) for name in names]
+    assert sorted(writes[:2]) + sorted(writes[2:]) == made
 
 
 def test_everything_at_once_is_created_then_updated_then_deleted(changing):
@@ -126,7 +135,7 @@ def test_everything_at_once_is_created_then_updated_then_deleted(changing):
     facts["enp1s0"] = dict(facts.pop("eth1"), device="enp1s0")
     facts["interfaces"] = ["enp1s0" if name == "eth1" else name for name in facts["interfaces"]]
     _changes, writes = changing(facts)
-    assert writes == [("PUT", "worker-1/enp1s0"), ("PUT", "worker-1/eth0"), ("DELETE", "worker-1/eth1")]
+    assert writes == ["create worker-1/enp1s0", "update worker-1/eth0", "delete worker-1/eth1"]
 
 
 def test_a_host_that_moves_between_groups(fleet, wire):
@@ -134,7 +143,7 @@ def test_a_host_that_moves_between_groups(fleet, wire):
     done(run(fleet, wire, ["worker-1"], groups={"front": ["worker-1"], "back": []}, **labels))
     result = done(run(fleet, wire, ["worker-1"], groups={"front": [], "back": ["worker-1"]}, **labels))
     assert changes(result) == ["update worker-1/eth0", "update worker-1/eth1"]
-    assert sorted(written(wire)) == [("PUT", "worker-1/eth0"), ("PUT", "worker-1/eth1")]
+    assert sorted(written(fleet, wire)) == ["update worker-1/eth0", "update worker-1/eth1"]
     assert fleet.stored()["worker-1/eth0"]["labels"] == {"tier": "back", OWNER_LABEL: OWNER}
 
 
@@ -181,7 +190,7 @@ def test_facts_that_know_of_no_interface_at_all_are_none(fleet, interfaces):
 
 # All shapes
 
-SHAPES = int(os.environ.get("NETSEC_PURGE_SHAPES", "12"))
+SHAPES = int(os.environ.get("NETSEC_PURGE_SHAPES", "7"))
 FIRST = int(os.environ.get("NETSEC_PURGE_FIRST", "0"))
 INVENTORY = ["worker-1", "lost-1", "worker-10", "worker-2", "worker-100", "lost-2", "worker-11"]
 NODES = [*INVENTORY, "worker-1.example.com", "worker-0", "gone-1", "gone-11"]
@@ -209,19 +218,28 @@ class Shape:
         self.limited_to = chance.choice([None, some(self.inventory, 1)])
         self.fates = {name: chance.choice(["fine", "fine", "fine", "failed", "unreachable"]) for name in self.inventory}
         self.rules = {name: chance.choice([["eth*"], ["eth*"], ["eth0"], []]) for name in self.inventory}
+        # The labels of what is stored at each place; None where it cannot be read.
         self.stored = {}
         for node in NODES:
             for name in some(NAMES):
-                self.stored[node + "/" + name] = self._value(name, chance)
+                self.stored[node + "/" + name] = self._labels(name, chance)
 
-    def _value(self, name, chance):
+    def _labels(self, name, chance):
         owner = {OWNER_LABEL: chance.choice([self.owner, self.owner, "somebody", self.owner + "2"])}
         kind = chance.choice(["owned"] * 6 + ["free", "calico's own", "unreadable"])
         if kind == "unreadable":
-            return chance.choice(["", "[]", '{"name":5}'])
+            return None
         if kind == "calico's own" and name not in ("eth0", "eth1"):
             owner[CALICO] = "x"
-        return json.dumps({"name": name, "labels": {} if kind == "free" else owner}, indent=chance.choice([None, 2]))
+        return {} if kind == "free" else owner
+
+    def _values(self, datastore):
+        """{place: what is stored there}."""
+        found = {}
+        for place, labels in self.stored.items():
+            value = datastore.value(dict(identity_of(datastore, place), labels=labels))
+            found[place] = value if labels is not None else "[]"
+        return found
 
     def _batches(self):
         hosts = [name for name in self.inventory if self.limited_to is None or name in self.limited_to]
@@ -261,55 +279,64 @@ class Shape:
     def _rule_takes(self, host, interface):
         return "eth*" in self.rules[host] or interface in self.rules[host]
 
-    def _goes(self, value, purge):
-        try:
-            labels = json.loads(value)["labels"]
-        except (ValueError, TypeError, KeyError):
+    def _goes(self, labels, purge):
+        if labels is None or not purge or CALICO in labels:
             return False
-        return bool(purge) and CALICO not in labels and (purge == "all" or labels.get(OWNER_LABEL) == self.owner)
+        return purge == "all" or labels.get(OWNER_LABEL) == self.owner
 
-    def run(self, recorded):
-        with EtcdServer() as etcd:
-            for place, value in self.stored.items():
-                node, name = place.split("/")
-                etcd.put("%s/%s/endpoint/%s" % (HOSTS, node, name), value)
-            hosts = {name: self._variables(name) for name in self.inventory}
-            tasks = [
-                {"ansible.builtin.fail": {"msg": "x"}, "when": "fate == 'failed'"},
-                {"ansible.builtin.ping": {}, "when": "fate == 'unreachable'"},
-                IMPORTED,
-            ]
-            limit = [] if self.limited_to is None else ["--limit", ",".join(self.limited_to)]
-            more = {"serial": self.serial} if self.serial else {}
-            variables = {
-                "hostendpoints_etcd_endpoints": etcd.url,
-                "hostendpoints_owner": self.owner,
-                "hostendpoints_purge": self.purge,
-                "hostendpoints_purge_limit": self.limit,
-                "hostendpoints_decommission": self.decommission,
-            }
-            arguments = dict(tasks=tasks, variables=variables, strategy=self.strategy, **more)
-            return recorded.run(hosts, *limit, **arguments), etcd.tree(HOSTS)
+    def run(self, recorded, datastore):
+        """The run of the role, and the values at the places of what is stored then."""
+        keys = {}
+        for place, value in self._values(datastore).items():
+            identity = identity_of(datastore, place)
+            keys[place] = datastore.key(identity["node"], identity["name"])
+            datastore.put(keys[place], value)
+        hosts = {name: self._variables(name) for name in self.inventory}
+        tasks = [
+            {"ansible.builtin.fail": {"msg": "x"}, "when": "fate == 'failed'"},
+            {"ansible.builtin.ping": {}, "when": "fate == 'unreachable'"},
+            IMPORTED,
+        ]
+        limit = [] if self.limited_to is None else ["--limit", ",".join(self.limited_to)]
+        more = {"serial": self.serial} if self.serial else {}
+        variables = {
+            "hostendpoints_owner": self.owner,
+            "hostendpoints_purge": self.purge,
+            "hostendpoints_purge_limit": self.limit,
+            "hostendpoints_decommission": self.decommission,
+            **role_variables(datastore),
+        }
+        answer = recorded.run(hosts, *limit, tasks=tasks, variables=variables, strategy=self.strategy, **more)
+        tree = datastore.stored()
+        return answer, {place: tree.pop(key) for place, key in keys.items() if key in tree}, tree
 
     def _variables(self, host):
         rules = [{"match": {"name": self.rules[host], "network": ["0.0.0.0/0"]}}] if self.rules[host] else []
         return {"fate": self.fates[host], "hostendpoints_interfaces": rules, "hostendpoints_node": host}
 
-    def check(self, recorded):
-        answer, tree = self.run(recorded)
-        told = "%s\n%r" % (vars(self), answer)
-        left, made, failures = self.expected()
-        found = {key[len(HOSTS) + 1 :].replace("/endpoint", "", 1): value for key, value in tree.items()}
-        assert len(results(answer, "failed")) == failures, told
-        assert set(found) == set(left) | made, told
-        assert {place: found[place] for place in left} == left, told
-        assert all(json.loads(found[place])["labels"] == {OWNER_LABEL: self.owner} for place in made), told
+    def check(self, recorded, datastore_type):
+        with EtcdServer() as etcd:
+            datastore = DATASTORES[datastore_type](etcd)
+            datastore.reset()
+            before = self._values(datastore)
+            answer, found, new = self.run(recorded, datastore)
+            told = "%s\n%r" % (vars(self), answer)
+            left, made, failures = self.expected()
+            assert len(results(answer, "failed")) == failures, told
+            keys = {place: identity_of(datastore, place) for place in made}
+            keys = {place: datastore.key(each["node"], each["name"]) for place, each in keys.items()}
+            assert set(found) == set(left) | made & set(before), told
+            assert set(new) == {keys[place] for place in made - set(before)}, told
+            assert {place: found[place] for place in left} == {place: before[place] for place in left}, told
+            values = [found.get(place) or new[key] for place, key in keys.items()]
+            assert all('"labels":{"%s":"%s"}' % (OWNER_LABEL, self.owner) in value for value in values), told
         return "\n".join(changes({"changes": [each for result in results(answer) for each in result["changes"]]}))
 
 
-def test_exactly_what_is_owned_and_not_wanted_on_the_nodes_of_the_run_is_deleted(_fleet):
+def test_exactly_what_is_owned_and_not_wanted_on_the_nodes_of_the_run_is_deleted(_fleet, datastore_type):
     """NETSEC_PURGE_SHAPES=500 tries more; a failure tells the shape, NETSEC_PURGE_FIRST is its number."""
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda seed: Shape(seed).check(_fleet), range(FIRST, FIRST + SHAPES)))
+        seeds = range(FIRST, FIRST + SHAPES)
+        done = list(pool.map(lambda seed: Shape(seed).check(_fleet, datastore_type), seeds))
     # Or it would have proved little.
     assert all(word in "\n".join(done) for word in ("create", "update", "delete"))

@@ -13,11 +13,9 @@ from pathlib import Path
 import ansible_runner
 import pytest
 
-from tests.harness.etcd import EtcdServer
-from tests.harness.fleet import RecordedFleet, inventory
+from tests.harness.fleet import inventory
 from tests.harness.module import collections_path
-from tests.integration.role import ACTION, changes, of_workers, stored, worker
-from tests.integration.tasks import HOSTS
+from tests.integration.role import ACTION, changes, fleet_of, identity_of, of_workers, worker
 
 # AWX replaces a result whose text is longer by nothing at all.
 AWX_LIMIT = 700_000
@@ -25,32 +23,33 @@ PASSWORD = "s3cr3t"
 
 
 @pytest.fixture(scope="module")
-def etcd():
-    with EtcdServer() as etcd:
-        yield etcd
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def _fleet(tmp_path_factory):
     hosts = {"worker-%d" % number: worker(number) for number in (1, 2, 3)}
-    return RecordedFleet(tmp_path_factory.mktemp("fleet") / "recorded", hosts)
+    with fleet_of(tmp_path_factory, hosts) as fleet:
+        yield fleet
 
 
 @pytest.fixture
-def job(tmp_path, etcd, recorded):
+def fleet(_fleet, datastore_type):
+    _fleet.reset(datastore_type)
+    return _fleet
+
+
+@pytest.fixture
+def job(tmp_path, fleet):
     """Run a job on three hosts, with these options and extra variables as AWX hands them over."""
-    etcd.reset()
 
     def run(options="", **variables):
         folder = tmp_path / "job"
         variables = {"hostendpoints_gather_facts": False, "hostendpoints_purge": "owned", **variables}
         environment = dict(
-            recorded.environment,
+            fleet.environment,
             PATH=str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
             HOME=str(tmp_path),
             ANSIBLE_HOME=str(tmp_path / "ansible"),
             ANSIBLE_COLLECTIONS_PATH=collections_path(),
-            ETCD_ENDPOINTS=etcd.url,
+            DATASTORE_TYPE=fleet.datastore.type,
+            ETCD_ENDPOINTS=fleet.datastore.url,
             ETCD_USERNAME="awx",
             ETCD_PASSWORD=PASSWORD,
         )
@@ -62,7 +61,7 @@ def job(tmp_path, etcd, recorded):
         }.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(content, encoding="utf-8")
-        cache = recorded.environment["ANSIBLE_CACHE_PLUGIN_CONNECTION"]
+        cache = fleet.environment["ANSIBLE_CACHE_PLUGIN_CONNECTION"]
         return ansible_runner.run(
             private_data_dir=str(folder), playbook="netsec.calico.apply", quiet=True, timeout=120, fact_cache=cache
         )
@@ -83,23 +82,23 @@ def failures_in(job):
     return {host: count for host, count in job.stats["failures"].items() if count}
 
 
-def test_check_shows_and_apply_does(job, etcd):
-    etcd.put(
-        HOSTS + "/worker-1/endpoint/old", '{"name":"old","labels":{"app.kubernetes.io/managed-by":"netsec.calico"}}'
-    )
+def test_check_shows_and_apply_does(job, fleet):
+    fleet.put("worker-1/old")
     check = job("--check --diff")
     assert check.status == "successful", check.stdout.read()
     predicted = result_of(check)
-    assert predicted["changed"] and list(stored(etcd)) == ["worker-1/old"]
+    assert predicted["changed"] and list(fleet.stored()) == ["worker-1/old"]
     assert changes(predicted) == ["create " + place for place in of_workers(1, 2, 3)] + ["delete worker-1/old"]
-    assert [each["before_header"] for each in predicted["diff"]][-1] == "host endpoint old on node worker-1"
+    assert [each["before_header"] for each in predicted["diff"]][
+        -1
+    ] == "host endpoint %(name)s on node %(node)s" % identity_of(fleet.datastore, "worker-1/old")
     assert "  - 192.0.2.1" in check.stdout.read()
 
     apply = job("--diff")
     assert apply.status == "successful", apply.stdout.read()
     done = result_of(apply)
     assert (done["changes"], done["diff"]) == (predicted["changes"], predicted["diff"])
-    assert sorted(stored(etcd)) == of_workers(1, 2, 3)
+    assert sorted(fleet.stored()) == of_workers(1, 2, 3)
     assert sum(apply.stats["changed"].values()) == 1 and not failures_in(apply)
 
     again = job("--check --diff")
@@ -107,16 +106,16 @@ def test_check_shows_and_apply_does(job, etcd):
     assert not again.stats["changed"]
 
 
-def test_limit(job, etcd):
+def test_limit(job, fleet):
     assert job("--limit worker-2").status == "successful"
-    assert sorted(stored(etcd)) == of_workers(2)
+    assert sorted(fleet.stored()) == of_workers(2)
 
 
-def test_a_failure(job, etcd):
+def test_a_failure(job, fleet):
     failed = job("--diff", hostendpoints_interfaces=[{"match": {"nmae": "eth0"}}])
     assert (failed.status, failed.rc) == ("failed", 2)
     assert "match.nmae is unknown" in result_of(failed)["msg"]
-    assert failures_in(failed) and stored(etcd) == {}
+    assert failures_in(failed) and fleet.stored() == {}
 
 
 @pytest.mark.parametrize("options", ["--diff", "--check --diff -vvv"])

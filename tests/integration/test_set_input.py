@@ -10,8 +10,11 @@ import json
 import pytest
 import yaml
 
-from tests.integration.sets import MINE, endpoint, hostendpoints, key_of, put_all, tree_of
-from tests.integration.tasks import HOSTS, READY
+from tests.integration.sets import MINE, endpoint, hostendpoints, key_of
+from tests.integration.tasks import one_etcd, only_etcdv2, only_etcdv3
+
+# How a set is read from options and files is the same with every datastore.
+pytestmark = one_etcd
 
 ONE = endpoint("n1")
 SEVERAL = [
@@ -23,15 +26,10 @@ SEVERAL = [
         expected_ips=["10.0.0.1", "2001:db8::1"],
         profiles=["p2", "p1"],
     ),
-    endpoint("n1", "a/b", "eth1"),
-    {"node": "n2.example.com", "name": "eth0", "expected_ips": ["10.0.0.2"]},
+    endpoint("n1", "a.b", "eth1"),
+    {"node": "n2.example.com", "name": "n2", "expected_ips": ["10.0.0.2"]},
 ]
 ALIASES = {"interface_name": "interfaceName", "expected_ips": "expectedIPs"}
-
-
-@pytest.fixture(autouse=True)
-def calico(etcd):
-    etcd.put(READY, "true")
 
 
 def aliased(fields):
@@ -113,47 +111,47 @@ def src(tmp_path):
     return write
 
 
-def assert_created(etcd, result, endpoints):
+def assert_created(datastore, result, endpoints):
     assert not result["failed"], result["msg"]
-    assert etcd.tree(HOSTS) == tree_of(endpoints)
+    assert datastore.stored() == datastore.tree_of(endpoints)
     summary = {"created": len(endpoints), "updated": 0, "deleted": 0, "unchanged": 0}
     assert (result["summary"], result["warnings"]) == (summary, [])
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-def test_the_same_endpoints_as_options(etcd, options):
-    assert_created(etcd, hostendpoints(etcd, **options), SEVERAL)
+def test_the_same_endpoints_as_options(datastore, options):
+    assert_created(datastore, hostendpoints(datastore, **options), SEVERAL)
 
 
 @pytest.mark.parametrize("content", FILES.values(), ids=list(FILES))
-def test_the_same_endpoints_as_a_file(etcd, src, content):
-    assert_created(etcd, hostendpoints(etcd, src=src(content)), SEVERAL)
+def test_the_same_endpoints_as_a_file(datastore, src, content):
+    assert_created(datastore, hostendpoints(datastore, src=src(content)), SEVERAL)
 
 
 @pytest.mark.parametrize("content", SINGLES.values(), ids=list(SINGLES))
-def test_one_endpoint_as_a_file(etcd, src, content):
-    assert_created(etcd, hostendpoints(etcd, src=src(content)), [ONE])
+def test_one_endpoint_as_a_file(datastore, src, content):
+    assert_created(datastore, hostendpoints(datastore, src=src(content)), [ONE])
 
 
-def test_an_empty_list_is_an_empty_set(etcd, src):
+def test_an_empty_list_is_an_empty_set(datastore, src):
     for options in (
         {"endpoints": []},
         {"resources": []},
         {"src": src("[]")},
         {"src": src('{"kind":"List","items":[]}')},
     ):
-        put_all(etcd, tree_of([ONE]))
-        result = hostendpoints(etcd, purge="all", purge_nodes=["n1"], **options)
+        datastore.put_all(datastore.tree_of([ONE]))
+        result = hostendpoints(datastore, purge="all", purge_nodes=["n1"], **options)
         assert result["summary"] == {"created": 0, "updated": 0, "deleted": 1, "unchanged": 0}
-        assert etcd.tree(HOSTS) == {}
+        assert datastore.stored() == {}
 
 
-def test_scalars_are_read_as_calicoctl_reads_them(etcd, src):
+def test_scalars_are_read_as_calicoctl_reads_them(datastore, src):
     content = "name: 7\nnode: n1\ninterfaceName: 0\nlabels: {a: true, b: 5, c: null, 3: x}\nprofiles: [1]\n"
-    assert not hostendpoints(etcd, src=src(content))["failed"]
-    assert (
-        etcd.get(key_of("n1", "7")) == '{"name":"0","labels":{"3":"x","a":"true","b":"5","c":""},"profile_ids":["1"]}'
-    )
+    assert not hostendpoints(datastore, src=src(content))["failed"]
+    labels = {"3": "x", "a": "true", "b": "5", "c": ""}
+    expected = {"name": "7", "node": "n1", "interface_name": "0", "labels": labels, "profiles": ["1"]}
+    assert datastore.stored() == datastore.tree_of([expected])
 
 
 # What is refused
@@ -163,14 +161,14 @@ PURGE = {"purge": "all", "purge_nodes": ["n1"]}
 
 
 @pytest.fixture
-def refused(etcd, wire):
+def refused(datastore, wire):
     """Runs the task: it must fail, name all these texts, and not even ask etcd anything."""
-    put_all(etcd, tree_of([ONE]))
+    datastore.put_all(datastore.tree_of([ONE]))
 
     def run(options, *texts, longest=1500):
         for check in (True, False):
             result = hostendpoints(wire, check=check, **dict(PURGE, **options))
-            assert etcd.tree(HOSTS) == tree_of([ONE]), "it was deleted"
+            assert datastore.stored() == datastore.tree_of([ONE]), "it was deleted"
             assert result["failed"], result
             for text in texts:
                 assert text in result["msg"]
@@ -251,7 +249,6 @@ FLAWS = {
     "a wrong label": (dict(ONE, name="bad", labels={"a": "b c"}), "labels[a]: 'b c' is not a label value"),
     "Calico's own label": (dict(ONE, name="bad", labels={"projectcalico.org/created-by": "x"}), "Calico's own label"),
     "no interface": ({"name": "bad", "node": "n1"}, "interface_name: is missing"),
-    "ports": (dict(ONE, name="bad", ports=[{"name": "s", "protocol": "TCP", "port": 22}]), "no named ports"),
     "another owner": (dict(ONE, name="bad", labels={"app.kubernetes.io/managed-by": "x"}), "contradicts owner 'me'"),
 }
 
@@ -266,12 +263,19 @@ def test_a_flawed_endpoint_in_a_file(src, refused, flawed, text):
     refused({"src": path, "owner": "me"}, "src %s, document 2[1]" % path, "bad", text)
 
 
-@pytest.mark.parametrize("name", ["a wrong address", "a wrong label", "no interface", "ports", "another owner"])
+@pytest.mark.parametrize("name", ["a wrong address", "a wrong label", "no interface", "another owner"])
 def test_a_flawed_endpoint_in_an_option(refused, name):
     flawed, text = FLAWS[name]
     refused({"endpoints": [ONE, flawed], "owner": "me"}, "endpoints[1]", "bad", text)
-    if name != "ports":
-        refused({"resources": [v1(ONE), v3(flawed)], "owner": "me"}, "resources[1]", "bad")
+    refused({"resources": [v1(ONE), v3(flawed)], "owner": "me"}, "resources[1]", "bad")
+
+
+@only_etcdv2
+def test_ports_in_a_set(refused, src):
+    flawed = dict(ONE, name="bad", ports=[{"name": "s", "protocol": "TCP", "port": 22}])
+    refused({"endpoints": [ONE, flawed]}, "endpoints[1]", "bad", "no named ports")
+    path = src(json.dumps([v1(ONE), v3(flawed)]))
+    refused({"src": path}, "src %s[1]" % path, "bad", "no named ports")
 
 
 def test_an_unknown_field_in_an_option(refused):
@@ -282,20 +286,28 @@ def test_an_unknown_field_in_an_option(refused):
 def test_an_endpoint_that_is_given_twice(src, refused):
     """Both places are named, and the other spelling is the same endpoint."""
     twice = [dict(SEVERAL[1], interface_name="x"), ONE, SEVERAL[1]]
-    text = "%s[2]: host endpoint a/b on node n1 is given twice, first by %s[0]"
+    text = "%s[2]: host endpoint n1-a.b on node n1 is given twice, first by %s[0]"
     refused({"endpoints": twice}, text % ("endpoints", "endpoints"))
     refused({"resources": [v1(twice[0]), v3(ONE), v3(twice[2])]}, text % ("resources", "resources"))
     path = src(json.dumps([v3(twice[0]), ONE, twice[2]]))
     refused({"src": path}, text % ("src " + path, "src " + path))
     path = src(documents(twice[0], [ONE, v1(twice[2])]))
     places = ("src %s, document 2[1]" % path, "src %s, document 1" % path)
-    refused({"src": path}, "%s: host endpoint a/b on node n1 is given twice, first by %s" % places)
+    refused({"src": path}, "%s: host endpoint n1-a.b on node n1 is given twice, first by %s" % places)
     refused({"endpoints": [ONE, ONE, ONE]}, "endpoints[1]: ", "endpoints[2]: ")
 
 
-def test_the_same_name_on_other_nodes_is_another_endpoint(etcd):
-    several = [endpoint(node) for node in ("n1", "n1.example.com", "N1", "n10")] + [endpoint("n1", "ETH0")]
-    assert_created(etcd, hostendpoints(etcd, endpoints=several), several)
+@only_etcdv2
+def test_the_same_name_on_other_nodes_is_another_endpoint(datastore):
+    nodes = ["n1", "n1.example.com", "N1", "n10"]
+    several = [dict(ONE, name="eth0", node=node) for node in nodes] + [dict(ONE, name="ETH0")]
+    assert_created(datastore, hostendpoints(datastore, endpoints=several), several)
+
+
+@only_etcdv3
+def test_the_same_name_on_another_node_is_the_same_endpoint(refused):
+    several = [dict(ONE, node=node) for node in ("n1", "n2")]
+    refused({"endpoints": several}, "endpoints[1]", "n1-eth0", "is given twice, first by endpoints[0]")
 
 
 def many():
@@ -311,41 +323,42 @@ def test_some_flaws_among_10000(src, refused):
     refused(
         {"src": path},
         "%s[17]" % path,
-        "host endpoint eth1 on node node-8: interface_name: 'not valid'",
-        "%s[5000]: host endpoint eth0 on node node-2000 is given twice, first by src %s[4000]" % (path, path),
+        "host endpoint node-8-eth1 on node node-8: interface_name: 'not valid'",
+        "%s[5000]: host endpoint node-2000-eth0 on node node-2000 is given twice, first by src %s[4000]" % (path, path),
         "%s[9999]" % path,
-        "host endpoint eth1 on node node-4999: labels[a]: 'not valid'",
+        "host endpoint node-4999-eth1 on node node-4999: labels[a]: 'not valid'",
     )
 
 
 def test_10000_flaws(src, refused):
     path = src(json.dumps([dict(each, interface_name="x" * 1000) for each in many()]))
-    refused({"src": path}, "%s[0]" % path, "host endpoint eth0 on node node-0: ", "and 9990 more", longest=5000)
+    refused({"src": path}, "%s[0]" % path, "host endpoint node-0-eth0 on node node-0: ", "and 9990 more", longest=5000)
 
 
-def test_a_stored_endpoint_of_calico_among_the_set(etcd, wire):
+def test_a_stored_endpoint_of_calico_among_the_set(datastore, wire):
     """It is named, and nothing is written."""
-    stored = {key_of("n2"): '{"name":"eth0","labels":{"projectcalico.org/created-by":"x"}}'}
-    put_all(etcd, stored)
+    stored = datastore.tree_of([endpoint("n2", labels={"projectcalico.org/created-by": "x"})])
+    datastore.put_all(stored)
     result = hostendpoints(wire, endpoints=[endpoint("n%d" % number) for number in range(20)])
-    assert result["failed"] and "host endpoint eth0 on node n2 belongs to Calico" in result["msg"]
-    assert wire.writes == [] and etcd.tree(HOSTS) == stored
+    assert result["failed"] and "host endpoint n2-eth0 on node n2 belongs to Calico" in result["msg"]
+    assert datastore.written(wire) == [] and datastore.stored() == stored
 
 
-def test_a_directory_among_the_set(etcd, wire):
-    etcd.put(key_of("n2") + "/deeper", "{}")
+@only_etcdv2
+def test_a_directory_among_the_set(datastore, wire):
+    datastore.put(key_of(datastore, "n2") + "/deeper", "{}")
     for several in (range(5), range(20)):
         result = hostendpoints(wire, endpoints=[endpoint("n%d" % number) for number in several])
-        assert result["failed"] and key_of("n2") + " is no endpoint" in result["msg"]
-    assert wire.writes == []
+        assert result["failed"] and key_of(datastore, "n2") + " is no endpoint" in result["msg"]
+    assert datastore.written(wire) == []
 
 
-def test_the_owner_is_a_label_of_each_endpoint(etcd):
+def test_the_owner_is_a_label_of_each_endpoint(datastore):
     several = [endpoint("n1"), endpoint("n2", labels={"a": "b"}), endpoint("n3", labels=dict(MINE))]
-    assert not hostendpoints(etcd, endpoints=several, owner="me")["failed"]
-    assert etcd.tree(HOSTS) == tree_of(several, MINE)
-    assert not hostendpoints(etcd, endpoints=several[:2], owner="you", owner_label="owner")["failed"]
-    assert etcd.get(key_of("n2")) == '{"name":"eth0","labels":{"a":"b","owner":"you"}}'
+    assert not hostendpoints(datastore, endpoints=several, owner="me")["failed"]
+    assert datastore.stored() == datastore.tree_of(several, MINE)
+    assert not hostendpoints(datastore, endpoints=several[:2], owner="you", owner_label="owner")["failed"]
+    assert datastore.get(key_of(datastore, "n2")) == datastore.value(endpoint("n2", labels={"a": "b", "owner": "you"}))
 
 
 @pytest.mark.parametrize("owner", ["a b", "x-", "x" * 64])

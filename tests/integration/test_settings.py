@@ -12,6 +12,7 @@ import pytest
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module, run_playbook
 from tests.harness.process import free_port
+from tests.integration.tasks import one_etcd
 
 APPLY, INFO = "calico_hostendpoint", "calico_hostendpoint_info"
 ETH0 = {"name": "eth0", "node": "myhost", "interface_name": "eth0"}
@@ -423,6 +424,7 @@ PLAYBOOK = [
 ]
 
 
+@one_etcd
 def test_in_playbooks(etcd, etcd_binary):
     dead = "http://127.0.0.1:%d" % free_port()
     with EtcdServer(etcd_binary) as other:

@@ -15,14 +15,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.harness.certificates import CertificateAuthority
+from tests.harness.datastore import DATASTORES
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module, run_playbook
 from tests.harness.process import free_port
+from tests.integration.tasks import NAMED, connection, failure, one_etcd
 
 APPLY, INFO = "calico_hostendpoint", "calico_hostendpoint_info"
-ETH0 = {"name": "eth0", "node": "myhost", "interface_name": "eth0"}
-KEY = "/calico/v1/host/myhost/endpoint/eth0"
-VALUE = '{"name":"eth0"}'
+ETH0 = dict(NAMED, interface_name="eth0")
+LABELS = {"role": "new"}
+NEW = dict(ETH0, labels=LABELS)
 DAY = datetime.timedelta(days=1)
 FILES = ("etcd_ca_cert_file", "etcd_cert_file", "etcd_key_file")
 
@@ -45,10 +47,9 @@ def strangers(tmp_path_factory):
 
 
 @pytest.fixture
-def store(tls_etcd):
-    tls_etcd.put("/calico/v1/Ready", "true")
-    tls_etcd.put(KEY, VALUE)
-    return tls_etcd
+def store(tls_datastore):
+    tls_datastore.put_endpoint(ETH0)
+    return tls_datastore
 
 
 @pytest.fixture
@@ -67,17 +68,7 @@ def apply(options, **how):
 
 def reaches_it(result):
     assert not result["failed"], result
-    return [each["name"] for each in result["hostendpoints"]] == ["eth0"]
-
-
-def failure(result, *parts):
-    """The message of a failed run, in which all the parts are: one line, and not a book."""
-    assert result["failed"], result
-    assert "changed" not in result or result["changed"] is False
-    for part in parts:
-        assert part in result["msg"], result["msg"]
-    assert "\n" not in result["msg"] and len(result["msg"]) < 2000, result["msg"]
-    return result["msg"]
+    return [each["name"] for each in result["hostendpoints"]] == ["n1-eth0"]
 
 
 def without(options, *names):
@@ -88,19 +79,19 @@ def without(options, *names):
 
 
 def test_with_client_certificates(store, files):
-    options = dict(files, etcd_endpoints=store.url)
-    labels = {"labels": {"role": "new"}}
+    options = dict(files, **connection(store))
     assert reaches_it(info(options))
-    assert apply(dict(options, **labels), check=True)["operation"] == "update"
-    assert apply(dict(options, **labels))["operation"] == "update"
-    assert store.get(KEY) == '{"name":"eth0","labels":{"role":"new"}}'
-    assert apply(dict(options, **labels))["changed"] is False
+    assert apply(dict(options, labels=LABELS), check=True)["operation"] == "update"
+    assert apply(dict(options, labels=LABELS))["operation"] == "update"
+    assert store.stored() == store.tree_of([NEW])
+    assert apply(dict(options, labels=LABELS))["changed"] is False
     assert apply(dict(options, state="absent"))["operation"] == "delete"
-    assert store.get(KEY) is None
+    assert store.stored() == {}
 
 
 def test_by_name(store, files):
-    assert reaches_it(info(dict(files, etcd_endpoints=store.url.replace("127.0.0.1", "LocalHost"))))
+    url = store.url.replace("127.0.0.1", "LocalHost")
+    assert reaches_it(info(dict(files, **dict(connection(store), etcd_endpoints=url))))
 
 
 @pytest.mark.parametrize("order", ["certificate first", "key first"])
@@ -108,7 +99,7 @@ def test_certificate_and_key_in_one_file(store, client, tmp_path, order):
     parts = [Path(client.cert).read_bytes(), Path(client.key).read_bytes()]
     combined = tmp_path / "combined.pem"
     combined.write_bytes(b"".join(parts if order == "certificate first" else reversed(parts)))
-    options = {"etcd_endpoints": store.url, "etcd_ca_cert_file": client.ca, "etcd_cert_file": str(combined)}
+    options = dict(connection(store), etcd_ca_cert_file=client.ca, etcd_cert_file=str(combined))
     assert reaches_it(info(options))
     assert reaches_it(info(dict(options, etcd_key_file=str(combined))))
 
@@ -116,12 +107,12 @@ def test_certificate_and_key_in_one_file(store, client, tmp_path, order):
 def test_a_bundle_with_an_expired_authority(store, files, certificates, strangers, tmp_path):
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(dated(strangers, -10 * DAY, -DAY) + Path(certificates.ca).read_bytes())
-    assert reaches_it(info(dict(files, etcd_endpoints=store.url, etcd_ca_cert_file=str(bundle))))
+    assert reaches_it(info(dict(connection(store), **dict(files, etcd_ca_cert_file=str(bundle)))))
 
 
 def test_files_from_the_environment_and_from_calicoctls_file(store, files, tmp_path):
-    assert reaches_it(info({"etcd_endpoints": store.url}, {name.upper(): path for name, path in files.items()}))
-    spec = {"etcdEndpoints": store.url}
+    assert reaches_it(info(connection(store), {name.upper(): path for name, path in files.items()}))
+    spec = {"etcdEndpoints": store.url, "datastoreType": store.type}
     spec.update(zip(("etcdCACertFile", "etcdCertFile", "etcdKeyFile"), (files[name] for name in FILES)))
     path = tmp_path / "calicoctl.cfg"
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "calicoApiConfig", "spec": spec}))
@@ -135,7 +126,7 @@ PLAYBOOK = [
         "ignore_errors": True,
         "module_defaults": {"group/netsec.calico.calico": "{{ options }}"},
         "tasks": [
-            {"name": "apply", "netsec.calico.calico_hostendpoint": dict(ETH0, labels={"role": "new"})},
+            {"name": "apply", "netsec.calico.calico_hostendpoint": NEW},
             {"name": "info", "netsec.calico.calico_hostendpoint_info": {}},
             {"name": "no key", "netsec.calico.calico_hostendpoint_info": {"etcd_key_file": "/nowhere.pem"}},
         ],
@@ -143,13 +134,14 @@ PLAYBOOK = [
 ]
 
 
+@one_etcd
 def test_in_a_playbook(store, files):
-    options = dict(files, etcd_endpoints=store.url, timeout=5)
+    options = dict(files, timeout=5, **connection(store))
     run = run_playbook(PLAYBOOK, extra_args=["-e", json.dumps({"options": options})])
     assert run.result("apply")["operation"] == "update", run
     assert reaches_it(dict(run.result("info"), failed=False))
     failure(dict(run.result("no key"), failed=True), "etcd_key_file /nowhere.pem", "No such file")
-    assert store.get(KEY) == '{"name":"eth0","labels":{"role":"new"}}'
+    assert store.stored() == store.tree_of([NEW])
 
 
 # The files, before anything is sent
@@ -244,73 +236,79 @@ def test_a_key_without_a_certificate(nowhere):
 # Who does not trust whom
 
 
-@contextlib.contextmanager
-def server(binary, certificate=None, **options):
-    with EtcdServer(binary, tls=certificate, **options) as etcd:
-        etcd.put("/calico/v1/Ready", "true")
-        etcd.put(KEY, VALUE)
-        yield etcd
+@pytest.fixture
+def server(etcd_binary, datastore_type):
+    """Starts a datastore of its own, with this certificate."""
+
+    @contextlib.contextmanager
+    def start(certificate):
+        with EtcdServer(etcd_binary, tls=certificate) as etcd:
+            datastore = DATASTORES[datastore_type](etcd)
+            datastore.reset()
+            datastore.put_endpoint(ETH0)
+            yield datastore
+
+    return start
 
 
-def refused(url, options, *parts):
+def refused(datastore, options, *parts, url=""):
     """What both modules say."""
-    options = dict(options, etcd_endpoints=url)
+    url = url or datastore.url
+    options = dict(options, **dict(connection(datastore), etcd_endpoints=url))
     failure(apply(options), "cannot reach etcd", url, *parts)
     return failure(info(options), "cannot reach etcd", url, *parts)
 
 
-def test_a_server_of_another_authority(etcd_binary, files, strangers):
-    with server(etcd_binary, strangers.server()) as etcd:
-        refused(etcd.url, files, "its certificate is not trusted by etcd_ca_cert_file " + files["etcd_ca_cert_file"])
-        assert etcd.get(KEY) == VALUE
+def test_a_server_of_another_authority(server, files, strangers):
+    with server(strangers.server()) as etcd:
+        refused(etcd, files, "its certificate is not trusted by etcd_ca_cert_file " + files["etcd_ca_cert_file"])
+        assert etcd.stored() == etcd.tree_of([ETH0])
 
 
 def test_no_authority_is_given(store, files):
-    refused(store.url, without(files, "etcd_ca_cert_file"), "not trusted", "etcd_ca_cert_file", "not given")
+    refused(store, without(files, "etcd_ca_cert_file"), "not trusted", "etcd_ca_cert_file", "not given")
 
 
-def test_a_server_certificate_for_another_host(etcd_binary, files, certificates):
-    with server(etcd_binary, certificates.elsewhere()) as etcd:
-        message = refused(etcd.url, files, "certificate is for another host", "127.0.0.1")
+def test_a_server_certificate_for_another_host(server, files, certificates):
+    with server(certificates.elsewhere()) as etcd:
+        message = refused(etcd, files, "certificate is for another host", "127.0.0.1")
         # Whoever reads this looks for another authority, in vain.
         assert "not trusted by" not in message, message
 
 
-def test_a_server_certificate_that_expired(etcd_binary, files, certificates):
-    with server(etcd_binary, certificates.server("late", expired=True)) as etcd:
-        refused(etcd.url, files, "certificate", "expired")
+def test_a_server_certificate_that_expired(server, files, certificates):
+    with server(certificates.server("late", expired=True)) as etcd:
+        refused(etcd, files, "certificate", "expired")
 
 
 def test_an_authority_that_is_not_valid_yet(store, files, certificates, tmp_path):
     path = tmp_path / "early-ca.pem"
     path.write_bytes(dated(certificates, DAY, 10 * DAY))
-    message = failure(info(dict(files, etcd_endpoints=store.url, etcd_ca_cert_file=str(path))), "not yet valid")
+    message = failure(info(dict(connection(store), **dict(files, etcd_ca_cert_file=str(path)))), "not yet valid")
     assert str(path) in message
 
 
 def test_no_client_certificate(store, files):
-    refused(store.url, without(files, *FILES[1:]), "etcd_cert_file", "not given")
+    refused(store, without(files, *FILES[1:]), "etcd_cert_file", "not given")
 
 
 def test_a_client_certificate_of_another_authority(store, files, strangers):
     """Some servers only hang up, most times; then this is still the likely reason."""
     alien = strangers.client("alien")
     for _again in range(4):
-        refused(
-            store.url, dict(files, etcd_cert_file=alien.cert, etcd_key_file=alien.key), "etcd_cert_file " + alien.cert
-        )
+        refused(store, dict(files, etcd_cert_file=alien.cert, etcd_key_file=alien.key), "etcd_cert_file " + alien.cert)
 
 
-def test_https_to_a_server_that_speaks_plain_http(etcd, files):
-    refused(etcd.url.replace("http:", "https:"), files, "TLS", "http://")
+def test_https_to_a_server_that_speaks_plain_http(datastore, files):
+    refused(datastore, files, "TLS", "http://", url=datastore.url.replace("http:", "https:"))
 
 
 def test_http_to_a_server_that_speaks_tls(store, files):
     for options in (files, {}):
-        refused(store.url.replace("https:", "http:"), options, "TLS", "https://")
+        refused(store, options, "TLS", "https://", url=store.url.replace("https:", "http:"))
 
 
-def test_messages_carry_no_innards_of_python(store, etcd, files, strangers, client, tmp_path):
+def test_messages_carry_no_innards_of_python(store, datastore, files, tmp_path):
     """A line of C code helps nobody, and neither does the name of an exception."""
     path = tmp_path / "empty.pem"
     path.write_bytes(b"")
@@ -319,24 +317,25 @@ def test_messages_carry_no_innards_of_python(store, etcd, files, strangers, clie
         (store.url, without(files, *FILES[1:])),
         (store.url, dict(files, etcd_key_file=str(path))),
         (store.url, dict(files, etcd_cert_file=str(path))),
-        (etcd.url.replace("http:", "https:"), files),
+        (datastore.url.replace("http:", "https:"), files),
         (store.url.replace("https:", "http:"), files),
     ):
-        message = failure(info(dict(options, etcd_endpoints=url)))
+        message = failure(info(dict(options, **dict(connection(store), etcd_endpoints=url))))
         for innards in ("_ssl.c", "Error(", "RemoteDisconnected", "Connection aborted", "0x"):
             assert innards not in message, message
 
 
-def test_files_are_looked_at_even_if_the_first_server_needs_none(etcd, files):
+def test_files_are_looked_at_even_if_the_first_server_needs_none(datastore, files):
     """A typing error must not wait for the day on which the other server is asked."""
-    options = dict(files, etcd_endpoints=[etcd.url, "https://127.0.0.1:1"], etcd_cert_file="/nowhere.pem")
+    options = dict(connection(datastore), **dict(files, etcd_cert_file="/nowhere.pem"))
+    options["etcd_endpoints"].append("https://127.0.0.1:1")
     failure(info(options), "etcd_cert_file /nowhere.pem", "No such file")
 
 
-def test_servers_that_are_not_trusted_are_passed_over(store, etcd_binary, files, strangers):
-    with server(etcd_binary, strangers.server("first")) as alien:
+def test_servers_that_are_not_trusted_are_passed_over(store, server, files, strangers):
+    with server(strangers.server("first")) as alien:
         endpoints = [alien.url, store.url.replace("https:", "http:"), store.url]
-        options = dict(files, etcd_endpoints=endpoints, labels={"role": "new"})
+        options = dict(files, labels=LABELS, **dict(connection(store), etcd_endpoints=endpoints))
         assert apply(options)["operation"] == "update"
-        assert alien.get(KEY) == VALUE
-    assert store.get(KEY) == '{"name":"eth0","labels":{"role":"new"}}'
+        assert alien.stored() == alien.tree_of([ETH0])
+    assert store.stored() == store.tree_of([NEW])

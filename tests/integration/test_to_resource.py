@@ -8,7 +8,7 @@ from __future__ import annotations
 import yaml
 
 from tests.harness.module import run_playbook
-from tests.integration.tasks import HOSTS, READY
+from tests.integration.tasks import HOSTS, READY, one_etcd
 
 STORED = {
     HOSTS + "/myhost/endpoint/eth0": '{"name":"eth0","expected_ipv4_addrs":["192.168.0.1","192.168.0.2"],'
@@ -81,6 +81,7 @@ TASKS = """
 """
 
 
+@one_etcd
 def test_manifests_out_and_in(etcd, wire):
     etcd.put(READY, "true")
     for key, value in STORED.items():

@@ -13,24 +13,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
     interfaces_of,
     verdicts_of,
 )
-
-
-def ether(name, *addresses, **more):
-    """The facts of an interface, as Ansible's setup gives them."""
-    ipv4 = [{"address": address} for address in addresses if ":" not in address]
-    ipv6 = [
-        {"address": address, "scope": "link" if address.startswith("fe80") else "global", "prefix": "64"}
-        for address in addresses
-        if ":" in address
-    ]
-    facts = {"device": name, "type": "ether", "active": True}
-    if ipv4:
-        facts["ipv4"] = ipv4[0]
-    if ipv4[1:]:
-        facts["ipv4_secondaries"] = ipv4[1:]
-    if ipv6:
-        facts["ipv6"] = ipv6
-    return dict(facts, **more)
+from ansible_collections.netsec.calico.tests.harness.fleet import interface
 
 
 def facts(*devices, **more):
@@ -41,12 +24,12 @@ def facts(*devices, **more):
 
 
 FACTS = facts(
-    ether("lo", "127.0.0.1", type="loopback"),
-    ether("eth1", "10.1.0.7", active=False),
-    ether("eth0", "192.0.2.7", "192.0.2.8", "fe80::1", "2001:db8::7"),
-    ether("br-lan", "10.2.0.7", type="bridge"),
-    ether("eth2"),
-    ether("docker0", "172.17.0.1", type="bridge"),
+    interface("lo", "127.0.0.1", type="loopback"),
+    interface("eth1", "10.1.0.7", active=False),
+    interface("eth0", "192.0.2.7", "192.0.2.8", "fe80::1", "2001:db8::7"),
+    interface("br-lan", "10.2.0.7", type="bridge"),
+    interface("eth2"),
+    interface("docker0", "172.17.0.1", type="bridge"),
     default_ipv4={"interface": "eth0", "address": "192.0.2.7"},
     default_ipv6={},
 )
@@ -74,7 +57,7 @@ def test_the_expected_ips_are_the_addresses_of_global_scope():
 
 def test_an_address_with_a_label_of_its_own_belongs_to_its_interface():
     found = facts(
-        ether("eth7", "192.0.2.7"), ether("eth7_x"), also=["eth7_1"], eth7_1={"ipv4": {"address": "10.9.0.1"}}
+        interface("eth7", "192.0.2.7"), interface("eth7_x"), also=["eth7_1"], eth7_1={"ipv4": {"address": "10.9.0.1"}}
     )
     assert [(item.name, item.addresses) for item in interfaces_of(found)] == [
         ("eth7", ("192.0.2.7", "10.9.0.1")),
@@ -83,7 +66,7 @@ def test_an_address_with_a_label_of_its_own_belongs_to_its_interface():
 
 
 def test_an_interface_may_have_the_name_of_another_fact():
-    found = facts(ether("mounts"), also=["mounts"])
+    found = facts(interface("mounts"), also=["mounts"])
     found["mounts"] = [{"mount": "/"}]
     assert interfaces_of(found) == []
 
