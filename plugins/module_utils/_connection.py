@@ -218,7 +218,7 @@ def _check(settings: Settings) -> None:
             getattr(settings, name).encode("utf-8")
         except UnicodeEncodeError as exc:
             raise InvalidInput(["{0} ({1}) is not UTF-8".format(name, settings.sources[name])]) from exc
-    if ":" in settings.etcd_username:
+    if ":" in settings.etcd_username and kind == ETCDV2:
         raise InvalidInput(["etcd_username: HTTP basic authentication has no place for a colon in a name"])
 
 

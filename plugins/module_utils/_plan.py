@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Collection, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ._errors import CalicoError, InvalidInput, Refused
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
@@ -77,6 +77,10 @@ class Present(NamedTuple):
     """The endpoint is exactly this, which is valid."""
 
     endpoint: HostEndpoint
+    # Whether an endpoint that is there, and another one, is changed.
+    overwrite: bool = True
+    # The nodes from which it may be taken; None for any. In v3, the key does not tell the node.
+    movable_from: Optional[Collection[str]] = None
 
     @property
     def identity(self) -> HostEndpoint:
@@ -84,6 +88,20 @@ class Present(NamedTuple):
 
     def resolve(self, stored: Optional[Stored], api_version: str) -> Optional[HostEndpoint]:
         return self.endpoint.as_stored(api_version)
+
+    def check_update(self, stored: Stored, fields: List[str]) -> None:
+        """Raise Refused when it may not replace what is stored."""
+        if not self.overwrite:
+            raise Refused(
+                "{0} is there and differs ({1}), and overwrite is false, so nothing is changed".format(
+                    self.endpoint, ", ".join(fields) or "its value cannot be read"
+                )
+            )
+        if self.movable_from is not None and stored.node not in ("", self.endpoint.node, *self.movable_from):
+            raise Refused(
+                "{0} is not taken from node {1}, which is not among the nodes of this run: give one of the two another "
+                "name, or run it for both nodes".format(self.endpoint, stored.node)
+            )
 
 
 class Patched(NamedTuple):
@@ -205,6 +223,8 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
         operation = UPDATE if fields or stored.error else NONE
     if operation == NONE:
         return Change(NONE, want, stored, readable, [])
+    if operation == UPDATE and isinstance(want, Present):
+        want.check_update(stored, fields)
     return Change(operation, want, stored, after, fields)
 
 

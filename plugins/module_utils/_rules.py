@@ -10,6 +10,8 @@ from typing import Callable, List, NamedTuple, Tuple
 
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, canonical_ip
 
+# etcd takes 1.5 MB in a request by default (--max-request-bytes), and a value goes through its v3 gateway as base64.
+MOST_BYTES = 1000000
 # (option, value, rule)
 Problem = Tuple[str, object, str]
 
@@ -48,6 +50,18 @@ def addresses(endpoint: HostEndpoint) -> List[Problem]:
             rule = "is not an IP address: give plain IPv4 or IPv6 addresses, without prefix length or zone"
             problems.append(("expected_ips[{0}]".format(index), address, rule))
     return problems
+
+
+def size(endpoint: HostEndpoint) -> List[Problem]:
+    if len(endpoint.labels) + len(endpoint.expected_ips) + len(endpoint.profiles) + len(endpoint.ports) < 1000:
+        # A name has some hundred characters at the most.
+        return []
+    texts = [*endpoint.labels, *endpoint.labels.values(), *endpoint.expected_ips, *endpoint.profiles]
+    total = sum(map(len, texts)) + 40 * len(endpoint.ports) + 10 * len(texts)
+    if total <= MOST_BYTES:
+        return []
+    rule = "is too many bytes for all fields together: etcd takes some {0} in a request".format(MOST_BYTES)
+    return [("size", total, rule)]
 
 
 def nothing_to_match(endpoint: HostEndpoint) -> List[Problem]:

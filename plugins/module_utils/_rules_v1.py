@@ -15,7 +15,7 @@ from typing import List, Tuple
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint
-from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match
+from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match, size
 
 _NODE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _NAME = re.compile(r"[a-zA-Z0-9_./-]{1,128}")
@@ -68,7 +68,7 @@ def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
     if endpoint.ports:
         names = [port.name for port in endpoint.ports]
         problems.append(("ports", names, "cannot be stored: Calico's v1 data model (etcdv2) has no named ports"))
-    return problems + nothing_to_match(endpoint)
+    return problems + nothing_to_match(endpoint) + size(endpoint)
 
 
 def _labels(endpoint: HostEndpoint) -> List[Problem]:

@@ -16,7 +16,7 @@ from typing import List
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
-from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match
+from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match, size
 
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 # Of a node, Calico refuses more only since v3.32; of a profile, never.
@@ -67,7 +67,7 @@ def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
             problems.append(("profiles[{0}]".format(index), profile, _PROFILE_RULE))
     for index, port in enumerate(endpoint.ports):
         problems += [("ports[{0}].{1}".format(index, part), value, rule) for part, value, rule in _port(port)]
-    return problems + nothing_to_match(endpoint)
+    return problems + nothing_to_match(endpoint) + size(endpoint)
 
 
 @functools.lru_cache(maxsize=65536)

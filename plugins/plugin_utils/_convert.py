@@ -44,6 +44,7 @@ def conversions_of(hostendpoints: Any) -> List[Conversion]:
         names[v3.name].append(v1)
 
     def problems(v1: HostEndpoint, v3: HostEndpoint) -> Iterator[str]:
+        yield from _starred(v1)
         yield from problems_of(v3, V3)
         other_nodes = [node for node in nodes[v3.node] if node != v1.node]
         if other_nodes:
@@ -56,6 +57,16 @@ def conversions_of(hostendpoints: Any) -> List[Conversion]:
         Conversion(v1, v3, ["{0} becomes {1}: {2}".format(v1, v3, problem) for problem in problems(v1, v3)])
         for v1, v3 in pairs
     ]
+
+
+def _starred(v1: HostEndpoint) -> Iterator[str]:
+    """What Calico's upgrade would make a name of, though it is none: a part of one that Ansible has masked."""
+    for field in ("node", "name", "interface_name", "profiles"):
+        value = getattr(v1, field)
+        for text in (value,) if isinstance(value, str) else value:
+            if "*" in text:
+                rule = "has a *, as nothing in v1 has; Ansible puts some in the place of a text that is a password, too"
+                yield "{0}: {1} {2}".format(field, shown(text), rule)
 
 
 def converted(hostendpoints: Any) -> List[HostEndpoint]:

@@ -10,6 +10,8 @@ import re
 
 import pytest
 
+from tests.harness.datastore import Etcdv3
+from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module
 from tests.integration.sets import endpoint, hostendpoints, key_of
 from tests.integration.tasks import connection, only_etcdv3
@@ -35,8 +37,8 @@ UID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
-def hostendpoint(server, **options):
-    return run_module("calico_hostendpoint", dict(TASK, **dict(connection(server), **options)))
+def hostendpoint(server, check=False, **options):
+    return run_module("calico_hostendpoint", dict(TASK, **dict(connection(server), **options)), check)
 
 
 def absent(server, **options):
@@ -115,3 +117,93 @@ def test_of_300_only_the_one_that_somebody_else_changed_is_tried_again(datastore
     assert result["summary"] == {"created": 299, "updated": 1, "deleted": 0, "unchanged": 0}, result
     assert datastore.stored() == datastore.tree_of(endpoints)
     assert [place for _operation, place in datastore.written(wire)].count(key) == 2
+
+
+@pytest.mark.usefixtures("datastore_type")
+def test_a_certificate_with_a_common_name_where_users_are_asked_for(etcd_binary, certificates):
+    with EtcdServer(etcd_binary, tls=certificates.server(), client_auth=True) as server:
+        datastore = Etcdv3(server)
+        datastore.reset()
+        server.enable_auth_v3("geheim")
+        client = certificates.client()
+        files = {"etcd_ca_cert_file": certificates.ca, "etcd_cert_file": client.cert, "etcd_key_file": client.key}
+        for user in ({}, {"etcd_username": "root", "etcd_password": "geheim"}):
+            message = hostendpoint(datastore, **files, **user).get("msg", "")
+            assert "has a common name" in message and "etcdv2" not in message, message
+
+
+@pytest.mark.parametrize(
+    "spec, locked",
+    [
+        ('{"datastoreready":false}', True),
+        ('{"datastoreReady":true,"DatastoreReady":false}', True),
+        ('{"datastoreReady":false,"datastoreready":true}', False),
+    ],
+)
+def test_a_lock_is_one_however_it_is_spelled(datastore, spec, locked):
+    datastore.put(datastore.state_key, '{"SPEC":%s}' % spec)
+    assert ("datastoreReady" in hostendpoint(datastore).get("msg", "")) == locked
+
+
+@pytest.mark.parametrize("spec", ["null", "[]", '{"datastoreReady":"false"}', '{"datastoreReady":0}'])
+def test_a_lock_that_cannot_be_read_is_told(datastore, spec):
+    datastore.put(datastore.state_key, '{"spec":%s}' % spec)
+    assert "is not known to be locked" in " ".join(hostendpoint(datastore, check=True)["warnings"])
+
+
+def test_a_purge_tells_values_of_which_nobody_knows_the_node(datastore):
+    datastore.put(datastore.key("n1", "broken"), "{")
+    result = hostendpoints(datastore, endpoints=[], purge="all", purge_nodes=["n1"])
+    assert "cannot be read, so it is not purged" in " ".join(result["warnings"])
+    assert len(datastore.stored()) == 1
+
+
+def test_an_endpoint_of_another_node_is_moved_with_a_warning(datastore):
+    datastore.put_endpoint(TASK)
+    result = hostendpoint(datastore, node="n2")
+    assert (result["operation"], result["fields"][0]) == ("update", "node")
+    assert "is taken from node n1" in " ".join(result["warnings"])
+
+
+def test_an_endpoint_is_not_taken_from_a_node_outside_of_the_purge(datastore):
+    datastore.put_endpoint(TASK)
+    before = datastore.stored()
+    wanted = [dict(TASK, node="n2"), endpoint("n3")]
+    for check in (True, False):
+        result = hostendpoints(datastore, check=check, endpoints=wanted, purge_nodes=["n2", "n3"])
+        assert result["failed"] and "is not taken from node n1" in result["msg"]
+        assert datastore.stored() == before
+    assert hostendpoints(datastore, endpoints=wanted, purge_nodes=["n1", "n2"])["summary"]["updated"] == 1
+
+
+def test_a_generation_of_zero_is_left_out_as_calico_does(datastore):
+    value = VALUE.replace("UID", "11111111-2222-4333-8444-555555555555").replace("TIME", "2020-01-02T03:04:05Z")
+    datastore.put(datastore.key("n1", "n1-eth0"), value.replace('"labels"', '"generation":0,"labels"'))
+    assert hostendpoint(datastore, profiles=[])["operation"] == "update"
+    assert "generation" not in stored_bytes(datastore)
+
+
+def test_a_user_may_have_a_colon(datastore):
+    result = hostendpoint(datastore, etcd_username="a:b", etcd_password="x")
+    assert result.get("operation") == "create", result
+
+
+def test_names_and_labels_at_their_limits(datastore):
+    prefix = ".".join(["a" * 61] * 4) + ".example"[: 253 - 4 * 61 - 3]
+    limits = {
+        "name": ".".join(["n" * 62] * 4)[:253],
+        "node": ".".join(["m" * 62] * 4)[:253],
+        "labels": {prefix[:253].strip(".") + "/" + "k" * 63: "v" * 63},
+        "ports": [{"name": "p" * 15, "protocol": "SCTP", "port": 65535}],
+    }
+    result = hostendpoint(datastore, **limits)
+    assert result.get("operation") == "create", result
+    assert hostendpoint(datastore, **limits)["changed"] is False
+    for beyond in (
+        {"name": limits["name"] + "nnn"},
+        {"node": limits["node"] + "mmm"},
+        {"labels": {"k" * 64: ""}},
+        {"labels": {"k": "v" * 64}},
+        {"ports": [{"name": "p" * 16, "protocol": "TCP", "port": 1}]},
+    ):
+        assert hostendpoint(datastore, **dict(limits, **beyond))["failed"], beyond

@@ -19,7 +19,6 @@ HOSTENDPOINTS = RESOURCES + "hostendpoints/"
 CLUSTER_INFORMATION = RESOURCES + "clusterinformations/default"
 SHOW, WRITE = "Show what becomes of each endpoint", "Write the endpoints to the v3 datastore"
 STOP = "Stop when not all of it can be in the v3 datastore"
-STOP_DIFFERING = "Stop when the v3 datastore has other endpoints of these names"
 
 # {"node/name": v1 value}
 FLEET = {
@@ -91,7 +90,8 @@ def audit(etcd):
 def stopped(run, task=STOP):
     """The message of a run that stopped at the task."""
     assert run.returncode == 2, run
-    return "\n".join(map(str, run.result(task)["msg"]))
+    message = run.result(task)["msg"]
+    return message if isinstance(message, str) else "\n".join(map(str, message))
 
 
 def test_check_then_migrate_then_nothing(calico):
@@ -183,12 +183,33 @@ def test_an_endpoint_that_was_changed_in_v3_is_not_overwritten_unasked(calico):
     assert run_module("calico_hostendpoint", dict(ours, profiles=["newer"]))["changed"]
     put(calico, {"web2/eth0": {"name": "eth0"}})
     before = contents(calico)
-    message = stopped(migrate(calico), STOP_DIFFERING)
-    assert "web1.eth0 on node web1: profiles" in message and "migrate_overwrite" in message
-    assert "web2" not in message and contents(calico) == before
+    for check in ((), ("--check",)):
+        message = stopped(migrate(calico, *check), WRITE)
+        assert "web1.eth0 on node web1 is there and differs (profiles), and overwrite is false" in message
+        assert "web2" not in message and contents(calico) == before
     run = migrate(calico, migrate_overwrite=True)
     assert run.result(WRITE)["summary"] == {"created": 1, "updated": 1, "deleted": 0, "unchanged": 2}
     assert MIGRATED[1] in audit(calico)
+
+
+def test_what_ansible_has_masked_does_not_become_a_name(calico):
+    put(calico, FLEET)
+    run = migrate(calico, migrate_from={"etcd_endpoints": calico.url, "etcd_username": "root", "etcd_password": "web"})
+    assert run.returncode == 2 and "has a *, as nothing in v1 has" in run.stdout, run
+    assert calico.tree_v3(HOSTENDPOINTS) == {}
+
+
+def test_an_interface_that_v1_ignores_does_not_become_all_interfaces(calico):
+    put(calico, {"web1/all": {"name": "*"}})
+    assert "interface_name" in stopped(migrate(calico))
+
+
+@pytest.mark.parametrize("options", [{"purge": "all", "purge_nodes": ["web1"]}, {"node": "web1"}, {"state": "absent"}])
+def test_only_connections_can_be_given(calico, options):
+    put(calico, FLEET)
+    for variable in ("migrate_from", "migrate_to"):
+        run = migrate(calico, **{variable: dict(options, etcd_endpoints=calico.url)})
+        assert run.returncode == 2 and "migrate_from and migrate_to take etcd_endpoints" in run.stdout, run
 
 
 def test_a_locked_v3_datastore_is_not_written(calico):

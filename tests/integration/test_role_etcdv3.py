@@ -71,3 +71,21 @@ def test_two_endpoints_of_one_name(fleet):
     message = failure(fleet.run(["web1", "db1"], variables={"hostendpoints_interfaces": rules}))
     assert "eth0" in message and "twice" in message
     assert fleet.stored() == {}
+
+
+def test_an_endpoint_is_never_taken_from_a_host_outside_the_run(fleet):
+    """Two hosts that make one name, in different batches or runs, as a rule of etcdv2 does that names the interface."""
+    hosts = ["web1", "db-1"]
+    variables = {"hostendpoints_interfaces": [{"match": {"name": ["eth0"]}, "endpoint": {"name": "{interface}"}}]}
+    run = fleet.run(hosts, variables=variables, serial=1)
+    assert run.returncode != 0 and "is not taken from node web1.example.com" in run.stdout
+    before = fleet.stored()
+    assert [place.split("/")[0] for place in before] == ["web1.example.com"]
+    run = fleet.run(hosts, "--limit", "db-1", variables=variables)
+    assert run.returncode != 0 and fleet.stored() == before
+
+
+def test_decommissioned_nodes_are_named_as_everywhere(fleet):
+    done(fleet.run(["db1"]))
+    result = done(fleet.run(["web1"], variables={"hostendpoints_decommission": ["DB_1"]}))
+    assert "delete db-1/eth0" in changes(result)

@@ -370,3 +370,24 @@ def test_an_owner_that_is_no_label_value(refused, owner):
 def test_an_owner_label_that_is_no_label_key(refused):
     refused({"endpoints": [ONE], "owner": "me", "owner_label": "a b"}, "label key")
     refused({"endpoints": [], "owner": "me", "owner_label": "a b", "purge": "owned"}, "label key")
+
+
+def test_what_is_too_large_for_etcd_is_told_before_anything_is_written(datastore):
+    large = endpoint("n5", profiles=["p%06d" % number + "x" * 100 for number in range(10000)])
+    wanted = [endpoint("n1"), large, endpoint("n9")]
+    for check in (True, False):
+        result = hostendpoints(datastore, check=check, endpoints=wanted)
+        assert result["failed"] and "endpoints[1]" in result["msg"] and "too many bytes" in result["msg"]
+    assert datastore.stored() == {}
+
+
+def test_without_overwrite_only_new_ones_are_written(datastore):
+    datastore.put_endpoint(endpoint("n1"))
+    wanted = [endpoint("n1"), endpoint("n2")]
+    assert hostendpoints(datastore, endpoints=wanted, overwrite=False)["summary"]["created"] == 1
+    before = datastore.stored()
+    wanted = [endpoint("n1", profiles=["p"]), endpoint("n3")]
+    for check in (True, False):
+        result = hostendpoints(datastore, check=check, endpoints=wanted, overwrite=False)
+        assert result["failed"] and "is there and differs (profiles), and overwrite is false" in result["msg"]
+    assert datastore.stored() == before

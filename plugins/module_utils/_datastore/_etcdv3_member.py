@@ -33,7 +33,16 @@ DENIED, UNAUTHENTICATED = 7, 16
 # Another member may do better.
 _NO_QUORUM = (4, 14)
 # What etcd says of a token that is missing, not known, or older than a change of users or roles.
-_NO_TOKEN = ("user name is empty", "invalid auth token", "revision of auth store is old")
+_NO_TOKEN = (
+    "user name is empty",
+    "invalid auth token",
+    "revision of auth store is old",
+    "revision in header is old",
+)
+_COMMON_NAME = (
+    "{0} refuses the client certificate {1}, since it has a common name, which etcd's JSON gateway cannot take for a "
+    "user: give a certificate without one, and etcd_username and etcd_password ({2})"
+)
 
 _HINT = (
     "It has to be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
@@ -148,15 +157,19 @@ class Member(Endpoint):
                 return NoAnswer("the answer was cut short or is not etcd's: {0!r}".format(body[:120]), True)
             content = None
         code = content.get("code") if isinstance(content, dict) else None
+        if any(part in body for part in _NO_TOKEN):
+            # With whatever status: some versions give 500.
+            self._has_answered = True
+            return EtcdError(UNAUTHENTICATED, text)
         if code in _NO_QUORUM or status >= 500:
             return NoAnswer(text, True)
+        if "CommonName of client" in body:
+            return DatastoreError(_COMMON_NAME.format(self.url, self._settings.etcd_cert_file, text))
         if not isinstance(code, int):
             return DatastoreError(self._not_spoken("v3 API through its JSON gateway", text, _HINT))
         text = str(content.get("message") or content.get("error"))
         self._has_answered = True
-        if any(part in text for part in _NO_TOKEN):
-            code = UNAUTHENTICATED
-        elif "permission denied" in text:
+        if "permission denied" in text:
             code = DENIED
         return EtcdError(code, text)
 

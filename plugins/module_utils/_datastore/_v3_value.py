@@ -136,7 +136,7 @@ def _sorted(mapping: Mapping[str, str]) -> Dict[str, str]:
 
 def _in_order(fields: Mapping[str, Any], found: Mapping[str, Any]) -> Dict[str, Any]:
     """A struct as Go writes it, without its empty fields; behind them, what Go does not know."""
-    known = {key: found[key] for key in fields if found.get(key)}
+    known = {key: found[key] for key in fields if found.get(key) and found[key] != _ZERO}
     return dict(known, **{key: item for key, item in found.items() if key not in fields})
 
 

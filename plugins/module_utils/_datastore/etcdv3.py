@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import collections
 import json
-from typing import Collection, Deque, Iterator, List, Sequence, Tuple
+from typing import Any, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError
@@ -45,8 +45,10 @@ class Etcdv3Store(Store):
                 "the right one".format(self._etcd, _CLUSTER_INFORMATION)
             )
         try:
-            is_ready = json.loads(found.value)["spec"].get("datastoreReady")
+            is_ready = json.loads(found.value, object_pairs_hook=_in_lower_case)["spec"].get("datastoreready")
         except (ValueError, TypeError, KeyError, AttributeError):
+            is_ready = "unreadable"
+        if is_ready is not None and not isinstance(is_ready, bool):
             return State(warning="{0} cannot be read, so it is not known to be locked".format(_CLUSTER_INFORMATION))
         if is_ready is False:
             return State(
@@ -127,6 +129,11 @@ class Etcdv3Store(Store):
         if stored is None:
             return Write(self.key(endpoint), encode(endpoint, now=now), 0)
         return Write(stored.key, encode(endpoint, stored, now=now) if endpoint else None, stored.revision)
+
+
+def _in_lower_case(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    """An object as Calico reads it: of keys that differ in case only, the last one counts."""
+    return {key.lower(): value for key, value in members}
 
 
 def _batch(pending: Deque[Tuple[Change, Write]]) -> List[Tuple[Change, Write]]:
