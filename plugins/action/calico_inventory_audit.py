@@ -11,17 +11,20 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Dict, List, Optional, Set
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.netsec.calico.plugins.module_utils._result import FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._audit_report import FAIL_ON, banner_of, report_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of, required_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError
-from ansible_collections.netsec.calico.plugins.plugin_utils._reports import FORMATS, write_reports
+from ansible_collections.netsec.calico.plugins.plugin_utils._reports import FORMATS, remove_reports, write_reports
 
 # The result of the role's task that gathers facts: of a host that cannot be reached, older facts may be cached.
 _GATHERED = "__hostendpoints_gathered"
+# The role's variables of the audit, without the prefix: one for all hosts.
+_OF_THE_RUN = ("audit_fail_on", "audit_report_dir", "audit_report_formats")
 # What AWX tells of the job, and how the report calls it.
 _PROVENANCE = {"awx_job_id": "AWX job", "awx_job_template_name": "template", "awx_project_revision": "revision"}
 
@@ -35,43 +38,60 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        folder = arguments.pop("report_dir", None)
-        formats = _choices("report_formats", arguments.pop("report_formats", None) or list(FORMATS), FORMATS)
-        fail_on = _choices("fail_on", arguments.pop("fail_on", None) or [], FAIL_ON)
+        folder = _folder(arguments.pop("report_dir", None))
+        # Whatever happens now, nobody shall take an older audit's for this one's.
+        _remove(folder)
+        formats = arguments.pop("report_formats", None)
+        formats = list(FORMATS) if formats is None else _choices("report_formats", formats, FORMATS)
+        fail_on = _choices("fail_on", arguments.pop("fail_on", None), FAIL_ON)
         variables = HostVariables(self._task, task_vars)
         if variables.has_batches():
             raise AnsibleActionFail("an audit is about all hosts at once: leave out serial and the strategy free")
-        fleet = Fleet(variables, self._templar, api_version_of(arguments), _not_gathered(variables))
+        not_gathered = _not_gathered(variables)
+        fleet = Fleet(variables, self._templar, api_version_of(arguments), not_gathered, _OF_THE_RUN)
         nodes = fleet.nodes()
-        unknown = self._unknown(fleet, variables)
+        unknown = self._unknown(fleet, variables, not_gathered)
         arguments["nodes"] = sorted(nodes.values())
-        arguments["other_nodes"] = sorted(_other_nodes(fleet, variables))
-        found = self._audit(fleet.endpoints(), arguments, task_vars, result)
+        arguments.update(_others(fleet, variables))
+        arguments["guard_require"] = required_of(arguments)
+        found = self._audit(fleet, arguments, task_vars, result)
         if found is None:
             return result
         report = report_of(found, nodes, unknown, arguments.get("owner") or "", fail_on, _generated(task_vars))
         paths = _written(report, folder, formats)
+        unknown_hosts = bounded(sorted(unknown), FAILURES_SIZE)
         result.update(
             {key: report[key] for key in ("summary", "reason", "datastore")},
             fails=report["failed"],
             reports=paths,
             banner=banner_of(report, paths),
-            unknown_hosts=sorted(unknown),
+            unknown_hosts=unknown_hosts,
+            unknown_hosts_omitted=len(unknown) - len(unknown_hosts),
         )
         return result
 
-    def _unknown(self, fleet: Fleet, variables: HostVariables) -> Dict[str, str]:
+    def _unknown(self, fleet: Fleet, variables: HostVariables, not_gathered: Mapping[str, str]) -> Dict[str, str]:
         """Each host of the play that is not compared, and why."""
-        unknown = dict(fleet.without_facts)
+        unknown = {
+            name: not_gathered.get(name) or "its facts cannot be used: " + reason
+            for name, reason in fleet.without_facts.items()
+        }
         for name in variables.all_names():
-            if name in unknown or name in variables.names() or not variables.takes_part(name, self._templar):
+            if name in unknown or name in variables.names() or not self._may_take_part(name, variables):
                 continue
-            unknown[name] = "it could not be reached, or a task on it failed"
+            unknown[name] = "it left the play: it could not be reached, a task on it failed, or ended it there"
         return unknown
+
+    def _may_take_part(self, name: str, variables: HostVariables) -> bool:
+        try:
+            return variables.takes_part(name, self._templar)
+        except AnsibleError:
+            # The condition is about facts, which are not there.
+            return True
 
     def _audit(
         self,
-        endpoints: List[Dict[str, Any]],
+        fleet: Fleet,
         arguments: Dict[str, Any],
         task_vars: Dict[str, Any],
         result: Dict[str, Any],
@@ -79,14 +99,19 @@ class ActionModule(ActionBase):
         """All that the module found. None when it failed, and then the result says why."""
         folder = self._make_tmp_path()
         try:
-            src, dest = (self._connection._shell.join_path(folder, name) for name in ("wanted.json", "found.json"))
-            self._transfer_data(src, json.dumps(endpoints))
+            src, facts, dest = (
+                self._connection._shell.join_path(folder, name) for name in ("wanted.json", "facts.json", "found.json")
+            )
+            self._transfer_data(src, json.dumps(fleet.endpoints()))
+            self._transfer_data(facts, json.dumps(fleet.guard_facts()))
             done = self._execute_module(
                 module_name="netsec.calico.calico_hostendpoints_audit",
-                module_args=dict(arguments, src=src, dest=dest),
+                module_args=dict(arguments, src=src, guard_facts_src=facts, dest=dest),
                 task_vars=task_vars,
             )
             if done.get("failed"):
+                # The options hold the whole inventory.
+                done.pop("invocation", None)
                 result.update(done)
                 return None
             result["warnings"] = done.get("warnings", [])
@@ -100,15 +125,38 @@ class ActionModule(ActionBase):
 
 
 def _choices(option: str, values: Any, known: Any) -> List[str]:
-    values = [values] if isinstance(values, str) else list(values)
-    unknown = [str(value) for value in values if value not in known]
+    """A list as Ansible takes it, without what is there twice."""
+    if values is None:
+        return []
+    if isinstance(values, str):
+        values = [value.strip() for value in values.split(",") if value.strip()]
+    if not isinstance(values, (list, tuple)):
+        raise AnsibleActionFail("{0}: {1!r} is not a list of {2}".format(option, values, ", ".join(known)))
+    unknown = [str(value) for value in values if not isinstance(value, str) or value not in known]
     if unknown:
         raise AnsibleActionFail("{0}: {1} is none of {2}".format(option, ", ".join(unknown), ", ".join(known)))
-    return values
+    return list(dict.fromkeys(values))
+
+
+def _folder(report_dir: Any) -> str:
+    if not isinstance(report_dir, (str, type(None))):
+        raise AnsibleActionFail("report_dir: {0!r} is not a path".format(report_dir))
+    return os.path.abspath(os.path.expanduser(report_dir)) if report_dir else ""
+
+
+def _remove(folder: str) -> None:
+    try:
+        if folder:
+            remove_reports(folder)
+    except ReportError as exc:
+        raise AnsibleActionFail(str(exc)) from exc
 
 
 def _not_gathered(variables: HostVariables) -> Dict[str, str]:
-    found = {}
+    found: Dict[str, str] = {}
+    if not variables.registers(_GATHERED):
+        # What there is, another play of this run has left.
+        return found
     for name in variables.all_names():
         result = variables.registered(name, _GATHERED)
         if result.get("unreachable") or result.get("failed"):
@@ -117,11 +165,22 @@ def _not_gathered(variables: HostVariables) -> Dict[str, str]:
     return found
 
 
-def _other_nodes(fleet: Fleet, variables: HostVariables) -> Set[str]:
-    """The nodes of all other hosts of the inventory, as far as they are known; else a host is named like its node."""
+def _others(fleet: Fleet, variables: HostVariables) -> Dict[str, Any]:
+    """All other hosts of the inventory: their nodes, as far as they are known; else what these may be called."""
     compared = fleet.nodes()
-    names = [name for name in variables.inventory() if name not in compared]
-    return {node for name in names for node in (fleet.node_of(name), fleet.calicos_name(name)) if node}
+    nodes: Set[str] = set()
+    hosts: Dict[str, List[str]] = {}
+    for name in variables.inventory():
+        if name in compared:
+            continue
+        raw = variables.without_facts(name)
+        node = fleet.node_of(name, raw)
+        if node:
+            nodes.add(node)
+        else:
+            address = raw.get("ansible_host")
+            hosts[name] = [name, address] if isinstance(address, str) and not has_template(address) else [name]
+    return {"other_nodes": sorted(nodes), "other_hosts": hosts}
 
 
 def _generated(task_vars: Mapping[str, Any]) -> str:
@@ -130,10 +189,10 @@ def _generated(task_vars: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _written(report: Mapping[str, Any], folder: Optional[str], formats: List[str]) -> Dict[str, str]:
+def _written(report: Mapping[str, Any], folder: str, formats: List[str]) -> Dict[str, str]:
     if not folder:
         return {}
     try:
-        return write_reports(report, os.path.abspath(os.path.expanduser(folder)), formats)
+        return write_reports(report, folder, formats)
     except ReportError as exc:
         raise AnsibleActionFail(str(exc)) from exc

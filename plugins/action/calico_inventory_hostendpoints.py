@@ -40,6 +40,9 @@ class ActionModule(ActionBase):
         if without_facts:
             result["warnings"] = [_without_facts(without_facts)]
         nodes = fleet.nodes()
+        decommissioned = arguments.get("decommission_nodes")
+        if isinstance(decommissioned, list):
+            arguments["decommission_nodes"] = [fleet.calicos_name(str(node)) for node in decommissioned]
         arguments["purge_nodes"] = sorted(nodes.values())
         if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
             # Nothing was computed, so there is nothing to purge.

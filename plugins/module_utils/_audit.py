@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
-from ._hostendpoint import HostEndpoint
+from ._governing import ALL_INTERFACES, Interface, addresses_of, candidate_of, governed, interfaces_from
+from ._hostendpoint import HostEndpoint, changed_fields
 from ._plan import CREATE, DELETE, NONE, Change, Present, Purge, Stored, plan
 from ._validation import ignored_by_felix
+from ._verdict import UNSAFE as NOT_SAFE
+from ._verdict import Verdict, reasons_of
 
 MISSING, CHANGED, UNMANAGED, ORPHANED = "missing", "changed", "unmanaged", "orphaned"
-SHADOWED, MALFORMED = "shadowed", "malformed"
-CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED)
+SHADOWED, MALFORMED, UNSAFE = "shadowed", "malformed", "unsafe"
+CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED, UNSAFE)
 
 _MEANING = {
     "node": "it is on another node, so it polices another host's interface",
@@ -35,6 +38,12 @@ class Scope(NamedTuple):
     other_nodes: Collection[str]
     owner_label: str
     owner: str
+    # Hosts whose nodes nobody can tell, and the names that such a node may have, with or without a domain.
+    other_hosts: Mapping[str, Sequence[str]] = {}
+    # Names of nodes whose endpoints of ours are not wanted any more.
+    decommissioned: Collection[str] = ()
+    # Node: its interfaces with their addresses, where facts tell them.
+    interfaces: Mapping[str, Mapping[str, Sequence[str]]] = {}
 
     def owns(self, stored: Stored) -> bool:
         return bool(self.owner) and stored.endpoint.labels.get(self.owner_label) == self.owner
@@ -55,35 +64,45 @@ class Finding(NamedTuple):
 
 class Audit(NamedTuple):
     findings: List[Finding]
-    # Node: how many of its endpoints are as wanted.
+    # Node: how many of its endpoints are as wanted, and have no finding.
     compliant: Dict[str, int]
     # How many endpoints of the audited nodes are Calico's own.
     foreign: int
 
 
-def audit(wants: Mapping[str, Present], stored: List[Stored], scope: Scope, api_version: str) -> Audit:
-    """Compare what is wanted, by key, with all that is stored.
+def audit(
+    wants: Mapping[str, Present],
+    stored: List[Stored],
+    scope: Scope,
+    api_version: str,
+    verdicts: Iterable[Verdict] = (),
+) -> Audit:
+    """Compare what is wanted, by key, with all that is stored. `verdicts` are the guard's on what is stored.
 
     Raises InvalidInput for what cannot be planned.
     """
     mine = [item for item in stored if item.node in scope.nodes]
-    foreign = {item.key for item in stored if item.endpoint.is_calicos_own}
+    foreign = {item.key: item for item in stored if item.endpoint.is_calicos_own}
+    purged: Dict[str, Optional[str]] = dict.fromkeys(scope.decommissioned, scope.owner)
+    purged.update(dict.fromkeys(scope.nodes))
     changes = plan(
         {key: want for key, want in wants.items() if key not in foreign},
         stored,
         api_version,
-        Purge(dict.fromkeys(scope.nodes)),
+        Purge(purged, scope.owner_label),
     )
     findings = [_of_change(change, scope, api_version) for change in changes if change.operation != NONE]
-    findings += [_taken(want, api_version) for key, want in wants.items() if key in foreign]
+    findings += [_taken(want, foreign[key], api_version) for key, want in wants.items() if key in foreign]
     findings += _malformed(stored, wants, scope, api_version)
-    findings += _shadowed(mine, api_version)
-    known = {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes)
-    findings += [_orphaned(item) for item in stored if item.node not in known and not item.error and scope.owns(item)]
+    findings += _shadowed(mine, wants.values(), scope, api_version)
+    findings += _unsafe(mine, verdicts)
+    findings += _orphaned(stored, wants, scope)
+    flawed = {(finding.node, finding.name) for finding in findings}
     compliant: Dict[str, int] = {}
     for change in changes:
-        if change.operation == NONE and change.after:
-            compliant[change.identity.node] = compliant.get(change.identity.node, 0) + 1
+        identity = change.identity
+        if change.operation == NONE and change.after and (identity.node, identity.name) not in flawed:
+            compliant[identity.node] = compliant.get(identity.node, 0) + 1
     return Audit(
         sorted(findings, key=lambda finding: (finding.node, finding.name, CLASSES.index(finding.kind))),
         compliant,
@@ -107,6 +126,8 @@ def _of_change(change: Change, scope: Scope, api_version: str) -> Finding:
 
 
 def _unmanaged(stored: Stored, scope: Scope) -> str:
+    if scope.owns(stored) and stored.node in scope.decommissioned:
+        return "it is ours, and its node is decommissioned: apply deletes it, whatever the purge"
     if scope.owns(stored):
         return "it is ours, and not wanted any more: a purge of what is owned deletes it"
     return "it is on a node of ours, and not of our making: only a purge of all deletes it"
@@ -120,9 +141,9 @@ def _fields(
     return [{"field": name, "want": wanted.get(name), "have": found.get(name)} for name in sorted(names)]
 
 
-def _taken(want: Present, api_version: str) -> Finding:
+def _taken(want: Present, stored: Stored, api_version: str) -> Finding:
     endpoint = want.endpoint
-    fields = _fields(["labels"], endpoint, None, api_version)
+    fields = _fields(changed_fields(stored.endpoint, endpoint), endpoint, stored.endpoint, api_version)
     message = "an endpoint of Calico's own controllers has this name, which is never changed: choose another name"
     return Finding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
 
@@ -139,31 +160,104 @@ def _malformed(
                 message = "Calico cannot read it, so the interface that it is meant for is open: " + item.error
                 yield Finding(MALFORMED, item.node, item.name, "", [], message)
             continue
+        if item.endpoint.is_calicos_own:
+            continue
         reason = ignored_by_felix(item.endpoint, api_version)
         if reason:
             message = "Felix ignores it, so its interface is open: " + reason
             yield Finding(MALFORMED, item.node, item.name, item.endpoint.interface_name, [], message)
 
 
-def _shadowed(stored: Iterable[Stored], api_version: str) -> Iterable[Finding]:
-    """The endpoints that name an interface which another one governs: the one with the smallest name in byte order.
-
-    Felix, endpoint_mgr.go: resolveHostEndpoints.
-    """
-    claims: Dict[Any, List[Stored]] = {}
+def _shadowed(stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: str) -> Iterable[Finding]:
+    """The endpoints in the place of which another one of the node governs an interface."""
+    by_node: Dict[str, List[Stored]] = {}
     for item in stored:
-        interface = "" if item.error else item.endpoint.interface_name
-        if interface and not ignored_by_felix(item.endpoint, api_version):
-            claims.setdefault((item.node, interface), []).append(item)
-    for (node, interface), items in claims.items():
-        first, *others = sorted(items, key=lambda item: item.name.encode("utf-8", "replace"))
-        for item in others:
-            message = "{0} governs {1}, since its name comes first: this one does nothing there".format(
-                first.name, interface
-            )
-            yield Finding(SHADOWED, node, item.name, interface, [], message)
+        if not item.error and (item.endpoint.interface_name or item.endpoint.expected_ips):
+            by_node.setdefault(item.node, []).append(item)
+    wanted: Dict[str, List[HostEndpoint]] = {}
+    for want in wants:
+        wanted.setdefault(want.endpoint.node, []).append(want.endpoint)
+    for node, items in by_node.items():
+        names = [item.endpoint.interface_name for item in items]
+        # Most nodes: each endpoint has an interface of its own.
+        if not all(names) or len(set(names)) < len(names):
+            known = interfaces_from(scope.interfaces.get(node, {}))
+            interfaces = _interfaces(known, wanted.get(node, ()), [item.endpoint for item in items])
+            yield from _shadowed_on(node, items, interfaces, api_version)
 
 
-def _orphaned(stored: Stored) -> Finding:
+def _shadowed_on(
+    node: str, items: Sequence[Stored], interfaces: Iterable[Interface], api_version: str
+) -> Iterable[Finding]:
+    candidates = [candidate_of(item, api_version) for item in items]
+    shadows: Dict[str, List[Any]] = {}
+    for interface in interfaces:
+        found = governed(interface, candidates)
+        for each in found.shadowed:
+            # An endpoint of all interfaces is meant for what others leave.
+            is_left = each.endpoint.interface_name == ALL_INTERFACES != interface.name
+            if not each.endpoint.is_calicos_own and not is_left:
+                shadows.setdefault(each.name, []).append((interface.name, found.governing))
+    for name, places in shadows.items():
+        texts = ["{0} governs {1}".format(first.name, interface) for interface, first in places]
+        message = "{0}, since its name comes first: this one does nothing there".format(", ".join(texts))
+        yield Finding(SHADOWED, node, name, places[0][0], [], message)
+
+
+def _interfaces(
+    known: Mapping[str, Interface], wanted: Iterable[HostEndpoint], stored: Iterable[HostEndpoint]
+) -> Iterable[Interface]:
+    """The interfaces of a node that are known, and those that its endpoints name, with the addresses that these expect.
+
+    The wanted ones know that better than the stored ones.
+    """
+    found = dict(known)
+    for endpoints in (wanted, stored):
+        addresses: Dict[str, List[Any]] = {}
+        for endpoint in endpoints:
+            if endpoint.interface_name and endpoint.interface_name not in found:
+                addresses.setdefault(endpoint.interface_name, []).extend(addresses_of(endpoint))
+        found.update({name: Interface(name, tuple(each)) for name, each in addresses.items()})
+    return found.values()
+
+
+def guarded_of(stored: Iterable[Stored], nodes: Collection[str], api_version: str) -> List[HostEndpoint]:
+    """The endpoints of these nodes that the guard can say something of."""
+    mine = [item for item in stored if not item.error and item.node in nodes and not item.endpoint.is_calicos_own]
+    return [item.endpoint for item in mine if not ignored_by_felix(item.endpoint, api_version)]
+
+
+def _unsafe(stored: Iterable[Stored], verdicts: Iterable[Verdict]) -> Iterable[Finding]:
+    interfaces = {(item.node, item.name): item.endpoint.interface_name for item in stored}
+    for verdict in verdicts:
+        # That another one governs the interface is a class of its own.
+        verdict = verdict._replace(findings=tuple(each for each in verdict.findings if each.rule != "G08"))
+        if any(finding.level == NOT_SAFE for finding in verdict.findings):
+            interface = interfaces.get((verdict.node, verdict.name), "")
+            yield Finding(UNSAFE, verdict.node, verdict.name, interface, [], reasons_of(verdict))
+
+
+def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[Finding]:
+    """What is ours on a node that nobody knows. A node that may be that of a host whose node is not known is none."""
+    known = {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
+    ours = [
+        item
+        for item in stored
+        if item.node not in known and not item.error and item.key not in wants and scope.owns(item)
+    ]
+    maybe = {_short(name) for names in scope.other_hosts.values() for name in names}
+    nodes = {_short(node) for node in known.union(item.node for item in stored)}
+    unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
     message = "it is ours, and neither the inventory nor Calico knows its node: decommission the node, if it is gone"
-    return Finding(ORPHANED, stored.node, stored.name, stored.endpoint.interface_name, [], message)
+    if unknown:
+        message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
+        message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
+    for item in ours:
+        if _short(item.node) not in maybe:
+            yield Finding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
+
+
+def _short(name: str) -> str:
+    """What a host's names have in common: the first label, and all of an address."""
+    first = name.partition(".")[0].lower()
+    return name.lower() if first.isdigit() or ":" in name else first

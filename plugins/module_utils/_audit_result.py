@@ -7,17 +7,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from ._audit import CLASSES, Audit, Finding
+from ._errors import shown
 from ._result import CHANGES_SIZE, FAILURES_SIZE, bounded
+
+# Characters of a text in a finding that would be too large.
+CUT = 300
 
 
 def audit_result_of(found: Audit, datastore: Dict[str, Any], is_bounded: bool = False) -> Dict[str, Any]:
     """The result of an audit; bounded, it ends where AWX would throw it away."""
     kinds = [finding.kind for finding in found.findings]
     records = [_finding(finding) for finding in found.findings]
-    findings = bounded(records, CHANGES_SIZE) if is_bounded else records
+    findings = (bounded(records, CHANGES_SIZE) or _cut(records[:1])) if is_bounded else records
     result = {
         "changed": False,
         "summary": dict(
@@ -37,3 +41,18 @@ def audit_result_of(found: Audit, datastore: Dict[str, Any], is_bounded: bool = 
 def _finding(finding: Finding) -> Dict[str, Any]:
     record = finding._asdict()
     return dict({"class": record.pop("kind")}, **record)
+
+
+def _cut(records: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """With short texts."""
+    return [
+        {
+            key: [dict(field, want=shown(field["want"], CUT), have=shown(field["have"], CUT)) for field in value]
+            if key == "fields"
+            else value
+            if len(value) <= CUT
+            else shown(value, CUT)
+            for key, value in record.items()
+        }
+        for record in records
+    ]

@@ -10,40 +10,19 @@ It asks _evaluation.py, as calico_connection_info does; there is no second evalu
 from __future__ import annotations
 
 import dataclasses
-from typing import Collection, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ._datastore._documents import Documents
 from ._evaluation import Evaluation
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
-from ._host import UNKNOWN, Host
+from ._host import Host
 from ._hostendpoint import HostEndpoint
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
-from ._traffic import IN, TCP, Address, Connection, address_of
-
-SAFE, UNSAFE, WARNING = "safe", "unsafe", "warning"
+from ._traffic import IN, PROTOCOLS, TCP, Address, Connection, address_of, text_of
+from ._verdict import UNKNOWN, UNSAFE, WARNING, Finding, Verdict, verdict_of
 
 # The most characters of an interface's name in Linux.
 _MOST_OF_A_NAME = 15
-
-
-class Finding(NamedTuple):
-    """What a rule of the guard says of an endpoint."""
-
-    # G01 to G17.
-    rule: str
-    # UNSAFE, UNKNOWN, or WARNING, which leaves an endpoint safe.
-    level: str
-    text: str
-
-
-class Verdict(NamedTuple):
-    """What is said of one endpoint that is wanted, or of one that goes."""
-
-    node: str
-    name: str
-    # SAFE, UNSAFE or UNKNOWN.
-    verdict: str
-    findings: Tuple[Finding, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +36,8 @@ class Facts:
     # The interface that Ansible's connection comes through; "" when it is not known.
     ansible_interface: str = ""
     ssh_port: int = 22
+    # Connections that are needed and of which nobody knows where they go: a rule, and why.
+    doubts: Sequence[Tuple[str, str]] = ()
 
 
 class Guard:
@@ -93,9 +74,9 @@ class Guard:
             else:
                 text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
                 findings.append(Finding("G03", UNKNOWN, text.format(endpoint.node)))
-            verdicts.append(_verdict(endpoint, findings))
+            verdicts.append(verdict_of(endpoint.node, endpoint.name, findings))
         for endpoint in self._without:
-            verdicts.append(_verdict(endpoint, list(self._of_deleted(endpoint, hosts, facts))))
+            verdicts.append(verdict_of(endpoint.node, endpoint.name, self._of_deleted(endpoint, hosts, facts)))
         return verdicts
 
     def _of_endpoint(self, endpoint: HostEndpoint) -> Iterator[Finding]:
@@ -116,32 +97,38 @@ class Guard:
         short = endpoint.node.partition(".")[0].lower()
         alike = sorted(node for node in known if node.partition(".")[0].lower() == short)
         text = "Calico does not know the node {0}".format(endpoint.node)
-        yield Finding("G09", UNSAFE, text + (": did you mean {0}?".format(" or ".join(alike)) if alike else ""))
+        if alike:
+            yield Finding("G09", UNSAFE, "{0}: did you mean {1}?".format(text, " or ".join(alike)))
+        else:
+            # A host may get its endpoints before Felix runs there for the first time.
+            yield Finding("G09", WARNING, text + ", so nothing polices its interfaces yet")
 
-    def _selected(self, endpoint: HostEndpoint) -> Iterator[Finding]:
-        """Policies that do not select it any more."""
+    def selection(self, endpoint: HostEndpoint) -> Tuple[List[str], List[str]]:
+        """Names of the policies that start and stop selecting an endpoint that is stored otherwise."""
         stored = [
             each.endpoint
             for each in self._before.candidates(endpoint.node)
             if each.name == endpoint.name and not each.rejected
         ]
         if not stored:
-            return
+            return [], []
         before, after = (
             {policy.name for policies in evaluation.asked(each).policies.values() for policy in policies}
             for evaluation, each in ((self._before, stored[0]), (self._after, endpoint))
         )
-        lost = sorted(before - after)
-        if lost:
-            yield Finding("G14", WARNING, "policies do not select it any more: {0}".format(", ".join(lost)))
+        return sorted(after - before), sorted(before - after)
+
+    def _selected(self, endpoint: HostEndpoint) -> Iterator[Finding]:
+        _started, stopped = self.selection(endpoint)
+        if stopped:
+            yield Finding("G14", WARNING, "policies do not select it any more: {0}".format(", ".join(stopped)))
 
     def _of_deleted(
         self, endpoint: HostEndpoint, hosts: Mapping[str, Host], facts: Mapping[str, Facts]
     ) -> Iterator[Finding]:
         """Interfaces that are open without it."""
         if endpoint.node not in hosts:
-            text = "the facts of node {0} are not known, so nobody knows which interface is open without it"
-            yield Finding("G15", UNKNOWN, text.format(endpoint.node))
+            yield self._opened(endpoint)
             return
         before = self._before.host(endpoint.node, facts[endpoint.node].interfaces)
         for name, interface in sorted(before.interfaces.items()):
@@ -149,18 +136,21 @@ class Guard:
             if was and was.name == endpoint.name and not hosts[endpoint.node].interfaces[name].governing:
                 yield Finding("G15", WARNING, "no endpoint governs {0} any more, so Calico opens it".format(name))
 
+    def _opened(self, endpoint: HostEndpoint) -> Finding:
+        """What is known without the facts of its host: who else names its interface."""
+        name = endpoint.interface_name
+        others = [each for each in self._after.candidates(endpoint.node) if not each.rejected]
+        if name and not any(each.endpoint.interface_name in ("", name, ALL_INTERFACES) for each in others):
+            return Finding("G15", WARNING, "no endpoint governs {0} any more, so Calico opens it".format(name))
+        text = "the facts of node {0} are not known, so nobody knows which interface is open without it"
+        return Finding("G15", UNKNOWN, text.format(endpoint.node))
+
 
 def too_many(changed: int, limit: Optional[int]) -> List[Finding]:
     """G17: more endpoints change in one run than shall."""
     if limit is None or changed <= limit:
         return []
     return [Finding("G17", UNSAFE, "{0} endpoints change in one run, more than {1}".format(changed, limit))]
-
-
-def _verdict(endpoint: HostEndpoint, findings: List[Finding]) -> Verdict:
-    levels = {finding.level for finding in findings}
-    verdict = UNSAFE if UNSAFE in levels else UNKNOWN if UNKNOWN in levels else SAFE
-    return Verdict(endpoint.node, endpoint.name, verdict, tuple(sorted(findings)))
 
 
 # --- Without the facts of the host ---
@@ -232,6 +222,8 @@ def _of_host(host: Host, facts: Facts, endpoint: HostEndpoint, evaluation: Evalu
 
 def _required(host: Host, facts: Facts, governs: Mapping[str, Interface]) -> Iterator[Finding]:
     """Connections that must get through, of those that go through its interfaces."""
+    for rule, text in facts.doubts:
+        yield Finding(rule, UNKNOWN, text)
     for connection in facts.required:
         interfaces = host.interfaces_of(connection)
         if interfaces and not any(interface.name in governs for interface in interfaces):
@@ -246,8 +238,18 @@ def _required(host: Host, facts: Facts, governs: Mapping[str, Interface]) -> Ite
 
 def _shown(connection: Connection) -> str:
     packet = connection.packet
-    port = " port {0}".format(packet.dport[0]) if packet.dport else ""
-    return "a connection {0}, protocol {1}{2},".format(connection.direction, packet.protocol, port)
+    protocol = _NAMES.get(packet.protocol, "protocol {0}".format(packet.protocol))
+    text = protocol + (" port {0}".format(packet.dport[0]) if packet.dport else "")
+    if connection.direction == IN:
+        return "{0} from {1}".format(text, _address(packet.version, packet.source))
+    return "{0} of {1}".format(text, _address(packet.version, packet.destination))
+
+
+_NAMES: Dict[int, str] = {number: name for name, number in PROTOCOLS.items()}
+
+
+def _address(version: int, number: Optional[int]) -> str:
+    return "an unknown address" if number is None else text_of((version, number))
 
 
 def _failsafes(host: Host, facts: Facts, governs: Mapping[str, Interface]) -> Iterator[Finding]:

@@ -61,7 +61,10 @@ def reconcile(
     outcome = Outcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
         outcome.unreadable = [
-            item for item in stored if item.key not in wants and item.node in purge.nodes and item.error
+            # Of a value that cannot be read in v3, nobody knows the node.
+            item
+            for item in stored
+            if item.key not in wants and (not item.node or item.node in purge.nodes) and item.error
         ]
     phases = [_sorted(change for change in changing if change.operation == operation) for operation in ORDER]
     if changing:

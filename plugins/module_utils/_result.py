@@ -50,6 +50,9 @@ def _change_warnings(change: Change, api_version: str) -> List[str]:
     if change.operation != NONE and before and before.error:
         verb = "deleted" if change.operation == DELETE else "replaced"
         warnings.append("{0}: the value that is {1} could not be read: {2}".format(before.key, verb, before.error))
+    if change.operation == UPDATE and "node" in change.fields:
+        text = "{0} is taken from node {1}, whose interface it does not police any more"
+        warnings.append(text.format(change.after, before.node))
     if change.after:
         warnings += _felix_warnings(change.after, api_version)
     return warnings

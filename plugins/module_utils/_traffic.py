@@ -74,6 +74,14 @@ def address_of(text: str) -> Address:
     return (6 if ":" in canonical else 4), int.from_bytes(socket.inet_pton(family, canonical), "big")
 
 
+def text_of(address: Address) -> str:
+    """The address as text."""
+    version, number = address
+    if version == 4:
+        return socket.inet_ntop(socket.AF_INET, number.to_bytes(4, "big"))
+    return socket.inet_ntop(socket.AF_INET6, number.to_bytes(16, "big"))
+
+
 _BITS = {4: 32, 6: 128}
 _PREFIX_LENGTH = re.compile("[0-9]{1,4}")
 
@@ -112,7 +120,7 @@ def connection_from(given: Mapping[str, Any], where: str) -> Connection:
             problems.append("{0}.{1}: {2} {3}".format(where, option, shown(value), exc))
             return None
 
-    protocol = take("protocol", _protocol)
+    protocol = take("protocol", protocol_of)
     source, destination = take("src", _address), take("dst", _address)
     port, sport = take("port", _port), take("sport", _port)
     icmp_type = take("icmp_type", _icmp_type)
@@ -120,20 +128,30 @@ def connection_from(given: Mapping[str, Any], where: str) -> Connection:
         problems += ["{0}: {1}".format(where, problem) for problem in _contradictions(given, protocol, source)]
     if problems:
         raise InvalidInput(problems)
-    version = source[0]
-    if destination[0] != version:
+    if destination[0] != source[0]:
         raise InvalidInput(["{0}: src and dst are of different versions of IP".format(where)])
-    is_icmp = protocol == {4: ICMP, 6: ICMPV6}[version]
-    packet = Packet(
+    packet = new_packet(source[0], protocol, source[1], destination[1], port)
+    if sport is not None:
+        packet = packet._replace(sport=(sport, sport))
+    if icmp_type is not None:
+        packet = packet._replace(icmp=(icmp_type, 0))
+    return Connection(given["direction"], packet, given.get("in_interface") or "", given.get("out_interface") or "")
+
+
+def new_packet(
+    version: int, protocol: int, source: Optional[int], destination: Optional[int], port: Optional[int]
+) -> Packet:
+    """The first packet of a connection, with any source port; of ICMP an echo request."""
+    with_ports = protocol in WITH_PORTS
+    return Packet(
         version=version,
         protocol=protocol,
-        source=source[1],
-        destination=destination[1],
-        sport=((sport, sport) if sport is not None else EPHEMERAL) if protocol in WITH_PORTS else None,
-        dport=(port, port) if protocol in WITH_PORTS else None,
-        icmp=(ECHO[version] if icmp_type is None else icmp_type, 0) if is_icmp else None,
+        source=source,
+        destination=destination,
+        sport=EPHEMERAL if with_ports else None,
+        dport=(port, port) if with_ports and port is not None else None,
+        icmp=(ECHO[version], 0) if protocol == {4: ICMP, 6: ICMPV6}[version] else None,
     )
-    return Connection(given["direction"], packet, given.get("in_interface") or "", given.get("out_interface") or "")
 
 
 def _contradictions(given: Mapping[str, Any], protocol: Optional[int], source: Optional[Address]) -> List[str]:
@@ -154,7 +172,8 @@ def _contradictions(given: Mapping[str, Any], protocol: Optional[int], source: O
     return []
 
 
-def _protocol(value: Any) -> int:
+def protocol_of(value: Any) -> int:
+    """The number of a protocol that is given by name or number. Raises ValueError."""
     text = str(value).lower()
     if text in PROTOCOLS:
         return PROTOCOLS[text]

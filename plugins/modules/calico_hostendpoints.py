@@ -35,8 +35,16 @@ options:
         V(none).
       - The set may have endpoints for other nodes. With an empty set, the nodes' endpoints are all purged, which is how
         a host is decommissioned.
+      - On etcdv3, where the name alone is the identity, an endpoint of the set that is stored for a node outside of
+        O(purge_nodes) and O(decommission_nodes) is not taken from there, and nothing at all is written.
     type: list
     elements: str
+  overwrite:
+    description:
+      - Whether endpoints of the set that are stored, and differ, are changed. If not, they are an error, and nothing at
+        all is written.
+    type: bool
+    default: true
   purge_limit:
     description:
       - How many endpoints may be deleted at the most. When it would be more, nothing at all is written.
@@ -178,7 +186,7 @@ not_attempted_omitted:
 """
 
 import gc
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -207,10 +215,19 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     purge = purge_of(params, store.api_version)
     wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
+    if params["purge_nodes"] is not None or not params["overwrite"]:
+        wants = {key: want._replace(**limits_of(params)) for key, want in wants.items()}
     outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"])
     for warning in bulk_warnings_of(outcome, store.api_version):
         module.warn(warning)
     return bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+
+
+def limits_of(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """What an endpoint of the set may replace."""
+    nodes = params["purge_nodes"]
+    known = None if nodes is None else frozenset(nodes).union(params["decommission_nodes"] or ())
+    return {"overwrite": params["overwrite"], "movable_from": known}
 
 
 def main() -> None:
@@ -218,6 +235,7 @@ def main() -> None:
         argument_spec=dict(
             CONNECTION_OPTIONS,
             **SET_OPTIONS,
+            overwrite={"type": "bool", "default": True},
             purge={"type": "str", "choices": ["none", "owned", "all"], "default": "none"},
             purge_nodes={"type": "list", "elements": "str"},
             decommission_nodes={"type": "list", "elements": "str"},

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.reading
   - netsec.calico._connection
   - netsec.calico._endpoints
+  - netsec.calico._guard
 options:
   nodes:
     description:
@@ -34,6 +35,17 @@ options:
   other_nodes:
     description:
       - Exact names of nodes that are looked after elsewhere, so that endpoints there are not V(orphaned).
+    type: list
+    elements: str
+  other_hosts:
+    description:
+      - Hosts whose nodes are not known, each with the names that its node may have. What is on a node with one of these
+        names, with or without a domain, is not V(orphaned).
+    type: dict
+  decommission_nodes:
+    description:
+      - As O(netsec.calico.calico_hostendpoints#module:decommission_nodes). What carries the owner label there is
+        V(unmanaged).
     type: list
     elements: str
   owner:
@@ -75,10 +87,19 @@ RETURN = r"""
 summary:
   description:
     - How many endpoints there are of each class, V(compliant) ones, and V(foreign) ones, which are Calico's own.
-    - One endpoint may be in two classes.
+    - One endpoint may be in two classes, but a V(compliant) one is in no other.
   returned: success
   type: dict
-  sample: {compliant: 3, missing: 1, changed: 0, unmanaged: 0, orphaned: 0, shadowed: 0, malformed: 0, foreign: 0}
+  sample:
+    compliant: 3
+    missing: 1
+    changed: 0
+    unmanaged: 0
+    orphaned: 0
+    shadowed: 0
+    malformed: 0
+    unsafe: 0
+    foreign: 0
 findings:
   description: What is not as wanted, sorted by node and name.
   returned: success
@@ -89,11 +110,13 @@ findings:
       description:
         - V(missing) is wanted and not stored.
         - V(changed) is stored otherwise.
-        - V(unmanaged) is stored on one of O(nodes), and not wanted.
-        - V(orphaned) carries the owner label, and is on a node that is not in O(nodes), not in O(other_nodes), and not
-          known to Calico.
+        - V(unmanaged) is stored on one of O(nodes), and not wanted, or is of O(owner) on one of O(decommission_nodes).
+        - V(orphaned) carries the owner label, and is on a node that is not in O(nodes), not in O(other_nodes), not one
+          of O(other_hosts), and not known to Calico.
         - V(shadowed) is not in force, since another endpoint of the same node governs its interface.
         - V(malformed) cannot be read by Calico, or is ignored by Felix, so that its interface is open.
+        - V(unsafe) cuts its host off, or does not do what it says. That is looked at when O(guard_facts),
+          O(guard_facts_src) or O(guard_require) is given.
       type: str
     node:
       description: Node of the endpoint; empty where nobody knows it.
@@ -122,12 +145,14 @@ findings:
           have: [worker, open]
       message: the rules of other profiles apply
 findings_omitted:
-  description: How many findings RV(findings) leaves out because of its size.
+  description:
+    - How many findings RV(findings) leaves out because of its size. The first one is always there, but long texts in it
+      may be cut.
   returned: success
   type: int
   sample: 0
 compliant:
-  description: How many endpoints of each node are as wanted; nodes with none are left out.
+  description: How many endpoints of each node are as wanted, and have no finding; nodes with none are left out.
   returned: success, when it is not too large
   type: dict
   sample: {worker-2: 3}
@@ -142,7 +167,7 @@ datastore:
 """
 
 import json
-from typing import Any, Dict
+from typing import Any, Dict, List, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -154,22 +179,41 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     run,
     settings_of,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit
+from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit, guarded_of
 from ansible_collections.netsec.calico.plugins.module_utils._audit_result import audit_result_of
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._inputs import items_from, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import Store
+from ansible_collections.netsec.calico.plugins.module_utils._errors import DatastoreError, InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._guarding import GUARD_OPTIONS, GUARD_SOURCES, guarding_of
+from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
+    check_decommissioned,
+    items_from,
+    presents_from,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
+from ansible_collections.netsec.calico.plugins.module_utils._verdict import Verdict
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     store = connect(module)
+    decommissioned = params["decommission_nodes"] or ()
     check_nodes("nodes", params["nodes"], store.api_version)
+    check_nodes("decommission_nodes", decommissioned, store.api_version)
     wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
-    nodes = set(params["nodes"])
+    check_decommissioned(wants.values(), decommissioned)
     others = set(params["other_nodes"] or ()).union(store.known_nodes() if params["owner"] else ())
-    scope = Scope(nodes, others, params["owner_label"], params["owner"] or "")
-    found = audit(wants, store.list(), scope, store.api_version)
+    scope = Scope(
+        nodes=set(params["nodes"]),
+        other_nodes=others,
+        owner_label=params["owner_label"],
+        owner=params["owner"] or "",
+        other_hosts=other_hosts_of(params["other_hosts"] or {}),
+        decommissioned=set(decommissioned),
+        interfaces=guarding_of(params).interfaces(),
+    )
+    stored = store.list()
+    found = audit(wants, stored, scope, store.api_version, verdicts_of(module, store, stored))
     settings = settings_of(module)
     datastore = {
         "type": settings.datastore_type,
@@ -179,6 +223,29 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     if params["dest"]:
         write(params["dest"], audit_result_of(found, datastore))
     return audit_result_of(found, datastore, is_bounded=True)
+
+
+def other_hosts_of(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
+    problems = [
+        "other_hosts[{0}]: {1} is not a list of names".format(host, shown(names))
+        for host, names in hosts.items()
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names)
+    ]
+    if problems:
+        raise InvalidInput(problems)
+    return hosts
+
+
+def verdicts_of(module: AnsibleModule, store: Store, stored: List[Stored]) -> Sequence[Verdict]:
+    """What the guard says of what is stored, if it is asked."""
+    if all(module.params[option] is None for option in GUARD_OPTIONS):
+        return ()
+    endpoints = guarded_of(stored, module.params["nodes"], store.api_version)
+    try:
+        return guarding_of(module.params).ask(store, endpoints).verdicts if endpoints else ()
+    except DatastoreError as exc:
+        module.warn("what decides on traffic cannot be read, so no endpoint is known to be unsafe: {0}".format(exc))
+        return ()
 
 
 def write(dest: str, content: Dict[str, Any]) -> None:
@@ -194,14 +261,18 @@ def main() -> None:
         argument_spec=dict(
             CONNECTION_OPTIONS,
             **SET_OPTIONS,
+            **GUARD_OPTIONS,
             nodes={"type": "list", "elements": "str", "required": True},
             other_nodes={"type": "list", "elements": "str"},
+            other_hosts={"type": "dict"},
+            decommission_nodes={"type": "list", "elements": "str"},
             owner={"type": "str"},
             owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
             dest={"type": "path"},
         ),
         required_one_of=[tuple(SET_OPTIONS)],
-        mutually_exclusive=[tuple(SET_OPTIONS)],
+        mutually_exclusive=[tuple(SET_OPTIONS), GUARD_SOURCES],
+        required_by={"decommission_nodes": ["owner"]},
         supports_check_mode=True,
     )
     run(module, work)

@@ -36,6 +36,11 @@ options:
       - As O(netsec.calico.calico_hostendpoints_audit#module:owner_label).
     type: str
     default: app.kubernetes.io/managed-by
+  decommission_nodes:
+    description:
+      - As O(netsec.calico.calico_hostendpoints_audit#module:decommission_nodes).
+    type: list
+    elements: str
   fail_on:
     description:
       - The classes of findings of which one is enough for RV(fails).
@@ -45,13 +50,15 @@ options:
     default: []
   report_dir:
     description:
-      - A folder on the controller that gets the reports. It is made when it is not there; reports that are there are
-        replaced.
+      - A folder on the controller that gets the reports. It is made when it is not there.
+      - The reports of an earlier audit that are there are removed first. So when the audit cannot be made, there are
+        none.
       - No files are written when it is not given.
     type: path
   report_formats:
     description:
-      - Which reports are written, C(audit.json), C(audit.csv), C(audit.xml) (JUnit) and C(audit.html). All by default.
+      - Which reports are written, C(audit.json), C(audit.csv), C(audit.xml) (JUnit) and C(audit.html). All by default,
+        and none with an empty list.
     type: list
     elements: str
     choices: [json, csv, junit, html]
@@ -102,18 +109,23 @@ summary:
       unsafe: 0
       foreign: 2
 unknown_hosts:
-  description: The hosts that were not compared.
+  description: The hosts that were not compared, sorted.
   returned: success
   type: list
   elements: str
   sample: [web7]
+unknown_hosts_omitted:
+  description: How many hosts RV(unknown_hosts) leaves out because of its size.
+  returned: success
+  type: int
+  sample: 0
 reports:
   description: The paths of the reports on the controller, by format.
   returned: success
   type: dict
   sample: {html: /var/www/html/hostendpoints/audit.html}
 banner:
-  description: The numbers and the first findings, as lines of text for a log.
+  description: The numbers and the first findings, as lines of text for a log; long lines are cut.
   returned: success
   type: list
   elements: str

@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Dict, List
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Dict, List, Tuple
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report import CLASSES, SCHEMA
+from ansible_collections.netsec.calico.plugins.plugin_utils._report import CLASSES, SCHEMA, title_of, visible
 
 UNKNOWN = "unknown"
 # What may make an audit fail.
 FAIL_ON = (*CLASSES, UNKNOWN)
-# Findings that the log shows; the reports have all.
+# Findings that the log shows, and the characters of a line there; the reports have all.
 SHOWN = 20
+LINE = 300
 
 
 def report_of(
@@ -37,13 +38,15 @@ def report_of(
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [dict(finding, host=hosts_by_node.get(finding["node"], "")) for finding in found["findings"]]
     findings.sort(key=lambda finding: (finding["host"], finding["node"], finding["name"], finding["class"]))
-    drifted = {finding["host"] for finding in findings if finding["host"]}
+    drifted = {finding["host"]: "" for finding in findings if finding["host"]}
+    for host, reason in _strays(findings, hosts_by_node):
+        drifted.setdefault(host, reason)
     hosts = [
         {
             "host": host,
             "node": node,
             "status": "drifted" if host in drifted else "compliant",
-            "reason": "",
+            "reason": drifted.get(host, ""),
             "compliant": found["compliant"].get(node, 0),
         }
         for host, node in nodes.items()
@@ -73,6 +76,17 @@ def report_of(
     }
 
 
+def _strays(findings: Iterable[Mapping[str, Any]], hosts_by_node: Mapping[str, str]) -> Iterator[Tuple[str, str]]:
+    """Each host that has an endpoint which is wanted on another node, and what that means."""
+    for finding in findings:
+        for field in finding["fields"]:
+            host = (
+                hosts_by_node.get(field["have"]) if field["field"] == "node" and finding["class"] == "changed" else ""
+            )
+            if host:
+                yield host, "{0} is on it, and is wanted on {1}".format(finding["name"], finding["node"])
+
+
 def _reason(counts: Mapping[str, int], fail_on: Collection[str]) -> str:
     """In a line: why it fails, or what was found."""
     failing = ["{0} {1}".format(counts[kind], _named(kind)) for kind in FAIL_ON if kind in fail_on and counts[kind]]
@@ -97,13 +111,20 @@ def banner_of(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
     ]
     if report["datastore"]["warning"]:
         lines.append("datastore: " + report["datastore"]["warning"])
-    lines += ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN][
-        :SHOWN
-    ]
+    unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]
+    lines += unknown[:SHOWN]
+    if len(unknown) > SHOWN:
+        lines.append("... and {0} more unknown hosts".format(len(unknown) - SHOWN))
     lines += [_line(finding) for finding in report["findings"][:SHOWN]]
     if len(report["findings"]) > SHOWN:
         lines.append("... and {0} more findings".format(len(report["findings"]) - SHOWN))
-    return lines + ["report: " + path for path in paths.values()]
+    lines += ["report: " + path for path in paths.values()]
+    # Much of it is stored by somebody else, and goes to somebody's terminal.
+    return [_cut(visible(line)) for line in lines]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LINE else line[:LINE] + "..."
 
 
 def _verdict(report: Mapping[str, Any]) -> str:
@@ -114,10 +135,6 @@ def _verdict(report: Mapping[str, Any]) -> str:
 
 
 def _line(finding: Mapping[str, Any]) -> str:
-    text = "{0}: {1} {2}: {3}".format(
-        finding["host"] or finding["node"] or "(no node)", finding["class"], finding["name"], finding["message"]
-    )
+    text = "{0}: {1} {2}: {3}".format(title_of(finding), finding["class"], finding["name"], finding["message"])
     fields = ", ".join(field["field"] for field in finding["fields"]) if finding["class"] == "changed" else ""
-    text += " ({0})".format(fields) if fields else ""
-    # It is stored by somebody else, and goes to somebody's terminal.
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return "{0} ({1})".format(text, fields) if fields else text

@@ -19,6 +19,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_node
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
+from ansible_collections.netsec.calico.plugins.plugin_utils._guard_facts import CONNECTION, datastore_of, guard_facts_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
     Host,
@@ -66,16 +67,27 @@ class Fleet:
     """
 
     def __init__(
-        self, variables: HostVariables, templar: Any, api_version: str, unusable: Optional[Mapping[str, str]] = None
+        self,
+        variables: HostVariables,
+        templar: Any,
+        api_version: str,
+        unusable: Optional[Mapping[str, str]] = None,
+        of_the_run: Iterable[str] = (),
     ) -> None:
-        """`unusable`: hosts whose facts are not to be used, such as those of an earlier run, and why."""
+        """`unusable`: hosts whose facts are not to be used, such as those of an earlier run, and why.
+
+        `of_the_run`: further variables, without the prefix, that are one for all hosts.
+        """
         self._variables = variables
         self._templar = templar
         self._api_version = api_version
+        self._of_the_run = (*_OF_THE_RUN, *of_the_run)
         # What is one for all hosts, as the first one has it.
         self._first: Dict[str, Any] = {}
         # Each host whose facts are known, with its endpoints written by hand.
         self.hosts: List[Tuple[Host, List[Dict[str, Any]]]] = []
+        # How Ansible reaches them: what they have of CONNECTION.
+        self._connections: Dict[str, Dict[str, Any]] = {}
         # The others of the batch, and why.
         self.without_facts: Dict[str, str] = {}
         self._read(unusable or {})
@@ -83,6 +95,17 @@ class Fleet:
     def nodes(self) -> Dict[str, str]:
         """{host: node} of the hosts whose facts are known."""
         return {host.inventory_hostname: host.node for host, _by_hand in self.hosts}
+
+    def guard_facts(self) -> Dict[str, Any]:
+        """{node: what the guard has to know of it}. Raises AnsibleActionFail for variables that are no connection."""
+        found = {}
+        for host, _by_hand in self.hosts:
+            name = host.inventory_hostname
+            try:
+                found[host.node] = guard_facts_of(name, host.facts, self._connections[name])
+            except ValueError as exc:
+                raise AnsibleActionFail("{0}: its connection: {1}".format(name, exc)) from exc
+        return found
 
     def endpoints(self) -> List[Dict[str, Any]]:
         """The endpoints of all hosts. Checked here, where a message can still say which host and variable it is."""
@@ -97,10 +120,10 @@ class Fleet:
     def _read(self, unusable: Mapping[str, str]) -> None:
         names: Dict[str, str] = {}
         for name in self._variables.names():
-            if not self._variables.takes_part(name, self._templar):
-                continue
             facts = self._variables.facts(name)
             reason = unusable.get(name) or why_unusable(facts)
+            if not self._takes_part(name, reason):
+                continue
             if reason:
                 self.without_facts[name] = reason
                 continue
@@ -108,6 +131,15 @@ class Fleet:
             _claim(host.node, name, names)
             self.hosts.append((host, by_hand))
         self._refuse_others_nodes(names)
+
+    def _takes_part(self, name: str, reason: str) -> bool:
+        try:
+            return self._variables.takes_part(name, self._templar)
+        except AnsibleError:
+            if not reason:
+                raise
+            # The condition is about facts, which are not there.
+            return True
 
     def _refuse_others_nodes(self, names: Mapping[str, str]) -> None:
         """Raise AnsibleActionFail when a node may be that of a host outside this run, whose endpoints would be lost."""
@@ -133,11 +165,11 @@ class Fleet:
         except AnsibleError:
             # It is of another play, where variables of the condition are not defined.
             return False
-        return takes_part and not _differing(self._variables.without_facts(name), self._first)
+        return takes_part and not _differing(self._variables.without_facts(name), self._first, self._of_the_run)
 
-    def node_of(self, name: str) -> str:
-        """The node that a host outside this run is; "" when that cannot be told."""
-        node = self._variables.without_facts(name).get(_PREFIX + "node")
+    def node_of(self, name: str, raw: Optional[Mapping[str, Any]] = None) -> str:
+        """The node that a host outside this run is; "" when that cannot be told. `raw`: its variables but facts."""
+        node = (self._variables.without_facts(name) if raw is None else raw).get(_PREFIX + "node")
         if node == _DEFAULT_NODE:
             node = self._variables.facts(name).get("nodename", "")
         if has_template(node):
@@ -174,7 +206,7 @@ class Fleet:
     def _values_of(self, name: str, facts: Mapping[str, Any]) -> Dict[str, Any]:
         """The host's own variables of the role, without the role's prefix, and its groups."""
         raw = self._variables.without_facts(name)
-        _check_same(name, raw, self._first)
+        _check_same(name, raw, self._first, self._of_the_run)
         values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
         if values["node"] == _DEFAULT_NODE:
             values["node"] = facts.get("nodename", "")
@@ -196,6 +228,7 @@ class Fleet:
             raise AnsibleActionFail(
                 "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
             )
+        self._connections[name] = self._connection_of(name, raw)
         values["node"] = self.calicos_name(values["node"])
         try:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
@@ -203,21 +236,27 @@ class Fleet:
             raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
         return dict(values, group_names=raw["group_names"])
 
-    def _templated(
-        self, name: str, variables: Dict[str, Any], keys: Iterable[str] = tuple(_VARIABLES)
-    ) -> Dict[str, Any]:
-        values = {}
-        before = self._templar.available_variables
-        self._templar.available_variables = variables
+    def _connection_of(self, name: str, raw: Mapping[str, Any]) -> Dict[str, Any]:
+        found = {key: raw[key] for key in CONNECTION if raw.get(key) is not None}
+        found.setdefault("ansible_connection", self._variables.connection())
+        if any(has_template(value) for value in found.values()):
+            variables = self._variables.all(name)
+            found = {key: self._template(name, key, value, variables) for key, value in found.items()}
+        return found
+
+    def _template(self, name: str, variable: str, value: Any, variables: Dict[str, Any]) -> Any:
+        before, self._templar.available_variables = self._templar.available_variables, variables
         try:
-            for key in keys:
-                variable = _PREFIX + key
-                values[key] = self._templar.template(variables.get(variable))
+            return self._templar.template(value)
         except AnsibleError as exc:
             raise AnsibleActionFail("{0}: {1}: {2}".format(name, variable, exc)) from exc
         finally:
             self._templar.available_variables = before
-        return values
+
+    def _templated(
+        self, name: str, variables: Dict[str, Any], keys: Iterable[str] = tuple(_VARIABLES)
+    ) -> Dict[str, Any]:
+        return {key: self._template(name, _PREFIX + key, variables.get(_PREFIX + key), variables) for key in keys}
 
 
 def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
@@ -243,11 +282,11 @@ def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
         yield where, endpoint
 
 
-def _check_same(name: str, raw: Mapping[str, Any], first: Dict[str, Any]) -> None:
+def _check_same(name: str, raw: Mapping[str, Any], first: Dict[str, Any], keys: Iterable[str]) -> None:
     """Raise AnsibleActionFail when the host wants another datastore or purge than the first one: a run has only one."""
     if not first:
-        first.update({key: raw.get(_PREFIX + key) for key in _OF_THE_RUN}, name=name)
-    for key in _differing(raw, first):
+        first.update({key: raw.get(_PREFIX + key) for key in keys}, name=name)
+    for key in _differing(raw, first, keys):
         # Without the values, of which one may be a password.
         raise AnsibleActionFail(
             "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
@@ -255,9 +294,9 @@ def _check_same(name: str, raw: Mapping[str, Any], first: Dict[str, Any]) -> Non
         )
 
 
-def _differing(raw: Mapping[str, Any], first: Mapping[str, Any]) -> List[str]:
+def _differing(raw: Mapping[str, Any], first: Mapping[str, Any], keys: Iterable[str]) -> List[str]:
     """What a host wants otherwise than the first one, of that which is one for all."""
-    return [key for key in _OF_THE_RUN if raw.get(_PREFIX + key) != first[key]]
+    return [key for key in keys if raw.get(_PREFIX + key) != first[key]]
 
 
 def _claim(node: str, name: str, names: Dict[str, str]) -> None:
@@ -277,3 +316,11 @@ def api_version_of(arguments: Mapping[str, Any]) -> str:
     except CalicoError as exc:
         raise AnsibleActionFail(str(exc)) from exc
     return API_VERSIONS[settings.datastore_type]
+
+
+def required_of(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """The connections that every host needs: to the datastore."""
+    try:
+        return datastore_of(settings_from(arguments, os.environ).etcd_endpoints)
+    except CalicoError as exc:
+        raise AnsibleActionFail(str(exc)) from exc

@@ -58,12 +58,23 @@ class HostVariables:
         result = self._manager._nonpersistent_fact_cache.get(name, {}).get(variable)
         return result if isinstance(result, Mapping) else {}
 
+    def registers(self, variable: str) -> bool:
+        """Whether a task of this play registers its result as this variable; else it is of an earlier play."""
+        tasks = [task for block in self._play.get_tasks() for task in (block if isinstance(block, list) else [block])]
+        registered = [getattr(task, "register", None) or () for task in tasks]
+        # From ansible-core 2.21 on, a mapping by variable.
+        return any(variable in ([each] if isinstance(each, str) else each) for each in registered)
+
     def has_batches(self) -> bool:
         """Whether other hosts of the play come before or after these."""
         return bool(self._play.serial) or self._is_free()
 
     def _is_free(self) -> bool:
         return self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES
+
+    def connection(self) -> str:
+        """The kind of connection of a host that has no variable for it."""
+        return str(self._play.connection or "")
 
     def is_host(self, name: str) -> bool:
         """Whether the inventory has a host of this name."""

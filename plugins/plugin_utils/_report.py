@@ -59,7 +59,27 @@ def checked_report(document: Any, what: str) -> Dict[str, Any]:
             if wrong:
                 message = "{0} is not a whole report: {1}[{2}] has no text '{3}'"
                 raise ReportError(message.format(what, key, number, wrong[0]))
+    for number, finding in enumerate(document["findings"]):
+        if not _are_fields(finding.get("fields")):
+            raise ReportError("{0} is not a whole report: findings[{1}] has no list of fields".format(what, number))
+    if not _is_datastore(document.get("datastore")):
+        raise ReportError("{0} is not a whole report: it does not say what datastore was read".format(what))
     return dict(document)
+
+
+def _are_fields(fields: Any) -> bool:
+    return isinstance(fields, list) and all(
+        isinstance(field, Mapping) and isinstance(field.get("field"), str) and {"want", "have"}.issubset(field)
+        for field in fields
+    )
+
+
+def _is_datastore(datastore: Any) -> bool:
+    if not isinstance(datastore, Mapping) or not isinstance(datastore.get("endpoints"), list):
+        return False
+    return all(
+        isinstance(text, str) for text in (datastore.get("type"), datastore.get("warning"), *datastore["endpoints"])
+    )
 
 
 def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[str, Any]]]]:
@@ -72,6 +92,11 @@ def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[s
             groups[key] = (host, [])
         groups[key][1].append(finding)
     return list(groups.values())
+
+
+def title_of(item: Mapping[str, Any]) -> str:
+    """What a host, or the place of a finding, is called. Of a value that cannot be read, the node may not be known."""
+    return item["host"] or item["node"] or "(node not known)"
 
 
 def host_key(item: Mapping[str, Any]) -> Tuple[str, str]:

@@ -14,6 +14,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report import (
     ReportError,
     checked_report,
     host_key,
+    title_of,
     value_text,
     visible,
 )
@@ -118,11 +119,11 @@ def _section(title: str, items: Iterator[str]) -> Iterator[str]:
 
 
 def _finding_line(finding: Mapping[str, Any]) -> str:
-    place = "{class} {name} on {0}: {message}".format(finding["host"] or finding["node"], **finding)
+    place = "{class} {name} on {0}: {message}".format(title_of(finding), **finding)
     fields = ", ".join(str(field.get("field")) for field in finding.get("fields") or [])
     return visible("{0} ({1})".format(place, fields) if fields else place)
 
 
 def _host_line(host: Mapping[str, str]) -> str:
     statuses = [host[when] or "not in the report" for when in ("before", "after")]
-    return visible("{0}: {1} -> {2}".format(host["host"] or host["node"], *statuses))
+    return visible("{0}: {1} -> {2}".format(title_of(host), *statuses))

@@ -20,7 +20,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report import CLASSES, by_host, value_text, visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report import (
+    CLASSES,
+    by_host,
+    title_of,
+    value_text,
+    visible,
+)
 
 _TEMPLATE = Path(__file__).with_name("_report_page.html")
 _MARKS = {"failed": "M8 8l8 8M16 8l-8 8", "remarks": "M12 6.5v6.5M12 17v.01", "passed": "M7 12.5l3.5 3.5L17 8.5"}
@@ -32,7 +38,7 @@ _STATUSES = {
 # (title, explanation) of each group of hosts, in the order of the page
 _GROUPS = {
     "drifted": ("Drifted hosts", "Want is what the inventory says, have is what the datastore holds."),
-    "no host": ("Nodes that are no host of this run", "Their endpoints are ours, and nobody asked for them."),
+    "no host": ("Nodes that are no host of this run", "No host of this run accounts for what is stored there."),
     "unknown": ("Unknown hosts", "They could not be checked: nothing is known of their endpoints."),
     "compliant": ("Compliant hosts", "All of their endpoints are as wanted."),
 }
@@ -106,7 +112,9 @@ def _heading(report: Mapping[str, Any]) -> Dict[str, str]:
 
 def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
     hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
-    ours = sum(endpoints.values()) - endpoints["foreign"]
+    # One may be in several classes.
+    flawed = {(finding["node"], finding["name"]) for finding in report["findings"]}
+    ours = endpoints["compliant"] + len(flawed)
     square = '<svg class="fleet" viewBox="0 0 12 12" aria-hidden="true">{0}</svg>'
     legend = "<li>{0}<span><b>{1:,} {2}</b> <small>{3}</small></span></li>"
     row = '<tr class="{0}"><th scope="row"><b>{1}</b> <small>{2}</small></th><td>{3:,}</td></tr>'
@@ -205,7 +213,7 @@ def _line(host: Mapping[str, Any]) -> str:
     about = [_name(host["node"])] if host["node"] not in ("", host["host"]) and host["host"] else []
     about.append(_text(host["reason"]) if host["reason"] else _many(host["compliant"], "endpoint"))
     line = '<li data-status="{0}">{1} <small>{2}</small></li>'
-    return line.format(host["status"], _text(host["host"] or host["node"]), " · ".join(about))
+    return line.format(host["status"], _text(title_of(host)), " · ".join(about))
 
 
 def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], fail_on: List[str]) -> str:
@@ -218,7 +226,7 @@ def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], fail_on: List
     if host["reason"]:
         about.append(_text(host["reason"]))
     card = '<article class="host" data-status="{0}"><h3>{1}</h3><p>{2}</p>{3}</article>'
-    title = _text(host["host"] or host["node"])
+    title = _text(title_of(host))
     return card.format(
         host["status"], title, " · ".join(about), "".join(_finding(finding, fail_on) for finding in findings)
     )

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, Dict, List
 from xml.etree import ElementTree
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report import by_host, value_text, visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report import by_host, title_of, value_text, visible
 
 _COUNTS = ("tests", "failures", "errors", "skipped")
 _COUNTED_AS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
@@ -37,7 +37,7 @@ def as_junit(report: Mapping[str, Any]) -> bytes:
 
 
 def _suite(host: Dict[str, Any], findings: List[Dict[str, Any]], fail_on: List[str]) -> ElementTree.Element:
-    name = visible(host["host"] or host["node"])
+    name = visible(title_of(host))
     suite = ElementTree.Element("testsuite", name=name)
     if host["status"] == "unknown":
         outcome = "error" if "unknown" in fail_on else "skipped"

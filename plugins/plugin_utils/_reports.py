@@ -33,6 +33,19 @@ FORMATS: Dict[str, Any] = {
 }
 
 
+def remove_reports(folder: str) -> None:
+    """Remove the files of an earlier audit from the folder. Raises ReportError for one that cannot be removed."""
+    for file, _make in FORMATS.values():
+        try:
+            os.unlink(os.path.join(folder, file))
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as exc:
+            raise ReportError(
+                "cannot remove the older report {0}: {1}".format(os.path.join(folder, file), exc)
+            ) from exc
+
+
 def write_reports(
     report: Mapping[str, Any], folder: str, formats: Iterable[str] = ("json", "csv", "junit", "html")
 ) -> Dict[str, str]:

@@ -53,6 +53,14 @@ DRIFT = st.dictionaries(
 )
 
 
+def of_none_but(result, kind):
+    """(node, name) of each endpoint that is in this class and in no other."""
+    kinds = {}
+    for finding in result["findings"]:
+        kinds.setdefault((finding["node"], finding["name"]), set()).add(finding["class"])
+    return {place for place, of_place in kinds.items() if of_place == {kind}}
+
+
 def test_what_it_reports_is_what_apply_puts_right(datastore, tmp_path):
     seen = Counter()
 
@@ -75,6 +83,9 @@ def test_what_it_reports_is_what_apply_puts_right(datastore, tmp_path):
         document = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
         assert (document["findings"], document["summary"]) == (found["findings"], found["summary"])
         seen.update(finding["class"] for finding in found["findings"])
+        shadowed = of_none_but(found, "shadowed").intersection(
+            (endpoint["node"], endpoint["name"]) for endpoint in endpoints
+        )
         done = hostendpoints(datastore, endpoints=endpoints, owner="me", purge="all", purge_nodes=NODES)
         assert not done["failed"], done["msg"]
         # What the audit calls missing, changed and unmanaged is what apply creates, updates and deletes.
@@ -85,11 +96,13 @@ def test_what_it_reports_is_what_apply_puts_right(datastore, tmp_path):
             "created": counts["missing"],
             "updated": counts["changed"] + len(unreadable),
             "deleted": counts["unmanaged"],
-            "unchanged": counts["compliant"],
+            "unchanged": counts["compliant"] + len(shadowed),
         }
-        after = audit(datastore, endpoints=endpoints, nodes=NODES)["summary"]
+        found = audit(datastore, endpoints=endpoints, nodes=NODES)
+        after = found["summary"]
         assert (after["missing"], after["changed"], after["unmanaged"]) == (0, 0, 0)
-        assert (after["compliant"], after["foreign"]) == (len(endpoints), counts["foreign"])
+        shadowed = of_none_but(found, "shadowed")
+        assert (after["compliant"], after["foreign"]) == (len(endpoints) - len(shadowed), counts["foreign"])
 
     puts_right()
     assert all(seen[kind] > 2 for kind in ("missing", "changed", "unmanaged", "shadowed", "malformed")), seen
@@ -282,3 +295,128 @@ def test_batches_are_refused(fleet, tmp_path):
 def test_what_cannot_be(fleet, variables, message):
     done = fleet.run(["worker-1"], tasks=[ROLE], variables=variables)
     assert done.returncode != 0 and message in done.stdout
+
+
+def test_options_of_hosts_that_differ_are_refused(fleet, tmp_path):
+    hosts = {"worker-1": {}, "worker-2": {"hostendpoints_audit_fail_on": ["missing"]}}
+    done = fleet.run(hosts, tasks=[ROLE])
+    assert done.returncode != 0 and "worker-1 and worker-2 differ in hostendpoints_audit_fail_on" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        ("missing, changed,missing", ["changed", "missing"]),
+        (["missing", "missing"], ["missing"]),
+        (True, "fail_on: True is not a list of missing, changed"),
+        (5, "fail_on: 5 is not a list"),
+    ],
+)
+def test_what_fail_on_may_be(fleet, tmp_path, value, expected):
+    variables = {"hostendpoints_audit_fail_on": value, "hostendpoints_audit_report_dir": str(tmp_path)}
+    done = fleet.run(["worker-1"], tasks=[ROLE], variables=dict(variables, hostendpoints_audit_report_formats=["json"]))
+    if isinstance(expected, list):
+        assert report(tmp_path)["fail_on"] == expected and [each.name for each in tmp_path.iterdir()] == ["audit.json"]
+    else:
+        assert done.returncode != 0 and expected in done.stdout
+
+
+def test_no_reports_stay_when_the_audit_cannot_be_made(fleet, tmp_path):
+    run(fleet, ["worker-1"], tmp_path)
+    (tmp_path / "mine").write_text("", encoding="utf-8")
+    assert len(list(tmp_path.iterdir())) == 5
+    variables = {
+        "hostendpoints_audit_report_dir": str(tmp_path),
+        "hostendpoints_etcd_endpoints": ["http://127.0.0.1:9"],
+    }
+    assert fleet.run(["worker-1"], tasks=[ROLE], variables=variables).returncode != 0
+    assert [each.name for each in tmp_path.iterdir()] == ["mine"]
+
+
+def with_domain(number):
+    return dict(worker(number), nodename="worker-%d.example.com" % number)
+
+
+def test_hosts_whose_nodes_are_not_known_have_no_orphans(fleet, tmp_path):
+    """Their nodes have other names than they, and nobody has their facts."""
+    hosts = ["worker-%d" % number for number in (1, 2, 3)]
+    fleet.record({"worker-%d" % number: with_domain(number) for number in (1, 2, 3)})
+    try:
+        fleet.datastore.reset()
+        assert fleet.run(hosts).returncode == 0
+        fleet.forget("worker-2", "worker-3")
+        run(fleet, hosts, tmp_path, "--limit", "worker-1,worker-2")
+        assert report(tmp_path)["findings"] == []
+        assert statuses(report(tmp_path)) == {"worker-1": "compliant", "worker-2": "unknown"}
+        run(fleet, ["worker-1", "worker-2", "db7"], tmp_path)
+        orphans = report(tmp_path)["findings"]
+        assert [(each["class"], each["node"]) for each in orphans] == [("orphaned", "worker-3.example.com")] * 2
+        assert all("the nodes of 1 host are not known" in each["message"] for each in orphans)
+    finally:
+        fleet.record({"worker-%d" % number: worker(number) for number in (1, 2, 3)})
+
+
+@pytest.mark.parametrize("tasks_from", ["audit", "main"])
+def test_a_condition_on_facts(fleet, tmp_path, tasks_from):
+    """worker-8 is in the batch and worker-9 left it, both without facts."""
+    tasks = [
+        {"ansible.builtin.fail": {}, "when": "inventory_hostname == 'worker-9'"},
+        {
+            "ansible.builtin.import_role": {"name": NAME, "tasks_from": tasks_from, "rolespec_validate": False},
+            "when": "ansible_facts.system == 'Linux'",
+        },
+    ]
+    variables = {"hostendpoints_audit_report_dir": str(tmp_path), "hostendpoints_gather_facts": False}
+    done = fleet.run(["worker-1", "worker-8", "worker-9"], tasks=tasks, variables=variables)
+    results = [each["result"] for each in done.results if each["action"].startswith("netsec.calico.")]
+    assert len(results) == 1 and not results[0].get("failed"), done
+    if tasks_from == "audit":
+        assert statuses(report(tmp_path)) == {"worker-1": "compliant", "worker-8": "unknown", "worker-9": "unknown"}
+    else:
+        assert results[0]["hosts_without_facts"] == ["worker-8"]
+
+
+def test_nothing_is_too_large_for_awx(fleet, tmp_path):
+    for number in range(25):
+        item = dict(endpoint("worker-1", "%02d\x1b" % number + "x" * 40000), interface_name="eth0")
+        fleet.datastore.put_endpoint(item, labels={})
+    hosts = ["worker-1"] + ["rack%05d-%s.example.com" % (number, "z" * 200) for number in range(600)]
+    done = run(fleet, hosts, tmp_path)
+    (result,) = [each["result"] for each in done.results if "banner" in each["result"]]
+    assert result["summary"]["hosts"]["unknown"] == 600
+    assert result["unknown_hosts_omitted"] == 600 - len(result["unknown_hosts"]) > 0
+    assert len(json.dumps(result)) < 700000 and max(map(len, result["banner"])) <= 303
+    assert "".join(result["banner"]).isprintable()
+
+
+def test_decommissioned_nodes_are_audited(fleet, tmp_path):
+    variables = {"hostendpoints_decommission": ["worker-2"], "hostendpoints_audit_report_dir": str(tmp_path)}
+    done = fleet.run(["worker-1", "worker-2"], "--limit", "worker-1", tasks=[ROLE], variables=variables)
+    assert done.returncode == 0, done
+    found = [(each["class"], each["node"], each["name"]) for each in report(tmp_path)["findings"]]
+    assert found == [("unmanaged", "worker-2", name) for name in ("eth0", "eth1")]
+
+
+@pytest.mark.parametrize("role_datastore", ["etcdv3"])
+def test_an_endpoint_on_the_wrong_host_is_drift_of_both(fleet, tmp_path):
+    identity = {"node": "worker-2", "name": "worker-1-eth0", "interface_name": "eth0"}
+    fleet.datastore.put_endpoint(identity, labels={OWNER_LABEL: "netsec.calico"})
+    fleet.datastore.delete(fleet.datastore.key("worker-2", "worker-2-eth0"))
+    hosts = {"worker-1": {}, "worker-2": {"hostendpoints_interfaces": [{"match": {"name": ["eth1"]}}]}}
+    run(fleet, hosts, tmp_path)
+    assert statuses(report(tmp_path)) == {"worker-1": "drifted", "worker-2": "drifted"}
+    assert [host["reason"] for host in report(tmp_path)["hosts"]] == [
+        "",
+        "worker-1-eth0 is on it, and is wanted on worker-1",
+    ]
+
+
+def test_what_an_earlier_play_gathered_does_not_count(fleet, tmp_path):
+    gathering = {
+        "ansible.builtin.setup": {},
+        "register": "__hostendpoints_gathered",
+        "ignore_unreachable": True,
+    }
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": tasks} for tasks in ([gathering], [ROLE])]
+    done = fleet.playbook(plays, ["worker-1"], variables={"hostendpoints_audit_report_dir": str(tmp_path)})
+    assert done.returncode == 0 and statuses(report(tmp_path)) == {"worker-1": "compliant"}

@@ -18,7 +18,7 @@ SHOW = "Show what changed"
 NOWHERE = {"CALICO_ETCD_ENDPOINTS": "http://127.0.0.1:1"}
 
 
-def compare(before, after, folder):
+def compare(before, after, folder, *args):
     paths = {}
     for name, document in (("before", before), ("after", after)):
         path = folder / (name + ".json")
@@ -26,8 +26,8 @@ def compare(before, after, folder):
         # As somebody would name it who stands elsewhere.
         paths[name] = os.path.relpath(str(path), str(COLLECTION))
     # An inventory with a localhost that is no such thing.
-    inventory = "localhost ansible_host=192.0.2.1 ansible_connection=ssh ansible_become=true\n"
-    return run_playbook("netsec.calico.compare_audits", inventory, ["-e", json.dumps(paths)], env=NOWHERE)
+    inventory = "localhost ansible_host=192.0.2.1 ansible_connection=ssh ansible_become=true\nweb1\nweb2\n"
+    return run_playbook("netsec.calico.compare_audits", inventory, ["-e", json.dumps(paths), *args], env=NOWHERE)
 
 
 def test_it_prints_what_changed(tmp_path):
@@ -62,6 +62,11 @@ def test_what_is_stored_is_neither_a_template_nor_for_the_terminal(tmp_path):
     text = "\n".join(run.result(SHOW)["msg"])
     assert "[[hosts]] {{ 7 * 7 }}" in text and HOSTILE[0] in text
     assert run.stdout.replace("\n", "").isprintable()
+
+
+def test_with_a_limit_they_are_compared_all_the_same(tmp_path):
+    run = compare(EXAMPLE, EXAMPLE, tmp_path, "--limit", "web2,web1")
+    assert run.returncode == 0 and "In both: 4" in run.result(SHOW)["msg"], run
 
 
 def test_large_reports_are_compared(tmp_path):

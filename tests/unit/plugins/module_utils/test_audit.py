@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit
+from ansible_collections.netsec.calico.plugins.module_utils._audit_result import audit_result_of
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._v1_value import CODEC, encode
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import (
     CALICO_OWNER_LABEL,
@@ -35,9 +38,9 @@ def key(item):
     return "{0.node}/{0.name}".format(item)
 
 
-def found(wanted, items, nodes=("n1", "n2"), others=(), owner=OWNER):
+def found(wanted, items, nodes=("n1", "n2"), others=(), owner=OWNER, **scope):
     wants = {key(item): Present(item) for item in wanted}
-    return audit(wants, items, Scope(set(nodes), set(others), LABEL, owner), V1)
+    return audit(wants, items, Scope(set(nodes), set(others), LABEL, owner, **scope), V1)
 
 
 def kinds(result):
@@ -108,3 +111,85 @@ def test_calicos_own_in_the_place_of_a_wanted_one_is_told():
     result = found([endpoint()], [stored(endpoint(labels={CALICO_OWNER_LABEL: "x"}))])
     assert kinds(result) == [("changed", "n1", "eth0")] and result.foreign == 1
     assert "Calico's own" in result.findings[0].message
+    (field,) = result.findings[0].fields
+    assert field == {"field": "labels", "want": MINE, "have": {CALICO_OWNER_LABEL: "x"}}
+
+
+@pytest.mark.parametrize(
+    "host, excused",
+    [
+        (["n9"], True),
+        (["N9.other.example"], True),
+        (["n9.example.com"], True),
+        (["web9", "n9.example.com"], True),
+        (["n91"], False),
+        (["web9"], False),
+    ],
+)
+def test_a_node_that_may_be_a_hosts_of_which_none_is_known_is_no_orphan(host, excused):
+    result = found([], [stored(endpoint("n9.example.com"))], other_hosts={host[0]: host})
+    assert kinds(result) == ([] if excused else [("orphaned", "n9.example.com", "eth0")])
+    for finding in result.findings:
+        assert "no host of the inventory is known to be this node; the nodes of 1 host are not known" in finding.message
+
+
+def test_an_orphan_is_to_be_decommissioned_only_when_all_nodes_are_known():
+    items = [stored(endpoint("n8")), stored(endpoint("10.0.0.1"))]
+    (orphan,) = found([], items, others=["n8"], other_hosts={"n8.example.com": ["n8.example.com"]}).findings
+    assert "decommission the node" in orphan.message
+    # All of an address counts.
+    (orphan,) = found([], items, others=["n8"], other_hosts={"10.0.0.2": ["10.0.0.2"]}).findings
+    assert orphan.node == "10.0.0.1" and "decommission" not in orphan.message
+
+
+def test_what_is_wanted_is_no_orphan():
+    # Calico v3 has one key, whatever the node.
+    want, have = endpoint("n1", "x"), endpoint("gone", "x", profiles=("p",))
+    item = Stored("x", 7, encode(have), have.node, have.name, CODEC)
+    result = audit({"x": Present(want)}, [item], Scope({"n1"}, (), LABEL, OWNER), V1)
+    assert kinds(result) == [("changed", "n1", "x")]
+
+
+def test_what_is_ours_on_a_decommissioned_node_is_unmanaged():
+    items = [stored(endpoint("n9")), stored(endpoint("n9", "theirs", labels={}))]
+    (finding,) = found([], items, decommissioned={"n9"}).findings
+    assert (finding.kind, finding.node, finding.name) == ("unmanaged", "n9", "eth0")
+    assert "decommissioned: apply deletes it" in finding.message
+
+
+ADDRESS = {"expected_ips": ("192.0.2.1",)}
+
+
+def test_an_endpoint_that_expects_an_address_of_an_interface_shadows_it():
+    both = [endpoint(name="aaa", interface_name="", **ADDRESS), endpoint(**ADDRESS)]
+    result = found(both, [stored(item) for item in both])
+    assert kinds(result) == [("shadowed", "n1", "eth0")] and "aaa governs eth0" in result.findings[0].message
+    # A shadowed one is not in force, so it does not comply.
+    assert result.compliant == {"n1": 1}
+    # What is wanted knows the interface's addresses, and what is stored may be old.
+    other = endpoint(expected_ips=("192.0.2.2",))
+    assert kinds(found([both[0], other], [stored(item) for item in both])) == [("changed", "n1", "eth0")]
+
+
+def test_the_addresses_of_facts_are_known_best():
+    both = [endpoint(name="aaa", interface_name="", **ADDRESS), endpoint()]
+    items = [stored(item) for item in both]
+    assert kinds(found(both, items)) == []
+    result = found(both, items, interfaces={"n1": {"eth0": ["192.0.2.1/24"]}})
+    assert kinds(result) == [("shadowed", "n1", "eth0")]
+
+
+def test_calicos_own_is_never_a_finding():
+    calicos = endpoint(name="z", interface_name="eth0", labels={CALICO_OWNER_LABEL: "x"}, profiles=("a/b",))
+    assert kinds(found([endpoint()], [stored(endpoint()), stored(calicos)])) == []
+    calicos = endpoint(name="z", interface_name="eth0", labels={CALICO_OWNER_LABEL: "x"})
+    assert kinds(found([endpoint()], [stored(endpoint()), stored(calicos)])) == []
+    calicos = endpoint(name="a", interface_name="eth0", labels={CALICO_OWNER_LABEL: "x"})
+    assert kinds(found([endpoint()], [stored(endpoint()), stored(calicos)])) == [("shadowed", "n1", "eth0")]
+
+
+def test_a_finding_that_is_too_large_is_listed_and_cut():
+    name = "x" * 400000
+    result = audit_result_of(found([], [stored(endpoint(name=name, interface_name="eth0", labels={}))]), {}, True)
+    assert result["findings_omitted"] == 0 and result["findings"][0]["class"] == "unmanaged"
+    assert len(json.dumps(result)) < 5000

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError, visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report_changes import changes_between
-from ansible_collections.netsec.calico.plugins.plugin_utils._reports import write_reports
+from ansible_collections.netsec.calico.plugins.plugin_utils._reports import remove_reports, write_reports
 from ansible_collections.netsec.calico.tests.harness.audits import EXAMPLE, HOSTILE, hostile_report, report
 
 
@@ -107,6 +107,13 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
         ({"schema": "netsec.calico/audit/v2"}, ["json"], "the document has the schema 'netsec.calico/audit/v2', and "),
         (report(hosts={}), ["json"], "the document is not a whole report: hosts is not a list"),
         (report(findings=[{"class": "changed"}]), ["csv"], "whole report: findings[0] has no text 'host'"),
+        (report(datastore="x"), ["json"], "whole report: it does not say what datastore was read"),
+        (report(datastore={"type": "etcdv2", "endpoints": [1], "warning": ""}), ["json"], "what datastore was read"),
+        (
+            report(findings=[dict(EXAMPLE["findings"][0], fields="ab")]),
+            ["json"],
+            "whole report: findings[0] has no list of fields",
+        ),
     ],
 )
 def test_nothing_is_written_of_what_is_no_report(tmp_path, document, formats, message):
@@ -236,6 +243,33 @@ def test_the_page_has_every_finding_and_value_as_text(tmp_path):
     ):
         assert part in text
     assert "No endpoint is shadowed, malformed or unsafe." in text
+
+
+def test_an_endpoint_in_two_classes_is_counted_once(tmp_path):
+    twice = [dict(EXAMPLE["findings"][1], **{"class": "shadowed", "fields": []}), *EXAMPLE["findings"]]
+    document = report(findings=twice)
+    document["summary"]["endpoints"]["shadowed"] = 1
+    text = "".join(Page(written(document, tmp_path, "html")["html"]).texts)
+    assert "3 of 7 endpoints compliant" in text
+
+
+def test_a_value_of_which_nobody_knows_the_node_has_a_heading(tmp_path):
+    findings = [dict(EXAMPLE["findings"][0], node="", **{"class": "malformed"})]
+    contents = written(report(findings=findings), tmp_path)
+    assert "<h3>(node not known)</h3>" in contents["html"].decode("utf-8")
+    suites = ElementTree.fromstring(contents["junit"]).iter("testsuite")
+    assert "(node not known)" in [suite.get("name") for suite in suites]
+
+
+def test_older_reports_are_removed_and_nothing_else(tmp_path):
+    remove_reports(str(tmp_path / "new"))
+    written(EXAMPLE, tmp_path)
+    (tmp_path / "mine").write_text("")
+    remove_reports(str(tmp_path))
+    assert os.listdir(tmp_path) == ["mine"]
+    (tmp_path / "audit.csv").mkdir()
+    with pytest.raises(ReportError, match="cannot remove the older report .*audit.csv"):
+        remove_reports(str(tmp_path))
 
 
 @pytest.mark.parametrize(

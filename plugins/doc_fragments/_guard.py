@@ -1,0 +1,50 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # What the guard has to know.
+    DOCUMENTATION = r"""
+options:
+  guard_require:
+    description:
+      - Connections that must stay open on every host whose interfaces O(guard_facts) tells.
+    type: list
+    elements: dict
+    suboptions:
+      direction:
+        description: V(in) is to the host, V(out) is from the host.
+        type: str
+        choices: [in, out]
+        required: true
+      protocol:
+        description: V(tcp), V(udp), V(icmp), V(icmpv6), V(sctp), V(udplite), or a number from 1 to 255.
+        type: str
+        required: true
+      port:
+        description: Port that it goes to. Needed where the protocol has ports.
+        type: int
+      peer:
+        description:
+          - Address or name of the other end. Without it, a rule that asks for addresses makes the verdict unknown.
+        type: str
+  guard_facts:
+    description:
+      - What the guard has to know of hosts, by the names of their nodes. The role C(netsec.calico.hostendpoints) gives
+        it from facts. Without it, the guard says only what Calico's datastore alone tells.
+      - The keys of each are C(interfaces), C(ssh), C(default_interface) and C(require).
+      - C(interfaces) is needed, and is a mapping of the host's interfaces to lists of their addresses, best with the
+        length of the prefix, such as C(192.168.0.1/24).
+      - C(ssh) is Ansible's own connection, a mapping with the C(peer) it comes from, the host's own C(address), and
+        the C(port), 22 if not given. What is not known is left out. Without C(ssh), none is needed.
+      - C(default_interface) is the interface of the default route.
+      - C(require) is a list as O(guard_require), of this host only.
+    type: dict
+  guard_facts_src:
+    description:
+      - Path of a JSON file with O(guard_facts), on the host where the module runs, for many hosts.
+    type: path
+"""
