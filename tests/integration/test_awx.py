@@ -302,7 +302,7 @@ def test_audit_apply_audit(job, tls_datastore, tmp_path):
     ]
     assert artifact["hostendpoints_audit"]["failed"] is False
 
-    tls_datastore.put_endpoint({"node": "worker-1", "name": "worker-1-old", "interface_name": "eth7"})
+    tls_datastore.put_endpoint({"node": "worker-1", "name": "worker-1-old", "interface_name": "eth2"})
     assert job("audit").status == "successful" and report_of(tmp_path) == (False, "1 unmanaged")
     red = job("audit", hostendpoints_audit_fail_on=["unmanaged"])
     assert red.status == "failed" and report_of(tmp_path)[1] == "1 unmanaged (fail_on: unmanaged)"
