@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of, guard_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
 
 _SHOWN = 10
@@ -47,7 +47,10 @@ class ActionModule(ActionBase):
         if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
             # Nothing was computed, so there is nothing to purge.
             arguments["purge"] = "none"
-        done = self._apply(fleet.endpoints(), arguments, task_vars)
+        contents = {"src": fleet.endpoints()}
+        if guard_of(arguments):
+            contents["guard_facts_src"] = fleet.guard_facts()
+        done = self._apply(contents, arguments, task_vars)
         if variables.has_batches():
             # For the next ones, of which none may take these nodes. Those named like their host are known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
@@ -55,17 +58,16 @@ class ActionModule(ActionBase):
         result.update(done)
         return result
 
-    def _apply(
-        self, endpoints: List[Dict[str, Any]], arguments: Dict[str, Any], task_vars: Dict[str, Any]
-    ) -> Dict[str, Any]:
-        """One call of the module, with the endpoints in a file: as a parameter they would cost Ansible seconds."""
+    def _apply(self, contents: Dict[str, Any], arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """One call of the module, with options by their names in files: as parameters they would cost seconds."""
         folder = self._make_tmp_path()
         try:
-            path = self._connection._shell.join_path(folder, "hostendpoints.json")
-            self._transfer_data(path, json.dumps(endpoints))
+            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
+            for option, content in contents.items():
+                self._transfer_data(paths[option], json.dumps(content))
             return self._execute_module(
                 module_name="netsec.calico.calico_hostendpoints",
-                module_args=dict(arguments, src=path),
+                module_args=dict(arguments, **paths),
                 task_vars=task_vars,
             )
         finally:

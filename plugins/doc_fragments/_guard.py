@@ -48,3 +48,20 @@ options:
       - Path of a JSON file with O(guard_facts), on the host where the module runs, for many hosts.
     type: path
 """
+
+    # What it does with what it finds.
+    MODE = r"""
+options:
+  guard:
+    description:
+      - Whether the lock-out guard asks, before the first write, what the changed endpoints would let through, by the
+        policies, profiles and failsafes in the datastore.
+      - V(enforce) writes nothing when a change is unsafe, and says why and what to do. So it does when what decides on
+        traffic cannot be read. A change that is not known to be safe or unsafe is written, with a warning.
+      - V(warn) writes it all the same, with warnings.
+      - V(off) does not ask.
+      - It reads nothing when nothing changes.
+    type: str
+    choices: [enforce, warn, 'off']
+    default: warn
+"""

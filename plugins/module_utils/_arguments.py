@@ -20,7 +20,9 @@ from ._fields import fields_from_options, with_empty_labels
 from ._hostendpoint import V3, HostEndpoint
 from ._plan import Absent, Patched, Present, Purge, Want
 from ._resource import fields_from_resource
+from ._result import guard_result_of
 from ._validation import check, check_identity, check_label, check_nodes
+from ._verdict import Unsafe, records_of
 
 # Characters of JSON of one option that a result repeats.
 PARAMETER_SIZE = 20000
@@ -149,6 +151,8 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
         result = work(module)
     except MissingLibrary as exc:
         module.fail_json(msg=missing_required_lib(exc.library), exception=exc.traceback, invocation=invocation)
+    except Unsafe as exc:
+        module.fail_json(msg=str(exc), invocation=invocation, **guard_result_of(records_of(exc.verdicts)))
     except CalicoError as exc:
         module.fail_json(msg=str(exc), invocation=invocation)
     finish = module.fail_json if "failures" in result else module.exit_json

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lock-out guard as a task asks it: options in, verdicts out."""
+"""The lock-out guard as a task asks it: options in, and before the first write verdicts or a refusal out.
+
+What evaluates policies is imported only when something changes: most runs change nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ import json
 from typing import Any, Dict, Mapping, Sequence
 
 from ._datastore._store import Store
-from ._errors import InvalidInput
+from ._errors import DatastoreError, InvalidInput
 from ._hostendpoint import HostEndpoint
-from ._verdict import Verdict
+from ._plan import UPDATE, Change
+from ._verdict import UNKNOWN, UNSAFE, Finding, Guarded, Unsafe, Verdict, refusal_of, verdict_of
+
+ENFORCE, WARN, OFF = "enforce", "warn", "off"
 
 GUARD_OPTIONS: Dict[str, Dict[str, Any]] = {
     "guard_require": {
@@ -30,29 +36,66 @@ GUARD_OPTIONS: Dict[str, Dict[str, Any]] = {
     "guard_facts_src": {"type": "path"},
 }
 GUARD_SOURCES = ("guard_facts", "guard_facts_src")
+GUARD_MODE: Dict[str, Any] = {"type": "str", "choices": [ENFORCE, WARN, OFF], "default": WARN}
 
 
 @dataclasses.dataclass(frozen=True)
 class Guarding:
-    """What the guard is asked with."""
+    """How changes are guarded."""
 
+    mode: str = WARN
     required: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     facts_src: str = ""
 
-    def ask(self, store: Store, wanted: Sequence[HostEndpoint]) -> Sequence[Verdict]:
-        """What the guard says of endpoints that are wanted."""
+    def check(self, store: Store, changes: Sequence[Change]) -> Guarded:
+        """Before these changes are written. Raises Unsafe when they must not be."""
+        if self.mode == OFF or not changes:
+            return Guarded()
+        wanted = [change.after for change in changes if change.after]
+        gone = [
+            change.before.endpoint
+            for change in changes
+            if change.after is None and change.before and not change.before.error
+        ]
+        updated = [change.after for change in changes if change.operation == UPDATE and change.after]
+        try:
+            found = self.ask(store, wanted, gone, updated)
+        except DatastoreError as exc:
+            found = Guarded([_not_read(each, str(exc)) for each in wanted + gone], str(exc))
+            if self.mode == ENFORCE:
+                text = (
+                    "nothing was written, since nobody knows whether it is safe: what decides on traffic cannot be "
+                    "read: {0}. Give the user the right to read Calico's policies, profiles and settings. With "
+                    "the guard set to warn, it is written all the same"
+                )
+                raise Unsafe(text.format(exc), found.verdicts) from exc
+            return found
+        if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
+            raise Unsafe(refusal_of(found.verdicts), found.verdicts)
+        return found
+
+    def ask(
+        self,
+        store: Store,
+        wanted: Sequence[HostEndpoint],
+        gone: Sequence[HostEndpoint] = (),
+        updated: Sequence[HostEndpoint] = (),
+    ) -> Guarded:
+        """What the guard says of endpoints that are wanted, and of those that go."""
         from ._guard import Guard  # pylint: disable=import-outside-toplevel
         from ._required import facts_of  # pylint: disable=import-outside-toplevel
 
-        nodes = sorted({each.node for each in wanted})
+        nodes = sorted({each.node for each in [*wanted, *gone]})
         given = self._facts()
         facts = {node: facts_of(node, given[node], self.required) for node in nodes if node in given}
         documents = store.read_policies(nodes[0] if len(nodes) == 1 else "")
         known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
         if not known.issuperset(nodes):
             known = known.union(store.known_nodes())
-        return Guard(store.api_version, documents, wanted, known_nodes=known).check(facts)
+        guard = Guard(store.api_version, documents, wanted, gone, known)
+        selections = {(each.node, each.name): guard.selection(each) for each in updated}
+        return Guarded(guard.check(facts), selections={key: both for key, both in selections.items() if any(both)})
 
     def interfaces(self) -> Dict[str, Mapping[str, Sequence[str]]]:
         """{node: {interface: its addresses}}, as far as the facts tell. Raises InvalidInput."""
@@ -80,7 +123,13 @@ def guarding_of(params: Mapping[str, Any]) -> Guarding:
 
         check_required(params["guard_require"])
     return Guarding(
+        params.get("guard", WARN),
         params["guard_require"] or (),
         params["guard_facts"] or {},
         params["guard_facts_src"] or "",
     )
+
+
+def _not_read(endpoint: HostEndpoint, problem: str) -> Verdict:
+    finding = Finding("G16", UNKNOWN, "what decides on traffic cannot be read: " + problem)
+    return verdict_of(endpoint.node, endpoint.name, [finding])

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from typing import Iterable, List, Mapping, Optional, Tuple
+from typing import Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ._datastore._store import State, Store
 from ._errors import CalicoError, Conflict, Refused
 from ._plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan
+from ._verdict import Guarded
 
 TRIES = 5
 # How many endpoints a message names.
@@ -33,6 +34,8 @@ class Outcome:
     not_attempted: List[Change] = dataclasses.field(default_factory=list)
     # What Calico cannot read on the purged nodes, and the purge leaves alone.
     unreadable: List[Stored] = dataclasses.field(default_factory=list)
+    # What the guard says of the changes.
+    guarded: Guarded = dataclasses.field(default_factory=Guarded)
 
     @property
     def changes(self) -> List[Change]:
@@ -45,11 +48,12 @@ def reconcile(
     check_mode: bool,
     purge: Optional[Purge] = None,
     purge_limit: Optional[int] = None,
+    guard: Optional[Callable[[Store, Sequence[Change]], Guarded]] = None,
 ) -> Outcome:
     """Read what is stored for what is wanted, by store.key, and on the purged nodes; plan; unless in check mode write.
 
-    Nothing is written unless everything could be read and planned, and no more than purge_limit endpoints would be
-    deleted. Raises CalicoError when not.
+    Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
+    deleted, and the guard does not refuse it. Raises CalicoError when not.
     """
     stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
     state = store.state
@@ -71,6 +75,8 @@ def reconcile(
         _refuse_if_locked(store)
     if purge and purge_limit is not None:
         _check_limit(phases[ORDER.index(DELETE)], purge_limit)
+    if guard and changing:
+        outcome.guarded = guard(store, [change for phase in phases for change in phase])
     for phase in phases:
         if check_mode:
             outcome.done += phase

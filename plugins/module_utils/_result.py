@@ -17,6 +17,7 @@ from ._plan import CREATE, DELETE, NONE, UPDATE, Change, Stored
 from ._reconcile import Outcome
 from ._resource import to_resource
 from ._validation import ignored_by_felix
+from ._verdict import Guarded
 
 SHOWN_WARNINGS = 10
 
@@ -24,9 +25,10 @@ SHOWN_WARNINGS = 10
 CHANGES_SIZE = 200000
 FAILURES_SIZE = 100000
 DIFF_SIZE = 200000
+GUARD_SIZE = 60000
 
 
-def result_of(change: Change, api_version: str, with_diff: bool) -> Dict[str, Any]:
+def result_of(change: Change, api_version: str, with_diff: bool, guarded: Guarded) -> Dict[str, Any]:
     """The result of a task about one endpoint."""
     result: Dict[str, Any] = {
         "changed": change.operation != NONE,
@@ -34,14 +36,21 @@ def result_of(change: Change, api_version: str, with_diff: bool) -> Dict[str, An
         "fields": change.fields,
         "hostendpoint": change.after.as_options(api_version) if change.after else None,
     }
+    result.update(guard_result_of(guarded.records()))
     if with_diff:
-        result["diff"] = diff_of(change, api_version)
+        result["diff"] = diff_of(change, api_version, guarded)
     return result
 
 
-def warnings_of(change: Change, state: State, api_version: str) -> List[str]:
+def guard_result_of(records: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """What the guard says of changes, as far as there is room for it."""
+    first = bounded(records, GUARD_SIZE)
+    return {"guard": first, "guard_omitted": len(records) - len(first)}
+
+
+def warnings_of(change: Change, outcome: Outcome, api_version: str) -> List[str]:
     """What the user should know about a change, and about the datastore that it is made in."""
-    return _state_warnings(state) + _change_warnings(change, api_version)
+    return _state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
 
 
 def _change_warnings(change: Change, api_version: str) -> List[str]:
@@ -76,6 +85,7 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
         "changes": changes,
         "changes_omitted": len(outcome.done) - len(changes),
     }
+    result.update(guard_result_of(outcome.guarded.records()))
     if outcome.failed:
         result["msg"] = _failure(outcome)
         # Not "failed", which is Ansible's own.
@@ -88,7 +98,7 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
             not_attempted_omitted=len(outcome.not_attempted) - len(left),
         )
     if diff_limit is not None:
-        result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit)
+        result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit, outcome.guarded)
     return result
 
 
@@ -112,7 +122,7 @@ def bulk_warnings_of(outcome: Outcome, api_version: str) -> List[str]:
     ]
     for change in outcome.changes:
         warnings += _change_warnings(change, api_version)
-    return _state_warnings(outcome.state) + _first(warnings)
+    return _state_warnings(outcome.state) + _first(warnings) + outcome.guarded.warnings()
 
 
 def _record(change: Change) -> Dict[str, Any]:
@@ -124,8 +134,8 @@ def _record(change: Change) -> Dict[str, Any]:
     }
 
 
-def _bulk_diff(changes: List[Change], api_version: str, limit: int) -> List[Dict[str, str]]:
-    diffs = bounded((diff_of(change, api_version) for change in changes[:limit]), DIFF_SIZE)
+def _bulk_diff(changes: List[Change], api_version: str, limit: int, guarded: Guarded) -> List[Dict[str, str]]:
+    diffs = bounded((diff_of(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
     omitted = len(changes) - len(diffs)
     if omitted:
         diffs.append({"prepared": "... and {0} more endpoints change (diff_limit is {1})\n".format(omitted, limit)})
@@ -181,17 +191,23 @@ def _felix_warnings(endpoint: HostEndpoint, api_version: str) -> List[str]:
     return ["{0}: Felix ignores it, so its interface is open: {1}".format(endpoint, reason)] if reason else []
 
 
-def diff_of(change: Change, api_version: str) -> Dict[str, str]:
+def diff_of(change: Change, api_version: str, guarded: Guarded) -> Dict[str, str]:
     """One endpoint's difference, each side as the YAML that calicoctl takes, in canonical form.
 
-    In canonical form only what is really different shows up as such.
+    In canonical form only what is really different shows up as such. Policies that start or stop selecting it are
+    comments.
     """
-    return {
+    identity = change.after or change.identity
+    started, stopped = guarded.selections.get((identity.node, identity.name), ((), ()))
+    diff = {
         "before_header": str(change.identity),
         "after_header": "{0} ({1})".format(change.identity, change.operation),
         "before": _stored_text(change.before, api_version) if change.before else "",
         "after": _text(change.after, api_version) if change.after else "",
     }
+    diff["before"] += "".join("# selected by the policy {0}\n".format(name) for name in stopped)
+    diff["after"] += "".join("# selected by the policy {0}\n".format(name) for name in started)
+    return diff
 
 
 def _stored_text(stored: Stored, api_version: str) -> str:

@@ -28,6 +28,8 @@ extends_documentation_fragment:
   - netsec.calico._attributes.writing
   - netsec.calico._connection
   - netsec.calico._hostendpoint
+  - netsec.calico._guard
+  - netsec.calico._guard.mode
 options:
   state:
     description:
@@ -139,6 +141,38 @@ hostendpoint:
     interface_name: eth0
     expected_ips: [192.168.0.1, "2001:db8::1"]
     profiles: [profile1]
+guard:
+  description: What the guard says of changes that it does not know to be safe, the unsafe ones first.
+  returned: success, and when the guard refuses
+  type: list
+  elements: dict
+  contains:
+    node:
+      description: Node of the endpoint.
+      type: str
+    name:
+      description: Name of the endpoint.
+      type: str
+    verdict:
+      description: V(unsafe) or V(unknown).
+      type: str
+    findings:
+      description: What it rests on, each with C(rule), C(level) (V(unsafe), V(unknown) or V(warning)) and C(message).
+      type: list
+      elements: dict
+  sample:
+    - node: worker-1
+      name: eth0
+      verdict: unsafe
+      findings:
+        - rule: G01
+          level: unsafe
+          message: "profile nosuch is missing, or has no rules that Felix takes: it drops all that comes to it"
+guard_omitted:
+  description: How many of them RV(guard) leaves out because of its size.
+  returned: success, and when the guard refuses
+  type: int
+  sample: 0
 """
 
 from typing import Any, Dict
@@ -152,20 +186,27 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     run,
     wanted,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
+    GUARD_MODE,
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+    guarding_of,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
 from ansible_collections.netsec.calico.plugins.module_utils._result import result_of, warnings_of
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
+    guarding = guarding_of(module.params)
     store = connect(module)
     want = wanted(module.params, store.api_version)
-    outcome = reconcile(store, {store.key(want.identity): want}, module.check_mode)
+    outcome = reconcile(store, {store.key(want.identity): want}, module.check_mode, guard=guarding.check)
     for _change, error in outcome.failed:
         raise error
     change = outcome.changes[0]
-    for warning in warnings_of(change, outcome.state, store.api_version):
+    for warning in warnings_of(change, outcome, store.api_version):
         module.warn(warning)
-    return result_of(change, store.api_version, module._diff)
+    return result_of(change, store.api_version, module._diff, outcome.guarded)
 
 
 def main() -> None:
@@ -174,10 +215,12 @@ def main() -> None:
             CONNECTION_OPTIONS,
             state={"type": "str", "choices": ["present", "patched", "absent"], "default": "present"},
             resource={"type": "dict"},
+            guard=GUARD_MODE,
+            **GUARD_OPTIONS,
             **HOSTENDPOINT_OPTIONS,
         ),
         required_one_of=[("name", "resource")],
-        mutually_exclusive=[("resource", field) for field in HOSTENDPOINT_OPTIONS],
+        mutually_exclusive=[("resource", field) for field in HOSTENDPOINT_OPTIONS] + [GUARD_SOURCES],
         supports_check_mode=True,
     )
     run(module, work)

@@ -28,6 +28,8 @@ extends_documentation_fragment:
   - netsec.calico._connection
   - netsec.calico._endpoints
   - netsec.calico._set
+  - netsec.calico._guard
+  - netsec.calico._guard.mode
 options:
   purge_nodes:
     description:
@@ -183,6 +185,38 @@ not_attempted_omitted:
   returned: when a write fails
   type: int
   sample: 0
+guard:
+  description: What the guard says of changes that it does not know to be safe, the unsafe ones first.
+  returned: success, and when the guard refuses
+  type: list
+  elements: dict
+  contains:
+    node:
+      description: Node of the endpoint.
+      type: str
+    name:
+      description: Name of the endpoint.
+      type: str
+    verdict:
+      description: V(unsafe) or V(unknown).
+      type: str
+    findings:
+      description: What it rests on, each with C(rule), C(level) (V(unsafe), V(unknown) or V(warning)) and C(message).
+      type: list
+      elements: dict
+  sample:
+    - node: worker-1
+      name: eth0
+      verdict: unsafe
+      findings:
+        - rule: G01
+          level: unsafe
+          message: "profile nosuch is missing, or has no rules that Felix takes: it drops all that comes to it"
+guard_omitted:
+  description: How many of them RV(guard) leaves out because of its size.
+  returned: success, and when the guard refuses
+  type: int
+  sample: 0
 """
 
 import gc
@@ -199,6 +233,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     purge_of,
     run,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
+    GUARD_MODE,
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+    guarding_of,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
     check_decommissioned,
     items_from,
@@ -211,13 +251,14 @@ from ansible_collections.netsec.calico.plugins.module_utils._result import bulk_
 def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     check_limits(params)
+    guarding = guarding_of(params)
     store = connect(module)
     purge = purge_of(params, store.api_version)
     wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**limits_of(params)) for key, want in wants.items()}
-    outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"])
+    outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check)
     for warning in bulk_warnings_of(outcome, store.api_version):
         module.warn(warning)
     return bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
@@ -235,6 +276,8 @@ def main() -> None:
         argument_spec=dict(
             CONNECTION_OPTIONS,
             **SET_OPTIONS,
+            **GUARD_OPTIONS,
+            guard=GUARD_MODE,
             overwrite={"type": "bool", "default": True},
             purge={"type": "str", "choices": ["none", "owned", "all"], "default": "none"},
             purge_nodes={"type": "list", "elements": "str"},
@@ -245,7 +288,7 @@ def main() -> None:
             diff_limit={"type": "int", "default": 200},
         ),
         required_one_of=[tuple(SET_OPTIONS)],
-        mutually_exclusive=[tuple(SET_OPTIONS)],
+        mutually_exclusive=[tuple(SET_OPTIONS), GUARD_SOURCES],
         required_if=[
             ("purge", "owned", ["purge_nodes", "owner"]),
             ("purge", "all", ["purge_nodes"]),

@@ -242,7 +242,7 @@ def verdicts_of(module: AnsibleModule, store: Store, stored: List[Stored]) -> Se
         return ()
     endpoints = guarded_of(stored, module.params["nodes"], store.api_version)
     try:
-        return guarding_of(module.params).ask(store, endpoints) if endpoints else ()
+        return guarding_of(module.params).ask(store, endpoints).verdicts if endpoints else ()
     except DatastoreError as exc:
         module.warn("what decides on traffic cannot be read, so no endpoint is known to be unsafe: {0}".format(exc))
         return ()

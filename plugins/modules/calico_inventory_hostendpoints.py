@@ -32,6 +32,36 @@ extends_documentation_fragment:
   - netsec.calico._connection
   - netsec.calico._set
 options:
+  guard:
+    description:
+      - As O(netsec.calico.calico_hostendpoints#module:guard). What the guard has to know of the hosts is taken from
+        their facts and their connection variables.
+      - Each host needs Ansible's own SSH connection, unless it has another kind of connection, the datastore, unless
+        that is on the controller, and the DNS servers of its facts.
+    type: str
+    choices: [enforce, warn, 'off']
+    default: enforce
+  guard_require:
+    description:
+      - As O(netsec.calico.calico_hostendpoints#module:guard_require), beside those.
+    type: list
+    elements: dict
+    suboptions:
+      direction:
+        description: As O(netsec.calico.calico_hostendpoints#module:guard_require[].direction).
+        type: str
+        choices: [in, out]
+        required: true
+      protocol:
+        description: As O(netsec.calico.calico_hostendpoints#module:guard_require[].protocol).
+        type: str
+        required: true
+      port:
+        description: As O(netsec.calico.calico_hostendpoints#module:guard_require[].port).
+        type: int
+      peer:
+        description: As O(netsec.calico.calico_hostendpoints#module:guard_require[].peer).
+        type: str
   require_facts:
     description:
       - Whether to do nothing, and be skipped, when facts of a host are missing. Then RV(hosts_without_facts) names the
@@ -95,4 +125,10 @@ changes:
       node: worker-1
       name: eth0
       fields: [interface_name, expected_ips]
+guard:
+  description: As RV(netsec.calico.calico_hostendpoints#module:guard).
+  returned: success, unless skipped, and when the guard refuses
+  type: list
+  elements: dict
+  sample: []
 """

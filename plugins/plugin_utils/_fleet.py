@@ -318,6 +318,25 @@ def api_version_of(arguments: Mapping[str, Any]) -> str:
     return API_VERSIONS[settings.datastore_type]
 
 
+def guard_of(arguments: Dict[str, Any]) -> bool:
+    """Whether the task's guard is on; then what every host needs is what the task says, and the datastore."""
+    # In YAML, off is false.
+    arguments["guard"] = {False: "off", "false": "off", None: "enforce"}.get(
+        arguments.get("guard"), arguments.get("guard")
+    )
+    if str(arguments["guard"]).lower() == "off":
+        return False
+    required = arguments.get("guard_require") or []
+    if not isinstance(required, list):
+        raise AnsibleActionFail("guard_require is not a list: {0!r}".format(required))
+    try:
+        settings = settings_from(arguments, os.environ)
+    except CalicoError as exc:
+        raise AnsibleActionFail(str(exc)) from exc
+    arguments["guard_require"] = required + datastore_of(settings.etcd_endpoints)
+    return True
+
+
 def required_of(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """The connections that every host needs: to the datastore."""
     try:

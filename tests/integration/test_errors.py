@@ -30,7 +30,7 @@ READY = "/calico/v1/Ready"
 def apply(server, check=False, **options):
     if "resource" not in options:
         options = dict(ETH0, **options)
-    return run_module(APPLY, dict(options, timeout=5, **connection(server)), check=check)
+    return run_module(APPLY, dict(options, timeout=5, guard="off", **connection(server)), check=check)
 
 
 def info(server, **options):

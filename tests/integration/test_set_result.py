@@ -67,6 +67,8 @@ def test_a_small_set(datastore):
         "changed": True,
         "warnings": [],
         "summary": {"created": 1, "updated": 1, "deleted": 1, "unchanged": 1},
+        "guard": [],
+        "guard_omitted": 0,
         "changes_omitted": 0,
         "changes": [
             {"operation": "create", "node": "n2", "name": "n2-a", "fields": ["labels", "interface_name"]},

@@ -1,0 +1,260 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lock-out guard of the modules, on a real etcd of either generation."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.module import run_module
+from tests.integration.sets import hostendpoints
+from tests.integration.tasks import NAMED, connection, failure, hostendpoint
+
+ENDPOINT = {"interface_name": "eth0", "expected_ips": ["192.0.2.1"], "labels": {"role": "web"}}
+INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"]}
+SSH = {"peer": "192.0.2.9", "address": "192.0.2.1"}
+RESOURCES = "/calico/resources/v3/projectcalico.org/"
+ALLOW_SSH = {"action": "allow", "protocol": "tcp", "ports": [2222]}
+
+
+def facts(port=2222, **more):
+    return {"n1": dict({"interfaces": INTERFACES, "default_interface": "eth0", "ssh": dict(SSH, port=port)}, **more)}
+
+
+def guarded(datastore, mode="enforce", check=False, diff=False, **options):
+    known = {} if "guard_facts_src" in options else {"guard_facts": facts()}
+    return hostendpoint(datastore, check=check, diff=diff, guard=mode, **dict(known, **dict(ENDPOINT, **options)))
+
+
+def put_policy(datastore, name, rules, selector="role == 'web'"):
+    """A policy with these rules inbound, which allows all outbound."""
+    if datastore.type == "etcdv2":
+        inbound = [
+            {"action": each["action"], **({"protocol": "tcp", "dst_ports": each["ports"]} if "ports" in each else {})}
+            for each in rules
+        ]
+        value = {"selector": selector, "inbound_rules": inbound, "outbound_rules": [{"action": "allow"}]}
+        datastore.put("/calico/v1/policy/tier/default/policy/" + name, json.dumps(value))
+        return
+    ingress = [
+        {
+            "action": each["action"].capitalize(),
+            **({"protocol": "TCP", "destination": {"ports": each["ports"]}} if "ports" in each else {}),
+        }
+        for each in rules
+    ]
+    spec = {"selector": selector, "types": ["Ingress", "Egress"], "ingress": ingress, "egress": [{"action": "Allow"}]}
+    put_resource(datastore, "globalnetworkpolicies", "GlobalNetworkPolicy", "default." + name, spec)
+
+
+def put_profile(datastore, name):
+    """A profile that allows all."""
+    if datastore.type == "etcdv2":
+        rules = {"inbound_rules": [{"action": "allow"}], "outbound_rules": [{"action": "allow"}]}
+        datastore.put("/calico/v1/policy/profile/%s/rules" % name, json.dumps(rules))
+        datastore.put("/calico/v1/policy/profile/%s/tags" % name, "[]")
+    else:
+        spec = {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]}
+        put_resource(datastore, "profiles", "Profile", name, spec)
+
+
+def put_resource(datastore, plural, kind, name, spec):
+    value = {"kind": kind, "apiVersion": "projectcalico.org/v3", "metadata": {"name": name}, "spec": spec}
+    datastore.put(RESOURCES + plural + "/" + name, json.dumps(value))
+
+
+def without_failsafes(datastore):
+    if datastore.type == "etcdv2":
+        datastore.put("/calico/v1/config/FailsafeInboundHostPorts", "none")
+    else:
+        spec = {"failsafeInboundHostPorts": []}
+        put_resource(datastore, "felixconfigurations", "FelixConfiguration", "default", spec)
+
+
+def know_node(datastore, name):
+    if datastore.type == "etcdv2":
+        datastore.put("/calico/v1/host/%s/bird_ip" % name, "192.0.2.1")
+    else:
+        put_resource(datastore, "nodes", "Node", name, {})
+
+
+def refused(datastore, *parts, **options):
+    """It is refused, with a way out, and nothing is written, in check mode as without it."""
+    before = datastore.stored()
+    for check in (True, False):
+        result = guarded(datastore, check=check, **options)
+        failure(result, "nothing was written", "host endpoint n1-eth0 on node n1", "What to do: ", "warn", *parts)
+        assert datastore.stored() == before
+    (record,) = result["guard"]
+    assert (record["node"], record["name"], record["verdict"]) == ("n1", "n1-eth0", "unsafe")
+    return {finding["rule"] for finding in record["findings"] if finding["level"] == "unsafe"}
+
+
+def test_ssh_that_is_no_failsafe(datastore):
+    assert refused(datastore, "tcp port 2222 from 192.0.2.9", "no policy", "G03") == {"G03"}
+    put_policy(datastore, "ssh", [ALLOW_SSH])
+    know_node(datastore, "n1")
+    result = guarded(datastore)
+    assert (result["operation"], result["guard"]) == ("create", [])
+    # That no failsafe is behind it, is all there is to say.
+    assert [warning.split(":")[0] for warning in result["warnings"]] == ["guard G05"]
+
+
+def test_failsafe_ssh_needs_no_policy(datastore):
+    result = guarded(datastore, guard_facts=facts(22))
+    assert (result["operation"], result["guard"]) == ("create", [])
+    (warning,) = [each for each in result["warnings"] if "G02" in each]
+    assert "all new traffic but the failsafes is dropped" in warning
+
+
+def test_a_log_only_policy_beside_a_profile_that_allows(datastore):
+    """calico#4673"""
+    put_profile(datastore, "open")
+    put_policy(datastore, "log", [{"action": "log"}])
+    assert refused(datastore, "default.log" if datastore.type == "etcdv3" else "log", profiles=["open"]) == {"G03"}
+    put_policy(datastore, "log", [{"action": "log"}, {"action": "allow"}])
+    assert guarded(datastore, profiles=["open"])["operation"] == "create"
+
+
+def test_the_profile_is_removed(datastore):
+    """calico#7459"""
+    put_profile(datastore, "open")
+    assert guarded(datastore, profiles=["open"])["operation"] == "create"
+    before = datastore.stored()
+    message = failure(guarded(datastore), "tcp port 2222 from 192.0.2.9", "give the endpoint a profile that does")
+    assert "G03" in message and datastore.stored() == before
+    put_policy(datastore, "ssh", [ALLOW_SSH])
+    assert guarded(datastore)["operation"] == "update"
+
+
+def test_a_profile_that_does_not_exist(datastore):
+    assert "G01" in refused(datastore, "profile nosuch is missing", "create the profile", profiles=["nosuch"])
+    put_profile(datastore, "nosuch")
+    assert guarded(datastore, profiles=["nosuch"])["operation"] == "create"
+
+
+def test_no_failsafes(datastore):
+    without_failsafes(datastore)
+    assert refused(datastore, "tcp port 22 from 192.0.2.9", guard_facts=facts(22)) == {"G03"}
+    put_policy(datastore, "ssh", [{"action": "allow", "protocol": "tcp", "ports": [22]}])
+    result = guarded(datastore, guard_facts=facts(22))
+    assert result["operation"] == "create"
+    assert any("G05" in warning and "no inbound failsafe" in warning for warning in result["warnings"])
+
+
+def test_a_node_that_calico_knows_by_its_long_name(datastore):
+    know_node(datastore, "n1.example.com")
+    assert refused(datastore, "did you mean n1.example.com?", guard_facts=facts(22)) == {"G09"}
+    know_node(datastore, "n1")
+    assert guarded(datastore, guard_facts=facts(22))["operation"] == "create"
+
+
+def test_connections_that_the_task_requires(datastore):
+    needed = [{"direction": "out", "protocol": "tcp", "port": 4379, "peer": "203.0.113.8"}]
+    assert refused(datastore, "tcp port 4379 of 203.0.113.8", guard_facts=facts(22), guard_require=needed) == {"G04"}
+    needed[0]["port"] = 2379
+    assert guarded(datastore, guard_facts=facts(22), guard_require=needed)["operation"] == "create"
+    message = failure(guarded(datastore, guard_require=[{"direction": "in", "protocol": "tcp"}]))
+    assert message == "guard_require[0]: port is missing, which tcp has"
+
+
+def test_facts_from_a_file(datastore, tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text(json.dumps(facts()), encoding="utf-8")
+    options = {"guard_facts_src": str(path)}
+    assert refused(datastore, "tcp port 2222", **options) == {"G03"}
+    path.write_text("[", encoding="utf-8")
+    failure(guarded(datastore, **options), "guard_facts_src", str(path))
+
+
+def test_a_warning_does_not_stop_it(datastore):
+    result = guarded(datastore, "warn", profiles=["nosuch"])
+    assert result["operation"] == "create"
+    assert {finding["rule"] for finding in result["guard"][0]["findings"]} >= {"G01", "G03"}
+    (warning,) = [each for each in result["warnings"] if "G01" in each]
+    assert "unsafe" in warning and "nosuch" in warning and "What to do: create the profile" in warning
+    assert guarded(datastore, "off", profiles=["other"])["guard"] == []
+
+
+def test_a_bare_task_is_told_what_the_datastore_tells(datastore):
+    result = hostendpoint(datastore, guard="warn", profiles=["nosuch"], **ENDPOINT)
+    assert result["operation"] == "create" and result["guard"][0]["verdict"] == "unsafe"
+    assert len(result["warnings"]) == len({warning.split(":")[0] for warning in result["warnings"]}) <= 4
+    assert any("nosuch" in warning for warning in result["warnings"])
+
+
+def test_many_are_a_few_warnings(datastore):
+    endpoints = [dict(ENDPOINT, node="n%d" % n, name="n%d-eth0" % n, profiles=["nosuch"]) for n in range(50)]
+    result = hostendpoints(datastore, guard="warn", endpoints=endpoints)
+    assert result["summary"]["created"] == 50 and len(result["guard"]) == 50
+    assert len(result["warnings"]) <= 5 and any("and 49 more" in warning for warning in result["warnings"])
+    message = failure(
+        hostendpoints(datastore, guard="enforce", endpoints=[dict(each, profiles=["x"]) for each in endpoints])
+    )
+    assert "50 of 50 changes would be unsafe" in message and "And 47 more" in message
+
+
+def test_nothing_is_read_when_nothing_changes(datastore, wire):
+    datastore.put_endpoint(dict(NAMED, interface_name="eth0"))
+    guard = {"guard": "enforce", "guard_facts": facts()}
+    assert hostendpoint(wire, interface_name="eth0", **guard)["operation"] == "none"
+    assert not [key for key in datastore.keys_read(wire) if "polic" in key]
+    hostendpoint(wire, check=True, **dict(ENDPOINT, guard="off"))
+    assert not [key for key in datastore.keys_read(wire) if "polic" in key]
+    hostendpoint(wire, check=True, **dict(ENDPOINT, **guard))
+    assert [key for key in datastore.keys_read(wire) if "polic" in key]
+
+
+def test_policies_that_cannot_be_read(auth_datastore):
+    """A user who has rights on endpoints only."""
+    datastore, password = auth_datastore, "geheim"
+    if datastore.type == "etcdv2":
+        keys = ["/calico/v1/host/*"]
+        datastore.server.add_user("few", password, ["/calico/v1/Ready", *keys], keys)
+    else:
+        endpoints = datastore.hostendpoints
+        datastore.add_user("few", password, [endpoints, RESOURCES + "clusterinformations"], [endpoints])
+    options = dict(ENDPOINT, etcd_username="few", etcd_password=password, guard_facts=facts())
+    message = failure(hostendpoint(datastore, guard="enforce", **options), "cannot be read", "right to read")
+    assert "nothing was written" in message
+    result = hostendpoint(datastore, guard="warn", **options)
+    assert result["operation"] == "create" and result["guard"][0]["verdict"] == "unknown"
+    assert any("cannot be read" in warning for warning in result["warnings"])
+
+
+def test_which_policies_select_it(datastore):
+    put_policy(datastore, "web", [{"action": "allow"}])
+    put_policy(datastore, "db", [{"action": "allow"}], "role == 'db'")
+    guarded(datastore)
+    diff = guarded(datastore, diff=True, check=True, labels={"role": "db"})["diff"]
+    name = "%s" if datastore.type == "etcdv2" else "default.%s"
+    assert diff["before"].endswith("# selected by the policy %s\n" % (name % "web"))
+    assert diff["after"].endswith("# selected by the policy %s\n" % (name % "db"))
+
+
+def test_a_deleted_one_opens_its_interface(datastore):
+    guarded(datastore, guard_facts=facts(22))
+    result = hostendpoint(datastore, state="absent", guard="warn")
+    assert result["operation"] == "delete" and result["guard"] == []
+    assert any("G15" in warning and "Calico opens it" in warning for warning in result["warnings"])
+
+
+@pytest.mark.parametrize("given", [5, {"interfaces": 5}, {"interfaces": {"eth0": ["x"]}}, {"interfaces": {}, "x": 1}])
+def test_facts_that_are_none(datastore, given):
+    failure(guarded(datastore, guard_facts={"n1": given}), "interfaces" if given != 5 else "guard_facts[n1]")
+
+
+def test_the_audit_finds_what_is_unsafe(datastore):
+    fields = {**NAMED, **ENDPOINT}
+    datastore.put_endpoint(fields)
+    task = dict(connection(datastore), endpoints=[fields], nodes=["n1"])
+    assert run_module("calico_hostendpoints_audit", task)["summary"]["unsafe"] == 0
+    found = run_module("calico_hostendpoints_audit", dict(task, guard_facts=facts()))
+    (finding,) = found["findings"]
+    assert (finding["class"], finding["name"], found["summary"]["unsafe"]) == ("unsafe", "n1-eth0", 1)
+    assert "tcp port 2222 from 192.0.2.9" in finding["message"] and "What to do" in finding["message"]
+    put_policy(datastore, "ssh", [ALLOW_SSH])
+    assert run_module("calico_hostendpoints_audit", dict(task, guard_facts=facts()))["findings"] == []
