@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
             # Nothing was computed, so there is nothing to purge.
             arguments["purge"] = "none"
         contents = {"src": fleet.endpoints()}
-        if guard_of(arguments):
+        if guard_of(arguments) or arguments.get("canary") not in (None, 0, "0"):
             contents["guard_facts_src"] = fleet.guard_facts()
         done = self._apply(contents, arguments, task_vars)
         if variables.has_batches():

@@ -35,13 +35,15 @@ options:
     description:
       - What the guard has to know of hosts, by the names of their nodes. The role C(netsec.calico.hostendpoints) gives
         it from facts. Without it, the guard says only what Calico's datastore alone tells.
-      - The keys of each are C(interfaces), C(ssh), C(default_interface) and C(require).
+      - The keys of each are C(interfaces), C(ssh), C(default_interface), C(require) and C(reached_at).
       - C(interfaces) is needed, and is a mapping of the host's interfaces to lists of their addresses, best with the
         length of the prefix, such as C(192.168.0.1/24).
       - C(ssh) is Ansible's own connection, a mapping with the C(peer) it comes from, the host's own C(address), and
         the C(port), 22 if not given. What is not known is left out. Without C(ssh), none is needed.
       - C(default_interface) is the interface of the default route.
       - C(require) is a list as O(guard_require), of this host only.
+      - C(reached_at) is a mapping of the C(host), an address or a name, and the C(port), 22 if not given, at which its
+        SSH is reached from where the module runs. Only a canary needs it.
     type: dict
   guard_facts_src:
     description:

@@ -19,6 +19,27 @@ options:
     type: str
     choices: [none, owned, all]
     default: none
+  guard_limit:
+    description:
+      - The most endpoints that the guard lets one call change (create, update and delete). When it would be more,
+        O(guard=enforce) writes nothing, and O(guard=warn) says so.
+      - No limit if not given.
+    type: int
+  canary:
+    description:
+      - Of so many nodes the endpoints are changed first, of the first ones that have changes and whose SSH is reached
+        from where the module runs. Then it opens new TCP connections to their SSH ports.
+      - When one does not answer any more, the changes that were made are undone by compare-and-swap, nothing else is
+        written, and the task fails.
+      - A node that does not answer beforehand is an error, and nothing is written.
+      - V(0) is no canary.
+    type: int
+    default: 0
+  canary_wait:
+    description:
+      - For so many seconds the canary is looked at, in which Felix has to have applied the changes.
+    type: float
+    default: 10
   decommission_nodes:
     description:
       - Exact names of nodes whose owned endpoints are all deleted, those with the label O(owner_label) and the value

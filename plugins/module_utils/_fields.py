@@ -55,8 +55,10 @@ def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
 
 def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
     """For a whole endpoint: a label given as null is an empty one, as calicoctl has it."""
-    labels = {key: "" if value is None else value for key, value in fields.get("labels", {}).items()}
-    return dict(fields, labels=labels)
+    found = fields.get("labels", {})
+    if None in found.values():
+        found = {key: "" if value is None else value for key, value in found.items()}
+    return dict(fields, labels=found)
 
 
 def text(value: Any, where: str) -> str:

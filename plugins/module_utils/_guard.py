@@ -146,13 +146,6 @@ class Guard:
         return Finding("G15", UNKNOWN, text.format(endpoint.node))
 
 
-def too_many(changed: int, limit: Optional[int]) -> List[Finding]:
-    """G17: more endpoints change in one run than shall."""
-    if limit is None or changed <= limit:
-        return []
-    return [Finding("G17", UNSAFE, "{0} endpoints change in one run, more than {1}".format(changed, limit))]
-
-
 # --- Without the facts of the host ---
 
 

@@ -10,8 +10,9 @@ What evaluates policies is imported only when something changes: most runs chang
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ._datastore._store import Store
 from ._errors import DatastoreError, InvalidInput
@@ -47,11 +48,14 @@ class Guarding:
     required: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     facts_src: str = ""
+    # The most endpoints that one call may change; None for any number.
+    limit: Optional[int] = None
 
     def check(self, store: Store, changes: Sequence[Change]) -> Guarded:
         """Before these changes are written. Raises Unsafe when they must not be."""
         if self.mode == OFF or not changes:
             return Guarded()
+        of_all = self._of_all(changes)
         wanted = [change.after for change in changes if change.after]
         gone = [
             change.before.endpoint
@@ -62,7 +66,7 @@ class Guarding:
         try:
             found = self.ask(store, wanted, gone, updated)
         except DatastoreError as exc:
-            found = Guarded([_not_read(each, str(exc)) for each in wanted + gone], str(exc))
+            found = Guarded([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
             if self.mode == ENFORCE:
                 text = (
                     "nothing was written, since nobody knows whether it is safe: what decides on traffic cannot be "
@@ -73,7 +77,17 @@ class Guarding:
             return found
         if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
             raise Unsafe(refusal_of(found.verdicts), found.verdicts)
-        return found
+        return dataclasses.replace(found, of_all=of_all, has_facts=self.mode == ENFORCE or bool(self.by_node))
+
+    def _of_all(self, changes: Sequence[Change]) -> List[str]:
+        """G17: more endpoints change than shall. Raises Unsafe when they must not."""
+        if self.limit is None or len(changes) <= self.limit:
+            return []
+        text = "guard G17: {0} endpoints change in one run, more than guard_limit, which is {1}"
+        text = text.format(len(changes), self.limit)
+        if self.mode == ENFORCE:
+            raise Unsafe("nothing was written: {0}. Raise it if that is meant".format(text), ())
+        return [text]
 
     def ask(
         self,
@@ -87,7 +101,7 @@ class Guarding:
         from ._required import facts_of  # pylint: disable=import-outside-toplevel
 
         nodes = sorted({each.node for each in [*wanted, *gone]})
-        given = self._facts()
+        given = self.by_node
         facts = {node: facts_of(node, given[node], self.required) for node in nodes if node in given}
         documents = store.read_policies(nodes[0] if len(nodes) == 1 else "")
         known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
@@ -99,10 +113,12 @@ class Guarding:
 
     def interfaces(self) -> Dict[str, Mapping[str, Sequence[str]]]:
         """{node: {interface: its addresses}}, as far as the facts tell. Raises InvalidInput."""
-        facts = {node: of_node for node, of_node in self._facts().items() if isinstance(of_node, dict)}
+        facts = {node: of_node for node, of_node in self.by_node.items() if isinstance(of_node, dict)}
         return {node: of_node.get("interfaces") or {} for node, of_node in facts.items()}
 
-    def _facts(self) -> Mapping[str, Any]:
+    @functools.cached_property
+    def by_node(self) -> Mapping[str, Any]:
+        """The facts of each node. Raises InvalidInput for a file that cannot be read."""
         if not self.facts_src:
             return self.facts
         try:
@@ -127,6 +143,7 @@ def guarding_of(params: Mapping[str, Any]) -> Guarding:
         params["guard_require"] or (),
         params["guard_facts"] or {},
         params["guard_facts_src"] or "",
+        params.get("guard_limit"),
     )
 
 

@@ -92,11 +92,9 @@ class HostEndpoint:
         """
         if api_version != V1:
             return self
-        addresses = [canonical_ip(ip) for ip in self.expected_ips]
-        addresses.sort(key=lambda address: ":" in address)
-        if tuple(addresses) == self.expected_ips:
-            return self
-        return dataclasses.replace(self, expected_ips=tuple(addresses))
+        found = [canonical_ip(ip) for ip in self.expected_ips]
+        addresses = (*[ip for ip in found if ":" not in ip], *[ip for ip in found if ":" in ip])
+        return self if addresses == self.expected_ips else dataclasses.replace(self, expected_ips=addresses)
 
     def as_options(self, api_version: str) -> Dict[str, Any]:
         """As the modules' options, so that what a module returns can be given to one."""

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from typing import Any, Callable, Collection, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ._errors import CalicoError, InvalidInput, Refused
+from ._errors import CalicoError, Conflict, InvalidInput, Refused
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
 from ._validation import problems_of
 
@@ -176,7 +176,20 @@ class Purged(NamedTuple):
         return stored.endpoint if stored and not self.purge.takes(stored) else None
 
 
-Want = Union[Present, Patched, Absent, Purged]
+class Undone(NamedTuple):
+    """The endpoint is again what it was before a change."""
+
+    change: Change
+
+    @property
+    def identity(self) -> HostEndpoint:
+        return self.change.identity
+
+    def resolve(self, stored: Optional[Stored], api_version: str) -> Optional[HostEndpoint]:
+        return self.change.before.endpoint if self.change.before else None
+
+
+Want = Union[Present, Patched, Absent, Purged, Undone]
 
 
 class Change(NamedTuple):
@@ -188,6 +201,8 @@ class Change(NamedTuple):
     after: Optional[HostEndpoint]
     # Names of the fields that differ.
     fields: List[str]
+    # The text to store, to the letter; None for that of `after`.
+    text: Optional[str] = None
 
     @property
     def identity(self) -> HostEndpoint:
@@ -226,6 +241,24 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
     if operation == UPDATE and isinstance(want, Present):
         want.check_update(stored, fields)
     return Change(operation, want, stored, after, fields)
+
+
+def undo_of(change: Change, stored: Optional[Stored], api_version: str) -> Change:
+    """What undoes a change that was made, when `stored` is what there is now.
+
+    Raises Conflict when somebody has changed the endpoint since.
+    """
+    is_ours = change.after is None if stored is None else change.after is not None and _is_as(stored, change.after)
+    if not is_ours:
+        raise Conflict("{0} was changed by somebody else in the meantime".format(change.identity))
+    undone = Undone(change)
+    operation = DELETE if change.before is None else CREATE if stored is None else UPDATE
+    text = change.before.value if change.before else None
+    return Change(operation, undone, stored, undone.resolve(stored, api_version), change.fields, text)
+
+
+def _is_as(stored: Stored, endpoint: HostEndpoint) -> bool:
+    return not stored.error and not changed_fields(stored.endpoint, endpoint)
 
 
 def plan(

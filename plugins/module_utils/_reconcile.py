@@ -7,18 +7,23 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import time
-from typing import Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ._canary import Canary, Place
 from ._datastore._store import State, Store
 from ._errors import CalicoError, Conflict, Refused
-from ._plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan
+from ._plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan, undo_of
 from ._verdict import Guarded
 
 TRIES = 5
 # How many endpoints a message names.
 SHOWN = 10
+
+# Says what the guard thinks of changes that are about to be written. Raises Unsafe when they must not be.
+GuardCheck = Callable[[Store, Sequence[Change]], Guarded]
 
 
 @dataclasses.dataclass
@@ -36,6 +41,10 @@ class Outcome:
     unreadable: List[Stored] = dataclasses.field(default_factory=list)
     # What the guard says of the changes.
     guarded: Guarded = dataclasses.field(default_factory=Guarded)
+    # The nodes that were changed first, and why that was the end; then, what was undone.
+    canary: List[Place] = dataclasses.field(default_factory=list)
+    stopped: str = ""
+    taken_back: List[Change] = dataclasses.field(default_factory=list)
 
     @property
     def changes(self) -> List[Change]:
@@ -48,12 +57,14 @@ def reconcile(
     check_mode: bool,
     purge: Optional[Purge] = None,
     purge_limit: Optional[int] = None,
-    guard: Optional[Callable[[Store, Sequence[Change]], Guarded]] = None,
+    guard: Optional[GuardCheck] = None,
+    canary: Optional[Canary] = None,
 ) -> Outcome:
     """Read what is stored for what is wanted, by store.key, and on the purged nodes; plan; unless in check mode write.
 
     Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
-    deleted, and the guard does not refuse it. Raises CalicoError when not.
+    deleted, and the guard does not refuse it. With a canary, its nodes come first, and when one is lost, their changes
+    are undone and nothing else is written. Raises CalicoError when not.
     """
     stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
     state = store.state
@@ -61,7 +72,7 @@ def reconcile(
         # etcd v2 lists in no order, and messages shall not differ from run to run.
         stored.sort(key=lambda item: (item.node, item.key))
     changes = plan(wants, stored, store.api_version, purge)
-    changing = [change for change in changes if change.operation != NONE]
+    changing = _in_order(change for change in changes if change.operation != NONE)
     outcome = Outcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
         outcome.unreadable = [
@@ -70,21 +81,75 @@ def reconcile(
             for item in stored
             if item.key not in wants and (not item.node or item.node in purge.nodes) and item.error
         ]
-    phases = [_sorted(change for change in changing if change.operation == operation) for operation in ORDER]
-    if changing:
-        _refuse_if_locked(store)
+    if not changing:
+        return outcome
+    _refuse_if_locked(store)
     if purge and purge_limit is not None:
-        _check_limit(phases[ORDER.index(DELETE)], purge_limit)
-    if guard and changing:
-        outcome.guarded = guard(store, [change for phase in phases for change in phase])
-    for phase in phases:
-        if check_mode:
-            outcome.done += phase
-        elif outcome.failed:
-            outcome.not_attempted += phase
-        else:
-            _write(store, phase, outcome)
+        _check_limit([change for change in changing if change.operation == DELETE], purge_limit)
+    if guard:
+        outcome.guarded = guard(store, changing)
+    if canary and canary.count:
+        outcome.canary, first, changing = canary.part(changing)
+    else:
+        first = []
+    if check_mode:
+        outcome.done = _in_order(first + changing)
+        return outcome
+    if first:
+        _try(store, canary, first, outcome, guard)
+    if outcome.stopped or outcome.failed:
+        outcome.not_attempted += changing
+    else:
+        _write_all(store, changing, outcome, guard)
     return outcome
+
+
+def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+    """Write the changes of the canary, and undo them when one of its nodes is lost by them."""
+    canary.check_before(outcome.canary)
+    _write_all(store, changes, outcome, guard)
+    lost = canary.lost(outcome.canary)
+    if not lost:
+        return
+    _take_back(store, outcome.done, outcome)
+    back = canary.answering_again([place for place, _reason in lost])
+    outcome.stopped = "; ".join(
+        "{0} took no new TCP connection after its endpoints had changed ({1}), and {2} again".format(
+            place, reason, "answers" if place in back else "does not answer"
+        )
+        for place, reason in lost
+    )
+
+
+def _take_back(store: Store, changes: List[Change], outcome: Outcome) -> None:
+    """Undo changes that were made. What could not be undone stays done."""
+    undone = set()
+    try:
+        for change, error in _undo(store, changes):
+            if error is None:
+                undone.add(id(change))
+                outcome.taken_back.append(change)
+            else:
+                outcome.failed.append((change, error))
+    except CalicoError as exc:
+        outcome.failed += [(change, exc) for change in changes if id(change) not in undone]
+    outcome.done = [change for change in changes if id(change) not in undone]
+
+
+def _undo(store: Store, changes: List[Change]) -> Iterator[Tuple[Change, Optional[CalicoError]]]:
+    now = {item.key: item for item in store.read([change.identity for change in changes], ())}
+    undos = []
+    for change in changes:
+        key = change.before.key if change.before else store.key(change.identity)
+        try:
+            undos.append(undo_of(change, now.get(key), store.api_version))
+        except Conflict as exc:
+            yield change, exc
+    for _operation, phase in itertools.groupby(_in_order(undos), key=_operation_of):
+        for undo, error in store.write(list(phase)):
+            yield undo.want.change, error
+            if error and not isinstance(error, Conflict):
+                return
 
 
 def _refuse_if_locked(store: Store) -> None:
@@ -92,8 +157,16 @@ def _refuse_if_locked(store: Store) -> None:
         raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
 
 
-def _sorted(changes: Iterable[Change]) -> List[Change]:
-    return sorted(changes, key=lambda change: (change.identity.node, change.identity.name))
+def _in_order(changes: Iterable[Change]) -> List[Change]:
+    """In the order in which they are written."""
+    return sorted(changes, key=lambda change: (_RANK[change.operation], change.identity.node, change.identity.name))
+
+
+def _operation_of(change: Change) -> str:
+    return change.operation
+
+
+_RANK = {operation: rank for rank, operation in enumerate(ORDER)}
 
 
 def _check_limit(deletions: List[Change], limit: int) -> None:
@@ -105,7 +178,16 @@ def _check_limit(deletions: List[Change], limit: int) -> None:
         )
 
 
-def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
+def _write_all(store: Store, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+    """Write the changes, none of one operation before all of the one before are written."""
+    for _operation, phase in itertools.groupby(changes, key=_operation_of):
+        if outcome.failed:
+            outcome.not_attempted += phase
+        else:
+            _write(store, list(phase), outcome, guard)
+
+
+def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
     """Write the changes of one phase; those that met a conflict are read and planned again, at most five times."""
     for attempt in range(TRIES):
         conflicts: List[Tuple[Change, Conflict]] = []
@@ -128,12 +210,14 @@ def _write(store: Store, changes: List[Change], outcome: Outcome) -> None:
         if attempt + 1 < TRIES:
             # Two controllers that met once shall not meet again.
             time.sleep(random.uniform(0.01, 0.05 * 2**attempt))
-            changes = _plan_again(store, conflicts, outcome)
+            changes = _plan_again(store, conflicts, outcome, guard)
     for change, error in conflicts:
         outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
 
 
-def _plan_again(store: Store, conflicts: List[Tuple[Change, Conflict]], outcome: Outcome) -> List[Change]:
+def _plan_again(
+    store: Store, conflicts: List[Tuple[Change, Conflict]], outcome: Outcome, guard: Optional[GuardCheck]
+) -> List[Change]:
     changes = []
     # Time has passed, and who else writes may be calico-upgrade.
     store.forget_state()
@@ -144,6 +228,9 @@ def _plan_again(store: Store, conflicts: List[Tuple[Change, Conflict]], outcome:
         try:
             _refuse_if_locked(store)
             again = change_for(change.want, store.get(change.identity), store.api_version)
+            if guard and again.operation != NONE and again.after != change.after:
+                # It is not what was asked about.
+                guard(store, [again])
         except CalicoError as exc:
             outcome.failed.append((change, exc))
             continue

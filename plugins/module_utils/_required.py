@@ -16,7 +16,7 @@ from ._guard import Facts
 from ._traffic import IN, LOCAL, OUT, TCP, WITH_PORTS, Address, Connection, address_of, new_packet, protocol_of
 
 SSH_PORT = 22
-_FACTS = ("interfaces", "default_interface", "ssh", "require")
+_FACTS = ("interfaces", "default_interface", "ssh", "require", "reached_at")
 _SSH = ("peer", "address", "port")
 _REQUIRED = ("direction", "protocol", "port", "peer")
 _RULES = {IN: "G03", OUT: "G04"}

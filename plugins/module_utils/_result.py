@@ -86,7 +86,11 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
         "changes_omitted": len(outcome.done) - len(changes),
     }
     result.update(guard_result_of(outcome.guarded.records()))
-    if outcome.failed:
+    if outcome.canary:
+        result["canary"] = [place.node for place in outcome.canary]
+    if outcome.stopped:
+        result["taken_back"] = bounded((_record(change) for change in outcome.taken_back), FAILURES_SIZE)
+    if outcome.failed or outcome.stopped:
         result["msg"] = _failure(outcome)
         # Not "failed", which is Ansible's own.
         failures = bounded((dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE)
@@ -103,7 +107,13 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
 
 
 def _failure(outcome: Outcome) -> str:
-    """The message about a write that failed part-way."""
+    """The message about a canary that was lost, or about a write that failed part-way."""
+    if outcome.stopped:
+        text = "the canary failed: {0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
+        if outcome.done:
+            text += ", {0} could not be".format(len(outcome.done))
+            text += ": {0}".format(outcome.failed[0][1]) if outcome.failed else ""
+        return text + ", and nothing else was written"
     change, error = outcome.failed[0]
     return "{0} of {1} changes were made; the {2} of {3} was not: {4}".format(
         len(outcome.done),

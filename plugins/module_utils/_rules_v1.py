@@ -14,7 +14,7 @@ import re
 from typing import List, Tuple
 
 from ._errors import brief
-from ._hostendpoint import HostEndpoint
+from ._hostendpoint import HostEndpoint, Port
 from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match, size
 
 _NODE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
@@ -41,7 +41,7 @@ def _identity(identity: HostEndpoint) -> List[Problem]:
     return _key_part("node", identity.node) + _key_part("name", identity.name)
 
 
-# Here and below: a fleet's endpoints have few different names, interfaces and labels.
+# Here and below: a fleet's endpoints have few different names, interfaces, labels and profiles.
 @functools.lru_cache(maxsize=65536)
 def _key_part(option: str, value: str) -> List[Problem]:
     pattern, rule = _KEY_PARTS[option]
@@ -60,29 +60,46 @@ _KEY_PARTS = {"node": (_NODE, _NODE_RULE), "name": (_NAME, _NAME_RULE.format("an
 
 
 def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
-    problems = _identity(endpoint) + _labels(endpoint) + calicos_label(endpoint)
-    problems += _interface(endpoint.interface_name) + addresses(endpoint)
-    for index, profile in enumerate(endpoint.profiles):
-        if not _NAME.fullmatch(profile):
-            problems.append(("profiles[{0}]".format(index), profile, _NAME_RULE.format("a profile name")))
-    if endpoint.ports:
-        names = [port.name for port in endpoint.ports]
-        problems.append(("ports", names, "cannot be stored: Calico's v1 data model (etcdv2) has no named ports"))
-    return problems + nothing_to_match(endpoint) + size(endpoint)
-
-
-def _labels(endpoint: HostEndpoint) -> List[Problem]:
-    return [problem for key, value in endpoint.labels.items() for problem in _label(key, value)]
+    return [
+        *_key_part("node", endpoint.node),
+        *_key_part("name", endpoint.name),
+        *_labels(tuple(endpoint.labels.items())),
+        *calicos_label(endpoint),
+        *_interface(endpoint.interface_name),
+        *addresses(endpoint),
+        *_profiles(endpoint.profiles),
+        *_ports(endpoint.ports),
+        *nothing_to_match(endpoint),
+        *size(endpoint),
+    ]
 
 
 @functools.lru_cache(maxsize=65536)
-def _label(key: str, value: str) -> List[Problem]:
+def _labels(labels: Tuple[Tuple[str, str], ...]) -> List[Problem]:
     problems: List[Problem] = []
-    if not _LABEL_KEY.fullmatch(key):
-        problems.append(("labels", key, _LABEL_KEY_RULE))
-    if not _LABEL_VALUE.fullmatch(value):
-        problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
+    for key, value in labels:
+        if not _LABEL_KEY.fullmatch(key):
+            problems.append(("labels", key, _LABEL_KEY_RULE))
+        if not _LABEL_VALUE.fullmatch(value):
+            problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
     return problems
+
+
+@functools.lru_cache(maxsize=65536)
+def _profiles(profiles: Tuple[str, ...]) -> List[Problem]:
+    rule = _NAME_RULE.format("a profile name")
+    return [
+        ("profiles[{0}]".format(index), profile, rule)
+        for index, profile in enumerate(profiles)
+        if not _NAME.fullmatch(profile)
+    ]
+
+
+def _ports(ports: Tuple[Port, ...]) -> List[Problem]:
+    if not ports:
+        return []
+    names = [port.name for port in ports]
+    return [("ports", names, "cannot be stored: Calico's v1 data model (etcdv2) has no named ports")]
 
 
 @functools.lru_cache(maxsize=65536)
@@ -91,7 +108,8 @@ def _interface(interface: str) -> List[Problem]:
 
 
 def _felix(endpoint: HostEndpoint) -> List[Problem]:
-    return _labels(endpoint) + _felix_interface(endpoint.interface_name) + _felix_profiles(endpoint.profiles)
+    labels = _labels(tuple(endpoint.labels.items()))
+    return [*labels, *_felix_interface(endpoint.interface_name), *_felix_profiles(endpoint.profiles)]
 
 
 @functools.lru_cache(maxsize=65536)

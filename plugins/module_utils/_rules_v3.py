@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import List
+from typing import List, Tuple
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
@@ -59,26 +59,30 @@ def _key_part(option: str, value: str) -> List[Problem]:
 
 
 def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
-    problems = _key_part("node", endpoint.node) + _key_part("name", endpoint.name)
-    problems += [problem for key, value in endpoint.labels.items() for problem in _label(key, value)]
-    problems += calicos_label(endpoint) + _interface(endpoint.interface_name) + addresses(endpoint)
-    for index, profile in enumerate(endpoint.profiles):
-        if not _is_profile(profile):
-            problems.append(("profiles[{0}]".format(index), profile, _PROFILE_RULE))
-    for index, port in enumerate(endpoint.ports):
-        problems += [("ports[{0}].{1}".format(index, part), value, rule) for part, value, rule in _port(port)]
-    return problems + nothing_to_match(endpoint) + size(endpoint)
+    return [
+        *_key_part("node", endpoint.node),
+        *_key_part("name", endpoint.name),
+        *_labels(tuple(endpoint.labels.items())),
+        *calicos_label(endpoint),
+        *_interface(endpoint.interface_name),
+        *addresses(endpoint),
+        *_profiles(endpoint.profiles),
+        *_ports(endpoint.ports),
+        *nothing_to_match(endpoint),
+        *size(endpoint),
+    ]
 
 
 @functools.lru_cache(maxsize=65536)
-def _label(key: str, value: str) -> List[Problem]:
+def _labels(labels: Tuple[Tuple[str, str], ...]) -> List[Problem]:
     problems: List[Problem] = []
-    prefix, slash, name = key.rpartition("/")
-    is_prefix = len(prefix) <= _DNS_NAME_MAX and _DNS_NAME.fullmatch(prefix)
-    if not _LABEL_NAME.fullmatch(name) or (slash and not is_prefix):
-        problems.append(("labels", key, _LABEL_KEY_RULE))
-    if value and not _LABEL_NAME.fullmatch(value):
-        problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
+    for key, value in labels:
+        prefix, slash, name = key.rpartition("/")
+        is_prefix = len(prefix) <= _DNS_NAME_MAX and _DNS_NAME.fullmatch(prefix)
+        if not _LABEL_NAME.fullmatch(name) or (slash and not is_prefix):
+            problems.append(("labels", key, _LABEL_KEY_RULE))
+        if value and not _LABEL_NAME.fullmatch(value):
+            problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
     return problems
 
 
@@ -90,11 +94,23 @@ def _interface(interface: str) -> List[Problem]:
 
 
 @functools.lru_cache(maxsize=65536)
-def _is_profile(profile: str) -> bool:
-    return bool(_DNS_NAME.fullmatch(profile))
+def _profiles(profiles: Tuple[str, ...]) -> List[Problem]:
+    return [
+        ("profiles[{0}]".format(index), profile, _PROFILE_RULE)
+        for index, profile in enumerate(profiles)
+        if not _DNS_NAME.fullmatch(profile)
+    ]
 
 
 @functools.lru_cache(maxsize=65536)
+def _ports(ports: Tuple[Port, ...]) -> List[Problem]:
+    return [
+        ("ports[{0}].{1}".format(index, part), value, rule)
+        for index, port in enumerate(ports)
+        for part, value, rule in _port(port)
+    ]
+
+
 def _port(port: Port) -> List[Problem]:
     problems: List[Problem] = []
     if not _PORT_NAME.fullmatch(port.name):

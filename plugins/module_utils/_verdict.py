@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ._errors import Refused
 
@@ -30,7 +30,6 @@ _WAY_OUT = {
     "G09": "give the node's name as Calico has it",
     "G13": "write a policy that allows icmpv6 types 135 and 136 in both directions",
     "G16": "correct it, since Felix does not do what is stored",
-    "G17": "raise the limit if it is meant",
 }
 
 
@@ -74,6 +73,10 @@ class Guarded:
     problem: str = ""
     # Of an updated endpoint: names of the policies that start and stop selecting it.
     selections: Mapping[Tuple[str, str], Tuple[List[str], List[str]]] = dataclasses.field(default_factory=dict)
+    # What it says of all changes together.
+    of_all: Sequence[str] = ()
+    # Whether anything was told of any host. What is unknown for want of it goes without saying else.
+    has_facts: bool = True
 
     def records(self) -> List[Dict[str, Any]]:
         """As a result has them."""
@@ -82,8 +85,8 @@ class Guarded:
     def warnings(self) -> List[str]:
         if self.problem:
             text = "guard: {0} changes are unknown to be safe, since what decides on traffic cannot be read: {1}"
-            return [text.format(len(self.verdicts), self.problem)]
-        return warnings_of(self.verdicts)
+            return [*self.of_all, text.format(len(self.verdicts), self.problem)]
+        return [*self.of_all, *warnings_of(self.verdicts, _NOT_WARNED if self.has_facts else _NOT_WARNED + _OF_FACTS)]
 
 
 def verdict_of(node: str, name: str, findings: Iterable[Finding]) -> Verdict:
@@ -128,18 +131,20 @@ def refusal_of(verdicts: Sequence[Verdict]) -> str:
     return text + ". With the guard set to warn, it is written all the same"
 
 
-def warnings_of(verdicts: Sequence[Verdict]) -> List[str]:
-    """A line for each rule and level, however many endpoints it is about."""
+def warnings_of(verdicts: Sequence[Verdict], without: Collection[Tuple[str, str]]) -> List[str]:
+    """A line for each rule and level, but those, however many endpoints it is about."""
     found: Dict[Tuple[str, str], List[Tuple[Verdict, str]]] = {}
     for verdict in verdicts:
         for finding in verdict.findings:
-            if (finding.rule, finding.level) not in _NOT_WARNED:
+            if (finding.rule, finding.level) not in without:
                 found.setdefault((finding.level, finding.rule), []).append((verdict, finding.text))
     return [_warning(level, rule, items) for (level, rule), items in sorted(found.items(), key=_by_level)]
 
 
 # Which interface Ansible's connection comes through, and what may be so on purpose.
 _NOT_WARNED = (("G10", WARNING), ("G12", WARNING))
+# What only the facts of a host can decide.
+_OF_FACTS = (("G03", UNKNOWN), ("G15", UNKNOWN))
 _LEVELS = (UNSAFE, UNKNOWN, WARNING)
 
 

@@ -212,6 +212,17 @@ guard:
         - rule: G01
           level: unsafe
           message: "profile nosuch is missing, or has no rules that Felix takes: it drops all that comes to it"
+canary:
+  description: The nodes that were changed first, and answered; in check mode, those that would be.
+  returned: when O(canary) is not V(0)
+  type: list
+  elements: str
+  sample: [worker-1]
+taken_back:
+  description: Changes of the canary that were made and undone, as in RV(changes).
+  returned: when a node of the canary does not answer any more
+  type: list
+  elements: dict
 guard_omitted:
   description: How many of them RV(guard) leaves out because of its size.
   returned: success, and when the guard refuses
@@ -233,6 +244,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     purge_of,
     run,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._canary import canary_of
 from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     GUARD_MODE,
     GUARD_OPTIONS,
@@ -258,7 +270,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**limits_of(params)) for key, want in wants.items()}
-    outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check)
+    canary = canary_of(params["canary"], params["canary_wait"], guarding.by_node) if params["canary"] else None
+    outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check, canary)
     for warning in bulk_warnings_of(outcome, store.api_version):
         module.warn(warning)
     return bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
@@ -278,6 +291,9 @@ def main() -> None:
             **SET_OPTIONS,
             **GUARD_OPTIONS,
             guard=GUARD_MODE,
+            guard_limit={"type": "int"},
+            canary={"type": "int", "default": 0},
+            canary_wait={"type": "float", "default": 10},
             overwrite={"type": "bool", "default": True},
             purge={"type": "str", "choices": ["none", "owned", "all"], "default": "none"},
             purge_nodes={"type": "list", "elements": "str"},

@@ -125,6 +125,12 @@ changes:
       node: worker-1
       name: eth0
       fields: [interface_name, expected_ips]
+canary:
+  description: As RV(netsec.calico.calico_hostendpoints#module:canary).
+  returned: when O(canary) is not V(0)
+  type: list
+  elements: str
+  sample: [worker-1]
 guard:
   description: As RV(netsec.calico.calico_hostendpoints#module:guard).
   returned: success, unless skipped, and when the guard refuses

@@ -38,6 +38,8 @@ def guard_facts_of(name: str, facts: Mapping[str, Any], connection: Mapping[str,
     ssh = _ssh(name, facts, connection)
     if ssh:
         found["ssh"] = ssh
+    if _is_ssh(connection) and not _has_jump(connection):
+        found["reached_at"] = {"host": _host(name, connection), "port": _port(connection)}
     return found
 
 
@@ -85,27 +87,41 @@ def _dns(facts: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
 
 def _ssh(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any]) -> Dict[str, Any]:
     """Ansible's connection, as far as it is known; {} when it is none of SSH."""
-    if str(connection.get("ansible_connection") or "ssh").rpartition(".")[2] not in _SSH:
+    if not _is_ssh(connection):
         return {}
     # As sshd told when the facts were gathered: the client's address and port, and its own.
     told = str((facts.get("env") or {}).get("SSH_CONNECTION") or "").split()
     if len(told) == 4 and told[3].isdigit():
         return {"peer": told[0], "address": told[2], "port": int(told[3])}
-    port = connection.get("ansible_port") or connection.get("ansible_ssh_port") or _SSH_PORT
-    host = str(connection.get("ansible_host") or connection.get("ansible_ssh_host") or name)
-    found: Dict[str, Any] = {"port": int(port)}
+    host = _host(name, connection)
+    found: Dict[str, Any] = {"port": _port(connection)}
     if _is_address(host):
         found["address"] = host
-        options = "{0} {1}".format(
-            *(connection.get("ansible_ssh_%s_args" % kind) or "" for kind in ("common", "extra"))
-        )
-        peer = "" if _JUMP.search(options) else _own_address(host, found["port"])
+        peer = "" if _has_jump(connection) else _own_address(host, found["port"])
         if peer == host:
             # It does not leave the machine.
             return {}
         if peer:
             found["peer"] = peer
     return found
+
+
+def _is_ssh(connection: Mapping[str, Any]) -> bool:
+    return str(connection.get("ansible_connection") or "ssh").rpartition(".")[2] in _SSH
+
+
+def _has_jump(connection: Mapping[str, Any]) -> bool:
+    options = [str(connection.get("ansible_ssh_%s_args" % kind) or "") for kind in ("common", "extra")]
+    return bool(_JUMP.search(" ".join(options)))
+
+
+def _host(name: str, connection: Mapping[str, Any]) -> str:
+    return str(connection.get("ansible_host") or connection.get("ansible_ssh_host") or name)
+
+
+def _port(connection: Mapping[str, Any]) -> int:
+    """Raises ValueError for what is no number."""
+    return int(connection.get("ansible_port") or connection.get("ansible_ssh_port") or _SSH_PORT)
 
 
 def _own_address(host: str, port: int) -> str:

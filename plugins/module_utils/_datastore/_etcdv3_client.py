@@ -21,7 +21,7 @@ from .._certificates import check_certificates
 from .._connection import Settings
 from .._errors import DatastoreError
 from ._endpoint import EtcdError, Members, NoAnswer, refused, unsure
-from ._etcdv3_member import DENIED, UNAUTHENTICATED, Member
+from ._etcdv3_member import DENIED, UNAUTHENTICATED, Member, Sent
 
 # Keys that one request reads at the most.
 _PAGE = 5000
@@ -102,27 +102,31 @@ class Etcdv3Client:
                 revision=content["header"]["revision"],
             )
 
-    def write(self, writes: Sequence[Write]) -> NotWritten | None:
-        """Make all of the writes, at most 128, or none when one of the keys is of another revision by now."""
-        keys = [_encoded(write.key) for write in writes]
-        document = {
-            "compare": [
-                {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": write.revision}
-                for key, write in zip(keys, writes)
-            ],
-            "success": [_operation(key, write.value) for key, write in zip(keys, writes)],
-        }
+    def send(self, writes: Sequence[Write]) -> Sent | None:
+        """Send writes ahead, so that etcd can begin with them; `write` then does the rest, and all if it was not sent.
+
+        When it could not be sent, `write` tells why.
+        """
+        return self._members.first.send("kv/txn", _transaction(writes))
+
+    def write(self, writes: Sequence[Write], sent: Sent | None = None, is_lost: bool = False) -> NotWritten | None:
+        """Make all of the writes, at most 128, or none when one of the keys is of another revision by now.
+
+        With `is_lost`, etcd is known not to answer, so writes that were sent and got no answer are not looked after.
+        """
         unanswered = None
         for _attempt in range(len(self._members) + 1):
             try:
-                content = self._on_any("kv/txn", document, is_write=True)
+                content = self._transact(writes, sent)
                 # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
                 found = None if content.get("succeeded") else self.get([write.key for write in writes])
             except EtcdError as exc:
                 verb = "write" if any(write.value is not None for write in writes) else "delete"
                 raise self._error(verb, writes[0].key, exc) from exc
             except NoAnswer as exc:
-                unanswered = exc
+                unanswered, sent = exc, None
+                if is_lost:
+                    break
                 continue
             except DatastoreError as exc:
                 if unanswered is None:
@@ -136,6 +140,16 @@ class Etcdv3Client:
         if unanswered:
             raise DatastoreError(unsure(_named(writes), unanswered))
         raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
+
+    def _transact(self, writes: Sequence[Write], sent: Sent | None) -> Dict[str, Any]:
+        if not sent:
+            return self._on_any("kv/txn", _transaction(writes), is_write=True)
+        # Only the member that has it can answer it.
+        return self._members.ask(
+            lambda member: member.answer("kv/txn", sent.document, sent if member is sent.member else None),
+            True,
+            sent.member,
+        )
 
     def _read(self, path: str, document: Dict[str, Any], key: str) -> Dict[str, Any]:
         try:
@@ -164,6 +178,17 @@ class Etcdv3Client:
 
 def _named(writes: Sequence[Write]) -> str:
     return ", ".join(write.key for write in writes[:3]) + (", ..." if len(writes) > 3 else "")
+
+
+def _transaction(writes: Sequence[Write]) -> Dict[str, Any]:
+    keys = [_encoded(write.key) for write in writes]
+    return {
+        "compare": [
+            {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": write.revision}
+            for key, write in zip(keys, writes)
+        ],
+        "success": [_operation(key, write.value) for key, write in zip(keys, writes)],
+    }
 
 
 def _operation(key: str, value: str | None) -> Dict[str, Any]:

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import http.client
 import json
+import time
 import traceback
 import urllib.parse
 from typing import Any, Dict, Iterator, Tuple
@@ -19,9 +22,11 @@ from ._endpoint import Endpoint, EtcdError, NoAnswer, alarm
 try:
     import etcd3gw
     import requests
+    import urllib3
     from etcd3gw import exceptions
 except ImportError:
     requests = None
+    urllib3 = None
     etcd3gw = None
     exceptions = None
     IMPORT_ERROR = traceback.format_exc()
@@ -54,6 +59,19 @@ class Expired(OSError):
     """The time for a request is over."""
 
 
+@dataclasses.dataclass
+class Sent:
+    """A request that was sent ahead, and is answered later."""
+
+    member: Member
+    document: Dict[str, Any]
+    # When it was sent, by the monotonic clock, and where its answer comes.
+    began: float
+    connection: Any
+    # Why it could not be sent, maybe.
+    failure: NoAnswer | None = None
+
+
 class Member(Endpoint):
     """One endpoint, over one kept-alive connection."""
 
@@ -73,16 +91,39 @@ class Member(Endpoint):
             session=_session(settings),
         )
         self._client.session.hooks["response"].append(self._note)
+        # The connections of the session, as requests has made them.
+        self._pool: Any = None
 
-    def answer(self, path: str, document: Dict[str, Any]) -> Dict[str, Any]:
-        """etcd's answer to a request of the v3 API.
+    def send(self, path: str, document: Dict[str, Any]) -> Sent | None:
+        """Send a request without waiting for its answer; None when it has to be etcd3gw, before the first answer.
+
+        requests can have only one request under way, and etcd takes two a third faster than one after the other.
+        """
+        if self._pool is None or self._wants_token:
+            return None
+        headers = {"Content-Type": "application/json"}
+        token = self._client.session.headers.get("Authorization")
+        if token:
+            headers["Authorization"] = token
+        sent = Sent(self, document, time.monotonic(), self._pool._get_conn())
+        sent.connection.timeout = self._settings.timeout
+        try:
+            with self._deadline(sent):
+                url = self._client.get_url(path)
+                sent.connection.request("POST", urllib.parse.urlsplit(url).path, json.dumps(document), headers)
+        except NoAnswer as exc:
+            sent.failure = exc
+        return sent
+
+    def answer(self, path: str, document: Dict[str, Any], sent: Sent | None = None) -> Dict[str, Any]:
+        """etcd's answer to a request of the v3 API, which may have been sent before.
 
         Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v3 API.
         """
         if self._wants_token:
             self._authenticate()
         try:
-            return self._post(path, document)
+            return self._received(sent) if sent else self._post(path, document)
         except EtcdError as exc:
             if exc.code != UNAUTHENTICATED or not self._settings.etcd_username:
                 raise
@@ -104,13 +145,27 @@ class Member(Endpoint):
 
     def _post(self, path: str, document: Dict[str, Any]) -> Dict[str, Any]:
         self._resolve()
-        self._expired = False
-        self._answer = None
         with self._deadline():
             # etcd3gw asks for the version first.
             url = self._client.get_url(path)
             self._answer = None
             content = self._client.post(url, json=document)
+        return self._checked(content)
+
+    def _received(self, sent: Sent) -> Dict[str, Any]:
+        """The answer to a request that was sent ahead."""
+        if sent.failure:
+            raise sent.failure
+        with self._deadline(sent):
+            response = sent.connection.getresponse()
+            # With urllib3 before 2, it is one of http.client.
+            data = response.data if hasattr(response, "data") else response.read()
+            self._answer = (response.status, data.decode("utf-8", "replace"))
+            content = json.loads(data)
+        self._pool._put_conn(sent.connection)
+        return self._checked(content if response.status == 200 else None)
+
+    def _checked(self, content: Any) -> Dict[str, Any]:
         if not isinstance(content, dict) or not ("header" in content or "token" in content):
             raise self._failure()
         self._has_answered = True
@@ -119,16 +174,21 @@ class Member(Endpoint):
     def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
         """Keep an answer, of which etcd3gw's exceptions tell little; not before all of it is there."""
         self._answer = (response.status_code, response.content.decode("utf-8", "replace"))
+        self._pool = response.raw._pool
 
     @contextlib.contextmanager
-    def _deadline(self) -> Iterator[None]:
-        """Raise NoAnswer for what goes wrong, or is not done within the timeout."""
+    def _deadline(self, sent: Sent | None = None) -> Iterator[None]:
+        """Raise NoAnswer for what goes wrong, or is not done within the timeout, which began when it was sent."""
+        self._expired, self._answer = False, None
+        left = self._settings.timeout - (time.monotonic() - sent.began if sent else 0)
         try:
-            with alarm(self._expire, self._settings.timeout):
+            with alarm(self._expire, max(left, 0.001)):
                 yield
         except (
             exceptions.Etcd3Exception,
             requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
             OSError,
             # What etcd3gw makes of a version that is none.
             AttributeError,
@@ -138,7 +198,7 @@ class Member(Endpoint):
             if self._answer:
                 raise self._failure() from exc
             # The connection may be in any state.
-            self._client.session.close()
+            (sent.connection if sent else self._client.session).close()
             raise self._no_answer(_cause(exc)) from exc
 
     def _expire(self) -> None:

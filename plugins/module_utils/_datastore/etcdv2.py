@@ -156,12 +156,12 @@ class Etcdv2Store(Store):
 
     def _request(self, change: Change) -> Request:
         stored, endpoint = change.before, change.after
+        text = change.text
+        if text is None and endpoint:
+            text = encode(endpoint, stored)
         if stored is None:
-            return Request("PUT", self.key(endpoint), {"prevExist": "false"}, encode(endpoint))
-        condition = {"prevIndex": str(stored.revision)}
-        if endpoint is None:
-            return Request("DELETE", stored.key, condition)
-        return Request("PUT", stored.key, condition, encode(endpoint, stored))
+            return Request("PUT", self.key(endpoint), {"prevExist": "false"}, text)
+        return Request("DELETE" if text is None else "PUT", stored.key, {"prevIndex": str(stored.revision)}, text)
 
 
 def _values(node: Dict[str, Any] | None) -> Iterator[Tuple[str, str]]:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import collections
 import json
-from typing import Any, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Collection, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError
 from .._hostendpoint import V3, HostEndpoint
 from .._plan import Change, Stored
 from ._documents import Documents, looks_at_others_v3
-from ._etcdv3_client import MOST_BYTES, MOST_OPERATIONS, Etcdv3Client, KeyValue, Write
+from ._etcdv3_client import MOST_BYTES, MOST_OPERATIONS, Etcdv3Client, KeyValue, Sent, Write
 from ._store import State, Store
 from ._v3_value import CODEC, encode, time_of_day
 
@@ -29,6 +29,8 @@ _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
 
 # Up to so many endpoints are read by their keys; beyond, or on whole nodes, all are: the keys do not tell the node.
 FEW_ENDPOINTS = 128
+# Transactions that etcd has at the same time.
+_UNDER_WAY = 2
 
 
 class Etcdv3Store(Store):
@@ -101,14 +103,24 @@ class Etcdv3Store(Store):
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         now = time_of_day()
         pending = collections.deque((change, self._write(change, now)) for change in changes)
-        while pending:
-            batch = _batch(pending)
+        under_way: Deque[Tuple[List[Tuple[Change, Write]], Optional[Sent]]] = collections.deque()
+        is_lost = False
+        while pending or under_way:
+            while pending and len(under_way) < _UNDER_WAY:
+                batch = _batch(pending)
+                is_alone = not pending and not under_way
+                under_way.append((batch, None if is_alone else self._etcd.send([write for _change, write in batch])))
+            batch, sent = under_way.popleft()
+            if is_lost and not sent:
+                # It was not begun.
+                continue
             try:
-                conflict = self._etcd.write([write for _change, write in batch])
+                conflict = self._etcd.write([write for _change, write in batch], sent, is_lost)
             except DatastoreError as exc:
-                for change, _write in batch:
-                    yield change, exc
-                return
+                yield from ((change, exc) for change, _write in batch)
+                pending.clear()
+                is_lost = True
+                continue
             if conflict is None:
                 yield from ((change, None) for change, _write in batch)
                 continue
@@ -126,9 +138,12 @@ class Etcdv3Store(Store):
 
     def _write(self, change: Change, now: str) -> Write:
         stored, endpoint = change.before, change.after
+        text = change.text
+        if text is None and endpoint:
+            text = encode(endpoint, stored, now=now)
         if stored is None:
-            return Write(self.key(endpoint), encode(endpoint, now=now), 0)
-        return Write(stored.key, encode(endpoint, stored, now=now) if endpoint else None, stored.revision)
+            return Write(self.key(endpoint), text, 0)
+        return Write(stored.key, text, stored.revision)
 
 
 def _in_lower_case(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
