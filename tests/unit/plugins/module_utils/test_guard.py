@@ -192,7 +192,7 @@ def test_g16_felix_fails():
     assert verdict == "unsafe" and "interface is open" in findings["G16"][1]
 
 
-def test_gdef test_without_facts_it_is_unknown():
+def test_without_facts_it_is_unknown():
     assert said(web(), facts={})[0] == "unknown"
     assert said(web(profiles=("nosuch",)), facts={})[0] == "unsafe"
 
