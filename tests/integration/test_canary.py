@@ -1,0 +1,183 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A canary: the first nodes that change have to answer before others are changed, else all is put back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.wire import Wire
+from tests.integration.hosts import OPEN, Hosts
+from tests.integration.sets import changes_of, endpoint, hostendpoints, key_of
+from tests.integration.tasks import failure, one_etcd
+
+NODES = ("n1", "n2", "n3")
+
+pytestmark = one_etcd
+
+
+@pytest.fixture
+def hosts(datastore):
+    with Hosts(datastore, *NODES) as found:
+        yield found
+
+
+def endpoints(profiles=(OPEN,), nodes=NODES, **fields):
+    return [endpoint(node, profiles=list(profiles), **fields) for node in nodes]
+
+
+def with_canary(datastore, hosts, given, count=1, **options):
+    options = dict({"guard_facts": hosts.facts(), "canary_wait": 0.5}, **options)
+    return hostendpoints(datastore, endpoints=given, canary=count, **options)
+
+
+def lost(datastore, hosts, given, **options):
+    """It fails, and what is stored is as before, to the letter."""
+    before = datastore.stored()
+    result = with_canary(datastore, hosts, given, **options)
+    assert result["failed"] and not result["changed"] and result["changes"] == [], result
+    assert "the canary failed" in result["msg"] and "answers again" in result["msg"]
+    assert datastore.stored() == before
+    return result
+
+
+def test_all_is_written_when_the_canary_answers(datastore, hosts):
+    result = with_canary(datastore, hosts, endpoints())
+    assert (result["canary"], result["summary"]["created"]) == (["n1"], 3)
+    assert len(datastore.stored()) == 3 and "taken_back" not in result
+    again = with_canary(datastore, hosts, endpoints())
+    assert not again["changed"] and "canary" not in again
+
+
+def test_a_lost_canary_is_put_back_and_nobody_else_is_touched(datastore, hosts):
+    with Wire(datastore) as wire:
+        result = lost_by(wire, datastore, hosts)
+        assert {key for _operation, key in datastore.written(wire)} == {key_of(datastore, "n1")}
+    assert "node n1 at 127.0.0.1 port {0}".format(hosts.port("n1")) in result["msg"]
+    assert "nothing else was written" in result["msg"]
+    assert changes_of(result, "taken_back") == [("create", "n1", "eth0")]
+    assert changes_of(result, "not_attempted") == [("create", "n2", "eth0"), ("create", "n3", "eth0")]
+    assert hosts.closed == {"n1": 1, "n2": 0, "n3": 0} and hosts.answers("n1")
+
+
+def lost_by(wire, datastore, hosts):
+    result = with_canary(wire, hosts, endpoints([]))
+    assert datastore.stored() == {}
+    assert result["failed"] and not result["changed"]
+    return result
+
+
+def test_an_update_is_put_back_to_the_letter(datastore, hosts):
+    more = '"x-note":1' if datastore.type == "etcdv2" else '"x-note":{"a":"b"}'
+    for each in endpoints():
+        datastore.put_endpoint(each, more=more)
+    result = lost(datastore, hosts, endpoints([]))
+    assert changes_of(result, "taken_back") == [("update", "n1", "eth0")]
+
+
+def test_a_deleted_endpoint_is_put_back(datastore, hosts):
+    """Of a node that changes from one endpoint to another."""
+    datastore.put_all(datastore.tree_of(endpoints()))
+    given = [endpoint(node, "new", profiles=[]) for node in NODES]
+    result = lost(datastore, hosts, given, purge="all", purge_nodes=list(NODES))
+    assert changes_of(result, "taken_back") == [("delete", "n1", "eth0"), ("create", "n1", "new")]
+
+
+def test_a_value_that_cannot_be_read_is_put_back(datastore, hosts):
+    datastore.put(key_of(datastore, "n1"), '{"name":5,"spec":{"node":5}}')
+    lost(datastore, hosts, endpoints([], nodes=["n1"]))
+
+
+def test_only_nodes_that_change_are_tried(datastore, hosts):
+    datastore.put_all(datastore.tree_of(endpoints(nodes=["n1"])))
+    result = with_canary(datastore, hosts, endpoints(), count=2)
+    assert result["canary"] == ["n2", "n3"]
+
+
+def test_one_of_two_is_lost(datastore, hosts):
+    given = [*endpoints(nodes=["n1"]), *endpoints([], nodes=["n2"]), *endpoints(nodes=["n3"])]
+    result = lost(datastore, hosts, given, count=2)
+    assert changes_of(result, "taken_back") == [("create", "n1", "eth0"), ("create", "n2", "eth0")]
+    assert "node n2 at" in result["msg"] and "node n1 at" not in result["msg"]
+
+
+def test_a_host_that_is_silent_already(datastore, hosts):
+    hosts.shut("n1")
+    message = failure(with_canary(datastore, hosts, endpoints()), "nothing was written", "node n1 at 127.0.0.1 port")
+    assert "already before its endpoints change" in message and datastore.stored() == {}
+
+
+def test_a_host_of_which_nobody_knows_where_it_is_reached(datastore, hosts):
+    failure(with_canary(datastore, hosts, endpoints(), guard_facts={}), "nothing was written", "n1, n2, n3", "canary")
+    assert datastore.stored() == {}
+    known = {node: facts for node, facts in hosts.facts().items() if node == "n3"}
+    assert with_canary(datastore, hosts, endpoints(), guard_facts=known)["canary"] == ["n3"]
+
+
+@pytest.mark.parametrize("reached", [5, {"host": ""}, {"host": "h", "port": 0}, {"host": "h", "port": "ssh"}])
+def test_no_place_to_reach_it(datastore, hosts, reached):
+    facts = {"n1": {"interfaces": {}, "reached_at": reached}}
+    failure(with_canary(datastore, hosts, endpoints(), guard_facts=facts), "guard_facts[n1].reached_at")
+
+
+@pytest.mark.parametrize("options", [{"count": -1}, {"canary_wait": -1}, {"canary_wait": float("nan")}])
+def test_numbers_that_are_none(datastore, hosts, options):
+    failure(with_canary(datastore, hosts, endpoints(), **options), "canary")
+    assert datastore.stored() == {}
+
+
+def test_check_mode_tells_the_canary_and_tries_nothing(datastore, hosts):
+    hosts.shut("n1")
+    result = with_canary(datastore, hosts, endpoints([]), check=True)
+    assert (result["canary"], result["summary"]["created"]) == (["n1"], 3) and datastore.stored() == {}
+
+
+def test_somebody_else_changes_it_meanwhile(datastore, hosts):
+    """Theirs stays, and is told."""
+    theirs = dict(endpoint("n1"), labels={"of": "somebody"})
+    with Wire(datastore) as wire:
+        # What is there is read again to be put back.
+        wire.before(datastore.is_read, lambda: datastore.put_endpoint(theirs), nth=reads_before(datastore) + 1)
+        result = with_canary(wire, hosts, endpoints([]))
+    assert result["failed"] and result["changed"], result
+    assert "0 of its changes were undone, 1 could not be" in result["msg"]
+    assert "changed by somebody else" in result["msg"] and "does not answer again" in result["msg"]
+    assert changes_of(result, "changes", "failures") == [("create", "n1", "eth0")] * 2
+    assert datastore.get(key_of(datastore, "n1")) == datastore.value(theirs)
+
+
+def reads_before(datastore):
+    """How often a run reads before it writes."""
+    with Wire(datastore) as wire:
+        hostendpoints(wire, check=True, endpoints=endpoints([]))
+        return sum(map(bool, map(datastore.read_by, wire.requests)))
+
+
+def test_etcd_is_lost_meanwhile(datastore, hosts):
+    with Wire(datastore) as wire:
+        reads = reads_before(datastore)
+        wire.fault("reset", method=datastore.is_read, nth=reads + 1, times=100)
+        result = with_canary(wire, hosts, endpoints([]))
+    assert result["failed"] and changes_of(result, "changes") == [("create", "n1", "eth0")]
+    assert "could not be: cannot reach etcd" in result["msg"] and "does not answer again" in result["msg"]
+    assert changes_of(result, "not_attempted") == [("create", "n2", "eth0"), ("create", "n3", "eth0")]
+
+
+def test_the_guard_comes_first(datastore, hosts):
+    given = endpoints(["nosuch"], nodes=["n3"]) + endpoints([], nodes=["n1"])
+    failure(with_canary(datastore, hosts, given, guard="enforce"), "nothing was written", "profile nosuch")
+    assert datastore.stored() == {} and hosts.closed["n1"] == 0
+
+
+def test_too_many_changes(datastore):
+    given = {"endpoints": endpoints(), "guard_limit": 2}
+    for check in (True, False):
+        message = failure(hostendpoints(datastore, guard="enforce", check=check, **given), "G17", "3 endpoints change")
+        assert "nothing was written" in message and "more than guard_limit, which is 2" in message
+        assert datastore.stored() == {}
+    result = hostendpoints(datastore, guard="warn", **given)
+    assert result["summary"]["created"] == 3 and any("G17" in warning for warning in result["warnings"])
+    changed = endpoints([])[:2]
+    hostendpoints(datastore, guard="enforce", endpoints=changed, guard_limit=2)
+    assert len(datastore.stored()) == 3

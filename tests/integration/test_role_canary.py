@@ -1,0 +1,44 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The canary of the role: the first hosts of the play that change."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.hosts import OPEN, Hosts
+from tests.integration.role import done, failure, fleet_of, worker
+
+
+@pytest.fixture(scope="module")
+def _fleet(tmp_path_factory):
+    with fleet_of(tmp_path_factory, {"worker-1": worker(1), "worker-2": worker(2)}) as fleet:
+        yield fleet
+
+
+@pytest.fixture(params=["etcdv2", "etcdv3"])
+def fleet(request, _fleet):
+    _fleet.reset(request.param)
+    return _fleet
+
+
+def reached(hosts, node):
+    return {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": hosts.port(node)}
+
+
+def test_the_role_tries_the_first_hosts_of_the_play(fleet):
+    canary = {"hostendpoints_canary": 1, "hostendpoints_canary_wait": 0.5}
+    with Hosts(fleet.datastore, "worker-1", "worker-2") as hosts:
+        inventory = {name: reached(hosts, name) for name in ("worker-1", "worker-2")}
+        message = failure(fleet.run(inventory, variables=canary))
+        assert "the canary failed: node worker-1 at 127.0.0.1" in message and "answers again" in message
+        assert fleet.stored() == {} and hosts.closed == {"worker-1": 1, "worker-2": 0}
+        rule = [{"match": {"name": ["eth0"]}, "endpoint": {"profiles": [OPEN]}}]
+        result = done(fleet.run(inventory, variables=dict(canary, hostendpoints_interfaces=rule)))
+        assert result["canary"] == ["worker-1"] and sorted(fleet.stored()) == ["worker-1/eth0", "worker-2/eth0"]
+
+
+def test_the_role_needs_ssh_for_a_canary(fleet):
+    message = failure(fleet.run(["worker-1"], variables={"hostendpoints_canary": 1}))
+    assert "it is known where its SSH is reached" in message and fleet.stored() == {}
