@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 from ._asked import Asked, Steps, key_of
 from ._datastore._documents import Documents
@@ -40,7 +39,9 @@ class Evaluation:
         self.api_version = api_version
         self.documents = documents
         self.rulebook: Rulebook = (rulebook_v1 if api_version == V1 else rulebook_v3)(documents)
-        self._by_node = self._candidates(endpoints, without)
+        self._by_node = self._endpoints_of(endpoints, without)
+        self._candidates: Dict[str, List[Candidate]] = {}
+        self._members = Members(self.rulebook, self._all_members)
         self._asked: Dict[object, Asked] = {}
         self._steps = Steps()
         self._felix: Dict[str, Felix] = {}
@@ -48,8 +49,8 @@ class Evaluation:
 
     def candidates(self, node: str) -> List[Candidate]:
         """The endpoints of a node, and in v3 those that may be, since nobody can read the node."""
-        unreadable = [each for each in self._by_node.get("", ()) if each.rejected or node in each.text]
-        return self._by_node.get(node, []) + unreadable
+        unreadable = [each for each in self._candidates_of("") if each.rejected or node in each.text]
+        return self._candidates_of(node) + unreadable
 
     def felix(self, node: str) -> Felix:
         """The settings of a node's Felix."""
@@ -73,31 +74,38 @@ class Evaluation:
         """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput."""
         return Host(self, node, interfaces_from(interfaces))
 
-    def _candidates(
+    def _endpoints_of(
         self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]
-    ) -> Dict[str, List[Candidate]]:
+    ) -> Dict[str, List[HostEndpoint | Stored]]:
+        """Those of each node, of which most are never looked at."""
         wanted = {self._identity(each): each.as_stored(self.api_version) for each in endpoints}
         left_out = {self._identity(each) for each in without}.union(wanted)
-        found: Dict[str, List[Candidate]] = {}
+        found: Dict[str, List[HostEndpoint | Stored]] = {}
         for stored in self.documents.endpoints:
             if self._identity(stored) not in left_out:
-                found.setdefault(stored.node, []).append(candidate_of(stored, self.api_version))
+                found.setdefault(stored.node, []).append(stored)
         for endpoint in wanted.values():
-            found.setdefault(endpoint.node, []).append(candidate_from(endpoint, self.api_version))
+            found.setdefault(endpoint.node, []).append(endpoint)
         return found
+
+    def _candidates_of(self, node: str) -> List[Candidate]:
+        if node not in self._candidates:
+            self._candidates[node] = [self._candidate(each) for each in self._by_node.get(node, ())]
+        return self._candidates[node]
+
+    def _candidate(self, each: HostEndpoint | Stored) -> Candidate:
+        return (candidate_of if isinstance(each, Stored) else candidate_from)(each, self.api_version)
 
     def _identity(self, each: HostEndpoint | Stored) -> Tuple[str, str]:
         return (each.node if self.api_version == V1 else "", each.name)
 
-    @functools.cached_property
-    def _members(self) -> Members:
-        endpoints = [
-            _member(candidate.endpoint)
-            for candidates in self._by_node.values()
-            for candidate in candidates
-            if not candidate.rejected
-        ]
-        return Members(self.rulebook, self.rulebook.members + endpoints)
+    def _all_members(self) -> Iterator[Member]:
+        """What a selector of a rule may select."""
+        yield from self.rulebook.members
+        for node in self._by_node:
+            for candidate in self._candidates_of(node):
+                if not candidate.rejected:
+                    yield _member(candidate.endpoint)
 
 
 def _member(endpoint: HostEndpoint) -> Member:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
 from ._policy import Member, Rulebook
 from ._selector import Selector
@@ -14,9 +14,15 @@ from ._traffic import Address, Net
 
 
 class Members:
-    """Endpoints and network sets by address. Those with the same labels are asked once."""
+    """Endpoints and network sets by address. Those with the same labels are asked once.
 
-    def __init__(self, rulebook: Rulebook, members: Iterable[Member]) -> None:
+    They are not looked at before a rule asks for them: few do, and there may be many.
+    """
+
+    def __init__(self, rulebook: Rulebook, members: Callable[[], Iterable[Member]]) -> None:
+        self._rulebook = rulebook
+        self._members = members
+        self._is_known = False
         self._doubt = rulebook.members_doubt
         # Labels, by the number of the group that has them.
         self._labels: List[Mapping[str, str]] = []
@@ -24,17 +30,21 @@ class Members:
         self._by_address: Dict[Address, Set[int]] = {}
         self._nets: List[Tuple[Net, int]] = []
         self._ports: Dict[Tuple[Address, str, int], Set[int]] = {}
-        for member in members:
-            self._add(rulebook, member)
         self._found: Dict[Address, Tuple[int, ...]] = {}
         self._selected: Dict[Tuple[str, int], bool] = {}
 
-    def _add(self, rulebook: Rulebook, member: Member) -> None:
+    def _know(self) -> None:
+        if not self._is_known:
+            self._is_known = True
+            for member in self._members():
+                self._add(member)
+
+    def _add(self, member: Member) -> None:
         key = (frozenset(member.labels.items()), member.profiles)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = len(self._labels)
-            self._labels.append(rulebook.labels_of(member.labels, member.profiles))
+            self._labels.append(self._rulebook.labels_of(member.labels, member.profiles))
         for address in member.addresses:
             self._by_address.setdefault(address, set()).add(group)
             for name, protocol, number in member.ports:
@@ -58,11 +68,13 @@ class Members:
         """The numbers of a named port at this address; None when they are not known."""
         if number is None or self._doubt:
             return None
+        self._know()
         return frozenset(self._ports.get(((version, number), name, protocol), ()))
 
     def _groups_of(self, address: Address) -> Tuple[int, ...]:
         found = self._found.get(address)
         if found is None:
+            self._know()
             version, number = address
             groups = set(self._by_address.get(address, ()))
             groups.update(group for net, group in self._nets if net[0] == version and net[1] <= number <= net[2])
