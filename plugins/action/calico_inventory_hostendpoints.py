@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of, guard_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
+from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
 
 _SHOWN = 10
 
@@ -65,11 +66,12 @@ class ActionModule(ActionBase):
             paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
             for option, content in contents.items():
                 self._transfer_data(paths[option], json.dumps(content))
-            return self._execute_module(
-                module_name="netsec.calico.calico_hostendpoints",
-                module_args=dict(arguments, **paths),
-                task_vars=task_vars,
-            )
+            with packing():
+                return self._execute_module(
+                    module_name="netsec.calico.calico_hostendpoints",
+                    module_args=dict(arguments, **paths),
+                    task_vars=task_vars,
+                )
         finally:
             self._remove_tmp_path(folder)
 
