@@ -255,3 +255,53 @@ def _mac(number, interface):
 
 def _uuid(number):
     return "3d1219c7-c440-5aaa-a1f6-%012x" % number
+
+
+def guard_facts(nodes):
+    """What the guard has to know of so many nodes, as the option guard_facts has it."""
+    return {
+        node(number): {
+            "interfaces": {
+                "eth%d" % interface: ["%s/%d" % pair for pair in zip(_addresses(number, interface), (16, 64))]
+                for interface in (0, 1)
+            },
+            "default_interface": "eth0",
+            "ssh": {"peer": "10.16.255.1", "address": _addresses(number, 0)[0], "port": 2222},
+            "require": [{"direction": "out", "protocol": "tcp", "port": 2379, "peer": "10.16.255.2"}],
+        }
+        for number in range(nodes)
+    }
+
+
+def policies(count, datastore_type="etcdv2"):
+    """{key: value} of a profile, and of so many policies of which each selects all endpoints; the last one lets in."""
+    found = {}
+    for number in range(count):
+        last = number == count - 1
+        name = "policy-%04d" % number
+        if datastore_type == "etcdv2":
+            rule = {"action": "allow"} if last else {"action": "allow", "src_selector": "role == 'r%d'" % number}
+            value = {"order": number, "selector": "role == 'worker'", "inbound_rules": [rule], "outbound_rules": [rule]}
+            found["/calico/v1/policy/tier/default/policy/" + name] = json.dumps(value)
+            continue
+        rule = {"action": "Allow"} if last else {"action": "Allow", "source": {"selector": "role == 'r%d'" % number}}
+        spec = {"order": number, "selector": "role == 'worker'", "types": ["Ingress", "Egress"]}
+        value = {
+            "kind": "GlobalNetworkPolicy",
+            "apiVersion": "projectcalico.org/v3",
+            "metadata": {"name": name},
+            "spec": dict(spec, ingress=[rule], egress=[rule]),
+        }
+        found["/calico/resources/v3/projectcalico.org/globalnetworkpolicies/" + name] = json.dumps(value)
+    if datastore_type == "etcdv2":
+        rules = {"inbound_rules": [{"action": "allow"}], "outbound_rules": [{"action": "allow"}]}
+        found["/calico/v1/policy/profile/worker/rules"] = json.dumps(rules)
+    else:
+        value = {
+            "kind": "Profile",
+            "apiVersion": "projectcalico.org/v3",
+            "metadata": {"name": "worker"},
+            "spec": {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]},
+        }
+        found["/calico/resources/v3/projectcalico.org/profiles/worker"] = json.dumps(value)
+    return found

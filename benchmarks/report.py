@@ -18,6 +18,7 @@ TARGETS = {
     "memory": 200,
     "role": 5,
     "loop": 100,
+    "guard": 5,
 }
 # On etcdv2, the playbook's start is little beside 10,000 requests; in v3, 79 transactions are little beside the start.
 _CREATE = {"etcdv2": "raw create", "etcdv3": "floor playbook, create"}
@@ -29,6 +30,8 @@ _OPERATIONS = (
     ("nothing to do, `--check`", "check", "floor playbook"),
     ("1 % changed", "1 %", "floor playbook"),
     ("purge all", "purge", "raw delete"),
+    ("create, guarded", "create, guarded", _CREATE),
+    ("1 % changed, guarded", "1 %, guarded", "floor playbook"),
 )
 
 
@@ -64,12 +67,13 @@ def _fsync(folder):
     return statistics.median(times) * 1000
 
 
-def markdown(facts, bulks, loop, roles):
+def markdown(facts, bulks, guards, loop, roles):
     parts = [_facts(facts)]
     parts += [_floor(bulks), _bulk(bulks)] if bulks else []
+    parts += [_guard(guards)] if guards else []
     parts += [_loop(loop, bulks)] if loop and loop.samples else []
     parts += [_role(roles)] if roles else []
-    parts.append(_targets(bulks, loop, roles))
+    parts.append(_targets(bulks, guards, loop, roles))
     return "\n".join(parts)
 
 
@@ -135,6 +139,26 @@ def _bulk(bulks):
     return _table("One call", head, rows)
 
 
+def _guard(guards):
+    head = ["`--check` of creating all, module alone", "policies", "unguarded", "guarded", "the guard", "memory, MB"]
+    rows = [
+        [
+            _name(guard),
+            str(guard.policies),
+            *[_number(median(guard, row)) for row in ("off", "warn")],
+            _number(_guard_alone(guard)),
+            _number(median(guard, "warn", "memory"), 0),
+        ]
+        for guard in guards
+    ]
+    return _table("The guard", head, rows)
+
+
+def _guard_alone(guard, field="wall"):
+    both = [median(guard, row, field) for row in ("warn", "off")]
+    return None if None in both else both[0] - both[1]
+
+
 def _name(bulk):
     return "{}, {:,}".format(bulk.datastore_type, bulk.count)
 
@@ -192,7 +216,7 @@ def _ms_a_host(role, field="wall", row="no-op"):
     return None if value is None else (value - median(role, "empty", field)) / role.hosts * 1000
 
 
-def _targets(bulks, loop, roles):
+def _targets(bulks, guards, loop, roles):
     rows = []
 
     def target(text, value, unit, limit, at_least=False, cpu=None):
@@ -223,6 +247,10 @@ def _targets(bulks, loop, roles):
         memory = [median(large, row + ", module", "memory") for _text, row, _base in _OPERATIONS] if large else []
         memory = [value for value in memory if value is not None]
         target(name + "memory of the module, the largest", max(memory, default=None), " MB", TARGETS["memory"])
+    for guard in guards:
+        both = [_guard_alone(guard, field) for field in ("wall", "cpu")]
+        text = "{}: the guard, with {} policies".format(_name(guard), guard.policies)
+        target(text, both[0], " s", TARGETS["guard"], cpu=both[1])
     beyond, cpu = (hosts and _ms_a_host(hosts, field) for field in ("wall", "cpu"))
     target("1,000 hosts: role beyond an empty play", beyond, " ms a host", TARGETS["role"], cpu=cpu)
     for text, row in (("create", "create"), ("nothing to do", "no-op")):

@@ -16,7 +16,7 @@ from tests.harness.module import COLLECTION
 
 from . import report
 from .processes import Workshop
-from .sections import Bench, Bulk, Loop, Role
+from .sections import Bench, Bulk, Guard, Loop, Role
 
 README = Path(__file__).with_name("README.md")
 RESULTS = COLLECTION / ".cache" / "bench" / "results.json"
@@ -25,13 +25,19 @@ _MARKS = "<!-- table -->\n", "<!-- end of the table -->\n"
 
 
 def sections_of(quick, loop_items):
-    """(bulks, loop, roles), each with the most rounds that it gets and its share of the time."""
+    """(bulks, guards, loop, roles), each with the most rounds that it gets and its share of the time."""
     if quick:
         bulks = [Bulk(100, 1, 0), Bulk(1000, 1, 0), Bulk(1000, 1, 0, "etcdv3")]
-        return bulks, Loop(10, 1, 0), [Role(10, 1, 0), Role(100, 1, 0)]
+        return (
+            bulks,
+            [Guard(1000, 50, 1, 0, "etcdv2"), Guard(1000, 50, 1, 0, "etcdv3")],
+            Loop(10, 1, 0),
+            [Role(10, 1, 0), Role(100, 1, 0)],
+        )
     bulks = [Bulk(100, 5, 0.08), Bulk(1000, 5, 0.1), Bulk(10000, 3, 0.35)]
     bulks += [Bulk(100, 5, 0.06, "etcdv3"), Bulk(1000, 5, 0.07, "etcdv3"), Bulk(10000, 3, 0.15, "etcdv3")]
-    return bulks, Loop(loop_items, 1, 0), [Role(10, 3, 0.05), Role(100, 3, 0.06), Role(1000, 3, 0.14)]
+    guards = [Guard(10000, 500, 3, 0.05, "etcdv2"), Guard(10000, 500, 3, 0.05, "etcdv3")]
+    return bulks, guards, Loop(loop_items, 1, 0), [Role(10, 3, 0.05), Role(100, 3, 0.06), Role(1000, 3, 0.14)]
 
 
 def main(arguments=None):
@@ -44,8 +50,8 @@ def main(arguments=None):
     parser.add_argument("--budget", type=float, default=330, metavar="SECONDS", help="begin no other round after that")
     parser.add_argument("--update-readme", action="store_true", help="put the table into benchmarks/README.md")
     options = parser.parse_args(arguments)
-    bulks, loop, roles = sections_of(options.quick, options.loop)
-    sections = [section for section in [*bulks, loop, *roles] if options.only in section.name]
+    bulks, guards, loop, roles = sections_of(options.quick, options.loop)
+    sections = [section for section in [*bulks, *guards, loop, *roles] if options.only in section.name]
     with Workshop() as shop, EtcdServer(on_disk=True) as server:
         facts = report.machine(server, shop.folder)
         bench = Bench(shop, server)
@@ -54,6 +60,7 @@ def main(arguments=None):
         table = report.markdown(
             facts,
             [bulk for bulk in bulks if bulk in sections],
+            [guard for guard in guards if guard in sections],
             loop if loop in sections else None,
             [role for role in roles if role in sections],
         )

@@ -145,6 +145,7 @@ class Loop(Section):
             {
                 "netsec.calico.calico_hostendpoint": {
                     "etcd_endpoints": [bench.server.url],
+                    "guard": "off",
                     "name": "{{ item.name }}",
                     "node": "{{ item.node }}",
                     "labels": "{{ item.labels }}",
@@ -194,6 +195,36 @@ class Loop(Section):
         except RuntimeError:
             return {}  # of Calico v3, which does not speak to etcdv2
         found["calicoctl no-op"] = bench.shop.process(command, environment)[0]
+        return found
+
+
+class Guard(Section):
+    """What the guard takes for endpoints that are all new, with the facts of all nodes and many policies."""
+
+    def __init__(self, count, policies, rounds, share, datastore_type):
+        super().__init__("guard %s %d" % (datastore_type, count), rounds, share)
+        self.count = count
+        self.policies = policies
+        self.datastore_type = datastore_type
+
+    def round(self, bench):
+        kind = self.datastore_type
+        put, delete = (getattr(bench.server, each + ("" if kind == "etcdv2" else "_v3")) for each in ("put", "delete"))
+        policies = fleet.policies(self.policies, kind)
+        for key, value in policies.items():
+            put(key, value)
+        src = bench.shop.write("guarded.json", fleet.endpoints(self.count, datastore_type=kind))
+        facts = bench.shop.write("guard-facts.json", fleet.guard_facts(self.count // 2))
+        task = {"datastore_type": kind, "etcd_endpoints": [bench.server.url], "src": src}
+        found = {}
+        for row, more in (("off", {"guard": "off"}), ("warn", {"guard": "warn", "guard_facts_src": facts})):
+            found[row], result = bench.shop.module(dict(task, **more), check=True)
+            if result["summary"]["created"] != self.count or result["guard_omitted"]:
+                raise RuntimeError("%r, and %d are not safe" % (result["summary"], len(result["guard"])))
+        if result["guard"]:
+            raise RuntimeError("not safe: %r" % result["guard"][0])
+        for key in policies:
+            delete(key)
         return found
 
 

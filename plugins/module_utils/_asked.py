@@ -13,9 +13,29 @@ import functools
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from ._hostendpoint import HostEndpoint
-from ._matching import matches_addresses, matches_statically, needs_addresses
+from ._matching import (
+    matches_addresses,
+    matches_destination,
+    matches_source,
+    matches_statically,
+    needs_addresses,
+)
 from ._members import Members
-from ._policy import ALLOW, ANY_KIND, DENY, LOG, NORMAL, PASS, PRE_DNAT, UNTRACKED, Policy, Rule, Rulebook, Rules
+from ._policy import (
+    ALLOW,
+    ANY_KIND,
+    DENY,
+    INGRESS,
+    LOG,
+    NORMAL,
+    PASS,
+    PRE_DNAT,
+    UNTRACKED,
+    Policy,
+    Rule,
+    Rulebook,
+    Rules,
+)
 from ._traffic import Packet
 
 # What nothing has decided on yet.
@@ -25,6 +45,8 @@ FORWARDED = "forwarded"
 
 # How many policies a reason names.
 _NAMED = 5
+# Of so many peers it is remembered what is left to ask.
+_MOST_PEERS = 500
 
 
 class Outcome(NamedTuple):
@@ -102,6 +124,14 @@ class Asked:
         if ANY_KIND in self.kinds:
             self.kinds.update((NORMAL, UNTRACKED, PRE_DNAT))
         self._remaining: Dict[Tuple[object, ...], _Segments] = {}
+        self._left: Dict[Tuple[object, ...], _Segments] = {}
+        self._decided: Dict[Tuple[object, ...], List[Outcome]] = {}
+        self._allowing: Dict[str, bool] = {}
+
+    @functools.cached_property
+    def names(self) -> FrozenSet[str]:
+        """The names of the policies that select the endpoint."""
+        return frozenset(policy.name for policies in self.policies.values() for policy in policies)
 
     @functools.cached_property
     def fatal(self) -> str:
@@ -121,6 +151,11 @@ class Asked:
 
     def allows_something(self, direction: str) -> bool:
         """Whether a rule of a policy or a profile allows any traffic in a direction, or may do so."""
+        if direction not in self._allowing:
+            self._allowing[direction] = self._allows_something(direction)
+        return self._allowing[direction]
+
+    def _allows_something(self, direction: str) -> bool:
         policies = [each for policies in self.policies.values() for each in policies if direction in each.governs]
         rules = [rule for policy in policies for rule in policy.rules.get(direction, ())]
         doubts = [policy.doubt for policy in policies]
@@ -133,9 +168,22 @@ class Asked:
         return any(doubts) or any(rule.action == ALLOW for rule in rules)
 
     def decide(self, stage: str, direction: str, packet: Packet) -> List[Outcome]:
-        """All that may become of the packet at a stage: the kind of the policies, or FORWARDED. The last is certain."""
+        """All that may become of the packet at a stage: the kind of the policies, or FORWARDED. The last is certain.
+
+        Of those that are not certain, only the first of each action is told.
+        """
+        if packet.source is not None or packet.destination is not None:
+            return self._decide(stage, direction, packet)
+        # Such as neighbour discovery, which is the same on every host.
+        key = (stage, direction, packet)
+        if key not in self._decided:
+            self._decided[key] = self._decide(stage, direction, packet)
+        return self._decided[key]
+
+    def _decide(self, stage: str, direction: str, packet: Packet) -> List[Outcome]:
         outcomes: List[Outcome] = []
-        for segment in self._matching_statically(stage, direction, packet):
+        told = set()
+        for segment in self._matching_from_afar(stage, direction, packet):
             # Whether this segment is asked to its end, as far as is known.
             doubt = ""
             for step in segment:
@@ -148,10 +196,34 @@ class Asked:
                         break
                     doubt = why
                     continue
-                outcomes.append(Outcome(step.action, step.by, step.reason, why))
                 if not why:
+                    outcomes.append(Outcome(step.action, step.by, step.reason))
                     return outcomes
+                if step.action not in told:
+                    told.add(step.action)
+                    outcomes.append(Outcome(step.action, step.by, step.reason, why))
         return outcomes
+
+    def _matching_from_afar(self, stage: str, direction: str, packet: Packet) -> _Segments:
+        """What is left to ask of packets that differ in the host's own address only: many hosts have the same peers."""
+        far = packet.source if direction == INGRESS else packet.destination
+        key = (stage, direction, far, packet.version, packet.protocol, packet.sport, packet.dport, packet.icmp)
+        found = self._left.get(key)
+        if found is None:
+            found = [
+                [step for step in segment if self._may_match_from_afar(step, direction, packet)]
+                for segment in self._matching_statically(stage, direction, packet)
+            ]
+            if len(self._left) >= _MOST_PEERS:
+                self._left.clear()
+            self._left[key] = found
+        return found
+
+    def _may_match_from_afar(self, step: _Step, direction: str, packet: Packet) -> bool:
+        if step.rule is None:
+            return True
+        match = matches_source if direction == INGRESS else matches_destination
+        return match(step.rule, packet, self._members) is not False
 
     def _matching_statically(self, stage: str, direction: str, packet: Packet) -> _Segments:
         """What is left to ask of packets that differ in their addresses only."""

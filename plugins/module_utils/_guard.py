@@ -112,10 +112,7 @@ class Guard:
         ]
         if not stored:
             return [], []
-        before, after = (
-            {policy.name for policies in evaluation.asked(each).policies.values() for policy in policies}
-            for evaluation, each in ((self._before, stored[0]), (self._after, endpoint))
-        )
+        before, after = self._before.asked(stored[0]).names, self._after.asked(endpoint).names
         return sorted(after - before), sorted(before - after)
 
     def _selected(self, endpoint: HostEndpoint) -> Iterator[Finding]:

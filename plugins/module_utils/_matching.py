@@ -56,10 +56,16 @@ def needs_addresses(rule: Rule) -> bool:
 
 def matches_addresses(rule: Rule, packet: Packet, members: Members) -> Known:
     """The rest, of a rule that matches statically."""
-    source = _end(rule.source, rule, packet, packet.source, packet.sport, members)
-    if source is False:
-        return False
-    return all_of((source, _end(rule.destination, rule, packet, packet.destination, packet.dport, members)))
+    source = matches_source(rule, packet, members)
+    return False if source is False else all_of((source, matches_destination(rule, packet, members)))
+
+
+def matches_source(rule: Rule, packet: Packet, members: Members) -> Known:
+    return _end(rule.source, rule, packet, packet.source, packet.sport, members)
+
+
+def matches_destination(rule: Rule, packet: Packet, members: Members) -> Known:
+    return _end(rule.destination, rule, packet, packet.destination, packet.dport, members)
 
 
 def _is_icmp(wanted: Tuple[int, Optional[int]], packet: Packet) -> bool:
