@@ -86,6 +86,14 @@ EXAMPLES = r"""
   netsec.calico.calico_hostendpoints:
     src: /etc/netsec/hostendpoints.json
 
+- name: Two nodes first, and nothing that would cut off what is needed
+  netsec.calico.calico_hostendpoints:
+    src: /etc/netsec/hostendpoints.json
+    guard: enforce
+    guard_facts_src: /etc/netsec/guard-facts.json
+    guard_limit: 50
+    canary: 2
+
 - name: Decommission a node
   netsec.calico.calico_hostendpoints:
     endpoints: []

@@ -42,3 +42,12 @@ def test_the_role_tries_the_first_hosts_of_the_play(fleet):
 def test_the_role_needs_ssh_for_a_canary(fleet):
     message = failure(fleet.run(["worker-1"], variables={"hostendpoints_canary": 1}))
     assert "it is known where its SSH is reached" in message and fleet.stored() == {}
+
+
+def test_the_role_limits_the_changes(fleet):
+    def run(limit):
+        variables = {"hostendpoints_guard": "warn", "hostendpoints_guard_limit": limit}
+        result = done(fleet.run(["worker-1"], "--check", variables=variables))
+        return any("G17" in warning for warning in result["warnings"])
+
+    assert [run(limit) for limit in (0, "1", 2, "", None)] == [True, True, False, False, False]
