@@ -225,6 +225,18 @@ def test_policies_that_cannot_be_read(auth_datastore):
     assert any("cannot be read" in warning for warning in result["warnings"])
 
 
+def test_what_somebody_else_changes_meanwhile_is_asked_about_again(datastore, wire):
+    """The profile that lets SSH in is there when the guard looks, and not any more when it is written."""
+    put_profile(datastore, "open")
+    know_node(datastore, "n1")
+    stored = dict(NAMED, **ENDPOINT)
+    datastore.put_endpoint(dict(stored, profiles=["open"]))
+    wire.before(datastore.writing(), lambda: datastore.put_endpoint(stored))
+    patch = {"state": "patched", "labels": {"zone": "a"}, "guard": "enforce", "guard_facts": facts()}
+    failure(hostendpoint(wire, **patch), "tcp port 2222 from 192.0.2.9", "G03")
+    assert datastore.get(datastore.key("n1", "n1-eth0")) == datastore.value(stored)
+
+
 def test_which_policies_select_it(datastore):
     put_policy(datastore, "web", [{"action": "allow"}])
     put_policy(datastore, "db", [{"action": "allow"}], "role == 'db'")
