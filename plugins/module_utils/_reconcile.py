@@ -111,7 +111,7 @@ def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, 
     lost = canary.lost(outcome.canary)
     if not lost:
         return
-    _take_back(store, outcome.done, outcome)
+    _take_back(store, outcome)
     back = canary.answering_again([place for place, _reason in lost])
     outcome.stopped = "; ".join(
         "{0} took no new TCP connection after its endpoints had changed ({1}), and {2} again".format(
@@ -121,9 +121,10 @@ def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, 
     )
 
 
-def _take_back(store: Store, changes: List[Change], outcome: Outcome) -> None:
-    """Undo changes that were made. What could not be undone stays done."""
+def _take_back(store: Store, outcome: Outcome) -> None:
+    """Undo the changes that were made, or may have been. What could not be undone stays done."""
     undone = set()
+    changes = outcome.done + [change for change, _error in outcome.failed]
     try:
         for change, error in _undo(store, changes):
             if error is None:
@@ -132,17 +133,21 @@ def _take_back(store: Store, changes: List[Change], outcome: Outcome) -> None:
             else:
                 outcome.failed.append((change, error))
     except CalicoError as exc:
-        outcome.failed += [(change, exc) for change in changes if id(change) not in undone]
-    outcome.done = [change for change in changes if id(change) not in undone]
+        outcome.failed += [(change, exc) for change in outcome.done if id(change) not in undone]
+    outcome.done = [change for change in outcome.done if id(change) not in undone]
 
 
 def _undo(store: Store, changes: List[Change]) -> Iterator[Tuple[Change, Optional[CalicoError]]]:
     now = {item.key: item for item in store.read([change.identity for change in changes], ())}
     undos = []
     for change in changes:
-        key = change.before.key if change.before else store.key(change.identity)
+        before = change.before
+        stored = now.get(before.key if before else store.key(change.identity))
+        if (stored and stored.revision) == (before and before.revision):
+            # It was not made.
+            continue
         try:
-            undos.append(undo_of(change, now.get(key), store.api_version))
+            undos.append(undo_of(change, stored, store.api_version))
         except Conflict as exc:
             yield change, exc
     for _operation, phase in itertools.groupby(_in_order(undos), key=_operation_of):

@@ -181,3 +181,20 @@ def test_too_many_changes(datastore):
     changed = endpoints([])[:2]
     hostendpoints(datastore, guard="enforce", endpoints=changed, guard_limit=2)
     assert len(datastore.stored()) == 3
+
+
+def test_a_write_of_the_canary_that_may_have_been_done_is_undone(datastore, hosts):
+    """etcd has done it and not answered, nor does it for a while."""
+    with Wire(datastore) as wire:
+        reads = reads_before(datastore)
+        wire.fault("cut_after_commit", method=datastore.writing())
+        # Whether it was done is asked, in vain; what is read to undo it is the next one.
+        wire.fault("reset", method=datastore.is_read, nth=reads + 1, times=asked_after(datastore))
+        result = with_canary(wire, hosts, endpoints([]))
+    assert result["failed"] and "the canary failed" in result["msg"] and "1 of its changes were undone" in result["msg"]
+    assert datastore.stored() == {} and not result["changed"]
+
+
+def asked_after(datastore):
+    """How often it is asked whether a write was done."""
+    return 1 if datastore.type == "etcdv2" else 0
