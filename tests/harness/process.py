@@ -1,12 +1,13 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes that end with whoever started them, however that one ends, and ports for them to listen on."""
+"""Programs, processes that end with whoever started them, however that one ends, and ports for them to listen on."""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,11 @@ while read -r line; do group=$line; done
 [ "$group" = none ] || kill -s KILL -- "-$group" 2>/dev/null
 [ -z "$1" ] || rm -rf -- "$1"
 """
+
+
+def find_program(name):
+    """Its path, or None. Debian has some where not everybody's PATH leads."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
 
 
 class Watcher:
