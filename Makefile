@@ -31,7 +31,7 @@ sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" sel
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
 reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
-molecule: $(VENV)/ready ## the role on a fleet of network namespaces
+molecule: $(VENV)/ready ## the role on fleets of network namespaces; ARGS="-s canary" selects
 format: $(VENV)/ready ## lay the Python files out as lint wants them
 lint unit ansible_test_units sanity galaxy_importer integration reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)

@@ -382,17 +382,17 @@ def reports(session: nox.Session) -> None:
 
 @nox.session(python=CELLS[NEWEST], default=False)
 def molecule(session: nox.Session) -> None:
-    """The role on a fleet of network namespaces, with a real etcd. Needs root, or a kernel with user namespaces."""
+    """The role on fleets of network namespaces, with a real etcd. Needs root, or a kernel with user namespaces."""
     install(session, core_requirement(NEWEST), *CLIENTS, *MOLECULE)
     sync_tree()
     with session.chdir(TREE):
         try:
             session.run("python", "-m", "tests.harness.fleet", "--check", env=environment())
         except nox.command.CommandFailed:
-            message = "no network namespaces can be made here (see above): the molecule scenario is left out"
+            message = "no network namespaces can be made here (see above): the molecule scenarios are left out"
             session.error(message) if os.environ.get("CI") else session.warn(message)
             return
-        session.run("molecule", "test", *session.posargs, env=environment())
+        session.run("molecule", "test", *(session.posargs or ["--all"]), env=environment())
 
 
 @nox.session(name="format", python=CELLS[NEWEST], default=False)
