@@ -106,7 +106,7 @@ class ActionModule(ActionBase):
             self._transfer_data(facts, json.dumps(fleet.guard_facts()))
             done = self._execute_module(
                 module_name="netsec.calico.calico_hostendpoints_audit",
-                module_args=dict(arguments, src=src, guard_facts_src=facts, dest=dest),
+                module_args=dict(arguments, src=src, guard_facts_src=facts, policies=True, dest=dest),
                 task_vars=task_vars,
             )
             if done.get("failed"):

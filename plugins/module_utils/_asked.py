@@ -42,6 +42,8 @@ from ._traffic import Packet
 GO_ON = "go on"
 # The policies that are asked for forwarded traffic (Calico v3).
 FORWARDED = "forwarded"
+# What is asked first, of all tiers.
+_KINDS = (UNTRACKED, PRE_DNAT, NORMAL)
 
 # How many policies a reason names.
 _NAMED = 5
@@ -129,9 +131,13 @@ class Asked:
         self._allowing: Dict[str, bool] = {}
 
     @functools.cached_property
-    def names(self) -> FrozenSet[str]:
-        """The names of the policies that select the endpoint."""
-        return frozenset(policy.name for policies in self.policies.values() for policy in policies)
+    def selecting(self) -> List[str]:
+        """Names of the policies that select the endpoint, in the order in which they are asked.
+
+        One that cannot be read is not among them, as nobody knows whom it selects.
+        """
+        policies = [each for tier in self._rulebook.tiers for each in self.policies[tier.name] if not each.doubt]
+        return list(dict.fromkeys(each.name for each in sorted(policies, key=lambda each: _KINDS.index(each.kind))))
 
     @functools.cached_property
     def fatal(self) -> str:

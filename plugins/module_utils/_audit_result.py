@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import collections
 import json
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from ._audit import CLASSES, Audit, Finding
+from ._audit_policies import Selections
 from ._errors import shown
 from ._result import CHANGES_SIZE, FAILURES_SIZE, bounded
 
@@ -17,8 +19,10 @@ from ._result import CHANGES_SIZE, FAILURES_SIZE, bounded
 CUT = 300
 
 
-def audit_result_of(found: Audit, datastore: Dict[str, Any], is_bounded: bool = False) -> Dict[str, Any]:
-    """The result of an audit; bounded, it ends where AWX would throw it away."""
+def audit_result_of(
+    found: Audit, datastore: Dict[str, Any], selections: Optional[Selections] = None, is_bounded: bool = False
+) -> Dict[str, Any]:
+    """The result of an audit; bounded, it ends where AWX would throw it away, and says less of the endpoints."""
     kinds = [finding.kind for finding in found.findings]
     records = [_finding(finding) for finding in found.findings]
     findings = (bounded(records, CHANGES_SIZE) or _cut(records[:1])) if is_bounded else records
@@ -35,7 +39,29 @@ def audit_result_of(found: Audit, datastore: Dict[str, Any], is_bounded: bool = 
     }
     if not is_bounded or len(json.dumps(found.compliant)) <= FAILURES_SIZE:
         result["compliant"] = found.compliant
+    if selections:
+        policies = _policies(selections)
+        shown_policies = bounded(policies or (), FAILURES_SIZE) if is_bounded else policies or []
+        result["policies"] = None if policies is None else shown_policies
+        result["policies_omitted"] = len(policies or ()) - len(shown_policies)
+        if not is_bounded:
+            result["endpoints"] = [each._asdict() for each in selections.endpoints]
     return result
+
+
+def _policies(selections: Selections) -> Optional[List[Dict[str, Any]]]:
+    """How many endpoints each policy selects, or why nobody knows; None when nothing is known of any."""
+    if selections.unread is None:
+        return None
+    counts = collections.Counter(name for each in selections.endpoints for name in each.policies or ())
+    return [
+        {
+            "name": name,
+            "endpoints": None if name in selections.unread else counts[name],
+            "problem": selections.unread.get(name, ""),
+        }
+        for name in sorted({*counts, *selections.unread})
+    ]
 
 
 def _finding(finding: Finding) -> Dict[str, Any]:

@@ -57,7 +57,8 @@ class Guard:
         self._endpoints = endpoints
         self._without = without
         self._known_nodes = None if known_nodes is None else frozenset(known_nodes)
-        self._before = Evaluation(api_version, documents)
+        # What is stored.
+        self.before = Evaluation(api_version, documents)
         self._after = Evaluation(api_version, documents, endpoints, without)
 
     def check(self, facts: Mapping[str, Facts]) -> List[Verdict]:
@@ -107,12 +108,15 @@ class Guard:
         """Names of the policies that start and stop selecting an endpoint that is stored otherwise."""
         stored = [
             each.endpoint
-            for each in self._before.candidates(endpoint.node)
+            for each in self.before.candidates(endpoint.node)
             if each.name == endpoint.name and not each.rejected
         ]
         if not stored:
             return [], []
-        before, after = self._before.asked(stored[0]).names, self._after.asked(endpoint).names
+        before, after = (
+            frozenset(evaluation.asked(each).selecting)
+            for evaluation, each in ((self.before, stored[0]), (self._after, endpoint))
+        )
         return sorted(after - before), sorted(before - after)
 
     def _selected(self, endpoint: HostEndpoint) -> Iterator[Finding]:
@@ -127,7 +131,7 @@ class Guard:
         if endpoint.node not in hosts:
             yield self._opened(endpoint)
             return
-        before = self._before.host(endpoint.node, facts[endpoint.node].interfaces)
+        before = self.before.host(endpoint.node, facts[endpoint.node].interfaces)
         for name, interface in sorted(before.interfaces.items()):
             was = interface.governing
             if was and was.name == endpoint.name and not hosts[endpoint.node].interfaces[name].governing:

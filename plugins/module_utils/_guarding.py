@@ -12,13 +12,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
 from ._datastore._store import Store
 from ._errors import DatastoreError, InvalidInput
 from ._hostendpoint import HostEndpoint
 from ._plan import UPDATE, Change
 from ._verdict import UNKNOWN, UNSAFE, Finding, Guarded, Unsafe, Verdict, refusal_of, verdict_of
+
+if TYPE_CHECKING:
+    from ._guard import Facts, Guard
 
 ENFORCE, WARN, OFF = "enforce", "warn", "off"
 
@@ -97,19 +100,29 @@ class Guarding:
         updated: Sequence[HostEndpoint] = (),
     ) -> Guarded:
         """What the guard says of endpoints that are wanted, and of those that go."""
-        from ._guard import Guard  # pylint: disable=import-outside-toplevel
+        facts = self.facts_of([*wanted, *gone])
+        guard = self.guard(store, wanted, gone)
+        selections = {(each.node, each.name): guard.selection(each) for each in updated}
+        return Guarded(guard.check(facts), selections={key: both for key, both in selections.items() if any(both)})
+
+    def facts_of(self, endpoints: Sequence[HostEndpoint]) -> Dict[str, Facts]:
+        """What is known of the nodes of these endpoints. Raises InvalidInput."""
         from ._required import facts_of  # pylint: disable=import-outside-toplevel
 
-        nodes = sorted({each.node for each in [*wanted, *gone]})
         given = self.by_node
-        facts = {node: facts_of(node, given[node], self.required) for node in nodes if node in given}
-        documents = store.read_policies(nodes[0] if len(nodes) == 1 else "")
+        nodes = sorted({each.node for each in endpoints})
+        return {node: facts_of(node, given[node], self.required) for node in nodes if node in given}
+
+    def guard(self, store: Store, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
+        """The guard, with all that decides on traffic. Raises DatastoreError when that cannot be read."""
+        from ._guard import Guard  # pylint: disable=import-outside-toplevel
+
+        nodes = {each.node for each in [*wanted, *gone]}
+        documents = store.read_policies(min(nodes) if len(nodes) == 1 else "")
         known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
         if not known.issuperset(nodes):
             known = known.union(store.known_nodes())
-        guard = Guard(store.api_version, documents, wanted, gone, known)
-        selections = {(each.node, each.name): guard.selection(each) for each in updated}
-        return Guarded(guard.check(facts), selections={key: both for key, both in selections.items() if any(both)})
+        return Guard(store.api_version, documents, wanted, gone, known)
 
     def interfaces(self) -> Dict[str, Mapping[str, Sequence[str]]]:
         """{node: {interface: its addresses}}, as far as the facts tell. Raises InvalidInput."""

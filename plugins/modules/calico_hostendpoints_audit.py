@@ -58,10 +58,19 @@ options:
       - The key of the label that says who owns an endpoint.
     type: str
     default: app.kubernetes.io/managed-by
+  policies:
+    description:
+      - Whether to say which policies select the endpoints that are stored on O(nodes), Calico's own among them.
+    type: bool
+    default: false
   dest:
     description:
       - A file on the machine where the module runs, that gets all findings as JSON, since RV(findings) has an end. The
         keys are those of the result.
+      - With O(policies), it also has C(endpoints), a list of the stored endpoints of O(nodes), each with C(node),
+        C(name) and C(policies), the names of the policies that select it for ingress or egress, in the order in which
+        they are asked. That list is C(null) where it is not known, since the policies, the endpoint or one of its
+        profiles cannot be read, or Felix does not take the endpoint.
       - It is written in check mode, too, and is no change.
     type: path
 seealso:
@@ -156,6 +165,33 @@ compliant:
   returned: success, when it is not too large
   type: dict
   sample: {worker-2: 3}
+policies:
+  description:
+    - The policies that select endpoints which are stored on O(nodes), sorted by name, and those that cannot be read, of
+      which nobody knows whom they select. Staged policies do not count.
+    - C(null) when policies cannot be read at all.
+  returned: success, when O(policies) is true
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The policy's name; in Calico v3, its tier and a dot stand before it.
+      type: str
+    endpoints:
+      description: How many of the endpoints it selects; C(null) when it cannot be read.
+      type: int
+    problem:
+      description: Why that is not known, or empty.
+      type: str
+  sample:
+    - name: default.allow-ssh
+      endpoints: 12
+      problem: ""
+policies_omitted:
+  description: How many policies RV(policies) leaves out because of its size.
+  returned: success, when O(policies) is true
+  type: int
+  sample: 0
 datastore:
   description: What was read, with C(type), C(endpoints), and C(warning) when Calico says that it is locked or empty.
   returned: success
@@ -167,7 +203,7 @@ datastore:
 """
 
 import json
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -180,10 +216,20 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     settings_of,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit, guarded_of
+from ansible_collections.netsec.calico.plugins.module_utils._audit_policies import (
+    Selections,
+    not_known,
+    selections_of,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._audit_result import audit_result_of
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import Store
 from ansible_collections.netsec.calico.plugins.module_utils._errors import DatastoreError, InvalidInput, shown
-from ansible_collections.netsec.calico.plugins.module_utils._guarding import GUARD_OPTIONS, GUARD_SOURCES, guarding_of
+from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+    Guarding,
+    guarding_of,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
     check_decommissioned,
     items_from,
@@ -202,6 +248,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     check_nodes("decommission_nodes", decommissioned, store.api_version)
     wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
+    guarding = guarding_of(params)
     others = set(params["other_nodes"] or ()).union(store.known_nodes() if params["owner"] else ())
     scope = Scope(
         nodes=set(params["nodes"]),
@@ -210,10 +257,11 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         owner=params["owner"] or "",
         other_hosts=other_hosts_of(params["other_hosts"] or {}),
         decommissioned=set(decommissioned),
-        interfaces=guarding_of(params).interfaces(),
+        interfaces=guarding.interfaces(),
     )
     stored = store.list()
-    found = audit(wants, stored, scope, store.api_version, verdicts_of(module, store, stored))
+    verdicts, selections = policed(module, guarding, store, stored)
+    found = audit(wants, stored, scope, store.api_version, verdicts)
     settings = settings_of(module)
     datastore = {
         "type": settings.datastore_type,
@@ -221,8 +269,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         "warning": store.state.warning or store.state.locked,
     }
     if params["dest"]:
-        write(params["dest"], audit_result_of(found, datastore))
-    return audit_result_of(found, datastore, is_bounded=True)
+        write(params["dest"], audit_result_of(found, datastore, selections))
+    return audit_result_of(found, datastore, selections, is_bounded=True)
 
 
 def other_hosts_of(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
@@ -236,16 +284,24 @@ def other_hosts_of(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
     return hosts
 
 
-def verdicts_of(module: AnsibleModule, store: Store, stored: List[Stored]) -> Sequence[Verdict]:
-    """What the guard says of what is stored, if it is asked."""
-    if all(module.params[option] is None for option in GUARD_OPTIONS):
-        return ()
-    endpoints = guarded_of(stored, module.params["nodes"], store.api_version)
+def policed(
+    module: AnsibleModule, guarding: Guarding, store: Store, stored: List[Stored]
+) -> Tuple[Sequence[Verdict], Optional[Selections]]:
+    """What the guard says of what is stored, and which policies select it, each if it is asked."""
+    params = module.params
+    is_guarded = any(params[option] is not None for option in GUARD_OPTIONS)
+    mine = [item for item in stored if item.node in params["nodes"]]
+    endpoints = guarded_of(mine, params["nodes"], store.api_version)
+    if not (is_guarded and endpoints or params["policies"] and mine):
+        return (), Selections([], {}) if params["policies"] else None
     try:
-        return guarding_of(module.params).ask(store, endpoints).verdicts if endpoints else ()
+        facts = guarding.facts_of(endpoints) if is_guarded else {}
+        guard = guarding.guard(store, endpoints)
+        verdicts = guard.check(facts) if is_guarded else ()
+        return verdicts, selections_of(guard.before, mine) if params["policies"] else None
     except DatastoreError as exc:
-        module.warn("what decides on traffic cannot be read, so no endpoint is known to be unsafe: {0}".format(exc))
-        return ()
+        module.warn("what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc))
+        return (), not_known(mine) if params["policies"] else None
 
 
 def write(dest: str, content: Dict[str, Any]) -> None:
@@ -268,6 +324,7 @@ def main() -> None:
             decommission_nodes={"type": "list", "elements": "str"},
             owner={"type": "str"},
             owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
+            policies={"type": "bool", "default": False},
             dest={"type": "path"},
         ),
         required_one_of=[tuple(SET_OPTIONS)],

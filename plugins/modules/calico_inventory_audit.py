@@ -53,6 +53,7 @@ options:
       - A folder on the controller that gets the reports. It is made when it is not there.
       - The reports of an earlier audit that are there are removed first. So when the audit cannot be made, there are
         none.
+      - C(audit.json) and C(audit.html) also say which policies select each endpoint that is stored for the hosts.
       - No files are written when it is not given.
     type: path
   report_formats:

@@ -37,6 +37,7 @@ def report_of(
     """
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [dict(finding, host=hosts_by_node.get(finding["node"], "")) for finding in found["findings"]]
+    endpoints = [dict(endpoint, host=hosts_by_node.get(endpoint["node"], "")) for endpoint in found["endpoints"]]
     findings.sort(key=lambda finding: (finding["host"], finding["node"], finding["name"], finding["class"]))
     drifted = {finding["host"]: "" for finding in findings if finding["host"]}
     for host, reason in _strays(findings, hosts_by_node):
@@ -73,6 +74,8 @@ def report_of(
         },
         "hosts": sorted(hosts, key=lambda host: (host["host"], host["node"])),
         "findings": findings,
+        "policies": found["policies"],
+        "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
     }
 
 
@@ -89,15 +92,19 @@ def _strays(findings: Iterable[Mapping[str, Any]], hosts_by_node: Mapping[str, s
 
 def _reason(counts: Mapping[str, int], fail_on: Collection[str]) -> str:
     """In a line: why it fails, or what was found."""
-    failing = ["{0} {1}".format(counts[kind], _named(kind)) for kind in FAIL_ON if kind in fail_on and counts[kind]]
+    failing = [_counted(kind, counts[kind]) for kind in FAIL_ON if kind in fail_on and counts[kind]]
     if failing:
         return "{0} (fail_on: {1})".format(", ".join(failing), ", ".join(kind for kind in FAIL_ON if kind in fail_on))
-    others = ["{0} {1}".format(counts[kind], _named(kind)) for kind in FAIL_ON if counts[kind]]
+    others = [_counted(kind, counts[kind]) for kind in FAIL_ON if counts[kind]]
     return ", ".join(others) or "all is as wanted"
 
 
-def _named(kind: str) -> str:
-    return "unknown hosts" if kind == UNKNOWN else kind
+def _counted(kind: str, count: int) -> str:
+    return "{0} {1}".format(count, _unknown_hosts(count) if kind == UNKNOWN else kind)
+
+
+def _unknown_hosts(count: int) -> str:
+    return "unknown host" if count == 1 else "unknown hosts"
 
 
 def banner_of(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
@@ -114,10 +121,12 @@ def banner_of(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
     unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]
     lines += unknown[:SHOWN]
     if len(unknown) > SHOWN:
-        lines.append("... and {0} more unknown hosts".format(len(unknown) - SHOWN))
+        more = len(unknown) - SHOWN
+        lines.append("... and {0} more {1}".format(more, _unknown_hosts(more)))
     lines += [_line(finding) for finding in report["findings"][:SHOWN]]
     if len(report["findings"]) > SHOWN:
-        lines.append("... and {0} more findings".format(len(report["findings"]) - SHOWN))
+        more = len(report["findings"]) - SHOWN
+        lines.append("... and {0} more finding{1}".format(more, "" if more == 1 else "s"))
     lines += ["report: " + path for path in paths.values()]
     # Much of it is stored by somebody else, and goes to somebody's terminal.
     return [_cut(visible(line)) for line in lines]

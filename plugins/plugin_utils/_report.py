@@ -32,6 +32,7 @@ CLASSES = {
 _TEXTS = {
     "hosts": ("host", "node", "status", "reason"),
     "findings": ("class", "host", "node", "name", "interface_name", "message"),
+    "endpoints": ("host", "node", "name"),
 }
 
 
@@ -62,6 +63,12 @@ def checked_report(document: Any, what: str) -> Dict[str, Any]:
     for number, finding in enumerate(document["findings"]):
         if not _are_fields(finding.get("fields")):
             raise ReportError("{0} is not a whole report: findings[{1}] has no list of fields".format(what, number))
+    for number, endpoint in enumerate(document["endpoints"]):
+        if not _are_names(endpoint.get("policies", "")):
+            message = "{0} is not a whole report: endpoints[{1}] has no list of policies"
+            raise ReportError(message.format(what, number))
+    if not _are_policies(document.get("policies", "")):
+        raise ReportError("{0} is not a whole report: it does not say which policies there are".format(what))
     if not _is_datastore(document.get("datastore")):
         raise ReportError("{0} is not a whole report: it does not say what datastore was read".format(what))
     return dict(document)
@@ -71,6 +78,22 @@ def _are_fields(fields: Any) -> bool:
     return isinstance(fields, list) and all(
         isinstance(field, Mapping) and isinstance(field.get("field"), str) and {"want", "have"}.issubset(field)
         for field in fields
+    )
+
+
+def _are_names(policies: Any) -> bool:
+    """`null` is for what is not known."""
+    return policies is None or isinstance(policies, list) and all(isinstance(name, str) for name in policies)
+
+
+def _are_policies(policies: Any) -> bool:
+    return policies is None or (
+        isinstance(policies, list)
+        and all(
+            isinstance(policy, Mapping) and isinstance(policy.get(key), str)
+            for policy in policies
+            for key in ("name", "problem")
+        )
     )
 
 

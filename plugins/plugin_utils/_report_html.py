@@ -16,13 +16,14 @@ import hashlib
 import html
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report import (
     CLASSES,
     by_host,
+    host_key,
     title_of,
     value_text,
     visible,
@@ -42,6 +43,10 @@ _GROUPS = {
     "unknown": ("Unknown hosts", "They could not be checked: nothing is known of their endpoints."),
     "compliant": ("Compliant hosts", "All of their endpoints are as wanted."),
 }
+# How many policies that cannot be read are named.
+_NAMED = 10
+# How many policies of one endpoint the page has; it would not open with all of a large fleet with hundreds each.
+_SELECTING = 50
 # The picture of the fleet, in pixels, and the most squares in it.
 _WIDTH, _HEIGHT, _SQUARE, _MOST = 460, 150, 22, 5000
 
@@ -95,19 +100,33 @@ def _heading(report: Mapping[str, Any]) -> Dict[str, str]:
         tone, verdict = "remarks", "Passed, but not all is as wanted"
     else:
         tone, verdict = "passed", "All is as wanted"
-    datastore, warning = report["datastore"], report["datastore"]["warning"]
+    datastore = report["datastore"]
     return {
         "tone": tone,
         "mark": _MARKS[tone],
         "verdict": verdict,
         "title": "{0}: {1}".format(verdict, _text(report["reason"]) or "Calico host endpoints"),
         "reason": _text(report["reason"]),
-        "warning": '<p class="warning"><b>Datastore:</b> {0}</p>'.format(_text(warning)) if warning else "",
+        "warning": "\n".join(_warnings(report)),
         "generated": _text(report["generated"]),
         "datastore": "<br>".join(map(_text, [datastore["type"], *datastore["endpoints"]])),
         "owner": _text(report["owner"]),
         "fail_on": _text(", ".join(report["fail_on"])) or "nothing",
     }
+
+
+def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
+    warning = '<p class="warning"><b>{0}:</b> {1}</p>'
+    if report["datastore"]["warning"]:
+        yield warning.format("Datastore", _text(report["datastore"]["warning"]))
+    if report["policies"] is None:
+        yield warning.format("Policies", "They could not be read, so nobody knows what is unsafe.")
+    unread = [each for each in report["policies"] or () if each["problem"]]
+    if unread:
+        named = ["{0} ({1})".format(_name(each["name"]), _text(each["problem"])) for each in unread[:_NAMED]]
+        more = ", and {0:,} more".format(len(unread) - _NAMED) if len(unread) > _NAMED else ""
+        text = "Nobody knows which endpoints these select, since they cannot be read: {0}{1}"
+        yield warning.format("Policies", text.format(", ".join(named), more))
 
 
 def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
@@ -194,14 +213,17 @@ def _kinds(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _groups(report: Mapping[str, Any]) -> Iterator[str]:
     groups: Dict[str, List[Any]] = {name: [] for name in _GROUPS}
+    endpoints: Dict[Any, List[Any]] = {}
+    for endpoint in report["endpoints"]:
+        endpoints.setdefault(host_key(endpoint), []).append(endpoint)
     for host, findings in by_host(report):
         name = (host["status"] or "drifted") if host["host"] else "no host"
-        groups[name].append((host, findings))
+        groups[name].append((host, findings, _policies(endpoints.get(host_key(host), ()))))
     for name, (title, meaning) in _GROUPS.items():
         if groups[name]:
             # A host without findings is a line, not a card.
-            lines = [_line(host) for host, findings in groups[name] if not findings]
-            cards = [_card(host, findings, report["fail_on"]) for host, findings in groups[name] if findings]
+            lines = [_line(host, policies) for host, findings, policies in groups[name] if not findings]
+            cards = [_card(*each, report["fail_on"]) for each in groups[name] if each[1]]
             yield '<section class="hosts">\n<h2>{0}</h2>\n<p>{1}</p>'.format(title, meaning)
             yield from cards
             if lines:
@@ -209,14 +231,14 @@ def _groups(report: Mapping[str, Any]) -> Iterator[str]:
             yield "</section>"
 
 
-def _line(host: Mapping[str, Any]) -> str:
+def _line(host: Mapping[str, Any], policies: str) -> str:
     about = [_name(host["node"])] if host["node"] not in ("", host["host"]) and host["host"] else []
     about.append(_text(host["reason"]) if host["reason"] else _many(host["compliant"], "endpoint"))
-    line = '<li data-status="{0}">{1} <small>{2}</small></li>'
-    return line.format(host["status"], _text(title_of(host)), " · ".join(about))
+    line = '<li data-status="{0}">{1} <small>{2}</small>{3}</li>'
+    return line.format(host["status"], _text(title_of(host)), " · ".join(about), policies)
 
 
-def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], fail_on: List[str]) -> str:
+def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], policies: str, fail_on: List[str]) -> str:
     counts = {name: sum(finding["class"] == name for finding in findings) for name in CLASSES}
     about = ["{0} {1}".format(count, name) for name, count in counts.items() if count]
     if host["compliant"]:
@@ -225,11 +247,33 @@ def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], fail_on: List
         about.insert(0, _name(host["node"]))
     if host["reason"]:
         about.append(_text(host["reason"]))
-    card = '<article class="host" data-status="{0}"><h3>{1}</h3><p>{2}</p>{3}</article>'
-    title = _text(title_of(host))
-    return card.format(
-        host["status"], title, " · ".join(about), "".join(_finding(finding, fail_on) for finding in findings)
+    card = '<article class="host" data-status="{0}"><h3>{1}</h3><p>{2}</p>{3}{4}</article>'
+    shown = "".join(_finding(finding, fail_on) for finding in findings)
+    return card.format(host["status"], _text(title_of(host)), " · ".join(about), policies, shown)
+
+
+def _policies(endpoints: Sequence[Mapping[str, Any]]) -> str:
+    """The policies that select the endpoints of a host, by endpoint; closed, they are a count."""
+    if not endpoints:
+        return ""
+    names = {name for endpoint in endpoints for name in endpoint["policies"] or ()}
+    counts = ["{0:,} {1}".format(len(names), "policy" if len(names) == 1 else "policies")] if names else []
+    if any(endpoint["policies"] == [] for endpoint in endpoints):
+        counts.append("no policy" if not names else "an endpoint without a policy")
+    if any(endpoint["policies"] is None for endpoint in endpoints):
+        counts.append("policies not known")
+    row = "<dt>{0}<dd>{1}"
+    rows = [row.format(_name(endpoint["name"]), _selecting(endpoint["policies"])) for endpoint in endpoints]
+    return '<details class="policies"><summary>{0}</summary><dl>{1}</dl></details>'.format(
+        ", ".join(counts), "".join(rows)
     )
+
+
+def _selecting(policies: Optional[List[str]]) -> str:
+    if policies is None:
+        return "not known"
+    more = ", and {0:,} more".format(len(policies) - _SELECTING) if len(policies) > _SELECTING else ""
+    return ", ".join(map(_name, policies[:_SELECTING])) + more or "none"
 
 
 def _finding(finding: Mapping[str, Any], fail_on: List[str]) -> str:

@@ -38,7 +38,7 @@ def report(**changes):
 
 def hostile_report():
     """Every text that anybody but the audit chooses is a hostile one."""
-    hosts, findings = [], []
+    hosts, findings, policies, endpoints = [], [], [], []
     for text in HOSTILE:
         hosts.append({"host": text, "node": text, "status": "drifted", "reason": "", "compliant": 0})
         hosts.append({"host": "un" + text, "node": "", "status": "unknown", "reason": text, "compliant": 0})
@@ -48,13 +48,24 @@ def hostile_report():
         ]
         finding = {"class": "changed", "host": text, "node": text, "name": text, "interface_name": text}
         findings.append(dict(finding, fields=fields, message=text))
+        policies.append({"name": text, "endpoints": None, "problem": text})
+        endpoints.append({"host": text, "node": text, "name": text, "policies": [text]})
     datastore = {"type": "etcdv3", "endpoints": HOSTILE, "warning": HOSTILE[0]}
-    return report(hosts=hosts, findings=findings, datastore=datastore, owner=HOSTILE[0], reason=HOSTILE[1])
+    return report(
+        hosts=hosts,
+        findings=findings,
+        policies=policies,
+        endpoints=endpoints,
+        datastore=datastore,
+        owner=HOSTILE[0],
+        reason=HOSTILE[1],
+    )
 
 
 def fleet_report(hosts, endpoints=2):
     """A fleet of so many hosts, each with so many endpoints, that all have drifted."""
-    entries, findings = [], []
+    entries, findings, stored = [], [], []
+    policies = ["default.policy-%02d" % number for number in range(10)]
     for number in range(hosts):
         host = "host%05d" % number
         node = host + ".example.com"
@@ -70,8 +81,10 @@ def fleet_report(hosts, endpoints=2):
             finding = {"class": "changed", "host": host, "node": node, "name": name, "interface_name": "eth%d" % index}
             message = "The endpoint is stored with other values than the inventory says."
             findings.append(dict(finding, fields=fields, message=message))
+            stored.append({"host": host, "node": node, "name": name, "policies": policies})
     summary = {
         "hosts": {"compliant": 0, "drifted": hosts, "unknown": 0},
         "endpoints": dict(dict.fromkeys(EXAMPLE["summary"]["endpoints"], 0), changed=len(findings)),
     }
-    return report(summary=summary, hosts=entries, findings=findings)
+    counts = [{"name": name, "endpoints": len(stored), "problem": ""} for name in policies]
+    return report(summary=summary, hosts=entries, findings=findings, policies=counts, endpoints=stored)

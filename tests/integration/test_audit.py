@@ -18,6 +18,7 @@ from tests.harness.module import run_module
 from tests.integration.role import NAME, Fleet, worker
 from tests.integration.sets import CALICO_LABEL, MINE, OWNER_LABEL, endpoint, hostendpoints
 from tests.integration.tasks import connection
+from tests.integration.test_guard import ALLOW_SSH, put_policy
 
 CLASSES = ("missing", "changed", "unmanaged", "orphaned", "shadowed", "malformed")
 NODES = ["worker-1", "worker-10", "worker-2"]
@@ -211,6 +212,18 @@ def test_green(fleet, tmp_path):
     assert "AUDIT passed: all is as wanted" in done.stdout
 
 
+@on_both
+def test_the_reports_say_which_policies_select_each_endpoint(fleet, tmp_path):
+    put_policy(fleet.datastore, "ssh", [ALLOW_SSH], "all()")
+    assert run(fleet, ["worker-1", "worker-2"], tmp_path).returncode == 0
+    (policy,) = report(tmp_path)["policies"]
+    assert (policy["endpoints"], policy["problem"]) == (4, "")
+    endpoints = report(tmp_path)["endpoints"]
+    assert [(each["host"], each["node"]) for each in endpoints] == [("worker-%d" % n,) * 2 for n in (1, 1, 2, 2)]
+    assert [each["policies"] for each in endpoints] == [[policy["name"]]] * 4
+    assert policy["name"] in (tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("args", [(), ("--check",), ("--check", "--diff")])
 def test_red_after_everything_is_published(fleet, tmp_path, args):
     hosts = {"worker-1": {"hostendpoints_labels": {"role": "db"}}, "worker-2": {}, "worker-3": {}, "worker-9": {}}
@@ -224,7 +237,7 @@ def test_red_after_everything_is_published(fleet, tmp_path, args):
         "worker-3": "drifted",
         "worker-9": "unknown",
     }
-    assert document["reason"] == "2 missing, 1 unknown hosts (fail_on: missing, unknown)" and document["failed"]
+    assert document["reason"] == "2 missing, 1 unknown host (fail_on: missing, unknown)" and document["failed"]
     assert document["summary"]["endpoints"]["changed"] == 2
     assert all((tmp_path / name).stat().st_size for name in ("audit.csv", "audit.xml", "audit.html"))
     failed = [each["result"]["msg"] for each in done.results if each["status"] == "failed"]

@@ -22,6 +22,7 @@ PHONE = {"width": 375, "height": 812}
 PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 HOST = "[data-status] >> visible=true"
 FINDING = "[data-class] >> visible=true"
+OPEN_ALL = "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
 
 
 @pytest.fixture
@@ -135,13 +136,14 @@ def test_hostile_text_stays_text(opened):
         ("changed eth0", ["web1"], "1 of 5 shown"),
         ("2001:db8::7", ["web1"], "1 of 5 shown"),
         ("unreachable", [], "1 of 5 shown"),
-        ("eth0", ["web1", "web2", "old1"], "3 of 5 shown"),
+        ("eth0", ["web1", "web2", "old1"], "4 of 5 shown"),
+        ("default.cluster", [], "2 of 5 shown"),
         ("  ", ["web1", "web1", "web2", "old1"], ""),
     ],
 )
 def test_search(opened, query, found, status):
     page = opened()
-    page.get_by_role("searchbox", name="Search hosts, nodes, endpoints, interfaces and values").fill(query)
+    page.get_by_role("searchbox", name="Search hosts, nodes, endpoints, interfaces, policies and values").fill(query)
     expect(page.get_by_role("status")).to_have_text(status)
     assert names(page) == found
     # No heading stands over nothing.
@@ -185,6 +187,16 @@ def test_the_keyboard_is_enough(opened):
     assert page.evaluate("document.activeElement.id") == "query"
 
 
+def test_the_policies_of_a_host_are_a_click_away(opened):
+    page = opened(java_script_enabled=False)
+    card = page.locator("article", has_text="web1").first
+    policies = card.locator("dd")
+    expect(policies.first).to_be_hidden()
+    card.get_by_text("2 policies, an endpoint without a policy").click()
+    expect(policies).to_have_text(["security.allow-ssh", "none", "security.allow-ssh, default.cluster"])
+    expect(policies.first).to_be_visible()
+
+
 def test_without_javascript_all_is_there_and_nothing_is_dead(opened):
     page = opened(java_script_enabled=False)
     expect(page.locator(HOST)).to_have_count(5)
@@ -200,7 +212,9 @@ def test_without_javascript_all_is_there_and_nothing_is_dead(opened):
 def test_a_phone_shows_it_without_scrolling_sideways(opened, document):
     document = json.loads(json.dumps(document))
     document["findings"][0].update(name="n" * 253, message="m" * 500)
+    document["endpoints"][0]["policies"] = ["p" * 253] * 2
     page = opened(document, viewport=PHONE, is_mobile=True)
+    page.evaluate(OPEN_ALL)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     wide = "[...document.querySelectorAll('body *')].filter(each => each.getBoundingClientRect().right > %d.5).length"
     assert page.evaluate(wide % PHONE["width"]) == 0
@@ -244,6 +258,7 @@ def test_it_can_be_read_in_light_and_dark(opened, scheme, failed):
     datastore = dict(EXAMPLE["datastore"], warning="The datastore is locked.")
     page = opened(report(failed=failed, datastore=datastore), color_scheme=scheme)
     page.get_by_role("button", name="drifted hosts").click()
+    page.evaluate(OPEN_ALL)
     contrasts = page.evaluate(CONTRASTS)
     assert len(contrasts) > 60
     assert [each for each in contrasts if each[0] < 4.5] == []
@@ -262,6 +277,8 @@ def test_on_paper_it_is_light_and_whole_and_says_what_was_left_out(opened):
     expect(page.get_by_role("status")).to_be_visible()
     expect(page.get_by_role("img")).to_be_visible()
     assert [each for each in page.evaluate(CONTRASTS) if each[0] < 4.5] == []
+    # Nobody opens anything there.
+    assert page.locator(".policies dd >> visible=true").first.bounding_box()["height"] > 0
     # What is not drawn until somebody scrolls to it would be blank.
     assert page.evaluate("getComputedStyle(document.querySelector('.host')).contentVisibility") == "visible"
     assert page.pdf(format="A4").startswith(b"%PDF")

@@ -34,7 +34,8 @@ def broken(*path, **changes):
 
 def test_the_schema_is_one_and_takes_reports():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    for document in (EXAMPLE, hostile_report(), fleet_report(2)):
+    not_read = report(policies=None, endpoints=[dict(EXAMPLE["endpoints"][0], policies=None)])
+    for document in (EXAMPLE, hostile_report(), fleet_report(2), not_read):
         VALIDATOR.validate(document)
     assert SCHEMA["$defs"]["class"]["enum"] == list(CLASSES)
 
@@ -51,6 +52,10 @@ def test_the_schema_is_one_and_takes_reports():
         broken("hosts", 1, compliant=1),
         broken("findings", 1, fields=[]),
         broken("findings", 1, **{"class": "foreign"}),
+        # Why is said of each policy of which nobody knows whom it selects.
+        broken("policies", 0, problem=""),
+        broken("endpoints", 0, policies=""),
+        broken("endpoints", 0, policies=["a", "a"]),
     ],
 )
 def test_the_schema_refuses_what_is_none(document):

@@ -190,6 +190,8 @@ def test_calicos_own_is_never_a_finding():
 
 def test_a_finding_that_is_too_large_is_listed_and_cut():
     name = "x" * 400000
-    result = audit_result_of(found([], [stored(endpoint(name=name, interface_name="eth0", labels={}))]), {}, True)
+    result = audit_result_of(
+        found([], [stored(endpoint(name=name, interface_name="eth0", labels={}))]), {}, is_bounded=True
+    )
     assert result["findings_omitted"] == 0 and result["findings"][0]["class"] == "unmanaged"
     assert len(json.dumps(result)) < 5000

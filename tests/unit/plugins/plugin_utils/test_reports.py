@@ -19,6 +19,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report_changes impo
 from ansible_collections.netsec.calico.plugins.plugin_utils._reports import remove_reports, write_reports
 from ansible_collections.netsec.calico.tests.harness.audits import EXAMPLE, HOSTILE, hostile_report, report
 
+STORED = EXAMPLE["endpoints"][0]
+
 
 def written(document, folder, *formats):
     paths = write_reports(document, str(folder), *([formats] if formats else []))
@@ -107,6 +109,12 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
         ({"schema": "netsec.calico/audit/v2"}, ["json"], "the document has the schema 'netsec.calico/audit/v2', and "),
         (report(hosts={}), ["json"], "the document is not a whole report: hosts is not a list"),
         (report(findings=[{"class": "changed"}]), ["csv"], "whole report: findings[0] has no text 'host'"),
+        (report(endpoints=None), ["json"], "whole report: endpoints is not a list"),
+        (report(endpoints=[dict(STORED, node=None)]), ["json"], "whole report: endpoints[0] has no text 'node'"),
+        (report(endpoints=[dict(STORED, policies="ab")]), ["json"], "endpoints[0] has no list of policies"),
+        (report(endpoints=[dict(STORED, policies=[1])]), ["json"], "endpoints[0] has no list of policies"),
+        (report(policies={}), ["json"], "whole report: it does not say which policies there are"),
+        (report(policies=[{"name": "a"}]), ["json"], "whole report: it does not say which policies there are"),
         (report(datastore="x"), ["json"], "whole report: it does not say what datastore was read"),
         (report(datastore={"type": "etcdv2", "endpoints": [1], "warning": ""}), ["json"], "what datastore was read"),
         (
@@ -213,13 +221,15 @@ def test_hostile_text_stays_text_in_junit(tmp_path):
 def test_hostile_text_stays_text_on_the_page(tmp_path):
     hostile = written(hostile_report(), tmp_path, "html")["html"]
     harmless = json.loads(json.dumps(hostile_report()))
-    for place in [*harmless["hosts"], *harmless["findings"]]:
-        for key in ("host", "node", "reason", "name", "interface_name", "message"):
+    for place in [*harmless["hosts"], *harmless["findings"], *harmless["policies"], *harmless["endpoints"]]:
+        for key in ("host", "node", "reason", "name", "interface_name", "message", "problem"):
             # The same ones are the same and the empty ones are empty: the page has the same shape.
             place.update({key: "x" + re.sub("[^a-z0-9]", "", repr(place[key]))} if place.get(key) else {})
     for finding in harmless["findings"]:
         finding["fields"][0]["want"] = {"label": "value"}
         finding["fields"][1]["want"] = "value"
+    for endpoint in harmless["endpoints"]:
+        endpoint["policies"] = ["policy"]
     harmless.update(
         owner="x", reason="x", datastore=dict(harmless["datastore"], endpoints=["x"] * len(HOSTILE), warning="x")
     )
@@ -243,6 +253,58 @@ def test_the_page_has_every_finding_and_value_as_text(tmp_path):
     ):
         assert part in text
     assert "No endpoint is shadowed, malformed or unsafe." in text
+
+
+def policies_of(content, host):
+    """What the page says of the policies of a host: in short, and in full."""
+    part = re.search(r"<(li|article)[^>]*>(?:<h3>)?{0}[ <].*?</\1>".format(host), content.decode("utf-8"), re.DOTALL)[0]
+    found = re.search("<summary>(.*?)</summary><dl>(.*?)</dl>", part)
+    rows = re.findall("<dt>(.*?)<dd>(.*?)(?=<dt>|$)", found[2]) if found else []
+    return [found[1] if found else "", *(re.sub("<.*?>", "", ": ".join(row)) for row in rows)]
+
+
+def test_the_page_has_the_policies_of_every_endpoint(tmp_path):
+    content = written(EXAMPLE, tmp_path, "html")["html"]
+    both = "security.allow-ssh, default.cluster"
+    assert policies_of(content, "db1") == [
+        "2 policies",
+        "db1.example.com-eth0: " + both,
+        "db1.example.com-eth1: " + both,
+    ]
+    assert policies_of(content, "web1") == [
+        "2 policies, an endpoint without a policy",
+        "web1.example.com-eth0: security.allow-ssh",
+        "web1.example.com-eth1: none",
+        "web1.example.com-eth2: " + both,
+    ]
+    # Nothing is stored of the one, and nothing is known of the other.
+    assert policies_of(content, "web2") == policies_of(content, "db2") == [""]
+    assert b"since they cannot be read: " in content and b"default.broken</span> (its spec is not a mapping)" in content
+
+
+def test_an_endpoint_with_hundreds_of_policies_is_cut_on_the_page_only(tmp_path):
+    many = ["p%03d" % number for number in range(500)]
+    contents = written(report(endpoints=[dict(STORED, policies=many)]), tmp_path)
+    count, row = policies_of(contents["html"], "db1")
+    assert count == "500 policies" and row.endswith("p048, p049, and 450 more")
+    assert json.loads(contents["json"])["endpoints"][0]["policies"] == many
+
+
+def test_policies_that_are_not_known_do_not_look_like_none(tmp_path):
+    one = [dict(STORED, policies=None), dict(STORED, name="b", policies=["p"])]
+    assert policies_of(written(report(endpoints=one), tmp_path, "html")["html"], "db1") == [
+        "1 policy, policies not known",
+        "db1.example.com-eth0: not known",
+        "b: p",
+    ]
+    of_all = report(policies=None, endpoints=[dict(STORED, policies=None)])
+    content = written(of_all, tmp_path, "html")["html"]
+    assert policies_of(content, "db1") == ["policies not known", "db1.example.com-eth0: not known"]
+    assert b"<b>Policies:</b> They could not be read" in content
+    assert policies_of(written(report(endpoints=[dict(STORED, policies=[])]), tmp_path, "html")["html"], "db1") == [
+        "no policy",
+        "db1.example.com-eth0: none",
+    ]
 
 
 def test_an_endpoint_in_two_classes_is_counted_once(tmp_path):
