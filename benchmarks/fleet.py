@@ -5,11 +5,6 @@
 
 from __future__ import annotations
 
-import json
-from urllib.parse import urlencode
-
-HOSTENDPOINTS_V3 = "/calico/resources/v3/projectcalico.org/hostendpoints/"
-
 
 def node(number):
     return "worker-%05d.example.com" % number
@@ -39,48 +34,6 @@ def endpoints(count, changed=False, datastore_type="etcdv2"):
         }
         for index in range(count)
     ]
-
-
-def raw_writes(count):
-    """(path, form with a condition) of the requests that create the endpoints, byte for byte as Calico stores them."""
-    writes = []
-    for endpoint in endpoints(count):
-        ipv4, ipv6 = endpoint["expected_ips"]
-        value = {
-            "name": endpoint["interface_name"],
-            "expected_ipv4_addrs": [ipv4],
-            "expected_ipv6_addrs": [ipv6],
-            "labels": endpoint["labels"],
-            "profile_ids": endpoint["profiles"],
-        }
-        path = "/v2/keys/calico/v1/host/%s/endpoint/%s" % (endpoint["node"], endpoint["name"])
-        form = urlencode({"prevExist": "false", "value": json.dumps(value, separators=(",", ":"))})
-        writes.append((path, form))
-    return writes
-
-
-def raw_values_v3(count):
-    """(key, value) of the endpoints, byte for byte as Calico v3 stores them but for identity and time."""
-    found = []
-    for endpoint in endpoints(count, datastore_type="etcdv3"):
-        value = {
-            "kind": "HostEndpoint",
-            "apiVersion": "projectcalico.org/v3",
-            "metadata": {
-                "name": endpoint["name"],
-                "uid": "11111111-2222-4333-8444-555555555555",
-                "creationTimestamp": "2026-01-01T00:00:00Z",
-                "labels": endpoint["labels"],
-            },
-            "spec": {
-                "node": endpoint["node"],
-                "interfaceName": endpoint["interface_name"],
-                "expectedIPs": endpoint["expected_ips"],
-                "profiles": endpoint["profiles"],
-            },
-        }
-        found.append((HOSTENDPOINTS_V3 + endpoint["name"], json.dumps(value, separators=(",", ":"))))
-    return found
 
 
 def resources(count):

@@ -12,6 +12,7 @@ import json
 import time
 
 from . import fleet
+from .module_utils.netsec_values import HOSTENDPOINTS_V3, request_v2, value_v3
 
 HOSTS = "/v2/keys/calico/v1/host"
 # etcd takes so many operations in a transaction.
@@ -59,7 +60,7 @@ class RawV2(Raw):
         return [leaf["value"] for leaf in self._leaves()]
 
     def create(self, count):
-        writes = fleet.raw_writes(count)
+        writes = [request_v2(endpoint) for endpoint in fleet.endpoints(count)]
         start = time.perf_counter()
         for path, form in writes:
             if self._request("PUT", path, form, _FORM)[0] != 201:
@@ -97,7 +98,7 @@ class RawV3(Raw):
     def create(self, count):
         writes = [
             (_encoded(key), 0, {"request_put": {"key": _encoded(key), "value": _encoded(value)}})
-            for key, value in fleet.raw_values_v3(count)
+            for key, value in map(value_v3, fleet.endpoints(count, datastore_type="etcdv3"))
         ]
         return self._transactions(writes)
 
@@ -107,7 +108,7 @@ class RawV3(Raw):
         )
 
     def clear(self):
-        prefix = fleet.HOSTENDPOINTS_V3
+        prefix = HOSTENDPOINTS_V3
         self._post("deleterange", {"key": _encoded(prefix), "range_end": _encoded(prefix[:-1] + "0")})
 
     def _transactions(self, writes):
@@ -128,7 +129,7 @@ class RawV3(Raw):
         return time.perf_counter() - start
 
     def _kvs(self):
-        prefix = fleet.HOSTENDPOINTS_V3
+        prefix = HOSTENDPOINTS_V3
         return self._post("range", {"key": _encoded(prefix), "range_end": _encoded(prefix[:-1] + "0")}).get("kvs", [])
 
     def _post(self, path, document):

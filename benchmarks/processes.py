@@ -46,6 +46,7 @@ class Workshop:
             "ANSIBLE_REMOTE_TEMP": str(self.folder / "tmp"),
             "ANSIBLE_COLLECTIONS_PATH": collections_path(),
             "ANSIBLE_LIBRARY": str(COLLECTION / "benchmarks" / "library"),
+            "ANSIBLE_MODULE_UTILS": str(COLLECTION / "benchmarks" / "module_utils"),
             "ANSIBLE_ACTION_PLUGINS": str(COLLECTION / "benchmarks" / "action_plugins"),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_LOCALHOST_WARNING": "0",

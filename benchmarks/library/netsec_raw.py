@@ -11,11 +11,9 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
-
-HOSTENDPOINTS_V3 = "/calico/resources/v3/projectcalico.org/hostendpoints/"
+from ansible.module_utils.netsec_values import HOSTENDPOINTS_V3, request_v2, value_v3
 
 
 def main():
@@ -43,17 +41,7 @@ def read_v2(connection):
 
 
 def create_v2(connection, endpoints):
-    for endpoint in endpoints:
-        ipv4, ipv6 = endpoint["expected_ips"]
-        value = {
-            "name": endpoint["interface_name"],
-            "expected_ipv4_addrs": [ipv4],
-            "expected_ipv6_addrs": [ipv6],
-            "labels": endpoint["labels"],
-            "profile_ids": endpoint["profiles"],
-        }
-        path = "/v2/keys/calico/v1/host/%s/endpoint/%s" % (endpoint["node"], endpoint["name"])
-        form = urllib.parse.urlencode({"prevExist": "false", "value": json.dumps(value, separators=(",", ":"))})
+    for path, form in map(request_v2, endpoints):
         connection.request("PUT", path, form, {"Content-Type": "application/x-www-form-urlencoded"})
         json.loads(connection.getresponse().read())["node"]
 
@@ -68,26 +56,10 @@ def read_v3(connection):
 def create_v3(connection, endpoints):
     for first in range(0, len(endpoints), 128):
         compare, puts = [], []
-        for endpoint in endpoints[first : first + 128]:
-            value = {
-                "kind": "HostEndpoint",
-                "apiVersion": "projectcalico.org/v3",
-                "metadata": {
-                    "name": endpoint["name"],
-                    "uid": "11111111-2222-4333-8444-555555555555",
-                    "creationTimestamp": "2026-01-01T00:00:00Z",
-                    "labels": endpoint["labels"],
-                },
-                "spec": {
-                    "node": endpoint["node"],
-                    "interfaceName": endpoint["interface_name"],
-                    "expectedIPs": endpoint["expected_ips"],
-                    "profiles": endpoint["profiles"],
-                },
-            }
-            key = encoded(HOSTENDPOINTS_V3 + endpoint["name"])
+        for key, value in map(value_v3, endpoints[first : first + 128]):
+            key = encoded(key)
             compare.append({"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": 0})
-            puts.append({"request_put": {"key": key, "value": encoded(json.dumps(value, separators=(",", ":")))}})
+            puts.append({"request_put": {"key": key, "value": encoded(value)}})
         connection.request("POST", "/v3/kv/txn", json.dumps({"compare": compare, "success": puts}))
         if not json.loads(connection.getresponse().read())["succeeded"]:
             raise RuntimeError("a transaction was refused")

@@ -54,6 +54,11 @@ options:
             description: Number of the port, 1 to 65535.
             type: int
             required: true
+"""
+
+    # Other ways to give a set.
+    SOURCES = r"""
+options:
   resources:
     description:
       - The endpoints as Calico resources, as O(netsec.calico.calico_hostendpoint#module:resource).

@@ -11,8 +11,7 @@ lib/validator/validator.go. What Felix cannot read, or takes for invalid, it tak
 
 from __future__ import annotations
 
-import re
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from . import _json
 from ._datastore._documents import Documents
@@ -25,10 +24,7 @@ from ._policy import (
     EGRESS,
     INGRESS,
     LOG,
-    NORMAL,
     PASS,
-    PRE_DNAT,
-    UNTRACKED,
     Entity,
     Member,
     Policy,
@@ -39,16 +35,13 @@ from ._policy import (
     Tier,
     in_order,
 )
-from ._selector import MAX_DEPTH, Selector, SelectorError, parse
-from ._traffic import ICMP, ICMPV6, PROTOCOLS, TCP, UDP, Net, Ports, net_of
+from ._policy_fields import NO_NET, doubtful, governs_of, kind_of, protocol_of, range_of, with_fatal
+from ._rules_v1 import NAME
+from ._selector import MAX_DEPTH, Selector, SelectorError, has, parse
+from ._traffic import TCP, UDP, Net, Ports, net_of
 
 _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "next-tier": PASS}
-_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _DEFAULT_TIER = Tier("default", None, DENY)
-
-# What Go's IPNet makes of an empty text: no network, which Felix writes as "<nil>", and iptables refuses.
-_NO_NET: Net = (4, 0, -1)
-_ALL = Selector(lambda labels: True, "all()")
 
 
 def rulebook_v1(documents: Documents) -> Rulebook:
@@ -77,39 +70,25 @@ def _policy(name: str, value: str) -> Optional[Policy]:
     try:
         fields = _json.struct(_json.load(value))
         order = _json.number(fields["order"], "order") if "order" in fields else None
-        is_untracked, is_pre_dnat = _json.flag(fields, "untracked"), _json.flag(fields, "pre_dnat")
-        kind = UNTRACKED if is_untracked else PRE_DNAT if is_pre_dnat else NORMAL
+        kind = kind_of(_json.flag(fields, "untracked"), _json.flag(fields, "pre_dnat"))
         _json.mapping(fields.get("annotations"), "annotations")
         return Policy(
             name=name,
             selector=parse(_json.text(fields, "selector"), V1),
             rules=_rules(fields),
-            governs=_governs(_json.texts(fields, "types"), kind),
+            governs=governs_of([each.lower() for each in _json.texts(fields, "types")], kind),
             kind=kind,
             order=order,
         )
     except ValueError as exc:
-        return doubtful(name, kind, order, str(exc)) if isinstance(exc, _json.Ambiguous) else None
+        return doubtful(name, str(exc), kind, order) if isinstance(exc, _json.Ambiguous) else None
     except SelectorError as exc:
-        return doubtful(name, kind, order, str(exc)) if too_deep(exc) else None
+        return doubtful(name, str(exc), kind, order) if _too_deep(exc) else None
 
 
-def doubtful(name: str, kind: str, order: Optional[float], why: str, tier: str = "default") -> Policy:
-    """A policy of which nobody knows what it lets through, nor whom it selects."""
-    both = frozenset([INGRESS, EGRESS])
-    return Policy(name, _ALL, {}, both, kind, on_forward=True, order=order, tier=tier, doubt=why)
-
-
-def too_deep(exc: SelectorError) -> bool:
+def _too_deep(exc: SelectorError) -> bool:
     """Whether Calico may take what this collection does not."""
     return "no more than {0} levels".format(MAX_DEPTH) in str(exc)
-
-
-def _governs(types: List[str], kind: str) -> FrozenSet[str]:
-    found = {each.lower() for each in types} if types else {INGRESS, EGRESS}
-    if kind == PRE_DNAT:
-        found.discard(EGRESS)
-    return frozenset(found.intersection([INGRESS, EGRESS]))
 
 
 def _profile(parts: Mapping[str, str]) -> Profile:
@@ -132,7 +111,7 @@ def _profile(parts: Mapping[str, str]) -> Profile:
             if isinstance(exc, _json.Ambiguous):
                 doubts.append(str(exc))
         except SelectorError as exc:
-            if too_deep(exc):
+            if _too_deep(exc):
                 doubts.append(str(exc))
     return Profile(rules, labels, "; ".join(doubts))
 
@@ -151,7 +130,7 @@ def _rule(item: Any) -> Rule:
     if action not in _ACTIONS:
         raise ValueError("action is not one: {0}".format(shown(action)))
     _json.text(fields, "log_prefix")
-    protocol, not_protocol = _protocol(fields, "protocol"), _protocol(fields, "!protocol")
+    protocol, not_protocol = (protocol_of(fields.get(key), key) for key in ("protocol", "!protocol"))
     version = _version(fields)
     if not version and fields.get("protocol") in ("icmp", "icmpv6"):
         version = 4 if fields["protocol"] == "icmp" else 6
@@ -167,20 +146,7 @@ def _rule(item: Any) -> Rule:
         destination=ends[1][0],
         doubt=ends[0][1] or ends[1][1],
     )
-    return rule._replace(fatal=why_fatal(rule) or _fatal_tag(fields))
-
-
-def _protocol(fields: Mapping[str, Any], key: str) -> int:
-    if key not in fields:
-        return 0
-    item = fields[key]
-    if isinstance(item, str):
-        found = PROTOCOLS.get(item) or _json.digits(item, 255)
-    else:
-        found = _json.whole(item, key, 0, 255)
-    if found < 1:
-        raise ValueError("{0} is not a protocol: {1}".format(key, shown(item)))
-    return found
+    return with_fatal(rule, _fatal_tag(fields))
 
 
 def _version(fields: Mapping[str, Any]) -> int:
@@ -212,8 +178,8 @@ def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[
         found = []
         tag = _json.text(fields, negated + end + "_tag")
         # Felix does not look at this one.
-        if tag and (_NAME.fullmatch(tag) or (negated and end == "dst")):
-            found.append(_has(tag))
+        if tag and (NAME.fullmatch(tag) or (negated and end == "dst")):
+            found.append(has(tag))
         elif tag:
             raise ValueError("{0}_tag is not a tag: {1}".format(end, shown(tag)))
         selector = _json.text(fields, negated + end + "_selector")
@@ -221,7 +187,7 @@ def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[
             try:
                 found.append(parse(selector, V1))
             except SelectorError as exc:
-                if not too_deep(exc):
+                if not _too_deep(exc):
                     raise
                 doubts.append(str(exc))
         return tuple(found)
@@ -239,10 +205,6 @@ def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[
     return entity, "; ".join(doubts)
 
 
-def _has(tag: str) -> Selector:
-    return Selector(lambda labels: tag in labels, "has({0})".format(tag))
-
-
 def _nets(fields: Mapping[str, Any], end: str) -> Tuple[Net, ...]:
     listed = _json.items(fields, end + "_nets")
     single = [fields[end + "_net"]] if end + "_net" in fields else []
@@ -252,7 +214,7 @@ def _nets(fields: Mapping[str, Any], end: str) -> Tuple[Net, ...]:
 def _net(item: Any) -> Net:
     if not isinstance(item, str):
         raise ValueError("a network is not a text: {0}".format(shown(item)))
-    return net_of(item) if item else _NO_NET
+    return net_of(item) if item else NO_NET
 
 
 def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Ports, ...]:
@@ -263,8 +225,7 @@ def _port(item: Any, key: str) -> Ports:
     if not isinstance(item, str):
         port = _json.whole(item, key, 0, 65535)
         return port, port
-    first, colon, last = item.partition(":")
-    found = _json.digits(first, 65535), _json.digits(last if colon else first, 65535)
+    found = range_of(item)
     if min(found) < 0 or found[0] > found[1]:
         raise ValueError("{0} has what is not a port: {1}".format(key, shown(item)))
     return found
@@ -273,30 +234,7 @@ def _port(item: Any, key: str) -> Ports:
 def _fatal_tag(fields: Mapping[str, Any]) -> str:
     """The one field that nobody validates."""
     tag = _json.text(fields, "!dst_tag")
-    return "!dst_tag is not a tag" if tag and not _NAME.fullmatch(tag) else ""
-
-
-def why_fatal(rule: Rule) -> str:
-    """Why iptables refuses the rule, on which Felix 2.6.8 panics, again and again (measured); "" when it does not."""
-    versions = [version for version in (4, 6) if exists_for(rule, version)]
-    if rule.protocol and rule.not_protocol:
-        return "it has both protocol and !protocol"
-    if 4 in versions and any(_NO_NET in each for end in (rule.source, rule.destination) for each in end[:2]):
-        return "it has a network that is an empty text"
-    for version in versions:
-        if (rule.icmp or rule.not_icmp) and rule.protocol != {4: ICMP, 6: ICMPV6}[version]:
-            return "it has a type of ICMP, and for IPv{0} not the protocol {1}".format(
-                version, {4: "icmp", 6: "icmpv6"}[version]
-            )
-    return ""
-
-
-def exists_for(rule: Rule, version: int) -> bool:
-    """Whether Felix makes a rule for this version of IP of it (rules/policy.go)."""
-    if rule.version not in (0, version):
-        return False
-    lists = (rule.source.nets, rule.source.not_nets, rule.destination.nets, rule.destination.not_nets)
-    return all(any(net[0] == version for net in nets) for nets in lists if nets)
+    return "!dst_tag is not a tag" if tag and not NAME.fullmatch(tag) else ""
 
 
 def _workload(value: str) -> Tuple[str, Optional[Member]]:

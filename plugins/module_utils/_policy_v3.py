@@ -25,10 +25,7 @@ from ._policy import (
     EGRESS,
     INGRESS,
     LOG,
-    NORMAL,
     PASS,
-    PRE_DNAT,
-    UNTRACKED,
     Entity,
     Member,
     Policy,
@@ -38,9 +35,9 @@ from ._policy import (
     Rules,
     Tier,
 )
-from ._policy_v1 import doubtful, why_fatal
+from ._policy_fields import doubtful, governs_of, kind_of, protocol_of, range_of, with_fatal
 from ._selector import Selector, SelectorError, parse
-from ._traffic import PROTOCOLS, WITH_PORTS, Net, Ports, net_of
+from ._traffic import WITH_PORTS, Net, Ports, net_of
 
 _ACTIONS = {"Allow": ALLOW, "Deny": DENY, "Log": LOG, "Pass": PASS}
 _TYPES = {"Ingress": INGRESS, "Egress": EGRESS}
@@ -118,7 +115,7 @@ def _policy(name: str, value: str, version: Version) -> Policy:
         tier = _json.text(spec, "tier") or _DEFAULT
         order = _json.number(spec["order"], "order") if "order" in spec else None
         shown_name = _name(name, tier, _json.struct(fields.get("metadata"), "its metadata"))
-        kind = UNTRACKED if _json.flag(spec, "donottrack") else PRE_DNAT if _json.flag(spec, "prednat") else NORMAL
+        kind = kind_of(_json.flag(spec, "donottrack"), _json.flag(spec, "prednat"))
         if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
             raise _Unreadable("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
         return Policy(
@@ -132,7 +129,7 @@ def _policy(name: str, value: str, version: Version) -> Policy:
             tier=tier,
         )
     except (ValueError, SelectorError) as exc:
-        return doubtful(shown_name, kind, order, str(exc), tier)
+        return doubtful(shown_name, str(exc), kind, order, tier)
 
 
 def _name(name: str, tier: str, metadata: Mapping[str, Any]) -> str:
@@ -151,9 +148,7 @@ def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
     unknown = [each for each in types if each not in _TYPES]
     if unknown:
         raise _Unreadable("types has {0}".format(shown(unknown[0])))
-    # calicoctl always stores them; without, Felix takes both (calc/policy_sorter.go).
-    found = {_TYPES[each] for each in types} if types else {INGRESS, EGRESS}
-    return frozenset(found - {EGRESS} if kind == PRE_DNAT else found)
+    return governs_of([_TYPES[each] for each in types], kind)
 
 
 def _policy_selector(spec: Mapping[str, Any]) -> Selector:
@@ -228,20 +223,12 @@ def _rule(item: Any) -> Rule:
         destination=destination,
         doubt="it asks for HTTP" if "http" in fields else source_doubt or destination_doubt,
     )
-    return rule._replace(fatal=why_fatal(rule))
+    return with_fatal(rule)
 
 
 def _protocol(fields: Mapping[str, Any], key: str) -> int:
     item = fields.get(key)
-    if item is None:
-        return 0
-    if isinstance(item, str):
-        found = PROTOCOLS.get(item.lower()) or _json.digits(item, 255)
-    else:
-        found = _json.whole(item, key, 0, 255)
-    if found < 1:
-        raise _Unreadable("{0} is not a protocol: {1}".format(key, shown(item)))
-    return found
+    return protocol_of(item.lower() if isinstance(item, str) else item, key)
 
 
 def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[int]]]:
@@ -301,11 +288,10 @@ def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Tuple[Ports, ...], Tupl
             port = _json.whole(item, key, 1, 65535)
             numbers.append((port, port))
             continue
-        first, colon, last = item.partition(":")
-        found = _json.digits(first, 65535), _json.digits(last if colon else first, 65535)
+        found = range_of(item)
         if min(found) >= 1 and found[0] <= found[1]:
             numbers.append(found)
-        elif colon or item.isdigit():
+        elif ":" in item or item.isdigit():
             raise _Unreadable("{0} has what is not a port: {1}".format(key, shown(item)))
         else:
             names.append(item)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Callable, List, NamedTuple, Tuple
 
-from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, canonical_ip
+from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, Port, canonical_ip
 
 # etcd takes 1.5 MB in a request by default (--max-request-bytes), and a value goes through its v3 gateway as base64.
 MOST_BYTES = 1000000
+# A label's key in the selectors of either generation, which is all that Calico v1 asks of one (libcalico-go
+# release-v2.6, lib/selector/tokenizer, LabelKeyMatcher, which lib/validator asks, too).
+LABEL_LETTER = "[a-zA-Z0-9_./-]"
+LABEL_KEY = LABEL_LETTER + "{1,512}"
 # (option, value, rule)
 Problem = Tuple[str, object, str]
 
@@ -23,12 +27,30 @@ class Rules(NamedTuple):
     key_part: Callable[[str, str], List[Problem]]
     # Of an endpoint of which only name and node count.
     identity: Callable[[HostEndpoint], List[Problem]]
-    endpoint: Callable[[HostEndpoint], List[Problem]]
+    labels: Callable[[Tuple[Tuple[str, str], ...]], List[Problem]]
+    interface: Callable[[str], List[Problem]]
+    profiles: Callable[[Tuple[str, ...]], List[Problem]]
+    ports: Callable[[Tuple[Port, ...]], List[Problem]]
     # Of a stored endpoint: why Felix treats it as missing.
     felix: Callable[[HostEndpoint], List[Problem]]
 
+    def endpoint(self, endpoint: HostEndpoint) -> List[Problem]:
+        """All that is wrong with an endpoint."""
+        return [
+            *self.key_part("node", endpoint.node),
+            *self.key_part("name", endpoint.name),
+            *self.labels(tuple(endpoint.labels.items())),
+            *_calicos_label(endpoint),
+            *self.interface(endpoint.interface_name),
+            *_addresses(endpoint),
+            *self.profiles(endpoint.profiles),
+            *self.ports(endpoint.ports),
+            *_nothing_to_match(endpoint),
+            *_size(endpoint),
+        ]
 
-def calicos_label(endpoint: HostEndpoint) -> List[Problem]:
+
+def _calicos_label(endpoint: HostEndpoint) -> List[Problem]:
     if CALICO_OWNER_LABEL not in endpoint.labels:
         return []
     rule = "is Calico's own label: its controllers would take the endpoint and delete it"
@@ -41,7 +63,7 @@ def dots_as_interface(interface: str) -> List[Problem]:
     return [("interface_name", interface, "is not allowed: Linux has no interface of that name")]
 
 
-def addresses(endpoint: HostEndpoint) -> List[Problem]:
+def _addresses(endpoint: HostEndpoint) -> List[Problem]:
     rule = "is not an IP address: give plain IPv4 or IPv6 addresses, without prefix length or zone"
     try:
         # Nearly always they are, and then nobody has to count them.
@@ -64,7 +86,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def size(endpoint: HostEndpoint) -> List[Problem]:
+def _size(endpoint: HostEndpoint) -> List[Problem]:
     if len(endpoint.labels) + len(endpoint.expected_ips) + len(endpoint.profiles) + len(endpoint.ports) < 1000:
         # A name has some hundred characters at the most.
         return []
@@ -76,7 +98,7 @@ def size(endpoint: HostEndpoint) -> List[Problem]:
     return [("size", total, rule)]
 
 
-def nothing_to_match(endpoint: HostEndpoint) -> List[Problem]:
+def _nothing_to_match(endpoint: HostEndpoint) -> List[Problem]:
     if endpoint.interface_name or endpoint.expected_ips:
         return []
     return [("interface_name", "", "is missing: an endpoint needs interface_name, expected_ips or both")]

@@ -15,16 +15,15 @@ from typing import List, Tuple
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
-from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match, size
+from ._rules import LABEL_KEY, Problem, Rules, dots_as_interface
 
-_NODE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
-_NAME = re.compile(r"[a-zA-Z0-9_./-]{1,128}")
-_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
-_LABEL_KEY = re.compile(r"[a-zA-Z0-9_./-]{1,512}")
-_LABEL_VALUE = re.compile(r"[a-zA-Z0-9]?([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
-# Felix validates the stored value with the model's own tags, where a profile's name has no "/"
+# Of nodes and tags, and of profiles where Felix validates the stored value with the model's own tags: without a "/"
 # (felix calc/validation_filter.go, libcalico-go lib/backend/model/hostendpoint.go).
-_FELIX_PROFILE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_NAMESPACED_NAME = re.compile(r"[a-zA-Z0-9_./-]{1,128}")
+_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
+_LABEL_KEY = re.compile(LABEL_KEY)
+_LABEL_VALUE = re.compile(r"[a-zA-Z0-9]?([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
 
 _NODE_RULE = "is not a node name: 1 to 128 of a-z A-Z 0-9 _ . -"
 _NAME_RULE = "is not {0}: 1 to 128 of a-z A-Z 0-9 _ . / -"
@@ -56,22 +55,7 @@ def _key_part(option: str, value: str) -> List[Problem]:
     return []
 
 
-_KEY_PARTS = {"node": (_NODE, _NODE_RULE), "name": (_NAME, _NAME_RULE.format("an endpoint name"))}
-
-
-def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
-    return [
-        *_key_part("node", endpoint.node),
-        *_key_part("name", endpoint.name),
-        *_labels(tuple(endpoint.labels.items())),
-        *calicos_label(endpoint),
-        *_interface(endpoint.interface_name),
-        *addresses(endpoint),
-        *_profiles(endpoint.profiles),
-        *_ports(endpoint.ports),
-        *nothing_to_match(endpoint),
-        *size(endpoint),
-    ]
+_KEY_PARTS = {"node": (NAME, _NODE_RULE), "name": (_NAMESPACED_NAME, _NAME_RULE.format("an endpoint name"))}
 
 
 @functools.lru_cache(maxsize=65536)
@@ -91,7 +75,7 @@ def _profiles(profiles: Tuple[str, ...]) -> List[Problem]:
     return [
         ("profiles[{0}]".format(index), profile, rule)
         for index, profile in enumerate(profiles)
-        if not _NAME.fullmatch(profile)
+        if not _NAMESPACED_NAME.fullmatch(profile)
     ]
 
 
@@ -125,8 +109,8 @@ def _felix_profiles(profiles: Tuple[str, ...]) -> List[Problem]:
     return [
         ("profiles[{0}]".format(index), profile, rule)
         for index, profile in enumerate(profiles)
-        if not _FELIX_PROFILE.fullmatch(profile)
+        if not NAME.fullmatch(profile)
     ]
 
 
-RULES = Rules(_key_part, _identity, _endpoint, _felix)
+RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _felix)

@@ -16,7 +16,7 @@ from typing import List, Tuple
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
-from ._rules import Problem, Rules, addresses, calicos_label, dots_as_interface, nothing_to_match, size
+from ._rules import Problem, Rules, dots_as_interface
 
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 # Of a node, Calico refuses more only since v3.32; of a profile, never.
@@ -56,21 +56,6 @@ def _key_part(option: str, value: str) -> List[Problem]:
     if len(value) > _DNS_NAME_MAX or not _DNS_NAME.fullmatch(value):
         return [(option, value, _NAME_RULE if option == "name" else _NODE_RULE)]
     return []
-
-
-def _endpoint(endpoint: HostEndpoint) -> List[Problem]:
-    return [
-        *_key_part("node", endpoint.node),
-        *_key_part("name", endpoint.name),
-        *_labels(tuple(endpoint.labels.items())),
-        *calicos_label(endpoint),
-        *_interface(endpoint.interface_name),
-        *addresses(endpoint),
-        *_profiles(endpoint.profiles),
-        *_ports(endpoint.ports),
-        *nothing_to_match(endpoint),
-        *size(endpoint),
-    ]
 
 
 @functools.lru_cache(maxsize=65536)
@@ -122,4 +107,4 @@ def _port(port: Port) -> List[Problem]:
     return problems
 
 
-RULES = Rules(_key_part, _identity, _endpoint, felix=lambda endpoint: [])
+RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, felix=lambda endpoint: [])

@@ -15,6 +15,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._errors import CalicoError, shown
 from ._hostendpoint import V1, V3
+from ._rules import LABEL_KEY, LABEL_LETTER
 
 # How many "!", "&&" and "||" may be inside one another. Calico has no limit, Python's stack has one, people need a few.
 MAX_DEPTH = 200
@@ -63,7 +64,9 @@ class _Grammar(NamedTuple):
 
 
 def _words(pattern: str, spaces: str) -> re.Pattern:
-    return re.compile(pattern.replace("<spaces>", spaces).replace("<letter>", "[a-zA-Z0-9_./-]"), re.ASCII)
+    for word, stands_for in (("<spaces>", spaces), ("<label>", LABEL_KEY), ("<letter>", LABEL_LETTER)):
+        pattern = pattern.replace(word, stands_for)
+    return re.compile(pattern, re.ASCII)
 
 
 # v1 takes more for spaces inside its longer words, as Go's \s does, and cuts a label after 512 characters. It finds the
@@ -71,8 +74,8 @@ def _words(pattern: str, spaces: str) -> re.Pattern:
 _V1 = _Grammar(
     "Calico v1",
     _words(
-        r"has\(<spaces>(?P<has><letter>{1,512})<spaces>\)|(?P<all>all)\(<spaces>\)|(?P<unfinished>(?:has|all)\()"
-        r"|(?P<operator>(?:not<spaces>)?in\b)|(?P<label><letter>{1,512})",
+        r"has\(<spaces>(?P<has><label>)<spaces>\)|(?P<all>all)\(<spaces>\)|(?P<unfinished>(?:has|all)\()"
+        r"|(?P<operator>(?:not<spaces>)?in\b)|(?P<key><label>)",
         r"[ \t\n\f\r]*",
     ),
     _words(r"==|!=|(?:not<spaces>)?in\b", r"[ \t\n\f\r]*"),
@@ -82,8 +85,8 @@ _V1 = _Grammar(
 _V3 = _Grammar(
     "Calico v3",
     _words(
-        r"has\(<spaces>(?P<has><letter>{1,512})<spaces>\)|(?P<all>all|global)\(<spaces>\)"
-        r"|(?P<unfinished>(?:has|all|global)\()|(?P<label><letter>{1,512}(?!<letter>))",
+        r"has\(<spaces>(?P<has><label>)<spaces>\)|(?P<all>all|global)\(<spaces>\)"
+        r"|(?P<unfinished>(?:has|all|global)\()|(?P<key><label>(?!<letter>))",
         r"[ \t]*",
     ),
     _words(r"==|!=|(?:contains|starts<spaces>with|ends<spaces>with|(?:not<spaces>)?in)(?!<letter>)", r"[ \t]*"),
@@ -112,7 +115,7 @@ def parse(text: str, api_version: str) -> Selector:
     """
     reader = _Reader(text, _GRAMMARS[api_version])
     if reader.take(_END):
-        return _ALL
+        return EVERYTHING
     # What was read before each parenthesis that is still open.
     enclosing: List[Tuple[List[Selector], List[Selector], bool]] = []
     any_of: List[Selector] = []
@@ -190,9 +193,9 @@ def _test(reader: _Reader) -> Selector:
         raise reader.error("!, (, {0} or a label of 1 to 512 of a-z A-Z 0-9 _ . / -".format(grammar.operands))
     kind = found.lastgroup
     if kind == "has":
-        return _has(found.group("has"))
+        return has(found.group("has"))
     if kind == "all":
-        return _ALL if found.group("all") == "all" else _GLOBAL
+        return EVERYTHING if found.group("all") == "all" else _GLOBAL
     if kind == "unfinished":
         raise reader.error("one of {0}".format(grammar.operands), found.start())
     if kind == "operator":
@@ -263,12 +266,13 @@ _SET_TESTS: Dict[str, Tuple[str, Callable[[str, frozenset], Test]]] = {
     "in": ("in", lambda label, values: lambda labels: labels.get(label) in values),
     "notin": ("not in", lambda label, values: lambda labels: labels.get(label) not in values),
 }
-_ALL = Selector(lambda labels: True, "all()")
+EVERYTHING = Selector(lambda labels: True, "all()")
 # Endpoints without a namespace are meant, but it selects every one, as in Calico.
 _GLOBAL = Selector(lambda labels: True, "global()")
 
 
-def _has(label: str) -> Selector:
+def has(label: str) -> Selector:
+    """Whether there is a label of that name, whatever its value."""
     return Selector(lambda labels: label in labels, "has({0})".format(label))
 
 

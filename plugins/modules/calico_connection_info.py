@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.reading
   - netsec.calico._connection
+  - netsec.calico._endpoints
 options:
   node:
     description:
@@ -87,48 +88,6 @@ options:
     description:
       - Host endpoints that are taken as if they were stored, on this node or on others. One that is stored under the
         same name (with O(datastore_type=etcdv2), the same node and name) is replaced by it.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: As O(netsec.calico.calico_hostendpoint#module:name).
-        type: str
-      node:
-        description: As O(netsec.calico.calico_hostendpoint#module:node).
-        type: str
-      labels:
-        description: As O(netsec.calico.calico_hostendpoint#module:labels).
-        type: dict
-      interface_name:
-        description: As O(netsec.calico.calico_hostendpoint#module:interface_name).
-        type: str
-        aliases: [interfaceName]
-      expected_ips:
-        description: As O(netsec.calico.calico_hostendpoint#module:expected_ips).
-        type: list
-        elements: str
-        aliases: [expectedIPs]
-      profiles:
-        description: As O(netsec.calico.calico_hostendpoint#module:profiles).
-        type: list
-        elements: str
-      ports:
-        description: As O(netsec.calico.calico_hostendpoint#module:ports).
-        type: list
-        elements: dict
-        suboptions:
-          name:
-            description: Name of the port.
-            type: str
-            required: true
-          protocol:
-            description: Protocol of the port, such as V(TCP).
-            type: str
-            required: true
-          port:
-            description: Number of the port, 1 to 65535.
-            type: int
-            required: true
 notes:
   - It is about new connections. One that is established mostly survives what would deny a new one.
   - What Felix takes from its environment and from its file C(felix.cfg) comes before the datastore, and is not seen

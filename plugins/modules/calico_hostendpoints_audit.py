@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.reading
   - netsec.calico._connection
   - netsec.calico._endpoints
+  - netsec.calico._endpoints.sources
   - netsec.calico._guard
 options:
   nodes:

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.etcd import EtcdServer
 from tests.harness.fleet import UNREACHABLE
 from tests.harness.module import run_module
-from tests.integration.role import NAME, Fleet, worker
+from tests.integration.role import NAME, fleet_of, worker
 from tests.integration.sets import CALICO_LABEL, MINE, OWNER_LABEL, endpoint, hostendpoints
 from tests.integration.tasks import connection
 from tests.integration.test_guard import ALLOW_SSH, put_policy
@@ -163,9 +162,8 @@ def test_what_is_refused(datastore, options, message):
 
 @pytest.fixture(scope="module")
 def _fleet(tmp_path_factory):
-    with EtcdServer() as etcd:
-        hosts = {"worker-%d" % number: worker(number) for number in (1, 2, 3)}
-        yield Fleet(tmp_path_factory.mktemp("fleet") / "recorded", etcd, hosts)
+    with fleet_of(tmp_path_factory, {"worker-%d" % number: worker(number) for number in (1, 2, 3)}) as fleet:
+        yield fleet
 
 
 # What the role does with what the module found is the same on both.

@@ -15,16 +15,9 @@ from ansible_collections.netsec.calico.plugins.module_utils import _yaml
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._v3_value import encode
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._fields import with_empty_labels
-from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3, HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3, HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resource import fields_from_resource
-from ansible_collections.netsec.calico.plugins.module_utils._validation import (
-    check,
-    check_filter,
-    check_identity,
-    check_label,
-    check_nodes,
-    ignored_by_felix,
-)
+from ansible_collections.netsec.calico.plugins.module_utils._validation import check
 
 VECTORS = Path(__file__).resolve().parents[3] / "vectors"
 UID, TIME = "11111111-2222-4333-8444-555555555555", "2020-01-02T03:04:05Z"
@@ -112,91 +105,3 @@ def test_documents_as_yaml(row):
 def test_what_is_listed_as_different_is_a_row():
     assert set(MESSAGES) <= set(DOCUMENTS) | set(TEXTS)
     assert len(MESSAGES) == sum(len(listed.split()) for _message, listed in DIFFERENT.values())
-
-
-# What the rows do not have.
-VALID = [
-    {"name": "x" * 253, "node": "y" * 253},
-    {"interface_name": "*"},
-    {"interface_name": "", "expected_ips": ("10.0.0.1",)},
-    {"labels": {"example.com/a.B_c-d": "", "x" * 63: "v" * 63}},
-    {"profiles": ("p" * 1000,)},
-    {"ports": (Port("1-a-2", "00132", 65535), Port("1-a-2", "TCP", 1))},
-]
-
-# (what is changed, the option that the message names, a part of the rule)
-INVALID = [
-    ({"name": ""}, "name", "is missing: an endpoint is identified by its name"),
-    ({"node": ""}, "node", "is missing: an endpoint is on one node"),
-    ({"name": "x" * 254}, "name", "not an endpoint name"),
-    ({"name": ".."}, "name", "not an endpoint name"),
-    ({"name": "eth0\n"}, "name", "not an endpoint name"),
-    ({"node": "x" * 254}, "node", "1 to 253"),
-    ({"node": "Node"}, "node", "a-z 0-9 - ."),
-    ({"interface_name": "**"}, "interface_name", "or * for all interfaces"),
-    ({"interface_name": ".."}, "interface_name", "Linux has no interface"),
-    ({"interface_name": ""}, "interface_name", "needs interface_name, expected_ips or both"),
-    ({"expected_ips": ("",)}, "expected_ips[0]", "not an IP address"),
-    ({"profiles": ("p", "")}, "profiles[1]", "not a profile name"),
-    ({"labels": {"Example.com/a": "v"}}, "labels", "a DNS name in lower case and a slash"),
-    ({"labels": {"": "v"}}, "labels", "not a label key"),
-    ({"labels": {"a": "v\n"}}, "labels[a]", "at most 63"),
-    ({"labels": {"projectcalico.org/created-by": ""}}, "labels", "Calico's own label"),
-    ({"ports": (Port("http", "TCP", 80), Port("a--b", "TCP", 80))}, "ports[1].name", "1 to 15"),
-    ({"ports": (Port("x" * 16, "TCP", 80),)}, "ports[0].name", "1 to 15"),
-    ({"ports": (Port("a\n", "TCP", 80),)}, "ports[0].name", "not a port name"),
-    ({"ports": (Port("http", "tcp", 80),)}, "ports[0].protocol", "TCP, UDP, SCTP"),
-    ({"ports": (Port("http", "60", 80),)}, "ports[0].protocol", "(6, 17, 132)"),
-    ({"ports": (Port("http", "TCP", 65536),)}, "ports[0].port", "from 1 to 65535"),
-]
-
-
-def _endpoint(fields):
-    return HostEndpoint(**dict({"name": "eth0", "node": "myhost", "interface_name": "eth0"}, **fields))
-
-
-@pytest.mark.parametrize("fields", VALID)
-def test_valid(fields):
-    check(_endpoint(fields), V3)
-
-
-@pytest.mark.parametrize("fields, option, rule", INVALID)
-def test_the_message_names_endpoint_option_value_and_rule(fields, option, rule):
-    endpoint = _endpoint(fields)
-    with pytest.raises(InvalidInput) as error:
-        check(endpoint, V3)
-    message = str(error.value)
-    assert message.startswith("{0}: {1}: ".format(endpoint, option))
-    assert rule in message
-    assert len(error.value.problems) == 1
-
-
-def test_an_identity_is_a_name_and_a_node_that_is_given_is_a_node():
-    check_identity(HostEndpoint(name="eth0"), V3)
-    check_identity(HostEndpoint(name="eth0", node="myhost"), V3)
-    with pytest.raises(InvalidInput, match="name: is missing"):
-        check_identity(HostEndpoint(node="myhost"), V3)
-    with pytest.raises(InvalidInput, match="'MyHost' is not a node name"):
-        check_identity(HostEndpoint(name="eth0", node="MyHost"), V3)
-
-
-def test_a_filter_may_leave_name_or_node_away():
-    check_filter(None, None, V3)
-    check_filter("myhost", None, V3)
-    check_filter(None, "eth0", V3)
-    for node, name in (("", None), ("My", None), (None, ""), (None, "a/b")):
-        with pytest.raises(InvalidInput):
-            check_filter(node, name, V3)
-
-
-def test_nodes_and_the_owners_label():
-    check_nodes("purge_nodes", ["a", "b"], V3)
-    with pytest.raises(InvalidInput, match="^purge_nodes: 'B' is not a node name.*; purge_nodes: '' is missing"):
-        check_nodes("purge_nodes", ["a", "B", ""], V3)
-    check_label("example.com/owner", "me", V3)
-    with pytest.raises(InvalidInput, match="owner_label and owner: labels: 'a/b/c' is not a label key"):
-        check_label("a/b/c", "me", V3)
-
-
-def test_felix_ignores_nothing():
-    assert ignored_by_felix(HostEndpoint(profiles=("ns/prof",)), V3) == ""

@@ -1,0 +1,80 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the stored policies and rules of both generations have in common."""
+
+from __future__ import annotations
+
+from typing import Any, FrozenSet, Optional, Sequence
+
+from . import _json
+from ._errors import shown
+from ._policy import EGRESS, INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Policy, Rule
+from ._selector import EVERYTHING
+from ._traffic import ICMP, ICMPV6, PROTOCOLS, Net, Ports
+
+# What Go's IPNet makes of an empty text: no network, which Felix writes as "<nil>", and iptables refuses.
+NO_NET: Net = (4, 0, -1)
+_BOTH = frozenset([INGRESS, EGRESS])
+
+
+def doubtful(name: str, why: str, kind: str, order: Optional[float], tier: str = "default") -> Policy:
+    """A policy of which nobody knows what it lets through, nor whom it selects."""
+    return Policy(name, EVERYTHING, {}, _BOTH, kind, on_forward=True, order=order, tier=tier, doubt=why)
+
+
+def kind_of(is_untracked: bool, is_pre_dnat: bool) -> str:
+    return UNTRACKED if is_untracked else PRE_DNAT if is_pre_dnat else NORMAL
+
+
+def governs_of(types: Sequence[str], kind: str) -> FrozenSet[str]:
+    """The directions that a policy governs. Without types, Felix takes both (calc/policy_sorter.go)."""
+    found = _BOTH.intersection(types) if types else _BOTH
+    return found - {EGRESS} if kind == PRE_DNAT else found
+
+
+def protocol_of(item: Any, key: str) -> int:
+    """0 for what is not given. Raises ValueError for what is no protocol."""
+    if item is None:
+        return 0
+    if isinstance(item, str):
+        found = PROTOCOLS.get(item) or _json.digits(item, 255)
+    else:
+        found = _json.whole(item, key, 0, 255)
+    if found < 1:
+        raise ValueError("{0} is not a protocol: {1}".format(key, shown(item)))
+    return found
+
+
+def range_of(text: str) -> Ports:
+    """The ports of "80" or "80:90"; -1 for what is no number of a port."""
+    first, colon, last = text.partition(":")
+    return _json.digits(first, 65535), _json.digits(last if colon else first, 65535)
+
+
+def with_fatal(rule: Rule, why: str = "") -> Rule:
+    """The rule with why iptables refuses it, on which Felix 2.6.8 panics, again and again (measured); or with `why`."""
+    return rule._replace(fatal=_why_fatal(rule) or why)
+
+
+def _why_fatal(rule: Rule) -> str:
+    versions = [version for version in (4, 6) if _exists_for(rule, version)]
+    if rule.protocol and rule.not_protocol:
+        return "it has both protocol and !protocol"
+    if 4 in versions and any(NO_NET in each for end in (rule.source, rule.destination) for each in end[:2]):
+        return "it has a network that is an empty text"
+    for version in versions:
+        if (rule.icmp or rule.not_icmp) and rule.protocol != {4: ICMP, 6: ICMPV6}[version]:
+            return "it has a type of ICMP, and for IPv{0} not the protocol {1}".format(
+                version, {4: "icmp", 6: "icmpv6"}[version]
+            )
+    return ""
+
+
+def _exists_for(rule: Rule, version: int) -> bool:
+    """Whether Felix makes a rule for this version of IP of it (rules/policy.go)."""
+    if rule.version not in (0, version):
+        return False
+    lists = (rule.source.nets, rule.source.not_nets, rule.destination.nets, rule.destination.not_nets)
+    return all(any(net[0] == version for net in nets) for nets in lists if nets)
