@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 
 def node(number):
     return "worker-%05d.example.com" % number
