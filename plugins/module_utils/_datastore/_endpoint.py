@@ -25,6 +25,8 @@ except ImportError:
     urllib3 = None
 
 UNRESOLVED = "its host name cannot be resolved"
+# Seconds between two calls of an alarm, at the least: the first one has to be dealt with by then.
+_PAUSE = 0.1
 
 
 class NoAnswer(Exception):
@@ -178,7 +180,7 @@ def refused(settings: Settings, verb: str, key: str, why: str, rights: str) -> D
     )
 
 
-def unsure(keys: str, cause: NoAnswer) -> str:
+def unsure(keys: str, cause: object) -> str:
     """The message about writes that may have been carried out."""
     return (
         "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
@@ -196,12 +198,22 @@ def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, lambda _number, _frame: ring())
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 10)
+    is_over = False
+
+    def handle(_number: int, _frame: Any) -> None:
+        # It may raise, and must not do so where the alarm is being turned off.
+        if not is_over:
+            ring()
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds / 10, _PAUSE))
     try:
         yield
     finally:
+        is_over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
+        # A signal that another thread has not got yet would end the process if nobody took it.
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, before)
 
 
