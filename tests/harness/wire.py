@@ -13,7 +13,16 @@ from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-KINDS = ("cut_before_commit", "cut_after_commit", "cut_mid_headers", "cut_mid_answer", "freeze", "reset", "answer")
+KINDS = (
+    "cut_before_commit",
+    "cut_after_commit",
+    "cut_mid_headers",
+    "cut_mid_answer",
+    "hang_up",
+    "freeze",
+    "reset",
+    "answer",
+)
 # Of one connection only, or told anew by the wire itself.
 _NOT_PASSED_ON = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
@@ -98,6 +107,7 @@ class Wire:
         cut_after_commit:  etcd does it and answers, the client's connection is closed without a byte
         cut_mid_headers:   etcd does it, the client gets a status and half of the headers
         cut_mid_answer:    etcd does it, the client gets the headers and half of the body
+        hang_up:           etcd does it and answers, then the client's connection is closed without notice
         freeze:            nothing is forwarded, and the client waits, until the wire is closed
         """
         if kind not in KINDS or kind == "answer":
@@ -199,6 +209,7 @@ class _Conversation(BaseHTTPRequestHandler):
             self.close_connection = True
             head = {"cut_after_commit": b"", "cut_mid_headers": head[: len(head) // 2]}.get(fault, head)
             content = content[: len(content) // 2] if fault == "cut_mid_answer" else b""
+        self.close_connection = self.close_connection or fault == "hang_up"
         self.wfile.write(head + content)
 
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
 
 from tests.harness.module import run_module, run_playbook
+from tests.harness.process import wait_for
 from tests.harness.wire import Wire
 from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv2, only_etcdv3
 
@@ -174,15 +176,18 @@ def test_a_wrong_password_where_anonymous_clients_may_read(open_to_readers):
 # What only etcd v3 has: tokens
 
 
-def endpoints_of_three_transactions():
-    return [{"name": "n1-e%d" % number, "node": "n1", "interface_name": "e%d" % number} for number in range(300)]
+def endpoints_of_transactions(number):
+    """The last one of 44 endpoints."""
+    names = ["e%d" % each for each in range(128 * (number - 1) + 44)]
+    return [{"name": "n1-" + name, "node": "n1", "interface_name": name} for name in names]
 
 
 @only_etcdv3
+@pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("what", ["expires", "is older than a change of users"])
-def test_a_token_that_is_no_longer_good_in_mid_run(store, what):
-    """A new one is got, and nothing is written twice."""
-    endpoints = endpoints_of_three_transactions()
+def test_a_token_that_is_no_longer_good_in_mid_run(store, what, nth):
+    """A new one is got, and nothing is written twice: not the one that it befell, and not the other one under way."""
+    endpoints = endpoints_of_transactions(3)
     before = store.revision()
 
     def spoil():
@@ -193,7 +198,7 @@ def test_a_token_that_is_no_longer_good_in_mid_run(store, what):
             store.add_user("another", "one")
 
     with Wire(store) as wire:
-        wire.before(store.writing(), spoil, nth=2)
+        wire.before(store.writing(), spoil, nth=nth)
         result = task("calico_hostendpoints", wire, FULL, {"endpoints": endpoints})
     assert not result["failed"], result["msg"]
     assert result["summary"] == {"created": 300, "updated": 0, "deleted": 0, "unchanged": 0}
@@ -203,15 +208,23 @@ def test_a_token_that_is_no_longer_good_in_mid_run(store, what):
 
 @only_etcdv3
 def test_a_user_who_loses_a_right_in_mid_run(store):
-    """What was written before is told."""
+    """What was written before is told. The other transaction that is under way then is not tried with a new token."""
     store.add_user("fickle", "geheim", [store.everything], [store.hostendpoints])
-    endpoints = endpoints_of_three_transactions()
+    endpoints = endpoints_of_transactions(5)
+    is_revoked = threading.Event()
+
+    def revoke():
+        wait_for(lambda: len(store.stored()) > 2 * 128, 5, "two transactions are made")
+        store.add_user("fickle", "geheim", [store.everything])
+        is_revoked.set()
+
     with Wire(store) as wire:
-        wire.before(store.writing(), lambda: store.add_user("fickle", "geheim", [store.everything]), nth=2)
+        wire.before(store.writing(), revoke, nth=3)
+        wire.before(store.writing(), lambda: is_revoked.wait(5), nth=4)
         result = task("calico_hostendpoints", wire, user("fickle", "geheim"), {"endpoints": endpoints})
     assert result["failed"] and "user fickle" in result["msg"] and "no right to write" in result["msg"]
     names = [[each["name"] for each in result[part]] for part in ("changes", "failures", "not_attempted")]
-    assert [len(part) for part in names] == [128, 128, 44]
+    assert [len(part) for part in names] == [256, 128, 172]
     assert set(store.stored()) == {store.key("n1", name) for name in ["n1-eth0", *names[0]]}
 
 

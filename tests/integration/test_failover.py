@@ -479,7 +479,9 @@ def endpoint(number):
 
 def test_the_quorum_is_lost_in_the_middle_of_a_set(members):
     """What the result says was written is what is there when the others are back; the rest may be, or not."""
-    endpoints = [endpoint(number) for number in range(300)]
+    # On etcdv3 five transactions, of which the third and maybe its neighbours are under way.
+    size = 600 if members.all[0].type == "etcdv3" else 300
+    endpoints = [endpoint(number) for number in range(size)]
     survivor = members.cluster.leader()
     datastore = members.all[survivor]
 
@@ -489,7 +491,7 @@ def test_the_quorum_is_lost_in_the_middle_of_a_set(members):
                 members.cluster.kill(number)
 
     with Wire(datastore) as wire:
-        wire.before(datastore.writing(), lose, nth=2 if datastore.type == "etcdv3" else 150)
+        wire.before(datastore.writing(), lose, nth=3 if datastore.type == "etcdv3" else 150)
         result, seconds = task(SET, wire, endpoints=endpoints, timeout=SHORT)
     assert result["failed"] and "etcd" in result["msg"], result
     assert seconds < 2 * SHORT + 2 * MARGIN
@@ -497,11 +499,11 @@ def test_the_quorum_is_lost_in_the_middle_of_a_set(members):
         members.cluster.start(number)
     members.cluster.leader()
     found = datastore.stored()
-    told = {name: {each["name"] for each in result[name]} for name in ("changes", "failures", "not_attempted")}
-    assert told["changes"] and told["failures"] and told["not_attempted"]
-    assert sum(map(len, told.values())) == 300
+    done, left = ({each["name"] for each in result[name]} for name in ("changes", "not_attempted"))
+    failed = len(result["failures"]) + result["failures_omitted"]
+    assert done and failed and left and failed + len(done) + len(left) == size
     names = {key.rpartition("/")[2] for key in found}
-    assert told["changes"] <= names <= told["changes"] | told["failures"]
+    assert done <= names and not names & left
     assert not task(SET, *members.all, endpoints=endpoints, timeout=5)[0]["failed"]
     assert stored(datastore, *endpoints)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,9 @@ from tests.harness.datastore import DATASTORES
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module, run_playbook
 from tests.harness.process import free_port
-from tests.integration.tasks import NAMED, connection, failure, one_etcd
+from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv3
 
-APPLY, INFO = "calico_hostendpoint", "calico_hostendpoint_info"
+APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
 ETH0 = dict(NAMED, interface_name="eth0")
 LABELS = {"role": "new"}
 NEW = dict(ETH0, labels=LABELS)
@@ -142,6 +144,73 @@ def test_in_a_playbook(store, files):
     assert reaches_it(dict(run.result("info"), failed=False))
     failure(dict(run.result("no key"), failed=True), "etcd_key_file /nowhere.pem", "No such file")
     assert store.stored() == store.tree_of([NEW])
+
+
+# Two connections, which etcdv3 has for a set
+
+
+def endpoints_of_three_transactions():
+    return [dict(ETH0, name="n1-e%03d" % number, interface_name="e%d" % number) for number in range(300)]
+
+
+@contextlib.contextmanager
+def splice(*ports):
+    """A port: the first connection to it goes to the first of these, and so on, the last one taking all others."""
+    closing = threading.Event()
+    ports = list(ports)
+
+    def pass_on(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def accept(listener, stack):
+        with contextlib.suppress(OSError):
+            while not closing.is_set():
+                client = stack.enter_context(listener.accept()[0])
+                port = ports.pop(0) if len(ports) > 1 else ports[0]
+                server = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, args=(listener, stack))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            closing.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@only_etcdv3
+def test_a_set_over_two_connections(store, files):
+    endpoints = endpoints_of_three_transactions()
+    before = store.revision()
+    with splice(store.port) as port:
+        options = dict(files, **dict(connection(store), etcd_endpoints="https://127.0.0.1:%d" % port))
+        result = run_module(SET, dict(options, endpoints=endpoints, timeout=5))
+    assert not result["failed"], result["msg"]
+    assert store.revision() - before == 3
+    assert store.stored() == store.tree_of([ETH0, *endpoints])
+
+
+@only_etcdv3
+def test_the_second_connection_leads_to_somebody_who_is_not_trusted(store, server, files, strangers):
+    """It is looked at as the first one is; what went over that one is told."""
+    endpoints = endpoints_of_three_transactions()
+    with server(strangers.server("second")) as alien:
+        with splice(store.port, alien.port) as port:
+            options = dict(files, **dict(connection(store), etcd_endpoints="https://127.0.0.1:%d" % port))
+            result = run_module(SET, dict(options, endpoints=endpoints, timeout=5))
+        assert alien.stored() == alien.tree_of([ETH0])
+    assert result["failed"] and "its certificate is not trusted by etcd_ca_cert_file" in result["msg"]
+    assert [len(result[part]) for part in ("changes", "failures", "not_attempted")] == [128, 128, 44]
+    assert store.stored() == store.tree_of([ETH0, *endpoints[:128]])
 
 
 # The files, before anything is sent

@@ -109,24 +109,16 @@ class Etcdv3Client:
         """
         return self._members.first.send("kv/txn", _transaction(writes))
 
-    def write(self, writes: Sequence[Write], sent: Sent | None = None, is_lost: bool = False) -> NotWritten | None:
-        """Make all of the writes, at most 128, or none when one of the keys is of another revision by now.
-
-        With `is_lost`, etcd is known not to answer, so writes that were sent and got no answer are not looked after.
-        """
+    def write(self, writes: Sequence[Write], sent: Sent | None = None) -> NotWritten | None:
+        """Make all of the writes, at most 128, or none when one of the keys is of another revision by now."""
         unanswered = None
         for _attempt in range(len(self._members) + 1):
             try:
                 content = self._transact(writes, sent)
                 # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
                 found = None if content.get("succeeded") else self.get([write.key for write in writes])
-            except EtcdError as exc:
-                verb = "write" if any(write.value is not None for write in writes) else "delete"
-                raise self._error(verb, writes[0].key, exc) from exc
             except NoAnswer as exc:
                 unanswered, sent = exc, None
-                if is_lost:
-                    break
                 continue
             except DatastoreError as exc:
                 if unanswered is None:
@@ -141,15 +133,35 @@ class Etcdv3Client:
             raise DatastoreError(unsure(_named(writes), unanswered))
         raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
 
+    def is_done(self, writes: Sequence[Write], sent: Sent) -> bool:
+        """Whether writes that were sent were made. Nothing else is sent for it, since etcd is known to be unwell.
+
+        Raises DatastoreError when etcd refuses them, or gives no answer.
+        """
+        try:
+            return bool(sent.member.received(sent).get("succeeded"))
+        except NoAnswer as exc:
+            if not exc.maybe_done:
+                return False
+            raise DatastoreError(unsure(_named(writes), "{0}: {1}".format(sent.member.url, exc))) from exc
+        except EtcdError as exc:
+            if exc.code == UNAUTHENTICATED:
+                # With a new token, it might have been made.
+                return False
+            raise self._not_written(writes, exc) from exc
+
     def _transact(self, writes: Sequence[Write], sent: Sent | None) -> Dict[str, Any]:
-        if not sent:
-            return self._on_any("kv/txn", _transaction(writes), is_write=True)
-        # Only the member that has it can answer it.
-        return self._members.ask(
-            lambda member: member.answer("kv/txn", sent.document, sent if member is sent.member else None),
-            True,
-            sent.member,
-        )
+        try:
+            if not sent:
+                return self._on_any("kv/txn", _transaction(writes), is_write=True)
+            # Only the member that has it can answer it.
+            return self._members.ask(
+                lambda member: member.answer("kv/txn", sent.document, sent if member is sent.member else None),
+                True,
+                sent.member,
+            )
+        except EtcdError as exc:
+            raise self._not_written(writes, exc) from exc
 
     def _read(self, path: str, document: Dict[str, Any], key: str) -> Dict[str, Any]:
         try:
@@ -159,6 +171,10 @@ class Etcdv3Client:
 
     def _on_any(self, path: str, document: Dict[str, Any], is_write: bool = False) -> Dict[str, Any]:
         return self._members.ask(lambda member: member.answer(path, document), is_write)
+
+    def _not_written(self, writes: Sequence[Write], exc: EtcdError) -> DatastoreError:
+        verb = "write" if any(write.value is not None for write in writes) else "delete"
+        return self._error(verb, writes[0].key, exc)
 
     def _error(self, verb: str, key: str, exc: EtcdError) -> DatastoreError:
         if exc.code in (DENIED, UNAUTHENTICATED):
@@ -177,7 +193,7 @@ class Etcdv3Client:
 
 
 def _named(writes: Sequence[Write]) -> str:
-    return ", ".join(write.key for write in writes[:3]) + (", ..." if len(writes) > 3 else "")
+    return writes[0].key + (" and {0} more".format(len(writes) - 1) if len(writes) > 1 else "")
 
 
 def _transaction(writes: Sequence[Write]) -> Dict[str, Any]:

@@ -55,6 +55,10 @@ _HINT = (
 )
 
 
+# Seconds in which an answer that has come meanwhile can be read, when the time for it is over.
+_GRACE = 0.05
+
+
 class Expired(OSError):
     """The time for a request is over."""
 
@@ -65,9 +69,10 @@ class Sent:
 
     member: Member
     document: Dict[str, Any]
-    # When it was sent, by the monotonic clock, and where its answer comes.
+    # When it was sent, by the monotonic clock; where its answer comes, and where that connection is from.
     began: float
     connection: Any
+    pool: Any
     # Why it could not be sent, maybe.
     failure: NoAnswer | None = None
 
@@ -91,11 +96,11 @@ class Member(Endpoint):
             session=_session(settings),
         )
         self._client.session.hooks["response"].append(self._note)
-        # The connections of the session, as requests has made them.
+        # The connections of the session, as requests has made them; None until it answers, and after it did not.
         self._pool: Any = None
 
     def send(self, path: str, document: Dict[str, Any]) -> Sent | None:
-        """Send a request without waiting for its answer; None when it has to be etcd3gw, before the first answer.
+        """Send a request without waiting for its answer; None when that has to be left to `answer`.
 
         requests can have only one request under way, and etcd takes two a third faster than one after the other.
         """
@@ -105,7 +110,7 @@ class Member(Endpoint):
         token = self._client.session.headers.get("Authorization")
         if token:
             headers["Authorization"] = token
-        sent = Sent(self, document, time.monotonic(), self._pool._get_conn())
+        sent = Sent(self, document, time.monotonic(), self._pool._get_conn(), self._pool)
         sent.connection.timeout = self._settings.timeout
         try:
             with self._deadline(sent):
@@ -123,7 +128,7 @@ class Member(Endpoint):
         if self._wants_token:
             self._authenticate()
         try:
-            return self._received(sent) if sent else self._post(path, document)
+            return self.received(sent) if sent else self._post(path, document)
         except EtcdError as exc:
             if exc.code != UNAUTHENTICATED or not self._settings.etcd_username:
                 raise
@@ -152,8 +157,8 @@ class Member(Endpoint):
             content = self._client.post(url, json=document)
         return self._checked(content)
 
-    def _received(self, sent: Sent) -> Dict[str, Any]:
-        """The answer to a request that was sent ahead."""
+    def received(self, sent: Sent) -> Dict[str, Any]:
+        """The answer to a request that was sent ahead; nothing else is sent for it. Raises the same."""
         if sent.failure:
             raise sent.failure
         with self._deadline(sent):
@@ -162,7 +167,7 @@ class Member(Endpoint):
             data = response.data if hasattr(response, "data") else response.read()
             self._answer = (response.status, data.decode("utf-8", "replace"))
             content = json.loads(data)
-        self._pool._put_conn(sent.connection)
+        sent.pool._put_conn(sent.connection)
         return self._checked(content if response.status == 200 else None)
 
     def _checked(self, content: Any) -> Dict[str, Any]:
@@ -182,7 +187,7 @@ class Member(Endpoint):
         self._expired, self._answer = False, None
         left = self._settings.timeout - (time.monotonic() - sent.began if sent else 0)
         try:
-            with alarm(self._expire, max(left, 0.001)):
+            with alarm(self._expire, max(left, _GRACE)):
                 yield
         except (
             exceptions.Etcd3Exception,
@@ -195,10 +200,13 @@ class Member(Endpoint):
             TypeError,
             ValueError,
         ) as exc:
-            if self._answer:
+            if self._answer and not self._expired:
                 raise self._failure() from exc
-            # The connection may be in any state.
-            (sent.connection if sent else self._client.session).close()
+            # The connection may be in any state, and those at rest are most likely no better.
+            if sent:
+                sent.connection.close()
+            self._client.session.close()
+            self._pool = None
             raise self._no_answer(_cause(exc)) from exc
 
     def _expire(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import collections
 import json
-from typing import Any, Collection, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError
@@ -31,6 +31,8 @@ _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
 FEW_ENDPOINTS = 128
 # Transactions that etcd has at the same time.
 _UNDER_WAY = 2
+
+_Batch = List[Tuple[Change, Write]]
 
 
 class Etcdv3Store(Store):
@@ -103,24 +105,19 @@ class Etcdv3Store(Store):
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         now = time_of_day()
         pending = collections.deque((change, self._write(change, now)) for change in changes)
-        under_way: Deque[Tuple[List[Tuple[Change, Write]], Optional[Sent]]] = collections.deque()
-        is_lost = False
+        under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
         while pending or under_way:
             while pending and len(under_way) < _UNDER_WAY:
                 batch = _batch(pending)
                 is_alone = not pending and not under_way
                 under_way.append((batch, None if is_alone else self._etcd.send([write for _change, write in batch])))
             batch, sent = under_way.popleft()
-            if is_lost and not sent:
-                # It was not begun.
-                continue
             try:
-                conflict = self._etcd.write([write for _change, write in batch], sent, is_lost)
+                conflict = self._etcd.write([write for _change, write in batch], sent)
             except DatastoreError as exc:
                 yield from ((change, exc) for change, _write in batch)
-                pending.clear()
-                is_lost = True
-                continue
+                yield from self._last(under_way)
+                return
             if conflict is None:
                 yield from ((change, None) for change, _write in batch)
                 continue
@@ -135,6 +132,15 @@ class Etcdv3Store(Store):
                     text = "somebody else changed {0} at the same time".format(item.key)
                     yield change, Conflict(text, conflict.maybe_done)
             pending.extendleft(reversed(again))
+
+    def _last(self, under_way: Iterable[Tuple[_Batch, Sent | None]]) -> Iterator[Tuple[Change, DatastoreError | None]]:
+        """What became of those that were under way when another one failed; what surely was not made is left out."""
+        for batch, sent in under_way:
+            try:
+                if sent and self._etcd.is_done([write for _change, write in batch], sent):
+                    yield from ((change, None) for change, _write in batch)
+            except DatastoreError as exc:
+                yield from ((change, exc) for change, _write in batch)
 
     def _write(self, change: Change, now: str) -> Write:
         stored, endpoint = change.before, change.after
@@ -151,9 +157,9 @@ def _in_lower_case(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
     return {key.lower(): value for key, value in members}
 
 
-def _batch(pending: Deque[Tuple[Change, Write]]) -> List[Tuple[Change, Write]]:
+def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
     """The first of the pending writes, as many as one transaction takes."""
-    batch: List[Tuple[Change, Write]] = []
+    batch: _Batch = []
     size = 0
     while pending and len(batch) < MOST_OPERATIONS:
         size += pending[0][1].size

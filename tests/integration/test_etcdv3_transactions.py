@@ -1,0 +1,98 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On etcdv3, two transactions are under way at the same time: what becomes of one when the other one goes wrong."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.integration.sets import changes_of, endpoint, hostendpoints, key_of
+from tests.integration.tasks import one_etcd, only_etcdv3
+
+pytestmark = only_etcdv3
+
+# Endpoints in a transaction.
+MOST = 128
+ALWAYS = 10**6
+
+
+def endpoints_of_three():
+    return [endpoint("n%03d" % number) for number in range(300)]
+
+
+def lists_of(result):
+    """What was done, what failed and what was left: the numbers of the endpoints."""
+    lists = ("changes", "failures", "not_attempted")
+    return [[int(node[1:]) for _kind, node, _name in changes_of(result, name)] for name in lists]
+
+
+FIRST, SECOND, THIRD = range(MOST), range(MOST, 2 * MOST), range(2 * MOST, 300)
+
+
+@one_etcd
+@pytest.mark.parametrize(
+    "other, done, failed, left",
+    [
+        ("is made", SECOND, FIRST, THIRD),
+        ("meets a conflict", [], FIRST, [*SECOND, *THIRD]),
+        ("gets no answer", [], [*FIRST, *SECOND], THIRD),
+        ("is refused", [], [*FIRST, *SECOND], THIRD),
+    ],
+)
+def test_the_first_of_two_fails(datastore, wire, other, done, failed, left):
+    """The truth is told of the second one, and nothing else is begun, not what a conflict has stopped either."""
+    endpoints = endpoints_of_three()
+    first, second = (datastore.writing(key=key_of(datastore, "n%03d" % number)) for number in (0, MOST))
+    wire.answer(500, "internal error", "text/plain", method=first, times=ALWAYS)
+    met = key_of(datastore, "n200")
+    if other == "meets a conflict":
+        wire.before(second, lambda: datastore.put(met, "theirs"))
+    elif other == "gets no answer":
+        wire.fault("cut_after_commit", second)
+    elif other == "is refused":
+        wire.answer(400, '{"error":"no","message":"etcdserver: too busy","code":3}', method=second)
+    result = hostendpoints(wire, endpoints=endpoints, timeout=5)
+    assert result["failed"]
+    assert lists_of(result) == [list(done), list(failed), list(left)]
+    errors = {number: each["error"] for number, each in zip(failed, result["failures"])}
+    assert "status 500" in errors[0] and "may or may not be done" in errors[0]
+    if other == "gets no answer":
+        assert "status 500" not in errors[MOST] and "may or may not be done" in errors[MOST]
+        assert wire.url in errors[MOST] and "127 more" in errors[MOST]
+    if other == "is refused":
+        assert "too busy" in errors[MOST] and "may or may not" not in errors[MOST]
+    stored = {} if done == [] and other != "gets no answer" else datastore.tree_of(endpoints[MOST : 2 * MOST])
+    assert datastore.stored() == ({met: "theirs"} if other == "meets a conflict" else stored)
+    written = [key for _operation, key in datastore.written(wire)]
+    # The first one is tried again.
+    assert [written.count(key_of(datastore, "n%03d" % number)) for number in (0, MOST, 2 * MOST)] == [2, 1, 0]
+
+
+@one_etcd
+def test_an_answer_that_has_come_while_another_one_was_waited_for(datastore, wire):
+    """The time for it is over then, and it counts all the same."""
+    endpoints = endpoints_of_three()
+    first, second = (key_of(datastore, "n%03d" % number) for number in (0, MOST))
+    wire.fault("freeze", datastore.writing(key=first))
+    start = time.monotonic()
+    result = hostendpoints(wire, endpoints=endpoints, timeout=0.8)
+    assert time.monotonic() - start < 1.5
+    assert not result["failed"], result["msg"]
+    assert changes_of(result) == [("create", each["node"], "eth0") for each in endpoints]
+    written = [key for _operation, key in datastore.written(wire)]
+    assert (written.count(first), written.count(second)) == (2, 1)
+
+
+@one_etcd
+def test_connections_that_are_closed_after_each_write(datastore, wire):
+    endpoints = endpoints_of_three()
+    wire.fault("hang_up", datastore.writing(), times=ALWAYS)
+    before = datastore.revision()
+    for label in ("old", "new"):
+        result = hostendpoints(wire, endpoints=[dict(each, labels={"is": label}) for each in endpoints])
+        assert not result["failed"], result["msg"]
+    assert datastore.stored() == datastore.tree_of(endpoints, labels={"is": "new"})
+    assert datastore.revision() - before == 6
