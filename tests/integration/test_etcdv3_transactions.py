@@ -87,6 +87,34 @@ def test_an_answer_that_has_come_while_another_one_was_waited_for(datastore, wir
 
 
 @one_etcd
+def test_the_order_of_what_is_told_after_conflicts(datastore, wire):
+    """Created, updated, deleted; by node and name, and at the end of each what had met somebody else."""
+    nodes = ["n%03d" % number for number in range(200)]
+    datastore.put_all(datastore.tree_of(endpoint(node, name, "old") for node in nodes for name in ("b", "a")))
+    met = nodes[3]
+
+    def slip_in(name):
+        key = key_of(datastore, met, name)
+        value = datastore.value(endpoint(met, name, "theirs"))
+        wire.before(datastore.writing(key=key), lambda: datastore.put(key, value))
+
+    for name in ("b", "a"):
+        slip_in(name)
+    wanted = [endpoint(node, name) for node in nodes for name in ("c", "b")]
+    result = hostendpoints(wire, endpoints=wanted, purge="all", purge_nodes=nodes)
+    assert not result["failed"], result["msg"]
+    others = [node for node in nodes if node != met]
+    expected = [("create", node, "c") for node in nodes]
+    expected += [("update", node, "b") for node in [*others, met]]
+    expected += [("delete", node, "a") for node in [*others, met]]
+    assert changes_of(result) == expected
+    assert datastore.stored() == datastore.tree_of(wanted)
+    # The transaction that was under way at that time is not made again.
+    written = [key for _operation, key in datastore.written(wire)]
+    assert [written.count(key_of(datastore, node, "b")) for node in (nodes[3], nodes[4], nodes[150])] == [2, 2, 1]
+
+
+@one_etcd
 def test_connections_that_are_closed_after_each_write(datastore, wire):
     endpoints = endpoints_of_three()
     wire.fault("hang_up", datastore.writing(), times=ALWAYS)

@@ -121,7 +121,7 @@ class Etcdv3Store(Store):
             if conflict is None:
                 yield from ((change, None) for change, _write in batch)
                 continue
-            # What has stopped all is told, the others are tried again.
+            # What has stopped all is told, the others are tried again, before what comes after them is told.
             again = []
             for (change, write), item in zip(batch, conflict.found):
                 if item.revision == write.revision:
@@ -131,7 +131,8 @@ class Etcdv3Store(Store):
                 else:
                     text = "somebody else changed {0} at the same time".format(item.key)
                     yield change, Conflict(text, conflict.maybe_done)
-            pending.extendleft(reversed(again))
+            if again:
+                under_way.appendleft((again, None))
 
     def _last(self, under_way: Iterable[Tuple[_Batch, Sent | None]]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         """What became of those that were under way when another one failed; what surely was not made is left out."""
