@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 
@@ -14,7 +15,7 @@ from tests.harness.datastore import Etcdv3
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module
 from tests.integration.sets import endpoint, hostendpoints, key_of
-from tests.integration.tasks import connection, only_etcdv3
+from tests.integration.tasks import connection, failure, info, only_etcdv3
 
 pytestmark = only_etcdv3
 
@@ -207,3 +208,53 @@ def test_names_and_labels_at_their_limits(datastore):
         {"ports": [{"name": "p" * 16, "protocol": "TCP", "port": 1}]},
     ):
         assert hostendpoint(datastore, **dict(limits, **beyond))["failed"], beyond
+
+
+# Listings in several pages
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """Of 50 keys, of which there are 130: three pages."""
+    client = "ansible_collections.netsec.calico.plugins.module_utils._datastore._etcdv3_client"
+    monkeypatch.setattr(importlib.import_module(client), "_PAGE", 50)
+    return [endpoint("n%03d" % number) for number in range(130)]
+
+
+def is_later_page(datastore):
+    return lambda request: datastore.is_read(request) and '"revision"' in request.body
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_listing_begins_anew_when_etcd_compacts_its_revision(datastore, wire, pages, times):
+    """What somebody has changed meanwhile is in it, and nothing is in it twice."""
+    datastore.put_all(datastore.tree_of(pages))
+    changed = dict(pages[0])
+
+    def compact():
+        changed.update(labels={"role": "new"})
+        datastore.put_endpoint(changed)
+        datastore.server.v3("kv/compaction", revision=datastore.revision())
+
+    # The second page of the first listing, and the third one of the next.
+    for nth in [1, 3][:times]:
+        wire.before(is_later_page(datastore), compact, nth=nth)
+    result = info(wire)
+    assert not result["failed"], result["msg"]
+    assert [each["name"] for each in result["hostendpoints"]] == [each["name"] for each in pages]
+    assert result["hostendpoints"][0]["labels"] == changed.get("labels", {})
+    # The pages of the whole listing, and those of the ones that were given up.
+    assert len([request for request in wire.requests if '"limit"' in request.body]) == 3 + [0, 2, 5][times]
+
+
+def test_a_listing_that_etcd_always_compacts_is_an_error(datastore, wire, pages):
+    datastore.put_all(datastore.tree_of(pages))
+
+    def compact():
+        datastore.put_endpoint(pages[0])
+        datastore.server.v3("kv/compaction", revision=datastore.revision())
+
+    wire.before(is_later_page(datastore), compact, times=100)
+    for result in (info(wire), hostendpoints(wire, endpoints=pages[1:], purge="all", purge_nodes=["n000"])):
+        failure(result, "cannot read " + datastore.hostendpoints, "compacted", wire.url, "3 times")
+    assert datastore.written(wire) == [] and datastore.stored() == datastore.tree_of(pages)

@@ -15,16 +15,17 @@ What is mended, and why it would hurt:
 from __future__ import annotations
 
 import base64
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 from .._certificates import check_certificates
 from .._connection import Settings
 from .._errors import DatastoreError
 from ._endpoint import EtcdError, Members, NoAnswer, refused, unsure
-from ._etcdv3_member import DENIED, UNAUTHENTICATED, Member, Sent
+from ._etcdv3_member import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, Member, Sent
 
-# Keys that one request reads at the most.
+# Keys that one request reads at the most, and how often a listing in several pages is begun.
 _PAGE = 5000
+_LISTINGS = 3
 # etcd takes that many comparisons and operations in a transaction, and some 1.5 MB in a request (its defaults).
 MOST_OPERATIONS = 128
 MOST_BYTES = 1000000
@@ -86,15 +87,30 @@ class Etcdv3Client:
             found += _results(some, content)
         return found
 
-    def list(self, prefix: str) -> Iterator[KeyValue]:
+    def list(self, prefix: str) -> List[KeyValue]:
         """All that is stored under keys with the prefix, sorted by key, at one revision."""
+        for _attempt in range(_LISTINGS):
+            try:
+                return self._list(prefix)
+            except EtcdError as exc:
+                if exc.code != OUT_OF_RANGE:
+                    raise self._error("read", prefix, exc) from exc
+                compacted = exc
+        raise DatastoreError(
+            "cannot read {0}: {1} times, {2} had compacted the revision of the first keys before all were read, so its "
+            "compaction is too frequent for so many keys ({3})".format(prefix, _LISTINGS, self, compacted)
+        )
+
+    def _list(self, prefix: str) -> List[KeyValue]:
+        """The same, once. Raises EtcdError."""
         request: Dict[str, Any] = {"key": _encoded(prefix), "range_end": _encoded(_after(prefix)), "limit": _PAGE}
+        found: List[KeyValue] = []
         while True:
-            content = self._read("kv/range", request, prefix)
+            content = self._on_any("kv/range", request)
             kvs = content.get("kvs", [])
-            yield from map(_key_value, kvs)
+            found += map(_key_value, kvs)
             if not content.get("more"):
-                return
+                return found
             # etcd's own order; the first key that was not in this page.
             request = dict(
                 request,

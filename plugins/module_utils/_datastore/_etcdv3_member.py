@@ -34,7 +34,7 @@ else:
     IMPORT_ERROR = None
 
 # gRPC's codes, as the gateway repeats them.
-DENIED, UNAUTHENTICATED = 7, 16
+DENIED, OUT_OF_RANGE, UNAUTHENTICATED = 7, 11, 16
 # Another member may do better.
 _NO_QUORUM = (4, 14)
 # What etcd says of a token that is missing, not known, or older than a change of users or roles.
