@@ -62,6 +62,8 @@ options:
       - Path of a configuration file of C(calicoctl), with C(apiVersion=v1) and C(kind=calicoApiConfig) or with
         C(apiVersion=projectcalico.org/v3) and C(kind=CalicoAPIConfig).
       - An option of the task comes before the file, and the file before the environment.
+      - Its C(etcdKey), C(etcdCert), C(etcdCACert) and C(etcdDiscoverySrv) are not supported. Give O(etcd_key_file),
+        O(etcd_cert_file), O(etcd_ca_cert_file) and O(etcd_endpoints) instead.
       - If not given, it is taken from the environment variable E(CALICOCTL_CONFIG).
     type: path
   timeout:

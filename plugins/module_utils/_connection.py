@@ -39,7 +39,13 @@ _SCHEME, _AUTHORITY = "etcdScheme", "etcdAuthority"
 _FILE_KINDS = (("v1", "calicoApiConfig"), ("projectcalico.org/v3", "CalicoAPIConfig"))
 # What a file may say that has no meaning for the etcd datastores, or that is not supported.
 _IGNORED_PREFIXES = ("k8s", "kubeconfig", "calicoAPIGroup")
-_UNSUPPORTED = ("etcdDiscoverySrv", "etcdKey", "etcdCert", "etcdCACert")
+# The option that says the same in another way: URLs instead of a domain, paths instead of certificates and a key.
+_UNSUPPORTED = {
+    "etcdDiscoverySrv": "etcd_endpoints",
+    "etcdKey": "etcd_key_file",
+    "etcdCert": "etcd_cert_file",
+    "etcdCACert": "etcd_ca_cert_file",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +73,7 @@ def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) ->
     path = options.get("calicoctl_config") or environment.get("CALICOCTL_CONFIG")
     layers = [
         (_from_environment(environment), "environment"),
-        (_from_file(path) if path else {}, "file {0}".format(path)),
+        (_from_file(path, options) if path else {}, "file {0}".format(path)),
         ({name: options.get(name) for name in _FILE_KEYS}, "option"),
     ]
     for layer, source in layers:
@@ -75,6 +81,10 @@ def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) ->
             # An empty list of endpoints is a mistake, and not a wish for the default ones.
             if value or value == []:
                 values[name], sources[name] = value, source
+    discovery = environment.get("ETCD_DISCOVERY_SRV")
+    if discovery and "etcd_endpoints" not in values:
+        text = "ETCD_DISCOVERY_SRV (environment): {0} is not looked up: give the servers' URLs as etcd_endpoints"
+        raise InvalidInput([text.format(shown(discovery))])
     timeout = options.get("timeout")
     if timeout is not None:
         if not 0 < timeout <= LONGEST_TIMEOUT:
@@ -98,7 +108,8 @@ def _from_environment(environment: Mapping[str, str]) -> Dict[str, str]:
     return values
 
 
-def _from_file(path: str) -> Dict[str, str]:
+def _from_file(path: str, options: Mapping[str, Any]) -> Dict[str, str]:
+    """What the file says; what it says in a way that is not supported, an option has to say."""
     document = _load(path)
     api_version, kind = document.get("apiVersion"), document.get("kind")
     if (api_version, kind) not in _FILE_KINDS:
@@ -115,8 +126,11 @@ def _from_file(path: str) -> Dict[str, str]:
         raise _file_error(path, "spec is not a mapping")
     known = list(_FILE_KEYS.values()) + [_SCHEME, _AUTHORITY]
     for key, value in spec.items():
-        if key in _UNSUPPORTED and value:
-            raise _file_error(path, "spec.{0} is not supported: name endpoints and certificate files".format(key))
+        option = _UNSUPPORTED.get(key)
+        if option and value and not options.get(option):
+            text = "spec.{0} is not supported: give the option {1}, or spec.{2} in its place, {3}"
+            what = "the servers' URLs" if option == "etcd_endpoints" else "the path of a file that holds the same"
+            raise _file_error(path, text.format(key, option, _FILE_KEYS[option], what))
         if key not in known and key not in _UNSUPPORTED and not str(key).startswith(_IGNORED_PREFIXES):
             raise _file_error(path, "spec.{0} is unknown to calicoctl".format(key))
     texts = {key: _text(spec.get(key), key, path) for key in known}

@@ -370,8 +370,18 @@ BAD_FILES = {
     "a list for a path": (v1(etcdCACertFile=["/nowhere"]), "etcd"),
     "a list for the type": (v1(datastoreType=["etcdv2"]), "datastore"),
     "kubernetes": (v1(datastoreType="kubernetes"), "'kubernetes' is not supported"),
-    "discovery": (v3(etcdDiscoverySrv="example.com"), "spec.etcdDiscoverySrv is not supported", "name endpoints"),
-    "an inline key": (v3(etcdKey="-----BEGIN"), "spec.etcdKey is not supported", "certificate files"),
+    "discovery": (
+        v3(etcdDiscoverySrv="example.com"),
+        "spec.etcdDiscoverySrv is not supported",
+        "give the option etcd_endpoints, or spec.etcdEndpoints in its place, the servers' URLs",
+    ),
+    "an inline key": (
+        v3(etcdKey="-----BEGIN geheim"),
+        "spec.etcdKey is not supported",
+        "give the option etcd_key_file, or spec.etcdKeyFile in its place, the path of a file",
+    ),
+    "an inline certificate": (v1(etcdCert="-----BEGIN"), "spec.etcdCert is not", "etcd_cert_file", "etcdCertFile"),
+    "an inline authority": (v3(etcdCACert="----"), "spec.etcdCACert is not", "etcd_ca_cert_file", "etcdCACertFile"),
 }
 
 

@@ -145,6 +145,31 @@ def test_what_is_wrong_with_a_file_is_named(config, text, problem):
     assert problem in message(calicoctl_config=path)
 
 
+@pytest.mark.parametrize(
+    "key, option",
+    [
+        ("etcdDiscoverySrv", {"etcd_endpoints": "http://a:1"}),
+        ("etcdKey", {"etcd_key_file": "k"}),
+        ("etcdCert", {"etcd_cert_file": "c"}),
+        ("etcdCACert", {"etcd_ca_cert_file": "ca"}),
+    ],
+)
+def test_an_option_takes_the_place_of_what_is_not_supported_in_a_file(config, key, option):
+    head = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\n"
+    text = head + "spec: {datastoreType: etcdv3, etcdEndpoints: x, %s: y}" % key
+    options = dict({"etcd_endpoints": "http://b:2", "etcd_cert_file": "c"}, **option)
+    found = settings(calicoctl_config=config(text), **options)
+    assert all(getattr(found, name) in (value, (value,)) for name, value in options.items())
+    assert found.datastore_type == "etcdv3"
+
+
+def test_a_domain_in_the_environment_is_not_passed_over():
+    """What would be asked instead is this machine."""
+    domain = {"ETCD_DISCOVERY_SRV": "example.com"}
+    assert "'example.com' is not looked up: give the servers' URLs as etcd_endpoints" in message(domain)
+    assert settings(domain, etcd_endpoints="http://a:1").etcd_endpoints == ("http://a:1",)
+
+
 def test_a_file_that_is_not_there():
     assert message(calicoctl_config="/nowhere/x") == "calicoctl_config /nowhere/x: No such file or directory"
 
