@@ -87,6 +87,21 @@ def test_an_answer_that_has_come_while_another_one_was_waited_for(datastore, wir
 
 
 @one_etcd
+@pytest.mark.parametrize("number", [5, 200])
+def test_what_was_in_the_way_is_gone_again(datastore, wire, number):
+    """Somebody creates one of the endpoints, and has deleted it when we look which one it is."""
+    endpoints = endpoints_of_three()
+    key = key_of(datastore, "n%03d" % number)
+    wire.before(datastore.writing(key=key), lambda: datastore.put(key, "theirs"))
+    wire.before(datastore.reading(key), lambda: datastore.delete(key))
+    result = hostendpoints(wire, endpoints=endpoints)
+    assert not result["failed"], result["msg"]
+    assert changes_of(result) == [("create", each["node"], "eth0") for each in endpoints]
+    assert datastore.stored() == datastore.tree_of(endpoints)
+    assert [place for _operation, place in datastore.written(wire)].count(key) == 2
+
+
+@one_etcd
 def test_the_order_of_what_is_told_after_conflicts(datastore, wire):
     """Created, updated, deleted; by node and name, and at the end of each what had met somebody else."""
     nodes = ["n%03d" % number for number in range(200)]

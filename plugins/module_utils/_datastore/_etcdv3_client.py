@@ -134,12 +134,15 @@ class Etcdv3Client:
                 # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
                 found = None if content.get("succeeded") else self.get([write.key for write in writes])
             except NoAnswer as exc:
-                unanswered, sent = exc, None
+                unanswered = exc
                 continue
             except DatastoreError as exc:
                 if unanswered is None:
                     raise
                 raise DatastoreError("{0}. {1}".format(unsure(_named(writes), unanswered), exc)) from exc
+            finally:
+                # It is answered once.
+                sent = None
             if found is None:
                 return None
             if any(item.revision != write.revision for item, write in zip(found, writes)):
