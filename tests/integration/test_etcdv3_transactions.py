@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from itertools import count
 
 import pytest
 
+from tests.harness.process import wait_for
 from tests.integration.sets import changes_of, endpoint, hostendpoints, key_of
 from tests.integration.tasks import one_etcd, only_etcdv3
 
 pytestmark = only_etcdv3
 
 # Endpoints in a transaction.
-MOST = 128
+MOST = 127
 ALWAYS = 10**6
 
 
@@ -61,7 +64,7 @@ def test_the_first_of_two_fails(datastore, wire, other, done, failed, left):
     assert "status 500" in errors[0] and "may or may not be done" in errors[0]
     if other == "gets no answer":
         assert "status 500" not in errors[MOST] and "may or may not be done" in errors[MOST]
-        assert wire.url in errors[MOST] and "127 more" in errors[MOST]
+        assert wire.url in errors[MOST] and "126 more" in errors[MOST]
     if other == "is refused":
         assert "too busy" in errors[MOST] and "may or may not" not in errors[MOST]
     stored = {} if done == [] and other != "gets no answer" else datastore.tree_of(endpoints[MOST : 2 * MOST])
@@ -139,3 +142,81 @@ def test_connections_that_are_closed_after_each_write(datastore, wire):
         assert not result["failed"], result["msg"]
     assert datastore.stored() == datastore.tree_of(endpoints, labels={"is": "new"})
     assert datastore.revision() - before == 6
+
+
+# The state of the datastore is another one in mid-run
+
+OPEN = '{"kind":"ClusterInformation","spec":{"calicoVersion":"v%d","datastoreReady":true}}'
+
+
+@pytest.mark.parametrize("number, done", [(0, 0), (2 * MOST, 2 * MOST)])
+def test_a_datastore_that_is_locked_in_mid_run(datastore, wire, number, done):
+    """Nothing is written from then on, and it is said why."""
+    endpoints = endpoints_of_three()
+    first, second = (set(datastore.tree_of(some)) for some in (endpoints[:MOST], endpoints[MOST : 2 * MOST]))
+    is_locked = threading.Event()
+
+    def lock():
+        if done:
+            wait_for(lambda: first | second <= set(datastore.stored()), 5, "two transactions are made")
+        datastore.lock()
+        is_locked.set()
+
+    wire.before(datastore.writing(key=key_of(datastore, "n%03d" % number)), lock)
+    if not done:
+        wire.before(datastore.writing(key=key_of(datastore, "n%03d" % MOST)), lambda: is_locked.wait(5))
+    result = hostendpoints(wire, endpoints=endpoints, timeout=10)
+    assert result["failed"] and "datastoreReady" in result["msg"] and "is locked" in result["msg"]
+    assert "can be changed any more" in result["msg"]
+    numbers = lists_of(result)
+    failed = range(done, min(done + MOST, 300))
+    assert numbers == [list(range(done)), list(failed), list(range(failed[-1] + 1, 300))]
+    assert datastore.stored() == datastore.tree_of(endpoints[:done])
+
+
+@one_etcd
+@pytest.mark.parametrize("size", [1, 300])
+def test_another_state_that_is_no_lock(datastore, wire, size):
+    """A node of another version starts, say. All is written, once."""
+    endpoints = endpoints_of_three()[:size]
+    wire.before(datastore.writing(), lambda: datastore.put(datastore.state_key, OPEN % 1))
+    result = hostendpoints(wire, endpoints=endpoints)
+    assert not result["failed"], result["msg"]
+    assert changes_of(result) == [("create", each["node"], "eth0") for each in endpoints]
+    assert datastore.stored() == datastore.tree_of(endpoints)
+
+
+@one_etcd
+def test_a_datastore_that_gets_a_state(datastore, wire):
+    datastore.delete(datastore.state_key)
+    wire.before(datastore.writing(), lambda: datastore.put(datastore.state_key, datastore.ready))
+    assert hostendpoints(wire, endpoints=endpoints_of_three()[:2])["summary"]["created"] == 2
+
+
+@one_etcd
+def test_a_state_that_changes_all_the_time(datastore, wire):
+    numbers = count()
+    wire.before(datastore.writing(), lambda: datastore.put(datastore.state_key, OPEN % next(numbers)), times=ALWAYS)
+    result = hostendpoints(wire, endpoints=endpoints_of_three())
+    assert result["failed"] and "somebody else changes %s again and again" % datastore.state_key in result["msg"]
+    assert datastore.stored() == {} and sum(map(len, lists_of(result))) == 300
+
+
+@one_etcd
+def test_a_state_that_cannot_be_read_any_more(datastore, wire):
+    """What was done before is told."""
+    endpoints = [endpoint("n1"), endpoint("n2", "eth0", "new")]
+    datastore.put_endpoint(endpoint("n2", "eth0", "old"))
+
+    def change():
+        datastore.put(datastore.state_key, OPEN % 1)
+        # The first one is which of the keys has stopped the transaction.
+        wire.answer(500, "oops", "text/plain", method=datastore.reading(datastore.state_key), nth=2, times=ALWAYS)
+
+    wire.before(datastore.writing("update"), change)
+    result = hostendpoints(wire, endpoints=endpoints)
+    assert result["failed"] and "status 500" in result["msg"]
+    assert [changes_of(result, name) for name in ("changes", "failures")] == [
+        [("create", "n1", "eth0")],
+        [("update", "n2", "eth0")],
+    ]

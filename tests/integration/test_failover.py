@@ -479,8 +479,8 @@ def endpoint(number):
 
 def test_the_quorum_is_lost_in_the_middle_of_a_set(members):
     """What the result says was written is what is there when the others are back; the rest may be, or not."""
-    # On etcdv3 five transactions, of which the third and maybe its neighbours are under way.
-    size = 600 if members.all[0].type == "etcdv3" else 300
+    # On etcdv3 six transactions, of which the third or fourth and one of its neighbours are under way.
+    size = 700 if members.all[0].type == "etcdv3" else 300
     endpoints = [endpoint(number) for number in range(size)]
     survivor = members.cluster.leader()
     datastore = members.all[survivor]

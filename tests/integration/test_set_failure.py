@@ -22,7 +22,7 @@ from tests.integration.tasks import one_etcd
 SIZES = [2, 20]
 WRITERS = 4
 # Endpoints in one request, and requests under way at the same time.
-TOGETHER = {"etcdv2": 1, "etcdv3": 128}
+TOGETHER = {"etcdv2": 1, "etcdv3": 127}
 TRANSACTIONS = 2
 
 PHASES = [("create", "c"), ("update", "b"), ("delete", "a")]

@@ -28,6 +28,8 @@ _PAGE = 5000
 _LISTINGS = 3
 # etcd takes that many comparisons and operations in a transaction, and some 1.5 MB in a request (its defaults).
 MOST_OPERATIONS = 128
+# One comparison is for the state of the datastore.
+MOST_WRITES = MOST_OPERATIONS - 1
 MOST_BYTES = 1000000
 
 _RIGHTS = (
@@ -64,6 +66,8 @@ class NotWritten(NamedTuple):
     found: List[KeyValue]
     # Whether an earlier try got no answer, and may have written all.
     maybe_done: bool
+    # Whether the state of the datastore is another one.
+    is_other_state: bool
 
 
 class Etcdv3Client:
@@ -118,21 +122,26 @@ class Etcdv3Client:
                 revision=content["header"]["revision"],
             )
 
-    def send(self, writes: Sequence[Write]) -> Sent | None:
+    def send(self, writes: Sequence[Write], state: KeyValue) -> Sent | None:
         """Send writes ahead, so that etcd can begin with them; `write` then does the rest, and all if it was not sent.
 
         When it could not be sent, `write` tells why.
         """
-        return self._members.first.send("kv/txn", _transaction(writes))
+        return self._members.first.send("kv/txn", _transaction(writes, state))
 
-    def write(self, writes: Sequence[Write], sent: Sent | None = None) -> NotWritten | None:
-        """Make all of the writes, at most 128, or none when one of the keys is of another revision by now."""
+    def write(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None = None) -> NotWritten | None:
+        """Make all of the writes, at most 127, or none when one of the keys is of another revision by now.
+
+        `state` is the state of the datastore as it was read: if that has changed, nothing is written either.
+        """
         unanswered = None
         for _attempt in range(len(self._members) + 1):
             try:
-                content = self._transact(writes, sent)
+                content = self._transact(writes, state, sent)
+                if content.get("succeeded"):
+                    return None
                 # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
-                found = None if content.get("succeeded") else self.get([write.key for write in writes])
+                *found, now = self.get([*(write.key for write in writes), state.key])
             except NoAnswer as exc:
                 unanswered = exc
                 continue
@@ -143,10 +152,9 @@ class Etcdv3Client:
             finally:
                 # It is answered once.
                 sent = None
-            if found is None:
-                return None
-            if any(item.revision != write.revision for item, write in zip(found, writes)):
-                return NotWritten(found, bool(unanswered))
+            is_other_state = now.revision != state.revision
+            if is_other_state or any(item.revision != write.revision for item, write in zip(found, writes)):
+                return NotWritten(found, bool(unanswered), is_other_state)
             # What was in the way is gone again.
         if unanswered:
             raise DatastoreError(unsure(_named(writes), unanswered))
@@ -169,10 +177,10 @@ class Etcdv3Client:
                 return False
             raise self._not_written(writes, exc) from exc
 
-    def _transact(self, writes: Sequence[Write], sent: Sent | None) -> Dict[str, Any]:
+    def _transact(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None) -> Dict[str, Any]:
         try:
             if not sent:
-                return self._on_any("kv/txn", _transaction(writes), is_write=True)
+                return self._on_any("kv/txn", _transaction(writes, state), is_write=True)
             # Only the member that has it can answer it.
             return self._members.ask(
                 lambda member: member.answer("kv/txn", sent.document, sent if member is sent.member else None),
@@ -215,12 +223,12 @@ def _named(writes: Sequence[Write]) -> str:
     return writes[0].key + (" and {0} more".format(len(writes) - 1) if len(writes) > 1 else "")
 
 
-def _transaction(writes: Sequence[Write]) -> Dict[str, Any]:
+def _transaction(writes: Sequence[Write], state: KeyValue) -> Dict[str, Any]:
     keys = [_encoded(write.key) for write in writes]
+    expected = [*zip(keys, (write.revision for write in writes)), (_encoded(state.key), state.revision)]
     return {
         "compare": [
-            {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": write.revision}
-            for key, write in zip(keys, writes)
+            {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": revision} for key, revision in expected
         ],
         "success": [_operation(key, write.value) for key, write in zip(keys, writes)],
     }

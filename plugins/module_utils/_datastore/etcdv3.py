@@ -18,7 +18,7 @@ from .._errors import Conflict, DatastoreError
 from .._hostendpoint import V3, HostEndpoint
 from .._plan import Change, Stored
 from ._documents import Documents, looks_at_others_v3
-from ._etcdv3_client import MOST_BYTES, MOST_OPERATIONS, Etcdv3Client, KeyValue, Sent, Write
+from ._etcdv3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
 from ._store import State, Store
 from ._v3_value import CODEC, encode, time_of_day
 
@@ -31,6 +31,8 @@ _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
 FEW_ENDPOINTS = 128
 # Transactions that etcd has at the same time.
 _UNDER_WAY = 2
+# Other states of the datastore that are put up with in a phase.
+_STATES = 10
 
 _Batch = List[Tuple[Change, Write]]
 
@@ -40,9 +42,12 @@ class Etcdv3Store(Store):
 
     def __init__(self, settings: Settings) -> None:
         self._etcd = Etcdv3Client(settings)
+        # As it was read last.
+        self._found_state = KeyValue(_CLUSTER_INFORMATION, None, 0)
 
     def read_state(self) -> State:
         (found,) = self._etcd.get([_CLUSTER_INFORMATION])
+        self._found_state = found
         if found.value is None:
             return State(
                 warning="{0} has no {1}: no Calico has been started on this datastore; check that etcd_endpoints is "
@@ -106,14 +111,17 @@ class Etcdv3Store(Store):
         now = time_of_day()
         pending = collections.deque((change, self._write(change, now)) for change in changes)
         under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
+        # How often the state of the datastore was another one.
+        states = 0
         while pending or under_way:
             while pending and len(under_way) < _UNDER_WAY:
                 batch = _batch(pending)
                 is_alone = not pending and not under_way
-                under_way.append((batch, None if is_alone else self._etcd.send([write for _change, write in batch])))
+                writes = [write for _change, write in batch]
+                under_way.append((batch, None if is_alone else self._etcd.send(writes, self._found_state)))
             batch, sent = under_way.popleft()
             try:
-                conflict = self._etcd.write([write for _change, write in batch], sent)
+                conflict = self._etcd.write([write for _change, write in batch], self._found_state, sent)
             except DatastoreError as exc:
                 yield from ((change, exc) for change, _write in batch)
                 yield from self._last(under_way)
@@ -131,8 +139,28 @@ class Etcdv3Store(Store):
                 else:
                     text = "somebody else changed {0} at the same time".format(item.key)
                     yield change, Conflict(text, conflict.maybe_done)
+            if conflict.is_other_state:
+                states += 1
+                stop = self._why_stop(states)
+                if stop:
+                    yield from ((change, stop) for change, _write in again)
+                    yield from self._last(under_way)
+                    return
             if again:
                 under_way.appendleft((again, None))
+
+    def _why_stop(self, states: int) -> DatastoreError | None:
+        """Why nothing more is written, now that the state of the datastore has changed so often; None when it is."""
+        self.forget_state()
+        try:
+            locked = self.state.locked
+        except DatastoreError as exc:
+            return exc
+        if locked:
+            return DatastoreError("no host endpoint can be changed any more: {0}".format(locked))
+        if states > _STATES:
+            return DatastoreError("somebody else changes {0} again and again".format(_CLUSTER_INFORMATION))
+        return None
 
     def _last(self, under_way: Iterable[Tuple[_Batch, Sent | None]]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         """What became of those that were under way when another one failed; what surely was not made is left out."""
@@ -162,7 +190,7 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
     """The first of the pending writes, as many as one transaction takes."""
     batch: _Batch = []
     size = 0
-    while pending and len(batch) < MOST_OPERATIONS:
+    while pending and len(batch) < MOST_WRITES:
         size += pending[0][1].size
         if batch and size > MOST_BYTES:
             break
