@@ -542,8 +542,8 @@ class EtcdCluster:
         """All members running and awake, agreed on a leader, nothing stored: for the next test."""
         for number, member in enumerate(self.members):
             if number in self._frozen:
-                # It would still carry out what it was told before.
-                member.kill()
+                # It may still carry out what it was told before, and has done so when it has ended.
+                member.stop()
                 self._frozen.discard(number)
             member.start()
         self.leader()
