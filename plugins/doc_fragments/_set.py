@@ -32,12 +32,14 @@ options:
       - When one does not answer any more, the changes that were made are undone by compare-and-swap, nothing else is
         written, and the task fails.
       - A node that does not answer beforehand is an error, and nothing is written.
+      - On etcdv3, an endpoint that moves takes both its nodes along.
+      - When all changes are deletions on nodes that are not reached, such as decommissioned ones, nothing is tried.
       - V(0) is no canary.
     type: int
     default: 0
   canary_wait:
     description:
-      - For so many seconds the canary is looked at, in which Felix has to have applied the changes. A node that does
+      - For so many seconds the canary is looked at, 1 at least, in which Felix has to have applied the changes. A node that does
         not answer is tried three times, for some ten seconds, whatever this is.
     type: float
     default: 10

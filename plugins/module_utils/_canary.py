@@ -6,19 +6,27 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
+import signal
 import socket
+import sys
+import threading
 import time
-from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from ._errors import InvalidInput, Refused, shown
 from ._plan import Change
 
 # Seconds that a host has for a connection, and between two of them.
 _TIMEOUT = 3.0
-_PAUSE = 0.5
+# More often, sshd may take us for an attacker.
+_PAUSE = 1.0
 # So many connections in a row that fail are no chance.
 _TRIES = 3
+# Hosts that are asked at the same time.
+_AT_ONCE = 20
 
 
 class Place(NamedTuple):
@@ -55,25 +63,30 @@ class Canary:
     def part(self, changes: Sequence[Change]) -> Tuple[List[Place], List[Change], List[Change]]:
         """The nodes that are tried, their changes, and all others. Raises Refused when no node can be tried.
 
-        An endpoint that moves from one node to another is about both.
+        An endpoint that moves from one node to another takes both along.
         """
-        about = [(change, _nodes_of(change)) for change in changes]
-        changing = set().union(*(nodes for _change, nodes in about))
-        tried = [place for place in self.places if place.node in changing][: self.count]
-        if changes and not tried:
-            text = "nothing was written, since of no node that changes ({0}) it is known where its SSH is reached"
-            raise Refused(text.format(_listed(sorted(changing)) + ", so there can be no canary"))
-        names = {place.node for place in tried}
+        linked = _linked([_nodes_of(change) for change in changes])
+        tried: List[Place] = []
+        names: Set[str] = set()
+        for place in self.places:
+            if place.node in names or (place.node in linked and len(tried) < self.count):
+                tried.append(place)
+                names |= linked[place.node]
+        # One of the others may have come before it.
+        tried = [place for place in self.places if place.node in names]
+        if not tried and any(change.after for change in changes):
+            text = "of no node that changes ({0}) is it known where its SSH is reached, so there can be no canary, and "
+            raise Refused(text.format(_listed(sorted(linked))) + "nothing was written")
+        about = [(change, bool(_nodes_of(change) & names)) for change in changes]
         return (
             tried,
-            [change for change, nodes in about if nodes <= names],
-            [change for change, nodes in about if not nodes <= names],
+            [change for change, is_tried in about if is_tried],
+            [change for change, is_tried in about if not is_tried],
         )
 
     def check_before(self, places: Sequence[Place]) -> None:
         """Raise Refused when one does not answer although nothing was changed yet: it would prove nothing."""
-        for place in places:
-            reason = place.why_silent()
+        for place, reason in _why_silent(places).items():
             if reason:
                 text = (
                     "nothing was written, since the canary, {0}, does not take a TCP connection already before its "
@@ -85,12 +98,16 @@ class Canary:
         """Those that do not take new connections any more, and why; looked at until the time to wait is over."""
         end = time.monotonic() + self.wait
         failures = dict.fromkeys(places, 0)
+        left = list(places)
         while True:
-            reasons = {place: place.why_silent() for place in places}
+            is_over = time.monotonic() >= end
+            reasons = _why_silent(left)
             for place, reason in reasons.items():
                 failures[place] = failures[place] + 1 if reason else 0
-            gone = [(place, reasons[place]) for place in places if failures[place] >= _TRIES]
-            if gone or (time.monotonic() >= end and not any(failures.values())):
+            gone = [(place, reason) for place, reason in reasons.items() if failures[place] >= _TRIES]
+            if is_over:
+                left = [place for place in left if failures[place]]
+            if gone or not left:
                 return gone
             time.sleep(_PAUSE)
 
@@ -99,22 +116,52 @@ class Canary:
         end = time.monotonic() + self.wait
         silent = list(places)
         while True:
-            silent = [place for place in silent if place.why_silent()]
+            silent = [place for place, reason in _why_silent(silent).items() if reason]
             if not silent or time.monotonic() >= end:
                 return [place for place in places if place not in silent]
             time.sleep(_PAUSE)
 
 
+@contextlib.contextmanager
+def ended_by_exception() -> Iterator[None]:
+    """Make SIGTERM, by which Ansible and AWX end a run, an exception."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _why_silent(places: Sequence[Place]) -> Dict[Place, str]:
+    """At the same time, since each may take its time."""
+    with concurrent.futures.ThreadPoolExecutor(min(len(places), _AT_ONCE) or 1) as threads:
+        return dict(zip(places, threads.map(Place.why_silent, places)))
+
+
+def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
+    """Each node with all nodes that change together with it, itself too."""
+    found: Dict[str, Set[str]] = {}
+    for nodes in groups:
+        together = nodes.union(*(found.get(node, ()) for node in nodes))
+        found.update(dict.fromkeys(together, together))
+    return found
+
+
 def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
     """What a task's options say, with the guard's facts by node. Raises InvalidInput."""
-    if count < 0 or not 0 <= wait <= 3600:
-        raise InvalidInput(["canary is a number of nodes from 0, and canary_wait of seconds from 0 to 3600"])
+    if count < 0 or not 1 <= wait <= 3600:
+        raise InvalidInput(["canary is a number of nodes from 0, and canary_wait of seconds from 1 to 3600"])
     places = []
     for node, of_node in facts.items():
         reached = of_node.get("reached_at") if isinstance(of_node, Mapping) else None
         if reached is None:
             continue
         host, port = (reached.get("host"), reached.get("port", 22)) if isinstance(reached, Mapping) else (None, None)
+        # In older versions of Ansible, a template makes text of a number.
+        port = int(port) if isinstance(port, str) and port.isdecimal() else port
         if not isinstance(host, str) or not host or not isinstance(port, int) or not 0 < port <= 65535:
             text = "guard_facts[{0}].reached_at: {1} has no host, or a port that is none"
             raise InvalidInput([text.format(node, shown(reached))])
@@ -122,7 +169,7 @@ def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
     return Canary(count, wait, places)
 
 
-def _nodes_of(change: Change) -> set:
+def _nodes_of(change: Change) -> Set[str]:
     nodes = {
         endpoint.node for endpoint in (change.after, change.before.endpoint if change.before else None) if endpoint
     }

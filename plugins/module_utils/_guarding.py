@@ -147,6 +147,8 @@ class Guarding:
 
 def guarding_of(params: Mapping[str, Any]) -> Guarding:
     """What a task's options say. Raises InvalidInput."""
+    if (params.get("guard_limit") or 0) < 0:
+        raise InvalidInput(["guard_limit: {0} is no number of changes".format(params["guard_limit"])])
     if params["guard_require"]:
         from ._required import check_required  # pylint: disable=import-outside-toplevel
 

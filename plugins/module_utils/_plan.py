@@ -201,7 +201,7 @@ class Change(NamedTuple):
     after: Optional[HostEndpoint]
     # Names of the fields that differ.
     fields: List[str]
-    # The text to store, to the letter; None for that of `after`.
+    # The text to store, to the letter, which is None for that of `after`; and what was stored, once it was.
     text: Optional[str] = None
 
     @property
@@ -244,21 +244,16 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
 
 
 def undo_of(change: Change, stored: Optional[Stored], api_version: str) -> Change:
-    """What undoes a change that was made, when `stored` is what there is now.
+    """What undoes a change that was made, with its text, when `stored` is what there is now.
 
     Raises Conflict when somebody has changed the endpoint since.
     """
-    is_ours = change.after is None if stored is None else change.after is not None and _is_as(stored, change.after)
-    if not is_ours:
+    if (stored.value if stored else None) != change.text:
         raise Conflict("{0} was changed by somebody else in the meantime".format(change.identity))
     undone = Undone(change)
     operation = DELETE if change.before is None else CREATE if stored is None else UPDATE
     text = change.before.value if change.before else None
     return Change(operation, undone, stored, undone.resolve(stored, api_version), change.fields, text)
-
-
-def _is_as(stored: Stored, endpoint: HostEndpoint) -> bool:
-    return not stored.error and not changed_fields(stored.endpoint, endpoint)
 
 
 def plan(

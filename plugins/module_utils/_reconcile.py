@@ -12,7 +12,7 @@ import random
 import time
 from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ._canary import Canary, Place
+from ._canary import Canary, Place, ended_by_exception
 from ._datastore._store import State, Store
 from ._errors import CalicoError, Conflict, Refused
 from ._plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan, undo_of
@@ -108,7 +108,14 @@ def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, 
     """Write the changes of the canary, and undo them when one of its nodes is lost by them."""
     canary.check_before(outcome.canary)
     _write_all(store, changes, outcome, guard)
-    lost = canary.lost(outcome.canary)
+    try:
+        with ended_by_exception():
+            lost = canary.lost(outcome.canary)
+    except (KeyboardInterrupt, SystemExit):
+        # Nobody knows whether the hosts answer, and nobody will look.
+        outcome.stopped = "the run was ended while its nodes were looked at"
+        _take_back(store, outcome)
+        return
     if not lost:
         return
     _take_back(store, outcome)
@@ -135,6 +142,7 @@ def _take_back(store: Store, outcome: Outcome) -> None:
     except CalicoError as exc:
         outcome.failed += [(change, exc) for change in outcome.done if id(change) not in undone]
     outcome.done = [change for change in outcome.done if id(change) not in undone]
+    outcome.failed = [(change, error) for change, error in outcome.failed if id(change) not in undone]
 
 
 def _undo(store: Store, changes: List[Change]) -> Iterator[Tuple[Change, Optional[CalicoError]]]:
@@ -151,10 +159,12 @@ def _undo(store: Store, changes: List[Change]) -> Iterator[Tuple[Change, Optiona
         except Conflict as exc:
             yield change, exc
     for _operation, phase in itertools.groupby(_in_order(undos), key=_operation_of):
+        is_over = False
         for undo, error in store.write(list(phase)):
             yield undo.want.change, error
-            if error and not isinstance(error, Conflict):
-                return
+            is_over = is_over or bool(error and not isinstance(error, Conflict))
+        if is_over:
+            return
 
 
 def _refuse_if_locked(store: Store) -> None:
@@ -198,7 +208,7 @@ def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optiona
         conflicts: List[Tuple[Change, Conflict]] = []
         attempted = set()
         for change, error in store.write(changes):
-            attempted.add(id(change))
+            attempted.add(id(change.want))
             if error is None:
                 outcome.done.append(change)
             elif isinstance(error, Conflict):
@@ -207,7 +217,7 @@ def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optiona
                 outcome.failed.append((change, error))
         if outcome.failed:
             outcome.not_attempted += [change for change, _error in conflicts] + [
-                change for change in changes if id(change) not in attempted
+                change for change in changes if id(change.want) not in attempted
             ]
             return
         if not conflicts:

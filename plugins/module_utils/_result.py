@@ -110,9 +110,8 @@ def _failure(outcome: Outcome) -> str:
     """The message about a canary that was lost, or about a write that failed part-way."""
     if outcome.stopped:
         text = "the canary failed: {0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
-        if outcome.done:
-            text += ", {0} could not be".format(len(outcome.done))
-            text += ": {0}".format(outcome.failed[0][1]) if outcome.failed else ""
+        if outcome.failed:
+            text += ", {0} could not be: {1}".format(len(outcome.failed), outcome.failed[0][1])
         return text + ", and nothing else was written"
     change, error = outcome.failed[0]
     return "{0} of {1} changes were made; the {2} of {3} was not: {4}".format(

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import threading
+import time
 
 # The profile that lets everything in.
 OPEN = "open"
@@ -25,6 +27,8 @@ class Hosts:
         self._ended = threading.Event()
         self._listeners = {node: _listener() for node in nodes}
         self._ports = {node: listener.getsockname()[1] for node, listener in self._listeners.items()}
+        # The connections that each has taken.
+        self._taken = {node: [] for node in nodes}
         # How often each was closed.
         self.closed = dict.fromkeys(nodes, 0)
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -36,8 +40,8 @@ class Hosts:
     def __exit__(self, *_exception):
         self._ended.set()
         self._thread.join()
-        for listener in filter(None, self._listeners.values()):
-            listener.close()
+        for each in [*filter(None, self._listeners.values()), *itertools.chain(*self._taken.values())]:
+            each.close()
 
     def facts(self):
         """As the option guard_facts has them."""
@@ -60,8 +64,18 @@ class Hosts:
         """It goes, and does not come back."""
         self._listeners.pop(node).close()
 
+    def wait_for_connections(self, node, number):
+        """Until so many have come to it."""
+        end = time.monotonic() + 20
+        while len(self._taken[node]) < number:
+            assert time.monotonic() < end
+            self._ended.wait(0.05)
+
     def _watch(self):
         while not self._ended.wait(0.05):
+            for node, listener in self._listeners.items():
+                if listener:
+                    self._taken[node] += _taken(listener)
             shut = {node for node, profiles in map(_node_and_profiles, self._stored()) if OPEN not in profiles}
             for node in list(self._listeners):
                 if node in shut and self._listeners[node]:
@@ -79,7 +93,18 @@ class Hosts:
 
 
 def _listener(port=0):
-    return socket.create_server(("127.0.0.1", port), backlog=128)
+    listener = socket.create_server(("127.0.0.1", port), backlog=128)
+    listener.setblocking(False)
+    return listener
+
+
+def _taken(listener):
+    """The connections that wait to be taken."""
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(listener.accept()[0])
+    return found
 
 
 def _node_and_profiles(item):

@@ -77,6 +77,9 @@ class ModuleProcess:
     def kill(self):
         self._process.kill()
 
+    def send_signal(self, number):
+        self._process.send_signal(number)
+
     def run(self):
         """Its exit status (-9 when it was killed) and what it printed, decoded."""
         try:

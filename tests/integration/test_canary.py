@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import functools
+import signal
+import threading
+
 import pytest
 
 from tests.harness.wire import Wire
 from tests.integration.hosts import OPEN, Hosts
-from tests.integration.sets import changes_of, endpoint, hostendpoints, key_of
-from tests.integration.tasks import failure, one_etcd
+from tests.integration.sets import ModuleProcess, changes_of, endpoint, hostendpoints, key_of, task
+from tests.integration.tasks import failure, one_etcd, only_etcdv3
 
 NODES = ("n1", "n2", "n3")
 
@@ -28,7 +32,7 @@ def endpoints(profiles=(OPEN,), nodes=NODES, **fields):
 
 
 def with_canary(datastore, hosts, given, count=1, **options):
-    options = dict({"guard_facts": hosts.facts(), "canary_wait": 0.5}, **options)
+    options = dict({"guard_facts": hosts.facts(), "canary_wait": 1}, **options)
     return hostendpoints(datastore, endpoints=given, canary=count, **options)
 
 
@@ -121,7 +125,7 @@ def test_no_place_to_reach_it(datastore, hosts, reached):
     failure(with_canary(datastore, hosts, endpoints(), guard_facts=facts), "guard_facts[n1].reached_at")
 
 
-@pytest.mark.parametrize("options", [{"count": -1}, {"canary_wait": -1}, {"canary_wait": float("nan")}])
+@pytest.mark.parametrize("options", [{"count": -1}, {"canary_wait": 0}, {"canary_wait": float("nan")}])
 def test_numbers_that_are_none(datastore, hosts, options):
     failure(with_canary(datastore, hosts, endpoints(), **options), "canary")
     assert datastore.stored() == {}
@@ -198,3 +202,65 @@ def test_a_write_of_the_canary_that_may_have_been_done_is_undone(datastore, host
 def asked_after(datastore):
     """How often it is asked whether a write was done."""
     return 1 if datastore.type == "etcdv2" else 0
+
+
+@pytest.mark.parametrize("times", [2, 6])
+def test_a_write_that_gets_no_answer_again_and_again_is_undone(datastore, hosts, times):
+    with Wire(datastore) as wire:
+        wire.fault("cut_after_commit", method=datastore.writing("create"), times=times)
+        result = with_canary(wire, hosts, endpoints([]), timeout=2)
+    assert result["failed"] and datastore.stored() == {}, result
+    assert "1 of its changes were undone, and nothing else was written" in result["msg"]
+
+
+def test_what_somebody_adds_that_is_no_field_stays(datastore, hosts):
+    """Such as an annotation."""
+    theirs = datastore.value(endpoint("n1"), more='"x-theirs":"1"')
+    with Wire(datastore) as wire:
+        change = functools.partial(datastore.put, key_of(datastore, "n1"), theirs)
+        wire.before(datastore.is_read, change, nth=reads_before(datastore) + 1)
+        result = with_canary(wire, hosts, endpoints([]))
+    assert "0 of its changes were undone, 1 could not be" in result["msg"], result
+    assert datastore.get(key_of(datastore, "n1")) == theirs
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_undoes_what_it_has_tried(datastore, hosts, number):
+    """As by Ctrl-C, or when a job is cancelled."""
+    given = task(datastore, endpoints=endpoints(), canary=1, canary_wait=60, guard_facts=hosts.facts())
+    process = ModuleProcess(given)
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(process.run()))
+    thread.start()
+    hosts.wait_for_connections("n1", 3)
+    process.send_signal(number)
+    thread.join()
+    ((status, output),) = ended
+    assert status == 0 and "the run was ended while its nodes were looked at" in output["result"]["msg"]
+    assert datastore.stored() == {}
+
+
+@only_etcdv3
+def test_an_endpoint_that_moves_takes_both_nodes_along(datastore, hosts):
+    moving = dict(endpoint("n1"), profiles=[])
+    datastore.put_endpoint(moving)
+    given = [dict(moving, node="n2"), *endpoints([], nodes=["n3"])]
+    before = datastore.stored()
+    result = with_canary(datastore, hosts, given)
+    assert result["failed"] and result["canary"] == ["n1", "n2"] and datastore.stored() == before
+
+
+def test_deleting_what_no_host_of_the_run_has_needs_no_canary(datastore, hosts):
+    datastore.put_all(datastore.tree_of(endpoints(nodes=["gone"])))
+    result = with_canary(datastore, hosts, [], purge="all", purge_nodes=["gone"])
+    assert result["changed"] and datastore.stored() == {}
+
+
+def test_the_port_may_be_text(datastore, hosts):
+    facts = hosts.facts()
+    facts["n1"]["reached_at"]["port"] = str(hosts.port("n1"))
+    assert with_canary(datastore, hosts, endpoints(), guard_facts=facts)["canary"] == ["n1"]
+
+
+def test_a_limit_that_is_none(datastore):
+    failure(hostendpoints(datastore, guard="warn", endpoints=endpoints(), guard_limit=-5), "guard_limit: -5")

@@ -28,7 +28,7 @@ def reached(hosts, node):
 
 
 def test_the_role_tries_the_first_hosts_of_the_play(fleet):
-    canary = {"hostendpoints_canary": 1, "hostendpoints_canary_wait": 0.5}
+    canary = {"hostendpoints_canary": 1, "hostendpoints_canary_wait": 1}
     with Hosts(fleet.datastore, "worker-1", "worker-2") as hosts:
         inventory = {name: reached(hosts, name) for name in ("worker-1", "worker-2")}
         message = failure(fleet.run(inventory, variables=canary))
@@ -41,7 +41,7 @@ def test_the_role_tries_the_first_hosts_of_the_play(fleet):
 
 def test_the_role_needs_ssh_for_a_canary(fleet):
     message = failure(fleet.run(["worker-1"], variables={"hostendpoints_canary": 1}))
-    assert "it is known where its SSH is reached" in message and fleet.stored() == {}
+    assert "(worker-1) is it known where its SSH is reached" in message and fleet.stored() == {}
 
 
 def test_the_role_limits_the_changes(fleet):

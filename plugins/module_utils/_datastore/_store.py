@@ -80,7 +80,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
-        """Write the changes, each as it was planned, and tell of each what became of it.
+        """Write the changes, each as it was planned, and tell of each, with its text, what became of it.
 
         That is a Conflict when what is stored is not what was read; what is not managed is kept. After the first error
         that is no conflict, no other change is begun, and those that were not are left out: the next write would most

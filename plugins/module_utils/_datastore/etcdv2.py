@@ -140,7 +140,8 @@ class Etcdv2Store(Store):
         while pending or under_way:
             while pending and free:
                 writer, change = free.pop(), pending.popleft()
-                under_way.append((writer, change, self._request(change)))
+                request = self._request(change)
+                under_way.append((writer, change._replace(text=request.value), request))
                 writer.send(under_way[-1][-1])
             writer, change, request = under_way.popleft()
             free.append(writer)

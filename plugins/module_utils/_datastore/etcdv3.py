@@ -109,7 +109,7 @@ class Etcdv3Store(Store):
 
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         now = time_of_day()
-        pending = collections.deque((change, self._write(change, now)) for change in changes)
+        pending = collections.deque(self._prepared(change, now) for change in changes)
         under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
         # How often the state of the datastore was another one.
         states = 0
@@ -170,6 +170,10 @@ class Etcdv3Store(Store):
                     yield from ((change, None) for change, _write in batch)
             except DatastoreError as exc:
                 yield from ((change, exc) for change, _write in batch)
+
+    def _prepared(self, change: Change, now: str) -> Tuple[Change, Write]:
+        write = self._write(change, now)
+        return change._replace(text=write.value), write
 
     def _write(self, change: Change, now: str) -> Write:
         stored, endpoint = change.before, change.after
