@@ -39,8 +39,8 @@ options:
     default: 0
   canary_wait:
     description:
-      - For so many seconds the canary is looked at, 1 at least, in which Felix has to have applied the changes. A node that does
-        not answer is tried three times, for some ten seconds, whatever this is.
+      - For so many seconds the canary is looked at, 1 at least, in which Felix has to have applied the changes. A node
+        that does not answer is tried three times, for some ten seconds, whatever this is.
     type: float
     default: 10
   decommission_nodes:
