@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
+import functools
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ._asked import Asked, Steps, key_of
 from ._datastore._documents import Documents
@@ -46,6 +47,14 @@ class Evaluation:
         self._steps = Steps()
         self._felix: Dict[str, Felix] = {}
         self._with_settings = {place for place, _name in documents.config}
+
+    def stored(self, endpoint: HostEndpoint) -> Optional[Stored]:
+        """What is stored under the name of an endpoint (in v1: node and name); None when nothing is."""
+        return self._stored.get(self._identity(endpoint))
+
+    @functools.cached_property
+    def _stored(self) -> Dict[Tuple[str, str], Stored]:
+        return {self._identity(each): each for each in self.documents.endpoints}
 
     def candidates(self, node: str) -> List[Candidate]:
         """The endpoints of a node, and in v3 those that may be, since nobody can read the node."""

@@ -10,7 +10,8 @@ It asks _evaluation.py, as calico_connection_info does; there is no second evalu
 from __future__ import annotations
 
 import dataclasses
-from typing import Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+import functools
+from typing import Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ._datastore._documents import Documents
 from ._evaluation import Evaluation
@@ -18,7 +19,7 @@ from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
 from ._host import Host
 from ._hostendpoint import HostEndpoint
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
-from ._traffic import IN, PROTOCOLS, TCP, Address, Connection, address_of, text_of
+from ._traffic import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, address_of, text_of
 from ._verdict import UNKNOWN, UNSAFE, WARNING, Finding, Verdict, verdict_of
 
 # The most characters of an interface's name in Linux.
@@ -56,29 +57,42 @@ class Guard:
     ) -> None:
         self._endpoints = endpoints
         self._without = without
+        self._wanted = {(each.node, each.name) for each in endpoints}
         self._known_nodes = None if known_nodes is None else frozenset(known_nodes)
         # What is stored.
         self.before = Evaluation(api_version, documents)
         self._after = Evaluation(api_version, documents, endpoints, without)
 
-    def check(self, facts: Mapping[str, Facts]) -> List[Verdict]:
+    @property
+    def nodes(self) -> FrozenSet[str]:
+        """The nodes that are changed: in v3, an endpoint may leave one for another."""
+        stored = filter(None, map(self.before.stored, self._endpoints))
+        return frozenset(each.node for each in (*self._endpoints, *self._without, *stored))
+
+    def check(self, facts: Mapping[str, Facts], is_stored: bool = False) -> List[Verdict]:
         """A verdict for each endpoint that is wanted, and then for each that goes, by what is known of the nodes.
 
-        Of a node without facts, what needs them is unknown. Raises InvalidInput for addresses that are none.
+        Of a node without facts, what needs them is unknown. With `is_stored`, the endpoints are what is stored, and
+        no change of it. Raises InvalidInput for addresses that are none.
         """
-        hosts = {node: self._after.host(node, of_node.interfaces) for node, of_node in facts.items()}
-        verdicts = []
-        for endpoint in self._endpoints:
-            findings = list(self._of_endpoint(endpoint))
-            if endpoint.node in hosts:
-                findings += _of_host(hosts[endpoint.node], facts[endpoint.node], endpoint, self._after)
-            else:
-                text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
-                findings.append(Finding("G03", UNKNOWN, text.format(endpoint.node)))
-            verdicts.append(verdict_of(endpoint.node, endpoint.name, findings))
-        for endpoint in self._without:
-            verdicts.append(verdict_of(endpoint.node, endpoint.name, self._of_deleted(endpoint, hosts, facts)))
-        return verdicts
+        hosts = {node: _Host(node, facts[node], self.before, self._after, is_stored) for node in facts}
+        found = [(endpoint, self._of_wanted(endpoint, hosts)) for endpoint in self._endpoints]
+        found += [(endpoint, list(self._of_left(endpoint, hosts))) for endpoint in self._without]
+        return [verdict_of(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
+
+    def _of_wanted(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> List[Finding]:
+        findings = list(self._of_endpoint(endpoint))
+        stored = self.before.stored(endpoint)
+        if endpoint.node in hosts:
+            findings += self._of_host(hosts[endpoint.node], endpoint, stored is not None)
+        else:
+            text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
+            findings.append(Finding("G03", UNKNOWN, text.format(endpoint.node)))
+            if stored and stored.node == endpoint.node and _claim(stored.endpoint) != _claim(endpoint):
+                findings.append(self._opened(stored.endpoint))
+        if stored and stored.node not in ("", endpoint.node):
+            findings += self._of_left(stored.endpoint, hosts)
+        return findings
 
     def _of_endpoint(self, endpoint: HostEndpoint) -> Iterator[Finding]:
         """What can be said without the facts of its host."""
@@ -124,26 +138,57 @@ class Guard:
         if stopped:
             yield Finding("G14", WARNING, "policies do not select it any more: {0}".format(", ".join(stopped)))
 
-    def _of_deleted(
-        self, endpoint: HostEndpoint, hosts: Mapping[str, Host], facts: Mapping[str, Facts]
-    ) -> Iterator[Finding]:
-        """Interfaces that are open without it."""
+    def _of_host(self, host: _Host, endpoint: HostEndpoint, is_stored: bool) -> Iterator[Finding]:
+        """What the facts of its host tell of an endpoint that is wanted."""
+        touched, opened = self._touched(host, endpoint.name, is_stored)
+        yield from _needed(host, endpoint.name, touched)
+        yield from _open(host, opened)
+        governs = [name for name, interface in touched.items() if _is_governed_by(interface, endpoint.name)]
+        yield from _failsafes(host, governs)
+        yield from _its_interface(host.after, endpoint)
+        yield from _its_addresses(host.after, endpoint)
+        yield from _claimed(host.after, endpoint)
+        yield from _wildcard(host.after, endpoint)
+        if host.facts.ansible_interface in governs:
+            text = "Ansible's connection comes through {0}, which it governs".format(host.facts.ansible_interface)
+            yield Finding("G10", WARNING, text)
+        if host.after.fatal and not self._after.asked(endpoint).fatal:
+            yield Finding("G16", UNSAFE, host.after.fatal)
+
+    def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> Iterator[Finding]:
+        """What becomes of a node without an endpoint that was there."""
         if endpoint.node not in hosts:
             yield self._opened(endpoint)
             return
-        before = self.before.host(endpoint.node, facts[endpoint.node].interfaces)
-        for name, interface in sorted(before.interfaces.items()):
-            was = interface.governing
-            if was and was.name == endpoint.name and not hosts[endpoint.node].interfaces[name].governing:
-                yield Finding("G15", WARNING, "no endpoint governs {0} any more, so Calico opens it".format(name))
+        host = hosts[endpoint.node]
+        touched, opened = self._touched(host, endpoint.name, True)
+        yield from _needed(host, endpoint.name, touched)
+        yield from _open(host, opened)
+
+    def _touched(self, host: _Host, name: str, is_stored: bool) -> Tuple[Dict[str, Interface], List[str]]:
+        """The interfaces, as they will be, that are in other hands by this endpoint, and names of those in none.
+
+        Where one that is wanted governs instead, it is for that one to say.
+        """
+        touched: Dict[str, Interface] = {}
+        opened: List[str] = []
+        for interface in host.after.interfaces.values():
+            if _is_governed_by(interface, name):
+                touched[interface.name] = interface
+            elif is_stored and _is_governed_by(host.before.interfaces[interface.name], name):
+                if interface.governing is None:
+                    opened.append(interface.name)
+                elif (host.node, interface.governing.name) not in self._wanted:
+                    touched[interface.name] = interface
+        return touched, opened
 
     def _opened(self, endpoint: HostEndpoint) -> Finding:
         """What is known without the facts of its host: who else names its interface."""
         name = endpoint.interface_name
         others = [each for each in self._after.candidates(endpoint.node) if not each.rejected]
         if name and not any(each.endpoint.interface_name in ("", name, ALL_INTERFACES) for each in others):
-            return Finding("G15", WARNING, "no endpoint governs {0} any more, so Calico opens it".format(name))
-        text = "the facts of node {0} are not known, so nobody knows which interface is open without it"
+            return Finding("G15", WARNING, _OPEN.format(name, endpoint.node))
+        text = "the facts of node {0} are not known, so nobody knows which interface is in other hands without it"
         return Finding("G15", UNKNOWN, text.format(endpoint.node))
 
 
@@ -193,41 +238,86 @@ def _mine(endpoint: HostEndpoint, candidates: Iterable[Candidate]) -> List[Candi
 # --- With them ---
 
 
-def _of_host(host: Host, facts: Facts, endpoint: HostEndpoint, evaluation: Evaluation) -> List[Finding]:
-    governs = {
-        name: interface
-        for name, interface in host.interfaces.items()
-        if interface.governing and interface.governing.name == endpoint.name
-    }
-    findings = list(_required(host, facts, governs))
-    findings += _failsafes(host, facts, governs)
-    findings += _its_interface(host, endpoint)
-    findings += _its_addresses(host, endpoint)
-    findings += _claimed(host, endpoint)
-    findings += _wildcard(host, endpoint)
-    findings += _neighbours(host, facts, governs)
-    if facts.ansible_interface in governs:
-        text = "Ansible's connection comes through {0}, which it governs".format(facts.ansible_interface)
-        findings.append(Finding("G10", WARNING, text))
-    if host.fatal and not evaluation.asked(endpoint).fatal:
-        findings.append(Finding("G16", UNSAFE, host.fatal))
-    return findings
+class _Host:
+    """A host whose facts are known, as it is and as it will be."""
+
+    def __init__(self, node: str, facts: Facts, before: Evaluation, after: Evaluation, is_stored: bool) -> None:
+        self.node = node
+        self.facts = facts
+        self._before = before
+        self._after = after
+        # Whether the one is the other.
+        self._is_stored = is_stored
+
+    @functools.cached_property
+    def before(self) -> Host:
+        return self._before.host(self.node, self.facts.interfaces)
+
+    @functools.cached_property
+    def after(self) -> Host:
+        return self._after.host(self.node, self.facts.interfaces)
+
+    def was_denied(self, connection: Connection) -> bool:
+        """Whether a change cannot make it worse."""
+        return not self._is_stored and self.before.ask(connection).verdict == DENY
+
+    def was_without_neighbours(self, name: str) -> bool:
+        """The same of neighbour discovery on an interface."""
+        return not self._is_stored and self.before.neighbours(name).verdict == DENY
 
 
-def _required(host: Host, facts: Facts, governs: Mapping[str, Interface]) -> Iterator[Finding]:
-    """Connections that must get through, of those that go through its interfaces."""
-    for rule, text in facts.doubts:
+_OPEN = "no endpoint governs {0} of node {1} any more, so Calico opens it"
+_AS_BEFORE = ", and it was denied before this change, too"
+
+
+def _open(host: _Host, names: Iterable[str]) -> Iterator[Finding]:
+    for name in sorted(names):
+        yield Finding("G15", WARNING, _OPEN.format(name, host.node))
+
+
+def _is_governed_by(interface: Interface, name: str) -> bool:
+    return interface.governing is not None and interface.governing.name == name
+
+
+def _claim(endpoint: HostEndpoint) -> object:
+    """What decides which interfaces it wants."""
+    return endpoint.interface_name or frozenset(addresses_of(endpoint))
+
+
+def _needed(host: _Host, name: str, touched: Mapping[str, Interface]) -> Iterator[Finding]:
+    """Connections that must get through, of those that go through these interfaces."""
+    if not touched:
+        return
+    for rule, text in host.facts.doubts:
         yield Finding(rule, UNKNOWN, text)
-    for connection in facts.required:
-        interfaces = host.interfaces_of(connection)
-        if interfaces and not any(interface.name in governs for interface in interfaces):
-            continue
-        rule = "G03" if connection.direction == IN else "G04"
-        answer = host.ask(connection)
-        if answer.verdict == DENY:
-            yield Finding(rule, UNSAFE, "{0} is needed: {1}".format(_shown(connection), answer.reason))
-        elif answer.verdict == UNKNOWN:
-            yield Finding(rule, UNKNOWN, "{0} is needed: {1}".format(_shown(connection), answer.reason))
+    for connection in host.facts.required:
+        interfaces = host.after.interfaces_of(connection)
+        through = [interface for interface in interfaces if interface.name in touched]
+        if through or not interfaces:
+            others = [
+                _AND_THEN.format(each.governing.name, each.name, host.node)
+                for each in through
+                if not _is_governed_by(each, name)
+            ]
+            yield from _required(host, connection, "".join(others))
+    yield from _neighbours(host, touched)
+
+
+_AND_THEN = ", and then {0} governs {1} of node {2}"
+
+
+def _required(host: _Host, connection: Connection, where: str) -> Iterator[Finding]:
+    answer = host.after.ask(connection)
+    if answer.verdict == ALLOW:
+        return
+    level = UNKNOWN if answer.verdict == UNKNOWN else UNSAFE
+    if level == UNSAFE and host.was_denied(connection):
+        level, where = WARNING, where + _AS_BEFORE
+    text = "{0} is needed{1}: {2}".format(_shown(connection), where, answer.reason)
+    yield Finding(_RULES[connection.direction], level, text)
+
+
+_RULES = {IN: "G03", OUT: "G04", LOCAL: "G04"}
 
 
 def _shown(connection: Connection) -> str:
@@ -246,12 +336,11 @@ def _address(version: int, number: Optional[int]) -> str:
     return "an unknown address" if number is None else text_of((version, number))
 
 
-def _failsafes(host: Host, facts: Facts, governs: Mapping[str, Interface]) -> Iterator[Finding]:
-    if not governs or host.felix.problem:
-        return
-    if not any((each.protocol, each.port) == (TCP, facts.ssh_port) for each in host.felix.inbound):
+def _failsafes(host: _Host, governs: Collection[str]) -> Iterator[Finding]:
+    felix, port = host.after.felix, host.facts.ssh_port
+    if governs and not felix.problem and not any((each.protocol, each.port) == (TCP, port) for each in felix.inbound):
         text = "tcp port {0} is no inbound failsafe, so only policies and profiles keep SSH open"
-        yield Finding("G05", WARNING, text.format(facts.ssh_port))
+        yield Finding("G05", WARNING, text.format(port))
 
 
 def _its_interface(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
@@ -313,20 +402,27 @@ def _wildcard(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
     yield Finding("G11", WARNING, text + (", beside {0}".format(", ".join(others)) if others else ""))
 
 
-def _neighbours(host: Host, facts: Facts, governs: Mapping[str, Interface]) -> Iterator[Finding]:
-    reached = [each for each in facts.required if each.direction == IN and each.packet.version == 6]
-    through = {interface.name for connection in reached for interface in host.interfaces_of(connection)}
-    for name, interface in sorted(governs.items()):
-        if not any(_is_global(address) for address in interface.addresses) or not host.felix.polices_ipv6:
+def _neighbours(host: _Host, touched: Mapping[str, Interface]) -> Iterator[Finding]:
+    if not host.after.felix.polices_ipv6:
+        return
+    over_ipv6 = [each for each in host.facts.required if each.direction != LOCAL and each.packet.version == 6]
+    through = {interface.name for connection in over_ipv6 for interface in host.after.interfaces_of(connection)}
+    for name, interface in sorted(touched.items()):
+        if name not in through and not any(_is_global(address) for address in interface.addresses):
             continue
-        answer = host.neighbours(name)
+        answer = host.after.neighbours(name)
         if answer.verdict == ALLOW:
             continue
-        level = WARNING if name not in through else UNSAFE if answer.verdict == DENY else UNKNOWN
+        level, more = WARNING, ""
+        if name in through:
+            level = UNSAFE if answer.verdict == DENY else UNKNOWN
+            if level == UNSAFE and host.was_without_neighbours(name):
+                level, more = WARNING, _AS_BEFORE
         text = (
-            "neighbour discovery (icmpv6 types 135 and 136) does not get through {0} in both directions, so IPv6 fails"
+            "neighbour discovery (icmpv6 types 135 and 136) does not get through {0} in both directions, so IPv6 "
+            "fails{1}"
         )
-        yield Finding("G13", level, text.format(name))
+        yield Finding("G13", level, text.format(name, more))
 
 
 def _is_global(address: Address) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 from ._datastore._store import Store
 from ._errors import DatastoreError, InvalidInput
@@ -100,18 +100,19 @@ class Guarding:
         updated: Sequence[HostEndpoint] = (),
     ) -> Guarded:
         """What the guard says of endpoints that are wanted, and of those that go."""
-        facts = self.facts_of([*wanted, *gone])
         guard = self.guard(store, wanted, gone)
         selections = {(each.node, each.name): guard.selection(each) for each in updated}
-        return Guarded(guard.check(facts), selections={key: both for key, both in selections.items() if any(both)})
+        return Guarded(
+            guard.check(self.facts_of(guard.nodes)),
+            selections={key: both for key, both in selections.items() if any(both)},
+        )
 
-    def facts_of(self, endpoints: Sequence[HostEndpoint]) -> Dict[str, Facts]:
-        """What is known of the nodes of these endpoints. Raises InvalidInput."""
+    def facts_of(self, nodes: Collection[str]) -> Dict[str, Facts]:
+        """What is known of these nodes. Raises InvalidInput."""
         from ._required import facts_of  # pylint: disable=import-outside-toplevel
 
         given = self.by_node
-        nodes = sorted({each.node for each in endpoints})
-        return {node: facts_of(node, given[node], self.required) for node in nodes if node in given}
+        return {node: facts_of(node, given[node], self.required) for node in sorted(nodes) if node in given}
 
     def guard(self, store: Store, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
         """The guard, with all that decides on traffic. Raises DatastoreError when that cannot be read."""

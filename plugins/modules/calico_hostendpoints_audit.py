@@ -296,9 +296,8 @@ def policed(
     if not (is_guarded and endpoints or params["policies"] and mine):
         return (), Selections([], {}) if params["policies"] else None
     try:
-        facts = guarding.facts_of(endpoints) if is_guarded else {}
         guard = guarding.guard(store, endpoints)
-        verdicts = guard.check(facts) if is_guarded else ()
+        verdicts = guard.check(guarding.facts_of(guard.nodes), is_stored=True) if is_guarded else ()
         return verdicts, selections_of(guard.before, mine) if params["policies"] else None
     except DatastoreError as exc:
         module.warn("what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc))

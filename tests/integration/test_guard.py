@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.module import run_module
 from tests.integration.sets import hostendpoints
-from tests.integration.tasks import NAMED, connection, failure, hostendpoint
+from tests.integration.tasks import NAMED, connection, failure, hostendpoint, only_etcdv3
 
 ENDPOINT = {"interface_name": "eth0", "expected_ips": ["192.0.2.1"], "labels": {"role": "web"}}
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"]}
@@ -226,13 +226,15 @@ def test_policies_that_cannot_be_read(auth_datastore):
 
 
 def test_what_somebody_else_changes_meanwhile_is_asked_about_again(datastore, wire):
-    """The profile that lets SSH in is there when the guard looks, and not any more when it is written."""
+    """A policy selects what it is patched to only with the label that somebody else gives it before it is written."""
     put_profile(datastore, "open")
+    put_policy(datastore, "closed", [], "role == 'db' && zone == 'a'")
     know_node(datastore, "n1")
-    stored = dict(NAMED, **ENDPOINT)
-    datastore.put_endpoint(dict(stored, profiles=["open"]))
+    stored = dict(NAMED, **ENDPOINT, profiles=["open"])
+    datastore.put_endpoint(stored)
+    stored["labels"] = {"role": "web", "zone": "a"}
     wire.before(datastore.writing(), lambda: datastore.put_endpoint(stored))
-    patch = {"state": "patched", "labels": {"zone": "a"}, "guard": "enforce", "guard_facts": facts()}
+    patch = {"state": "patched", "labels": {"role": "db"}, "guard": "enforce", "guard_facts": facts()}
     failure(hostendpoint(wire, **patch), "tcp port 2222 from 192.0.2.9", "G03")
     assert datastore.get(datastore.key("n1", "n1-eth0")) == datastore.value(stored)
 
@@ -252,6 +254,96 @@ def test_a_deleted_one_opens_its_interface(datastore):
     result = hostendpoint(datastore, state="absent", guard="warn")
     assert result["operation"] == "delete" and result["guard"] == []
     assert any("G15" in warning and "Calico opens it" in warning for warning in result["warnings"])
+
+
+# Two on eth0 of a node, of which the first one governs it and lets all through.
+OPEN = {"node": "n1", "name": "n1-a", "interface_name": "eth0", "expected_ips": ["192.0.2.1"], "profiles": ["open"]}
+CLOSED = {"node": "n1", "name": "n1-b", "interface_name": "eth0", "labels": {"role": "web"}}
+MOVED = dict(OPEN, interface_name="eth1", expected_ips=["198.51.100.1"])
+
+
+def put_both(datastore, **fields):
+    put_profile(datastore, "open")
+    for name in ("n1", "n2"):
+        know_node(datastore, name)
+    datastore.put_all(datastore.tree_of([OPEN, dict(CLOSED, **fields)]))
+
+
+@pytest.mark.parametrize("change", [{"name": "n1-a", "state": "absent"}, MOVED], ids=["deleted", "moved"])
+def test_what_governs_in_its_place_shuts_out(datastore, change):
+    put_both(datastore)
+    before = datastore.stored()
+    task = dict(change, guard="enforce", guard_facts=facts())
+    for check in (True, False):
+        result = hostendpoint(datastore, check=check, **task)
+        failure(result, "host endpoint n1-a on node n1", "then n1-b governs eth0", "tcp port 2222", "G03")
+        assert datastore.stored() == before
+    put_policy(datastore, "ssh", [ALLOW_SSH])
+    assert hostendpoint(datastore, **task)["guard"] == []
+
+
+def test_a_purge_lets_another_one_govern(datastore):
+    put_both(datastore)
+    mine = dict(OPEN, labels={"app.kubernetes.io/managed-by": "me"})
+    datastore.put_endpoint(mine)
+    task = {"endpoints": [], "purge": "owned", "purge_nodes": ["n1"], "owner": "me"}
+    task.update(guard="enforce", guard_facts=facts())
+    failure(hostendpoints(datastore, **task), "then n1-b governs eth0", "tcp port 2222")
+    put_policy(datastore, "ssh", [ALLOW_SSH])
+    assert hostendpoints(datastore, **task)["summary"]["deleted"] == 1
+
+
+@only_etcdv3
+def test_the_one_for_all_interfaces_governs_in_its_place(datastore):
+    put_both(datastore, interface_name="*")
+    state = {"kind": "ClusterInformation", "spec": {"datastoreReady": True, "calicoVersion": "v3.28.0"}}
+    datastore.put(datastore.state_key, json.dumps(state))
+    task = {"name": "n1-a", "state": "absent", "guard": "enforce", "guard_facts": facts()}
+    failure(hostendpoint(datastore, **task), "then n1-b governs eth0", "tcp port 2222")
+
+
+def test_an_update_opens_an_interface(datastore):
+    put_profile(datastore, "open")
+    datastore.put_endpoint(OPEN)
+    for known in ({}, {"guard_facts": facts()}):
+        result = hostendpoint(datastore, check=True, guard="warn", **MOVED, **known)
+        (warning,) = [each for each in result["warnings"] if "G15" in each]
+        assert "no endpoint governs eth0 of node n1 any more, so Calico opens it" in warning
+    result = hostendpoint(datastore, check=True, guard="warn", **dict(OPEN, profiles=[]))
+    assert not [each for each in result["warnings"] if "G15" in each]
+
+
+@only_etcdv3
+def test_it_leaves_a_node_for_another(datastore):
+    put_both(datastore)
+    both = dict(facts(), n2=facts()["n1"])
+    task = dict(OPEN, node="n2", guard="enforce", guard_facts=both)
+    message = "tcp port 2222 from 192.0.2.9 is needed, and then n1-b governs eth0 of node n1"
+    failure(hostendpoint(datastore, **task), message)
+    datastore.put_endpoint(dict(CLOSED, interface_name="eth1"))
+    result = hostendpoint(datastore, **task)
+    assert any("no endpoint governs eth0 of node n1 any more" in warning for warning in result["warnings"])
+
+
+def test_a_datastore_behind_ipv6(datastore):
+    """Failsafes let it through, and nothing lets its host find out who its neighbours are."""
+    known = facts(22, interfaces={"eth0": ["192.0.2.1/24", "2001:db8::1/64"]})
+    needed = [{"direction": "out", "protocol": "tcp", "port": 2379, "peer": "2001:db8::9"}]
+    options = {"guard_facts": known, "guard_require": needed}
+    assert refused(datastore, "neighbour discovery", **options) == {"G13"}
+    put_profile(datastore, "open")
+    assert guarded(datastore, profiles=["open"], **options)["guard"] == []
+
+
+def test_what_was_denied_before_does_not_stop_it(datastore):
+    needed = [{"direction": "out", "protocol": "tcp", "port": 4379, "peer": "192.0.2.77"}]
+    options = {"guard_facts": facts(22), "guard_require": needed}
+    assert refused(datastore, "tcp port 4379", **options) == {"G04"}
+    datastore.put_endpoint(dict(NAMED, **ENDPOINT))
+    result = guarded(datastore, labels={"zone": "a"}, **options)
+    assert (result["operation"], result["guard"]) == ("update", [])
+    (warning,) = [each for each in result["warnings"] if "G04" in each]
+    assert "denied before this change, too" in warning and "tcp port 4379 of 192.0.2.77" in warning
 
 
 @pytest.mark.parametrize("given", [5, {"interfaces": 5}, {"interfaces": {"eth0": ["x"]}}, {"interfaces": {}, "x": 1}])

@@ -156,6 +156,13 @@ def test_g13_neighbour_discovery():
     verdict, findings = said(eth1, required=[over_ipv6])
     assert (verdict, findings["G13"][0]) == ("unsafe", "unsafe")
     assert said(web(interface_name="eth1", expected_ips=("198.51.100.1",)), required=[over_ipv6]) == ("safe", {})
+    out = {"direction": "out", "protocol": "tcp", "src": "2001:db8::1", "dst": "2001:db8::8", "port": 2379}
+    to_etcd = connection_from(out, "required")
+    assert said(eth1, required=[to_etcd])[1]["G13"][0] == "unsafe"
+    # It was so before.
+    there = [stored("n1", "e1", {"name": "eth1"})]
+    verdict, findings = said(eth1, there=there, required=[to_etcd])
+    assert (verdict, findings["G13"][0]) == ("safe", "warning")
 
 
 def test_g14_a_policy_does_not_select_it_any_more():
@@ -175,6 +182,35 @@ def test_g15_a_deleted_one_leaves_its_interface_open():
     verdict, findings = said(there=there[:1], without=[goes])
     assert verdict == "safe" and "eth0" in findings["G15"][1]
     assert said(there=there, without=[goes], facts={})[0] == "unknown"
+    # An update leaves it, too.
+    moves = web(interface_name="eth1", expected_ips=("198.51.100.1",))
+    assert "governs eth0 of node n1 any more" in said(moves, there=there[:1])[1]["G15"][1]
+    assert "G15" not in said(moves, there=there)[1]
+
+
+def test_another_one_governs_in_its_place():
+    there = [stored("n1", "e1", {"name": "eth0", "profile_ids": ["open"]}), stored("n1", "e2", {"name": "eth0"})]
+    goes = HostEndpoint(node="n1", name="e1")
+    assert said(there=there, without=[goes], required=[ssh()]) == ("safe", {})
+    verdict, findings = said(there=there, without=[goes], required=[ssh(2222)])
+    assert verdict == "unsafe" and "then e2 governs eth0 of node n1" in findings["G03"][1]
+    moves = web(interface_name="eth1", expected_ips=("198.51.100.1",))
+    assert said(moves, there=there, required=[ssh(2222)])[0] == "unsafe"
+    # Of one that changes in the same run, it is said there.
+    takes_over = web(name="e2", profiles=())
+    verdicts = check(moves, takes_over, there=there, required=[ssh(2222)])
+    assert [verdict.verdict for verdict in verdicts] == ["safe", "unsafe"]
+
+
+def test_what_was_denied_before():
+    there = [stored("n1", "e1", {"name": "eth0"})]
+    labelled = web(profiles=(), labels={"a": "b"})
+    verdict, findings = said(labelled, there=there, required=[ssh(2222)])
+    assert (verdict, findings["G03"][0]) == ("safe", "warning")
+    assert "denied before this change, too" in findings["G03"][1]
+    # Not by this one.
+    there[0] = stored("n1", "e2", {"name": "eth1"})
+    assert said(labelled, there=there, required=[ssh(2222)])[0] == "unsafe"
 
 
 def test_g16_felix_fails():
