@@ -61,6 +61,11 @@ class Evaluation:
         unreadable = [each for each in self._candidates_of("") if each.rejected or node in each.text]
         return self._candidates_of(node) + unreadable
 
+    def member(self, node: str, name: str) -> Optional[Member]:
+        """What rules may select of an endpoint; None of one that is missing, or that Felix ignores."""
+        found = [each for each in self._candidates_of(node) if each.name == name and not each.rejected]
+        return _member(found[0].endpoint) if found else None
+
     def felix(self, node: str) -> Felix:
         """The settings of a node's Felix."""
         place = node if self.api_version == V1 else "node." + node

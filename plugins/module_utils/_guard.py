@@ -11,7 +11,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    Collection,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from ._datastore._documents import Documents
 from ._evaluation import Evaluation
@@ -69,16 +82,43 @@ class Guard:
         stored = filter(None, map(self.before.stored, self._endpoints))
         return frozenset(each.node for each in (*self._endpoints, *self._without, *stored))
 
-    def check(self, facts: Mapping[str, Facts], is_stored: bool = False) -> List[Verdict]:
+    def check(
+        self,
+        facts: Mapping[str, Facts],
+        is_stored: bool = False,
+        others: Callable[[], Mapping[str, Facts]] = dict,
+    ) -> List[Verdict]:
         """A verdict for each endpoint that is wanted, and then for each that goes, by what is known of the nodes.
 
-        Of a node without facts, what needs them is unknown. With `is_stored`, the endpoints are what is stored, and
-        no change of it. Raises InvalidInput for addresses that are none.
+        Of a node without facts, what needs them is unknown. `others` gives those of nodes without a change, and is
+        called only when rules look at what changes. With `is_stored`, the endpoints are what is stored, and no change
+        of it. Raises InvalidInput for addresses that are none.
         """
         hosts = {node: _Host(node, facts[node], self.before, self._after, is_stored) for node in facts}
         found = [(endpoint, self._of_wanted(endpoint, hosts)) for endpoint in self._endpoints]
         found += [(endpoint, list(self._of_left(endpoint, hosts))) for endpoint in self._without]
+        changed = {} if is_stored else self._changed_members()
+        if changed:
+            more = others()
+            hosts.update((node, _Host(node, more[node], self.before, self._after, False)) for node in more)
+            for number, finding in _of_others(hosts.values(), changed):
+                found[number][1].append(finding)
         return [verdict_of(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
+
+    def _changed_members(self) -> Dict[Address, List[int]]:
+        """Where rules find something else than before: at which addresses, and the numbers of the endpoints there."""
+        found: Dict[Address, List[int]] = {}
+        if not self._after.rulebook.looks_at_members():
+            return found
+        for number, endpoint in enumerate([*self._endpoints, *self._without]):
+            stored = self.before.stored(endpoint)
+            before = self.before.member(stored.node, stored.name) if stored else None
+            # None of one that goes.
+            after = self._after.member(endpoint.node, endpoint.name)
+            if before != after:
+                for address in {address for each in (before, after) if each for address in each.addresses}:
+                    found.setdefault(address, []).append(number)
+        return found
 
     def _of_wanted(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> List[Finding]:
         findings = list(self._of_endpoint(endpoint))
@@ -248,6 +288,8 @@ class _Host:
         self._after = after
         # Whether the one is the other.
         self._is_stored = is_stored
+        # The connections that changed endpoints were asked about.
+        self.asked: Set[Connection] = set()
 
     @functools.cached_property
     def before(self) -> Host:
@@ -307,6 +349,7 @@ _AND_THEN = ", and then {0} governs {1} of node {2}"
 
 
 def _required(host: _Host, connection: Connection, where: str) -> Iterator[Finding]:
+    host.asked.add(connection)
     answer = host.after.ask(connection)
     if answer.verdict == ALLOW:
         return
@@ -315,6 +358,31 @@ def _required(host: _Host, connection: Connection, where: str) -> Iterator[Findi
         level, where = WARNING, where + _AS_BEFORE
     text = "{0} is needed{1}: {2}".format(_shown(connection), where, answer.reason)
     yield Finding(_RULES[connection.direction], level, text)
+
+
+def _of_others(hosts: Iterable[_Host], changed: Mapping[Address, Sequence[int]]) -> Iterator[Tuple[int, Finding]]:
+    """What changed endpoints, given by their addresses, cut off by being another end than rules ask for."""
+    for host in hosts:
+        for connection in host.facts.required:
+            packet = connection.packet
+            ends = [(packet.version, number) for number in (packet.source, packet.destination)]
+            numbers = {number for end in ends for number in changed.get(end, ())}
+            finding = _worse(host, connection) if numbers and connection not in host.asked else None
+            if finding:
+                yield from ((number, finding) for number in sorted(numbers))
+
+
+def _worse(host: _Host, connection: Connection) -> Optional[Finding]:
+    """Of a connection that no changed endpoint governs."""
+    answer = host.after.ask(connection)
+    if answer.verdict == ALLOW:
+        return None
+    before = host.before.ask(connection).verdict
+    if before == DENY or before == answer.verdict:
+        return None
+    text = "on node {0}, {1} is needed, and rules there that let it through do not any more: {2}"
+    level = UNSAFE if answer.verdict == DENY else UNKNOWN
+    return Finding(_RULES[connection.direction], level, text.format(host.node, _shown(connection), answer.reason))
 
 
 _RULES = {IN: "G03", OUT: "G04", LOCAL: "G04"}

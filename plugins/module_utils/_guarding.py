@@ -102,10 +102,10 @@ class Guarding:
         """What the guard says of endpoints that are wanted, and of those that go."""
         guard = self.guard(store, wanted, gone)
         selections = {(each.node, each.name): guard.selection(each) for each in updated}
-        return Guarded(
-            guard.check(self.facts_of(guard.nodes)),
-            selections={key: both for key, both in selections.items() if any(both)},
+        verdicts = guard.check(
+            self.facts_of(guard.nodes), others=lambda: self.facts_of(set(self.by_node).difference(guard.nodes))
         )
+        return Guarded(verdicts, selections={key: both for key, both in selections.items() if any(both)})
 
     def facts_of(self, nodes: Collection[str]) -> Dict[str, Facts]:
         """What is known of these nodes. Raises InvalidInput."""

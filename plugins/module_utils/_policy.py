@@ -126,6 +126,18 @@ class Rulebook:
     # Why nothing is known of some members, so that a selector in a rule may miss some; "" when all are.
     members_doubt: str = ""
 
+    def looks_at_members(self) -> bool:
+        """Whether a rule decides by the labels or the named ports of those at either end."""
+        policies = [policy.rules for policies in self.policies.values() for policy in policies]
+        profiles = [profile.rules for profile in self.profiles.values() if profile.rules is not None]
+        return any(
+            end.selectors or end.not_selectors or end.port_names or end.not_port_names
+            for by_direction in policies + profiles
+            for rules in by_direction.values()
+            for rule in rules
+            for end in (rule.source, rule.destination)
+        )
+
     def profile(self, name: str) -> Profile:
         return self.profiles.get(name, MISSING)
 

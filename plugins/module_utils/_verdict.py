@@ -19,11 +19,15 @@ _SHOWN_FINDINGS = 3
 # Characters of a reason in a message.
 _LONGEST = 300
 
+_ALLOW_IT = (
+    "first write a policy that allows this and selects the endpoint that governs there, or give that endpoint a "
+    "profile that does"
+)
 # What to do about it, by the rule; those of rules that only warn are not here.
 _WAY_OUT = {
     "G01": "create the profile, or take it out of the endpoint's profiles",
-    "G03": "first write a policy that selects the endpoint and allows this, or give the endpoint a profile that does",
-    "G04": "first write a policy that selects the endpoint and allows this, or give the endpoint a profile that does",
+    "G03": _ALLOW_IT,
+    "G04": _ALLOW_IT,
     "G06": "give the interface that the host has",
     "G07": "give the addresses that the host has",
     "G08": "remove one of the endpoints, or give it another interface",

@@ -33,7 +33,11 @@ def put_policy(datastore, name, rules, selector="role == 'web'"):
     """A policy with these rules inbound, which allows all outbound."""
     if datastore.type == "etcdv2":
         inbound = [
-            {"action": each["action"], **({"protocol": "tcp", "dst_ports": each["ports"]} if "ports" in each else {})}
+            {
+                "action": each["action"],
+                **({"protocol": "tcp", "dst_ports": each["ports"]} if "ports" in each else {}),
+                **({"src_selector": each["source"]} if "source" in each else {}),
+            }
             for each in rules
         ]
         value = {"selector": selector, "inbound_rules": inbound, "outbound_rules": [{"action": "allow"}]}
@@ -43,6 +47,7 @@ def put_policy(datastore, name, rules, selector="role == 'web'"):
         {
             "action": each["action"].capitalize(),
             **({"protocol": "TCP", "destination": {"ports": each["ports"]}} if "ports" in each else {}),
+            **({"source": {"selector": each["source"]}} if "source" in each else {}),
         }
         for each in rules
     ]
@@ -124,7 +129,7 @@ def test_the_profile_is_removed(datastore):
     put_profile(datastore, "open")
     assert guarded(datastore, profiles=["open"])["operation"] == "create"
     before = datastore.stored()
-    message = failure(guarded(datastore), "tcp port 2222 from 192.0.2.9", "give the endpoint a profile that does")
+    message = failure(guarded(datastore), "tcp port 2222 from 192.0.2.9", "give that endpoint a profile that does")
     assert "G03" in message and datastore.stored() == before
     put_policy(datastore, "ssh", [ALLOW_SSH])
     assert guarded(datastore)["operation"] == "update"
@@ -323,6 +328,30 @@ def test_it_leaves_a_node_for_another(datastore):
     datastore.put_endpoint(dict(CLOSED, interface_name="eth1"))
     result = hostendpoint(datastore, **task)
     assert any("no endpoint governs eth0 of node n1 any more" in warning for warning in result["warnings"])
+
+
+BASTION = {"node": "bast", "name": "bast-a", "interface_name": "eth0", "profiles": ["open"]}
+BASTION.update(labels={"role": "bastion"}, expected_ips=[SSH["peer"]])
+
+
+@pytest.mark.parametrize("change", [{"labels": {"role": "jump"}}, {"expected_ips": []}, {"state": "absent"}])
+def test_it_shuts_others_out(datastore, change):
+    """A policy of another host lets in whom a selector selects, and that is about to be somebody else."""
+    put_profile(datastore, "open")
+    put_policy(datastore, "ssh", [dict(ALLOW_SSH, source="role == 'bastion'")])
+    for name in ("n1", "bast"):
+        know_node(datastore, name)
+    datastore.put_all(datastore.tree_of([BASTION, dict(NAMED, **ENDPOINT)]))
+    known = {"interfaces": {"eth0": ["192.0.2.9/24"]}}
+    task = {"name": "bast-a", "node": "bast", "guard": "enforce", "guard_facts": dict(facts(), bast=known)}
+    # A label that no rule asks for is none of their business.
+    assert hostendpoint(datastore, state="patched", labels={"zone": "a"}, **task)["guard"] == []
+    before = datastore.stored()
+    change = dict({"state": "patched"}, **change)
+    message = failure(hostendpoint(datastore, **task, **change), "host endpoint bast-a on node bast", "G03")
+    assert "on node n1, tcp port 2222 from 192.0.2.9 is needed" in message and datastore.stored() == before
+    put_policy(datastore, "all", [ALLOW_SSH])
+    assert hostendpoint(datastore, **task, **change)["guard"] == []
 
 
 def test_a_datastore_behind_ipv6(datastore):

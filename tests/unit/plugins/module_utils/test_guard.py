@@ -202,6 +202,42 @@ def test_another_one_governs_in_its_place():
     assert [verdict.verdict for verdict in verdicts] == ["safe", "unsafe"]
 
 
+SELECTIVE = {"selector": "role == 'web'", "outbound_rules": [{"action": "allow"}]}
+ALLOW = {"action": "allow"}
+
+
+@pytest.mark.parametrize(
+    "rules, before, after, unsafe",
+    [
+        ([{"action": "allow", "src_selector": "role == 'bastion'"}], {"role": "bastion"}, {"role": "jump"}, True),
+        ([{"action": "allow", "src_selector": "role == 'bastion'"}], {"role": "bastion"}, None, True),
+        ([{"action": "allow", "src_selector": "role == 'bastion'"}], {"role": "bastion"}, {"role": "bastion"}, False),
+        # A new one can be among those that are denied.
+        ([{"action": "deny", "src_selector": "role == 'jump'"}, ALLOW], None, {"role": "jump"}, True),
+        ([{"action": "allow", "!src_selector": "role == 'jump'"}], None, {"role": "jump"}, True),
+        ([{"action": "allow", "!src_selector": "role == 'jump'"}], None, {"role": "bastion"}, False),
+        # It was denied before.
+        ([{"action": "allow", "src_selector": "role == 'x'"}], {"role": "bastion"}, {"role": "jump"}, False),
+        # An end of the connection is the host itself.
+        ([{"action": "allow", "src_net": "192.0.2.0/24"}], {"role": "bastion"}, {"role": "jump"}, False),
+    ],
+)
+def test_a_member_that_rules_of_others_look_at(rules, before, after, unsafe):
+    etcd = tree(p=dict(SELECTIVE, inbound_rules=rules))
+    there = [stored("n1", "e1", {"name": "eth0", "labels": {"role": "web"}})]
+    bastion = {"interface_name": "eth0", "expected_ips": ("192.0.2.9",), "profiles": ("open",)}
+    if before:
+        value = {"name": "eth0", "labels": before, "expected_ipv4_addrs": ["192.0.2.9"], "profile_ids": ["open"]}
+        there.append(stored("bast", "b", value))
+    wanted = [HostEndpoint(node="bast", name="b", labels=after, **bastion)] if after else []
+    guard = Guard(V1, documents_v1(etcd, there), wanted, [] if after else [HostEndpoint(node="bast", name="b")])
+    facts = {"bast": Facts({"eth0": ["192.0.2.9/24"]})}
+    (verdict,) = guard.check(facts, others=lambda: {"n1": Facts(INTERFACES, [ssh(2222)])})
+    assert verdict.verdict == ("unsafe" if unsafe else "safe")
+    texts = [finding.text for finding in verdict.findings if finding.rule == "G03"]
+    assert [text.startswith("on node n1, tcp port 2222 from 192.0.2.9 is needed") for text in texts] == [True] * unsafe
+
+
 def test_what_was_denied_before():
     there = [stored("n1", "e1", {"name": "eth0"})]
     labelled = web(profiles=(), labels={"a": "b"})
