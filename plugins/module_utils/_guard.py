@@ -52,6 +52,8 @@ class Facts:
     ssh_port: int = 22
     # Connections that are needed and of which nobody knows where they go: a rule, and why.
     doubts: Sequence[Tuple[str, str]] = ()
+    # Connections that are needed if they go this way, which nobody knows.
+    possible: Sequence[Connection] = ()
 
 
 class Guard:
@@ -342,6 +344,10 @@ def _needed(host: _Host, name: str, touched: Mapping[str, Interface]) -> Iterato
                 if not _is_governed_by(each, name)
             ]
             yield from _required(host, connection, "".join(others))
+    for connection in host.facts.possible:
+        for interface in host.after.interfaces_of(connection):
+            if interface.name in touched:
+                yield from _possible(host, connection, interface.name)
     yield from _neighbours(host, touched)
 
 
@@ -358,6 +364,13 @@ def _required(host: _Host, connection: Connection, where: str) -> Iterator[Findi
         level, where = WARNING, where + _AS_BEFORE
     text = "{0} is needed{1}: {2}".format(_shown(connection), where, answer.reason)
     yield Finding(_RULES[connection.direction], level, text)
+
+
+def _possible(host: _Host, connection: Connection, name: str) -> Iterator[Finding]:
+    answer = host.after.ask(connection)
+    if answer.verdict == UNKNOWN or answer.verdict == DENY and not host.was_denied(connection):
+        text = "{0} is needed, and nobody knows whether it goes through {1}: {2}"
+        yield Finding(_RULES[connection.direction], UNKNOWN, text.format(_shown(connection), name, answer.reason))
 
 
 def _of_others(hosts: Iterable[_Host], changed: Mapping[Address, Sequence[int]]) -> Iterator[Tuple[int, Finding]]:
@@ -473,24 +486,31 @@ def _wildcard(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
 def _neighbours(host: _Host, touched: Mapping[str, Interface]) -> Iterator[Finding]:
     if not host.after.felix.polices_ipv6:
         return
-    over_ipv6 = [each for each in host.facts.required if each.direction != LOCAL and each.packet.version == 6]
-    through = {interface.name for connection in over_ipv6 for interface in host.after.interfaces_of(connection)}
+    through = _over_ipv6(host.after, host.facts.required)
+    maybe = _over_ipv6(host.after, host.facts.possible)
     for name, interface in sorted(touched.items()):
-        if name not in through and not any(_is_global(address) for address in interface.addresses):
+        is_needed = name in through or name in maybe
+        if not is_needed and not any(_is_global(address) for address in interface.addresses):
             continue
         answer = host.after.neighbours(name)
         if answer.verdict == ALLOW:
             continue
         level, more = WARNING, ""
-        if name in through:
-            level = UNSAFE if answer.verdict == DENY else UNKNOWN
-            if level == UNSAFE and host.was_without_neighbours(name):
+        if is_needed:
+            level = UNSAFE if answer.verdict == DENY and name in through else UNKNOWN
+            if answer.verdict == DENY and host.was_without_neighbours(name):
                 level, more = WARNING, _AS_BEFORE
         text = (
             "neighbour discovery (icmpv6 types 135 and 136) does not get through {0} in both directions, so IPv6 "
             "fails{1}"
         )
         yield Finding("G13", level, text.format(name, more))
+
+
+def _over_ipv6(host: Host, connections: Iterable[Connection]) -> Set[str]:
+    """The interfaces that connections over IPv6 go through."""
+    over_ipv6 = [each for each in connections if each.direction != LOCAL and each.packet.version == 6]
+    return {interface.name for connection in over_ipv6 for interface in host.interfaces_of(connection)}
 
 
 def _is_global(address: Address) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set
 
 from ._datastore._store import Store
 from ._errors import DatastoreError, InvalidInput
@@ -120,9 +120,14 @@ class Guarding:
 
         nodes = {each.node for each in [*wanted, *gone]}
         documents = store.read_policies(min(nodes) if len(nodes) == 1 else "")
-        known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
+        known: Optional[Set[str]] = {node for node, _name in documents.config}
+        known.update(node for node, _text in documents.workloads)
         if not known.issuperset(nodes):
-            known = known.union(store.known_nodes())
+            try:
+                known.update(store.known_nodes())
+            except DatastoreError:
+                # G09 alone needs them, and the user may have no right to read them.
+                known = None
         return Guard(store.api_version, documents, wanted, gone, known)
 
     def interfaces(self) -> Dict[str, Mapping[str, Sequence[str]]]:

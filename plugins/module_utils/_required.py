@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import socket
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ._errors import InvalidInput, shown
 from ._governing import LOOPBACK, Interface, interfaces_from
@@ -52,7 +52,7 @@ def check_required(given: Optional[Sequence[Mapping[str, Any]]]) -> None:
         _Needed(each, "guard_require[{0}]".format(index))
 
 
-def facts_of(node: str, given: Any, required: Optional[Sequence[Mapping[str, Any]]]) -> Facts:
+def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> Facts:
     """The facts of a node, and what every node needs besides. Raises InvalidInput."""
     where = "guard_facts[{0}]".format(node)
     _check_keys(given, _FACTS, where)
@@ -61,28 +61,45 @@ def facts_of(node: str, given: Any, required: Optional[Sequence[Mapping[str, Any
         raise InvalidInput(["{0}.interfaces: {1} is no mapping of lists of addresses".format(where, shown(addresses))])
     interfaces = interfaces_from(addresses)
     host = _Host(interfaces, given.get("default_interface") or "")
-    connections: List[Connection] = []
+    required: List[Connection] = []
+    possible: List[Connection] = []
     doubts: List[Tuple[str, str]] = []
     through, port = "", SSH_PORT
     if given.get("ssh") is not None:
         ssh = _check_keys(given["ssh"], _SSH, where + ".ssh")
         port = _port(ssh.get("port") or SSH_PORT, where + ".ssh")
-        connection = host.ssh(ssh.get("peer") or "", ssh.get("address") or "", port)
-        if connection:
-            connections.append(connection)
-            through = connection.in_interface
-        else:
+        ends = {option: _end(ssh.get(option) or "", where + ".ssh." + option, doubts) for option in ("peer", "address")}
+        sure, maybe = host.ssh(ends["peer"], ends["address"], port)
+        required += sure
+        possible += maybe
+        if sure and not maybe:
+            through = sure[0].in_interface
+        if not sure and not maybe:
             doubts.append(
                 ("G03", "nobody knows which interface Ansible's connection to tcp port {0} uses".format(port))
             )
     needed = [_Needed(each, "{0}.require[{1}]".format(where, index)) for index, each in _numbered(given, where)]
-    needed += [_Needed(each, "guard_require[{0}]".format(index)) for index, each in enumerate(required or ())]
+    needed += [_Needed(each, "guard_require[{0}]".format(index)) for index, each in enumerate(required_of_all or ())]
     for each in needed:
         try:
-            connections += host.connections(each)
+            sure, maybe = host.connections(each)
         except _NotKnown as exc:
             doubts.append((_RULES[each.direction], str(exc)))
-    return Facts(addresses, tuple(connections), through, port, tuple(doubts))
+        else:
+            required += sure
+            possible += maybe
+    return Facts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible))
+
+
+def _end(text: Any, where: str, doubts: List[Tuple[str, str]]) -> List[_Peer]:
+    """An end of Ansible's connection. That it is not known is a doubt. Raises InvalidInput."""
+    if not isinstance(text, str):
+        raise InvalidInput(["{0}: {1} is no address and no name".format(where, shown(text))])
+    try:
+        return _resolved(text.partition("/")[0]) if text else []
+    except _NotKnown as exc:
+        doubts.append(("G03", str(exc)))
+        return []
 
 
 def _numbered(given: Mapping[str, Any], where: str) -> Iterator[Tuple[int, Any]]:
@@ -96,105 +113,168 @@ class _NotKnown(Exception):
     """It cannot be told which way a connection goes."""
 
 
+class _Peer(NamedTuple):
+    """The other end of a connection."""
+
+    version: int
+    # None when nobody knows it.
+    number: Optional[int]
+    # Of a link-local address: the interface.
+    zone: str = ""
+
+
+# An interface, and the host's own address there.
+_Way = Tuple[Interface, Address]
+# What surely is so, and what may be so.
+_Connections = Tuple[List[Connection], List[Connection]]
+
+
 class _Host:
     """Which of its interfaces a connection uses, as far as the networks and the default route tell."""
 
     def __init__(self, interfaces: Dict[str, Interface], default: str) -> None:
-        self._interfaces = interfaces
+        self._interfaces = [each for each in interfaces.values() if each.name != LOOPBACK]
         self._default = default
-        self._own = {address: each for each in interfaces.values() for address in each.addresses}
+        self._own = {address for each in interfaces.values() for address in each.addresses}
+        # All of its addresses that others than neighbours reach.
+        self._global = [
+            (each, own)
+            for each in self._interfaces
+            for own in each.addresses
+            if not _is_loopback(own) and not _is_link_local(own)
+        ]
 
-    def ssh(self, peer: str, address: str, port: int) -> Optional[Connection]:
-        """Ansible's connection; None when it is not known which interface it comes through."""
-        own = _address(address)
-        source = _address(peer)
-        if own not in self._own:
-            # The address may be translated on its way.
-            way = self._way(source or (4, None)) or (None if source else self._way((6, None)))
-            if way is None:
-                return None
+    def ssh(self, peers: Sequence[_Peer], addresses: Sequence[_Peer], port: int) -> _Connections:
+        """Ansible's connection; none when it is not known which interface it comes through."""
+        sure, maybe = self._ways_of_ssh(peers, addresses)
+
+        def connection(way: _Way) -> Connection:
             interface, own = way
-        else:
-            interface = self._own[own]
-        version = own[0]
-        number = source[1] if source and source[0] == version else None
-        return Connection(IN, new_packet(version, TCP, number, own[1], port), interface.name)
+            number = next((each.number for each in peers if each.version == own[0]), None)
+            # An address that is not on the interface may be on the loopback.
+            here = [each[:2] for each in addresses if each[:2] in self._own and each.version == own[0]]
+            return Connection(IN, new_packet(own[0], TCP, number, (here or [own])[0][1], port), interface.name)
 
-    def connections(self, needed: _Needed) -> List[Connection]:
-        """Those of one that is needed; none when the host has no address of the peer's version of IP."""
-        peers = _resolved(needed.peer) if needed.peer else [(4, None), (6, None)]
-        return [found for found in (self._connection(needed, peer) for peer in peers) if found]
+        return [connection(way) for way in sure], [connection(way) for way in maybe]
 
-    def _connection(self, needed: _Needed, peer: Tuple[int, Optional[int]]) -> Optional[Connection]:
-        version, number = peer
-        if needed.direction == OUT and number is not None and self._is_own(peer):
+    def _ways_of_ssh(self, peers: Sequence[_Peer], addresses: Sequence[_Peer]) -> Tuple[List[_Way], List[_Way]]:
+        ways = [(each, own) for own in addresses for each in self._interfaces if own[:2] in each.addresses]
+        if ways:
+            # Interfaces may have the same link-local address.
+            named = [(each, own[:2]) for each, own in ways if own.zone == each.name]
+            found = named or [(each, own[:2]) for each, own in ways]
+            return ([], found) if len(found) > 1 and found[0][1] == found[1][1] else (found[:1], [])
+        # The address may be translated on its way.
+        local = [each for each in addresses if _is_link_local(each)]
+        versions = dict.fromkeys([*[each.version for each in addresses], 4, 6])
+        for peer in [*local, *peers] or [_Peer(version, None) for version in versions]:
+            sure, maybe = self._ways(peer)
+            if sure or maybe:
+                return sure, maybe
+        return [], []
+
+    def connections(self, needed: _Needed) -> _Connections:
+        """Those of one that is needed; none when the host has no address of the peer's version of IP.
+
+        Raises _NotKnown.
+        """
+        required: List[Connection] = []
+        possible: List[Connection] = []
+        for peer in _resolved(needed.peer) if needed.peer else [_Peer(4, None), _Peer(6, None)]:
+            sure, maybe = self._connections(needed, peer)
+            required += sure
+            possible += maybe
+        return required, possible
+
+    def _connections(self, needed: _Needed, peer: _Peer) -> _Connections:
+        version, number = peer[:2]
+        if needed.direction == OUT and number is not None and (_is_loopback(peer) or (version, number) in self._own):
             packet = new_packet(version, needed.protocol, number, number, needed.port)
-            return Connection(LOCAL, packet, LOOPBACK, LOOPBACK)
-        if not any(each[0] == version and not _is_local(each) for each in self._own):
-            return None
-        way = self._way(peer)
-        if way is None:
+            return [Connection(LOCAL, packet, LOOPBACK, LOOPBACK)], []
+        sure, maybe = self._ways(peer)
+        if not sure and not maybe:
+            if _is_link_local(peer) or not any(own[0] == version for _each, own in self._global):
+                return [], []
             text = "nobody knows which interface a connection {0} of IPv{1} uses that is needed: give default_interface"
             raise _NotKnown(text.format(needed.direction, version))
-        interface, own = way
-        if needed.direction == IN:
-            packet = new_packet(version, needed.protocol, number, own[1], needed.port)
-            return Connection(IN, packet, interface.name)
-        packet = new_packet(version, needed.protocol, own[1], number, needed.port)
-        return Connection(OUT, packet, "", interface.name)
 
-    def _is_own(self, address: Address) -> bool:
-        return address in self._own or _is_local(address)
+        def connection(way: _Way) -> Connection:
+            interface, own = way
+            if needed.direction == IN:
+                packet = new_packet(version, needed.protocol, number, own[1], needed.port)
+                return Connection(IN, packet, interface.name)
+            packet = new_packet(version, needed.protocol, own[1], number, needed.port)
+            return Connection(OUT, packet, "", interface.name)
 
-    def _way(self, peer: Tuple[int, Optional[int]]) -> Optional[Tuple[Interface, Address]]:
-        """The interface to a peer and its own address: behind whose networks it is, else the default route's."""
-        version, number = peer
-        ways = [
-            (each, own)
-            for each in self._interfaces.values()
-            for own in each.addresses
-            if own[0] == version and not _is_local(own)
-        ]
+        return [connection(way) for way in sure], [connection(way) for way in maybe]
+
+    def _ways(self, peer: _Peer) -> Tuple[List[_Way], List[_Way]]:
+        """The interface to a peer and the host's own address there, and the interfaces that it may be besides.
+
+        It is the one behind whose networks the peer is, else that of the default route. From anywhere, a connection
+        may come through any.
+        """
+        if _is_link_local(peer):
+            ways = self._on_link()
+            named = [way for way in ways if way[0].name == peer.zone] or (ways if len(ways) == 1 else [])
+            return (named, []) if named else ([], ways)
+        ways = [way for way in self._global if way[1][0] == peer.version]
         for interface, own in ways:
-            if number is not None and any(
-                net[0] == version and net[1] <= number <= net[2] and net[1] <= own[1] <= net[2]
+            if peer.number is not None and any(
+                net[0] == peer.version and net[1] <= peer.number <= net[2] and net[1] <= own[1] <= net[2]
                 for net in interface.nets
             ):
-                return interface, own
-        by_default = [way for way in ways if way[0].name == self._default]
-        if not by_default and len({way[0].name for way in ways}) == 1:
-            by_default = ways
-        return by_default[0] if by_default else None
+                return [(interface, own)], []
+        names = {interface.name for interface, _own in ways}
+        default = self._default if self._default in names or len(names) != 1 else min(names)
+        sure = [way for way in ways if way[0].name == default][:1]
+        if not sure or peer.number is not None:
+            return sure, []
+        first = {interface.name: (interface, own) for interface, own in reversed(ways)}
+        return sure, [way for name, way in sorted(first.items()) if name != default]
+
+    def _on_link(self) -> List[_Way]:
+        """The interfaces with IPv6, each with one address, best its link-local one."""
+        found = []
+        for each in self._interfaces:
+            own = [address for address in each.addresses if address[0] == 6]
+            local = [address for address in own if _is_link_local(address)]
+            found += [(each, address) for address in (local or own)[:1]]
+        return found
 
 
-def _is_local(address: Tuple[int, Optional[int]]) -> bool:
-    """Loopback and link-local addresses, which nobody from afar uses."""
-    version, number = address
-    if number is None:
-        return False
-    if version == 4:
-        return number >> 24 == 127
-    return number == 1 or number >> 118 == 0x3FA
+def _is_loopback(address: Sequence[Any]) -> bool:
+    version, number = address[:2]
+    return number is not None and (number >> 24 == 127 if version == 4 else number == 1)
 
 
-def _address(text: str) -> Optional[Address]:
-    try:
-        return address_of(text.partition("/")[0]) if text else None
-    except ValueError:
-        return None
+def _is_link_local(address: Sequence[Any]) -> bool:
+    version, number = address[:2]
+    return version == 6 and number is not None and number >> 118 == 0x3FA
+
+
+def _resolved(peer: str) -> List[_Peer]:
+    """The addresses of a peer that is given by address or by name. Raises _NotKnown."""
+    found, problem = _looked_up(peer)
+    if problem:
+        raise _NotKnown("the address of {0}, which is needed, is not known: {1}".format(shown(peer), problem))
+    return found
 
 
 @functools.lru_cache(maxsize=None)
-def _resolved(peer: str) -> List[Address]:
-    """The addresses of a peer that is given by address or by name. Raises _NotKnown."""
-    known = _address(peer)
-    if known:
-        return [known]
+def _looked_up(peer: str) -> Tuple[List[_Peer], str]:
+    """The addresses, or why they are not known."""
+    address, _percent, zone = peer.partition("%")
+    try:
+        return [_Peer(*address_of(address), zone)], ""
+    except ValueError:
+        pass
     try:
         found = socket.getaddrinfo(peer, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        raise _NotKnown("the address of {0}, which is needed, is not known: {1}".format(shown(peer), exc)) from exc
-    return [address_of(address) for address in dict.fromkeys(each[4][0].partition("%")[0] for each in found)]
+        return [], str(exc)
+    texts = dict.fromkeys(each[4][0].partition("%")[0] for each in found)
+    return [_Peer(*address_of(text)) for text in texts], ""
 
 
 def _port(value: Any, where: str) -> int:

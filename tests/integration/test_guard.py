@@ -364,6 +364,55 @@ def test_a_datastore_behind_ipv6(datastore):
     assert guarded(datastore, profiles=["open"], **options)["guard"] == []
 
 
+ETH1 = {"interface_name": "eth1", "expected_ips": ["198.51.100.1"]}
+
+
+def unknown(datastore, *parts, **options):
+    """It is written, and nobody knows whether it is safe."""
+    result = guarded(datastore, **options)
+    (record,) = result["guard"]
+    assert (result["operation"], record["verdict"]) == ("create", "unknown"), result
+    texts = [each["message"] for each in record["findings"] if each["level"] == "unknown"]
+    assert all(any(part in text for text in texts) for part in parts), texts
+
+
+def test_a_connection_that_may_come_through_another_interface(datastore):
+    needed = [{"direction": "in", "protocol": "tcp", "port": 9100}]
+    assert refused(datastore, "tcp port 9100", guard_facts=facts(22), guard_require=needed) == {"G03"}
+    parts = "tcp port 9100 from an unknown address is needed", "whether it goes through eth1: denied"
+    unknown(datastore, *parts, guard_facts=facts(22), guard_require=needed, **ETH1)
+
+
+def test_ssh_that_may_come_through_another_interface(datastore):
+    known = facts(ssh={"port": 2222})
+    assert refused(datastore, "tcp port 2222", guard_facts=known) == {"G03"}
+    unknown(datastore, "tcp port 2222", "whether it goes through eth1", guard_facts=known, **ETH1)
+
+
+def test_ssh_from_the_same_link(datastore):
+    known = facts(22, interfaces={"eth0": ["192.0.2.1/24"], "eth1": ["fe80::1/64"]})
+    known["n1"]["ssh"] = {"peer": "fe80::9%eth1", "address": "fe80::1%eth1"}
+    assert refused(datastore, "neighbour discovery", guard_facts=known, interface_name="eth1") >= {"G13"}
+    assert guarded(datastore, guard_facts=known)["guard"] == []
+
+
+def test_a_peer_that_is_no_address(datastore):
+    put_policy(datastore, "ssh", [ALLOW_SSH])
+    unknown(datastore, "192.0.2..9", guard_facts=facts(ssh=dict(SSH, port=2222, peer="192.0.2..9")))
+
+
+@only_etcdv3
+def test_nodes_that_cannot_be_read(auth_datastore):
+    """Then nothing is said of G09."""
+    kinds = ["clusterinformations", "globalnetworkpolicies", "profiles", "tiers", "felixconfigurations"]
+    endpoints = auth_datastore.hostendpoints
+    auth_datastore.add_user("some", "geheim", [endpoints, *[RESOURCES + kind for kind in kinds]], [endpoints])
+    options = {"etcd_username": "some", "etcd_password": "geheim", "guard_facts": facts(22)}
+    result = guarded(auth_datastore, **options)
+    assert (result["operation"], result["guard"]) == ("create", [])
+    assert not any("G09" in warning for warning in result["warnings"])
+
+
 def test_what_was_denied_before_does_not_stop_it(datastore):
     needed = [{"direction": "out", "protocol": "tcp", "port": 4379, "peer": "192.0.2.77"}]
     options = {"guard_facts": facts(22), "guard_require": needed}

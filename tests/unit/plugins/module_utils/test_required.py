@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
@@ -32,7 +34,7 @@ def test_what_stays_on_the_host():
 
 
 def test_a_host_without_ipv6_needs_none():
-    assert ways(peer="2001:db8::53") == []
+    assert ways(peer="2001:db8::53") == ways(peer="fe80::53") == []
 
 
 def test_a_way_that_nobody_knows():
@@ -48,6 +50,91 @@ def test_ssh():
     # A translated address.
     facts = facts_of("n1", dict(GIVEN, ssh={"peer": "203.0.113.9", "address": "198.51.100.1"}), [])
     assert (facts.ansible_interface, facts.ssh_port) == ("eth0", 22)
+
+
+def ways_of(connections):
+    return [(each.packet.version, each.in_interface or each.out_interface) for each in connections]
+
+
+def test_from_anywhere_it_may_come_through_any():
+    needed = {"direction": "in", "protocol": "tcp", "port": 9100}
+    facts = facts_of("n1", GIVEN, [needed])
+    assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
+    one = {"interfaces": {"eth0": ["192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64"], "lo": ["10.0.0.9/32"]}}
+    facts = facts_of("n1", one, [needed])
+    assert (ways_of(facts.required), facts.possible, facts.doubts) == ([(4, "eth0"), (6, "eth0")], (), ())
+
+
+def test_ssh_of_which_nobody_knows_anything():
+    facts = facts_of("n1", dict(GIVEN, ssh={"port": 2222}), [])
+    assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
+    assert facts.ansible_interface == ""
+    facts = facts_of("n1", {"interfaces": {"eth0": ["192.0.2.1/24"]}, "ssh": {"port": 2222}}, [])
+    assert (facts.ansible_interface, facts.possible) == ("eth0", ())
+
+
+LINK_LOCAL = {"eth0": ["192.0.2.1/24", "fe80::1/64"], "eth1": ["fe80::1/64"], "eth2": ["fe80::2/64"]}
+
+
+@pytest.mark.parametrize(
+    "ssh, sure, maybe",
+    [
+        ({"peer": "fe80::9%eth1", "address": "fe80::1%eth1"}, ["eth1"], []),
+        ({"peer": "fe80::9%eth1"}, ["eth1"], []),
+        ({"peer": "fe80::9", "address": "fe80::2"}, ["eth2"], []),
+        # The name that the interface has at the other end.
+        ({"peer": "fe80::9%wlan0", "address": "fe80::2%wlan0"}, ["eth2"], []),
+        ({"peer": "fe80::9", "address": "fe80::1"}, [], ["eth0", "eth1"]),
+        ({"peer": "fe80::9"}, [], ["eth0", "eth1", "eth2"]),
+    ],
+)
+def test_ssh_from_the_same_link(ssh, sure, maybe):
+    facts = facts_of("n1", {"interfaces": LINK_LOCAL, "default_interface": "eth0", "ssh": ssh}, [])
+    assert ways_of(facts.required) == [(6, name) for name in sure]
+    assert ways_of(facts.possible) == [(6, name) for name in maybe]
+    assert facts.doubts == ()
+
+
+def test_a_server_on_the_same_link():
+    given = {"interfaces": LINK_LOCAL, "default_interface": "eth0"}
+    assert ways(given, peer="fe80::53%eth2") == [("out", "", "eth2")]
+    facts = facts_of("n1", given, [{"direction": "out", "protocol": "udp", "port": 53, "peer": "fe80::53"}])
+    assert facts.required == () and len(facts.possible) == 3
+
+
+def test_an_address_of_the_loopback_comes_through_another_interface():
+    given = {"interfaces": {"eth0": ["192.0.2.1/24"], "lo": ["10.0.0.9/32"]}}
+    facts = facts_of("n1", dict(given, ssh={"peer": "203.0.113.9", "address": "10.0.0.9"}), [])
+    (connection,) = facts.required
+    assert (facts.ansible_interface, connection.packet.destination) == ("eth0", 10 << 24 | 9)
+
+
+def test_a_name_is_looked_up_once(monkeypatch):
+    asked = []
+
+    def look_up(name, *_arguments, **_keywords):
+        asked.append(name)
+        if name == "here.test":
+            return [(0, 0, 0, "", ("203.0.113.9", 0))]
+        raise OSError("nobody knows")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for node in ("n1", "n2"):
+        for peer in ("192.0.2.999", "not.test"):
+            facts = facts_of(node, dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
+            # The connection is needed, wherever it comes from.
+            assert ways_of(facts.required) == [(4, "eth0")] and facts.required[0].packet.source is None
+            ((rule, text),) = facts.doubts
+            assert rule == "G03" and peer in text and "nobody knows" in text
+    facts = facts_of("n1", dict(GIVEN, ssh={"peer": "here.test", "address": "192.0.2.1"}), [])
+    assert facts.required[0].packet.source == 203 << 24 | 113 << 8 | 9 and facts.doubts == ()
+    assert asked == ["192.0.2.999", "not.test", "here.test"]
+
+
+@pytest.mark.parametrize("ssh", [{"peer": 5}, {"address": ["192.0.2.1"]}])
+def test_an_end_that_is_none(ssh):
+    with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].ssh.*is no address and no name"):
+        facts_of("n1", dict(GIVEN, ssh=ssh), [])
 
 
 @pytest.mark.parametrize(
