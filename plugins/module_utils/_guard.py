@@ -31,6 +31,7 @@ from ._evaluation import Evaluation
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
 from ._host import Host
 from ._hostendpoint import HostEndpoint
+from ._plan import Stored
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
 from ._traffic import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, address_of, text_of
 from ._verdict import UNKNOWN, UNSAFE, WARNING, Finding, Verdict, verdict_of
@@ -78,7 +79,7 @@ class Guard:
         self.before = Evaluation(api_version, documents)
         self._after = Evaluation(api_version, documents, endpoints, without)
 
-    @property
+    @functools.cached_property
     def nodes(self) -> FrozenSet[str]:
         """The nodes that are changed: in v3, an endpoint may leave one for another."""
         stored = filter(None, map(self.before.stored, self._endpoints))
@@ -114,13 +115,15 @@ class Guard:
             return found
         for number, endpoint in enumerate([*self._endpoints, *self._without]):
             stored = self.before.stored(endpoint)
-            before = self.before.member(stored.node, stored.name) if stored else None
-            # None of one that goes.
-            after = self._after.member(endpoint.node, endpoint.name)
-            if before != after:
-                for address in {address for each in (before, after) if each for address in each.addresses}:
-                    found.setdefault(address, []).append(number)
+            for address in self._changed_at(endpoint, stored) if stored else addresses_of(endpoint):
+                found.setdefault(address, []).append(number)
         return found
+
+    def _changed_at(self, endpoint: HostEndpoint, stored: Stored) -> Set[Address]:
+        before = self.before.member(stored.node, stored.name)
+        # None of one that goes.
+        after = self._after.member(endpoint.node, endpoint.name)
+        return {address for each in (before, after) if each and before != after for address in each.addresses}
 
     def _of_wanted(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> List[Finding]:
         findings = list(self._of_endpoint(endpoint))
@@ -377,10 +380,12 @@ def _of_others(hosts: Iterable[_Host], changed: Mapping[Address, Sequence[int]])
     """What changed endpoints, given by their addresses, cut off by being another end than rules ask for."""
     for host in hosts:
         for connection in host.facts.required:
+            if connection in host.asked:
+                continue
             packet = connection.packet
             ends = [(packet.version, number) for number in (packet.source, packet.destination)]
             numbers = {number for end in ends for number in changed.get(end, ())}
-            finding = _worse(host, connection) if numbers and connection not in host.asked else None
+            finding = _worse(host, connection) if numbers else None
             if finding:
                 yield from ((number, finding) for number in sorted(numbers))
 

@@ -141,7 +141,7 @@ class _Host:
             (each, own)
             for each in self._interfaces
             for own in each.addresses
-            if not _is_loopback(own) and not _is_link_local(own)
+            if not (_is_loopback(own) or own[0] == 6 and _is_link_local(own))
         ]
 
     def ssh(self, peers: Sequence[_Peer], addresses: Sequence[_Peer], port: int) -> _Connections:
@@ -220,18 +220,14 @@ class _Host:
             return (named, []) if named else ([], ways)
         ways = [way for way in self._global if way[1][0] == peer.version]
         for interface, own in ways:
-            if peer.number is not None and any(
-                net[0] == peer.version and net[1] <= peer.number <= net[2] and net[1] <= own[1] <= net[2]
-                for net in interface.nets
-            ):
-                return [(interface, own)], []
-        names = {interface.name for interface, _own in ways}
-        default = self._default if self._default in names or len(names) != 1 else min(names)
-        sure = [way for way in ways if way[0].name == default][:1]
-        if not sure or peer.number is not None:
-            return sure, []
+            for net in interface.nets if peer.number is not None else ():
+                if net[0] == peer.version and net[1] <= peer.number <= net[2] and net[1] <= own[1] <= net[2]:
+                    return [(interface, own)], []
         first = {interface.name: (interface, own) for interface, own in reversed(ways)}
-        return sure, [way for name, way in sorted(first.items()) if name != default]
+        sure = first.pop(self._default, None) or (first.popitem()[1] if len(first) == 1 else None)
+        if sure is None or peer.number is not None:
+            return [sure] if sure else [], []
+        return [sure], [first[name] for name in sorted(first)]
 
     def _on_link(self) -> List[_Way]:
         """The interfaces with IPv6, each with one address, best its link-local one."""
