@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import signal
 import socket
-import sys
 import threading
 import time
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
@@ -128,11 +127,15 @@ def ended_by_exception() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end(_number: int, _frame: Any) -> None:
+    raise SystemExit(1)
 
 
 def _why_silent(places: Sequence[Place]) -> Dict[Place, str]:

@@ -264,7 +264,7 @@ def test_a_deleted_one_opens_its_interface(datastore):
 # Two on eth0 of a node, of which the first one governs it and lets all through.
 OPEN = {"node": "n1", "name": "n1-a", "interface_name": "eth0", "expected_ips": ["192.0.2.1"], "profiles": ["open"]}
 CLOSED = {"node": "n1", "name": "n1-b", "interface_name": "eth0", "labels": {"role": "web"}}
-MOVED = dict(OPEN, interface_name="eth1", expected_ips=["198.51.100.1"])
+MOVED = {**OPEN, "interface_name": "eth1", "expected_ips": ["198.51.100.1"]}
 
 
 def put_both(datastore, **fields):
@@ -314,7 +314,7 @@ def test_an_update_opens_an_interface(datastore):
         result = hostendpoint(datastore, check=True, guard="warn", **MOVED, **known)
         (warning,) = [each for each in result["warnings"] if "G15" in each]
         assert "no endpoint governs eth0 of node n1 any more, so Calico opens it" in warning
-    result = hostendpoint(datastore, check=True, guard="warn", **dict(OPEN, profiles=[]))
+    result = hostendpoint(datastore, check=True, guard="warn", **{**OPEN, "profiles": []})
     assert not [each for each in result["warnings"] if "G15" in each]
 
 
@@ -322,7 +322,7 @@ def test_an_update_opens_an_interface(datastore):
 def test_it_leaves_a_node_for_another(datastore):
     put_both(datastore)
     both = dict(facts(), n2=facts()["n1"])
-    task = dict(OPEN, node="n2", guard="enforce", guard_facts=both)
+    task = {**OPEN, "node": "n2", "guard": "enforce", "guard_facts": both}
     message = "tcp port 2222 from 192.0.2.9 is needed, and then n1-b governs eth0 of node n1"
     failure(hostendpoint(datastore, **task), message)
     datastore.put_endpoint(dict(CLOSED, interface_name="eth1"))

@@ -201,9 +201,14 @@ def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
     is_over = False
 
     def handle(_number: int, _frame: Any) -> None:
-        # It may raise, and must not do so where the alarm is being turned off.
+        # It may raise, and must not do so again where the alarm is being turned off.
+        nonlocal is_over
         if not is_over:
-            ring()
+            try:
+                ring()
+            except BaseException:
+                is_over = True
+                raise
 
     before = signal.signal(signal.SIGALRM, handle)
     signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds / 10, _PAUSE))
