@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Dict, List, Optional
 
 from ansible.errors import AnsibleActionFail
@@ -30,8 +31,12 @@ class ActionModule(ActionBase):
         api_version = api_version_of(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise AnsibleActionFail("hostendpoints_purge_limit is empty: give a number")
+        if arguments.get("canary") in (None, ""):
+            # As a survey gives it that was not answered.
+            arguments.pop("canary", None)
+        is_guarded = guard_of(arguments)
         variables = HostVariables(self._task, task_vars)
-        fleet = Fleet(variables, self._templar, api_version)
+        fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded)
         without_facts = list(fleet.without_facts)
         result["hosts"] = len(fleet.hosts)
         result["hosts_without_facts"] = without_facts
@@ -49,9 +54,13 @@ class ActionModule(ActionBase):
             # Nothing was computed, so there is nothing to purge.
             arguments["purge"] = "none"
         contents = {"src": fleet.endpoints()}
-        if guard_of(arguments) or arguments.get("canary") not in (None, 0, "0"):
+        if is_guarded or str(arguments.get("canary", 0)) != "0":
             contents["guard_facts_src"] = fleet.guard_facts()
         done = self._apply(contents, arguments, task_vars)
+        if is_guarded:
+            done["warnings"] = done.get("warnings", []) + _assumed(
+                contents["guard_facts_src"], done.get("changes") or []
+            )
         if variables.has_batches():
             # For the next ones, of which none may take these nodes. Those named like their host are known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
@@ -77,5 +86,21 @@ class ActionModule(ActionBase):
 
 
 def _without_facts(names: List[str]) -> str:
-    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return "no facts of {0} hosts, whose endpoints are left as they are: {1}".format(len(names), shown)
+    return "no facts of {0} hosts, whose endpoints are left as they are: {1}".format(len(names), _listed(names))
+
+
+def _assumed(guard_facts: Mapping[str, Any], changes: List[Mapping[str, Any]]) -> List[str]:
+    """A warning about nodes that change and of which only Ansible's side of its connection is known."""
+    changing = {change["node"] for change in changes}
+    nodes = [node for node, facts in guard_facts.items() if facts.get("ssh") == {} and node in changing]
+    if not nodes:
+        return []
+    text = (
+        "guard G03: {0} nodes are reached at an address of the controller, as through a tunnel or a forwarded port, so "
+        "the port of their SSH is not known, and 22 was assumed: {1}. Facts with SSH_CONNECTION tell it"
+    )
+    return [text.format(len(nodes), _listed(nodes))]
+
+
+def _listed(names: List[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

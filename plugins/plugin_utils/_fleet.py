@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.loader import connection_loader
 
 from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
@@ -19,7 +21,13 @@ from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_node
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
-from ansible_collections.netsec.calico.plugins.plugin_utils._guard_facts import CONNECTION, datastore_of, guard_facts_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._guard_facts import (
+    CONNECTION,
+    datastore_of,
+    guard_facts_of,
+    is_ssh,
+    unresolved,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
     Host,
@@ -27,6 +35,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
     verdicts_of,
     why_unusable,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._resolving import resolved
 
 # The variables of each host, and the type of each.
 _VARIABLES = {
@@ -54,6 +63,17 @@ _OF_THE_RUN = (
     "purge_limit",
     "decommission",
 )
+# The same, where something is written.
+_OF_THE_WRITING = ("guard", "guard_limit", "canary", "canary_wait")
+# What means the same: YAML makes false of off, and a survey without an answer gives an empty text.
+_MEANT = {("guard", "false"): "off", ("guard", ""): "enforce", ("canary", ""): "0"}
+# The options of Ansible's SSH that say how it reaches a host, and the variables that beat its configuration.
+_SSH_OPTIONS = {
+    "port": "ansible_port",
+    "ssh_args": "ansible_ssh_args",
+    "ssh_common_args": "ansible_ssh_common_args",
+    "ssh_extra_args": "ansible_ssh_extra_args",
+}
 _KINDS = {str: "text", list: "list", dict: "mapping"}
 _PREFIX = "hostendpoints_"
 # The role's default, which is so common that it is worth a short way.
@@ -73,21 +93,28 @@ class Fleet:
         api_version: str,
         unusable: Optional[Mapping[str, str]] = None,
         of_the_run: Iterable[str] = (),
+        writes: bool = False,
+        guards: bool = False,
     ) -> None:
         """`unusable`: hosts whose facts are not to be used, such as those of an earlier run, and why.
 
         `of_the_run`: further variables, without the prefix, that are one for all hosts.
+        `writes`, `guards`: whether the variables of guard and canary count, and each host's guard_require.
         """
         self._variables = variables
         self._templar = templar
         self._api_version = api_version
         self._of_the_run = (*_OF_THE_RUN, *of_the_run)
+        self._writes = writes
+        self._guards = guards
         # What is one for all hosts, as the first one has it.
         self._first: Dict[str, Any] = {}
         # Each host whose facts are known, with its endpoints written by hand.
         self.hosts: List[Tuple[Host, List[Dict[str, Any]]]] = []
         # How Ansible reaches them: what they have of CONNECTION.
         self._connections: Dict[str, Dict[str, Any]] = {}
+        # The connections that a host has in its guard_require.
+        self._required: Dict[str, List[Dict[str, Any]]] = {}
         # The others of the batch, and why.
         self.without_facts: Dict[str, str] = {}
         self._read(unusable or {})
@@ -98,13 +125,17 @@ class Fleet:
 
     def guard_facts(self) -> Dict[str, Any]:
         """{node: what the guard has to know of it}. Raises AnsibleActionFail for variables that are no connection."""
+        by_configuration: Dict[str, Any] = {}
+        if any(is_ssh(connection) for connection in self._connections.values()):
+            by_configuration = _ssh_configuration()
+        connections = {name: _completed(own, by_configuration) for name, own in self._connections.items()}
+        known = [(host, host.inventory_hostname, connections[host.inventory_hostname]) for host, _by_hand in self.hosts]
+        names = {_of_connection(unresolved, name, host.facts, connection) for host, name, connection in known}
+        addresses = resolved(names - {""})
         found = {}
-        for host, _by_hand in self.hosts:
-            name = host.inventory_hostname
-            try:
-                found[host.node] = guard_facts_of(name, host.facts, self._connections[name])
-            except ValueError as exc:
-                raise AnsibleActionFail("{0}: its connection: {1}".format(name, exc)) from exc
+        for host, name, connection in known:
+            found[host.node] = _of_connection(guard_facts_of, name, host.facts, connection, addresses)
+            found[host.node]["require"] += self._required.get(name, [])
         return found
 
     def endpoints(self) -> List[Dict[str, Any]]:
@@ -119,6 +150,9 @@ class Fleet:
 
     def _read(self, unusable: Mapping[str, str]) -> None:
         names: Dict[str, str] = {}
+        # The task's options are this host's, whether or not it has facts.
+        runner = self._variables.runner()
+        self._check_same(runner, self._variables.without_facts(runner))
         for name in self._variables.names():
             facts = self._variables.facts(name)
             reason = unusable.get(name) or why_unusable(facts)
@@ -206,7 +240,7 @@ class Fleet:
     def _values_of(self, name: str, facts: Mapping[str, Any]) -> Dict[str, Any]:
         """The host's own variables of the role, without the role's prefix, and its groups."""
         raw = self._variables.without_facts(name)
-        _check_same(name, raw, self._first, self._of_the_run)
+        self._check_same(name, raw)
         values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
         if values["node"] == _DEFAULT_NODE:
             values["node"] = facts.get("nodename", "")
@@ -229,6 +263,8 @@ class Fleet:
                 "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
             )
         self._connections[name] = self._connection_of(name, raw)
+        if self._guards:
+            self._required[name] = self._required_of(name, raw)
         values["node"] = self.calicos_name(values["node"])
         try:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
@@ -238,11 +274,60 @@ class Fleet:
 
     def _connection_of(self, name: str, raw: Mapping[str, Any]) -> Dict[str, Any]:
         found = {key: raw[key] for key in CONNECTION if raw.get(key) is not None}
-        found.setdefault("ansible_connection", self._variables.connection())
+        found = _completed(found, self._variables.connection())
         if any(has_template(value) for value in found.values()):
             variables = self._variables.all(name)
             found = {key: self._template(name, key, value, variables) for key, value in found.items()}
         return found
+
+    def _required_of(self, name: str, raw: Mapping[str, Any]) -> List[Dict[str, Any]]:
+        required = self._evaluated(name, raw, ["guard_require"])["guard_require"] or []
+        if not isinstance(required, list):
+            raise AnsibleActionFail(
+                "{0}: {1}guard_require has to be a list, and is {2!r}".format(name, _PREFIX, required)
+            )
+        if required:
+            # It brings the whole evaluation with it, and most hosts need nothing.
+            # pylint: disable-next=import-outside-toplevel
+            from ansible_collections.netsec.calico.plugins.module_utils._required import check_required
+
+            try:
+                check_required(required)
+            except InvalidInput as exc:
+                raise AnsibleActionFail("{0}: {1}{2}".format(name, _PREFIX, exc)) from exc
+        return required
+
+    def _check_same(self, name: str, raw: Mapping[str, Any]) -> None:
+        """Raise AnsibleActionFail when the host wants another datastore or guard than the first: a run has only one."""
+        values = {_PREFIX + key: raw.get(_PREFIX + key) for key in self._of_the_run}
+        keys = self._of_the_run
+        if self._writes:
+            keys = (*keys, *_OF_THE_WRITING)
+            values.update(self._of_the_writing(name, raw))
+        if not self._first:
+            self._first.update({key: values[_PREFIX + key] for key in keys}, name=name)
+        for key in _differing(values, self._first, keys):
+            # Without the values, of which one may be a password.
+            raise AnsibleActionFail(
+                "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
+                "use --limit".format(self._first["name"], name, _PREFIX, key)
+            )
+
+    def _of_the_writing(self, name: str, raw: Mapping[str, Any]) -> Dict[str, str]:
+        """Those of _OF_THE_WRITING as they are meant."""
+        texts = {
+            key: "" if value is None else str(value).lower()
+            for key, value in self._evaluated(name, raw, _OF_THE_WRITING).items()
+        }
+        return {_PREFIX + key: _MEANT.get((key, text), text) for key, text in texts.items()}
+
+    def _evaluated(self, name: str, raw: Mapping[str, Any], keys: Sequence[str]) -> Dict[str, Any]:
+        """Variables of the role by their names without its prefix, without templates."""
+        values = {key: raw.get(_PREFIX + key) for key in keys}
+        cached = self._variables.is_cached(name, [_PREFIX + key for key in keys])
+        if cached or any(has_template(value) for value in values.values()):
+            return self._templated(name, self._variables.all(name), keys)
+        return values
 
     def _template(self, name: str, variable: str, value: Any, variables: Dict[str, Any]) -> Any:
         before, self._templar.available_variables = self._templar.available_variables, variables
@@ -282,18 +367,6 @@ def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
         yield where, endpoint
 
 
-def _check_same(name: str, raw: Mapping[str, Any], first: Dict[str, Any], keys: Iterable[str]) -> None:
-    """Raise AnsibleActionFail when the host wants another datastore or purge than the first one: a run has only one."""
-    if not first:
-        first.update({key: raw.get(_PREFIX + key) for key in keys}, name=name)
-    for key in _differing(raw, first, keys):
-        # Without the values, of which one may be a password.
-        raise AnsibleActionFail(
-            "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
-            "use --limit".format(first["name"], name, _PREFIX, key)
-        )
-
-
 def _differing(raw: Mapping[str, Any], first: Mapping[str, Any], keys: Iterable[str]) -> List[str]:
     """What a host wants otherwise than the first one, of that which is one for all."""
     return [key for key in keys if raw.get(_PREFIX + key) != first[key]]
@@ -307,6 +380,32 @@ def _claim(node: str, name: str, names: Dict[str, str]) -> None:
                 names[node], name, node
             )
         )
+
+
+def _of_connection(ask: Callable[..., Any], name: str, *known: Any) -> Any:
+    """What can be told of a host's connection. Raises AnsibleActionFail where its variables are none."""
+    try:
+        return ask(name, *known)
+    except ValueError as exc:
+        raise AnsibleActionFail("{0}: its connection: {1}".format(name, exc)) from exc
+
+
+def _completed(connection: Mapping[str, Any], by_default: Mapping[str, Any]) -> Dict[str, Any]:
+    """What is known of a connection, with defaults for what is not."""
+    if connection.get("ansible_ssh_port"):
+        by_default = {key: value for key, value in by_default.items() if key != "ansible_port"}
+    return {**by_default, **connection}
+
+
+def _ssh_configuration() -> Dict[str, Any]:
+    """What ansible.cfg, the environment and the command line say of connections by SSH, by the variables' names."""
+    # Ansible knows a plugin's options once it is loaded.
+    connection_loader.get("ssh", class_only=True)
+    found = {
+        variable: constants.config.get_config_value(option, plugin_type="connection", plugin_name="ssh")
+        for option, variable in _SSH_OPTIONS.items()
+    }
+    return {variable: value for variable, value in found.items() if value}
 
 
 def api_version_of(arguments: Mapping[str, Any]) -> str:

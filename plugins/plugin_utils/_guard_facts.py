@@ -11,7 +11,7 @@ import re
 import socket
 import urllib.parse
 from collections.abc import Mapping
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 # The variables of a host that say how Ansible reaches it.
 CONNECTION = (
@@ -20,27 +20,66 @@ CONNECTION = (
     "ansible_port",
     "ansible_ssh_host",
     "ansible_ssh_port",
+    "ansible_ssh_args",
     "ansible_ssh_common_args",
     "ansible_ssh_extra_args",
+    "ansible_paramiko_proxy_command",
+    "ansible_libssh_proxy_command",
 )
-_SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "libssh", "ssh_agent")
-_JUMP = re.compile(r"ProxyJump|ProxyCommand|(?:^|\s)-J")
+_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+_PROXIES = ("ansible_paramiko_proxy_command", "ansible_libssh_proxy_command")
+# Kinds of connections that are SSH without saying so.
+_SSH = ("smart", "paramiko")
+# ssh takes the names of its options in any case.
+_JUMP = re.compile(r"(?i:ProxyJump|ProxyCommand)|(?:^|\s)-J")
+# A configuration of ssh's own, in which there may be a jump host.
+_CONFIGURATION = re.compile(r"(?:^|\s)-F\s*(?!\s|none\b|/dev/null\b)\S")
 _DNS_PORT, _SSH_PORT = 53, 22
 
 
-def guard_facts_of(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any]) -> Dict[str, Any]:
-    """As calico_hostendpoints takes them in guard_facts. `connection`: those of CONNECTION that the host has."""
-    found: Dict[str, Any] = {"interfaces": dict(_interfaces(facts)), "require": list(_dns(facts))}
+def guard_facts_of(
+    name: str,
+    facts: Mapping[str, Any],
+    connection: Mapping[str, Any],
+    resolved: Optional[Mapping[str, Sequence[str]]] = None,
+) -> Dict[str, Any]:
+    """As calico_hostendpoints takes them in guard_facts.
+
+    `connection`: those of CONNECTION that the host has. `resolved`: the addresses of names, as far as they are known.
+    Raises ValueError for a port that is no number.
+    """
+    interfaces = dict(_interfaces(facts))
+    found: Dict[str, Any] = {"interfaces": interfaces, "require": list(_dns(facts))}
     for family in ("default_ipv6", "default_ipv4"):
         interface = (facts.get(family) or {}).get("interface")
         if interface:
             found["default_interface"] = interface
-    ssh = _ssh(name, facts, connection)
-    if ssh:
+    if not is_ssh(connection):
+        return found
+    ssh, others = _ssh(facts, connection, _dialled(name, connection, resolved or {}), interfaces)
+    if ssh is not None:
         found["ssh"] = ssh
-    if _is_ssh(connection) and not _has_jump(connection):
-        found["reached_at"] = {"host": _host(name, connection), "port": _port(connection)}
+    found["require"] += others
+    if not _has_jump(connection):
+        found["reached_at"] = {"host": _host(name, connection), "port": _port(connection) or _SSH_PORT}
     return found
+
+
+def unresolved(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any]) -> str:
+    """The name whose addresses guard_facts_of needs; "" when it needs none. Raises ValueError as that does."""
+    if not is_ssh(connection):
+        return ""
+    told = _told(facts)
+    if told and (_port(connection) or told["port"]) == told["port"]:
+        return ""
+    host = _host(name, connection)
+    return "" if _is_address(host) else host
+
+
+def is_ssh(connection: Mapping[str, Any]) -> bool:
+    """Whether Ansible's connection is one by SSH."""
+    kind = str(connection.get("ansible_connection") or "ssh").rpartition(".")[2]
+    return "ssh" in kind or kind in _SSH
 
 
 def datastore_of(endpoints: Iterable[str]) -> List[Dict[str, Any]]:
@@ -85,43 +124,79 @@ def _dns(facts: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
             yield {"direction": "out", "protocol": "udp", "port": _DNS_PORT, "peer": peer}
 
 
-def _ssh(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any]) -> Dict[str, Any]:
-    """Ansible's connection, as far as it is known; {} when it is none of SSH."""
-    if not _is_ssh(connection):
-        return {}
-    # As sshd told when the facts were gathered: the client's address and port, and its own.
-    told = str((facts.get("env") or {}).get("SSH_CONNECTION") or "").split()
-    if len(told) == 4 and told[3].isdigit():
-        return {"peer": told[0], "address": told[2], "port": int(told[3])}
-    host = _host(name, connection)
-    found: Dict[str, Any] = {"port": _port(connection)}
-    if _is_address(host):
-        found["address"] = host
-        peer = "" if _has_jump(connection) else _own_address(host, found["port"])
-        if peer == host:
+def _ssh(
+    facts: Mapping[str, Any],
+    connection: Mapping[str, Any],
+    dialled: Sequence[str],
+    interfaces: Mapping[str, Sequence[str]],
+) -> Tuple[Optional[Dict[str, Any]], List[Dict[str, Any]]]:
+    """Ansible's connection, as far as it is known, None when it needs none; and others that may be it."""
+    port = _port(connection)
+    own = {_canonical(each) for addresses in interfaces.values() for each in addresses}
+    # Without loopback: what is forwarded begins at the controller's.
+    address = next((each for each in dialled if _canonical(each) in own and not _is_loopback(each)), "")
+    told = _told(facts)
+    if told:
+        # Of the host itself, either sshd has moved since then, or the port is redirected; of others, it is forwarded.
+        if not address or port in (None, told["port"]):
+            return told, []
+        return told, [{"direction": "in", "protocol": "tcp", "port": port, "peer": told["peer"]}]
+    if dialled and _is_loopback(dialled[0]):
+        # A tunnel or a forwarded port: neither who connects to the host is known, nor to which port.
+        return {}, []
+    found: Dict[str, Any] = {"port": port or _SSH_PORT}
+    if address:
+        found["address"] = address.partition("%")[0]
+    if address and not (_has_jump(connection) or _has_configuration(connection)):
+        peer = _own_address(address, found["port"])
+        if _canonical(peer) == _canonical(address):
             # It does not leave the machine.
-            return {}
+            return None, []
         if peer:
             found["peer"] = peer
-    return found
+    return found, []
 
 
-def _is_ssh(connection: Mapping[str, Any]) -> bool:
-    return str(connection.get("ansible_connection") or "ssh").rpartition(".")[2] in _SSH
+def _told(facts: Mapping[str, Any]) -> Dict[str, Any]:
+    """What sshd told when the facts were gathered: the client's address, and its own address and port; else {}."""
+    told = str((facts.get("env") or {}).get("SSH_CONNECTION") or "").split()
+    if len(told) != 4 or not told[3].isdigit():
+        return {}
+    peer, address = (each.partition("%")[0] for each in (told[0], told[2]))
+    # Where sshd itself does not know, it says UNKNOWN.
+    return (
+        {"peer": peer, "address": address, "port": int(told[3])} if _is_address(peer) and _is_address(address) else {}
+    )
+
+
+def _arguments(connection: Mapping[str, Any]) -> str:
+    return " ".join(str(connection.get(key) or "") for key in _ARGUMENTS)
 
 
 def _has_jump(connection: Mapping[str, Any]) -> bool:
-    options = [str(connection.get("ansible_ssh_%s_args" % kind) or "") for kind in ("common", "extra")]
-    return bool(_JUMP.search(" ".join(options)))
+    return any(connection.get(key) for key in _PROXIES) or bool(_JUMP.search(_arguments(connection)))
+
+
+def _has_configuration(connection: Mapping[str, Any]) -> bool:
+    return bool(_CONFIGURATION.search(_arguments(connection)))
 
 
 def _host(name: str, connection: Mapping[str, Any]) -> str:
     return str(connection.get("ansible_host") or connection.get("ansible_ssh_host") or name)
 
 
-def _port(connection: Mapping[str, Any]) -> int:
-    """Raises ValueError for what is no number."""
-    return int(connection.get("ansible_port") or connection.get("ansible_ssh_port") or _SSH_PORT)
+def _dialled(name: str, connection: Mapping[str, Any], resolved: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """The addresses at which Ansible reaches the host; [] when they are not known."""
+    host = _host(name, connection)
+    if host == "localhost":
+        return ["127.0.0.1"]
+    return [host] if _is_address(host) else resolved.get(host, [])
+
+
+def _port(connection: Mapping[str, Any]) -> Optional[int]:
+    """The port that Ansible is told to use, if any. Raises ValueError for what is no number."""
+    port = connection.get("ansible_port") or connection.get("ansible_ssh_port")
+    return int(port) if port else None
 
 
 def _own_address(host: str, port: int) -> str:
@@ -133,6 +208,12 @@ def _own_address(host: str, port: int) -> str:
             return towards.getsockname()[0].partition("%")[0]
     except OSError:
         return ""
+
+
+def _canonical(address: str) -> str:
+    """An address, with or without a length, as one text."""
+    text = address.partition("/")[0].partition("%")[0]
+    return str(ipaddress.ip_address(text)) if _is_address(text) else ""
 
 
 def _is_address(text: str) -> bool:

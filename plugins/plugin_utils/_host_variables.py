@@ -72,9 +72,14 @@ class HostVariables:
     def _is_free(self) -> bool:
         return self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES
 
-    def connection(self) -> str:
-        """The kind of connection of a host that has no variable for it."""
-        return str(self._play.connection or "")
+    def runner(self) -> str:
+        """The host whose variables the task's own options come from."""
+        return str(self._task_vars["inventory_hostname"])
+
+    def connection(self) -> Dict[str, Any]:
+        """What the play says of the connection to a host that has no variable for it, by the variables' names."""
+        found = {"ansible_connection": self._play.connection, "ansible_port": self._play.port}
+        return {key: value for key, value in found.items() if value}
 
     def is_host(self, name: str) -> bool:
         """Whether the inventory has a host of this name."""
