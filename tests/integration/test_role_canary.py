@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.hosts import OPEN, Hosts
-from tests.integration.role import done, failure, fleet_of, worker
+from tests.integration.role import NAME, done, failure, fleet_of, of_workers, worker
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,25 @@ def test_the_role_needs_ssh_for_a_canary(fleet):
     assert "(worker-1) is it known where its SSH is reached" in message and fleet.stored() == {}
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"ANSIBLE_SSH_ARGS": "-J bastion"},
+        {"ANSIBLE_SSH_COMMON_ARGS": "-o ProxyJump=bastion"},
+        {"ANSIBLE_SSH_EXTRA_ARGS": "-o ProxyCommand='ssh -W %h:%p bastion'"},
+    ],
+)
+def test_behind_a_jump_host_of_the_configuration_there_is_no_canary(fleet, env):
+    host = {"worker-1": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"}}
+    canary = {"hostendpoints_canary": 1}
+    message = failure(fleet.run(host, "--check", variables=canary, env=env))
+    assert "it is known where its SSH is reached" in message
+    # A host's own variables beat it.
+    option = next(iter(env)).lower()
+    host["worker-1"][option] = "-v"
+    assert done(fleet.run(host, "--check", variables=canary, env=env))["canary"] == ["worker-1"]
+
+
 def test_the_role_limits_the_changes(fleet):
     def run(limit):
         variables = {"hostendpoints_guard": "warn", "hostendpoints_guard_limit": limit}
@@ -51,3 +70,29 @@ def test_the_role_limits_the_changes(fleet):
         return any("G17" in warning for warning in result["warnings"])
 
     assert [run(limit) for limit in (0, "1", 2, "", None)] == [True, True, False, False, False]
+
+
+def test_no_change_at_all_is_a_limit(fleet):
+    message = failure(
+        fleet.run(["worker-1"], variables={"hostendpoints_guard": "enforce", "hostendpoints_guard_limit": 0})
+    )
+    assert "G17" in message and fleet.stored() == {}
+
+
+# With the role's argument specification.
+ROLE = {"roles": [{"role": NAME}], "tasks": ()}
+
+
+@pytest.mark.parametrize("count", ["1", "{{ 1 }}", "{{ '1' }}"])
+def test_a_number_as_a_survey_gives_it(fleet, count):
+    variables = {"hostendpoints_guard": "warn", "hostendpoints_canary": count, "hostendpoints_canary_wait": "0.5"}
+    with Hosts(fleet.datastore, "worker-1") as hosts:
+        result = done(fleet.run({"worker-1": reached(hosts, "worker-1")}, "--check", variables=variables, **ROLE))
+    assert result["canary"] == ["worker-1"]
+
+
+@pytest.mark.parametrize("nothing", ["", None, "{{ '' }}", 0])
+def test_a_survey_that_was_not_answered(fleet, nothing):
+    variables = {"hostendpoints_canary": nothing, "hostendpoints_guard_limit": nothing or ""}
+    result = done(fleet.run(["worker-1"], variables=variables, **ROLE))
+    assert "canary" not in result and sorted(fleet.stored()) == of_workers(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.role import done, failure, fleet_of, of_workers, worker
-from tests.integration.test_guard import ALLOW_SSH, put_policy
+from tests.integration.test_guard import ALLOW_SSH, put_policy, without_failsafes
 
 HOST = {"ansible_connection": "ssh", "ansible_host": "192.0.2.1", "ansible_port": 2222}
 ENFORCE = {"hostendpoints_guard": "enforce"}
@@ -17,7 +17,8 @@ ENFORCE = {"hostendpoints_guard": "enforce"}
 @pytest.fixture(scope="module")
 def hosts():
     told = dict(worker(3), env={"SSH_CONNECTION": "192.0.2.9 50000 192.0.2.3 2222"})
-    return {"worker-1": worker(1), "worker-2": worker(2), "worker-3": told}
+    unknown = dict(worker(4), env={"SSH_CONNECTION": "UNKNOWN 65535 UNKNOWN 65535"})
+    return {"worker-1": worker(1), "worker-2": worker(2), "worker-3": told, "worker-4": unknown}
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,97 @@ def test_it_can_be_turned_off_or_only_warn(fleet):
     for off in ("off", False):
         result = done(fleet.run({"worker-1": HOST}, "--check", variables={"hostendpoints_guard": off}))
         assert result["guard"] == [] and not any("guard" in warning for warning in result.get("warnings", []))
+
+
+@pytest.mark.parametrize(
+    "variable, first, second",
+    [
+        ("guard", "off", "enforce"),
+        ("guard", False, "{{ 'enforce' }}"),
+        ("guard_limit", 5, 0),
+        ("canary", 0, 1),
+        ("canary_wait", 1, 2),
+    ],
+)
+def test_what_is_one_for_all_hosts(fleet, variable, first, second):
+    name = "hostendpoints_" + variable
+    hosts = {"worker-1": dict(HOST, **{name: first}), "worker-2": dict(HOST, **{name: second})}
+    message = failure(fleet.run(hosts))
+    assert "worker-1 and worker-2 differ in %s," % name in message and fleet.stored() == {}
+
+
+def test_spellings_are_no_difference(fleet):
+    names = ["hostendpoints_guard", "hostendpoints_guard_limit", "hostendpoints_canary"]
+    spelled = [(False, "", ""), ("off", None, 0), ("{{ 'off' }}", "{{ '' }}", "{{ 0 }}")]
+    hosts = {"worker-%d" % (index + 1): dict(zip(names, values)) for index, values in enumerate(spelled)}
+    done(fleet.run(hosts))
+    assert sorted(fleet.stored()) == of_workers(1, 2, 3)
+
+
+def test_the_options_of_a_host_without_facts(fleet):
+    """It runs the task, so its variables are the task's."""
+    hosts = {"nobody": {"hostendpoints_guard": "off"}, "worker-1": dict(HOST, hostendpoints_guard="enforce")}
+    run = fleet.run(hosts, variables={"hostendpoints_gather_facts": False})
+    assert "nobody and worker-1 differ in hostendpoints_guard," in failure(run) and fleet.stored() == {}
+
+
+def test_what_one_host_needs(fleet):
+    needed = [{"direction": "in", "protocol": "tcp", "port": "{{ pg_port }}", "peer": "10.0.0.77"}]
+    database = {"hostendpoints_guard_require": needed, "pg_port": 5432}
+    for hosts in ({"worker-1": database, "worker-2": {}}, {"worker-1": {}, "worker-2": database}):
+        (node,) = (name for name, host in hosts.items() if host)
+        message = failure(fleet.run(hosts, variables=ENFORCE))
+        assert "tcp port 5432 from 10.0.0.77" in message and "on node %s" % node in message
+        assert "1 of 4 changes would be unsafe" in message
+    message = failure(fleet.run({"worker-1": {}, "worker-2": dict(database, pg_port="x")}, variables=ENFORCE))
+    assert "worker-2: hostendpoints_guard_require[0].port" in message
+    # Where nobody asks for it, it may be anything.
+    done(fleet.run({"worker-1": {"hostendpoints_guard_require": "x", "hostendpoints_guard": "off"}}))
+
+
+@pytest.mark.parametrize("how", ["play", "configuration"])
+def test_the_port_of_the_play_or_of_the_configuration(fleet, how):
+    host = {key: value for key, value in HOST.items() if key != "ansible_port"}
+    given = {"port": 2222} if how == "play" else {"env": {"ANSIBLE_REMOTE_PORT": "2222"}}
+    assert "tcp port 2222 from" in failure(fleet.run({"worker-1": host}, variables=ENFORCE, **given))
+    # Variables beat both.
+    for name in ("ansible_port", "ansible_ssh_port"):
+        done(fleet.run({"worker-1": dict(host, **{name: 22})}, "--check", variables=ENFORCE, **given))
+
+
+def test_a_name(fleet):
+    # What inet_aton(3) takes for 10.0.0.1 is one that needs no DNS server.
+    inner = dict(HOST, ansible_host="10.1", hostendpoints_interfaces=[{"match": {"name": ["eth1"]}}])
+    assert "tcp port 2222 from" in failure(fleet.run({"worker-1": inner}, variables=ENFORCE))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_forwarded_port(fleet, host):
+    forwarded = {"worker-1": dict(HOST, ansible_host=host)}
+    # Of the host, nobody asks for the controller's port.
+    result = done(fleet.run(forwarded, "--check", variables=ENFORCE))
+    assert any("22 was assumed: worker-1." in warning for warning in result["warnings"])
+    without_failsafes(fleet.datastore)
+    assert "tcp port 22 from an unknown address" in failure(fleet.run(forwarded, variables=ENFORCE))
+    told = {"worker-3": dict(HOST, ansible_host=host, ansible_port=2200)}
+    put_policy(fleet.datastore, "ssh", [ALLOW_SSH], "all()")
+    result = done(fleet.run(told, variables=dict(ENFORCE, hostendpoints_guard="warn")))
+    text = str(result["guard"])
+    assert "port 2222" not in text and "port 2200" not in text and "was assumed" not in str(result["warnings"])
+
+
+def test_the_port_has_changed_since_the_facts(fleet):
+    moved = {"worker-3": dict(HOST, ansible_host="192.0.2.3", ansible_port=2200)}
+    put_policy(fleet.datastore, "ssh", [ALLOW_SSH], "all()")
+    assert "tcp port 2200 from 192.0.2.9" in failure(fleet.run(moved, variables=ENFORCE))
+    put_policy(fleet.datastore, "ssh", [dict(ALLOW_SSH, ports=[2200, 2222])], "all()")
+    done(fleet.run(moved, variables=ENFORCE))
+
+
+def test_sshd_may_not_know(fleet):
+    done(fleet.run({"worker-4": dict(HOST, ansible_host="192.0.2.4", ansible_port=22)}, variables=ENFORCE))
+
+
+def test_a_connection_of_another_collection(fleet):
+    host = dict(HOST, ansible_connection="mitogen_ssh")
+    assert "tcp port 2222 from" in failure(fleet.run({"worker-1": host}, variables=ENFORCE))
