@@ -56,7 +56,7 @@ def test_behind_a_jump_host_of_the_configuration_there_is_no_canary(fleet, env):
     host = {"worker-1": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"}}
     canary = {"hostendpoints_canary": 1}
     message = failure(fleet.run(host, "--check", variables=canary, env=env))
-    assert "it is known where its SSH is reached" in message
+    assert "is it known where its SSH is reached" in message
     # A host's own variables beat it.
     option = next(iter(env)).lower()
     host["worker-1"][option] = "-v"
@@ -85,7 +85,7 @@ ROLE = {"roles": [{"role": NAME}], "tasks": ()}
 
 @pytest.mark.parametrize("count", ["1", "{{ 1 }}", "{{ '1' }}"])
 def test_a_number_as_a_survey_gives_it(fleet, count):
-    variables = {"hostendpoints_guard": "warn", "hostendpoints_canary": count, "hostendpoints_canary_wait": "0.5"}
+    variables = {"hostendpoints_guard": "warn", "hostendpoints_canary": count, "hostendpoints_canary_wait": "1"}
     with Hosts(fleet.datastore, "worker-1") as hosts:
         result = done(fleet.run({"worker-1": reached(hosts, "worker-1")}, "--check", variables=variables, **ROLE))
     assert result["canary"] == ["worker-1"]
