@@ -55,8 +55,8 @@ def routed(monkeypatch):
     monkeypatch.setattr(socket.socket, "getsockname", lambda _self: (PEER, 1))
 
 
-def ssh_of(connection, facts=FACTS):
-    return guard_facts_of("h", facts, connection, NAMES).get("ssh")
+def ssh_of(connection, facts=None):
+    return guard_facts_of("h", FACTS if facts is None else facts, connection, NAMES).get("ssh")
 
 
 @pytest.mark.parametrize(
