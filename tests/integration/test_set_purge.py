@@ -394,7 +394,7 @@ def apart_from_texts(result):
 def test_exactly_what_should_change_does(datastore, wire):
     seen = Counter()
 
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(STORED, NESTED, calls())
     def exactly(stored_endpoints, nested, call):
         datastore.reset()
