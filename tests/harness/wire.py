@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import struct
@@ -61,6 +62,27 @@ class _Rule:
             return False
         self._seen += 1
         return self._first <= self._seen <= self._last
+
+
+@contextlib.contextmanager
+def listening(serve):
+    """The port of a server. `serve(listener, closing)` takes its clients, in a thread, until the event is set."""
+    closing = threading.Event()
+
+    def run(listener):
+        # Accepting ends so.
+        with contextlib.suppress(OSError):
+            serve(listener, closing)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run, args=(listener,))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            closing.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 class Wire:

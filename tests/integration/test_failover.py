@@ -10,7 +10,6 @@ import functools
 import json
 import select
 import socket
-import threading
 import time
 from types import SimpleNamespace
 
@@ -19,7 +18,7 @@ import pytest
 from tests.harness.datastore import DATASTORES
 from tests.harness.module import run_module
 from tests.harness.process import free_port
-from tests.harness.wire import Wire
+from tests.harness.wire import Wire, listening
 from tests.integration.tasks import NAMED, connection, failure, one_etcd
 
 APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
@@ -161,31 +160,20 @@ def test_a_frozen_server(store):
     assert apply(store)[0]["operation"] == "none"
 
 
-@contextlib.contextmanager
 def dripping(*pieces, pause=0.2):
     """The port of a server that sends one piece after another, each soon enough, all together too late."""
-    closing = threading.Event()
 
-    def talk(listener):
-        with contextlib.suppress(OSError):
-            while not closing.is_set():
-                client, _address = listener.accept()
-                with client, contextlib.suppress(OSError):
-                    client.recv(65536)
-                    for piece in pieces:
-                        client.sendall(piece)
-                        if closing.wait(pause):
-                            break
+    def talk(listener, closing):
+        while not closing.is_set():
+            client, _address = listener.accept()
+            with client, contextlib.suppress(OSError):
+                client.recv(65536)
+                for piece in pieces:
+                    client.sendall(piece)
+                    if closing.wait(pause):
+                        break
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=talk, args=(listener,))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            closing.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    return listening(talk)
 
 
 NOT_FOUND = json.dumps({"errorCode": 100, "message": "Key not found", "cause": "/calico", "index": 1}).encode()

@@ -21,6 +21,7 @@ from tests.harness.datastore import DATASTORES
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module, run_playbook
 from tests.harness.process import free_port
+from tests.harness.wire import listening
 from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv3
 
 APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
@@ -153,10 +154,8 @@ def endpoints_of_three_transactions():
     return [dict(ETH0, name="n1-e%03d" % number, interface_name="e%d" % number) for number in range(300)]
 
 
-@contextlib.contextmanager
 def splice(*ports):
     """A port: the first connection to it goes to the first of these, and so on, the last one taking all others."""
-    closing = threading.Event()
     ports = list(ports)
 
     def pass_on(source, target):
@@ -167,8 +166,8 @@ def splice(*ports):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
-    def accept(listener, stack):
-        with contextlib.suppress(OSError):
+    def accept(listener, closing):
+        with contextlib.ExitStack() as stack:
             while not closing.is_set():
                 client = stack.enter_context(listener.accept()[0])
                 port = ports.pop(0) if len(ports) > 1 else ports[0]
@@ -176,15 +175,7 @@ def splice(*ports):
                 for pair in ((client, server), (server, client)):
                     threading.Thread(target=pass_on, args=pair, daemon=True).start()
 
-    with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=accept, args=(listener, stack))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            closing.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    return listening(accept)
 
 
 @only_etcdv3
