@@ -152,7 +152,9 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
     except MissingLibrary as exc:
         module.fail_json(msg=missing_required_lib(exc.library), exception=exc.traceback, invocation=invocation)
     except Unsafe as exc:
-        module.fail_json(msg=str(exc), invocation=invocation, **guard_result_of(records_of(exc.verdicts)))
+        # Of a change that is refused later, after a conflict, the result's failures tell.
+        message = "nothing was written, since {0}".format(exc)
+        module.fail_json(msg=message, invocation=invocation, **guard_result_of(records_of(exc.verdicts)))
     except CalicoError as exc:
         module.fail_json(msg=str(exc), invocation=invocation)
     finish = module.fail_json if "failures" in result else module.exit_json

@@ -65,17 +65,18 @@ class Canary:
         An endpoint that moves from one node to another takes both along.
         """
         linked = _linked([_nodes_of(change) for change in changes])
-        tried: List[Place] = []
         names: Set[str] = set()
+        tried: List[Place] = []
         for place in self.places:
-            if place.node in names or (place.node in linked and len(tried) < self.count):
-                tried.append(place)
+            if place.node in linked and len(tried) < self.count:
                 names |= linked[place.node]
-        # One of the others may have come before it.
-        tried = [place for place in self.places if place.node in names]
+                tried = [each for each in self.places if each.node in names]
         if not tried and any(change.after for change in changes):
             text = "of no node that changes ({0}) is it known where its SSH is reached, so there can be no canary, and "
-            raise Refused(text.format(_listed(sorted(linked))) + "nothing was written")
+            text += (
+                "nothing was written: give reached_at in guard_facts (the role: hosts that are reached by SSH directly)"
+            )
+            raise Refused(text.format(_listed(sorted(linked))))
         about = [(change, bool(_nodes_of(change) & names)) for change in changes]
         return (
             tried,
@@ -155,8 +156,10 @@ def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
 
 def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
     """What a task's options say, with the guard's facts by node. Raises InvalidInput."""
-    if count < 0 or not 1 <= wait <= 3600:
-        raise InvalidInput(["canary is a number of nodes from 0, and canary_wait of seconds from 1 to 3600"])
+    if count < 0:
+        raise InvalidInput(["canary: {0} is not a number of nodes, from 0".format(count)])
+    if not 1 <= wait <= 3600:
+        raise InvalidInput(["canary_wait: {0} is not a number of seconds from 1 to 3600".format(wait)])
     places = []
     for node, of_node in facts.items():
         reached = of_node.get("reached_at") if isinstance(of_node, Mapping) else None
@@ -166,7 +169,7 @@ def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
         # In older versions of Ansible, a template makes text of a number.
         port = int(port) if isinstance(port, str) and port.isdecimal() else port
         if not isinstance(host, str) or not host or not isinstance(port, int) or not 0 < port <= 65535:
-            text = "guard_facts[{0}].reached_at: {1} has no host, or a port that is none"
+            text = "guard_facts[{0}].reached_at: {1} needs a host, a text, and a port from 1 to 65535"
             raise InvalidInput([text.format(node, shown(reached))])
         places.append(Place(node, host, port))
     return Canary(count, wait, places)

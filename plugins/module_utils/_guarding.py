@@ -72,9 +72,9 @@ class Guarding:
             found = Guarded([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
             if self.mode == ENFORCE:
                 text = (
-                    "nothing was written, since nobody knows whether it is safe: what decides on traffic cannot be "
-                    "read: {0}. Give the user the right to read Calico's policies, profiles and settings. With "
-                    "the guard set to warn, it is written all the same"
+                    "nobody knows whether it is safe: what decides on traffic cannot be read: {0}. Give the user the "
+                    "right to read Calico's policies, profiles and settings. With the guard set to warn, it is "
+                    "written all the same"
                 )
                 raise Unsafe(text.format(exc), found.verdicts) from exc
             return found
@@ -86,11 +86,10 @@ class Guarding:
         """G17: more endpoints change than shall. Raises Unsafe when they must not."""
         if self.limit is None or len(changes) <= self.limit:
             return []
-        text = "guard G17: {0} endpoints change in one run, more than guard_limit, which is {1}"
-        text = text.format(len(changes), self.limit)
+        text = "{0} endpoints change in one run, more than guard_limit, which is {1}".format(len(changes), self.limit)
         if self.mode == ENFORCE:
-            raise Unsafe("nothing was written: {0}. Raise it if that is meant".format(text), ())
-        return [text]
+            raise Unsafe(text + " (G17). What to do: raise it if that is meant", ())
+        return ["guard G17: " + text]
 
     def ask(
         self,
@@ -154,7 +153,7 @@ class Guarding:
 def guarding_of(params: Mapping[str, Any]) -> Guarding:
     """What a task's options say. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
-        raise InvalidInput(["guard_limit: {0} is no number of changes".format(params["guard_limit"])])
+        raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(params["guard_limit"])])
     if params["guard_require"]:
         from ._required import check_required  # pylint: disable=import-outside-toplevel
 

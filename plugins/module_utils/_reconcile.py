@@ -88,7 +88,7 @@ def reconcile(
         _check_limit([change for change in changing if change.operation == DELETE], purge_limit)
     if guard:
         outcome.guarded = guard(store, changing)
-    if canary and canary.count:
+    if canary:
         outcome.canary, first, changing = canary.part(changing)
     else:
         first = []
@@ -131,13 +131,15 @@ def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, 
 def _take_back(store: Store, outcome: Outcome) -> None:
     """Undo the changes that were made, or may have been. What could not be undone stays done."""
     undone = set()
+    # Of these it is told already that they failed; they may have been made all the same.
+    failed = {id(change) for change, _error in outcome.failed}
     changes = outcome.done + [change for change, _error in outcome.failed]
     try:
         for change, error in _undo(store, changes):
             if error is None:
                 undone.add(id(change))
                 outcome.taken_back.append(change)
-            else:
+            elif id(change) not in failed:
                 outcome.failed.append((change, error))
     except CalicoError as exc:
         outcome.failed += [(change, exc) for change in outcome.done if id(change) not in undone]

@@ -61,7 +61,7 @@ class Verdict(NamedTuple):
 
 
 class Unsafe(Refused):
-    """The guard refuses to write; `verdicts` are why."""
+    """The guard refuses to write, and the message says why; `verdicts` are what it rests on."""
 
     def __init__(self, message: str, verdicts: Sequence[Verdict]) -> None:
         super().__init__(message)
@@ -126,9 +126,9 @@ def reasons_of(verdict: Verdict) -> str:
 
 
 def refusal_of(verdicts: Sequence[Verdict]) -> str:
-    """Why nothing is written."""
+    """Why it must not be written."""
     unsafe = [verdict for verdict in verdicts if verdict.verdict == UNSAFE]
-    text = "nothing was written, since {0} of {1} changes would be unsafe: ".format(len(unsafe), len(verdicts))
+    text = "{0} of {1} changes would be unsafe: ".format(len(unsafe), len(verdicts))
     text += ". ".join("{0}: {1}".format(verdict, reasons_of(verdict)) for verdict in unsafe[:_SHOWN])
     if len(unsafe) > _SHOWN:
         text += ". And {0} more".format(len(unsafe) - _SHOWN)

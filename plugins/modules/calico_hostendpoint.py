@@ -142,34 +142,13 @@ hostendpoint:
     expected_ips: [192.168.0.1, "2001:db8::1"]
     profiles: [profile1]
 guard:
-  description: What the guard says of changes that it does not know to be safe, the unsafe ones first.
+  description: As RV(netsec.calico.calico_hostendpoints#module:guard), of this endpoint.
   returned: success, and when the guard refuses
   type: list
   elements: dict
-  contains:
-    node:
-      description: Node of the endpoint.
-      type: str
-    name:
-      description: Name of the endpoint.
-      type: str
-    verdict:
-      description: V(unsafe) or V(unknown).
-      type: str
-    findings:
-      description: What it rests on, each with C(rule), C(level) (V(unsafe), V(unknown) or V(warning)) and C(message).
-      type: list
-      elements: dict
-  sample:
-    - node: worker-1
-      name: eth0
-      verdict: unsafe
-      findings:
-        - rule: G01
-          level: unsafe
-          message: "profile nosuch is missing, or has no rules that Felix takes: it drops all that comes to it"
+  sample: []
 guard_omitted:
-  description: How many of them RV(guard) leaves out because of its size.
+  description: As RV(netsec.calico.calico_hostendpoints#module:guard_omitted).
   returned: success, and when the guard refuses
   type: int
   sample: 0
