@@ -20,6 +20,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet,
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._reports import FORMATS, remove_reports, write_reports
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 # The result of the role's task that gathers facts: of a host that cannot be reached, older facts may be cached.
 _GATHERED = "__hostendpoints_gathered"
@@ -37,14 +38,13 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        variables, arguments, task_vars = read_run_variables(self._task, task_vars or {}, self._templar)
         folder = _folder(arguments.pop("report_dir", None))
         # Whatever happens now, nobody shall take an older audit's for this one's.
         _remove(folder)
         formats = arguments.pop("report_formats", None)
         formats = list(FORMATS) if formats is None else _choices("report_formats", formats, FORMATS)
         fail_on = _choices("fail_on", arguments.pop("fail_on", None), FAIL_ON)
-        variables = HostVariables(self._task, task_vars)
         if variables.has_batches():
             raise AnsibleActionFail("an audit is about all hosts at once: leave out serial and the strategy free")
         not_gathered = _not_gathered(variables)
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
         found = self._audit(fleet, arguments, task_vars, result)
         if found is None:
             return result
-        report = report_of(found, nodes, unknown, arguments.get("owner") or "", fail_on, _generated(task_vars))
+        report = report_of(found, nodes, unknown, arguments.get("owner") or "", fail_on, _generated(variables))
         paths = _written(report, folder, formats)
         unknown_hosts = bounded(sorted(unknown), FAILURES_SIZE)
         result.update(
@@ -183,9 +183,10 @@ def _others(fleet: Fleet, variables: HostVariables) -> Dict[str, Any]:
     return {"other_nodes": sorted(nodes), "other_hosts": hosts}
 
 
-def _generated(task_vars: Mapping[str, Any]) -> str:
+def _generated(variables: HostVariables) -> str:
+    known = variables.without_facts(variables.runner())
     parts = [datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")]
-    parts += ["{0} {1}".format(text, task_vars[key]) for key, text in _PROVENANCE.items() if task_vars.get(key)]
+    parts += ["{0} {1}".format(text, known[key]) for key, text in _PROVENANCE.items() if known.get(key)]
     return ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._result import DIFF_
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Gathered, Hosts, gathered_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 # The role's default.
 _DEFAULT_OWNER = "netsec.calico"
@@ -30,10 +31,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        variables, arguments, task_vars = read_run_variables(self._task, task_vars or {}, self._templar)
         owner = arguments.pop("owner", None)
         dest = _path_of(arguments.pop("dest", None))
-        variables = HostVariables(self._task, task_vars)
         if variables.has_batches():
             raise AnsibleActionFail("one file is about all hosts at once: leave out serial and the strategy free")
         api_version = api_version_of(arguments)
@@ -63,7 +63,7 @@ class ActionModule(ActionBase):
 def _path_of(dest: Any) -> str:
     if not isinstance(dest, str) or not dest:
         raise AnsibleActionFail(
-            "dest is missing: name the inventory file, for example -e gathered_dest=hostendpoints.yml"
+            "dest is missing: name the inventory file, for example -e hostendpoints_gathered_dest=hostendpoints.yml"
         )
     path = os.path.realpath(os.path.expanduser(dest))
     if os.path.splitext(path)[1] not in (".yml", ".yaml"):

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Dict, List, Optional
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of, guard_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 _SHOWN = 10
 
@@ -26,8 +27,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
-        require_facts = arguments.pop("require_facts", False)
+        variables, arguments, task_vars = read_run_variables(self._task, task_vars or {}, self._templar)
+        require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = api_version_of(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise AnsibleActionFail("hostendpoints_purge_limit is empty: give a number")
@@ -35,11 +36,11 @@ class ActionModule(ActionBase):
             # As a survey gives it that was not answered.
             arguments.pop("canary", None)
         is_guarded = guard_of(arguments)
-        variables = HostVariables(self._task, task_vars)
         fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded)
         without_facts = list(fleet.without_facts)
         result["hosts"] = len(fleet.hosts)
         result["hosts_without_facts"] = without_facts
+        result["require_facts"] = require_facts
         if without_facts and require_facts:
             result.update(skipped=True, skip_reason="facts are missing")
             return result

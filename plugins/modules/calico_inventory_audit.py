@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.reading
   - netsec.calico._connection
+  - netsec.calico._variables
 options:
   owner:
     description:

@@ -29,13 +29,14 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.writing
   - netsec.calico._connection
+  - netsec.calico._variables
 options:
   dest:
     description:
       - The inventory file on the controller, with a name that ends in C(.yml) or C(.yaml). A file that is there is
         replaced when it differs.
+      - Required, here or in O(variables).
     type: path
-    required: true
   owner:
     description:
       - The value of C(hostendpoints_owner) that counts now, so that a warning can say when it would beat the one in the

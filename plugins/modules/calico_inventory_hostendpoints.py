@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.writing
   - netsec.calico._connection
+  - netsec.calico._variables
   - netsec.calico._set
 options:
   guard:
@@ -92,6 +93,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+require_facts:
+  description: The value of O(require_facts).
+  returned: success
+  type: bool
+  sample: true
 hosts:
   description: How many hosts took part.
   returned: success

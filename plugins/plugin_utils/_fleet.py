@@ -21,6 +21,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_node
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
+from ansible_collections.netsec.calico.plugins.plugin_utils._facts import why_unusable
 from ansible_collections.netsec.calico.plugins.plugin_utils._guard_facts import (
     CONNECTION,
     datastore_of,
@@ -33,7 +34,6 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
     Host,
     RuleError,
     verdicts_of,
-    why_unusable,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._resolving import resolved
 
@@ -244,8 +244,7 @@ class Fleet:
         values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
         if values["node"] == _DEFAULT_NODE:
             values["node"] = facts.get("nodename", "")
-        cached = self._variables.is_cached(name, [_PREFIX + key for key in _VARIABLES])
-        if cached or any(has_template(value) for value in values.values()):
+        if any(has_template(value) for value in values.values()):
             values = self._templated(name, self._variables.all(name))
         if values["interfaces"] is None:
             raise AnsibleActionFail("{0}: {1}interfaces is null, which is no list of rules".format(name, _PREFIX))
@@ -272,16 +271,16 @@ class Fleet:
             raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
         return dict(values, group_names=raw["group_names"])
 
-    def _connection_of(self, name: str, raw: Mapping[str, Any]) -> Dict[str, Any]:
+    def _connection_of(self, name: str, raw: Dict[str, Any]) -> Dict[str, Any]:
         found = {key: raw[key] for key in CONNECTION if raw.get(key) is not None}
         found = _completed(found, self._variables.connection())
         if any(has_template(value) for value in found.values()):
-            variables = self._variables.all(name)
-            found = {key: self._template(name, key, value, variables) for key, value in found.items()}
+            # Without facts, by which a host could say where a canary connects to.
+            found = {key: self._template(name, key, value, raw, False) for key, value in found.items()}
         return found
 
-    def _required_of(self, name: str, raw: Mapping[str, Any]) -> List[Dict[str, Any]]:
-        required = self._evaluated(name, raw, ["guard_require"])["guard_require"] or []
+    def _required_of(self, name: str, raw: Dict[str, Any]) -> List[Dict[str, Any]]:
+        required = self._evaluated(name, raw, ["guard_require"], with_facts=True)["guard_require"] or []
         if not isinstance(required, list):
             raise AnsibleActionFail(
                 "{0}: {1}guard_require has to be a list, and is {2!r}".format(name, _PREFIX, required)
@@ -297,7 +296,7 @@ class Fleet:
                 raise AnsibleActionFail("{0}: {1}{2}".format(name, _PREFIX, exc)) from exc
         return required
 
-    def _check_same(self, name: str, raw: Mapping[str, Any]) -> None:
+    def _check_same(self, name: str, raw: Dict[str, Any]) -> None:
         """Raise AnsibleActionFail when the host wants another datastore or guard than the first: a run has only one."""
         values = {_PREFIX + key: raw.get(_PREFIX + key) for key in self._of_the_run}
         keys = self._of_the_run
@@ -313,7 +312,7 @@ class Fleet:
                 "use --limit".format(self._first["name"], name, _PREFIX, key)
             )
 
-    def _of_the_writing(self, name: str, raw: Mapping[str, Any]) -> Dict[str, str]:
+    def _of_the_writing(self, name: str, raw: Dict[str, Any]) -> Dict[str, str]:
         """Those of _OF_THE_WRITING as they are meant."""
         texts = {
             key: "" if value is None else str(value).lower()
@@ -321,27 +320,30 @@ class Fleet:
         }
         return {_PREFIX + key: _MEANT.get((key, text), text) for key, text in texts.items()}
 
-    def _evaluated(self, name: str, raw: Mapping[str, Any], keys: Sequence[str]) -> Dict[str, Any]:
+    def _evaluated(
+        self, name: str, raw: Dict[str, Any], keys: Sequence[str], with_facts: bool = False
+    ) -> Dict[str, Any]:
         """Variables of the role by their names without its prefix, without templates."""
         values = {key: raw.get(_PREFIX + key) for key in keys}
-        cached = self._variables.is_cached(name, [_PREFIX + key for key in keys])
-        if cached or any(has_template(value) for value in values.values()):
-            return self._templated(name, self._variables.all(name), keys)
+        if any(has_template(value) for value in values.values()):
+            return self._templated(name, self._variables.all(name) if with_facts else raw, keys, with_facts)
         return values
 
-    def _template(self, name: str, variable: str, value: Any, variables: Dict[str, Any]) -> Any:
-        before, self._templar.available_variables = self._templar.available_variables, variables
-        try:
-            return self._templar.template(value)
-        except AnsibleError as exc:
-            raise AnsibleActionFail("{0}: {1}: {2}".format(name, variable, exc)) from exc
-        finally:
-            self._templar.available_variables = before
+    def _template(self, name: str, variable: str, value: Any, variables: Dict[str, Any], with_facts: bool) -> Any:
+        where = "{0}: {1}".format(name, variable)
+        return self._variables.template(self._templar, where, value, variables, with_facts)
 
     def _templated(
-        self, name: str, variables: Dict[str, Any], keys: Iterable[str] = tuple(_VARIABLES)
+        self,
+        name: str,
+        variables: Dict[str, Any],
+        keys: Iterable[str] = tuple(_VARIABLES),
+        with_facts: bool = True,
     ) -> Dict[str, Any]:
-        return {key: self._template(name, _PREFIX + key, variables.get(_PREFIX + key), variables) for key in keys}
+        return {
+            key: self._template(name, _PREFIX + key, variables.get(_PREFIX + key), variables, with_facts)
+            for key in keys
+        }
 
 
 def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:

@@ -13,6 +13,8 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
+from ansible_collections.netsec.calico.plugins.plugin_utils._facts import devices, ipv4_of, ipv6_of
+
 # The variables of a host that say how Ansible reaches it.
 CONNECTION = (
     "ansible_connection",
@@ -35,6 +37,7 @@ _JUMP = re.compile(r"(?i:ProxyJump|ProxyCommand)|(?:^|\s)-J")
 # A configuration of ssh's own, in which there may be a jump host.
 _CONFIGURATION = re.compile(r"(?:^|\s)-F\s*(?!\s|none\b|/dev/null\b)\S")
 _DNS_PORT, _SSH_PORT = 53, 22
+_PORT = re.compile("[0-9]{1,5}")
 
 
 def guard_facts_of(
@@ -93,28 +96,18 @@ def datastore_of(endpoints: Iterable[str]) -> List[Dict[str, Any]]:
 
 
 def _interfaces(facts: Mapping[str, Any]) -> Iterator[Tuple[str, List[str]]]:
-    for name in facts.get("interfaces") or ():
-        device = facts.get(name.replace("-", "_"))
-        # An address with a label ("eth0:1") is listed like an interface, but is no device.
-        if not isinstance(device, Mapping) or "device" not in device:
-            continue
-        labelled = [facts.get(item.replace("-", "_")) for item in facts["interfaces"] if item.startswith(name + "_")]
-        aliases = [each for each in labelled if isinstance(each, Mapping) and "device" not in each]
-        addresses = [each for item in [device, *aliases] for each in _addresses(item)]
-        yield device["device"], list(dict.fromkeys(addresses))
+    for name, device, aliases in devices(facts):
+        addresses = [each for fact in [device, *aliases] for each in _addresses(fact)]
+        yield name, list(dict.fromkeys(addresses))
 
 
-def _addresses(device: Mapping[str, Any]) -> Iterator[str]:
-    ipv4 = [device.get("ipv4") or {}, *(device.get("ipv4_secondaries") or ())]
-    for item in [*ipv4, *(device.get("ipv6") or ())]:
-        address = item.get("address")
-        if not address:
-            continue
+def _addresses(fact: Mapping[str, Any]) -> Iterator[str]:
+    for item in [*ipv4_of(fact), *ipv6_of(fact)]:
         # What older versions of Ansible tell of IPv4.
         length = item.get("prefix") or item.get("netmask")
         if length and "." in str(length):
             length = ipaddress.ip_network("0.0.0.0/" + length).prefixlen
-        yield "{0}/{1}".format(address, length) if length else address
+        yield "{0}/{1}".format(item["address"], length) if length else item["address"]
 
 
 def _dns(facts: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
@@ -160,7 +153,7 @@ def _ssh(
 def _told(facts: Mapping[str, Any]) -> Dict[str, Any]:
     """What sshd told when the facts were gathered: the client's address, and its own address and port; else {}."""
     told = str((facts.get("env") or {}).get("SSH_CONNECTION") or "").split()
-    if len(told) != 4 or not told[3].isdigit():
+    if len(told) != 4 or not _PORT.fullmatch(told[3]):
         return {}
     peer, address = (each.partition("%")[0] for each in (told[0], told[2]))
     # Where sshd itself does not know, it says UNKNOWN.

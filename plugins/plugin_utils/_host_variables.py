@@ -2,17 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The variables and facts of any host of the play, as a task there would see them.
+"""The variables and facts of any host of the play, as a task there would see them, with one difference: facts lose.
 
 hostvars does not do: it has neither the defaults of a role nor the variables of a play. So the variable manager behind
 it is asked, as Ansible asks it before each task.
+
+Ansible lets a fact beat a variable of the inventory and the default of a role. A managed host chooses its facts, and
+their names, so here a fact never takes the place of a variable that something else defines.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude
 
@@ -28,6 +33,7 @@ class HostVariables:
         self._task_vars = task_vars
         self._hostvars = task_vars["hostvars"]
         self._manager = self._hostvars._variable_manager
+        self._cache = self._manager._fact_cache
         self._play = _play_of(task)
         self._latest: Tuple[str, Mapping[str, Any]] = ("", {})
 
@@ -94,16 +100,13 @@ class HostVariables:
         if not conditions:
             return True
         variables = self.all(name)
-        before, templar.available_variables = templar.available_variables, variables
-        try:
+        with self._weak_facts(), _available(templar, variables):
             if hasattr(templar, "evaluate_conditional"):
                 return all(templar.evaluate_conditional(condition) for condition in conditions)
             # Before ansible-core 2.19.
             conditional = Conditional(loader=templar._loader)
             conditional.when = conditions
             return conditional.evaluate_conditional(templar, variables)
-        finally:
-            templar.available_variables = before
 
     def _conditions(self) -> List[Any]:
         found: List[Any] = []
@@ -126,34 +129,61 @@ class HostVariables:
         prefix = "ansible_"
         return {key[len(prefix) :]: value for key, value in self._cached(name).items() if key.startswith(prefix)}
 
-    def is_cached(self, name: str, variables: List[str]) -> bool:
-        """Whether one of these variables of a host was cached as a fact, by set_fact with cacheable."""
-        cached = self._cached(name)
-        return any(variable in cached for variable in variables)
+    def fact_names(self, name: str) -> List[str]:
+        """The names of all facts of a host, as the host or set_fact with cacheable chose them."""
+        return list(self._cached(name))
 
     def _cached(self, name: str) -> Mapping[str, Any]:
-        # Asked for twice in a row, and a cache on disk decodes them each time.
+        # Asked for more than once in a row, and a cache on disk decodes them each time.
         if self._latest[0] != name:
-            try:
-                self._latest = (name, self._manager._fact_cache.get(name) or {})
-            except KeyError:
-                self._latest = (name, {})
+            self._latest = (name, _facts_in(self._cache, name))
         return self._latest[1]
 
     def without_facts(self, name: str) -> Dict[str, Any]:
-        """The variables of a host but its facts, which take Ansible most of the time."""
-        cache, self._manager._fact_cache = self._manager._fact_cache, _NoFacts()
-        try:
-            return self.all(name)
-        finally:
-            self._manager._fact_cache = cache
+        """The variables of a host but its facts, which take Ansible most of the time. They hold templates."""
+        with self._facts_from(_NoFacts()):
+            return self._variables_of(name)
 
     def all(self, name: str) -> Dict[str, Any]:
         """All variables of a host. They hold templates."""
+        with self._weak_facts():
+            return self._variables_of(name)
+
+    def template(
+        self, templar: Any, variable: str, value: Any, variables: Dict[str, Any], with_facts: bool = True
+    ) -> Any:
+        """The value of a host's variable without templates; other hosts' facts count as the host's own do.
+
+        `variables`: the host's, as `all` or, for no facts, `without_facts` returns them. Raises AnsibleActionFail.
+        """
+        facts = self._weak_facts() if with_facts else self._facts_from(_NoFacts())
+        try:
+            with facts, _available(templar, variables):
+                return _decrypted(templar.template(value))
+        except AnsibleError as exc:
+            reason = "" if with_facts else ". Facts are not used in it, since a managed host chooses them"
+            raise AnsibleActionFail("{0}: {1}{2}".format(variable, exc, reason)) from exc
+
+    def _variables_of(self, name: str) -> Dict[str, Any]:
         host = self._hostvars._inventory.get_host(name)
         variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
         variables["hostvars"] = self._hostvars
         return variables
+
+    def _weak_facts(self) -> Any:
+        return self._facts_from(_WeakFacts(self._cache, self._defined))
+
+    def _defined(self, name: str) -> Set[str]:
+        """The names that something else than facts defines for a host."""
+        return set(self.without_facts(name)) - _OF_FACTS
+
+    @contextlib.contextmanager
+    def _facts_from(self, facts: Any) -> Iterator[None]:
+        before, self._manager._fact_cache = self._manager._fact_cache, facts
+        try:
+            yield
+        finally:
+            self._manager._fact_cache = before
 
 
 class _NoFacts:
@@ -161,6 +191,47 @@ class _NoFacts:
 
     def get(self, _name: str, _default: Any = None) -> Dict[str, Any]:
         return {}
+
+
+class _WeakFacts:
+    """A fact cache without those facts that would take the place of a variable."""
+
+    def __init__(self, cache: Any, defined: Callable[[str], Set[str]]) -> None:
+        self._cache = cache
+        self._defined = defined
+
+    def get(self, name: str, _default: Any = None) -> Dict[str, Any]:
+        facts = _facts_in(self._cache, name)
+        if not facts:
+            return {}
+        defined = self._defined(name)
+        return {key: value for key, value in facts.items() if key not in defined}
+
+
+# What Ansible makes of facts even where there are none.
+_OF_FACTS = frozenset(["ansible_facts", "ansible_local"])
+
+
+def _facts_in(cache: Any, name: str) -> Mapping[str, Any]:
+    # Before ansible-core 2.19, a host without facts is a KeyError.
+    try:
+        return cache.get(name) or {}
+    except KeyError:
+        return {}
+
+
+@contextlib.contextmanager
+def _available(templar: Any, variables: Dict[str, Any]) -> Iterator[None]:
+    before, templar.available_variables = templar.available_variables, variables
+    try:
+        yield
+    finally:
+        templar.available_variables = before
+
+
+def _decrypted(value: Any) -> Any:
+    """Before ansible-core 2.19, an encrypted value stays so until it is made a text."""
+    return str(value) if getattr(value, "__ENCRYPTED__", False) else value
 
 
 def _play_of(task: Any) -> Any:

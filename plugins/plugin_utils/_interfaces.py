@@ -17,6 +17,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._connection import E
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name, v3_node
+from ansible_collections.netsec.calico.plugins.plugin_utils._facts import devices, ipv4_of, ipv6_of, why_unusable
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -95,7 +96,8 @@ class Verdict:
 
 def interfaces_of(facts: Mapping[str, Any]) -> List[Interface]:
     """The interfaces of a host, sorted by name."""
-    return [_interface(name, facts) for name in sorted(facts.get("interfaces", ())) if _device(name, facts)]
+    found = [_interface(name, device, aliases, facts) for name, device, aliases in devices(facts)]
+    return sorted(found, key=lambda interface: interface.name)
 
 
 def verdicts_of(host: Host) -> List[Verdict]:
@@ -113,57 +115,26 @@ def endpoints_of(host: Host) -> List[Dict[str, Any]]:
 # --- facts ---
 
 
-def why_unusable(facts: Mapping[str, Any]) -> str:
-    """Why nothing can be said of the host's interfaces by these facts; "" when it can.
-
-    Facts that know too little must not look like a host that has too little: its endpoints would be purged.
-    """
-    names = facts.get("interfaces")
-    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        return "they have no list of interfaces"
-    devices = []
-    for name in names:
-        device = facts.get(name.replace("-", "_"))
-        if not isinstance(device, Mapping):
-            return "they list the interface {0} and say nothing of it".format(name)
-        if device.get("device", name) != name:
-            return "they have one fact for both {0} and {1}".format(name, device["device"])
-        if not isinstance(device.get("ipv4", {}), Mapping):
-            return "they are not of the form that Linux has"
-        devices.append(device)
-    if not any(device.get("ipv4") or device.get("ipv6") for device in devices):
-        return "no interface has an address, not even lo"
-    return ""
-
-
-def _device(name: str, facts: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
-    # Ansible replaces the dash in the names of facts, but not in what they hold.
-    device = facts.get(name.replace("-", "_"))
-    # An address with a label ("eth0:1") is listed like an interface, but is no device.
-    return device if isinstance(device, Mapping) and device.get("device") == name else None
-
-
-def _interface(name: str, facts: Mapping[str, Any]) -> Interface:
-    device = _device(name, facts) or {}
+def _interface(
+    name: str, device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> Interface:
     defaults = [facts.get(family) or {} for family in ("default_ipv4", "default_ipv6")]
     return Interface(
         name=name,
-        type=device.get("type", "unknown"),
+        type=device.get("type") or "unknown",
         active=bool(device.get("active")),
         default_route=any(default.get("interface") == name for default in defaults),
-        addresses=tuple(dict.fromkeys(_addresses(name, device, facts))),
+        addresses=tuple(dict.fromkeys(_addresses(device, aliases))),
     )
 
 
-def _addresses(name: str, device: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
-    labelled = [facts.get(item.replace("-", "_")) for item in facts["interfaces"] if item.startswith(name + "_")]
-    aliases = [alias for alias in labelled if isinstance(alias, Mapping) and "device" not in alias]
-    for item in [device, *aliases]:
-        for ipv4 in [item.get("ipv4") or {}, *(item.get("ipv4_secondaries") or ())]:
+def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for fact in [device, *aliases]:
+        for ipv4 in ipv4_of(fact):
             # An address of another scope than global cannot be told by the facts, but by its network.
-            if ipv4.get("address") and not ipaddress.ip_address(ipv4["address"]).is_link_local:
+            if not ipaddress.ip_address(ipv4["address"]).is_link_local:
                 yield ipv4["address"]
-    for ipv6 in device.get("ipv6") or ():
+    for ipv6 in ipv6_of(device):
         if ipv6.get("scope") == "global":
             yield ipv6["address"]
 

@@ -336,7 +336,7 @@ def test_awx_takes_the_surveys(templates):
     assert [variable for _name, variable in variables][1:] == [
         "hostendpoints_purge",
         "hostendpoints_purge_limit",
-        "decommission_nodes",
+        "hostendpoints_decommission",
         "hostendpoints_purge_limit",
     ]
 
@@ -390,22 +390,22 @@ def decommission(fleet, *args, **variables):
 
 def test_decommission(fleet):
     before = fleet.stored()
-    check = decommission(fleet, "--check", decommission_nodes="n1, n2")
+    check = decommission(fleet, "--check", hostendpoints_decommission="n1, n2")
     assert check.returncode == 0 and fleet.stored() == before, check
     assert check.result("Delete the host endpoints")["summary"]["deleted"] == 3
-    assert decommission(fleet, decommission_nodes="n1, n2").returncode == 0
+    assert decommission(fleet, hostendpoints_decommission="n1, n2").returncode == 0
     assert sorted(fleet.stored()) == ["n1/theirs", "n10/eth0"]
     assert fleet.stored()["n1/theirs"]["labels"] == {OWNER_LABEL: "other"}
-    again = decommission(fleet, decommission_nodes=["n1", "n2"])
+    again = decommission(fleet, hostendpoints_decommission=["n1", "n2"])
     assert again.stats["localhost"]["changed"] == 0
 
 
 @pytest.mark.parametrize(
     "variables, message",
     [
-        ({}, "decommission_nodes=worker-8,worker-9"),
-        ({"decommission_nodes": " , "}, "decommission_nodes=worker-8,worker-9"),
-        ({"decommission_nodes": "n1", "hostendpoints_purge_limit": 1}, "purge_limit"),
+        ({}, "hostendpoints_decommission=worker-8,worker-9"),
+        ({"hostendpoints_decommission": " , "}, "hostendpoints_decommission=worker-8,worker-9"),
+        ({"hostendpoints_decommission": "n1", "hostendpoints_purge_limit": 1}, "purge_limit"),
     ],
 )
 def test_what_decommission_refuses(fleet, variables, message):

@@ -24,7 +24,7 @@ def compare(before, after, folder, *args):
         path = folder / (name + ".json")
         path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
         # As somebody would name it who stands elsewhere.
-        paths[name] = os.path.relpath(str(path), str(COLLECTION))
+        paths["hostendpoints_audit_" + name] = os.path.relpath(str(path), str(COLLECTION))
     # An inventory with a localhost that is no such thing.
     inventory = "localhost ansible_host=192.0.2.1 ansible_connection=ssh ansible_become=true\nweb1\nweb2\n"
     return run_playbook("netsec.calico.compare_audits", inventory, ["-e", json.dumps(paths), *args], env=NOWHERE)
@@ -91,9 +91,13 @@ def test_what_is_no_report_is_refused(tmp_path, after, message):
 
 
 def test_a_report_that_is_not_named_or_not_there(tmp_path):
-    run = run_playbook("netsec.calico.compare_audits", None, ["-e", "before=x"])
+    run = run_playbook("netsec.calico.compare_audits", None, ["-e", "hostendpoints_audit_before=x"])
     assert run.returncode == 2
-    message = "Name two reports: -e before=yesterday/audit.json -e after=today/audit.json"
+    message = "Name two reports: -e hostendpoints_audit_before=yesterday/audit.json"
     assert run.result("Stop when a report is not named")["msg"] == message
-    run = run_playbook("netsec.calico.compare_audits", None, ["-e", "before=x.json", "-e", "after=%s" % tmp_path])
+    run = run_playbook(
+        "netsec.calico.compare_audits",
+        None,
+        ["-e", "hostendpoints_audit_before=x.json", "-e", "hostendpoints_audit_after=%s" % tmp_path],
+    )
     assert run.returncode == 2 and str(COLLECTION / "x.json") in run.result(SHOW)["msg"], run

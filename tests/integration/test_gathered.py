@@ -129,7 +129,7 @@ def put(fleet, *nodes, **fields):
 
 
 def gather(fleet, path, hosts, *args, **variables):
-    extra = {"gathered_dest": str(path), "hostendpoints_gather_facts": False}
+    extra = {"hostendpoints_gathered_dest": str(path), "hostendpoints_gather_facts": False}
     return fleet.playbook(PLAYBOOK, hosts, "-e", json.dumps(extra), *args, variables=variables)
 
 
@@ -281,7 +281,9 @@ def test_what_cannot_be(_fleet, tmp_path, dest, hosts, variables, message):
 
 
 def test_batches_are_refused(_fleet):
-    run = _fleet.run(["web1", "db2"], "-e", "gathered_dest=x.yml", tasks=[{"import_role": ROLE}], serial=1)
+    run = _fleet.run(
+        ["web1", "db2"], "-e", "hostendpoints_gathered_dest=x.yml", tasks=[{"import_role": ROLE}], serial=1
+    )
     assert run.returncode != 0 and "leave out serial" in run.stdout
 
 

@@ -14,6 +14,7 @@ from tests.harness.module import run_module, run_playbook
 from tests.integration.role import Fleet, done
 from tests.integration.tasks import HOSTS, READY
 
+FROM, TO = "hostendpoints_migrate_from", "hostendpoints_migrate_to"
 RESOURCES = "/calico/resources/v3/projectcalico.org/"
 HOSTENDPOINTS = RESOURCES + "hostendpoints/"
 CLUSTER_INFORMATION = RESOURCES + "clusterinformations/default"
@@ -73,7 +74,7 @@ def calico(etcd):
 
 
 def migrate(etcd, *args, inventory=None, **variables):
-    variables = dict({where: {"etcd_endpoints": etcd.url} for where in ("migrate_from", "migrate_to")}, **variables)
+    variables = dict({where: {"etcd_endpoints": etcd.url} for where in (FROM, TO)}, **variables)
     return run_playbook("netsec.calico.migrate", inventory, ["-e", json.dumps(variables), *args])
 
 
@@ -170,7 +171,7 @@ def test_all_that_is_in_the_way_is_told_before_anything_is_written(calico):
 def test_malformed_values_can_be_left_behind(calico):
     put(calico, dict(FLEET, **{"n3/eth0": '{"name":'}))
     assert "/calico/v1/host/n3/endpoint/eth0" in stopped(migrate(calico))
-    run = migrate(calico, migrate_ignore_malformed=True)
+    run = migrate(calico, hostendpoints_migrate_ignore_malformed=True)
     assert run.returncode == 0, run
     assert audit(calico) == MIGRATED
 
@@ -187,14 +188,17 @@ def test_an_endpoint_that_was_changed_in_v3_is_not_overwritten_unasked(calico):
         message = stopped(migrate(calico, *check), WRITE)
         assert "web1.eth0 on node web1 is there and differs (profiles), and overwrite is false" in message
         assert "web2" not in message and contents(calico) == before
-    run = migrate(calico, migrate_overwrite=True)
+    run = migrate(calico, hostendpoints_migrate_overwrite=True)
     assert run.result(WRITE)["summary"] == {"created": 1, "updated": 1, "deleted": 0, "unchanged": 2}
     assert MIGRATED[1] in audit(calico)
 
 
 def test_what_ansible_has_masked_does_not_become_a_name(calico):
     put(calico, FLEET)
-    run = migrate(calico, migrate_from={"etcd_endpoints": calico.url, "etcd_username": "root", "etcd_password": "web"})
+    run = migrate(
+        calico,
+        hostendpoints_migrate_from={"etcd_endpoints": calico.url, "etcd_username": "root", "etcd_password": "web"},
+    )
     assert run.returncode == 2 and "has a *, as nothing in v1 has" in run.stdout, run
     assert calico.tree_v3(HOSTENDPOINTS) == {}
 
@@ -207,9 +211,12 @@ def test_an_interface_that_v1_ignores_does_not_become_all_interfaces(calico):
 @pytest.mark.parametrize("options", [{"purge": "all", "purge_nodes": ["web1"]}, {"node": "web1"}, {"state": "absent"}])
 def test_only_connections_can_be_given(calico, options):
     put(calico, FLEET)
-    for variable in ("migrate_from", "migrate_to"):
+    for variable in (FROM, TO):
         run = migrate(calico, **{variable: dict(options, etcd_endpoints=calico.url)})
-        assert run.returncode == 2 and "migrate_from and migrate_to take etcd_endpoints" in run.stdout, run
+        assert (
+            run.returncode == 2
+            and "hostendpoints_migrate_from and hostendpoints_migrate_to take etcd_endpoints" in run.stdout
+        ), run
 
 
 def test_a_locked_v3_datastore_is_not_written(calico):
@@ -220,7 +227,7 @@ def test_a_locked_v3_datastore_is_not_written(calico):
     assert calico.tree_v3(HOSTENDPOINTS) == {}
 
 
-@pytest.mark.parametrize("where", ["migrate_from", "migrate_to"])
+@pytest.mark.parametrize("where", [FROM, TO])
 def test_a_mistyped_option_of_a_datastore_is_an_error(calico, where):
     put(calico, FLEET)
     # It would be taken from the environment, or be etcd on this machine.
@@ -231,7 +238,7 @@ def test_a_mistyped_option_of_a_datastore_is_an_error(calico, where):
 
 def test_a_password_never_shows(calico):
     secret = {"etcd_endpoints": "http://127.0.0.1:1", "etcd_username": "me", "etcd_password": "s3cr3t-word"}
-    run = migrate(calico, "-vvv", migrate_from=secret)
+    run = migrate(calico, "-vvv", hostendpoints_migrate_from=secret)
     assert run.returncode == 2, run
     assert "s3cr3t" not in run.stdout + run.stderr + json.dumps(run.results)
 

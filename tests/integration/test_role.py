@@ -204,18 +204,6 @@ def test_group_vars_and_host_vars_beside_the_inventory(fleet, tmp_path):
     assert labels(fleet, "worker-2/eth0") == {"from": "host_vars", "fact": "eth1"}
 
 
-def test_a_variable_that_is_itself_a_cached_fact(fleet):
-    """set_fact with cacheable in an earlier run."""
-    facts = [{"ansible.builtin.set_fact": {"hostendpoints_labels": {"from": "cache"}, "cacheable": True}}]
-    assert fleet.run(["worker-10"], tasks=facts).returncode == 0
-    try:
-        done(fleet.run(["worker-10"]))
-        assert labels(fleet, "worker-10/eth0") == {"from": "cache"}
-    finally:
-        fleet.forget("worker-10")
-        fleet.record({"worker-10": worker(10)})
-
-
 # Which facts there are
 
 

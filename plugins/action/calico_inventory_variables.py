@@ -1,0 +1,25 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
+
+
+class ActionModule(ActionBase):
+    """Variables of the play's host in, their values out, whatever its facts are."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        result["values"] = read_run_variables(self._task, task_vars or {}, self._templar).arguments
+        # A password may be among them. A failure is shown.
+        result["_ansible_no_log"] = True
+        return result

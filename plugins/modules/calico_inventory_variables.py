@@ -1,0 +1,54 @@
+#!/usr/bin/python
+
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+# Implemented as an action plugin.
+
+DOCUMENTATION = r"""
+---
+module: calico_inventory_variables
+short_description: Read variables of the inventory that no fact can replace
+version_added: 0.1.0
+author:
+  - The netsec.calico contributors (@netsec)
+description:
+  - Returns the values of variables of the play's host as they are without its facts. In a template, a fact beats a
+    variable of the inventory, and a managed host chooses its facts and their names.
+  - Fails when the facts of a host of the play hold a variable of this collection, that is, one that begins with
+    C(hostendpoints_) or C(calico_).
+  - This is how the playbooks of this collection read their variables. A registered result beats facts.
+extends_documentation_fragment:
+  - netsec.calico._attributes
+  - netsec.calico._attributes.reading
+  - netsec.calico._variables
+seealso:
+  - module: netsec.calico.calico_inventory_hostendpoints
+"""
+
+EXAMPLES = r"""
+- name: Read where the datastore is
+  netsec.calico.calico_inventory_variables:
+    variables:
+      etcd_endpoints: hostendpoints_etcd_endpoints
+      etcd_password: hostendpoints_etcd_password
+  register: datastore
+
+- name: Read the endpoints
+  netsec.calico.calico_hostendpoint_info:
+    etcd_endpoints: "{{ datastore['values'].etcd_endpoints }}"
+    etcd_password: "{{ datastore['values'].etcd_password | default(omit) }}"
+"""
+
+RETURN = r"""
+values:
+  description:
+    - The values by the keys of O(variables), without those that are not defined or null.
+    - A password may be among them, so the result is never shown.
+  returned: success
+  type: dict
+  sample: {etcd_endpoints: "http://etcd1.example.com:2379"}
+"""
