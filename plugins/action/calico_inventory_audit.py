@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        variables, arguments, task_vars = read_run_variables(self._task, task_vars or {}, self._templar)
+        variables, arguments, task_vars, warnings = read_run_variables(self._task, task_vars or {}, self._templar)
         folder = _folder(arguments.pop("report_dir", None))
         # Whatever happens now, nobody shall take an older audit's for this one's.
         _remove(folder)
@@ -57,8 +57,13 @@ class ActionModule(ActionBase):
         found = self._audit(fleet, arguments, task_vars, result)
         if found is None:
             return result
-        report = report_of(found, nodes, unknown, arguments.get("owner") or "", fail_on, _generated(variables))
+        warnings += fleet.warnings()
+        result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
+        report = report_of(
+            found, nodes, unknown, fleet.uncovered, arguments.get("owner") or "", fail_on, _generated(variables)
+        )
         paths = _written(report, folder, formats)
+        unknown = {**fleet.uncovered, **unknown}
         unknown_hosts = bounded(sorted(unknown), FAILURES_SIZE)
         result.update(
             {key: report[key] for key in ("summary", "reason", "datastore")},

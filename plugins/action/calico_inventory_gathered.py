@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        variables, arguments, task_vars = read_run_variables(self._task, task_vars or {}, self._templar)
+        variables, arguments, task_vars, warnings = read_run_variables(self._task, task_vars or {}, self._templar)
         owner = arguments.pop("owner", None)
         dest = _path_of(arguments.pop("dest", None))
         if variables.has_batches():
@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
             return result
         _check_masked(done["hostendpoints"])
         gathered = gathered_of(done["hostendpoints"], done["malformed"], hosts, api_version)
-        result["warnings"] = done.get("warnings", []) + _warnings(gathered, owner)
+        result["warnings"] = warnings + done.get("warnings", []) + _warnings(gathered, owner)
         result.update(_written(dest, gathered.text(os.path.basename(dest)), self._task.check_mode, self._task.diff))
         result.update(
             dest=dest,

@@ -17,6 +17,11 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._packing import pack
 from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 _SHOWN = 10
+_HOSTS_KEPT = 100
+# Warnings, with the number of hosts, and which and why.
+_LEFT = "hosts whose endpoints are left as they are, since their facts cannot be used ({0}): {1}"
+_BY_HAND = "hosts that take part without facts, so that the guard cannot check their endpoints ({0}): {1}"
+_UNCOVERED = "hosts that have no endpoint, so that nothing polices their interfaces ({0}): {1}"
 
 
 class ActionModule(ActionBase):
@@ -27,7 +32,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        variables, arguments, task_vars = read_run_variables(self._task, task_vars or {}, self._templar)
+        variables, arguments, task_vars, warnings = read_run_variables(self._task, task_vars or {}, self._templar)
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = api_version_of(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
@@ -37,17 +42,17 @@ class ActionModule(ActionBase):
             arguments.pop("canary", None)
         is_guarded = guard_of(arguments)
         fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded)
-        without_facts = list(fleet.without_facts)
         result["hosts"] = len(fleet.hosts)
-        result["hosts_without_facts"] = without_facts
         result["require_facts"] = require_facts
-        if without_facts and require_facts:
+        if require_facts and (fleet.without_facts or fleet.by_hand):
+            result["hosts_without_facts"] = [*fleet.without_facts, *fleet.by_hand]
             result.update(skipped=True, skip_reason="facts are missing")
             return result
-        if without_facts:
-            result["warnings"] = [_without_facts(without_facts)]
+        result["hosts_without_facts"] = list(fleet.without_facts)
         nodes = fleet.nodes()
-        decommissioned = arguments.get("decommission_nodes")
+        decommissioned = arguments.get("decommission_nodes") or []
+        if isinstance(decommissioned, str):
+            decommissioned = [node.strip() for node in decommissioned.split(",") if node.strip()]
         if isinstance(decommissioned, list):
             arguments["decommission_nodes"] = [fleet.calicos_name(str(node)) for node in decommissioned]
         arguments["purge_nodes"] = sorted(nodes.values())
@@ -65,7 +70,11 @@ class ActionModule(ActionBase):
         if variables.has_batches():
             # For the next ones, of which none may take these nodes. Those named like their host are known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
-        done["warnings"] = result.pop("warnings", []) + done.get("warnings", [])
+        uncovered = list(fleet.uncovered)
+        result["hosts_without_endpoints"] = {name: fleet.uncovered[name] for name in uncovered[:_HOSTS_KEPT]}
+        warnings += fleet.warnings() + _about_hosts(_LEFT, fleet.without_facts)
+        warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, fleet.uncovered)
+        done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
         return result
 
@@ -86,8 +95,16 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(folder)
 
 
-def _without_facts(names: List[str]) -> str:
-    return "no facts of {0} hosts, whose endpoints are left as they are: {1}".format(len(names), _listed(names))
+def _about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:
+    """A warning about hosts, those with the same reason together."""
+    if not reasons:
+        return []
+    hosts: Dict[str, List[str]] = {}
+    for name, reason in reasons.items():
+        hosts.setdefault(reason, []).append(name)
+    parts = ["{0}: {1}".format(_listed(names), reason) for reason, names in list(hosts.items())[:_SHOWN]]
+    more = ["and {0} more reasons".format(len(hosts) - _SHOWN)] if len(hosts) > _SHOWN else []
+    return [text.format(len(reasons), "; ".join(parts + more))]
 
 
 def _assumed(guard_facts: Mapping[str, Any], changes: List[Mapping[str, Any]]) -> List[str]:

@@ -109,6 +109,14 @@ hosts_without_facts:
   type: list
   elements: str
   sample: []
+hosts_without_endpoints:
+  description:
+    - Hosts that took part and for which no rule makes an endpoint, the first 100 of them, and what became of their
+      interfaces. Nothing polices these interfaces.
+  returned: success, unless skipped
+  type: dict
+  sample:
+    db1: "no rule makes an endpoint of it (eth0: no rule matches: rule 1: no address in 10.0.0.0/8)"
 nodes:
   description:
     - The node of each host that is another than the host's name in the inventory.

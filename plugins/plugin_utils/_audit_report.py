@@ -23,6 +23,7 @@ def report_of(
     found: Mapping[str, Any],
     nodes: Mapping[str, str],
     unknown: Mapping[str, str],
+    uncovered: Mapping[str, str],
     owner: str,
     fail_on: Sequence[str],
     generated: str,
@@ -32,6 +33,7 @@ def report_of(
     found: what the module calico_hostendpoints_audit has written to its `dest`.
     nodes: {host: node} of the hosts that were compared.
     unknown: {host: reason} of those that were not.
+    uncovered: {host: reason} of compared hosts without an endpoint, which are never compliant.
     fail_on: the classes of which one finding makes the audit fail.
     generated: when and by what it was made.
     """
@@ -46,8 +48,8 @@ def report_of(
         {
             "host": host,
             "node": node,
-            "status": "drifted" if host in drifted else "compliant",
-            "reason": drifted.get(host, ""),
+            "status": "drifted" if host in drifted else UNKNOWN if host in uncovered else "compliant",
+            "reason": drifted.get(host, uncovered.get(host, "")),
             "compliant": found["compliant"].get(node, 0),
         }
         for host, node in nodes.items()
@@ -59,7 +61,7 @@ def report_of(
     statuses = [host["status"] for host in hosts]
     classes = dict.fromkeys(CLASSES, 0)
     classes.update(found["summary"])
-    counts = dict(classes, unknown=len(unknown))
+    counts = dict(classes, unknown=statuses.count(UNKNOWN))
     return {
         "schema": SCHEMA,
         "generated": generated,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import shown
 
@@ -26,7 +26,15 @@ def why_unusable(facts: Mapping[str, Any]) -> str:
 
     Facts that know too little must not look like a host that has too little: its endpoints would be purged.
     """
-    return next(_problems(facts), "")
+    reason = next(_problems(facts), "")
+    return (_foreign(facts) or reason) if reason else ""
+
+
+def hidden_interfaces(facts: Mapping[str, Any]) -> List[str]:
+    """The interfaces of which nothing is known, since another fact has their name: one called dns, say."""
+    names = facts.get("interfaces") or ()
+    known = {name for name in names if _is_device(name, facts)}
+    return [name for name in names if name not in known and not _is_label(name, known)]
 
 
 def devices(facts: Mapping[str, Any]) -> Iterator[Tuple[str, Mapping[str, Any], List[Mapping[str, Any]]]]:
@@ -71,7 +79,26 @@ def _aliases(facts: Mapping[str, Any]) -> Dict[str, List[Mapping[str, Any]]]:
     return found
 
 
+def _is_label(name: str, known: Collection[str]) -> bool:
+    """Whether this may be an address of a known interface, with a label: eth0_1 for eth0:1."""
+    parts = name.split("_")
+    return any("_".join(parts[:length]) in known for length in range(1, len(parts)))
+
+
 # --- checks ---
+
+
+def _foreign(facts: Mapping[str, Any]) -> str:
+    """Why the facts are not of a Linux host's form; "" when it is one, or cannot be told."""
+    if not facts:
+        return "there are none"
+    network = facts.get("network_os") or facts.get("net_system")
+    if network:
+        return "they are of a network device ({0}), and only those of Linux are known here".format(shown(network))
+    system = facts.get("system")
+    if system and system != "Linux":
+        return "they are of {0}, and only those of Linux are known here".format(shown(system))
+    return ""
 
 
 def _problems(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -86,8 +113,9 @@ def _problems(facts: Mapping[str, Any]) -> Iterator[str]:
         return
     count = 0
     for name in names:
-        yield from _interface_problems(name, _fact(name, facts))
-        count += len(ipv4_of(_fact(name, facts))) + len(ipv6_of(_fact(name, facts)))
+        fact = _fact(name, facts)
+        yield from _interface_problems(name, fact)
+        count += len(ipv4_of(fact)) + len(ipv6_of(fact)) if isinstance(fact, Mapping) else 0
     if not count:
         yield "no interface has an address, not even lo"
     if count > MOST_ADDRESSES:
@@ -98,7 +126,9 @@ def _problems(facts: Mapping[str, Any]) -> Iterator[str]:
 def _interface_problems(name: str, fact: Any) -> Iterator[str]:
     """What is wrong with the fact of one interface; after the first problem, nothing else may be asked."""
     if not isinstance(fact, Mapping):
-        yield "they list the interface {0} and say nothing of it".format(shown(name))
+        # None at all is a fact that was lost; another one hides the interface.
+        if fact is None:
+            yield "they list the interface {0} and say nothing of it".format(shown(name))
         return
     if fact.get("device", name) != name:
         yield "they have one fact for both {0} and {1}".format(shown(name), shown(fact["device"]))

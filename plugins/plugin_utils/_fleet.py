@@ -16,7 +16,12 @@ from ansible.plugins.loader import connection_loader
 
 from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
-from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._errors import (
+    CalicoError,
+    InvalidInput,
+    brief,
+    shown,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_node
@@ -33,9 +38,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables impo
 from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
     Host,
     RuleError,
+    Verdict,
+    hidden_of,
     verdicts_of,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._resolving import resolved
+from ansible_collections.netsec.calico.plugins.plugin_utils._role_variables import PREFIX, check_spelling
 
 # The variables of each host, and the type of each.
 _VARIABLES = {
@@ -74,8 +82,11 @@ _SSH_OPTIONS = {
     "ssh_common_args": "ansible_ssh_common_args",
     "ssh_extra_args": "ansible_ssh_extra_args",
 }
+# All that counts of a host without rules.
+_BY_HAND = ("node", "interfaces", "endpoints")
 _KINDS = {str: "text", list: "list", dict: "mapping"}
-_PREFIX = "hostendpoints_"
+_PREFIX = PREFIX
+_INTERFACES_SHOWN = 5
 # The role's default, which is so common that it is worth a short way.
 _DEFAULT_NODE = "{{ ansible_facts.nodename | default('') }}"
 
@@ -109,18 +120,27 @@ class Fleet:
         self._guards = guards
         # What is one for all hosts, as the first one has it.
         self._first: Dict[str, Any] = {}
-        # Each host whose facts are known, with its endpoints written by hand.
+        # Each host that takes part, with its endpoints written by hand. Where no facts are needed, there may be none.
         self.hosts: List[Tuple[Host, List[Dict[str, Any]]]] = []
         # How Ansible reaches them: what they have of CONNECTION.
         self._connections: Dict[str, Dict[str, Any]] = {}
         # The connections that a host has in its guard_require.
         self._required: Dict[str, List[Dict[str, Any]]] = {}
-        # The others of the batch, and why.
+        # The others of the batch, which need facts, and why there are none.
         self.without_facts: Dict[str, str] = {}
+        # Those that take part without facts, and why there are none.
+        self.by_hand: Dict[str, str] = {}
+        # Hosts that take part with rules and no endpoint at all, and what became of their interfaces.
+        self.uncovered: Dict[str, str] = {}
+        # What a user has to know, and what stops nothing: each once, however many hosts it is about.
+        self._warnings: Dict[str, None] = {}
         self._read(unusable or {})
 
+    def warnings(self) -> List[str]:
+        return list(self._warnings)
+
     def nodes(self) -> Dict[str, str]:
-        """{host: node} of the hosts whose facts are known."""
+        """{host: node} of the hosts that take part."""
         return {host.inventory_hostname: host.node for host, _by_hand in self.hosts}
 
     def guard_facts(self) -> Dict[str, Any]:
@@ -129,7 +149,11 @@ class Fleet:
         if any(is_ssh(connection) for connection in self._connections.values()):
             by_configuration = _ssh_configuration()
         connections = {name: _completed(own, by_configuration) for name, own in self._connections.items()}
-        known = [(host, host.inventory_hostname, connections[host.inventory_hostname]) for host, _by_hand in self.hosts]
+        known = [
+            (host, host.inventory_hostname, connections[host.inventory_hostname])
+            for host, _by_hand in self.hosts
+            if host.inventory_hostname not in self.by_hand
+        ]
         names = {_of_connection(unresolved, name, host.facts, connection) for host, name, connection in known}
         addresses = resolved(names - {""})
         found = {}
@@ -140,13 +164,37 @@ class Fleet:
 
     def endpoints(self) -> List[Dict[str, Any]]:
         """The endpoints of all hosts. Checked here, where a message can still say which host and variable it is."""
-        items = [item for host, by_hand in self.hosts for item in _items(host, by_hand)]
+        items = [item for host, by_hand in self.hosts for item in self._items(host, by_hand)]
         key = "{0.node}/{0.name}" if self._api_version == V1 else "{0.name}"
         try:
             presents_from(items, self._api_version, {}, key.format)
         except InvalidInput as exc:
             raise AnsibleActionFail(str(exc)) from exc
         return [endpoint for _where, endpoint in items]
+
+    def _items(self, host: Host, by_hand: List[Any]) -> Iterator[Item]:
+        """The endpoints of a host, each with the place that it comes from."""
+        name = host.inventory_hostname
+        try:
+            verdicts = verdicts_of(host)
+        except RuleError as exc:
+            raise AnsibleActionFail("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
+        made = [verdict for verdict in verdicts if verdict.endpoint is not None]
+        if host.rules and not made and not by_hand:
+            self.uncovered[name] = _reasons(verdicts)
+        for verdict in made:
+            where = "{0}: hostendpoints_interfaces: rule {1}, for {2}"
+            yield where.format(name, verdict.rule, brief(verdict.interface)), verdict.endpoint
+        for index, endpoint in enumerate(by_hand):
+            where = "{0}: hostendpoints_endpoints[{1}]".format(name, index)
+            if isinstance(endpoint, Mapping):
+                if endpoint.get("node") not in (None, host.node):
+                    raise AnsibleActionFail(
+                        "{0}: node {1} is not this host's, which is {2!r}; give the endpoint to the host that it is "
+                        "for".format(where, shown(endpoint["node"]), host.node)
+                    )
+                endpoint = dict(endpoint, node=host.node)
+            yield where, endpoint
 
     def _read(self, unusable: Mapping[str, str]) -> None:
         names: Dict[str, str] = {}
@@ -158,13 +206,31 @@ class Fleet:
             reason = unusable.get(name) or why_unusable(facts)
             if not self._takes_part(name, reason):
                 continue
-            if reason:
+            if reason and self._needs_facts(name):
                 self.without_facts[name] = reason
                 continue
+            if reason:
+                self.by_hand[name] = reason
+                facts = {}
             host, by_hand = self._host(name, facts)
+            hidden = hidden_of(host)
+            if hidden:
+                self.without_facts[name] = hidden
+                continue
             _claim(host.node, name, names)
             self.hosts.append((host, by_hand))
         self._refuse_others_nodes(names)
+
+    def _needs_facts(self, name: str) -> bool:
+        """Whether something of the host can only be told by its facts: its node, or the endpoints that rules make."""
+        raw = self._variables.without_facts(name)
+        if raw.get(_PREFIX + "node") == _DEFAULT_NODE:
+            return True
+        try:
+            values = self._templated(name, raw, _BY_HAND, with_facts=False)
+        except AnsibleActionFail:
+            return True
+        return values["interfaces"] != [] or not values["node"]
 
     def _takes_part(self, name: str, reason: str) -> bool:
         try:
@@ -220,11 +286,7 @@ class Fleet:
     def _host(self, name: str, facts: Mapping[str, Any]) -> Tuple[Host, List[Dict[str, Any]]]:
         values = self._values_of(name, facts)
         labels = dict(values["labels"])
-        for group in values["group_names"]:
-            of_group = values["group_labels"].get(group) or {}
-            if not isinstance(of_group, Mapping):
-                raise AnsibleActionFail("{0}: {1}group_labels[{2}] is not a mapping".format(name, _PREFIX, group))
-            labels.update(of_group)
+        labels.update(self._labels_of_groups(name, values["group_labels"]))
         host = Host(
             inventory_hostname=name,
             node=values["node"],
@@ -237,15 +299,33 @@ class Fleet:
         )
         return host, values["endpoints"]
 
+    def _labels_of_groups(self, name: str, group_labels: Mapping[str, Any]) -> Dict[str, Any]:
+        """The labels that a host has by its groups, where a child beats its parent, as for variables."""
+        labels: Dict[str, Any] = {}
+        if not group_labels:
+            return labels
+        for group, of_group in group_labels.items():
+            if not isinstance(of_group, (Mapping, type(None))):
+                raise AnsibleActionFail("{0}: {1}group_labels[{2}] is not a mapping".format(name, _PREFIX, group))
+            if not self._variables.is_group(group):
+                text = "{0}group_labels: the inventory has no group {1}"
+                self._warnings[text.format(_PREFIX, brief(group))] = None
+        for group in self._variables.groups(name):
+            labels.update(group_labels.get(group) or {})
+        return labels
+
     def _values_of(self, name: str, facts: Mapping[str, Any]) -> Dict[str, Any]:
         """The host's own variables of the role, without the role's prefix, and its groups."""
         raw = self._variables.without_facts(name)
+        self._warnings.update(dict.fromkeys(check_spelling(name, raw)))
         self._check_same(name, raw)
-        values = {key: raw.get(_PREFIX + key) for key in _VARIABLES}
+        keys = _BY_HAND if name in self.by_hand else tuple(_VARIABLES)
+        values = dict.fromkeys(_VARIABLES, None)
+        values.update({key: raw.get(_PREFIX + key) for key in keys})
         if values["node"] == _DEFAULT_NODE:
             values["node"] = facts.get("nodename", "")
         if any(has_template(value) for value in values.values()):
-            values = self._templated(name, self._variables.all(name))
+            values.update(self._templated(name, self._variables.all(name), keys))
         if values["interfaces"] is None:
             raise AnsibleActionFail("{0}: {1}interfaces is null, which is no list of rules".format(name, _PREFIX))
         for key, kind in _VARIABLES.items():
@@ -269,7 +349,7 @@ class Fleet:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
         except InvalidInput as exc:
             raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
-        return dict(values, group_names=raw["group_names"])
+        return values
 
     def _connection_of(self, name: str, raw: Dict[str, Any]) -> Dict[str, Any]:
         found = {key: raw[key] for key in CONNECTION if raw.get(key) is not None}
@@ -346,27 +426,13 @@ class Fleet:
         }
 
 
-def _items(host: Host, by_hand: List[Any]) -> Iterator[Item]:
-    """The endpoints of a host, each with the place that it comes from."""
-    name = host.inventory_hostname
-    try:
-        verdicts = verdicts_of(host)
-    except RuleError as exc:
-        raise AnsibleActionFail("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
-    for verdict in verdicts:
-        if verdict.endpoint is not None:
-            where = "{0}: hostendpoints_interfaces: rule {1}, for {2}".format(name, verdict.rule, verdict.interface)
-            yield where, verdict.endpoint
-    for index, endpoint in enumerate(by_hand):
-        where = "{0}: hostendpoints_endpoints[{1}]".format(name, index)
-        if isinstance(endpoint, Mapping):
-            if endpoint.get("node") not in (None, host.node):
-                raise AnsibleActionFail(
-                    "{0}: node {1!r} is not this host's, which is {2!r}; give the endpoint to the host that it is "
-                    "for".format(where, endpoint["node"], host.node)
-                )
-            endpoint = dict(endpoint, node=host.node)
-        yield where, endpoint
+def _reasons(verdicts: Sequence[Verdict]) -> str:
+    """What became of each interface, in a line."""
+    texts = ["{0}: {1}".format(brief(verdict.interface), verdict.reason) for verdict in verdicts[:_INTERFACES_SHOWN]]
+    more = len(verdicts) - _INTERFACES_SHOWN
+    return "no rule makes an endpoint of it ({0}{1})".format(
+        "; ".join(texts), "; and {0} more".format(more) if more > 0 else ""
+    )
 
 
 def _differing(raw: Mapping[str, Any], first: Mapping[str, Any], keys: Iterable[str]) -> List[str]:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.inventory.helpers import sort_groups
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude
 
@@ -86,6 +87,14 @@ class HostVariables:
         """What the play says of the connection to a host that has no variable for it, by the variables' names."""
         found = {"ansible_connection": self._play.connection, "ansible_port": self._play.port}
         return {key: value for key, value in found.items() if value}
+
+    def groups(self, name: str) -> List[str]:
+        """The groups of a host, those first whose variables are beaten: by depth, priority and name."""
+        return [group.name for group in sort_groups(self._hostvars._inventory.get_host(name).get_groups())]
+
+    def is_group(self, name: str) -> bool:
+        """Whether the inventory has a group of this name."""
+        return name in self._hostvars._inventory.groups
 
     def is_host(self, name: str) -> bool:
         """Whether the inventory has a host of this name."""

@@ -15,9 +15,16 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ansible_collections.netsec.calico.plugins.module_utils._connection import ETCDV2
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
+from ansible_collections.netsec.calico.plugins.module_utils._errors import shown
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name, v3_node
-from ansible_collections.netsec.calico.plugins.plugin_utils._facts import devices, ipv4_of, ipv6_of, why_unusable
+from ansible_collections.netsec.calico.plugins.plugin_utils._facts import (
+    devices,
+    hidden_interfaces,
+    ipv4_of,
+    ipv6_of,
+    why_unusable,
+)
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -104,11 +111,30 @@ def verdicts_of(host: Host) -> List[Verdict]:
     """What becomes of each of the host's interfaces. Raises RuleError."""
     for index, rule in enumerate(host.rules):
         _check_rule(rule, index)
-    return [_verdict(interface, host) for interface in interfaces_of(host.facts)]
+    hidden = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
+    found = [_verdict(interface, host) for interface in interfaces_of(host.facts)]
+    return sorted(found + hidden, key=lambda verdict: verdict.interface)
+
+
+def hidden_of(host: Host) -> str:
+    """Why not all of the host's interfaces can be told by its facts; "" when they can, or rules are not for them."""
+    names = [name for name in hidden_interfaces(host.facts) if not _ignoring(name, host)] if host.rules else []
+    if not names:
+        return ""
+    return (
+        "nothing is known of the interface {0}, since another fact has its name: add it to hostendpoints_ignore, or "
+        "write all endpoints of the host out".format(" and ".join(map(shown, names[:3])))
+    )
 
 
 def endpoints_of(host: Host) -> List[Dict[str, Any]]:
-    """The endpoints that the rules make of the host's interfaces. Raises RuleError."""
+    """The endpoints that the rules make of the host's interfaces.
+
+    Raises RuleError, also when an interface is hidden, whose endpoint would be missing without a word.
+    """
+    hidden = hidden_of(host)
+    if hidden:
+        raise RuleError(hidden)
     return [verdict.endpoint for verdict in verdicts_of(host) if verdict.endpoint is not None]
 
 
@@ -143,9 +169,9 @@ def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) 
 
 
 def _verdict(interface: Interface, host: Host) -> Verdict:
-    for pattern in host.ignore:
-        if fnmatch.fnmatchcase(interface.name, pattern):
-            return Verdict(interface.name, "ignored by {0!r}".format(pattern))
+    ignoring = _ignoring(interface.name, host)
+    if ignoring:
+        return Verdict(interface.name, "ignored by {0!r}".format(ignoring))
     misses = []
     for index, rule in enumerate(host.rules):
         miss = _miss(interface, rule.get("match") or {})
@@ -156,6 +182,16 @@ def _verdict(interface: Interface, host: Host) -> Verdict:
             )
         misses.append("rule {0}: {1}".format(index + 1, miss))
     return Verdict(interface.name, "no rule matches: " + ("; ".join(misses) or "there are none"))
+
+
+def _hidden_verdict(name: str, host: Host) -> Verdict:
+    ignoring = _ignoring(name, host)
+    return Verdict(name, "ignored by {0!r}".format(ignoring) if ignoring else "another fact has its name")
+
+
+def _ignoring(name: str, host: Host) -> str:
+    """The pattern that ignores an interface of this name; "" when none does."""
+    return next((pattern for pattern in host.ignore if fnmatch.fnmatchcase(name, pattern)), "")
 
 
 def _miss(interface: Interface, match: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ playbook. So the options that are taken from variables are not templates there: 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import brief
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
+from ansible_collections.netsec.calico.plugins.plugin_utils._role_variables import check_spelling
 
 # How the names of this collection's variables begin.
 PREFIXES = ("hostendpoints_", "calico_", "__hostendpoints_", "__calico_")
@@ -31,15 +32,22 @@ class RunVariables(NamedTuple):
     arguments: Dict[str, Any]
     # The task's variables, with the Python that its module is run with.
     task_vars: Dict[str, Any]
+    warnings: List[str]
 
 
 def read_run_variables(task: Any, task_vars: Mapping[str, Any], templar: Any) -> RunVariables:
-    """Raises AnsibleActionFail for facts that hold a variable of this collection, and for what cannot be templated."""
+    """The options and variables of a task.
+
+    Raises AnsibleActionFail for facts that hold a variable of this collection, for a misspelt variable, and for what
+    cannot be templated.
+    """
     hosts = HostVariables(task, task_vars)
     check_facts(hosts)
-    arguments = _take_variables(task.args, hosts, templar)
+    raw = hosts.without_facts(hosts.runner())
+    warnings = check_spelling(hosts.runner(), raw)
+    arguments = _take_variables(task.args, raw, hosts, templar)
     python = arguments.pop("python_interpreter", None)
-    return RunVariables(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python))
+    return RunVariables(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python), warnings)
 
 
 def check_facts(variables: HostVariables) -> None:
@@ -59,7 +67,9 @@ def check_facts(variables: HostVariables) -> None:
             )
 
 
-def _take_variables(arguments: Mapping[str, Any], variables: HostVariables, templar: Any) -> Dict[str, Any]:
+def _take_variables(
+    arguments: Mapping[str, Any], raw: Dict[str, Any], variables: HostVariables, templar: Any
+) -> Dict[str, Any]:
     """The task's options, with `variables`, {option: name of a variable}, replaced by what those variables hold.
 
     A variable that is not defined, null or omitted leaves its option as it is. Raises AnsibleActionFail for a
@@ -69,7 +79,6 @@ def _take_variables(arguments: Mapping[str, Any], variables: HostVariables, temp
     named = found.pop("variables", None) or {}
     if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named.values()):
         raise AnsibleActionFail("variables: {0} is not a mapping of options to names of variables".format(brief(named)))
-    raw = variables.without_facts(variables.runner())
     for option, name in named.items():
         value = _value_of(name, raw, variables, templar)
         if value is not None:

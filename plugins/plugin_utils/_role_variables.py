@@ -1,0 +1,88 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The variables of the role hostendpoints and of the playbooks: which there are, and which a user may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Iterable, List
+
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.netsec.calico.plugins.module_utils._errors import brief
+
+PREFIX = "hostendpoints_"
+# Without the prefix. Those of the role stand in its argument specification, too.
+OF_THE_ROLE = (
+    "audit_fail_on",
+    "audit_report_dir",
+    "audit_report_formats",
+    "calicoctl_config",
+    "canary",
+    "canary_wait",
+    "datastore_type",
+    "decommission",
+    "endpoints",
+    "etcd_ca_cert_file",
+    "etcd_cert_file",
+    "etcd_endpoints",
+    "etcd_key_file",
+    "etcd_password",
+    "etcd_username",
+    "gather_facts",
+    "gathered_dest",
+    "group_labels",
+    "guard",
+    "guard_limit",
+    "guard_require",
+    "host_labels",
+    "ignore",
+    "interfaces",
+    "labels",
+    "node",
+    "owner",
+    "purge",
+    "purge_limit",
+    "python_interpreter",
+    "timeout",
+)
+OF_THE_PLAYBOOKS = (
+    "audit_after",
+    "audit_before",
+    "hosts",
+    "migrate_from",
+    "migrate_ignore_malformed",
+    "migrate_overwrite",
+    "migrate_to",
+)
+# What tasks register or publish.
+RESULTS = ("audit", "audit_result", "decommission_result", "gathered", "migrate_result", "result")
+_KNOWN = frozenset(PREFIX + name for name in (*OF_THE_ROLE, *OF_THE_PLAYBOOKS, *RESULTS))
+_SETTABLE = [PREFIX + name for name in (*OF_THE_ROLE, *OF_THE_PLAYBOOKS)]
+# How alike two names have to be for one to be taken for the other.
+_ALIKE = 0.85
+
+
+def unknown_variables(names: Iterable[str]) -> List[str]:
+    """Those that have the role's prefix and are not known, sorted."""
+    return sorted(name for name in names if name.startswith(PREFIX) and name not in _KNOWN)
+
+
+def check_spelling(where: str, names: Iterable[str]) -> List[str]:
+    """A warning for each unknown variable. Raises AnsibleActionFail for one that is most likely misspelt.
+
+    where: the host that has them.
+    """
+    warnings = []
+    for name in unknown_variables(names):
+        near = difflib.get_close_matches(name, _SETTABLE, 1, _ALIKE)
+        if near:
+            raise AnsibleActionFail(
+                "{0}: {1} is not a variable of the role, and nothing was done; did you mean {2}?".format(
+                    where, brief(name), near[0]
+                )
+            )
+        warnings.append("{0} is not a variable of the role and has no effect".format(brief(name)))
+    return warnings
