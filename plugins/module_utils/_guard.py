@@ -33,7 +33,7 @@ from ._host import Host
 from ._hostendpoint import HostEndpoint
 from ._plan import Stored
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
-from ._traffic import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, address_of, text_of
+from ._traffic import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, text_of
 from ._verdict import UNKNOWN, UNSAFE, WARNING, Finding, Verdict, verdict_of
 
 # The most characters of an interface's name in Linux.
@@ -446,22 +446,21 @@ def _its_interface(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
 def _its_addresses(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
     wanted = addresses_of(endpoint)
     here = {address for interface in host.interfaces.values() for address in interface.addresses}
-    absent = sorted(_texts_of(endpoint, [address for address in wanted if address not in here]))
+    absent = _listed([address for address in wanted if address not in here])
     if absent:
-        is_inert = not endpoint.interface_name and len(absent) == len(set(wanted))
-        text = "the host does not have the expected IPs {0}".format(", ".join(absent))
+        is_inert = not endpoint.interface_name and here.isdisjoint(wanted)
+        text = "the host does not have the expected IPs {0}".format(absent)
         yield Finding("G07", UNSAFE if is_inert else WARNING, text + (", so it governs nothing" if is_inert else ""))
     interface = host.interfaces.get(endpoint.interface_name)
     if interface:
         elsewhere = [each for each in wanted if each in here and each not in interface.addresses]
         if elsewhere:
             text = "the expected IPs {0} are on other interfaces than {1}"
-            listed = ", ".join(sorted(_texts_of(endpoint, elsewhere)))
-            yield Finding("G07", WARNING, text.format(listed, interface.name))
+            yield Finding("G07", WARNING, text.format(_listed(elsewhere), interface.name))
 
 
-def _texts_of(endpoint: HostEndpoint, addresses: Collection[Address]) -> List[str]:
-    return sorted({text for text in endpoint.expected_ips if text and address_of(text) in addresses})
+def _listed(addresses: Iterable[Address]) -> str:
+    return ", ".join(sorted({text_of(address) for address in addresses}))
 
 
 def _claimed(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:

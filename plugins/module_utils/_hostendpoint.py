@@ -88,11 +88,12 @@ class HostEndpoint:
         """As a generation gives it back once it is stored.
 
         v1 keeps canonical addresses, the IPv4 ones in one list and the IPv6 ones in another
-        (libcalico-go release-v2.6, lib/client/hostendpoint.go); v3 keeps the texts.
+        (libcalico-go release-v2.6, lib/client/hostendpoint.go); v3 keeps the texts. A stored text that is not an
+        address stays as it is.
         """
         if api_version != V1:
             return self
-        found = [canonical_ip(ip) for ip in self.expected_ips]
+        found = [_comparable_ip(ip) for ip in self.expected_ips]
         addresses = (*[ip for ip in found if ":" not in ip], *[ip for ip in found if ":" in ip])
         return self if addresses == self.expected_ips else dataclasses.replace(self, expected_ips=addresses)
 

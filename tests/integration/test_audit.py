@@ -157,6 +157,25 @@ def test_what_is_refused(datastore, options, message):
     assert result["failed"] and message in result["msg"], result
 
 
+# An address that is none: calicoctl v1 stores an empty one, and Calico v3 reads whatever is stored
+@pytest.mark.parametrize("address", ["", "bad"])
+def test_an_address_that_is_none_is_one_finding(datastore, address):
+    if datastore.type == "etcdv2" and address:
+        pytest.skip("Calico v1 does not read it")
+    odd = endpoint("worker-1", "odd", "eth0", expected_ips=[address, "192.0.2.7"], labels=MINE)
+    good = endpoint("worker-1", "good", "eth1", labels=MINE)
+    for each in (odd, good):
+        datastore.put_endpoint(each)
+    facts = {"worker-1": {"interfaces": {"eth0": ["192.0.2.1/24"], "eth1": []}}}
+    options = {"nodes": ["worker-1"], "guard_facts": facts, "policies": True}
+    result = audit(datastore, endpoints=[dict(odd, expected_ips=["192.0.2.7"]), good], **options)
+    assert not result["failed"], result
+    assert [(each["class"], each["name"]) for each in result["findings"]] == [("changed", "worker-1-odd")]
+    assert result["compliant"] == {"worker-1": 1}
+    result = audit(datastore, endpoints=[good], **options)
+    assert [(each["class"], each["name"]) for each in result["findings"]] == [("unmanaged", "worker-1-odd")]
+
+
 # The role
 
 

@@ -112,6 +112,15 @@ def test_g07_addresses_of_others():
     assert verdict == "unsafe" and "governs nothing" in findings["G07"][1]
 
 
+@pytest.mark.parametrize("api_version", [V1, V3])
+def test_an_expected_address_that_is_none_is_no_reason_to_fail(api_version):
+    endpoint = web(expected_ips=("", "bad", "192.0.2.77"))
+    documents = documents_v1(tree(), ()) if api_version == V1 else Documents()
+    (verdict,) = Guard(api_version, documents, [endpoint]).check({"n1": Facts(INTERFACES, ())}, is_stored=True)
+    assert ("G07", "warning", "the host does not have the expected IPs 192.0.2.77") in verdict.findings
+    assert any(finding.rule == "G16" and finding.level == "unknown" for finding in verdict.findings)
+
+
 def test_g08_two_claim_one_interface():
     there = [stored("n1", "a", {"name": "eth0"})]
     verdict, findings = said(web(), there=there)

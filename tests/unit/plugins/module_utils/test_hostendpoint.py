@@ -155,6 +155,12 @@ def test_v1_gives_back_canonical_addresses_ipv4_first():
     assert endpoint.as_stored(V3) == endpoint
 
 
+def test_an_address_that_is_none_stays_as_it_is_stored():
+    endpoint = HostEndpoint(expected_ips=("", "::0", "bad"))
+    assert endpoint.as_stored(V1).expected_ips == ("", "bad", "::")
+    assert endpoint.as_stored(V3) == endpoint
+
+
 def test_options_have_ports_where_the_generation_has_them():
     endpoint = _with({"ports": (Port("http", "TCP", 80),)})
     assert endpoint.as_options(V3)["ports"] == [{"name": "http", "protocol": "TCP", "port": 80}]
