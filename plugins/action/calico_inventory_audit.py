@@ -11,15 +11,21 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Dict, List, Optional, Set
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem, shown
 from ansible_collections.netsec.calico.plugins.module_utils._result import FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._audit_report import FAIL_ON, banner_of, report_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of, required_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import (
+    Fleet,
+    api_version_of,
+    required_of,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._reports import FORMATS, remove_reports, write_reports
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 # The result of the role's task that gathers facts: of a host that cannot be reached, older facts may be cached.
@@ -46,7 +52,7 @@ class ActionModule(ActionBase):
         formats = list(FORMATS) if formats is None else _choices("report_formats", formats, FORMATS)
         fail_on = _choices("fail_on", arguments.pop("fail_on", None), FAIL_ON)
         if variables.has_batches():
-            raise AnsibleActionFail("an audit is about all hosts at once: leave out serial and the strategy free")
+            raise RunFailed("an audit is about all hosts at once: leave out serial and the strategy free")
         not_gathered = _not_gathered(variables)
         fleet = Fleet(variables, self._templar, api_version_of(arguments), not_gathered, _OF_THE_RUN)
         nodes = fleet.nodes()
@@ -136,17 +142,20 @@ def _choices(option: str, values: Any, known: Any) -> List[str]:
     if isinstance(values, str):
         values = [value.strip() for value in values.split(",") if value.strip()]
     if not isinstance(values, (list, tuple)):
-        raise AnsibleActionFail("{0}: {1!r} is not a list of {2}".format(option, values, ", ".join(known)))
-    unknown = [str(value) for value in values if not isinstance(value, str) or value not in known]
+        raise RunFailed("{0}: {1} is not a list of {2}".format(option, shown(values), ", ".join(known)))
+    unknown = [brief(value) for value in values if not isinstance(value, str) or value not in known]
     if unknown:
-        raise AnsibleActionFail("{0}: {1} is none of {2}".format(option, ", ".join(unknown), ", ".join(known)))
+        raise RunFailed("{0}: {1} is none of {2}".format(option, ", ".join(unknown[:10]), ", ".join(known)))
     return list(dict.fromkeys(values))
 
 
 def _folder(report_dir: Any) -> str:
     if not isinstance(report_dir, (str, type(None))):
-        raise AnsibleActionFail("report_dir: {0!r} is not a path".format(report_dir))
-    return os.path.abspath(os.path.expanduser(report_dir)) if report_dir else ""
+        raise RunFailed("report_dir: {0} is not a path".format(shown(report_dir)))
+    try:
+        return os.path.abspath(os.path.expanduser(report_dir)) if report_dir else ""
+    except ValueError as exc:
+        raise RunFailed("report_dir {0}: {1}".format(brief(report_dir, 255), file_problem(exc))) from exc
 
 
 def _remove(folder: str) -> None:
@@ -154,7 +163,7 @@ def _remove(folder: str) -> None:
         if folder:
             remove_reports(folder)
     except ReportError as exc:
-        raise AnsibleActionFail(str(exc)) from exc
+        raise RunFailed(str(exc)) from exc
 
 
 def _not_gathered(variables: HostVariables) -> Dict[str, str]:
@@ -201,4 +210,4 @@ def _written(report: Mapping[str, Any], folder: str, formats: List[str]) -> Dict
     try:
         return write_reports(report, folder, formats)
     except ReportError as exc:
-        raise AnsibleActionFail(str(exc)) from exc
+        raise RunFailed(str(exc)) from exc

@@ -8,13 +8,14 @@ import json
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem
 from ansible_collections.netsec.calico.plugins.module_utils._result import DIFF_SIZE, FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Gathered, Hosts, gathered_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 # The role's default.
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):
         owner = arguments.pop("owner", None)
         dest = _path_of(arguments.pop("dest", None))
         if variables.has_batches():
-            raise AnsibleActionFail("one file is about all hosts at once: leave out serial and the strategy free")
+            raise RunFailed("one file is about all hosts at once: leave out serial and the strategy free")
         api_version = api_version_of(arguments)
         hosts = _hosts(Fleet(variables, self._templar, api_version), variables)
         done = self._execute_module(
@@ -62,13 +63,16 @@ class ActionModule(ActionBase):
 
 def _path_of(dest: Any) -> str:
     if not isinstance(dest, str) or not dest:
-        raise AnsibleActionFail(
+        raise RunFailed(
             "dest is missing: name the inventory file, for example -e hostendpoints_gathered_dest=hostendpoints.yml"
         )
-    path = os.path.realpath(os.path.expanduser(dest))
+    try:
+        path = os.path.realpath(os.path.expanduser(dest))
+    except ValueError as exc:
+        raise RunFailed("dest {0}: {1}".format(brief(dest, 255), file_problem(exc))) from exc
     if os.path.splitext(path)[1] not in (".yml", ".yaml"):
         # Ansible goes by that, and what it takes for a script or an INI file has no lists.
-        raise AnsibleActionFail("dest {0}: the name of a YAML inventory has to end in .yml or .yaml".format(dest))
+        raise RunFailed("dest {0}: the name of a YAML inventory has to end in .yml or .yaml".format(brief(dest, 255)))
     return path
 
 
@@ -87,7 +91,7 @@ def _hosts(fleet: Fleet, variables: HostVariables) -> Hosts:
         if not node:
             unknown.append(name)
         elif names.setdefault(node, name) != name:
-            raise AnsibleActionFail("{0} and {1} are both node {2!r}".format(names[node], name, node))
+            raise RunFailed("{0} and {1} are both node {2!r}".format(names[node], name, node))
         else:
             nodes[name] = node
     # A host whose node is not known is most likely named like it.
@@ -101,10 +105,10 @@ def _others(variables: HostVariables) -> List[str]:
 
 
 def _check_masked(hostendpoints: List[Mapping[str, Any]]) -> None:
-    """Raise AnsibleActionFail when what was read is not what is stored."""
+    """Raise RunFailed when what was read is not what is stored."""
     text = json.dumps(hostendpoints)
     if any(mask in text for mask in _MASKS):
-        raise AnsibleActionFail(
+        raise RunFailed(
             "the password of etcd_username is also a text in what is stored, where Ansible masks it, so that cannot be "
             "read: use a user with another password"
         )
@@ -127,7 +131,7 @@ def _warnings(gathered: Gathered, owner: Any) -> List[str]:
 
 
 def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, Any]:
-    """Make the file hold the text. Raises AnsibleActionFail."""
+    """Make the file hold the text. Raises RunFailed."""
     try:
         before = _content_of(path)
         if text != before and not is_check:
@@ -136,8 +140,8 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
             with open(part, "w", encoding="utf-8") as stream:
                 stream.write(text)
             os.replace(part, path)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise AnsibleActionFail("dest {0}: {1}".format(path, getattr(exc, "strerror", None) or exc)) from exc
+    except (OSError, ValueError) as exc:
+        raise RunFailed("dest {0}: {1}".format(brief(path, 255), file_problem(exc))) from exc
     result: Dict[str, Any] = {"changed": text != before}
     if is_diff:
         result["diff"] = _diff(path, before, text)

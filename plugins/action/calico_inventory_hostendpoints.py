@@ -8,12 +8,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Dict, List, Optional
 
-from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of, guard_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 _SHOWN = 10
@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = api_version_of(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
-            raise AnsibleActionFail("hostendpoints_purge_limit is empty: give a number")
+            raise RunFailed("hostendpoints_purge_limit is empty: give a number")
         if arguments.get("canary") in (None, ""):
             # As a survey gives it that was not answered.
             arguments.pop("canary", None)

@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Dict
 
 from ._connection import Settings, named
-from ._errors import InvalidInput
+from ._errors import InvalidInput, file_problem
 
 
 def check_certificates(settings: Settings) -> None:
@@ -69,7 +69,7 @@ def _load(name: str, load: Callable[[], None]) -> None:
     except ssl.SSLError as exc:
         raise InvalidInput(["{0}: is not a PEM certificate{1}".format(name, _reason(exc))]) from exc
     except (OSError, ValueError) as exc:
-        raise InvalidInput(["{0}: cannot be read: {1}".format(name, getattr(exc, "strerror", None) or exc)]) from exc
+        raise InvalidInput(["{0}: cannot be read: {1}".format(name, file_problem(exc))]) from exc
 
 
 def _reason(exc: ssl.SSLError) -> str:

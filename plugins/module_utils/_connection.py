@@ -16,7 +16,7 @@ import urllib.parse
 from typing import Any, Dict, Mapping, Tuple
 
 from . import _yaml
-from ._errors import InvalidInput, shown
+from ._errors import InvalidInput, brief, file_problem, shown
 
 ETCDV2 = "etcdv2"
 ETCDV3 = "etcdv3"
@@ -73,7 +73,7 @@ def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) ->
     path = options.get("calicoctl_config") or environment.get("CALICOCTL_CONFIG")
     layers = [
         (_from_environment(environment), "environment"),
-        (_from_file(path, options) if path else {}, "file {0}".format(path)),
+        (_from_file(path, options) if path else {}, "file {0}".format(brief(path, 255))),
         ({name: options.get(name) for name in _FILE_KEYS}, "option"),
     ]
     for layer, source in layers:
@@ -155,11 +155,13 @@ def _text(value: Any, key: str, path: str) -> str:
 def _load(path: str) -> Dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as stream:
-            document = _yaml.load(stream.read())
-    except OSError as exc:
-        raise _file_error(path, exc.strerror or str(exc)) from exc
+            text = stream.read()
     except UnicodeDecodeError as exc:
         raise _file_error(path, "is not UTF-8") from exc
+    except (OSError, ValueError) as exc:
+        raise _file_error(path, file_problem(exc)) from exc
+    try:
+        document = _yaml.load(text)
     except ValueError as exc:
         raise _file_error(path, str(exc)) from exc
     if not isinstance(document, dict):
@@ -168,7 +170,7 @@ def _load(path: str) -> Dict[str, Any]:
 
 
 def _file_error(path: str, problem: str) -> InvalidInput:
-    return InvalidInput(["calicoctl_config {0}: {1}".format(path, problem)])
+    return InvalidInput(["calicoctl_config {0}: {1}".format(brief(path, 255), problem)])
 
 
 def _endpoints(value: Any, source: str) -> Tuple[str, ...]:
@@ -194,7 +196,7 @@ def _endpoint(url: str, source: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError as exc:
         raise problem("is not a URL: {0}".format(exc)) from exc
-    if parts.scheme not in ("http", "https") or not host or " " in url:
+    if parts.scheme not in ("http", "https") or not host or " " in url or not url.isprintable():
         raise problem("is not a URL of an etcd server: http://HOST:PORT or https://HOST:PORT")
     if port == 0 or len(host) > 253 or not all(0 < len(label) < 64 for label in host.rstrip(".").split(".")):
         raise problem("has no host name or port that can be")
@@ -240,4 +242,4 @@ def named(settings: Settings, option: str) -> str:
     """The option as a message names it, with its source and its value; not for secrets."""
     source = settings.sources.get(option, "default")
     value = getattr(settings, option)
-    return "{0} {1}".format(option if source == "option" else "{0} ({1})".format(option, source), value)
+    return "{0} {1}".format(option if source == "option" else "{0} ({1})".format(option, source), brief(value, 255))

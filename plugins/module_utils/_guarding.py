@@ -15,7 +15,7 @@ import json
 from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set
 
 from ._datastore._store import Store
-from ._errors import DatastoreError, InvalidInput
+from ._errors import DatastoreError, InvalidInput, brief, file_problem
 from ._hostendpoint import HostEndpoint
 from ._plan import UPDATE, Change
 from ._verdict import UNKNOWN, UNSAFE, Finding, Guarded, Unsafe, Verdict, refusal_of, verdict_of
@@ -139,14 +139,20 @@ class Guarding:
         """The facts of each node. Raises InvalidInput for a file that cannot be read."""
         if not self.facts_src:
             return self.facts
+        where = "guard_facts_src {0}: ".format(brief(self.facts_src, 255))
         try:
             with open(self.facts_src, encoding="utf-8") as stream:
-                found = json.load(stream)
-        except (OSError, ValueError, RecursionError) as exc:
-            problem = getattr(exc, "strerror", None) or exc
-            raise InvalidInput(["guard_facts_src {0}: {1}".format(self.facts_src, problem)]) from exc
+                text = stream.read()
+        except (OSError, ValueError) as exc:
+            raise InvalidInput([where + file_problem(exc)]) from exc
+        try:
+            found = json.loads(text)
+        except RecursionError as exc:
+            raise InvalidInput([where + "is nested too deeply"]) from exc
+        except ValueError as exc:
+            raise InvalidInput(["{0}is not JSON: {1}".format(where, exc)]) from exc
         if not isinstance(found, dict):
-            raise InvalidInput(["guard_facts_src {0}: holds no mapping".format(self.facts_src)])
+            raise InvalidInput([where + "does not contain a mapping of nodes to facts"])
         return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Tuple
 
 from . import _yaml
-from ._errors import InvalidInput, brief, shown
+from ._errors import InvalidInput, brief, file_problem, shown
 from ._fields import fields_from_mapping, with_empty_labels
 from ._hostendpoint import HostEndpoint
 from ._plan import Present
@@ -102,8 +102,8 @@ def _items_of_file(path: str) -> Iterator[Item]:
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InvalidInput(["src {0}: {1}".format(path, getattr(exc, "strerror", None) or exc)]) from exc
+    except (OSError, ValueError) as exc:
+        raise InvalidInput(["src {0}: {1}".format(brief(path, 255), file_problem(exc))]) from exc
     documents = _documents(text, path)
     found = False
     for number, document in enumerate(documents):

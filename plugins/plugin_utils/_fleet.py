@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from ansible import constants
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
 
 from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
@@ -44,6 +44,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._resolving import resolved
 from ansible_collections.netsec.calico.plugins.plugin_utils._role_variables import PREFIX, check_spelling
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 
 # The variables of each host, and the type of each.
 _VARIABLES = {
@@ -94,7 +95,7 @@ _DEFAULT_NODE = "{{ ansible_facts.nodename | default('') }}"
 class Fleet:
     """The hosts that take part in a run, each with its node and its endpoints.
 
-    Raises AnsibleActionFail, naming host and variable, for what cannot be, and for a node that may be another host's.
+    Raises RunFailed, naming host and variable, for what cannot be, and for a node that may be another host's.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class Fleet:
         return {host.inventory_hostname: host.node for host, _by_hand in self.hosts}
 
     def guard_facts(self) -> Dict[str, Any]:
-        """{node: what the guard has to know of it}. Raises AnsibleActionFail for variables that are no connection."""
+        """{node: what the guard has to know of it}. Raises RunFailed for variables that are no connection."""
         by_configuration: Dict[str, Any] = {}
         if any(is_ssh(connection) for connection in self._connections.values()):
             by_configuration = _ssh_configuration()
@@ -169,7 +170,7 @@ class Fleet:
         try:
             presents_from(items, self._api_version, {}, key.format)
         except InvalidInput as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise RunFailed(str(exc)) from exc
         return [endpoint for _where, endpoint in items]
 
     def _items(self, host: Host, by_hand: List[Any]) -> Iterator[Item]:
@@ -178,7 +179,7 @@ class Fleet:
         try:
             verdicts = verdicts_of(host)
         except RuleError as exc:
-            raise AnsibleActionFail("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
+            raise RunFailed("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
         made = [verdict for verdict in verdicts if verdict.endpoint is not None]
         if host.rules and not made and not by_hand:
             self.uncovered[name] = _reasons(verdicts)
@@ -189,7 +190,7 @@ class Fleet:
             where = "{0}: hostendpoints_endpoints[{1}]".format(name, index)
             if isinstance(endpoint, Mapping):
                 if endpoint.get("node") not in (None, host.node):
-                    raise AnsibleActionFail(
+                    raise RunFailed(
                         "{0}: node {1} is not this host's, which is {2!r}; give the endpoint to the host that it is "
                         "for".format(where, shown(endpoint["node"]), host.node)
                     )
@@ -228,7 +229,7 @@ class Fleet:
             return True
         try:
             values = self._templated(name, raw, _BY_HAND, with_facts=False)
-        except AnsibleActionFail:
+        except RunFailed:
             return True
         return values["interfaces"] != [] or not values["node"]
 
@@ -242,7 +243,7 @@ class Fleet:
             return True
 
     def _refuse_others_nodes(self, names: Mapping[str, str]) -> None:
-        """Raise AnsibleActionFail when a node may be that of a host outside this run, whose endpoints would be lost."""
+        """Raise RunFailed when a node may be that of a host outside this run, whose endpoints would be lost."""
         mine = set(names.values())
         so_far = {name: node for name, node in self._variables.nodes_so_far().items() if node in names}
         for other in [*so_far, *filter(self._variables.is_host, names)]:
@@ -252,7 +253,7 @@ class Fleet:
             if node in names:
                 _claim(node, other, dict(names))
             if not node:
-                raise AnsibleActionFail(
+                raise RunFailed(
                     "{0} is node {1!r} by its hostendpoints_node, and that is the name of another host of the "
                     "inventory, so nothing was written; if {1} has another node name, gather its facts or set its "
                     "hostendpoints_node".format(names[other], other)
@@ -275,7 +276,7 @@ class Fleet:
         if has_template(node):
             try:
                 node = self._templated(name, self._variables.all(name), ["node"])["node"]
-            except AnsibleActionFail:
+            except RunFailed:
                 return ""
         return self.calicos_name(node) if isinstance(node, str) else ""
 
@@ -306,7 +307,7 @@ class Fleet:
             return labels
         for group, of_group in group_labels.items():
             if not isinstance(of_group, (Mapping, type(None))):
-                raise AnsibleActionFail("{0}: {1}group_labels[{2}] is not a mapping".format(name, _PREFIX, group))
+                raise RunFailed("{0}: {1}group_labels[{2}] is not a mapping".format(name, _PREFIX, group))
             if not self._variables.is_group(group):
                 text = "{0}group_labels: the inventory has no group {1}"
                 self._warnings[text.format(_PREFIX, brief(group))] = None
@@ -327,18 +328,20 @@ class Fleet:
         if any(has_template(value) for value in values.values()):
             values.update(self._templated(name, self._variables.all(name), keys))
         if values["interfaces"] is None:
-            raise AnsibleActionFail("{0}: {1}interfaces is null, which is no list of rules".format(name, _PREFIX))
+            raise RunFailed("{0}: {1}interfaces is null, which is no list of rules".format(name, _PREFIX))
         for key, kind in _VARIABLES.items():
             if values[key] is None and kind is not str:
                 values[key] = kind()
             if not isinstance(values[key], kind):
-                raise AnsibleActionFail(
-                    "{0}: {1}{2} has to be a {3}, and is {4!r}".format(name, _PREFIX, key, _KINDS[kind], values[key])
+                raise RunFailed(
+                    "{0}: {1}{2} has to be a {3}, and is {4}".format(
+                        name, _PREFIX, key, _KINDS[kind], shown(values[key])
+                    )
                 )
         if not all(isinstance(pattern, str) for pattern in values["ignore"]):
-            raise AnsibleActionFail("{0}: {1}ignore: a pattern is not a text".format(name, _PREFIX))
+            raise RunFailed("{0}: {1}ignore: a pattern is not a text".format(name, _PREFIX))
         if not values["node"]:
-            raise AnsibleActionFail(
+            raise RunFailed(
                 "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
             )
         self._connections[name] = self._connection_of(name, raw)
@@ -348,7 +351,7 @@ class Fleet:
         try:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
         except InvalidInput as exc:
-            raise AnsibleActionFail("{0}: {1}".format(name, exc)) from exc
+            raise RunFailed("{0}: {1}".format(name, exc)) from exc
         return values
 
     def _connection_of(self, name: str, raw: Dict[str, Any]) -> Dict[str, Any]:
@@ -362,9 +365,7 @@ class Fleet:
     def _required_of(self, name: str, raw: Dict[str, Any]) -> List[Dict[str, Any]]:
         required = self._evaluated(name, raw, ["guard_require"], with_facts=True)["guard_require"] or []
         if not isinstance(required, list):
-            raise AnsibleActionFail(
-                "{0}: {1}guard_require has to be a list, and is {2!r}".format(name, _PREFIX, required)
-            )
+            raise RunFailed("{0}: {1}guard_require has to be a list, and is {2}".format(name, _PREFIX, shown(required)))
         if required:
             # It brings the whole evaluation with it, and most hosts need nothing.
             # pylint: disable-next=import-outside-toplevel
@@ -373,11 +374,11 @@ class Fleet:
             try:
                 check_required(required)
             except InvalidInput as exc:
-                raise AnsibleActionFail("{0}: {1}{2}".format(name, _PREFIX, exc)) from exc
+                raise RunFailed("{0}: {1}{2}".format(name, _PREFIX, exc)) from exc
         return required
 
     def _check_same(self, name: str, raw: Dict[str, Any]) -> None:
-        """Raise AnsibleActionFail when the host wants another datastore or guard than the first: a run has only one."""
+        """Raise RunFailed when the host wants another datastore or guard than the first: a run has only one."""
         values = {_PREFIX + key: raw.get(_PREFIX + key) for key in self._of_the_run}
         keys = self._of_the_run
         if self._writes:
@@ -387,7 +388,7 @@ class Fleet:
             self._first.update({key: values[_PREFIX + key] for key in keys}, name=name)
         for key in _differing(values, self._first, keys):
             # Without the values, of which one may be a password.
-            raise AnsibleActionFail(
+            raise RunFailed(
                 "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
                 "use --limit".format(self._first["name"], name, _PREFIX, key)
             )
@@ -441,9 +442,9 @@ def _differing(raw: Mapping[str, Any], first: Mapping[str, Any], keys: Iterable[
 
 
 def _claim(node: str, name: str, names: Dict[str, str]) -> None:
-    """Note that the host is the node. Raises AnsibleActionFail when another one is, too."""
+    """Note that the host is the node. Raises RunFailed when another one is, too."""
     if names.setdefault(node, name) != name:
-        raise AnsibleActionFail(
+        raise RunFailed(
             "{0} and {1} are both node {2!r} by their hostendpoints_node, so nothing was written".format(
                 names[node], name, node
             )
@@ -451,11 +452,11 @@ def _claim(node: str, name: str, names: Dict[str, str]) -> None:
 
 
 def _of_connection(ask: Callable[..., Any], name: str, *known: Any) -> Any:
-    """What can be told of a host's connection. Raises AnsibleActionFail where its variables are none."""
+    """What can be told of a host's connection. Raises RunFailed where its variables are none."""
     try:
         return ask(name, *known)
     except ValueError as exc:
-        raise AnsibleActionFail("{0}: its connection: {1}".format(name, exc)) from exc
+        raise RunFailed("{0}: its connection: {1}".format(name, exc)) from exc
 
 
 def _completed(connection: Mapping[str, Any], by_default: Mapping[str, Any]) -> Dict[str, Any]:
@@ -481,7 +482,7 @@ def api_version_of(arguments: Mapping[str, Any]) -> str:
     try:
         settings = settings_from(arguments, os.environ)
     except CalicoError as exc:
-        raise AnsibleActionFail(str(exc)) from exc
+        raise RunFailed(str(exc)) from exc
     return API_VERSIONS[settings.datastore_type]
 
 
@@ -495,11 +496,11 @@ def guard_of(arguments: Dict[str, Any]) -> bool:
         return False
     required = arguments.get("guard_require") or []
     if not isinstance(required, list):
-        raise AnsibleActionFail("guard_require is not a list: {0!r}".format(required))
+        raise RunFailed("guard_require is not a list: {0}".format(shown(required)))
     try:
         settings = settings_from(arguments, os.environ)
     except CalicoError as exc:
-        raise AnsibleActionFail(str(exc)) from exc
+        raise RunFailed(str(exc)) from exc
     arguments["guard_require"] = required + datastore_of(settings.etcd_endpoints)
     return True
 
@@ -509,4 +510,4 @@ def required_of(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
     try:
         return datastore_of(settings_from(arguments, os.environ).etcd_endpoints)
     except CalicoError as exc:
-        raise AnsibleActionFail(str(exc)) from exc
+        raise RunFailed(str(exc)) from exc

@@ -17,10 +17,12 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.inventory.helpers import sort_groups
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 
 # Every host goes its own way there, and run_once has no effect.
 _FREE_STRATEGIES = ("free", "host_pinned")
@@ -163,7 +165,7 @@ class HostVariables:
     ) -> Any:
         """The value of a host's variable without templates; other hosts' facts count as the host's own do.
 
-        `variables`: the host's, as `all` or, for no facts, `without_facts` returns them. Raises AnsibleActionFail.
+        `variables`: the host's, as `all` or, for no facts, `without_facts` returns them. Raises RunFailed.
         """
         facts = self._weak_facts() if with_facts else self._facts_from(_NoFacts())
         try:
@@ -171,7 +173,8 @@ class HostVariables:
                 return _decrypted(templar.template(value))
         except AnsibleError as exc:
             reason = "" if with_facts else ". Facts are not used in it, since a managed host chooses them"
-            raise AnsibleActionFail("{0}: {1}{2}".format(variable, exc, reason)) from exc
+            # Ansible's messages may have several lines.
+            raise RunFailed("{0}: {1}{2}".format(variable, " ".join(str(exc).split()), reason)) from exc
 
     def _variables_of(self, name: str) -> Dict[str, Any]:
         host = self._hostvars._inventory.get_host(name)

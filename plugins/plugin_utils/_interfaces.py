@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ansible_collections.netsec.calico.plugins.module_utils._connection import ETCDV2
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
-from ansible_collections.netsec.calico.plugins.module_utils._errors import shown
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name, v3_node
 from ansible_collections.netsec.calico.plugins.plugin_utils._facts import (
@@ -36,7 +36,7 @@ DEFAULT_NAMES = {V1: "{interface}", V3: "{node}-{interface}"}
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
 
 
-class RuleError(ValueError):
+class RuleError(CalicoError):
     """A rule, or what stands beside it, is not of the form that the role's documentation says."""
 
 
@@ -63,9 +63,11 @@ class Host:
         Raises RuleError for what are no facts and no datastore, TypeError for what is no field.
         """
         if datastore_type not in API_VERSIONS:
-            raise RuleError("datastore_type {0!r} is not one of {1}".format(datastore_type, ", ".join(API_VERSIONS)))
+            raise RuleError(
+                "datastore_type {0} is not one of {1}".format(shown(datastore_type), ", ".join(API_VERSIONS))
+            )
         if not isinstance(facts, Mapping):
-            raise RuleError("{0!r} is not a mapping of facts".format(facts))
+            raise RuleError("{0} is not a mapping of facts".format(shown(facts)))
         unusable = why_unusable(facts)
         if unusable:
             raise RuleError("the facts cannot be used: {0}".format(unusable))
@@ -240,8 +242,8 @@ def _name(pattern: str, interface: Interface, host: Host, index: int) -> str:
         name = _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
     except KeyError as exc:
         raise RuleError(
-            "rule {0}: endpoint.name {1!r} has {2} in braces; there are {3}".format(
-                index + 1, pattern, exc, ", ".join(sorted(values))
+            "rule {0}: endpoint.name {1} has {2} in braces; there are {3}".format(
+                index + 1, shown(pattern), brief(str(exc)), ", ".join(sorted(values))
             )
         ) from exc
     return v3_name(name) if host.api_version == V3 else name
@@ -258,7 +260,7 @@ def _check_rule(rule: Any, index: int) -> None:
         return RuleError("rule {0}: {1}".format(index + 1, text))
 
     if not isinstance(rule, Mapping):
-        raise problem("{0!r} is not a mapping with match and endpoint".format(rule))
+        raise problem("{0} is not a mapping with match and endpoint".format(shown(rule)))
     for where, content, known in (
         ("", rule, _RULE_KEYS),
         ("match.", {} if rule.get("match") is None else rule["match"], _MATCH_KEYS),
@@ -268,7 +270,7 @@ def _check_rule(rule: Any, index: int) -> None:
             raise problem("{0} is not a mapping".format(where.rstrip(".")))
         for key in content:
             if key not in known:
-                raise problem("{0}{1} is unknown; there are {2}".format(where, key, ", ".join(known)))
+                raise problem("{0}{1} is unknown; there are {2}".format(where, brief(key), ", ".join(known)))
     for section in ("match", "endpoint"):
         if section in rule and rule[section] is None:
             raise problem("{0} is null; leave it out instead".format(section))
@@ -279,7 +281,7 @@ def _check_rule(rule: Any, index: int) -> None:
         for key, (holds, kind) in checks.items():
             value = (rule.get(section) or {}).get(key)
             if value is not None and not holds(value):
-                raise problem("{0}{1} {2!r} is not {3}".format(where, key, value, kind))
+                raise problem("{0}{1} {2} is not {3}".format(where, key, shown(value), kind))
     for network in _listed((rule.get("match") or {}).get("network")):
         try:
             _network(network)

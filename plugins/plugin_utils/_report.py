@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Dict, List, Tuple
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, shown
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, shown, visible
 
 SCHEMA = "netsec.calico/audit/v1"
 
@@ -125,14 +125,6 @@ def title_of(item: Mapping[str, Any]) -> str:
 def host_key(item: Mapping[str, Any]) -> Tuple[str, str]:
     """What tells the host of a finding, or a host, from others: while it is unknown, its node may be, too."""
     return (item["host"], "" if item["host"] else item["node"])
-
-
-def visible(text: str) -> str:
-    """The text with each character that does not show as one, such as a terminal's escape, written as `\\x1b`."""
-    if text.isprintable():
-        return text
-    escaped = [char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text]
-    return "".join(escaped)
 
 
 def value_text(value: Any) -> str:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Dict
 
+from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem
 from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError, checked_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report_csv import as_csv
 from ansible_collections.netsec.calico.plugins.plugin_utils._report_html import as_html
@@ -40,10 +41,9 @@ def remove_reports(folder: str) -> None:
             os.unlink(os.path.join(folder, file))
         except (FileNotFoundError, NotADirectoryError):
             pass
-        except OSError as exc:
-            raise ReportError(
-                "cannot remove the older report {0}: {1}".format(os.path.join(folder, file), exc)
-            ) from exc
+        except (OSError, ValueError) as exc:
+            path = brief(os.path.join(folder, file), 255)
+            raise ReportError("cannot remove the older report {0}: {1}".format(path, file_problem(exc))) from exc
 
 
 def write_reports(
@@ -70,8 +70,9 @@ def write_reports(
         os.makedirs(folder, exist_ok=True)
         for path, content in contents.values():
             _replace(path, content)
-    except OSError as exc:
-        raise ReportError("cannot write the reports into {0}: {1}".format(folder, exc)) from exc
+    except (OSError, ValueError) as exc:
+        message = "cannot write the reports into {0}: {1}"
+        raise ReportError(message.format(brief(folder, 255), file_problem(exc))) from exc
     return {name: path for name, (path, _content) in contents.items()}
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import difflib
 from typing import Iterable, List
 
-from ansible.errors import AnsibleActionFail
-
 from ansible_collections.netsec.calico.plugins.module_utils._errors import brief
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 
 PREFIX = "hostendpoints_"
 # Without the prefix. Those of the role stand in its argument specification, too.
@@ -71,7 +70,7 @@ def unknown_variables(names: Iterable[str]) -> List[str]:
 
 
 def check_spelling(where: str, names: Iterable[str]) -> List[str]:
-    """A warning for each unknown variable. Raises AnsibleActionFail for one that is most likely misspelt.
+    """A warning for each unknown variable. Raises RunFailed for one that is most likely misspelt.
 
     where: the host that has them.
     """
@@ -79,7 +78,7 @@ def check_spelling(where: str, names: Iterable[str]) -> List[str]:
     for name in unknown_variables(names):
         near = difflib.get_close_matches(name, _SETTABLE, 1, _ALIKE)
         if near:
-            raise AnsibleActionFail(
+            raise RunFailed(
                 "{0}: {1} is not a variable of the role, and nothing was done; did you mean {2}?".format(
                     where, brief(name), near[0]
                 )

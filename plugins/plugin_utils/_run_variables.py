@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ansible.errors import AnsibleActionFail
-
 from ansible_collections.netsec.calico.plugins.module_utils._errors import brief
 from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._role_variables import check_spelling
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 
 # How the names of this collection's variables begin.
 PREFIXES = ("hostendpoints_", "calico_", "__hostendpoints_", "__calico_")
@@ -38,7 +37,7 @@ class RunVariables(NamedTuple):
 def read_run_variables(task: Any, task_vars: Mapping[str, Any], templar: Any) -> RunVariables:
     """The options and variables of a task.
 
-    Raises AnsibleActionFail for facts that hold a variable of this collection, for a misspelt variable, and for what
+    Raises RunFailed for facts that hold a variable of this collection, for a misspelt variable, and for what
     cannot be templated.
     """
     hosts = HostVariables(task, task_vars)
@@ -51,7 +50,7 @@ def read_run_variables(task: Any, task_vars: Mapping[str, Any], templar: Any) ->
 
 
 def check_facts(variables: HostVariables) -> None:
-    """Raise AnsibleActionFail when the facts of a host of this run hold a variable of this collection.
+    """Raise RunFailed when the facts of a host of this run hold a variable of this collection.
 
     The role ignores such a fact, but a template of somebody else's may not. And whoever sends it is up to something.
     """
@@ -59,7 +58,7 @@ def check_facts(variables: HostVariables) -> None:
         found = sorted(key for key in map(str, variables.fact_names(name)) if key.startswith(PREFIXES))
         if found:
             names = ", ".join(brief(key) for key in found[:_SHOWN]) + (", ..." if found[_SHOWN:] else "")
-            raise AnsibleActionFail(
+            raise RunFailed(
                 "{0}: its facts hold {1}, and nothing was done: variables of this collection must not be facts, which "
                 "the host itself chooses. If the host sent them, it may be compromised: leave it out with --limit, and "
                 "examine it. If set_fact with cacheable set them, set them in the inventory, and clear the fact cache "
@@ -72,13 +71,13 @@ def _take_variables(
 ) -> Dict[str, Any]:
     """The task's options, with `variables`, {option: name of a variable}, replaced by what those variables hold.
 
-    A variable that is not defined, null or omitted leaves its option as it is. Raises AnsibleActionFail for a
+    A variable that is not defined, null or omitted leaves its option as it is. Raises RunFailed for a
     variable that cannot be templated.
     """
     found = dict(arguments)
     named = found.pop("variables", None) or {}
     if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named.values()):
-        raise AnsibleActionFail("variables: {0} is not a mapping of options to names of variables".format(brief(named)))
+        raise RunFailed("variables: {0} is not a mapping of options to names of variables".format(brief(named)))
     for option, name in named.items():
         value = _value_of(name, raw, variables, templar)
         if value is not None:

@@ -299,3 +299,19 @@ def test_a_password_that_masks_what_is_stored(auth_datastore, tmp_path, _fleet):
     variables["hostendpoints_etcd_username"], variables["hostendpoints_etcd_password"] = "reader", "lesen"
     auth_datastore.add_user("reader", "lesen", [auth_datastore.everything])
     assert gathered(gather(_fleet, tmp_path / "x.yml", ["web1"], **variables))["endpoints"] == 1
+
+
+@pytest.mark.parametrize(
+    "dest, message",
+    [
+        ("/tmp/a\0b.yml", "it contains a NUL character"),
+        ("/nowhere\n\x1b[31m/x.yml", r"dest /nowhere\n\x1b[31m/x.yml: No such file or directory"),
+        ("/nowhere\n/x", r"dest /nowhere\n/x: the name of a YAML inventory has to end in .yml"),
+    ],
+)
+def test_a_file_that_cannot_have_this_name(_fleet, dest, message):
+    # On the command line, a NUL cannot be given.
+    tasks = [{"import_role": ROLE, "vars": {"gathered_dest": dest}}]
+    run = _fleet.run({"web1": {}}, tasks=tasks)
+    (failed,) = [each["result"]["msg"] for each in run.results if each["status"] == "failed"]
+    assert message in failed and failed.isprintable()

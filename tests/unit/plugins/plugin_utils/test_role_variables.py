@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.errors import AnsibleActionFail
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._role_variables import (
     OF_THE_PLAYBOOKS,
@@ -20,6 +19,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._role_variables impo
     check_spelling,
     unknown_variables,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "hostendpoints"
@@ -53,7 +53,7 @@ def test_every_variable_of_a_playbook_is_in_a_playbook():
 
 @pytest.mark.parametrize("name", ["intefaces", "interface", "etcd_endpoint", "purgelimit", "audit_failon", "lables"])
 def test_a_slip_is_recognised(name):
-    with pytest.raises(AnsibleActionFail, match="did you mean"):
+    with pytest.raises(RunFailed, match="did you mean"):
         check_spelling("web1", [PREFIX + name])
 
 
