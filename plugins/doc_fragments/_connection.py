@@ -53,7 +53,8 @@ options:
     type: str
   etcd_password:
     description:
-      - Password of the etcd user.
+      - Password of the etcd user. Where it also occurs in the task's result, Ansible masks it there, and a warning says
+        so.
       - If not given, it is taken from O(calicoctl_config), then from the environment variables
         E(CALICO_ETCD_PASSWORD) and E(ETCD_PASSWORD).
     type: str

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.parameters import remove_values
 
 from . import _yaml
 from ._connection import DATASTORE_TYPES, Settings, settings_from
 from ._datastore._store import Store, open_store
-from ._errors import CalicoError, InvalidInput, MissingLibrary
+from ._errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief
 from ._fields import fields_from_options, with_empty_labels
 from ._hostendpoint import V3, HostEndpoint
 from ._plan import Absent, Patched, Present, Purge, Want
@@ -88,12 +89,6 @@ def connect(module: AnsibleModule) -> Store:
     return open_store(settings)
 
 
-def is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
-    """Whether Ansible will mask a part of the result, since it is a password, too."""
-    text = json.dumps(result)
-    return any(secret and secret in text for secret in module.no_log_values)
-
-
 def wanted(params: Mapping[str, Any], api_version: str) -> Want:
     """What the options of a task about one endpoint ask for. Raises InvalidInput."""
     if params["resource"] is not None:
@@ -141,24 +136,49 @@ def owner_labels_of(params: Mapping[str, Any], api_version: str) -> Dict[str, st
     return {params["owner_label"]: params["owner"]}
 
 
+def warn(module: AnsibleModule, texts: Iterable[str]) -> None:
+    """Give warnings, each on one line, whatever it quotes."""
+    for text in texts:
+        module.warn(brief(text, LONGEST))
+
+
 def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
     """Do the module's work, and exit with its result or with the message of what is wrong.
 
     A result with the key `failures` is one that failed part-way.
     """
     invocation = _invocation_of(module.params)
+    finish = module.fail_json
     try:
         result = work(module)
+        if "failures" not in result:
+            finish = module.exit_json
     except MissingLibrary as exc:
-        module.fail_json(msg=missing_required_lib(exc.library), exception=exc.traceback, invocation=invocation)
+        result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
     except Unsafe as exc:
         # Of a change that is refused later, after a conflict, the result's failures tell.
-        message = "nothing was written, since {0}".format(exc)
-        module.fail_json(msg=message, invocation=invocation, **guard_result_of(records_of(exc.verdicts)))
+        result = dict(guard_result_of(records_of(exc.verdicts)), msg="nothing was written, since {0}".format(exc))
     except CalicoError as exc:
-        module.fail_json(msg=str(exc), invocation=invocation)
-    finish = module.fail_json if "failures" in result else module.exit_json
+        result = {"msg": str(exc)}
+    if _is_masked(module, result):
+        warn(module, [_MASKED])
     finish(invocation=invocation, **result)
+
+
+_MASKED = (
+    "etcd_password also occurs in this result, and Ansible masks it there. Do not use the masked result as input; use "
+    "a user with another password"
+)
+
+
+def _is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
+    """Whether Ansible will mask a part of the result, because it contains a password."""
+    secrets = [secret for secret in module.no_log_values if secret]
+    text = json.dumps(result, ensure_ascii=False) if secrets else ""
+    # It is seldom, and to mask all of a large result takes long.
+    if not any(json.dumps(secret, ensure_ascii=False)[1:-1] in text for secret in secrets):
+        return False
+    return json.dumps(remove_values(result, secrets), ensure_ascii=False) != text
 
 
 def _invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:

@@ -215,6 +215,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     HOSTENDPOINT_OPTIONS,
     connect,
     run,
+    warn,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import State
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput, shown
@@ -285,8 +286,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     evaluation = Evaluation(store.api_version, documents, [want.endpoint for want in wanted.values()])
     host = evaluation.host(node, interfaces)
     of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
-    for warning in listing_warnings_of(of_node, State(), store.api_version):
-        module.warn(warning)
+    warn(module, listing_warnings_of(of_node, State(), store.api_version))
     results = [host.ask(connection)._asdict() for connection in connections]
     return {"changed": False, "results": results, "endpoints": endpoints_of(host)}
 

@@ -164,6 +164,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     connect,
     run,
     wanted,
+    warn,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     GUARD_MODE,
@@ -183,8 +184,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     for _change, error in outcome.failed:
         raise error
     change = outcome.changes[0]
-    for warning in warnings_of(change, outcome, store.api_version):
-        module.warn(warning)
+    warn(module, warnings_of(change, outcome, store.api_version))
     return result_of(change, store.api_version, module._diff, outcome.guarded)
 
 

@@ -113,8 +113,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     CONNECTION_OPTIONS,
     connect,
-    is_masked,
     run,
+    warn,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._result import listing_of, listing_warnings_of
@@ -142,14 +142,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         if name in (None, stored.name)
         and (selector is None or stored.error or selector.matches(stored.endpoint.labels))
     ]
-    for warning in listing_warnings_of(found, store.state, store.api_version):
-        module.warn(warning)
-    result = listing_of(found, store.api_version)
-    if is_masked(module, result):
-        module.warn(
-            "the password of etcd_username is also a text in the result, where Ansible masks it: do not feed it back"
-        )
-    return result
+    warn(module, listing_warnings_of(found, store.state, store.api_version))
+    return listing_of(found, store.api_version)
 
 
 def main() -> None:

@@ -252,6 +252,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     owner_labels_of,
     purge_of,
     run,
+    warn,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._canary import canary_of
 from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
@@ -281,8 +282,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         wants = {key: want._replace(**limits_of(params)) for key, want in wants.items()}
     canary = canary_of(params["canary"], params["canary_wait"], guarding.by_node) if params["canary"] else None
     outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check, canary)
-    for warning in bulk_warnings_of(outcome, store.api_version):
-        module.warn(warning)
+    warn(module, bulk_warnings_of(outcome, store.api_version))
     return bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
 
 

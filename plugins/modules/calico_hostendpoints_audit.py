@@ -215,6 +215,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     owner_labels_of,
     run,
     settings_of,
+    warn,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit, guarded_of
 from ansible_collections.netsec.calico.plugins.module_utils._audit_policies import (
@@ -224,7 +225,13 @@ from ansible_collections.netsec.calico.plugins.module_utils._audit_policies impo
 )
 from ansible_collections.netsec.calico.plugins.module_utils._audit_result import audit_result_of
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import Store
-from ansible_collections.netsec.calico.plugins.module_utils._errors import DatastoreError, InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._errors import (
+    DatastoreError,
+    InvalidInput,
+    brief,
+    file_problem,
+    shown,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     GUARD_OPTIONS,
     GUARD_SOURCES,
@@ -300,7 +307,7 @@ def policed(
         verdicts = guard.check(guarding.facts_of(guard.nodes), is_stored=True) if is_guarded else ()
         return verdicts, selections_of(guard.before, mine) if params["policies"] else None
     except DatastoreError as exc:
-        module.warn("what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc))
+        warn(module, ["what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc)])
         return (), not_known(mine) if params["policies"] else None
 
 
@@ -308,8 +315,8 @@ def write(dest: str, content: Dict[str, Any]) -> None:
     try:
         with open(dest, "w", encoding="utf-8") as stream:
             json.dump(content, stream)
-    except OSError as exc:
-        raise InvalidInput(["dest {0}: {1}".format(dest, exc.strerror or exc)]) from exc
+    except (OSError, ValueError) as exc:
+        raise InvalidInput(["dest {0}: {1}".format(brief(dest, 255), file_problem(exc))]) from exc
 
 
 def main() -> None:
