@@ -23,7 +23,7 @@ def v3_name(text: str) -> str:
     name = _normalised(text)
     if name == text:
         return name
-    return "{0}-{1}".format(name, hashlib.sha1(text.encode("utf-8")).hexdigest()[:8])
+    return "{0}-{1}".format(name, hashlib.sha1(text.encode("utf-8", "surrogatepass")).hexdigest()[:8])
 
 
 def v3_profile(name: str) -> str:
@@ -35,4 +35,5 @@ def v3_profile(name: str) -> str:
 
 def _normalised(text: str) -> str:
     text = re.sub("[^-.a-z0-9]+", "-", text.lower().replace("/", "."))
-    return re.sub("[.-]*[.][.-]*", ".", text).strip(".-")
+    # Calico's "[.-]*[.][.-]*" would look at a run of dashes once for each of them.
+    return re.sub("[.-]+", lambda run: "." if "." in run.group() else run.group(), text).strip(".-")
