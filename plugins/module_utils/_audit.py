@@ -119,7 +119,7 @@ def _of_change(change: Change, scope: Scope, api_version: str) -> Finding:
     elif change.operation == DELETE:
         kind, message = UNMANAGED, _unmanaged(change.before, scope)
     elif before is None:
-        kind, message = MALFORMED, "Calico cannot read it, so the interface is open: " + change.before.error
+        kind, message = MALFORMED, change.before.meaning
     else:
         kind, message = CHANGED, "; ".join(_MEANING[field] for field in change.fields)
     return Finding(kind, change.identity.node or known.node, known.name, known.interface_name, fields, message)
@@ -157,8 +157,7 @@ def _malformed(
             continue
         if item.error:
             if item.key not in wants:
-                message = "Calico cannot read it, so the interface that it is meant for is open: " + item.error
-                yield Finding(MALFORMED, item.node, item.name, "", [], message)
+                yield Finding(MALFORMED, item.node, item.name, "", [], item.meaning)
             continue
         if item.endpoint.is_calicos_own:
             continue

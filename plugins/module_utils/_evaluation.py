@@ -58,7 +58,12 @@ class Evaluation:
 
     def candidates(self, node: str) -> List[Candidate]:
         """The endpoints of a node, and in v3 those that may be, since nobody can read the node."""
-        unreadable = [each for each in self._candidates_of("") if each.rejected or node in each.text]
+        unreadable = [
+            each
+            for each in self._candidates_of("")
+            # An escape may be a letter of the node's name.
+            if each.rejected or node in each.text or "\\u" in each.text
+        ]
         return self._candidates_of(node) + unreadable
 
     def member(self, node: str, name: str) -> Optional[Member]:

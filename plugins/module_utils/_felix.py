@@ -70,7 +70,7 @@ _OUTBOUND_V3 = _list_of("udp:53 udp:67 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:66
 # What later versions have besides, in either direction: felix' tags v3.14.1 and v3.15.0.
 _LATER = (((3, 14, 1), Failsafe(TCP, 6443)), ((3, 15, 0), Failsafe(TCP, 5473)))
 
-_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[^0-9].*)?", re.DOTALL | re.ASCII)
+_VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[^0-9].*)?", re.DOTALL | re.ASCII)
 
 
 def version_of(text: str) -> Optional[Tuple[int, int, int]]:
@@ -262,7 +262,7 @@ def _felix_v3(settings: Mapping[str, Any], version: Optional[Tuple[int, int, int
         workload_prefixes=tuple((prefix or "cali").split(",")),
         drops_invalid=not _json.flag(settings, "disableconntrackinvalidcheck"),
         allow_doubt=_returns([name for name in names if _json.text(settings, name.lower()).lower() == "return"]),
-        tunnel_ports=tuple([_json.whole(settings.get(key, port), key, 0, 65535) for key, port in _TUNNELS.items()]),
+        tunnel_ports=tuple([_json.integer(settings.get(key, port), key, 0, 65535) for key, port in _TUNNELS.items()]),
         version=version,
     )
 
@@ -295,7 +295,7 @@ def _failsafes_v3(
         protocol = _json.text(fields, "protocol").lower()
         if protocol not in ("tcp", "udp"):
             raise _Stopped("{0} has an unknown protocol: {1}, on which Felix stops".format(option, shown(item)))
-        port = _json.whole(fields.get("port", 0), option, 0, 65535)
+        port = _json.integer(fields.get("port", 0), option, 0, 65535)
         net, doubt = _json.text(fields, "net"), ""
         if net and (version is None or version < _NETS_SINCE):
             doubt = "whether Calico knows networks in {0} depends on its version".format(option)

@@ -65,9 +65,9 @@ def candidate_of(stored: Stored, api_version: str) -> Candidate:
     """A stored endpoint as Felix sees it."""
     if stored.error:
         endpoint = HostEndpoint(name=stored.name, node=stored.node_of_key)
-        if api_version == V1 or stored.misplaced or not _is_json(stored.value):
+        # Calico v3's own reader may take more of JSON than this collection's.
+        if stored.is_certain and (api_version == V1 or stored.misplaced or not _is_json(stored.value)):
             return Candidate(endpoint, rejected=stored.error)
-        # Calico's own reader may take more than this collection's.
         return Candidate(endpoint, doubt="{0} cannot be read: {1}".format(endpoint, stored.error), text=stored.value)
     return candidate_from(stored.endpoint, api_version)
 

@@ -16,18 +16,86 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ._errors import shown
 
+# Nobody nests deeper, Python's own limit is not far, and Go's is another in each version.
+MAX_DEPTH = 100
+
 
 class Ambiguous(ValueError):
     """A text of which not every Go makes the same."""
 
 
 def load(text: str) -> Any:
+    check_depth(text)
     try:
-        return _DECODER.decode(text)
-    except RecursionError as exc:
-        raise Ambiguous("the value is nested too deeply") from exc
+        return whole_of(_DECODER.decode(text), text)
     except json.JSONDecodeError as exc:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
+
+
+def check_depth(text: str) -> None:
+    """Raise Ambiguous for a text that is nested deeper than MAX_DEPTH."""
+    # Most texts do not have so many brackets.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _TEXT_OR_BRACKET.findall(text):
+        depth += _DEPTHS.get(bracket, 0)
+        if depth > MAX_DEPTH:
+            raise Ambiguous("the value is nested too deeply")
+
+
+# A text without an end goes up to the end of all: else each quote in it would be tried as a beginning.
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|([][{}])', re.DOTALL)
+_DEPTHS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def shallow(text_: str, depth: int) -> str:
+    """The JSON without what is nested deeper than that: of a list or an object there, only the brackets are kept."""
+    kept = []
+    level = start = 0
+    for found in _TEXT_OR_BRACKET.finditer(text_):
+        change = _DEPTHS.get(found.group(1), 0)
+        if change > 0 and level == depth:
+            kept.append(text_[start : found.end()])
+        elif change < 0 and level == depth + 1:
+            start = found.start()
+        level += change
+    return "".join(kept) + text_[start:]
+
+
+def whole_of(item: Any, text: str) -> Any:
+    """What was decoded from the text, with U+FFFD in the place of each half of a character, as Go reads it."""
+    return _whole_of(item) if "\\u" in text else item
+
+
+def _whole_of(item: Any) -> Any:
+    if isinstance(item, str):
+        return whole(item)
+    if isinstance(item, list):
+        return [_whole_of(each) for each in item]
+    if isinstance(item, dict):
+        return {whole(key): _whole_of(each) for key, each in item.items()}
+    return item
+
+
+def whole(text_: str) -> str:
+    """The text as Go reads it."""
+    return text_ if text_.isascii() else _HALF.sub("\ufffd", text_)
+
+
+# One half of a character in UTF-16.
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def folded(key: str, where: str = "the value") -> str:
+    """A key without regard to case. Raises Ambiguous for one that not every reader of JSON in Go folds alike."""
+    if not key.isascii() and _OTHER_CASES.search(key):
+        raise Ambiguous("{0} has the key {1}, which may be read as another one".format(where, shown(key)))
+    return key.lower()
+
+
+# A long s and the sign for Kelvin, which are another case of s and k for some.
+_OTHER_CASES = re.compile("[\u017f\u212a]")
 
 
 def struct(item: Any, where: str = "the value") -> Dict[str, Any]:
@@ -36,7 +104,7 @@ def struct(item: Any, where: str = "the value") -> Dict[str, Any]:
         return {}
     if not isinstance(item, dict):
         raise ValueError("{0} is not a JSON object: {1}".format(where, shown(item)))
-    found = {key.lower(): value for key, value in item.items()}
+    found = {folded(key, where): value for key, value in item.items()}
     if len(found) < len(item):
         raise Ambiguous("{0} has a key twice".format(where))
     return {key: value for key, value in found.items() if value is not None}
@@ -67,7 +135,7 @@ def mapping(item: Any, where: str) -> Dict[str, str]:
     return {key: _text(value, where) for key, value in item.items()}
 
 
-def whole(item: Any, where: str, least: int, most: int) -> int:
+def integer(item: Any, where: str, least: int, most: int) -> int:
     """A whole number. Go takes none that is written with a point or an exponent."""
     if isinstance(item, bool) or not isinstance(item, int) or not least <= item <= most:
         raise ValueError("{0} is not a whole number from {1} to {2}: {3}".format(where, least, most, shown(item)))

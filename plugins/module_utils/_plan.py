@@ -12,6 +12,7 @@ from typing import Any, Callable, Collection, Iterable, List, Mapping, NamedTupl
 
 from ._errors import CalicoError, Conflict, InvalidInput, Refused
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
+from ._json import Ambiguous
 from ._validation import problems_of
 
 NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
@@ -23,10 +24,19 @@ ORDER = (CREATE, UPDATE, DELETE)
 class Codec(NamedTuple):
     """How a datastore writes an endpoint."""
 
-    # Raises ValueError, with the reason, for what Calico cannot read; of the identity, name and node are taken.
+    # Raises ValueError, with the reason, for what Calico cannot read, and Ambiguous where that is uncertain; of the
+    # identity, name and node are taken.
     decode: Callable[[str, HostEndpoint], HostEndpoint]
     # Whether a value is surely that of an endpoint, which is given as_stored: told without decoding it, if that can be.
     is_of: Callable[[str, HostEndpoint], bool]
+
+    def of_unclear_key(self, problem: str) -> Codec:
+        """The codec of a value whose key is unclear: whatever it says, it is unknown whose it is."""
+
+        def decode(_value: str, _identity: HostEndpoint) -> HostEndpoint:
+            raise Ambiguous(problem)
+
+        return Codec(decode, lambda _value, _endpoint: False)
 
 
 @dataclasses.dataclass(eq=False)
@@ -44,14 +54,14 @@ class Stored:
     misplaced: str = ""
 
     @functools.cached_property
-    def _decoded(self) -> Tuple[HostEndpoint, str]:
+    def _decoded(self) -> Tuple[HostEndpoint, str, bool]:
         identity = HostEndpoint(name=self.name, node=self.node_of_key)
         if self.misplaced:
-            return identity, self.misplaced
+            return identity, self.misplaced, True
         try:
-            return self.codec.decode(self.value, identity), ""
+            return self.codec.decode(self.value, identity), "", True
         except ValueError as exc:
-            return identity, str(exc)
+            return identity, str(exc), not isinstance(exc, Ambiguous)
 
     @property
     def node(self) -> str:
@@ -65,8 +75,20 @@ class Stored:
 
     @property
     def error(self) -> str:
-        """Why Calico cannot read the value, and so ignores it; "" when it can."""
+        """Why Calico cannot read the value, and so ignores it, or maybe does; "" when it can."""
         return self._decoded[1]
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether Calico certainly cannot read a value that has an error."""
+        return self._decoded[2]
+
+    @property
+    def meaning(self) -> str:
+        """What an error means, in a sentence."""
+        if self.is_certain:
+            return "Calico cannot read it, so the interface that it is meant for is open: {0}".format(self.error)
+        return "it is unknown whether Calico can read it, and whether its interface is open: {0}".format(self.error)
 
     def is_just(self, endpoint: HostEndpoint) -> bool:
         """Whether the value is, to the letter, the one that a new endpoint like this would get."""

@@ -41,7 +41,7 @@ def protocol_of(item: Any, key: str) -> int:
     if isinstance(item, str):
         found = PROTOCOLS.get(item) or _json.digits(item, 255)
     else:
-        found = _json.whole(item, key, 0, 255)
+        found = _json.integer(item, key, 0, 255)
     if found < 1:
         raise ValueError("{0} is not a protocol: {1}".format(key, shown(item)))
     return found

@@ -152,7 +152,7 @@ def _rule(item: Any) -> Rule:
 def _version(fields: Mapping[str, Any]) -> int:
     if "ip_version" not in fields:
         return 0
-    version = _json.whole(fields["ip_version"], "ip_version", -(2**63), 2**63 - 1)
+    version = _json.integer(fields["ip_version"], "ip_version", -(2**63), 2**63 - 1)
     if version == 0:
         raise _json.Ambiguous("ip_version is 0")
     if version not in (4, 6):
@@ -163,11 +163,11 @@ def _version(fields: Mapping[str, Any]) -> int:
 def _icmp(fields: Mapping[str, Any], negated: str) -> Optional[Tuple[int, Optional[int]]]:
     kind, code = fields.get(negated + "icmp_type"), fields.get(negated + "icmp_code")
     if code is not None:
-        code = _json.whole(code, negated + "icmp_code", 0, 255)
+        code = _json.integer(code, negated + "icmp_code", 0, 255)
     if kind is None:
         # Felix looks at the code only where there is a type.
         return None
-    return _json.whole(kind, negated + "icmp_type", 0, 254), code
+    return _json.integer(kind, negated + "icmp_type", 0, 254), code
 
 
 def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[Entity, str]:
@@ -223,7 +223,7 @@ def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Ports, ...]:
 
 def _port(item: Any, key: str) -> Ports:
     if not isinstance(item, str):
-        port = _json.whole(item, key, 0, 65535)
+        port = _json.integer(item, key, 0, 65535)
         return port, port
     found = range_of(item)
     if min(found) < 0 or found[0] > found[1]:

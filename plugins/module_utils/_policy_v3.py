@@ -204,9 +204,9 @@ def _rule(item: Any) -> Rule:
     if action not in _ACTIONS:
         raise _Unreadable("action is not one: {0}".format(shown(action)))
     protocol = _protocol(fields, "protocol")
-    version = fields.get("ipversion", 0)
+    version = _json.integer(fields.get("ipversion", 0), "ipVersion", 0, 6)
     if version not in (0, 4, 6):
-        raise _Unreadable("ipVersion is {0}".format(shown(version)))
+        raise _Unreadable("ipVersion is {0}".format(version))
     if not version and isinstance(fields.get("protocol"), str):
         version = {"icmp": 4, "icmpv6": 6}.get(fields["protocol"].lower(), 0)
     (source, source_doubt), (destination, destination_doubt) = (
@@ -233,8 +233,8 @@ def _protocol(fields: Mapping[str, Any], key: str) -> int:
 
 def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[int]]]:
     inner = _json.struct(fields.get(key), key)
-    code = _json.whole(inner["code"], key, 0, 255) if "code" in inner else None
-    return (_json.whole(inner["type"], key, 0, 254), code) if "type" in inner else None
+    code = _json.integer(inner["code"], key, 0, 255) if "code" in inner else None
+    return (_json.integer(inner["type"], key, 0, 254), code) if "type" in inner else None
 
 
 def _entity(fields: Mapping[str, Any], protocol: int) -> Tuple[Entity, str]:
@@ -285,7 +285,7 @@ def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Tuple[Ports, ...], Tupl
     names: List[str] = []
     for item in _json.items(fields, key):
         if not isinstance(item, str):
-            port = _json.whole(item, key, 1, 65535)
+            port = _json.integer(item, key, 1, 65535)
             numbers.append((port, port))
             continue
         found = range_of(item)
@@ -356,7 +356,10 @@ def _workload(value: str) -> Optional[Member]:
         labels[_SERVICE_ACCOUNT] = spec["serviceaccountname"]
     nets = [net_of(text) for text in _json.texts(spec, "ipnetworks")]
     ports = [_json.struct(item, "a port") for item in _json.items(spec, "ports")]
-    named = [(_json.text(each, "name"), _protocol(each, "protocol"), each.get("port", 0)) for each in ports]
+    named = [
+        (_json.text(each, "name"), _protocol(each, "protocol"), _json.integer(each.get("port", 0), "port", 0, 65535))
+        for each in ports
+    ]
     addresses = tuple([(version, first) for version, first, last in nets if first == last])
     if not nets:
         return None

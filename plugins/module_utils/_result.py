@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, Optional
 
 from . import _yaml
 from ._datastore._store import State
-from ._errors import shown
+from ._errors import brief, shown
 from ._hostendpoint import HostEndpoint
 from ._plan import CREATE, DELETE, NONE, UPDATE, Change, Stored
 from ._reconcile import Outcome
@@ -58,7 +58,9 @@ def _change_warnings(change: Change, api_version: str) -> List[str]:
     before = change.before
     if change.operation != NONE and before and before.error:
         verb = "deleted" if change.operation == DELETE else "replaced"
-        warnings.append("{0}: the value that is {1} could not be read: {2}".format(before.key, verb, before.error))
+        warnings.append(
+            "{0}: the value that is {1} could not be read: {2}".format(brief(before.key, 255), verb, before.error)
+        )
     if change.operation == UPDATE and "node" in change.fields:
         text = "{0} is taken from node {1}, whose interface it does not police any more"
         warnings.append(text.format(change.after, before.node))
@@ -126,7 +128,7 @@ def _failure(outcome: Outcome) -> str:
 def bulk_warnings_of(outcome: Outcome, api_version: str) -> List[str]:
     """What the user should know about the changes, the datastore, and what a purge leaves alone."""
     warnings = [
-        "{0}: the value cannot be read, so it is not purged: {1}".format(stored.key, stored.error)
+        "{0}: the value cannot be read, so it is not purged: {1}".format(brief(stored.key, 255), stored.error)
         for stored in outcome.unreadable
     ]
     for change in outcome.changes:
@@ -176,11 +178,7 @@ def listing_warnings_of(found: List[Stored], state: State, api_version: str) -> 
     warnings = []
     for stored in found:
         if stored.error:
-            warnings.append(
-                "{0}: Calico skips this value, so the interface that it is meant for is open: {1}".format(
-                    stored.key, stored.error
-                )
-            )
+            warnings.append("{0}: {1}".format(brief(stored.key, 255), stored.meaning))
         else:
             warnings += _felix_warnings(stored.endpoint, api_version)
     return _state_warnings(state) + _first(warnings)

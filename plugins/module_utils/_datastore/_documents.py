@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
+from .. import _json
 from .._plan import Stored
 
 
@@ -44,8 +45,9 @@ _CONFIG = re.compile("/calico/v1/(?:host/([^/]+)/)?config/(.+)")
 _WORKLOAD = re.compile("/calico/v1/host/([^/]+)/workload/[^/]+/[^/]+/endpoint/[^/]+")
 _READY = "/calico/v1/Ready"
 
-# What stands in a rule that looks at other endpoints, whatever the case of its letters.
-_LOOKS_AT_OTHERS = re.compile(r'_(?:selector|tag)"', re.IGNORECASE)
+# What stands in a rule that looks at other endpoints, whatever the case of its letters; or an escape, which may be one
+# of these letters.
+_LOOKS_AT_OTHERS = re.compile(r'_(?:selector|tag)"|\\u', re.IGNORECASE)
 
 
 def documents_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Documents:
@@ -77,13 +79,30 @@ def looks_at_others_v3(documents: Documents) -> bool:
     """Whether a rule of a policy or a profile may look at network sets and workloads."""
     texts = [value for _name, value in documents.policies]
     texts += [value for parts in documents.profiles.values() for value in parts.values()]
-    return any(_LOOKS_AT_OTHERS_V3.search(value) for value in texts)
+    return any(_HAS_ENDS.search(value) and _looks_at_others(value) for value in texts)
 
 
-# Selectors, service accounts, and names of ports.
-_LOOKS_AT_OTHERS_V3 = re.compile(
-    r'"(?:source|destination)"\s*:\s*\{[^}]*(?:selector"|serviceaccounts"|ports"\s*:\s*\[[^]]*[a-z])', re.IGNORECASE
-)
+_HAS_ENDS = re.compile(r'(?:source|destination)"|\\u', re.IGNORECASE)
+_PORTS = re.compile("[0-9:]*")
+
+
+def _looks_at_others(value: str) -> bool:
+    """Whether a policy or a profile may do so; true of one that cannot be read."""
+    try:
+        spec = _json.struct(_json.struct(_json.load(value)).get("spec"))
+        rules = [_json.struct(rule) for key in ("ingress", "egress") for rule in _json.items(spec, key)]
+        ends = [_json.struct(rule.get(end)) for rule in rules for end in ("source", "destination")]
+        return any(_is_of_others(end) for end in ends)
+    except ValueError:
+        return True
+
+
+def _is_of_others(end: Mapping[str, Any]) -> bool:
+    """Whether an end of a rule has selectors, service accounts or names of ports."""
+    ports = [port for key in ("ports", "notports") for port in _json.items(end, key)]
+    return any(key.endswith("selector") or key == "serviceaccounts" for key in end) or any(
+        isinstance(port, str) and not _PORTS.fullmatch(port) for port in ports
+    )
 
 
 def _unescaped(name: str) -> str:

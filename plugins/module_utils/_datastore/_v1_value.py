@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Tuple
 
 from .._errors import shown
 from .._hostendpoint import HostEndpoint, canonical_ip
+from .._json import check_depth, folded, whole_of
 from .._plan import Codec, Stored
 
 # What may stand between the keys and the values of an object.
@@ -81,7 +82,7 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
     found: Dict[str, Any] = {}
     for key, item in content.items():
         # Go matches the keys of JSON without regard to case, and merges mappings.
-        field = key.lower()
+        field = folded(key)
         kind = _TYPES.get(field)
         if not kind or item is None:
             continue
@@ -104,18 +105,17 @@ _NAMES = {str: "text", list: "list", dict: "mapping"}
 
 
 def _load(value: str) -> Any:
+    check_depth(value)
     try:
         content = _PLAIN_DECODER.decode(value)
         if _members(content) == value.count('":') and not _SPACED.search(value):
             # No key is there twice.
-            return content
-    except (ValueError, RecursionError):
+            return whole_of(content, value)
+    except ValueError:
         # What is wrong is said below.
         pass
     try:
-        return _DECODER.decode(value)
-    except RecursionError as exc:
-        raise ValueError("the value is nested too deeply") from exc
+        return whole_of(_DECODER.decode(value), value)
     except ValueError as exc:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
 

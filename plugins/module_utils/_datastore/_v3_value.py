@@ -21,11 +21,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 from .._errors import brief
 from .._hostendpoint import V3, HostEndpoint, Port
+from .._json import check_depth, whole
 from .._plan import Codec, Stored
 from .._resource import KINDS
-
-# Nobody nests deeper, and Python's own limit is not far.
-_MAX_DEPTH = 100
 
 
 def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", now: str = "") -> str:
@@ -185,9 +183,6 @@ _UNESCAPED = re.compile("[A-Za-z0-9_./:*-]*")
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 # As Go escapes them; in JSON they stand in texts only.
 _ESCAPES = str.maketrans({char: "\\u{0:04x}".format(ord(char)) for char in "<>&\u2028\u2029"})
-# One half of a character in UTF-16.
-_HALF = re.compile("[\ud800-\udfff]")
-_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|([][{}])', re.DOTALL)
 
 
 def _json(item: Any) -> str:
@@ -212,18 +207,12 @@ def _json_of_texts(members: Tuple[Tuple[str, str], ...]) -> str:
 def _json_text(text: str) -> str:
     if _UNESCAPED.fullmatch(text):
         return '"' + text + '"'
-    return _ENCODER.encode(_whole(text)).translate(_ESCAPES)
-
-
-def _whole(text: str) -> str:
-    """The text as Go reads it."""
-    return text if text.isascii() else _HALF.sub("\ufffd", text)
+    return _ENCODER.encode(whole(text)).translate(_ESCAPES)
 
 
 def _load(value: str) -> Dict[str, Any]:
     """What Calico reads from a value: known keys as Go spells them, and others. Raises ValueError when it cannot."""
-    if value.count("[") + value.count("{") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
-        raise ValueError("the value is nested too deeply")
+    check_depth(value)
     try:
         content = _DECODER.decode(value)
     except ValueError as exc:
@@ -263,14 +252,6 @@ _PLAIN = {
 _TEXT_ONLY = frozenset([str])
 
 
-def _depth(value: str) -> int:
-    depth = deepest = 0
-    for bracket in _TEXT_OR_BRACKET.findall(value):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
-        deepest = max(depth, deepest)
-    return deepest
-
-
 def _refuse(constant: str) -> None:
     raise ValueError("{0} is not JSON".format(constant))
 
@@ -304,7 +285,7 @@ def _text(item: Any, before: Any, where: str) -> str:
         return ""
     if not isinstance(item, str):
         raise _wrong(where, "a text", item)
-    return _whole(item)
+    return whole(item)
 
 
 def _flag(item: Any, before: Any, where: str) -> Any:
@@ -329,7 +310,7 @@ def _protocol(item: Any, before: Any, where: str) -> str:
     """A protocol's name, or the digits of its number, which may be given as a text, too."""
     if isinstance(item, str):
         number = _protocol_number(item)
-        return _whole(item) if number is None else number
+        return whole(item) if number is None else number
     return _number(255)(item, None, where).digits
 
 
@@ -372,7 +353,7 @@ def _texts(item: Any, before: Any, where: str) -> Dict[str, str]:
         raise _wrong(where, "a mapping", item)
     found = dict(before or {})
     for key, value in item:
-        found[_whole(key)] = _text(value, None, "{0}[{1}]".format(where, brief(key)))
+        found[whole(key)] = _text(value, None, "{0}[{1}]".format(where, brief(key)))
     return found
 
 

@@ -14,13 +14,16 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore._document
     documents_v1,
     looks_at_others_v1,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._v1_value import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._traffic import connection_from, net_of
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1"], "eth2": ["203.0.113.1/24"]}
 ENDPOINT = HostEndpoint(name="e1", node="n1", interface_name="eth0", profiles=("p",))
+SSH = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1"}
 POLICY = "/calico/v1/policy/tier/default/policy/"
 PROFILE = "/calico/v1/policy/profile/p/"
 ALLOW_ALL = json.dumps({"inbound_rules": [{}], "outbound_rules": [{}]})
@@ -200,7 +203,22 @@ def test_what_is_no_network(text):
 def test_rules_that_look_at_others():
     assert looks_at_others_v1({"a": policy({"src_selector": "has(x)"})})
     assert looks_at_others_v1({"a": policy({"!DST_TAG": "x"})})
+    assert looks_at_others_v1({"a": '{"inbound_rules":[{"src\\u005fselector":"has(x)"}]}'})
     assert not looks_at_others_v1({"a": policy({"src_net": "10.0.0.0/8"})})
+
+
+def test_an_endpoint_that_maybe_nobody_but_calico_reads():
+    def stored(value):
+        return Stored("/calico/v1/host/n1/endpoint/e1", 1, value, "n1", "e1", CODEC)
+
+    tree = {"/calico/v1/Ready": "true"}
+    connection = connection_from(dict(SSH, port=80), "connection")
+    for value, verdict in (
+        ('{"name":"eth0"', "allow"),
+        ('{"name":"eth0","x":' + "[" * 200 + "]" * 200 + "}", "unknown"),
+    ):
+        host = Evaluation(V1, documents_v1(tree, [stored(value)])).host("n1", INTERFACES)
+        assert host.ask(connection).verdict == verdict
 
 
 def test_all_that_is_wrong_with_a_connection_is_told():

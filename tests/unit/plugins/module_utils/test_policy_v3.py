@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import time
 
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._documents import Documents, looks_at_others_v3
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._v3_value import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3, HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._traffic import connection_from
 
 INTERFACES = {"eth0": ["192.0.2.1/24", "2001:db8::1/64"], "eth1": ["198.51.100.1/24"]}
@@ -237,6 +241,60 @@ def test_the_other_end(source, expected):
     assert verdict(documents, [WEB, other]) == expected
     looks = bool({"selector", "notSelector", "serviceAccounts"}.intersection(source))
     assert looks_at_others_v3(documents) == looks
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        '"source":{"nets":[],"x":{},"selector":"has(a)"}',
+        '"SOURCE":{"Selector":"has(a)"}',
+        '"\\u0073ource":{"\\u0073elector":"has(a)"}',
+        '"source":{"namespaceSelector":"has(a)"}',
+        '"source":{"selector":5}',
+        '"source":[]',
+        '"destination":{"notPorts":[80,"http"]}',
+        '"destination":{"x":%s}' % ("[" * 200 + "]" * 200),
+    ],
+)
+def test_rules_that_look_at_others_however_they_are_written(end):
+    value = '{"spec":{"ingress":[{"action":"Allow",%s}]}}' % end
+    assert looks_at_others_v3(datastore(("default.a", value)))
+
+
+def test_rules_that_do_not_look_at_others():
+    rule = tcp("Allow", 80, "90:91", source={"nets": ["10.0.0.0/8"]})
+    assert not looks_at_others_v3(datastore(policy("default.a", [rule], selector="has(source)")))
+
+
+def test_no_policy_takes_long_to_look_at():
+    value = '"source":{' * 100000
+    before = time.process_time()
+    assert looks_at_others_v3(datastore(("default.a", value)))
+    assert time.process_time() - before < 10
+
+
+@pytest.mark.parametrize("port", ["80", [], {}, None, 1.5, 70000, -1, True])
+def test_a_workload_with_a_port_that_is_none(port):
+    workload = {"ipNetworks": ["192.0.2.1/32"], "ports": [{"name": "http", "protocol": "TCP", "port": port}]}
+    documents = datastore(policy("default.a", [tcp("Allow", "http")]), workloads=[("", resource(workload))])
+    # A port of null is 0.
+    assert verdict(documents) == ("deny" if port is None else "unknown")
+
+
+@pytest.mark.parametrize("version", [True, 4.0, "4", [], 10**400])
+def test_a_version_of_ip_that_is_none(version):
+    rule = dict(tcp("Deny", 81), ipVersion=version)
+    assert verdict(datastore(policy("default.a", [rule, {"action": "Allow"}]))) == "unknown"
+
+
+@pytest.mark.parametrize("node", ["n1", "\\u006e1", "n\\u0031"])
+def test_an_endpoint_that_cannot_be_read_is_on_any_node_that_it_may_name(node):
+    value = '{"metadata":{"name":"e","labels":[]},"spec":{"node":"%s"}}' % node
+    stored = [Stored("/e", 1, value, "", "e", CODEC)]
+    assert verdict(datastore(endpoints=stored), []) == "unknown"
+    assert (
+        verdict(datastore(endpoints=[dataclasses.replace(stored[0], value=value.replace(node, "n2"))]), []) == "allow"
+    )
 
 
 def test_a_network_set_that_cannot_be_read():

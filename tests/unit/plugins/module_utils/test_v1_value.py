@@ -69,6 +69,11 @@ def test_where_nothing_is_unknown_nothing_is_kept(value):
         ('{"labels" :{"a" :"1"},"labels":{"b":"2"}}', {"labels": {"a": "1", "b": "2"}}),
         ('{"labels"\t:{"a"\n:"1"},"x\\":\\":":1,"labels":{"b":"2"}}', {"labels": {"a": "1", "b": "2"}}),
         ('{"name":"eth0","name":"eth1"}', {"interface_name": "eth1"}),
+        (
+            '{"name":"\\ud800","labels":{"\\udfff":"\\ud83d\\ude00"}}',
+            {"interface_name": "\ufffd", "labels": {"\ufffd": "\U0001f600"}},
+        ),
+        ('{"name":"eth0","x":' + "[" * 99 + "]" * 99 + "}", {"interface_name": "eth0"}),
     ],
 )
 def test_what_calico_reads(value, fields):
@@ -97,3 +102,14 @@ def test_what_calico_cannot_read(value, reason):
     with pytest.raises(ValueError) as error:
         decode(value, IDENTITY)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['{"x":' + "[" * 500 + "]" * 500 + "}", '{"expected_ipv4_addr\u017f":[]}', "[" * 101],
+    ids=["deep", "s", "["],
+)
+def test_what_calico_may_read_otherwise_is_uncertain(value):
+    stored = Stored("/key", 7, value, IDENTITY.node, IDENTITY.name, CODEC)
+    assert stored.error and not stored.is_certain
+    assert stored.meaning.startswith("it is unknown whether Calico can read it")
