@@ -74,6 +74,8 @@ class MemoryEtcd:
 
     def v2(self, method, key, params, value=None):
         found, revision = self._stored.get(_bytes(key), (None, 0))
+        if any(_parent(_bytes(key), depth) in self._stored for depth in range(1, key.count("/"))):
+            return _failed(400, 104, key)
         if method == "GET":
             node = self._node(_bytes(key), "recursive" in params)
             return _failed(404, 100, key) if node is None else _done(node)
@@ -87,13 +89,8 @@ class MemoryEtcd:
         if method == "DELETE":
             self.delete(key)
             return _done({"key": key})
-        if any(self._is_value(_parent(_bytes(key), depth)) for depth in range(1, key.count("/"))):
-            return _failed(400, 104, key)
         self.put(key, value)
         return _done(self._node(_bytes(key), False))
-
-    def _is_value(self, key):
-        return key in self._stored
 
     def _node(self, key, is_recursive):
         """A key with what is beneath it, as a real etcd would have it; what starts with an underscore is hidden."""

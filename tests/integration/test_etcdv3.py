@@ -149,7 +149,7 @@ def test_a_lock_is_one_however_it_is_spelled(datastore, spec, locked):
 @pytest.mark.parametrize("spec", ["null", "[]", '{"datastoreReady":"false"}', '{"datastoreReady":0}'])
 def test_a_lock_that_cannot_be_read_is_told(datastore, spec):
     datastore.put(datastore.state_key, '{"spec":%s}' % spec)
-    assert "is not known to be locked" in " ".join(hostendpoint(datastore, check=True)["warnings"])
+    assert "it is unknown whether the datastore is locked" in " ".join(hostendpoint(datastore, check=True)["warnings"])
 
 
 def test_a_purge_tells_values_of_which_nobody_knows_the_node(datastore):

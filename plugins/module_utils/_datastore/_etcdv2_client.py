@@ -42,6 +42,14 @@ DIRECTORY = (
 _RIGHTS = "to read /calico/v1/* and, for changes, to read and write /calico/v1/host/*"
 
 
+class NotInDirectory(DatastoreError):
+    """A key cannot be there, since a part of it is a value."""
+
+    def __init__(self, verb: str, key: str, cause: object) -> None:
+        text = "cannot {0} {1}: in etcd a part of this path is a value, not a directory ({2}); remove it with etcdctl"
+        super().__init__(text.format(verb, key, cause))
+
+
 class Etcdv2Client:
     """Reads with quorum, and writes by compare-and-swap, on the first of the endpoints that answers."""
 
@@ -65,7 +73,10 @@ class Etcdv2Client:
         return client
 
     def get(self, key: str, recursive: bool = False) -> Dict[str, Any] | None:
-        """The etcd node of a key, with all beneath it when recursive; None when there is no such key."""
+        """The etcd node of a key, with all beneath it when recursive; None when there is no such key.
+
+        Raises NotInDirectory when a part of the key is a value.
+        """
         params = {"quorum": "true"}
         if recursive:
             params["recursive"] = "true"
@@ -132,9 +143,7 @@ class Etcdv2Client:
         if exc.code == NOT_A_FILE:
             return DatastoreError(DIRECTORY.format(key))
         if exc.code == NOT_A_DIRECTORY:
-            return DatastoreError(
-                "cannot {0} {1}: in etcd a part of this path is a value, not a directory ({2})".format(verb, key, exc)
-            )
+            return NotInDirectory(verb, key, exc)
         return DatastoreError("cannot {0} {1}: {2} answered: {3}".format(verb, key, self, exc))
 
     def _why(self, verb: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 
 from .._connection import Settings
 from .._errors import DatastoreError, MissingLibrary
+from .._json import shallow
 from ._endpoint import Endpoint, EtcdError, NoAnswer, alarm
 
 try:
@@ -137,7 +138,7 @@ class Member(Endpoint):
 
     def _content(self, status: int, data: bytes) -> Dict[str, Any]:
         try:
-            content = json.loads(data.decode("utf-8"))
+            content = _decoded(data.decode("utf-8"))
         except ValueError as exc:
             text = " ".join(data.decode("utf-8", "replace").split())[:120]
             if status in (200, 201):
@@ -161,6 +162,19 @@ class Member(Endpoint):
             self._has_answered = True
             return EtcdError(code, text)
         return DatastoreError(self._not_spoken("v2 API", text, _HINT))
+
+
+# Directories of a listing that are read one inside the other, if Python does not read them all. Calico has a few.
+_DIRECTORIES = 100
+
+
+def _decoded(text: str) -> Any:
+    """Raises ValueError for what is not JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        # Each directory is an object and a list. Of the last one, the list has to be the part that is left empty.
+        return json.loads(shallow(text, 2 * _DIRECTORIES))
 
 
 def _client(url: str, settings: Settings) -> Any:

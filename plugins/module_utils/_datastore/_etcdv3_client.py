@@ -44,6 +44,8 @@ class KeyValue(NamedTuple):
     key: str
     value: str | None
     revision: int
+    # Whether the key is UTF-8; else no request can name it, and other bytes are written as `\\xff`.
+    is_clear: bool = True
 
 
 class Write(NamedTuple):
@@ -250,12 +252,13 @@ def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
 
 
 def _key_value(kv: Dict[str, Any]) -> KeyValue:
-    return KeyValue(_decoded(kv["key"]), _decoded(kv.get("value", "")), int(kv["mod_revision"]))
-
-
-def _decoded(text: str) -> str:
+    key, value = (base64.b64decode(kv.get(part, "")) for part in ("key", "value"))
     # What is no UTF-8 is not Calico's, and is shown as near as can be.
-    return base64.b64decode(text).decode("utf-8", "replace")
+    text, revision = value.decode("utf-8", "replace"), int(kv["mod_revision"])
+    try:
+        return KeyValue(key.decode("utf-8"), text, revision)
+    except UnicodeDecodeError:
+        return KeyValue(key.decode("utf-8", "backslashreplace"), text, revision, is_clear=False)
 
 
 def _encoded(text: str) -> str:

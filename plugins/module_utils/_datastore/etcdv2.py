@@ -18,7 +18,7 @@ from .._errors import Conflict, DatastoreError, shown
 from .._hostendpoint import V1, HostEndpoint
 from .._plan import Change, Stored
 from ._documents import Documents, documents_v1, looks_at_others_v1
-from ._etcdv2_client import DIRECTORY, Etcdv2Client, Request
+from ._etcdv2_client import DIRECTORY, Etcdv2Client, NotInDirectory, Request
 from ._store import State, Store
 from ._v1_value import CODEC, encode
 
@@ -76,7 +76,20 @@ class Etcdv2Store(Store):
             keys.intersection_update([self.key(identity) for identity in identities])
         if keys:
             raise DatastoreError(DIRECTORY.format(min(keys)))
-        return [stored for host in hosts for stored in _of_host(host)]
+        found = [stored for host in hosts for stored in _of_host(host)]
+        self._check_directories(found, identities)
+        return found
+
+    def _check_directories(self, found: Sequence[Stored], identities: Sequence[HostEndpoint]) -> None:
+        """Raise DatastoreError when one of these endpoints cannot be written since a value is in its way."""
+        values = {stored.node: stored.key for stored in found if not stored.name}
+        for identity in identities if values else ():
+            if identity.node in values:
+                raise DatastoreError(
+                    "{0}: {1}, so {2} cannot be there; remove it with etcdctl".format(
+                        values[identity.node], _NO_DIRECTORY, identity
+                    )
+                )
 
     def get(self, identity: HostEndpoint) -> Stored | None:
         node = self._etcd.get(self.key(identity))
@@ -118,8 +131,15 @@ class Etcdv2Store(Store):
 
     def _host(self, name: str) -> Dict[str, Any]:
         """The etcd node of one host, with its endpoints only."""
-        directory = self._directory(_directory(name))
-        return {"key": "{0}/{1}".format(_HOSTS, name), "dir": True, "nodes": [directory]}
+        key = "{0}/{1}".format(_HOSTS, name)
+        try:
+            directory = self._etcd.get(_directory(name), True)
+        except NotInDirectory:
+            host = self._etcd.get(key)
+            if host is None or host.get("dir"):
+                raise
+            return host
+        return {"key": key, "dir": True, "nodes": [directory] if directory else []}
 
     def _directory(self, key: str) -> Dict[str, Any]:
         """A directory with all beneath it; an empty one when there is none."""
@@ -165,14 +185,20 @@ class Etcdv2Store(Store):
         return Request("DELETE" if text is None else "PUT", stored.key, {"prevIndex": str(stored.revision)}, text)
 
 
-def _values(node: Dict[str, Any] | None) -> Iterator[Tuple[str, str]]:
-    """Every key beneath an etcd node, itself too, that has a value."""
-    if node is None:
-        return
-    if not node.get("dir"):
-        yield node["key"], node.get("value", "")
-    for child in node.get("nodes", ()):
-        yield from _values(child)
+def _values(node: Dict[str, Any] | None) -> Dict[str, str]:
+    """{key: value} of all beneath an etcd node, itself too."""
+    return {each["key"]: each.get("value", "") for each in _leaves([node] if node else [])}
+
+
+def _leaves(nodes: Sequence[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
+    """All values among etcd nodes and beneath them, however many directories are one inside the other."""
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if node.get("dir"):
+            pending += node.get("nodes", ())
+        else:
+            yield node
 
 
 def _directory(node: str) -> str:
@@ -186,7 +212,7 @@ def _of_host(host: Dict[str, Any]) -> Iterator[Stored]:
     for place in [host, *directories]:
         if not place.get("dir"):
             # calicoctl makes such a wreck of a host when it is told to create an endpoint named "..".
-            yield _stored(place, name, "", "in etcd this is a value where a directory belongs")
+            yield _stored(place, name, "", _NO_DIRECTORY)
     for directory in directories:
         for node in directory.get("nodes", ()):
             if node.get("dir"):
@@ -200,14 +226,14 @@ def _endpoint(host: str, node: Dict[str, Any]) -> Stored:
     return _stored(node, host, name.replace("%2f", "/").replace("%25", "%") if "%" in name else name)
 
 
+_NO_DIRECTORY = "in etcd this is a value where a directory belongs"
+
+
 def _of_directory(host: str, directory: Dict[str, Any]) -> Iterator[Stored]:
     """Every value beneath a directory that stands where an endpoint belongs. Calico does not see them."""
-    for node in directory.get("nodes", []):
-        if node.get("dir"):
-            yield from _of_directory(host, node)
-        else:
-            name = node["key"][len(_directory(host)) + 1 :]
-            yield _stored(node, host, name, "the key is one level too deep, so Calico does not read it")
+    for node in _leaves([directory]):
+        name = node["key"][len(_directory(host)) + 1 :]
+        yield _stored(node, host, name, "the key is one level too deep, so Calico does not read it")
 
 
 def _endpoint_directories(host: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -230,4 +256,7 @@ def _stored(node: Dict[str, Any], host: str, name: str, misplaced: str = "") -> 
     value, revision = node.get("value", ""), node.get("modifiedIndex")
     if not isinstance(value, str) or not isinstance(revision, int):
         raise DatastoreError("{0}: what answers is not etcd: {1}".format(node["key"], shown(node)))
-    return Stored(node["key"], revision, value, host, name, CODEC, misplaced)
+    return Stored(node["key"], revision, value, host, name, _UNCLEAR if "\ufffd" in node["key"] else CODEC, misplaced)
+
+
+_UNCLEAR = CODEC.of_unclear_key("the key is not UTF-8, or has the character that etcd lists in its place (U+FFFD)")

@@ -14,8 +14,9 @@ import json
 from typing import Any, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
-from .._errors import Conflict, DatastoreError
+from .._errors import Conflict, DatastoreError, shown
 from .._hostendpoint import V3, HostEndpoint
+from .._json import check_depth
 from .._plan import Change, Stored
 from ._documents import Documents, looks_at_others_v3
 from ._etcdv3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
@@ -54,11 +55,10 @@ class Etcdv3Store(Store):
                 "the right one".format(self._etcd, _CLUSTER_INFORMATION)
             )
         try:
-            is_ready = json.loads(found.value, object_pairs_hook=_in_lower_case)["spec"].get("datastoreready")
-        except (ValueError, TypeError, KeyError, AttributeError):
-            is_ready = "unreadable"
-        if is_ready is not None and not isinstance(is_ready, bool):
-            return State(warning="{0} cannot be read, so it is not known to be locked".format(_CLUSTER_INFORMATION))
+            is_ready = _datastore_ready(found.value)
+        except ValueError as exc:
+            text = "{0} cannot be read, so it is unknown whether the datastore is locked: {1}"
+            return State(warning=text.format(_CLUSTER_INFORMATION, exc))
         if is_ready is False:
             return State(
                 locked="datastoreReady of {0} is false: Calico's datastore is locked, most likely for an upgrade or a "
@@ -96,16 +96,21 @@ class Etcdv3Store(Store):
         found.config = {(name, ""): value for name, value in self._named("felixconfigurations")}
         if looks_at_others_v3(found):
             found.network_sets = [("", name, value) for name, value in self._named("globalnetworksets")]
-            for name, value in self._named("networksets"):
+            for name, value in self._named("networksets", is_namespaced=True):
                 namespace, _slash, short = name.partition("/")
                 found.network_sets.append((namespace, short, value))
-            found.workloads = [("", value) for _name, value in self._named("workloadendpoints")]
+            found.workloads = [("", value) for _name, value in self._named("workloadendpoints", is_namespaced=True)]
         return found
 
-    def _named(self, plural: str) -> List[Tuple[str, str]]:
-        """All resources of a kind: the name as it is in the key, and the text."""
+    def _named(self, plural: str, is_namespaced: bool = False) -> List[Tuple[str, str]]:
+        """All resources of a kind: the name as it is in the key, maybe behind a namespace, and the text.
+
+        Calico does not read what is stored on another level.
+        """
         prefix = "{0}/{1}/".format(_RESOURCES, plural)
-        return [(item.key[len(prefix) :], item.value or "") for item in self._etcd.list(prefix)]
+        levels = [True] * (2 if is_namespaced else 1)
+        found = [(item.key[len(prefix) :], item.value or "") for item in self._etcd.list(prefix)]
+        return [(name, text) for name, text in found if list(map(bool, name.split("/"))) == levels]
 
     def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
         now = time_of_day()
@@ -185,9 +190,26 @@ class Etcdv3Store(Store):
         return Write(stored.key, text, stored.revision)
 
 
+def _datastore_ready(text: str) -> bool | None:
+    """What a ClusterInformation says. Raises ValueError when it cannot be read."""
+    check_depth(text)
+    content = _DECODER.decode(text)
+    spec = content.get("spec") if isinstance(content, dict) else None
+    if not isinstance(spec, dict):
+        raise ValueError("it has no spec")
+    is_ready = spec.get("datastoreready")
+    if is_ready is not None and not isinstance(is_ready, bool):
+        raise ValueError("datastoreReady is {0}".format(shown(is_ready)))
+    return is_ready
+
+
 def _in_lower_case(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
     """An object as Calico reads it: of keys that differ in case only, the last one counts."""
     return {key.lower(): value for key, value in members}
+
+
+# Python refuses to read an integer of more than some thousand digits, and none is needed here.
+_DECODER = json.JSONDecoder(object_pairs_hook=_in_lower_case, parse_int=str)
 
 
 def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
@@ -205,4 +227,7 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
 def _stored(item: KeyValue) -> Stored:
     name = item.key[len(_HOSTENDPOINTS) :]
     misplaced = "" if name and "/" not in name else "the key is not one of an endpoint, so Calico does not list it"
-    return Stored(item.key, item.revision, item.value or "", "", name, CODEC, misplaced)
+    return Stored(item.key, item.revision, item.value or "", "", name, CODEC if item.is_clear else _UNCLEAR, misplaced)
+
+
+_UNCLEAR = CODEC.of_unclear_key("the key is not UTF-8")
