@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError
+from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, shown
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._selector import MAX_DEPTH, SelectorError, parse
 
@@ -107,7 +107,7 @@ def test_errors_say_where_and_what(generations, text, position, found, expected)
             parse(text, generation)
         message = str(error.value)
         assert error.value.position == position
-        assert message.startswith("selector %s" % repr(text)[:80])
+        assert message.startswith("selector %s" % shown(text))
         assert "at character %d Calico %s finds " % (position + 1, generation[-2:]) in message
         before, _and, after = message.partition(", and expects ")
         assert found in before and expected in after
