@@ -180,7 +180,7 @@ def _shadowed(stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, 
         names = [item.endpoint.interface_name for item in items]
         # Most nodes: each endpoint has an interface of its own.
         if not all(names) or len(set(names)) < len(names):
-            known = interfaces_from(scope.interfaces.get(node, {}))
+            known = interfaces_from(scope.interfaces.get(node, {}), "guard_facts[{0}].interfaces".format(node))
             interfaces = _interfaces(known, wanted.get(node, ()), [item.endpoint for item in items])
             yield from _shadowed_on(node, items, interfaces, api_version)
 

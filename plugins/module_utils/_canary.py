@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
-from ._errors import InvalidInput, Refused, shown
+from ._errors import InvalidInput, Refused, brief, shown
 from ._plan import Change
 
 # Seconds that a host has for a connection, and between two of them.
@@ -167,10 +167,11 @@ def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
             continue
         host, port = (reached.get("host"), reached.get("port", 22)) if isinstance(reached, Mapping) else (None, None)
         # In older versions of Ansible, a template makes text of a number.
-        port = int(port) if isinstance(port, str) and port.isdecimal() else port
-        if not isinstance(host, str) or not host or not isinstance(port, int) or not 0 < port <= 65535:
-            text = "guard_facts[{0}].reached_at: {1} needs a host, a text, and a port from 1 to 65535"
-            raise InvalidInput([text.format(node, shown(reached))])
+        port = int(port) if isinstance(port, str) and len(port) <= 5 and port.isdecimal() else port
+        is_host = isinstance(host, str) and bool(host) and host.isprintable()
+        if not is_host or not isinstance(port, int) or not 0 < port <= 65535:
+            text = "guard_facts[{0}].reached_at: {1} is not a host and a port from 1 to 65535"
+            raise InvalidInput([text.format(brief(node), shown(reached))])
         places.append(Place(node, host, port))
     return Canary(count, wait, places)
 

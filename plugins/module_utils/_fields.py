@@ -16,6 +16,8 @@ from ._hostendpoint import Port
 # Option names as Calico spells them.
 _ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
 
+# Of an integer. Python refuses to write one of more than some thousand digits.
+_MOST_BITS = 1000
 # ansible.module_utils.common.parameters
 _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
@@ -80,6 +82,8 @@ def text(value: Any, where: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
+        if value.bit_length() > _MOST_BITS:
+            raise InvalidInput(["{0}: the number has too many digits; quote it".format(where)])
         return str(value)
     if isinstance(value, float):
         if "{0:.6g}".format(value) != repr(value) or not math.isfinite(value):

@@ -11,10 +11,11 @@ of its addresses, the one whose name comes first. The interface decides on traff
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Mapping
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import _json
-from ._errors import InvalidInput, shown
+from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint
 from ._plan import Stored
 from ._traffic import Address, Net, address_of, net_of
@@ -96,10 +97,14 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def interfaces_from(given: Mapping[str, Sequence[str]]) -> Dict[str, Interface]:
+def interfaces_from(given: Any, where: str = "interfaces") -> Dict[str, Interface]:
     """The interfaces of a host: addresses, maybe with the length of a prefix, by name. Raises InvalidInput."""
+    if not isinstance(given, Mapping):
+        raise InvalidInput(["{0}: {1} is not a mapping of interfaces to addresses".format(where, shown(given))])
     found = {}
     for name, texts in given.items():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InvalidInput(["{0}[{1}]: {2} is not a list of addresses".format(where, brief(name), shown(texts))])
         addresses, nets = [], []
         for text in texts:
             try:
@@ -107,7 +112,8 @@ def interfaces_from(given: Mapping[str, Sequence[str]]) -> Dict[str, Interface]:
                 if "/" in text:
                     nets.append(net_of(text))
             except ValueError as exc:
-                raise InvalidInput(["interfaces[{0}]: {1} is not an IP address".format(name, shown(text))]) from exc
+                problem = "{0}[{1}]: {2} is not an IP address".format(where, brief(name), shown(text))
+                raise InvalidInput([problem]) from exc
         found[name] = Interface(name, tuple(addresses), tuple(nets))
     loopback = (address_of("127.0.0.1"), address_of("::1"))
     found.setdefault(LOOPBACK, Interface(LOOPBACK, loopback))

@@ -129,8 +129,8 @@ class Guarding:
                 known = None
         return Guard(store.api_version, documents, wanted, gone, known)
 
-    def interfaces(self) -> Dict[str, Mapping[str, Sequence[str]]]:
-        """{node: {interface: its addresses}}, as far as the facts tell. Raises InvalidInput."""
+    def interfaces(self) -> Dict[str, Any]:
+        """{node: {interface: its addresses}}, as far as the facts tell, and not checked. Raises InvalidInput."""
         facts = {node: of_node for node, of_node in self.by_node.items() if isinstance(of_node, dict)}
         return {node: of_node.get("interfaces") or {} for node, of_node in facts.items()}
 

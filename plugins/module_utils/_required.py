@@ -10,7 +10,7 @@ import functools
 import socket
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ._errors import InvalidInput, shown
+from ._errors import InvalidInput, brief, shown
 from ._governing import LOOPBACK, Interface, interfaces_from
 from ._guard import Facts
 from ._traffic import IN, LOCAL, OUT, TCP, WITH_PORTS, Address, Connection, address_of, new_packet, protocol_of
@@ -29,7 +29,7 @@ class _Needed:
         """Raises InvalidInput."""
         _check_keys(given, _REQUIRED, where)
         self.direction = given.get("direction")
-        if self.direction not in _RULES:
+        if self.direction not in list(_RULES):
             raise InvalidInput(["{0}.direction: {1} is neither in nor out".format(where, shown(self.direction))])
         try:
             self.protocol = protocol_of(given.get("protocol"))
@@ -54,13 +54,13 @@ def check_required(given: Optional[Sequence[Mapping[str, Any]]]) -> None:
 
 def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> Facts:
     """The facts of a node, and what every node needs besides. Raises InvalidInput."""
-    where = "guard_facts[{0}]".format(node)
+    where = "guard_facts[{0}]".format(brief(node))
     _check_keys(given, _FACTS, where)
-    addresses = given.get("interfaces")
-    if not isinstance(addresses, Mapping) or not all(isinstance(each, list) for each in addresses.values()):
-        raise InvalidInput(["{0}.interfaces: {1} is no mapping of lists of addresses".format(where, shown(addresses))])
-    interfaces = interfaces_from(addresses)
-    host = _Host(interfaces, given.get("default_interface") or "")
+    addresses, default = given.get("interfaces"), given.get("default_interface") or ""
+    interfaces = interfaces_from(addresses, where + ".interfaces")
+    if not isinstance(default, str):
+        raise InvalidInput(["{0}.default_interface: {1} is not the name of an interface".format(where, shown(default))])
+    host = _Host(interfaces, default)
     required: List[Connection] = []
     possible: List[Connection] = []
     doubts: List[Tuple[str, str]] = []
@@ -257,9 +257,16 @@ def _resolved(peer: str) -> List[_Peer]:
     return found
 
 
+# Characters of a host's name in DNS.
+_LONGEST_NAME = 253
+
+
 @functools.lru_cache(maxsize=None)
 def _looked_up(peer: str) -> Tuple[List[_Peer], str]:
     """The addresses, or why they are not known."""
+    if len(peer) > _LONGEST_NAME or not peer.isprintable():
+        # The system would cut it at a NUL, and Python takes long for a long one.
+        return [], "it is not a host name"
     address, _percent, zone = peer.partition("%")
     try:
         return [_Peer(*address_of(address), zone)], ""
@@ -276,7 +283,7 @@ def _looked_up(peer: str) -> Tuple[List[_Peer], str]:
 def _port(value: Any, where: str) -> int:
     try:
         port = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         port = -1
     if not 0 < port <= 65535:
         raise InvalidInput(["{0}.port: {1} is not a port: a number from 1 to 65535".format(where, shown(value))])
@@ -286,7 +293,7 @@ def _port(value: Any, where: str) -> int:
 def _check_keys(given: Any, known: Sequence[str], where: str) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         raise InvalidInput(["{0}: {1} is no mapping".format(where, shown(given))])
-    unknown = [str(key) for key in given if key not in known]
+    unknown = [brief(key) for key in given if key not in known]
     if unknown:
         raise InvalidInput(["{0}: {1} is none of {2}".format(where, ", ".join(unknown), ", ".join(known))])
     return given

@@ -172,13 +172,16 @@ def _contradictions(given: Mapping[str, Any], protocol: Optional[int], source: O
     return []
 
 
+_NUMBER = re.compile("0*[0-9]{1,3}")
+
+
 def protocol_of(value: Any) -> int:
     """The number of a protocol that is given by name or number. Raises ValueError."""
-    text = str(value).lower()
+    text = str(value).lower() if isinstance(value, (str, int)) else ""
     if text in PROTOCOLS:
         return PROTOCOLS[text]
-    if text.isdigit() and text.isascii() and 1 <= int(text) <= 255:
-        return int(text)
+    if _NUMBER.fullmatch(text) and 1 <= int(text[-3:]) <= 255:
+        return int(text[-3:])
     raise ValueError("is not a protocol: {0} or a number from 1 to 255".format(", ".join(PROTOCOLS)))
 
 

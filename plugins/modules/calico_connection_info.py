@@ -218,8 +218,9 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     warn,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import State
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._governing import interfaces_from
 from ansible_collections.netsec.calico.plugins.module_utils._host import Host
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import items_from, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._result import listing_warnings_of
@@ -237,14 +238,6 @@ CONNECTION = {
     "in_interface": {"type": "str"},
     "out_interface": {"type": "str"},
 }
-
-
-def interfaces_of(given: Dict[str, Any]) -> Dict[str, List[str]]:
-    """The option, checked. Raises InvalidInput."""
-    for name, addresses in given.items():
-        if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
-            raise InvalidInput(["interfaces[{0}]: {1} is not a list of addresses".format(name, shown(addresses))])
-    return given
 
 
 def connections_of(given: List[Dict[str, Any]]) -> List[Connection]:
@@ -277,14 +270,14 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     node = module.params["node"]
     store = connect(module)
     check_filter(node, None, store.api_version)
-    interfaces = interfaces_of(module.params["interfaces"])
+    interfaces_from(module.params["interfaces"])
     connections = connections_of(module.params["connections"])
     wanted: Dict[str, Any] = {}
     if module.params["endpoints"]:
         wanted = presents_from(items_from(module.params), store.api_version, {}, store.key)
     documents = store.read_policies(node)
     evaluation = Evaluation(store.api_version, documents, [want.endpoint for want in wanted.values()])
-    host = evaluation.host(node, interfaces)
+    host = evaluation.host(node, module.params["interfaces"])
     of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
     warn(module, listing_warnings_of(of_node, State(), store.api_version))
     results = [host.ask(connection)._asdict() for connection in connections]

@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils import _canary
-from ansible_collections.netsec.calico.plugins.module_utils._canary import Canary, Place
+from ansible_collections.netsec.calico.plugins.module_utils._canary import Canary, Place, canary_of
+from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 
 PLACES = [Place("n%d" % number, "192.0.2.%d" % number, 22) for number in range(1, 5)]
 
@@ -69,3 +70,29 @@ def test_hosts_are_asked_at_the_same_time(monkeypatch):
 
     answering(monkeypatch, why_silent)
     Canary(4, 1, PLACES).check_before(PLACES)
+
+
+@pytest.mark.parametrize(
+    "reached",
+    [
+        [],
+        {},
+        "192.0.2.1",
+        {"host": ""},
+        {"host": 5},
+        {"host": "a\0b"},
+        {"host": "a\nb"},
+        {"host": "a", "port": "9" * 5000},
+        {"host": "a", "port": "\u0663" * 6},
+        {"host": "a", "port": 0},
+        {"host": "a", "port": 1e400},
+        {"host": "a", "port": [22]},
+    ],
+)
+def test_a_place_that_is_none(reached):
+    with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].reached_at: "):
+        canary_of(1, 10, {"n1": {"reached_at": reached}})
+
+
+def test_a_port_that_a_template_has_made_a_text():
+    assert canary_of(1, 10, {"n1": {"reached_at": {"host": "a", "port": "2222"}}}).places == [Place("n1", "a", 2222)]

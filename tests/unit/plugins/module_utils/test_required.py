@@ -146,8 +146,54 @@ def test_an_end_that_is_none(ssh):
         {"direction": "in", "protocol": "icmp", "port": 1},
         {"direction": "in", "protocol": "tcp", "port": 70000},
         {"direction": "in", "protocol": "tcp", "port": 1, "peers": "x"},
+        {"direction": ["in"], "protocol": "tcp", "port": 1},
+        {"direction": "in", "protocol": ["tcp"], "port": 1},
+        {"direction": "in", "protocol": "9" * 5000},
+        {"direction": "in", "protocol": "tcp", "port": "9" * 5000},
+        {"direction": "in", "protocol": "tcp", "port": float("inf")},
+        {"direction": "in", "protocol": "tcp", "port": {}},
+        {"direction": "in", "protocol": "tcp", "port": 1, "peer": {"a": 1}},
+        ["in"],
+        None,
     ],
 )
 def test_what_is_no_connection(wrong):
     with pytest.raises(InvalidInput, match=r"guard_require\[0\]"):
         check_required([wrong])
+
+
+@pytest.mark.parametrize(
+    "wrong, place",
+    [
+        (None, ""),
+        ([], ""),
+        ({"interfaces": None}, ".interfaces"),
+        ({"interfaces": ["eth0"]}, ".interfaces"),
+        ({"interfaces": {"eth0": "192.0.2.1"}}, ".interfaces[eth0]"),
+        ({"interfaces": {"eth0": [5]}}, ".interfaces[eth0]"),
+        ({"interfaces": {"eth0": [None]}}, ".interfaces[eth0]"),
+        ({"interfaces": {"eth0": ["192.0.2.1/33"]}}, ".interfaces[eth0]"),
+        (dict(GIVEN, default_interface=["eth0"]), ".default_interface"),
+        (dict(GIVEN, default_interface={"a": 1}), ".default_interface"),
+        (dict(GIVEN, ssh=[]), ".ssh"),
+        (dict(GIVEN, ssh={"port": [22]}), ".ssh.port"),
+        (dict(GIVEN, ssh={"port": 1e400}), ".ssh.port"),
+        (dict(GIVEN, require={"a": 1}), ".require"),
+        (dict(GIVEN, require=[5]), ".require[0]"),
+        (dict(GIVEN, other=1), ""),
+    ],
+)
+def test_facts_that_are_none(wrong, place):
+    with pytest.raises(InvalidInput) as error:
+        facts_of("n1", wrong, [])
+    assert str(error.value).startswith("guard_facts[n1]%s: " % place)
+
+
+@pytest.mark.parametrize(
+    "peer", ["127.0.0.1\0.evil.test", "a\nb", "a" * 10**6, "\ud800"], ids=["NUL", "line", "long", "half"]
+)
+def test_a_peer_that_cannot_be_a_name_is_not_looked_up(peer, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    facts = facts_of("n1", dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
+    ((rule, text),) = facts.doubts
+    assert rule == "G03" and "not a host name" in text
