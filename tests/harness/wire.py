@@ -22,8 +22,8 @@ KINDS = (
     "hang_up",
     "freeze",
     "reset",
-    "answer",
 )
+FRAMINGS = ("length", "chunked", "close")
 # Of one connection only, or told anew by the wire itself.
 _NOT_PASSED_ON = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
@@ -86,17 +86,22 @@ def listening(serve):
 
 
 class Wire:
-    """Listens on `url` and forwards to the server; `requests`, `writes` and `connections` tell what came."""
+    """Listens on `url` and forwards to the server; `requests`, `writes` and `connections` tell what came.
+
+    framing: how the end of its answers is told; "close" means by the end of the connection.
+    """
 
     def __init__(self, server):
         self.server = server
         self.requests = []
         self.connections = 0
+        self.framing = "length"
         self._faults = []
         self._callbacks = []
         self._lock = threading.Lock()
         self._sockets = set()
         self._closing = threading.Event()
+        self._refusing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
         self.url = "http://127.0.0.1:%d" % self.port
@@ -132,7 +137,7 @@ class Wire:
         hang_up:           etcd does it and answers, then the client's connection is closed without notice
         freeze:            nothing is forwarded, and the client waits, until the wire is closed
         """
-        if kind not in KINDS or kind == "answer":
+        if kind not in KINDS:
             raise ValueError(kind)
         self._faults.append(_Rule((kind, None), method, times, nth, path_contains))
 
@@ -142,6 +147,25 @@ class Wire:
         answer = (status, "Told", [("Content-Type", content_type)], body)
         self._faults.append(_Rule(("answer", answer), method, times, nth, path_contains))
 
+    def cut(self, at, with_reset=False, method="GET", times=1, nth=1, path_contains=None):
+        """etcd does such requests, and the client gets the first bytes of the answer only, as many as `at`.
+
+        at: their number, or a function of the whole answer, in bytes, that tells it.
+        with_reset: the connection is not closed after them, but reset.
+        """
+        self._faults.append(_Rule(("cut", (at, with_reset)), method, times, nth, path_contains))
+
+    def answer_in_bytes(self, answer, at, with_reset=False, method="GET", times=1, nth=1, path_contains=None):
+        """The same of such an answer, head and body; nothing is forwarded."""
+        self._faults.append(_Rule(("bytes", (answer, at, with_reset)), method, times, nth, path_contains))
+
+    def stream(self, pieces, method="GET", times=1, nth=1, path_contains=None):
+        """Such requests get these bytes, piece by piece, as long as the client takes them; nothing is forwarded.
+
+        pieces: a function that gives them anew for each request, maybe without an end. Then the connection is closed.
+        """
+        self._faults.append(_Rule(("stream", pieces), method, times, nth, path_contains))
+
     def before(self, method, callback, times=1, nth=1, path_contains=None):
         """Call callback() when such a request has come, before it is forwarded."""
         self._callbacks.append(_Rule(callback, method, times, nth, path_contains))
@@ -150,6 +174,11 @@ class Wire:
         """No more faults and callbacks. Who is frozen stays so."""
         with self._lock:
             self._faults, self._callbacks = [], []
+
+    def refuse(self):
+        """No new connection comes about any more; those that are there stay."""
+        self._refusing.set()
+        _shut(self._listener)
 
     def close(self):
         """Nobody listens any more; every connection is cut, the frozen ones too."""
@@ -162,7 +191,7 @@ class Wire:
     # Inside
 
     def _accept(self):
-        while not self._closing.is_set():
+        while not self._closing.is_set() and not self._refusing.is_set():
             try:
                 client, address = self._listener.accept()
             except OSError:  # closed
@@ -222,16 +251,25 @@ class _Conversation(BaseHTTPRequestHandler):
         if fault == "freeze":
             self.server._closing.wait()
         if fault == "reset":
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._reset_when_closed()
+        if fault in ("stream", "bytes"):
+            self.close_connection = True
+            self._tell(fault, told)
+            return
         if fault in ("freeze", "reset", "cut_before_commit"):
             self.close_connection = True
             return
-        head, content = self._bytes(*(told or self._forward(body)))
+        head, content = self._bytes(*(told if fault == "answer" else self._forward(body)))
+        if fault == "cut":
+            self.close_connection = True
+            self._write_first(head + content, *told)
+            return
         if fault in ("cut_after_commit", "cut_mid_headers", "cut_mid_answer"):
             self.close_connection = True
             head = {"cut_after_commit": b"", "cut_mid_headers": head[: len(head) // 2]}.get(fault, head)
             content = content[: len(content) // 2] if fault == "cut_mid_answer" else b""
-        self.close_connection = self.close_connection or fault == "hang_up"
+        if fault == "hang_up" or self.server.framing == "close":
+            self.close_connection = True
         self.wfile.write(head + content)
 
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
@@ -257,8 +295,28 @@ class _Conversation(BaseHTTPRequestHandler):
     def _bytes(self, status, reason, headers, body):
         lines = ["HTTP/1.1 %d %s" % (status, reason)]
         lines += ["%s: %s" % pair for pair in headers if pair[0].lower() not in _NOT_PASSED_ON]
-        lines += ["Content-Length: %d" % len(body), "", ""]
-        return "\r\n".join(lines).encode("latin-1"), body
+        if self.server.framing == "length":
+            lines.append("Content-Length: %d" % len(body))
+        elif self.server.framing == "chunked":
+            lines.append("Transfer-Encoding: chunked")
+            halves = [half for half in (body[: len(body) // 2], body[len(body) // 2 :]) if half]
+            body = b"".join(b"%x\r\n%s\r\n" % (len(half), half) for half in halves) + b"0\r\n\r\n"
+        return "\r\n".join([*lines, "", ""]).encode("latin-1"), body
+
+    def _tell(self, fault, told):
+        if fault == "bytes":
+            self._write_first(*told)
+            return
+        for piece in told():
+            self.wfile.write(piece)
+
+    def _write_first(self, answer, at, with_reset):
+        self.wfile.write(answer[: at(answer) if callable(at) else at])
+        if with_reset:
+            self._reset_when_closed()
+
+    def _reset_when_closed(self):
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _shut(each):

@@ -18,7 +18,7 @@ import pytest
 from tests.harness.datastore import DATASTORES
 from tests.harness.module import run_module
 from tests.harness.process import free_port
-from tests.harness.wire import Wire, listening
+from tests.harness.wire import FRAMINGS, Wire, listening
 from tests.integration.tasks import NAMED, connection, failure, one_etcd
 
 APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
@@ -277,6 +277,96 @@ def test_half_an_answer_from_the_first_of_two(store):
         first.fault("cut_mid_answer", store.is_read, times=99)
         result, _seconds = task(INFO, first, second)
     assert [each["name"] for each in result["hostendpoints"]] == ["n1-eth0"]
+
+
+# An answer that is cut anywhere is none, whatever its status and however its end is told
+
+GET_404 = json.dumps({"errorCode": 100, "message": "Key not found", "cause": "/calico", "index": 1})
+ERROR_ANSWERS = {
+    "etcdv2": [
+        (401, '{"errorCode":110,"message":"The request requires user authentication","cause":"x","index":0}'),
+        (404, GET_404),
+        (404, "404 page not found"),
+        (412, '{"errorCode":101,"message":"Compare failed","cause":"[1 != 2]","index":9}'),
+        (500, '{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: no leader","index":4}'),
+    ],
+    "etcdv3": [
+        (400, '{"error":"etcdserver: user name is empty","code":3,"message":"etcdserver: user name is empty"}'),
+        (401, '{"error":"etcdserver: invalid auth token","code":16,"message":"etcdserver: invalid auth token"}'),
+        (403, '{"error":"etcdserver: permission denied","code":7,"message":"etcdserver: permission denied"}'),
+        (404, "404 page not found"),
+        (503, '{"error":"etcdserver: no leader","code":14,"message":"etcdserver: no leader"}'),
+    ],
+}
+
+
+def pieces_of(status, body, framing):
+    """An answer as etcd makes them, of which the first bytes alone may come."""
+    lines = ["HTTP/1.1 %d Told" % status, "Content-Type: application/json", "X-Etcd-Cluster-Id: 7e27652122e8b2ae"]
+    lines += ["X-Etcd-Index: 5", "Date: Sun, 29 Nov 2026 10:00:00 GMT"]
+    if framing == "length":
+        lines.append("Content-Length: %d" % len(body))
+    elif framing == "chunked":
+        lines.append("Transfer-Encoding: chunked")
+        body = "%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return ("\r\n".join([*lines, "", ""]) + body).encode()
+
+
+# The last bytes, too, since a number that is cut is still one.
+def cuts(answer):
+    return [*range(0, len(answer) - 9, 31), *range(max(0, len(answer) - 9), len(answer), 4)]
+
+
+@one_etcd
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("with_reset", [False, True], ids=["closed", "reset"])
+def test_an_error_that_is_cut_anywhere_is_no_answer(store, framing, with_reset):
+    for status, body in ERROR_ANSWERS[store.type]:
+        if framing == "close" and not body.startswith("{"):
+            # It might be a whole one.
+            continue
+        answer = pieces_of(status, body, framing)
+        for at in cuts(answer):
+            with Wire(store) as wire:
+                wire.answer_in_bytes(answer, at, with_reset, method=None, times=99)
+                message = failure(task(INFO, wire, timeout=5)[0], "cannot reach etcd", wire.url)
+            assert "does not speak" not in message and "refuses user" not in message, (at, message)
+            assert "within" not in message, (at, message)
+
+
+@one_etcd
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("with_reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("what", ["something", "nothing"])
+def test_reads_go_to_the_next_endpoint_wherever_an_answer_is_cut(store, framing, with_reset, what):
+    """Of etcd's own answers, on etcdv2 a 404 for what is not there."""
+    name = {"something": "n1-eth0", "nothing": "n1-eth1"}[what]
+    operation = {"something": "none", "nothing": "create"}[what]
+    for part in range(0, 100, 9):
+        with two_wires(store) as (first, second):
+            first.framing = framing
+            first.cut(lambda answer, part=part: len(answer) * part // 100, with_reset, store.is_read, times=99)
+            result, _seconds = apply(first, second, check=True, timeout=5, name=name)
+            assert store.written(first) + store.written(second) == []
+            assert second.requests
+        assert (result["failed"], result.get("operation")) == (False, operation), (part, result)
+
+
+@one_etcd
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("with_reset", [False, True], ids=["closed", "reset"])
+def test_a_refused_write_whose_answer_is_cut_anywhere_is_looked_after(store, framing, with_reset):
+    """Somebody else was faster: on etcdv2 that is a 412. Theirs is read, and ours is written over it, once."""
+    theirs = dict(ETH0, interface_name="eth9")
+    for part in range(0, 100, 19):
+        labels = {"part": "p%d" % part}
+        with Wire(store) as wire:
+            wire.framing = framing
+            wire.before(store.writing(), lambda: store.put_endpoint(theirs))
+            wire.cut(lambda answer, part=part: len(answer) * part // 100, with_reset, store.writing())
+            result, _seconds = apply(wire, timeout=5, labels=labels)
+        assert (result["failed"], result.get("operation")) == (False, "update"), (part, result)
+        assert stored(store, dict(ETH0, labels=labels))
 
 
 # Several endpoints

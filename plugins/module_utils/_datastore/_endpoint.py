@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import signal
 import socket
 import ssl
 import threading
 import urllib.parse
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Sequence
 
 from .._connection import Settings
-from .._errors import DatastoreError
+from .._errors import CalicoError, DatastoreError, shown
+from ._http import BadAnswer, HandshakeFailed
 
 try:
     import urllib3
@@ -25,6 +27,9 @@ except ImportError:
     urllib3 = None
 
 UNRESOLVED = "its host name cannot be resolved"
+NOT_WHOLE = "the answer was cut short or is not etcd's: {0}"
+# Characters of an answer that a message has, at the most.
+_SHOWN = 300
 # Seconds between two calls of an alarm, at the least: the first one has to be dealt with by then.
 _PAUSE = 0.1
 
@@ -72,21 +77,33 @@ class Endpoint:
         with contextlib.suppress(OSError, UnicodeError):
             self._resolved = bool(socket.getaddrinfo(parts.hostname, parts.port))
 
-    def _no_answer(self, cause: Exception) -> NoAnswer:
+    def _no_answer(self, exc: BaseException) -> NoAnswer:
+        """What a request means that failed with an exception of urllib3, of a library around it, or of the system."""
         errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
-        reason = _system_error(cause)
-        is_new = isinstance(cause, errors.NewConnectionError)
-        if isinstance(cause, errors.ConnectTimeoutError) and not is_new or is_new and self._expired:
-            return NoAnswer("no connection within " + timeout, False)
+        causes = list(_causes(exc))
+
+        def first(*kinds: Any) -> Any:
+            return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+        reason = _system_error(causes)
+        is_new = first(errors.NewConnectionError)
+        is_handshake = first(HandshakeFailed) is not None
         if is_new or reason == UNRESOLVED:
-            return NoAnswer(reason or str(cause), False)
-        if isinstance(cause, (ssl.SSLError, errors.SSLError, WrongHost)) and not self._expired:
-            return NoAnswer(self._tls_problem(str(cause)), False)
-        if self._expired or isinstance(cause, (errors.ReadTimeoutError, socket.timeout)):
-            return NoAnswer("no answer within " + timeout, True)
+            return NoAnswer("no connection within " + timeout if self._expired else reason or str(is_new), False)
+        if first(errors.ConnectTimeoutError):
+            return NoAnswer("no connection within " + timeout, False)
+        if self._expired or first(errors.ReadTimeoutError, socket.timeout):
+            return NoAnswer("no answer within " + timeout, not is_handshake)
+        if first(ssl.SSLError, errors.SSLError, WrongHost):
+            text = str(first(ssl.SSLError, WrongHost) or first(errors.SSLError))
+            return NoAnswer(self._tls_problem(text), not (is_handshake or _refuses_certificate(text)))
+        if first(BadAnswer):
+            return NoAnswer(str(first(BadAnswer)), True)
+        if first(http.client.BadStatusLine) and not first(http.client.RemoteDisconnected):
+            return NoAnswer("the answer is not HTTP: {0}".format(shown(first(http.client.BadStatusLine).line)), True)
         return NoAnswer(
             "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
-            True,
+            not is_handshake,
         )
 
     def _not_spoken(self, api: str, text: str, hint: str) -> str:
@@ -117,7 +134,7 @@ class Endpoint:
         if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
             authority = self._settings.etcd_ca_cert_file or "(not given: the system's)"
             return "its certificate is not trusted by etcd_ca_cert_file {0}: {1}".format(authority, text)
-        if "alert" in text.lower():
+        if _refuses_certificate(text):
             return "it {0}: {1}".format(self._refusal(), text)
         if "EOF" in text:
             return "it closed the TLS connection" + self._other_scheme()
@@ -180,12 +197,24 @@ def refused(settings: Settings, verb: str, key: str, why: str, rights: str) -> D
     )
 
 
+def plain(text: str) -> str:
+    """What a server says, as a message has it: on one line, without control characters, and cut where it is long."""
+    text = " ".join(text[: _SHOWN + 1].split())
+    text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return (text[:_SHOWN] + "..." if len(text) > _SHOWN else text) or "no text"
+
+
 def unsure(keys: str, cause: object) -> str:
     """The message about writes that may have been carried out."""
     return (
         "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
         "once etcd answers".format(keys, cause)
     )
+
+
+def after_unanswered(keys: str, unanswered: NoAnswer | None, error: DatastoreError) -> DatastoreError:
+    """The error of a later try of writes, which does not undo an earlier one that got no answer."""
+    return error if unanswered is None else DatastoreError("{0}. {1}".format(unsure(keys, unanswered), error))
 
 
 def _source(settings: Settings) -> str:
@@ -222,12 +251,25 @@ def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _system_error(exc: BaseException | None) -> str:
-    """What the operating system said, which urllib3 wraps several times; "" when it said nothing."""
-    while exc is not None:
-        if isinstance(exc, socket.gaierror):
+def _refuses_certificate(text: str) -> bool:
+    """Whether a TLS error is the server's alert about the client's certificate. It carries out nothing then."""
+    text = text.lower().replace("_", " ")
+    return "alert" in text and any(part in text for part in ("certificate", "unknown ca", "access denied"))
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that it wraps, in whichever way, inwards; not those of a request before."""
+    while exc is not None and not isinstance(exc, (NoAnswer, EtcdError, CalicoError)):
+        yield exc
+        inner = getattr(exc, "reason", None) or (exc.args[0] if exc.args else None)
+        exc = inner if isinstance(inner, BaseException) else exc.__cause__ or exc.__context__
+
+
+def _system_error(causes: Sequence[BaseException]) -> str:
+    """What the operating system said; "" when it said nothing."""
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
             return UNRESOLVED
-        if isinstance(exc, OSError) and exc.strerror:
-            return exc.strerror[0].lower() + exc.strerror[1:]
-        exc = exc.__cause__ or exc.__context__
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror[0].lower() + cause.strerror[1:]
     return ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import socket
 import time
 import traceback
@@ -16,14 +15,13 @@ import urllib.parse
 from typing import Any, Dict, Iterator, NamedTuple
 
 from .._connection import Settings
-from .._errors import DatastoreError, MissingLibrary
-from .._json import shallow
-from ._endpoint import Endpoint, EtcdError, NoAnswer, alarm
+from .._errors import DatastoreError, MissingLibrary, shown
+from ._endpoint import NOT_WHOLE, Endpoint, EtcdError, NoAnswer, alarm, plain
+from ._http import borrow, give_back, harden, has_length, parse_object
 
 try:
     import etcd
     import urllib3
-    from urllib3.connection import CertificateError as WrongHost
 except ImportError:
     etcd = None
     urllib3 = None
@@ -85,8 +83,7 @@ class Member(Endpoint):
         self._began, self._expired = time.monotonic(), False
         try:
             self._resolve()
-            # The pool's own way to send would wait for the answer.
-            self._connection, self._socket = self._pool._get_conn(), None
+            self._connection, self._socket = borrow(self._pool), None
             self._connection.timeout = self._settings.timeout
             headers = dict(self._headers)
             if request.value is not None:
@@ -112,8 +109,8 @@ class Member(Endpoint):
             response = self._connection.getresponse()
             # With urllib3 before 2, it is one of http.client.
             data = response.data if hasattr(response, "data") else response.read()
-        self._pool._put_conn(self._connection)
-        return self._content(response.status, data)
+        give_back(self._pool, self._connection)
+        return self._content(request, response.status, data, has_length(response.headers))
 
     @contextlib.contextmanager
     def _deadline(self) -> Iterator[None]:
@@ -122,7 +119,7 @@ class Member(Endpoint):
         try:
             with alarm(self._expire, max(left, 0.001)):
                 yield
-        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, WrongHost) as exc:
+        except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as exc:
             # The connection may be in any state.
             self._connection.close()
             raise self._no_answer(exc) from exc
@@ -136,26 +133,22 @@ class Member(Endpoint):
                 with contextlib.suppress(OSError):
                     used.shutdown(socket.SHUT_RDWR)
 
-    def _content(self, status: int, data: bytes) -> Dict[str, Any]:
-        try:
-            content = _decoded(data.decode("utf-8"))
-        except ValueError as exc:
-            text = " ".join(data.decode("utf-8", "replace").split())[:120]
-            if status in (200, 201):
-                raise NoAnswer("the answer was cut short or is not etcd's: {0!r}".format(text), True) from exc
-            content = {"message": text}
-        if not isinstance(content, dict):
-            content = {"message": str(content)[:120]}
-        node = content.get("node")
-        if status in (200, 201) and isinstance(node, dict) and isinstance(node.get("key"), str):
+    def _content(self, request: Request, status: int, data: bytes, has_length: bool) -> Dict[str, Any]:
+        content, text = parse_object(data), data[:1000].decode("utf-8", "replace")
+        if status in (200, 201):
+            node = content and content.get("node")
+            if not _is_node(node, request.key):
+                raise NoAnswer(NOT_WHOLE.format(shown(text, 120)), True)
             self._has_answered = True
             return content
-        raise self._failure(status, content)
+        if content is None and status < 500 and not has_length:
+            raise NoAnswer(NOT_WHOLE.format(shown(text, 120)), True)
+        raise self._failure(status, {"message": text} if content is None else content)
 
     def _failure(self, status: int, content: Dict[str, Any]) -> Exception:
         code = content.get("errorCode")
-        text = " ".join(str(content[part]) for part in ("message", "cause") if content.get(part)) or "no text"
-        text = "status {0}: {1}".format(status, text)
+        words = [content[part] for part in ("message", "cause") if isinstance(content.get(part), str)]
+        text = "status {0}: {1}".format(status, plain(" ".join(words)))
         if code in _NO_QUORUM or status >= 500:
             return NoAnswer(text, True)
         if code:
@@ -164,17 +157,20 @@ class Member(Endpoint):
         return DatastoreError(self._not_spoken("v2 API", text, _HINT))
 
 
-# Directories of a listing that are read one inside the other, if Python does not read them all. Calico has a few.
-_DIRECTORIES = 100
-
-
-def _decoded(text: str) -> Any:
-    """Raises ValueError for what is not JSON."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        # Each directory is an object and a list. Of the last one, the list has to be the part that is left empty.
-        return json.loads(shallow(text, 2 * _DIRECTORIES))
+def _is_node(node: Any, key: str) -> bool:
+    """Whether this is etcd's node of a key, and all beneath it are nodes of keys beneath."""
+    pending = [(node, key, True)]
+    while pending:
+        node, place, is_whole_key = pending.pop()
+        if not isinstance(node, dict) or not isinstance(node.get("key"), str):
+            return False
+        if node["key"] != place if is_whole_key else node["key"].rpartition("/")[0] != place:
+            return False
+        children = node.get("nodes", [])
+        if not isinstance(children, list) or not isinstance(node.get("value", ""), str):
+            return False
+        pending += [(child, node["key"], False) for child in children]
+    return True
 
 
 def _client(url: str, settings: Settings) -> Any:
@@ -195,8 +191,7 @@ def _client(url: str, settings: Settings) -> Any:
         allow_reconnect=False,
         allow_redirect=False,
     )
-    # No pool exists yet, so every one gets this.
-    client.http.connection_pool_kw.update(cert_reqs="CERT_REQUIRED")
+    harden(client.http, settings)
     return client
 
 

@@ -15,17 +15,20 @@ What is mended, and why it would hurt:
 from __future__ import annotations
 
 import base64
-from typing import Any, Dict, List, NamedTuple, Sequence
+import contextlib
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 from .._certificates import check_certificates
 from .._connection import Settings
-from .._errors import DatastoreError
-from ._endpoint import EtcdError, Members, NoAnswer, refused, unsure
+from .._errors import DatastoreError, brief
+from ._endpoint import EtcdError, Members, NoAnswer, after_unanswered, refused, unsure
 from ._etcdv3_member import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, Member, Sent
 
 # Keys that one request reads at the most, and how often a listing in several pages is begun.
 _PAGE = 5000
 _LISTINGS = 3
+# Beyond, no etcd of Calico's is, and whoever answers would go on for ever.
+_MOST_KEYS = 2000000
 # etcd takes that many comparisons and operations in a transaction, and some 1.5 MB in a request (its defaults).
 MOST_OPERATIONS = 128
 # One comparison is for the state of the datastore.
@@ -89,8 +92,12 @@ class Etcdv3Client:
         for start in range(0, len(keys), MOST_OPERATIONS):
             some = keys[start : start + MOST_OPERATIONS]
             ranges = [{"request_range": {"key": _encoded(key)}} for key in some]
-            content = self._read("kv/txn", {"success": ranges}, some[0])
-            found += _results(some, content)
+            try:
+                content = self._on_any("kv/txn", {"success": ranges})
+            except EtcdError as exc:
+                raise self._error("read", some[0], exc) from exc
+            with self._understanding(some[0]):
+                found += _results(some, content)
         return found
 
     def list(self, prefix: str) -> List[KeyValue]:
@@ -111,18 +118,26 @@ class Etcdv3Client:
         """The same, once. Raises EtcdError."""
         request: Dict[str, Any] = {"key": _encoded(prefix), "range_end": _encoded(_after(prefix)), "limit": _PAGE}
         found: List[KeyValue] = []
+        number = None
         while True:
             content = self._on_any("kv/range", request)
-            kvs = content.get("kvs", [])
-            found += map(_key_value, kvs)
-            if not content.get("more"):
-                return found
-            # etcd's own order; the first key that was not in this page.
-            request = dict(
-                request,
-                key=base64.b64encode(base64.b64decode(kvs[-1]["key"]) + b"\0").decode(),
-                revision=content["header"]["revision"],
-            )
+            with self._understanding(prefix):
+                if number is None:
+                    number = int(content.get("count", 0))
+                kvs = content.get("kvs", [])
+                found += map(_key_value, kvs)
+                if not content.get("more"):
+                    _check_list(found, prefix, number)
+                    return found
+                # Else it would never end.
+                if len(kvs) != _PAGE or len(found) >= min(number, _MOST_KEYS):
+                    raise ValueError("more keys than there are")
+                # etcd's own order; the first key that was not in this page.
+                request = dict(
+                    request,
+                    key=base64.b64encode(base64.b64decode(kvs[-1]["key"]) + b"\0").decode(),
+                    revision=content["header"]["revision"],
+                )
 
     def send(self, writes: Sequence[Write], state: KeyValue) -> Sent | None:
         """Send writes ahead, so that etcd can begin with them; `write` then does the rest, and all if it was not sent.
@@ -140,7 +155,7 @@ class Etcdv3Client:
         for _attempt in range(len(self._members) + 1):
             try:
                 content = self._transact(writes, state, sent)
-                if content.get("succeeded"):
+                if content.get("succeeded") is True:
                     return None
                 # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
                 *found, now = self.get([*(write.key for write in writes), state.key])
@@ -150,7 +165,7 @@ class Etcdv3Client:
             except DatastoreError as exc:
                 if unanswered is None:
                     raise
-                raise DatastoreError("{0}. {1}".format(unsure(_named(writes), unanswered), exc)) from exc
+                raise after_unanswered(_named(writes), unanswered, exc) from exc
             finally:
                 # It is answered once.
                 sent = None
@@ -168,7 +183,7 @@ class Etcdv3Client:
         Raises DatastoreError when etcd refuses them, or gives no answer.
         """
         try:
-            return bool(sent.member.received(sent).get("succeeded"))
+            return sent.member.received(sent).get("succeeded") is True
         except NoAnswer as exc:
             if not exc.maybe_done:
                 return False
@@ -192,11 +207,14 @@ class Etcdv3Client:
         except EtcdError as exc:
             raise self._not_written(writes, exc) from exc
 
-    def _read(self, path: str, document: Dict[str, Any], key: str) -> Dict[str, Any]:
+    @contextlib.contextmanager
+    def _understanding(self, key: str) -> Iterator[None]:
+        """Raise DatastoreError for what is not in an answer as etcd has it: half of one is not "nothing there"."""
         try:
-            return self._on_any(path, document)
-        except EtcdError as exc:
-            raise self._error("read", key, exc) from exc
+            yield
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
+            text = "cannot read {0}: the answer of {1} is not whole, or is not etcd's ({2})"
+            raise DatastoreError(text.format(key, self, brief(str(exc)[:80]) or type(exc).__name__)) from exc
 
     def _on_any(self, path: str, document: Dict[str, Any], is_write: bool = False) -> Dict[str, Any]:
         return self._members.ask(lambda member: member.answer(path, document), is_write)
@@ -244,11 +262,24 @@ def _operation(key: str, value: str | None) -> Dict[str, Any]:
 
 def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
     """What the ranges of a transaction found, one for each key."""
+    responses = content["responses"]
+    if len(responses) != len(keys):
+        raise ValueError("{0} results for {1} keys".format(len(responses), len(keys)))
     found = []
-    for key, response in zip(keys, content.get("responses", [])):
+    for key, response in zip(keys, responses):
         kvs = response["response_range"].get("kvs", [])
         found.append(_key_value(kvs[0]) if kvs else KeyValue(key, None, 0))
+        if found[-1].key != key:
+            raise ValueError("another key")
     return found
+
+
+def _check_list(found: Sequence[KeyValue], prefix: str, number: int) -> None:
+    """Raise ValueError when these are not keys with the prefix, or not as many as etcd has."""
+    if len(found) != number:
+        raise ValueError("{0} of {1} keys".format(len(found), number))
+    if not all(item.key.startswith(prefix) for item in found):
+        raise ValueError("other keys")
 
 
 def _key_value(kv: Dict[str, Any]) -> KeyValue:

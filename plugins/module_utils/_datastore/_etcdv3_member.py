@@ -13,11 +13,12 @@ import json
 import time
 import traceback
 import urllib.parse
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, NamedTuple
 
 from .._connection import Settings
-from .._errors import DatastoreError, MissingLibrary
-from ._endpoint import Endpoint, EtcdError, NoAnswer, alarm
+from .._errors import DatastoreError, MissingLibrary, shown
+from ._endpoint import NOT_WHOLE, Endpoint, EtcdError, NoAnswer, alarm, plain
+from ._http import borrow, give_back, harden, has_length, parse_object, pool_of
 
 try:
     import etcd3gw
@@ -35,8 +36,9 @@ else:
 
 # gRPC's codes, as the gateway repeats them.
 DENIED, OUT_OF_RANGE, UNAUTHENTICATED = 7, 11, 16
-# Another member may do better.
-_NO_QUORUM = (4, 14)
+# Another member may do better, and what this one was told may be done: canceled (by a server that ends), too late, and
+# unavailable (without a leader).
+_NO_ANSWER = (1, 4, 14)
 # What etcd says of a token that is missing, not known, or older than a change of users or roles.
 _NO_TOKEN = (
     "user name is empty",
@@ -53,7 +55,6 @@ _HINT = (
     "It has to be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
     "etcd's v2 API: datastore_type etcdv2"
 )
-
 
 # Seconds in which an answer that has come meanwhile can be read, when the time for it is over.
 _GRACE = 0.05
@@ -77,6 +78,14 @@ class Sent:
     failure: NoAnswer | None = None
 
 
+class Answer(NamedTuple):
+    """An answer that was read to its end."""
+
+    status: int
+    body: bytes
+    has_length: bool
+
+
 class Member(Endpoint):
     """One endpoint, over one kept-alive connection."""
 
@@ -85,8 +94,9 @@ class Member(Endpoint):
         if etcd3gw is None:
             raise MissingLibrary("etcd3gw", IMPORT_ERROR)
         self._wants_token = bool(settings.etcd_username)
-        # Status and text of the last answer.
-        self._answer: Tuple[int, str] | None = None
+        # The last answer, and whether the request that matters was sent.
+        self._answer: Answer | None = None
+        self._is_sent = False
         parts = urllib.parse.urlsplit(url)
         self._client = etcd3gw.Etcd3Client(
             host=parts.hostname,
@@ -110,11 +120,12 @@ class Member(Endpoint):
         token = self._client.session.headers.get("Authorization")
         if token:
             headers["Authorization"] = token
-        sent = Sent(self, document, time.monotonic(), self._pool._get_conn(), self._pool)
+        sent = Sent(self, document, time.monotonic(), borrow(self._pool), self._pool)
         sent.connection.timeout = self._settings.timeout
         try:
             with self._deadline(sent):
                 url = self._client.get_url(path)
+                self._is_sent = True
                 sent.connection.request("POST", urllib.parse.urlsplit(url).path, json.dumps(document), headers)
         except NoAnswer as exc:
             sent.failure = exc
@@ -141,7 +152,10 @@ class Member(Endpoint):
         headers.pop("Authorization", None)
         user = {"name": self._settings.etcd_username, "password": self._settings.etcd_password}
         try:
-            headers["Authorization"] = self._post("auth/authenticate", user)["token"]
+            headers["Authorization"] = _token(self._post("auth/authenticate", user))
+        except NoAnswer as exc:
+            # What it is for has not been sent.
+            raise NoAnswer(str(exc), False) from exc
         except EtcdError as exc:
             if "authentication is not enabled" not in str(exc):
                 raise EtcdError(UNAUTHENTICATED, str(exc)) from exc
@@ -150,10 +164,11 @@ class Member(Endpoint):
 
     def _post(self, path: str, document: Dict[str, Any]) -> Dict[str, Any]:
         self._resolve()
+        self._is_sent = False
         with self._deadline():
             # etcd3gw asks for the version first.
             url = self._client.get_url(path)
-            self._answer = None
+            self._is_sent, self._answer = True, None
             content = self._client.post(url, json=document)
         return self._checked(content)
 
@@ -161,25 +176,25 @@ class Member(Endpoint):
         """The answer to a request that was sent ahead; nothing else is sent for it. Raises the same."""
         if sent.failure:
             raise sent.failure
+        self._is_sent = True
         with self._deadline(sent):
             response = sent.connection.getresponse()
             # With urllib3 before 2, it is one of http.client.
             data = response.data if hasattr(response, "data") else response.read()
-            self._answer = (response.status, data.decode("utf-8", "replace"))
-            content = json.loads(data)
-        sent.pool._put_conn(sent.connection)
-        return self._checked(content if response.status == 200 else None)
+            self._answer = Answer(response.status, data, has_length(response.headers))
+        give_back(sent.pool, sent.connection)
+        return self._checked(parse_object(data) if response.status == 200 else None)
 
     def _checked(self, content: Any) -> Dict[str, Any]:
         if not isinstance(content, dict) or not ("header" in content or "token" in content):
-            raise self._failure()
+            raise self._failure(self._answer)
         self._has_answered = True
         return content
 
     def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
         """Keep an answer, of which etcd3gw's exceptions tell little; not before all of it is there."""
-        self._answer = (response.status_code, response.content.decode("utf-8", "replace"))
-        self._pool = response.raw._pool
+        self._pool = pool_of(response.raw)
+        self._answer = Answer(response.status_code, response.content, has_length(response.headers))
 
     @contextlib.contextmanager
     def _deadline(self, sent: Sent | None = None) -> Iterator[None]:
@@ -195,51 +210,59 @@ class Member(Endpoint):
             urllib3.exceptions.HTTPError,
             http.client.HTTPException,
             OSError,
-            # What etcd3gw makes of a version that is none.
+            # What etcd3gw makes of a version that is none, and of JSON that is too deep.
             AttributeError,
             TypeError,
             ValueError,
+            RecursionError,
         ) as exc:
             if self._answer and not self._expired:
-                raise self._failure() from exc
+                raise self._sent_or_not(self._failure(self._answer)) from exc
             # The connection may be in any state, and those at rest are most likely no better.
             if sent:
                 sent.connection.close()
             self._client.session.close()
             self._pool = None
-            raise self._no_answer(_cause(exc)) from exc
+            raise self._sent_or_not(self._no_answer(exc)) from exc
+
+    def _sent_or_not(self, failure: Exception) -> Exception:
+        if isinstance(failure, NoAnswer) and not self._is_sent:
+            failure.maybe_done = False
+        return failure
 
     def _expire(self) -> None:
         """Requests' timeouts begin anew with each byte, which may be one a second."""
         self._expired = True
         raise Expired("no answer in time")
 
-    def _failure(self) -> Exception:
+    def _failure(self, answer: Answer) -> Exception:
         """What an answer that is not the wanted one means."""
-        status, body = self._answer
-        text = "status {0}: {1}".format(status, " ".join(body.split())[:120] or "no text")
-        try:
-            content = json.loads(body)
-        except ValueError:
-            if status == 200:
-                return NoAnswer("the answer was cut short or is not etcd's: {0!r}".format(body[:120]), True)
-            content = None
-        code = content.get("code") if isinstance(content, dict) else None
-        if any(part in body for part in _NO_TOKEN):
+        body, content = answer.body[:1000].decode("utf-8", "replace"), parse_object(answer.body)
+        if answer.status == 200 or content is None and answer.status < 500 and not answer.has_length:
+            return NoAnswer(NOT_WHOLE.format(shown(body, 120)), True)
+        content = content or {}
+        code, message = content.get("code"), content.get("message") or content.get("error")
+        message = plain(message if isinstance(message, str) else body)
+        text = "status {0}: {1}".format(answer.status, message)
+        if any(part in message for part in _NO_TOKEN):
             # With whatever status: some versions give 500.
             self._has_answered = True
             return EtcdError(UNAUTHENTICATED, text)
-        if code in _NO_QUORUM or status >= 500:
+        if code in _NO_ANSWER or answer.status >= 500:
             return NoAnswer(text, True)
-        if "CommonName of client" in body:
+        if "CommonName of client" in message:
             return DatastoreError(_COMMON_NAME.format(self.url, self._settings.etcd_cert_file, text))
         if not isinstance(code, int):
             return DatastoreError(self._not_spoken("v3 API through its JSON gateway", text, _HINT))
-        text = str(content.get("message") or content.get("error"))
         self._has_answered = True
-        if "permission denied" in text:
-            code = DENIED
-        return EtcdError(code, text)
+        return EtcdError(DENIED if "permission denied" in message else code, message)
+
+
+def _token(content: Dict[str, Any]) -> str:
+    token = content.get("token")
+    if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
+        raise NoAnswer(NOT_WHOLE.format("it has no token"), False)
+    return token
 
 
 def _session(settings: Settings) -> Any:
@@ -248,19 +271,10 @@ def _session(settings: Settings) -> Any:
     session.trust_env = False
     # No member of etcd redirects, so that would not be one.
     session.max_redirects = 0
+    session.headers["Accept-Encoding"] = "identity"
+    for scheme in ("http://", "https://"):
+        harden(session.get_adapter(scheme).poolmanager, settings)
     session.verify = settings.etcd_ca_cert_file or True
     if settings.etcd_cert_file:
         session.cert = (settings.etcd_cert_file, settings.etcd_key_file or settings.etcd_cert_file)
     return session
-
-
-def _cause(exc: BaseException) -> BaseException:
-    """The exception of urllib3 or of the system that requests and etcd3gw have wrapped."""
-    while True:
-        if isinstance(exc, exceptions.Etcd3Exception) and exc.__context__ is not None:
-            exc = exc.__context__
-            continue
-        inner = getattr(exc, "reason", None) or (exc.args[0] if exc.args else None)
-        if not isinstance(inner, BaseException):
-            return exc
-        exc = inner
