@@ -19,7 +19,8 @@ from tests.harness.datastore import DATASTORES
 from tests.harness.module import run_module
 from tests.harness.process import free_port
 from tests.harness.wire import FRAMINGS, Wire, listening
-from tests.integration.tasks import NAMED, connection, failure, one_etcd
+from tests.integration.hosts import Hosts
+from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv3
 
 APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
 ETH0 = dict(NAMED, interface_name="eth0")
@@ -249,6 +250,119 @@ def test_restarted_between_read_and_write(store, wire):
     result, _seconds = apply(wire, timeout=5, labels=LABELS)
     assert result["operation"] == "update"
     assert stored(store, NEW)
+
+
+# Once a write was not answered, it may be done later, whatever becomes of the next try
+
+
+def frozen_and_refused(store, first, second, *operations):
+    """A write over the first wire is never answered, and from then on nobody takes a connection for another try."""
+    first.fault("freeze", store.writing(*operations), times=99)
+    first.before(store.writing(*operations), first.refuse)
+    if store.type == "etcdv2":
+        # Before it tries again, it reads what became of the first try.
+        second.fault("hang_up", store.is_read)
+        second.before(store.is_read, second.refuse)
+    else:
+        first.before(store.writing(*operations), second.refuse)
+
+
+@one_etcd
+@pytest.mark.parametrize("options, operation, after", WRITES)
+def test_no_answer_and_then_no_connection(store, options, operation, after):
+    with two_wires(store) as (first, second):
+        frozen_and_refused(store, first, second)
+        result, _seconds = apply(first, second, timeout=SHORT, guard="off", **options)
+        key = store.key("n1", options.get("name", "n1-eth0"))
+        failure(result, key, "may or may not be done", "refused", first.url, second.url)
+    assert stored(store, ETH0)
+
+
+@one_etcd
+@pytest.mark.parametrize("size", [2, 20], ids=["one connection", "several connections"])
+def test_no_answer_and_then_no_connection_in_a_set(store, size):
+    with two_wires(store) as (first, second):
+        frozen_and_refused(store, first, second)
+        endpoints = [endpoint(number) for number in range(size)]
+        result, _seconds = task(SET, first, second, timeout=SHORT, guard="off", endpoints=endpoints)
+        sent = {key for _operation, key in store.written(first) + store.written(second)}
+    errors = {store.key(each["node"], each["name"]): each["error"] for each in result["failures"]}
+    assert result["failed"] and sent & set(errors)
+    for key in sent & set(errors):
+        assert "may or may not be done" in errors[key] and "run this again" in errors[key], errors[key]
+    assert not sent & {store.key(each["node"], each["name"]) for each in result["not_attempted"]}
+    if size == 2:
+        assert "may or may not be done" in result["msg"] and "refused" in result["msg"]
+
+
+@one_etcd
+def test_no_answer_and_then_no_connection_as_a_canary_is_undone(datastore):
+    with Hosts(datastore, "n1") as hosts, two_wires(datastore) as (first, second):
+        frozen_and_refused(datastore, first, second, "delete")
+        options = {"endpoints": [dict(endpoint(1), profiles=[])], "guard": "off", "guard_facts": hosts.facts()}
+        result, _seconds = task(SET, first, second, timeout=1, canary=1, canary_wait=1, **options)
+    assert result["failed"] and "0 of its changes were undone, 1 could not be" in result["msg"]
+    (failed,) = result["failures"]
+    assert "may or may not be done" in failed["error"] and "refused" in failed["error"], failed
+
+
+LATER = [
+    pytest.param(404, "<html>Welcome to nginx!</html>", "does not speak", id="a web server"),
+    pytest.param(302, "moved", "status 302", id="a redirect"),
+    pytest.param(200, "{}", "is not etcd's", id="nobody knows"),
+    pytest.param(503, "Service Unavailable", "503", id="an unwell server"),
+]
+REFUSED = {
+    "etcdv2": (401, '{"errorCode":110,"message":"The request requires user authentication","index":0}'),
+    "etcdv3": (403, '{"error":"etcdserver: permission denied","code":7}'),
+}
+
+
+@one_etcd
+@pytest.mark.parametrize("status, body, cause", [*LATER, pytest.param(0, "", "refuses", id="no rights")])
+def test_no_answer_and_then_an_error(store, wire, status, body, cause):
+    status, body = (status, body) if status else REFUSED[store.type]
+    wire.fault("freeze", store.writing())
+    wire.answer(status, body, method=store.writing(), nth=2, times=99)
+    result, _seconds = apply(wire, timeout=SHORT, labels=LABELS)
+    failure(result, store.key(**NAMED), "may or may not be done", "run this again", cause)
+
+
+@only_etcdv3
+@one_etcd
+def test_a_write_that_waits_for_a_new_token_was_not_sent(store, wire):
+    """It was refused, and the request for the token is the one that gets no answer."""
+    token = '{"error":"etcdserver: invalid auth token","code":16,"message":"etcdserver: invalid auth token"}'
+    wire.answer(401, token, method=store.writing())
+    freeze = functools.partial(wire.fault, "freeze", None, times=99, path_contains="auth/authenticate")
+    wire.before(store.writing(), freeze)
+    user = {"etcd_username": "full", "etcd_password": "geheim"}
+    message = failure(apply(wire, timeout=SHORT, labels=LABELS, **user)[0], "cannot reach etcd", "no answer within")
+    assert "may or may not" not in message
+    assert stored(store, ETH0)
+
+
+@only_etcdv3
+@one_etcd
+def test_a_write_that_waits_for_the_version_was_not_sent(store):
+    with two_wires(store) as (first, second):
+        first.fault("hang_up", store.reading(store.state_key))
+        first.before(store.reading(store.state_key), first.refuse)
+        second.fault("freeze", None, times=99, path_contains="/version")
+        result, _seconds = apply(first, second, timeout=SHORT, guard="off", labels=LABELS)
+    message = failure(result, "cannot reach etcd", "refused", "no answer within")
+    assert "may or may not" not in message
+
+
+@only_etcdv3
+@one_etcd
+def test_a_write_that_a_server_cancels_as_it_ends_is_tried_again(store, wire):
+    text = "grpc: the client connection is closing"
+    wire.answer(408, json.dumps({"error": text, "code": 1, "message": text}), method=store.writing())
+    result, _seconds = apply(wire, labels=LABELS)
+    assert result["operation"] == "update" and stored(store, NEW)
+    wire.answer(408, json.dumps({"error": text, "code": 1, "message": text}), method=store.writing(), times=99)
+    failure(apply(wire, labels={"role": "other"})[0], "may or may not be done", text)
 
 
 # Half an answer

@@ -204,6 +204,44 @@ def test_the_second_connection_leads_to_somebody_who_is_not_trusted(store, serve
     assert store.stored() == store.tree_of([ETH0, *endpoints[:127]])
 
 
+@contextlib.contextmanager
+def garbling(port, is_time):
+    """A port that leads to this one; the first bytes that come back when it is time become others."""
+    left = [b"HTTP/1.1 500 Garbled\r\n\r\n"]
+
+    def pass_on(source, target, may_garble):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                is_now = may_garble and left and is_time()
+                target.sendall(left.pop() if is_now else data)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def accept(listener, closing):
+        with contextlib.ExitStack() as stack:
+            while not closing.is_set():
+                client = stack.enter_context(listener.accept()[0])
+                server = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                for pair in ((client, server, False), (server, client, True)):
+                    threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    with listening(accept) as own:
+        yield own
+
+
+@one_etcd
+@pytest.mark.parametrize("options", [{"labels": LABELS}, {"state": "absent"}], ids=["update", "delete"])
+def test_tls_that_breaks_after_a_write_was_sent(store, files, options):
+    """It is done, and neither sent again without a look nor said to be undone."""
+    before = store.revision()
+    with garbling(store.port, lambda: store.revision() != before) as port:
+        url = "https://127.0.0.1:%d" % port
+        result = apply(dict(files, **dict(connection(store), etcd_endpoints=url), **options))
+    assert (result["failed"], result.get("changed")) == (False, True), result["msg"]
+    assert store.revision() == before + 1
+
+
 # The files, before anything is sent
 
 

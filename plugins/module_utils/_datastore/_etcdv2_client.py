@@ -22,7 +22,7 @@ from typing import Any, Dict
 from .._certificates import check_certificates
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError
-from ._endpoint import EtcdError, Members, NoAnswer, refused, unsure
+from ._endpoint import EtcdError, Members, NoAnswer, after_unanswered, refused, unsure
 from ._etcdv2_member import (
     COMPARE_FAILED,
     KEY_EXISTS,
@@ -108,7 +108,8 @@ class Etcdv2Client:
                 return
             except EtcdError as exc:
                 if exc.code not in (KEY_NOT_FOUND, COMPARE_FAILED, KEY_EXISTS):
-                    raise self._error("delete" if request.value is None else "write", request.key, exc) from exc
+                    error = self._error("delete" if request.value is None else "write", request.key, exc)
+                    raise after_unanswered(request.key, unanswered, error) from exc
                 # The conflict may be with our own first try.
                 if unanswered and self._is_done(request, unanswered):
                     return
@@ -121,6 +122,10 @@ class Etcdv2Client:
                     break
                 if self._is_done(request, exc):
                     return
+            except DatastoreError as exc:
+                if unanswered is None:
+                    raise
+                raise after_unanswered(request.key, unanswered, exc) from exc
         raise DatastoreError(unsure(request.key, unanswered))
 
     def _is_done(self, request: Request, cause: NoAnswer) -> bool:
@@ -128,7 +133,7 @@ class Etcdv2Client:
         try:
             node = self.get(request.key)
         except DatastoreError as exc:
-            raise DatastoreError("{0}. {1}".format(unsure(request.key, cause), exc)) from exc
+            raise after_unanswered(request.key, cause, exc) from exc
         if request.value is None:
             return node is None
         return node is not None and node.get("value") == request.value
