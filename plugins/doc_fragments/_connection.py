@@ -29,12 +29,19 @@ options:
     description:
       - Path of the certificates of the authorities that the etcd servers' certificates are checked against, in PEM
         format. Without it, they are checked against the ones that the system trusts.
+      - An authority that is given here need not have the extensions that Python 3.13 and later ask for by default.
       - If not given, it is taken from O(calicoctl_config), then from the environment variables
         E(CALICO_ETCD_CA_CERT_FILE) and E(ETCD_CA_CERT_FILE).
     type: path
   etcd_cert_file:
     description:
       - Path of the client certificate in PEM format.
+      - With O(datastore_type=etcdv3), requests go through etcd's JSON gateway, which has two limits. Where etcd runs
+        with C(--client-cert-auth), its server certificate must be one for clients, too (C(extendedKeyUsage) with
+        C(serverAuth) and C(clientAuth)), from an authority of C(--trusted-ca-file), since the gateway is a client of
+        its own server; etcd 3.5 can give the gateway another one with C(--client-cert-file) and C(--client-key-file).
+        And the common name of a client certificate cannot be the etcd user. Where etcd asks for users, use
+        O(etcd_username) and O(etcd_password), with a certificate without a common name or without a certificate.
       - If not given, it is taken from O(calicoctl_config), then from the environment variables
         E(CALICO_ETCD_CERT_FILE) and E(ETCD_CERT_FILE).
     type: path

@@ -43,10 +43,12 @@ class CertificateAuthority:
         certificate = builder.add_extension(identifier, critical=False).sign(self._key, hashes.SHA256())
         self.ca = str(self._write(name + ".pem", certificate.public_bytes(serialization.Encoding.PEM)))
 
-    def server(self, name="server", hosts=LOCAL, expired=False):
+    def server(self, name="server", hosts=LOCAL, expired=False, for_clients=True):
         """For a server that is called by these names and addresses."""
-        # etcd's own gateway is a client of its server, with the same certificate.
-        uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        uses = [ExtendedKeyUsageOID.SERVER_AUTH]
+        if for_clients:
+            # etcd's own gateway is a client of its server, with the same certificate.
+            uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
         return self._issue(name, uses, hosts, expired)
 
     def elsewhere(self, name="elsewhere"):

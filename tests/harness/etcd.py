@@ -88,6 +88,8 @@ class EtcdServer:
 
     tls: an object with the paths `cert`, `key` and `ca` (see certificates.py); then `url` is https.
     client_auth: the server asks every client for a certificate that tls.ca signed.
+    client: such a certificate, for our own requests, where the server's is none.
+    gateway: the same for etcd's own gateway.
     host: our address that it listens on.
     """
 
@@ -97,6 +99,8 @@ class EtcdServer:
         v2=True,
         tls=None,
         client_auth=False,
+        client=None,
+        gateway=None,
         timeout=10,
         on_disk=False,
         tokens="",
@@ -109,6 +113,8 @@ class EtcdServer:
         self.v2 = v2
         self.tls = tls
         self.client_auth = client_auth
+        self.client = client or tls
+        self.gateway = gateway
         self.tokens = tokens
         self.timeout = timeout
         self.name = "one"
@@ -250,6 +256,8 @@ class EtcdServer:
             command += ["--cert-file=%s" % self.tls.cert, "--key-file=%s" % self.tls.key]
         if self.client_auth:
             command += ["--client-cert-auth", "--trusted-ca-file=%s" % self.tls.ca]
+        if self.gateway:
+            command += ["--client-cert-file=%s" % self.gateway.cert, "--client-key-file=%s" % self.gateway.key]
         return command
 
     def _await_ready(self, timeout=20):
@@ -319,7 +327,7 @@ class EtcdServer:
             context = ssl.create_default_context(cafile=str(self.tls.ca))
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE  # servers with a wrong certificate are what some tests need
-            context.load_cert_chain(str(self.tls.cert), str(self.tls.key))
+            context.load_cert_chain(str(self.client.cert), str(self.client.key))
             self._connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
         else:
             self._connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)

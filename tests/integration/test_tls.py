@@ -16,13 +16,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from tests.harness.certificates import CertificateAuthority
+from tests.harness.certificates import Certificate, CertificateAuthority
 from tests.harness.datastore import DATASTORES
-from tests.harness.etcd import EtcdServer
+from tests.harness.etcd import EtcdServer, binary_version
 from tests.harness.module import run_module, run_playbook
 from tests.harness.process import free_port
 from tests.harness.wire import listening
-from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv3
+from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv2, only_etcdv3
 
 APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
 ETH0 = dict(NAMED, interface_name="eth0")
@@ -395,6 +395,61 @@ def test_a_client_certificate_of_another_authority(store, files, strangers):
     alien = strangers.client("alien")
     for _again in range(4):
         refused(store, dict(files, etcd_cert_file=alien.cert, etcd_key_file=alien.key), "etcd_cert_file " + alien.cert)
+
+
+# etcd's own gateway, which is a client of its server
+
+
+@pytest.fixture(params=["lacks the usage", "comes from another authority"])
+def misfit(request, certificates, strangers):
+    """A server's certificate that its own server refuses as a client's, and what our client trusts."""
+    if request.param == "lacks the usage":
+        return request.param, certificates.server("servers-only", for_clients=False), certificates.ca
+    return request.param, strangers.server("stranger"), strangers.ca
+
+
+def trusting(certificate, authority):
+    """The same, for a server that asks clients for certificates of the authority."""
+    return Certificate(certificate.cert, certificate.key, authority.ca)
+
+
+@only_etcdv3
+def test_a_server_that_refuses_its_own_gateway(etcd_binary, certificates, misfit, files, client, datastore_type):
+    why, certificate, trusted = misfit
+    tls = trusting(certificate, certificates)
+    options = dict(files, etcd_ca_cert_file=trusted, datastore_type=datastore_type)
+    with EtcdServer(etcd_binary, tls=tls, client_auth=True, client=client) as server:
+        parts = ["cannot reach etcd", server.url, "its JSON gateway cannot connect to its own server"]
+        parts += ["serverAuth and clientAuth", "--trusted-ca-file", "--client-cert-file", "--client-cert-auth"]
+        if server.version.startswith("3.5"):
+            parts.append("which refuses the gateway's certificate (status 503: ")
+        message = failure(info(dict(options, etcd_endpoints=server.url)), *parts)
+        assert ("lacks the extendedKeyUsage clientAuth" in message) == (why == "lacks the usage")
+        assert failure(apply(dict(options, etcd_endpoints=server.url)), *parts)
+
+
+@only_etcdv3
+def test_a_gateway_with_a_certificate_of_its_own(etcd_binary, certificates, misfit, files, client, datastore_type):
+    """What the error says that helps. etcd 3.4 has no such option."""
+    if binary_version(etcd_binary).startswith("3.4."):
+        return
+    _why, certificate, trusted = misfit
+    tls = trusting(certificate, certificates)
+    with EtcdServer(etcd_binary, tls=tls, client_auth=True, client=client, gateway=client) as server:
+        datastore = DATASTORES[datastore_type](server)
+        datastore.reset()
+        datastore.put_endpoint(ETH0)
+        assert reaches_it(info(dict(files, **dict(connection(datastore), etcd_ca_cert_file=trusted))))
+
+
+@only_etcdv2
+def test_the_v2_api_has_no_gateway(etcd_binary, certificates, misfit, files, client, datastore_type):
+    _why, certificate, trusted = misfit
+    with EtcdServer(etcd_binary, tls=trusting(certificate, certificates), client_auth=True, client=client) as server:
+        datastore = DATASTORES[datastore_type](server)
+        datastore.put(datastore.state_key, datastore.ready)
+        datastore.put_endpoint(ETH0)
+        assert reaches_it(info(dict(files, **dict(connection(datastore), etcd_ca_cert_file=trusted))))
 
 
 def test_https_to_a_server_that_speaks_plain_http(datastore, files):

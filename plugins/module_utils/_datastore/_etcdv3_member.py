@@ -56,6 +56,28 @@ _HINT = (
     "etcd's v2 API: datastore_type etcdv2"
 )
 
+# What etcd's JSON gateway says when it cannot connect to the server that it is part of: because that one refuses its
+# certificate, or for whatever reason.
+_HANDSHAKE = "authentication handshake failed: remote error: tls"
+_NOT_CONNECTED = ("connection closed", "connection error: desc", "SubConns are in TransientFailure")
+_GATEWAY_REMEDY = (
+    "Issue the server's certificate for servers and clients (extendedKeyUsage serverAuth and clientAuth) by an "
+    "authority of --trusted-ca-file, or give the gateway a certificate with --client-cert-file and --client-key-file "
+    "(etcd 3.5), or use etcd_username and etcd_password and start etcd without --client-cert-auth"
+)
+_GATEWAY_REFUSED = (
+    "its JSON gateway cannot connect to its own server, which refuses the gateway's certificate ({0}). Without "
+    "--client-cert-file that is the server's own{1}. " + _GATEWAY_REMEDY
+)
+_GATEWAY_BROKEN = (
+    "its JSON gateway cannot connect to its own server ({0}). If etcd runs with --client-cert-auth, the server may "
+    "refuse the gateway's certificate: without --client-cert-file that is the server's own{1}. " + _GATEWAY_REMEDY
+)
+# The extension extendedKeyUsage in a certificate, and two of the uses that it may list, in DER.
+_EXTENDED_USAGE = bytes.fromhex("0603551d25")
+_FOR_CLIENTS = bytes.fromhex("06082b06010505070302")
+_FOR_ALL = bytes.fromhex("0604551d2500")
+
 # Seconds in which an answer that has come meanwhile can be read, when the time for it is over.
 _GRACE = 0.05
 
@@ -79,11 +101,12 @@ class Sent:
 
 
 class Answer(NamedTuple):
-    """An answer that was read to its end."""
+    """An answer that was read to its end, and the server's certificate where that may be the reason for it."""
 
     status: int
     body: bytes
     has_length: bool
+    certificate: bytes = b""
 
 
 class Member(Endpoint):
@@ -194,7 +217,9 @@ class Member(Endpoint):
     def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
         """Keep an answer, of which etcd3gw's exceptions tell little; not before all of it is there."""
         self._pool = pool_of(response.raw)
-        self._answer = Answer(response.status_code, response.content, has_length(response.headers))
+        # Once the answer is read, its connection is the pool's.
+        certificate = _certificate(response.raw.connection) if response.status_code == 503 else b""
+        self._answer = Answer(response.status_code, response.content, has_length(response.headers), certificate)
 
     @contextlib.contextmanager
     def _deadline(self, sent: Sent | None = None) -> Iterator[None]:
@@ -249,13 +274,36 @@ class Member(Endpoint):
             self._has_answered = True
             return EtcdError(UNAUTHENTICATED, text)
         if code in _NO_ANSWER or answer.status >= 500:
-            return NoAnswer(text, True)
+            return _gateway_problem(answer, text) or NoAnswer(text, True)
         if "CommonName of client" in message:
             return DatastoreError(_COMMON_NAME.format(self.url, self._settings.etcd_cert_file, text))
         if not isinstance(code, int):
             return DatastoreError(self._not_spoken("v3 API through its JSON gateway", text, _HINT))
         self._has_answered = True
         return EtcdError(DENIED if "permission denied" in message else code, message)
+
+
+def _gateway_problem(answer: Answer, text: str) -> NoAnswer | None:
+    """Why the gateway cannot reach its own server, of which it is a client; None when it can, or that is unknown."""
+    if not answer.certificate:
+        return None
+    lacks = "" if _is_for_clients(answer.certificate) else ", and that one lacks the extendedKeyUsage clientAuth"
+    if _HANDSHAKE in text:
+        return NoAnswer(_GATEWAY_REFUSED.format(text, lacks), False)
+    if any(part in text for part in _NOT_CONNECTED):
+        return NoAnswer(_GATEWAY_BROKEN.format(text, lacks), True)
+    return None
+
+
+def _is_for_clients(certificate: bytes) -> bool:
+    """Whether a certificate, in DER, may be used by a client. The standard library does not tell."""
+    return _EXTENDED_USAGE not in certificate or _FOR_CLIENTS in certificate or _FOR_ALL in certificate
+
+
+def _certificate(connection: Any) -> bytes:
+    """The server's certificate, in DER; nothing without TLS."""
+    read = getattr(getattr(connection, "sock", None), "getpeercert", None)
+    return read and read(True) or b""
 
 
 def _token(content: Dict[str, Any]) -> str:
