@@ -28,9 +28,13 @@ class Certificate(NamedTuple):
 
 
 class CertificateAuthority:
-    """Issues certificates into a folder. Every one gets files of its own: <name>.pem and <name>-key.pem."""
+    """Issues certificates into a folder. Every one gets files of its own: <name>.pem and <name>-key.pem.
 
-    def __init__(self, folder, name="ca"):
+    is_plain: neither its own certificate nor those that it issues have what only strict checking wants.
+    """
+
+    def __init__(self, folder, name="ca", is_plain=False):
+        self.is_plain = is_plain
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -38,9 +42,11 @@ class CertificateAuthority:
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         # Strict checking, the default from Python 3.13 on, wants the use and both identifiers spelled out.
         builder = _builder(self._subject, self._subject, self._key.public_key(), -_DAY, 3650 * _DAY)
-        builder = builder.add_extension(constraints, critical=True).add_extension(_SIGNS, critical=True)
-        identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        certificate = builder.add_extension(identifier, critical=False).sign(self._key, hashes.SHA256())
+        builder = builder.add_extension(constraints, critical=True)
+        if not is_plain:
+            identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+            builder = builder.add_extension(_SIGNS, critical=True).add_extension(identifier, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         self.ca = str(self._write(name + ".pem", certificate.public_bytes(serialization.Encoding.PEM)))
 
     def server(self, name="server", hosts=LOCAL, expired=False, for_clients=True):
@@ -65,8 +71,9 @@ class CertificateAuthority:
         builder = _builder(_subject(name), self._subject, key.public_key(), start, end)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = builder.add_extension(identifier, critical=False)
+        if not self.is_plain:
+            identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(identifier, critical=False)
         if hosts:
             names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
             builder = builder.add_extension(names, critical=False)

@@ -122,6 +122,42 @@ def test_files_from_the_environment_and_from_calicoctls_file(store, files, tmp_p
     assert reaches_it(info({"calicoctl_config": str(path)}))
 
 
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """An authority without key usage and identifiers, as many private ones are. Python 3.13 refuses it by default."""
+    return CertificateAuthority(tmp_path_factory.mktemp("plain"), "plain", is_plain=True)
+
+
+def test_a_private_authority_without_key_usage(server, plain):
+    client = plain.client("plain-client")
+    files = {"etcd_ca_cert_file": plain.ca, "etcd_cert_file": client.cert, "etcd_key_file": client.key}
+    with server(plain.server("plain-server"), client_auth=True) as etcd:
+        options = dict(files, **connection(etcd))
+        assert reaches_it(info(options))
+        assert apply(dict(options, labels=LABELS))["operation"] == "update"
+        endpoints = endpoints_of_three_transactions()
+        assert not run_module(SET, dict(options, endpoints=endpoints, timeout=5))["failed"]
+
+
+def test_a_private_authority_vouches_for_its_own_servers_only(server, plain, strangers):
+    files = {"etcd_ca_cert_file": plain.ca}
+    cases = [
+        (strangers.server("strange"), "not trusted by etcd_ca_cert_file " + plain.ca),
+        (plain.elsewhere(), "certificate is for another host"),
+        (plain.server("late", expired=True), "expired"),
+    ]
+    for certificate, part in cases:
+        with server(certificate) as etcd:
+            refused(etcd, files, part)
+
+
+def test_an_authority_of_the_system(server, certificates):
+    """Nothing but the system's own authorities, to which OpenSSL's variable leads here."""
+    with server(certificates.server("of the system")) as etcd:
+        assert reaches_it(info(connection(etcd), {"SSL_CERT_FILE": certificates.ca}))
+        failure(info(connection(etcd)), "not trusted", "the system's")
+
+
 PLAYBOOK = [
     {
         "hosts": "all",
@@ -339,8 +375,8 @@ def server(etcd_binary, datastore_type):
     """Starts a datastore of its own, with this certificate."""
 
     @contextlib.contextmanager
-    def start(certificate):
-        with EtcdServer(etcd_binary, tls=certificate) as etcd:
+    def start(certificate, client_auth=False):
+        with EtcdServer(etcd_binary, tls=certificate, client_auth=client_auth) as etcd:
             datastore = DATASTORES[datastore_type](etcd)
             datastore.reset()
             datastore.put_endpoint(ETH0)
