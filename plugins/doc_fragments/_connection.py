@@ -12,8 +12,9 @@ options:
     description:
       - The datastore that Calico uses. V(etcdv2) is Calico v1's data model in etcd's v2 API (Calico up to 2.6),
         V(etcdv3) is Calico v3's in etcd's v3 API.
-      - If not given, it is taken from O(calicoctl_config), then from the environment variables
-        E(CALICO_DATASTORE_TYPE) and E(DATASTORE_TYPE), and then it is V(etcdv2).
+      - If not given, it is taken from O(calicoctl_config), which means V(etcdv2) with C(apiVersion=v1) and V(etcdv3)
+        with C(apiVersion=projectcalico.org/v3) when it has no C(datastoreType). Without a file, it is taken from the
+        environment variables E(CALICO_DATASTORE_TYPE) and E(DATASTORE_TYPE), and then it is V(etcdv2).
     type: str
     choices: [etcdv2, etcdv3]
   etcd_endpoints:
@@ -23,6 +24,7 @@ options:
       - If not given, they are taken from O(calicoctl_config), then from the environment variables
         E(CALICO_ETCD_ENDPOINTS) and E(ETCD_ENDPOINTS), then from E(CALICO_ETCD_AUTHORITY) and E(ETCD_AUTHORITY)
         (C(HOST:PORT)) with E(CALICO_ETCD_SCHEME) and E(ETCD_SCHEME), and then they are V(http://127.0.0.1:2379).
+      - A variable that is set and empty does not mean that default, but an error.
     type: list
     elements: str
   etcd_ca_cert_file:
@@ -70,6 +72,10 @@ options:
       - Path of a configuration file of C(calicoctl), with C(apiVersion=v1) and C(kind=calicoApiConfig) or with
         C(apiVersion=projectcalico.org/v3) and C(kind=CalicoAPIConfig).
       - An option of the task comes before the file, and the file before the environment.
+      - With a file, O(datastore_type) and O(etcd_endpoints) are never taken from the environment. When neither the file
+        nor an option names an etcd server, the task fails.
+      - As with C(calicoctl), a key that is unknown or in the wrong place is an error, the keys for Kubernetes have no
+        meaning for etcd, and only the first YAML document of the file counts.
       - Its C(etcdKey), C(etcdCert), C(etcdCACert) and C(etcdDiscoverySrv) are not supported. Give O(etcd_key_file),
         O(etcd_cert_file), O(etcd_ca_cert_file) and O(etcd_endpoints) instead.
       - If not given, it is taken from the environment variable E(CALICOCTL_CONFIG).
@@ -83,5 +89,6 @@ requirements:
   - etcd3gw >= 2.7 on the host that executes the module, for O(datastore_type=etcdv3)
   - PyYAML on the host that executes the module
 notes:
-  - The environment variables are those of the host and the user that execute the module.
+  - The environment variables are those of the host and the user that execute the module. One with the prefix
+    C(CALICO_) comes before the one without it, as for C(calicoctl), even when it is empty.
 """

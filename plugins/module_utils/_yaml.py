@@ -10,7 +10,7 @@ import functools
 import traceback
 from typing import Any, Callable, List
 
-from ._errors import MissingLibrary
+from ._errors import MissingLibrary, brief
 
 
 def library() -> Any:
@@ -22,27 +22,64 @@ def library() -> Any:
     return yaml
 
 
-def load(text: str) -> Any:
-    """The YAML document of a text. Raises ValueError for what is not YAML, without a word of it: it may be secret."""
-    documents = _loaded(text, lambda mark, _problem: mark)
-    if len(documents) > 1:
-        raise ValueError("is not YAML of one document: it holds {0}".format(len(documents)))
-    return documents[0] if documents else None
+def first(text: str) -> Any:
+    """The first YAML document of a text, None when there is none. Like Go's readers, it does not look at the others.
+
+    Raises ValueError for what is not YAML, without a word of it: it may be secret. No key may appear twice in a
+    mapping, nor in one that is a member of it.
+    """
+
+    def load(loader: Any) -> Any:
+        node = loader.get_node() if loader.check_node() else None
+        _check_keys(node)
+        return None if node is None else loader.construct_document(node)
+
+    return _loaded(text, load, lambda mark, _problem: mark)
 
 
 def load_all(text: str) -> List[Any]:
     """The YAML documents of a text. Raises ValueError for what is not YAML."""
-    return _loaded(text, "{0}: {1}".format)
+
+    def load(loader: Any) -> List[Any]:
+        documents = []
+        while loader.check_data():
+            documents.append(loader.get_data())
+        return documents
+
+    return _loaded(text, load, "{0}: {1}".format)
 
 
-def _loaded(text: str, say: Callable[[str, str], str]) -> List[Any]:
+def _loaded(text: str, load: Callable[[Any], Any], say: Callable[[str, str], str]) -> Any:
     yaml = library()
     try:
-        return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        try:
+            return load(loader)
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        if isinstance(exc, _Repeated):
+            raise
         mark = getattr(exc, "problem_mark", None)
         where = "line {0}, column {1}".format(mark.line + 1, mark.column + 1) if mark else "somewhere"
         raise ValueError("is not YAML: " + say(where, getattr(exc, "problem", None) or type(exc).__name__)) from exc
+
+
+class _Repeated(ValueError):
+    """A key appears twice in one mapping."""
+
+
+def _check_keys(node: Any, depth: int = 2) -> None:
+    """Raise _Repeated for a key of a mapping, or of one below it, that appears twice: PyYAML takes the last one."""
+    if not isinstance(node, library().MappingNode) or not depth:
+        return
+    known = set()
+    for key, value in node.value:
+        if str(key.value) in known:
+            line = key.start_mark.line + 1
+            raise _Repeated("line {0}: the key {1} appears twice: keep one".format(line, brief(key.value)))
+        known.add(str(key.value))
+        _check_keys(value, depth - 1)
 
 
 def dump(value: Any) -> str:

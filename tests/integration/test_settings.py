@@ -153,7 +153,7 @@ def test_which_datastore_type_counts(stored, file, level):
     failure(
         run_with(file, "datastore_type", values, etcd_endpoints=stored.url),
         "datastore_type " + source,
-        "'kubernetes' is not supported",
+        "'kubernetes' is not supported yet",
         "etcdv2",
     )
     assert reaches_it(run_with(file, "datastore_type", dict(values, option="etcdv2"), etcd_endpoints=stored.url))
@@ -170,11 +170,31 @@ def test_the_default():
 
 
 def test_an_empty_setting_is_none(stored, file):
-    env = {"CALICO_ETCD_ENDPOINTS": "", "ETCD_ENDPOINTS": stored.url, "ETCD_CA_CERT_FILE": "", "ETCD_USERNAME": ""}
+    env = {"ETCD_ENDPOINTS": stored.url, "CALICO_ETCD_CA_CERT_FILE": "", "ETCD_USERNAME": ""}
     assert reaches_it(info(env))
-    assert reaches_it(info(env, calicoctl_config=file(v1(etcdEndpoints="", etcdKeyFile=""))))
+    assert reaches_it(info(env, etcd_endpoints=stored.url, calicoctl_config=file(v1(etcdEndpoints="", etcdKeyFile=""))))
     # But an empty list is one that somebody has computed, and the default endpoint is not what it was meant to be.
     failure(info(env, etcd_endpoints=[]), "etcd_endpoints (option): [] names no endpoint")
+
+
+def test_what_names_the_datastore_by_nothing_does_not_lead_to_another_one(stored, file):
+    env = {"CALICO_ETCD_ENDPOINTS": "", "ETCD_ENDPOINTS": stored.url}
+    failure(info(env), "etcd_endpoints: CALICO_ETCD_ENDPOINTS (environment) is empty")
+    failure(info({"ETCD_ENDPOINTS": stored.url, "DATASTORE_TYPE": ""}), "datastore_type: DATASTORE_TYPE (environment)")
+    for spec in ({}, {"etcdEndpoints": ""}, {"etcdUsername": "a", "etcdPassword": "b"}):
+        path = file(v1(**spec))
+        failure(info({"ETCD_ENDPOINTS": stored.url}, calicoctl_config=path), path, "spec names no etcd server")
+
+
+def test_a_misplaced_key_does_not_lead_to_another_datastore(stored, file):
+    """What is in the environment would be written to."""
+    env = {"ETCD_ENDPOINTS": stored.url}
+    for spec in ('{"etcdEndpoints": "%s"}' % WRONG, '{"spec": {}, "metadata": {"etcdEndpoints": "%s"}}' % WRONG):
+        path = file('{"apiVersion": "v1", "kind": "calicoApiConfig", ' + spec[1:])
+        before = stored.tree()
+        result = run_module(APPLY, dict(ETH0, name="eth1", calicoctl_config=path), env=env)
+        failure(result, "calicoctl_config %s: etcdEndpoints belongs below spec" % path)
+        assert stored.tree() == before
 
 
 def test_settings_come_from_several_places_at_once(with_users, file):
@@ -225,7 +245,7 @@ def test_endpoints_in_one_text(stored, file, text):
 def test_endpoints_in_a_list(stored, file):
     assert reaches_it(info(etcd_endpoints=[WRONG, " %s/ " % stored.url, ""]))
     # calicoctl takes no list in its file.
-    failure(info(calicoctl_config=file(v1(etcdEndpoints=[WRONG, stored.url]))), "spec.etcdEndpoints is not a text")
+    failure(info(calicoctl_config=file(v1(etcdEndpoints=[WRONG, stored.url]))), "spec.etcdEndpoints is not text")
 
 
 def test_a_name_a_port_and_ipv6_are_kept():
@@ -278,7 +298,7 @@ def test_half_of_a_pair(file):
     failure(info(etcd_username="reader"), "etcd_username (option)", "without etcd_password")
     failure(info(etcd_password="geheim"), "etcd_password (option)", "without etcd_username")
     failure(info({"ETCD_USERNAME": "reader"}), "etcd_username (environment)", "without etcd_password")
-    path = file(v1(etcdUsername="reader"))
+    path = file(v1(etcdEndpoints=WRONG, etcdUsername="reader"))
     failure(info(calicoctl_config=path), "etcd_username (file %s)" % path, "without etcd_password")
     failure(info(etcd_key_file="/nowhere"), "etcd_key_file (option)", "without etcd_cert_file")
 
@@ -291,7 +311,7 @@ def test_a_user_name_with_a_colon():
 def test_where_the_name_of_a_missing_certificate_comes_from(file, name):
     """Nobody looks for it in the environment of a service."""
     failure(info({name.upper(): "/nowhere"}), name, "/nowhere", "environment")
-    path = file(v1(**{SETTINGS[name]: "/nowhere"}))
+    path = file(v1(**{SETTINGS[name]: "/nowhere", "etcdEndpoints": WRONG}))
     failure(info(calicoctl_config=path), name, "/nowhere", path)
 
 
@@ -314,8 +334,9 @@ def test_both_generations_of_the_file(stored, file):
     path = file(v3(etcdEndpoints=stored.url))
     assert info(calicoctl_config=path)["hostendpoints"] == []
     assert reaches_it(info(calicoctl_config=path, datastore_type="etcdv2"))
-    path = file(v3())
-    failure(info(calicoctl_config=path), "datastore_type (file %s)" % path, "'kubernetes' is not supported")
+    failure(info(calicoctl_config=file(v3())), "spec names no etcd server", "Kubernetes datastore is not supported yet")
+    path = file(v3(datastoreType="kubernetes"))
+    failure(info(calicoctl_config=path), "datastore_type (file %s)" % path, "'kubernetes' is not supported yet")
 
 
 def test_a_file_as_people_write_it(stored, file):
@@ -334,9 +355,12 @@ spec:
     assert reaches_it(info(calicoctl_config=file("\ufeff" + text.format(WRONG, stored.url))))
 
 
-def test_scalars_in_the_file_are_text_as_calicoctl_has_it(with_users, file):
-    content = v1(etcdEndpoints=with_users.url, etcdUsername=1000, etcdPassword=12345)
-    assert reaches_it(info(calicoctl_config=file(content)))
+def test_a_number_in_the_file_is_no_text_as_calicoctl_has_it(with_users, file):
+    content = {"etcdEndpoints": with_users.url, "etcdUsername": "1000", "etcdPassword": "12345"}
+    assert reaches_it(info(calicoctl_config=file(v1(**content))))
+    path = file(v1(**dict(content, etcdPassword=12345)))
+    message = failure(info(calicoctl_config=path), path, "spec.etcdPassword is not text: put its value in quotes")
+    assert "12345" not in message
 
 
 HEAD = '{"apiVersion": "v1", "kind": "calicoApiConfig", "spec": %s}'
@@ -346,7 +370,8 @@ BAD_FILES = {
     "a word": ("hello", "it holds no mapping"),
     "no YAML": ("spec: [a", "is not YAML"),
     "a tab": ("spec:\n\t- a", "is not YAML"),
-    "two documents": ("a: 1\n---\nb: 2\n", "is not YAML"),
+    "two documents": ("a: 1\n---\nb: 2\n", "apiVersion None"),
+    "a key twice": ("a: geheim\na: 2\n", "line 2: the key a appears twice: keep one"),
     "a Python object": ('!!python/object/apply:os.system ["true"]', "is not YAML"),
     "not UTF-8": (b"spec: \xe4\xf6", "is not UTF-8"),
     "binary": (bytes(range(256)), ""),
@@ -369,7 +394,7 @@ BAD_FILES = {
     "a number for a path": (v1(etcdCACertFile=5), "etcd"),
     "a list for a path": (v1(etcdCACertFile=["/nowhere"]), "etcd"),
     "a list for the type": (v1(datastoreType=["etcdv2"]), "datastore"),
-    "kubernetes": (v1(datastoreType="kubernetes"), "'kubernetes' is not supported"),
+    "kubernetes": (v1(datastoreType="kubernetes"), "'kubernetes' is not supported yet"),
     "discovery": (
         v3(etcdDiscoverySrv="example.com"),
         "spec.etcdDiscoverySrv is not supported",
@@ -380,7 +405,11 @@ BAD_FILES = {
         "spec.etcdKey is not supported",
         "give the option etcd_key_file, or spec.etcdKeyFile in its place, the path of a file",
     ),
-    "an inline certificate": (v1(etcdCert="-----BEGIN"), "spec.etcdCert is not", "etcd_cert_file", "etcdCertFile"),
+    "an inline certificate": (v3(etcdCert="-----BEGIN"), "spec.etcdCert is not", "etcd_cert_file", "etcdCertFile"),
+    "one in a v1 file": (
+        v1(etcdCert="-----BEGIN"),
+        "spec.etcdCert is not a key of apiVersion v1, but of projectcalico",
+    ),
     "an inline authority": (v3(etcdCACert="----"), "spec.etcdCACert is not", "etcd_ca_cert_file", "etcdCACertFile"),
 }
 
