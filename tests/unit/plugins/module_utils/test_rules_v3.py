@@ -76,7 +76,7 @@ def outcome(document):
 
 def outcome_of_text(text):
     try:
-        document = _yaml.load(text)
+        (document,) = _yaml.load_all(text)
     except ValueError as exc:
         return None, str(exc)
     return outcome(document) if isinstance(document, dict) else (None, "not a resource")
