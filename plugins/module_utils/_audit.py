@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from ._governing import ALL_INTERFACES, Interface, addresses_of, candidate_of, governed, interfaces_from
 from ._hostendpoint import HostEndpoint, changed_fields
@@ -34,7 +34,7 @@ class Scope(NamedTuple):
 
     # Names of the audited nodes.
     nodes: Collection[str]
-    # Names of nodes that somebody else looks after: an endpoint of ours there is no orphan.
+    # Names of nodes that somebody else looks after, or that Calico knows: an endpoint of ours there is no orphan.
     other_nodes: Collection[str]
     owner_label: str
     owner: str
@@ -236,24 +236,34 @@ def _unsafe(stored: Iterable[Stored], verdicts: Iterable[Verdict]) -> Iterable[F
             yield Finding(UNSAFE, verdict.node, verdict.name, interface, [], reasons_of(verdict))
 
 
-def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[Finding]:
+def strays_of(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> List[Stored]:
     """What is ours on a node that nobody knows. A node that may be that of a host whose node is not known is none."""
-    known = {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
-    ours = [
+    known = _nodes_of(wants, scope)
+    maybe = {_short(name) for names in scope.other_hosts.values() for name in names}
+    return [
         item
         for item in stored
-        if item.node not in known and not item.error and item.key not in wants and scope.owns(item)
+        if item.node not in known
+        and not item.error
+        and item.key not in wants
+        and scope.owns(item)
+        and _short(item.node) not in maybe
     ]
-    maybe = {_short(name) for names in scope.other_hosts.values() for name in names}
-    nodes = {_short(node) for node in known.union(item.node for item in stored)}
+
+
+def _nodes_of(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
+    return {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
+
+
+def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[Finding]:
+    nodes = {_short(node) for node in _nodes_of(wants, scope).union(item.node for item in stored)}
     unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
     message = "it is ours, and neither the inventory nor Calico knows its node: decommission the node, if it is gone"
     if unknown:
         message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
         message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
-    for item in ours:
-        if _short(item.node) not in maybe:
-            yield Finding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
+    for item in strays_of(stored, wants, scope):
+        yield Finding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
 
 
 def _short(name: str) -> str:

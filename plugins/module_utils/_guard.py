@@ -60,7 +60,8 @@ class Facts:
 class Guard:
     """Asks about endpoints that are wanted beside what is stored, and about those that go (`without`).
 
-    `known_nodes` are the nodes that Calico has a record of; None when nobody has looked.
+    `known_nodes` are the nodes that Calico knows, None when nobody has looked; `nodes_problem` says why it may know
+    others, and is "" when it does not.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class Guard:
         endpoints: Sequence[HostEndpoint],
         without: Sequence[HostEndpoint] = (),
         known_nodes: Optional[Collection[str]] = None,
+        nodes_problem: str = "",
     ) -> None:
         self._endpoints = endpoints
         self._without = without
         self._wanted = {(each.node, each.name) for each in endpoints}
         self._known_nodes = None if known_nodes is None else frozenset(known_nodes)
+        self._nodes_problem = nodes_problem
         # What is stored.
         self.before = Evaluation(api_version, documents)
         self._after = Evaluation(api_version, documents, endpoints, without)
@@ -156,12 +159,16 @@ class Guard:
             return
         short = endpoint.node.partition(".")[0].lower()
         alike = sorted(node for node in known if node.partition(".")[0].lower() == short)
-        text = "Calico does not know the node {0}".format(endpoint.node)
-        if alike:
-            yield Finding("G09", UNSAFE, "{0}: did you mean {1}?".format(text, " or ".join(alike)))
+        hint = ": did you mean {0}?".format(" or ".join(alike)) if alike else ""
+        if self._nodes_problem:
+            text = "whether Calico knows the node {0} is unknown{1} ({2})"
+            yield Finding("G09", UNKNOWN, text.format(endpoint.node, hint, self._nodes_problem))
+        elif alike:
+            yield Finding("G09", UNSAFE, "Calico does not know the node {0}{1}".format(endpoint.node, hint))
         else:
             # A host may get its endpoints before Felix runs there for the first time.
-            yield Finding("G09", WARNING, text + ", so nothing polices its interfaces yet")
+            text = "Calico does not know the node {0}, so nothing polices its interfaces yet"
+            yield Finding("G09", WARNING, text.format(endpoint.node))
 
     def selection(self, endpoint: HostEndpoint) -> Tuple[List[str], List[str]]:
         """Names of the policies that start and stop selecting an endpoint that is stored otherwise."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
+from ._datastore._documents import Documents
 from ._datastore._store import Store
 from ._errors import DatastoreError, InvalidInput, brief, file_problem
 from ._hostendpoint import HostEndpoint
@@ -119,15 +120,7 @@ class Guarding:
 
         nodes = {each.node for each in [*wanted, *gone]}
         documents = store.read_policies(min(nodes) if len(nodes) == 1 else "")
-        known: Optional[Set[str]] = {node for node, _name in documents.config}
-        known.update(node for node, _text in documents.workloads)
-        if not known.issuperset(nodes):
-            try:
-                known.update(store.known_nodes())
-            except DatastoreError:
-                # G09 alone needs them, and the user may have no right to read them.
-                known = None
-        return Guard(store.api_version, documents, wanted, gone, known)
+        return Guard(store.api_version, documents, wanted, gone, *_known_nodes(store, documents, nodes))
 
     def interfaces(self) -> Dict[str, Any]:
         """{node: {interface: its addresses}}, as far as the facts tell, and not checked. Raises InvalidInput."""
@@ -171,6 +164,21 @@ def guarding_of(params: Mapping[str, Any]) -> Guarding:
         params["guard_facts_src"] or "",
         params.get("guard_limit"),
     )
+
+
+def _known_nodes(store: Store, documents: Documents, nodes: Set[str]) -> Tuple[Set[str], str]:
+    """The nodes that Calico knows, as far as it takes to find these, and why there may be others that it knows."""
+    known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
+    problem = ""
+    for read in (store.known_nodes, store.felix_nodes):
+        if known.issuperset(nodes):
+            break
+        try:
+            known.update(read())
+        except DatastoreError as exc:
+            # G09 alone needs them, and the user may have no right to read them.
+            problem = problem or str(exc)
+    return known, problem
 
 
 def _not_read(endpoint: HostEndpoint, problem: str) -> Verdict:

@@ -122,7 +122,8 @@ findings:
         - V(changed) is stored otherwise.
         - V(unmanaged) is stored on one of O(nodes), and not wanted, or is of O(owner) on one of O(decommission_nodes).
         - V(orphaned) carries the owner label, and is on a node that is not in O(nodes), not in O(other_nodes), not one
-          of O(other_hosts), and not known to Calico.
+          of O(other_hosts), and not known to Calico, which knows a node by its records of it, or by what Felix reports
+          from there.
         - V(shadowed) is not in force, since another endpoint of the same node governs its interface.
         - V(malformed) cannot be read by Calico, or is ignored by Felix, so that its interface is open.
         - V(unsafe) cuts its host off, or does not do what it says. That is looked at when O(guard_facts),
@@ -204,7 +205,7 @@ datastore:
 """
 
 import json
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -217,7 +218,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     settings_of,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit, guarded_of
+from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit, guarded_of, strays_of
 from ansible_collections.netsec.calico.plugins.module_utils._audit_policies import (
     Selections,
     not_known,
@@ -247,6 +248,9 @@ from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
 from ansible_collections.netsec.calico.plugins.module_utils._verdict import Verdict
 
+# Names of nodes in a warning.
+NODES_SHOWN = 5
+
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
@@ -257,10 +261,9 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
     guarding = guarding_of(params)
-    others = set(params["other_nodes"] or ()).union(store.known_nodes() if params["owner"] else ())
     scope = Scope(
         nodes=set(params["nodes"]),
-        other_nodes=others,
+        other_nodes=set(params["other_nodes"] or ()),
         owner_label=params["owner_label"],
         owner=params["owner"] or "",
         other_hosts=other_hosts_of(params["other_hosts"] or {}),
@@ -268,6 +271,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         interfaces=guarding.interfaces(),
     )
     stored = store.list()
+    scope = with_known_nodes(module, store, scope, lambda now: strays_of(stored, wants, now))
     verdicts, selections = policed(module, guarding, store, stored)
     found = audit(wants, stored, scope, store.api_version, verdicts)
     settings = settings_of(module)
@@ -279,6 +283,37 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     if params["dest"]:
         write(params["dest"], audit_result_of(found, datastore, selections))
     return audit_result_of(found, datastore, selections, is_bounded=True)
+
+
+def with_known_nodes(
+    module: AnsibleModule, store: Store, scope: Scope, strays: Callable[[Scope], List[Stored]]
+) -> Scope:
+    """The scope with the nodes that Calico knows, as far as it takes to find those of strays, which are no orphans."""
+    if strays(scope):
+        scope = scope._replace(other_nodes={*scope.other_nodes, *store.known_nodes()})
+    left = sorted({item.node for item in strays(scope)})
+    if not left:
+        return scope
+    try:
+        nodes = store.felix_nodes()
+    except DatastoreError as exc:
+        text = "whether endpoints of {0} are orphaned is unknown, since what Felix reports cannot be read: {1} ({2})"
+        module.warn(text.format(scope.owner, listed(left), exc))
+        return scope._replace(other_nodes={*scope.other_nodes, *left})
+    silent = [node for node in left if not nodes.get(node, True)]
+    if silent:
+        text = (
+            "endpoints of {0} are on nodes that the inventory does not know, and from which Felix does not report any "
+            "more: {1}. They are not counted as orphaned, since Felix may be down; decommission the nodes that are gone"
+        )
+        module.warn(text.format(scope.owner, listed(silent)))
+    return scope._replace(other_nodes={*scope.other_nodes, *nodes})
+
+
+def listed(nodes: List[str]) -> str:
+    """The first names, and the number of the others."""
+    more = len(nodes) - NODES_SHOWN
+    return ", ".join(nodes[:NODES_SHOWN]) + (" and {0} more".format(more) if more > 0 else "")
 
 
 def other_hosts_of(hosts: Dict[str, Any]) -> Dict[str, List[str]]:

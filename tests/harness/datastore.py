@@ -50,6 +50,10 @@ class _Datastore:
     def key(self, node, name):
         raise NotImplementedError
 
+    def status_keys(self, node):
+        """The keys under which the node's Felix reports, and those that it has once reported under."""
+        raise NotImplementedError
+
     def value(self, fields, labels=None, more=""):
         """What Calico's own client writes for an endpoint with these options, and more members of the JSON object."""
         raise NotImplementedError
@@ -117,6 +121,9 @@ class Etcdv2(_Datastore):
 
     def key(self, node, name):
         return "%s/%s/endpoint/%s" % (self.hostendpoints, node, name.replace("%", "%25").replace("/", "%2f"))
+
+    def status_keys(self, node):
+        return ["/calico/felix/v1/host/%s/%s" % (node, name) for name in ("status", "last_reported_status")]
 
     def value(self, fields, labels=None, more=""):
         addresses = fields.get("expected_ips", [])
@@ -189,6 +196,12 @@ class Etcdv3(_Datastore):
 
     def key(self, node, name):
         return "%s/%s" % (self.hostendpoints, name)
+
+    def status_keys(self, node):
+        # Of a region, of none, and of Calico before v3.6.
+        places = ["v2/no-region", "v2/region-Europe", "v1"]
+        names = ["status", "last_reported_status"]
+        return ["/calico/felix/%s/host/%s/%s" % (place, node, name) for place in places for name in names]
 
     def value(self, fields, labels=None, more=""):
         metadata = {"name": fields["name"], "uid": "UID", "labels": _labels(fields, labels)}

@@ -123,6 +123,49 @@ def test_an_orphan_is_of_a_node_that_nobody_knows(datastore):
     ]
 
 
+def test_a_node_whose_felix_reports_has_no_orphans(datastore):
+    """A host with Felix alone has no record of its node."""
+    for node in ("gone", "alive"):
+        datastore.put_endpoint(endpoint(node), labels=MINE)
+    for key in datastore.status_keys("alive"):
+        datastore.put(key, "{}")
+        found = audit(datastore, endpoints=[], nodes=["n1"])
+        assert [(each["class"], each["node"]) for each in found["findings"]] == [("orphaned", "gone")], key
+        # What it reported last never expires, so the host may be gone all the same.
+        assert len(found["warnings"]) == key.endswith("/last_reported_status")
+        assert all("Felix does not report any more: alive." in warning for warning in found["warnings"])
+        datastore.delete(key)
+    assert audit(datastore, endpoints=[], nodes=["n1"])["summary"]["orphaned"] == 2
+
+
+def test_what_felix_reports_is_read_only_where_there_may_be_an_orphan(datastore, wire):
+    def read():
+        wire.requests.clear()
+        assert not audit(wire, endpoints=[endpoint("n1")], nodes=["n1"])["failed"]
+        return datastore.keys_read(wire)
+
+    datastore.put_endpoint(endpoint("n1"), labels=MINE)
+    datastore.put_endpoint(endpoint("n2"))
+    without = read()
+    datastore.put_endpoint(endpoint("gone"), labels=MINE)
+    assert not [key for key in without if key.startswith("/calico/felix")]
+    assert len([key for key in read() if key.startswith("/calico/felix")]) == 1
+
+
+def test_orphans_are_unknown_to_a_user_who_may_not_read_what_felix_reports(auth_datastore):
+    auth_datastore.put_endpoint(endpoint("gone"), labels=MINE)
+    auth_datastore.add_user("auditor", "lesen", [auth_datastore.everything])
+    user = {"etcd_username": "auditor", "etcd_password": "lesen", "endpoints": [], "nodes": ["n1"]}
+    found = audit(auth_datastore, **user)
+    assert found["summary"]["orphaned"] == 0
+    (warning,) = found["warnings"]
+    assert "whether endpoints of me are orphaned is unknown" in warning and ": gone (etcd refuses" in warning
+    assert "/calico/felix" in warning
+    auth_datastore.add_user("auditor", "lesen", [auth_datastore.everything, "/calico/felix"])
+    found = audit(auth_datastore, **user)
+    assert (found["summary"]["orphaned"], found["warnings"]) == (1, [])
+
+
 def test_a_user_who_can_only_read_is_enough(auth_datastore, tmp_path):
     auth_datastore.add_user("auditor", "lesen", [auth_datastore.everything])
     auth_datastore.put_endpoint(endpoint("n1"), labels=MINE)

@@ -157,6 +157,76 @@ def test_a_node_that_calico_knows_by_its_long_name(datastore):
     assert guarded(datastore, guard_facts=facts(22))["operation"] == "create"
 
 
+STATUS = '{"time":"2026-11-29T11:59:00Z","uptime":100.0,"first_update":false}'
+
+
+def of_the_node(result):
+    assert not result["failed"], result
+    return [each for each in result["warnings"] if "G09" in each]
+
+
+def test_a_host_with_felix_alone_is_known_by_what_that_reports(datastore):
+    """Felix on a host that is no node of a cluster writes no record of the node."""
+    for key in datastore.status_keys("n1"):
+        (warning,) = of_the_node(guarded(datastore, check=True, guard_facts=facts(22)))
+        assert "nothing polices its interfaces yet" in warning
+        datastore.put(key, STATUS)
+        assert of_the_node(guarded(datastore, check=True, guard_facts=facts(22))) == []
+        datastore.delete(key)
+    datastore.put(datastore.status_keys("n1.example.com")[0], STATUS)
+    assert refused(datastore, "did you mean n1.example.com?", guard_facts=facts(22)) == {"G09"}
+
+
+# What looks like such a key of n1, and is none: statuses of endpoints, workloads and another host.
+NOT_OF_N1 = [
+    "/calico/felix/v1/host/n2/endpoint/n1%2fstatus",
+    "/calico/felix/v1/host/n2/endpoint/status",
+    "/calico/felix/v1/host/n1/endpoint/status",
+    "/calico/felix/v2/no-region/host/n2/workload/host/n1/endpoint/status",
+    "/calico/felix/v2/no-region/host/n1/workload/o/w/endpoint/e",
+    "/calico/felix/v1/host/n1%2fx/status",
+    "/calico/felix/v1/host/n1/status_of_old",
+]
+
+
+def test_what_is_no_status_of_a_felix_makes_no_node_known(datastore):
+    for key in NOT_OF_N1:
+        datastore.put(key, STATUS)
+    (warning,) = of_the_node(guarded(datastore, check=True, guard_facts=facts(22)))
+    assert "nothing polices its interfaces yet" in warning
+
+
+def test_felix_is_looked_for_only_when_nothing_else_tells_of_the_node(datastore, wire):
+    def felix_is_read(**options):
+        wire.requests.clear()
+        hostendpoint(wire, check=True, **dict(ENDPOINT, guard_facts=facts(22), **options))
+        return [key for key in datastore.keys_read(wire) if key.startswith("/calico/felix")]
+
+    assert felix_is_read(guard="off") == []
+    assert len(felix_is_read(guard="enforce")) == 1
+    know_node(datastore, "n1")
+    assert felix_is_read(guard="enforce") == []
+    datastore.put_endpoint(dict(NAMED, **ENDPOINT))
+    assert felix_is_read(guard="enforce") == []
+
+
+def test_a_user_who_may_not_read_what_felix_reports(auth_datastore):
+    """Then it is unknown whether Calico knows a node that it has no record of, and not certain that it does not."""
+    for key in auth_datastore.status_keys("n1"):
+        auth_datastore.put(key, STATUS)
+    auth_datastore.add_user("some", "geheim", [auth_datastore.everything], [auth_datastore.hostendpoints])
+    options = {"etcd_username": "some", "etcd_password": "geheim", "guard_facts": facts(22), "check": True}
+    for hint in (None, "did you mean n1.example.com?"):
+        if hint:
+            know_node(auth_datastore, "n1.example.com")
+        result = guarded(auth_datastore, **options)
+        (warning,) = of_the_node(result)
+        assert "guard G09: unknown" in warning and "/calico/felix" in warning and (hint or "") in warning
+        assert [each["verdict"] for each in result["guard"]] == ["unknown"]
+    know_node(auth_datastore, "n1")
+    assert of_the_node(guarded(auth_datastore, **options)) == []
+
+
 def test_connections_that_the_task_requires(datastore):
     needed = [{"direction": "out", "protocol": "tcp", "port": 4379, "peer": "203.0.113.8"}]
     assert refused(datastore, "tcp port 4379 of 203.0.113.8", guard_facts=facts(22), guard_require=needed) == {"G04"}
@@ -403,14 +473,18 @@ def test_a_peer_that_is_no_address(datastore):
 
 @only_etcdv3
 def test_nodes_that_cannot_be_read(auth_datastore):
-    """Then nothing is said of G09."""
+    """Then it is unknown whether Calico knows the node, unless Felix reports from it."""
     kinds = ["clusterinformations", "globalnetworkpolicies", "profiles", "tiers", "felixconfigurations"]
     endpoints = auth_datastore.hostendpoints
     auth_datastore.add_user("some", "geheim", [endpoints, *[RESOURCES + kind for kind in kinds]], [endpoints])
     options = {"etcd_username": "some", "etcd_password": "geheim", "guard_facts": facts(22)}
+    (warning,) = of_the_node(guarded(auth_datastore, check=True, **options))
+    assert "guard G09: unknown" in warning and RESOURCES + "nodes/" in warning
+    auth_datastore.put(auth_datastore.status_keys("n1")[0], STATUS)
+    places = [endpoints, *[RESOURCES + kind for kind in kinds], "/calico/felix"]
+    auth_datastore.add_user("some", "geheim", places, [endpoints])
     result = guarded(auth_datastore, **options)
-    assert (result["operation"], result["guard"]) == ("create", [])
-    assert not any("G09" in warning for warning in result["warnings"])
+    assert (result["operation"], result["guard"], of_the_node(result)) == ("create", [], [])
 
 
 def test_what_was_denied_before_does_not_stop_it(datastore):

@@ -39,7 +39,7 @@ DIRECTORY = (
     "for a name with a slash; remove it with etcdctl"
 )
 
-_RIGHTS = "to read /calico/v1/* and, for changes, to read and write /calico/v1/host/*"
+_RIGHTS = "to read /calico/v1/* and /calico/felix/v1/* and, for changes, to read and write /calico/v1/host/*"
 
 
 class NotInDirectory(DatastoreError):

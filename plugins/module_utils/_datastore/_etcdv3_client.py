@@ -36,7 +36,7 @@ MOST_WRITES = MOST_OPERATIONS - 1
 MOST_BYTES = 1000000
 
 _RIGHTS = (
-    "to read /calico/resources/v3/* and, for changes, to read and write "
+    "to read /calico/resources/v3/* and /calico/felix/* and, for changes, to read and write "
     "/calico/resources/v3/projectcalico.org/hostendpoints/*"
 )
 
@@ -100,11 +100,15 @@ class Etcdv3Client:
                 found += _results(some, content)
         return found
 
-    def list(self, prefix: str) -> List[KeyValue]:
+    def keys(self, prefix: str) -> List[str]:
+        """All keys with the prefix, sorted, at one revision."""
+        return [item.key for item in self.list(prefix, keys_only=True)]
+
+    def list(self, prefix: str, keys_only: bool = False) -> List[KeyValue]:
         """All that is stored under keys with the prefix, sorted by key, at one revision."""
         for _attempt in range(_LISTINGS):
             try:
-                return self._list(prefix)
+                return self._list(prefix, keys_only)
             except EtcdError as exc:
                 if exc.code != OUT_OF_RANGE:
                     raise self._error("read", prefix, exc) from exc
@@ -114,9 +118,11 @@ class Etcdv3Client:
             "compaction is too frequent for so many keys ({3})".format(prefix, _LISTINGS, self, compacted)
         )
 
-    def _list(self, prefix: str) -> List[KeyValue]:
+    def _list(self, prefix: str, keys_only: bool) -> List[KeyValue]:
         """The same, once. Raises EtcdError."""
         request: Dict[str, Any] = {"key": _encoded(prefix), "range_end": _encoded(_after(prefix)), "limit": _PAGE}
+        if keys_only:
+            request["keys_only"] = True
         found: List[KeyValue] = []
         number = None
         while True:

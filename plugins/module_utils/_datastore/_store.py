@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from typing import Collection, Iterator, List, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
 
 from .._connection import ETCDV2, ETCDV3, Settings
 from .._errors import DatastoreError
@@ -75,6 +75,13 @@ class Store(abc.ABC):
         """Names of the nodes that Calico itself has a record of, whatever endpoints they have."""
 
     @abc.abstractmethod
+    def felix_nodes(self) -> Dict[str, bool]:
+        """The nodes from which Felix has ever reported its status: a host with Felix alone has no other record.
+
+        {name: whether it has reported lately}. Nothing of Calico's deletes what it reported last.
+        """
+
+    @abc.abstractmethod
     def read_policies(self, node: str = "") -> Documents:
         """What decides on the traffic of one node, or of all, and maybe more. Only reads."""
 
@@ -86,6 +93,14 @@ class Store(abc.ABC):
         that is no conflict, no other change is begun, and those that were not are left out: the next write would most
         likely meet it, too.
         """
+
+
+def reporting(matches: Iterable[Optional[Match[str]]]) -> Dict[str, bool]:
+    """What felix_nodes returns, of the keys of statuses: the groups are node and kind, of which "status" expires."""
+    found: Dict[str, bool] = {}
+    for node, kind in (match.groups() for match in matches if match):
+        found[node] = found.get(node, False) or kind == "status"
+    return found
 
 
 def open_store(settings: Settings) -> Store:

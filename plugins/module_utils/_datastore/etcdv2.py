@@ -11,6 +11,7 @@ lib/backend/etcd/etcd.go (requests).
 from __future__ import annotations
 
 import collections
+import re
 from typing import Any, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
@@ -19,13 +20,16 @@ from .._hostendpoint import V1, HostEndpoint
 from .._plan import Change, Stored
 from ._documents import Documents, documents_v1, looks_at_others_v1
 from ._etcdv2_client import DIRECTORY, Etcdv2Client, NotInDirectory, Request
-from ._store import State, Store
+from ._store import State, Store, reporting
 from ._v1_value import CODEC, encode
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"
 _POLICIES = "/calico/v1/policy"
 _CONFIG = "/calico/v1/config"
+_FELIX = "/calico/felix/v1/host"
+# libcalico-go release-v2.6, lib/backend/model/statusreports.go.
+_STATUS = re.compile(_FELIX + "/([^/]+)/(status|last_reported_status)")
 
 # Up to so many nodes are read one by one; beyond, one request for all hosts is faster, though it brings the keys of
 # their workloads too.
@@ -111,6 +115,9 @@ class Etcdv2Store(Store):
             for host in self._hosts()
             if any(not child.get("key", "").endswith("/endpoint") for child in host.get("nodes", ()))
         ]
+
+    def felix_nodes(self) -> Dict[str, bool]:
+        return reporting(map(_STATUS.fullmatch, dict(_values(self._etcd.get(_FELIX, True)))))
 
     def read_policies(self, node: str = "") -> Documents:
         values: Dict[str, str] = {}

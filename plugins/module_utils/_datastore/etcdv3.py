@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import json
+import re
 from typing import Any, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
@@ -20,13 +21,16 @@ from .._json import check_depth
 from .._plan import Change, Stored
 from ._documents import Documents, looks_at_others_v3
 from ._etcdv3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
-from ._store import State, Store
+from ._store import State, Store, reporting
 from ._v3_value import CODEC, encode, time_of_day
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 _HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
 _NODES = _RESOURCES + "/nodes/"
 _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
+_FELIX = "/calico/felix/"
+# With a region since v3.6, of which one is "no-region" (libcalico-go/lib/backend/model/statusreports.go).
+_STATUS = re.compile(_FELIX + "(?:v1|v2/[^/]+)/host/([^/]+)/(status|last_reported_status)")
 
 # Up to so many endpoints are read by their keys; beyond, or on whole nodes, all are: the keys do not tell the node.
 FEW_ENDPOINTS = 128
@@ -85,7 +89,10 @@ class Etcdv3Store(Store):
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
     def known_nodes(self) -> List[str]:
-        return [item.key[len(_NODES) :] for item in self._etcd.list(_NODES)]
+        return [key[len(_NODES) :] for key in self._etcd.keys(_NODES)]
+
+    def felix_nodes(self) -> Dict[str, bool]:
+        return reporting(map(_STATUS.fullmatch, self._etcd.keys(_FELIX)))
 
     def read_policies(self, node: str = "") -> Documents:
         (state,) = self._etcd.get([_CLUSTER_INFORMATION])

@@ -133,6 +133,16 @@ def test_g09_a_node_that_calico_does_not_know():
     verdict, findings = said(web(), known_nodes=["n1.example.com", "n2"])
     assert verdict == "unsafe" and "did you mean n1.example.com?" in findings["G09"][1]
     assert said(web(), known_nodes=["n1"]) == ("safe", {})
+    verdict, findings = said(web(), known_nodes=["n2"])
+    assert verdict == "safe" and findings["G09"][0] == "warning" and "nothing polices" in findings["G09"][1]
+
+
+def test_g09_a_node_that_calico_may_know():
+    verdict, findings = said(web(), known_nodes=["n2"], nodes_problem="no right")
+    assert (verdict, findings["G09"][0]) == ("unknown", "unknown") and "no right" in findings["G09"][1]
+    verdict, findings = said(web(), known_nodes=["n1.example.com"], nodes_problem="no right")
+    assert verdict == "unknown" and "did you mean n1.example.com?" in findings["G09"][1]
+    assert said(web(), known_nodes=["n1"], nodes_problem="no right") == ("safe", {})
 
 
 def test_g10_the_interface_of_the_connection():
