@@ -18,7 +18,7 @@ from . import _json
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint
 from ._plan import Stored
-from ._traffic import Address, Net, address_of, net_of
+from ._traffic import Address, Net, address_of, is_link_local, net_of
 from ._validation import ignored_by_felix, problems_of
 
 # Calico v3's name for all interfaces that no other endpoint governs.
@@ -118,6 +118,18 @@ def interfaces_from(given: Any, where: str = "interfaces") -> Dict[str, Interfac
     loopback = (address_of("127.0.0.1"), address_of("::1"))
     found.setdefault(LOOPBACK, Interface(LOOPBACK, loopback))
     return found
+
+
+def without_length(interface: Interface, version: int) -> List[Address]:
+    """The addresses of the interface of which it is not known in what network they are."""
+    if interface.name == LOOPBACK:
+        return []
+    addresses = [each for each in interface.addresses if each[0] == version and not is_link_local(each)]
+    return [
+        each
+        for each in addresses
+        if not any(net[0] == version and net[1] <= each[1] <= net[2] for net in interface.nets)
+    ]
 
 
 def governed(interface: Interface, candidates: Iterable[Candidate]) -> Interface:

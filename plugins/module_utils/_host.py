@@ -17,10 +17,27 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Named
 
 from ._asked import FORWARDED, GO_ON, Asked, Outcome
 from ._felix import Failsafe
-from ._governing import ALL_INTERFACES, LOOPBACK, Interface, governed
+from ._governing import ALL_INTERFACES, LOOPBACK, Interface, governed, without_length
 from ._hostendpoint import V1, HostEndpoint
 from ._policy import ALLOW, DENY, EGRESS, INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Member
-from ._traffic import FORWARD, ICMP, ICMPV6, IN, IPIP, LOCAL, OUT, TCP, UDP, UDPLITE, Connection, Net, Packet
+from ._traffic import (
+    FORWARD,
+    ICMP,
+    ICMPV6,
+    IN,
+    IPIP,
+    LOCAL,
+    OUT,
+    TCP,
+    UDP,
+    UDPLITE,
+    Address,
+    Connection,
+    Net,
+    Packet,
+    is_loopback,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from ._evaluation import Evaluation
@@ -135,35 +152,49 @@ class Host:
             return _Path(self.interfaces[LOOPBACK], self.interfaces[LOOPBACK], LOCAL), ""
         into = out = None
         if direction != OUT:
-            into, why = self._interface(
-                connection.in_interface, packet.version, packet.source, packet.destination if direction == IN else None
-            )
+            own = packet.destination if direction == IN else None
+            into, why = self._interface(connection, "in_interface", packet.source, own)
             if into is None:
-                return None, why.format("in_interface")
+                return None, why
         if direction != IN:
-            out, why = self._interface(
-                connection.out_interface,
-                packet.version,
-                packet.destination,
-                packet.source if direction == OUT else None,
-            )
+            own = packet.source if direction == OUT else None
+            out, why = self._interface(connection, "out_interface", packet.destination, own)
             if out is None:
-                return None, why.format("out_interface")
+                return None, why
         return _Path(into, out, direction), ""
 
     def _interface(
-        self, name: str, version: int, other: Optional[int], own: Optional[int]
+        self, connection: Connection, option: str, other: Optional[int], own: Optional[int]
     ) -> Tuple[Optional[Interface], str]:
-        """The interface behind whose networks the other end is, or else the one that has the host's own address."""
+        """The interface that the option names, else the one behind whose networks the other end is, or else, since it
+        is behind a gateway, the one that has the host's own address. None, and why, where that is not certain.
+        """
+        name, version = getattr(connection, option), connection.packet.version
         if name:
             found = self.interfaces.get(name)
-            return found, "" if found else "{0}: the host has no interface " + name
+            return found, "" if found else "{0}: the host has no interface {1}".format(option, name)
         matching = [each for each in self.interfaces.values() if _is_behind(each, version, other)]
+        nets = [net for each in matching for net in each.nets if _is_in(net, version, other)]
         if not matching and own is not None:
-            matching = [each for each in self.interfaces.values() if (version, own) in each.addresses]
+            matching = self._behind_gateway((version, own))
+        for each in self.interfaces.values():
+            for address in without_length(each, version) if each not in matching else ():
+                # Its network may have the other end in it, or be the nearer one of two.
+                if not nets or any(_is_in(net, *address) for net in nets):
+                    return None, _NO_LENGTH.format(text_of(address), each.name, option)
         if len(matching) == 1:
             return matching[0], ""
-        return None, "{0} interface has these addresses: give {{0}}".format("more than one" if matching else "no")
+        problem = "more than one interface leads there" if matching else "no interface has these addresses"
+        return None, "{0}: give {1}".format(problem, option)
+
+    def _behind_gateway(self, own: Address) -> List[Interface]:
+        """The interfaces by which a connection of one of the host's own addresses comes and goes."""
+        having = [each for each in self.interfaces.values() if own in each.addresses]
+        if [each.name for each in having] != [LOOPBACK] or is_loopback(own):
+            return having
+        # Such as an address of a service.
+        others = [each for each in self.interfaces.values() if each.name != LOOPBACK]
+        return [each for each in others if any(address[0] == own[0] for address in each.addresses)]
 
     def _connection(self, path: _Path, packet: Packet) -> List[Outcome]:
         """All that may become of a connection: of its first packet, and of the first answer to that."""
@@ -423,6 +454,12 @@ def _is_in(net: Net, version: int, number: Optional[int]) -> Optional[bool]:
     if net[0] != version:
         return False
     return None if number is None else net[1] <= number <= net[2]
+
+
+_NO_LENGTH = (
+    "which interface it uses is unknown, since {0} of {1} has no prefix length: give the lengths in interfaces, such "
+    "as {{eth0: [192.0.2.7/24]}}, or {2}"
+)
 
 
 def _is_behind(interface: Interface, version: int, number: Optional[int]) -> bool:

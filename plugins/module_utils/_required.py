@@ -11,9 +11,22 @@ import socket
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ._errors import InvalidInput, brief, shown
-from ._governing import LOOPBACK, Interface, interfaces_from
+from ._governing import LOOPBACK, Interface, interfaces_from, without_length
 from ._guard import Facts
-from ._traffic import IN, LOCAL, OUT, TCP, WITH_PORTS, Address, Connection, address_of, new_packet, protocol_of
+from ._traffic import (
+    IN,
+    LOCAL,
+    OUT,
+    TCP,
+    WITH_PORTS,
+    Address,
+    Connection,
+    address_of,
+    is_link_local,
+    is_loopback,
+    new_packet,
+    protocol_of,
+)
 
 SSH_PORT = 22
 _FACTS = ("interfaces", "default_interface", "ssh", "require", "reached_at")
@@ -141,7 +154,7 @@ class _Host:
             (each, own)
             for each in self._interfaces
             for own in each.addresses
-            if not (_is_loopback(own) or own[0] == 6 and _is_link_local(own))
+            if not (is_loopback(own) or own[0] == 6 and is_link_local(own))
         ]
 
     def ssh(self, peers: Sequence[_Peer], addresses: Sequence[_Peer], port: int) -> _Connections:
@@ -163,15 +176,32 @@ class _Host:
             # Interfaces may have the same link-local address.
             named = [(each, own[:2]) for each, own in ways if own.zone == each.name]
             found = named or [(each, own[:2]) for each, own in ways]
-            return ([], found) if len(found) > 1 and found[0][1] == found[1][1] else (found[:1], [])
+            if len(found) > 1 and found[0][1] == found[1][1]:
+                return [], found
+            return found[:1], self._other_ways(found[0], peers)
         # The address may be translated on its way.
-        local = [each for each in addresses if _is_link_local(each)]
+        local = [each for each in addresses if is_link_local(each)]
         versions = dict.fromkeys([*[each.version for each in addresses], 4, 6])
         for peer in [*local, *peers] or [_Peer(version, None) for version in versions]:
             sure, maybe = self._ways(peer)
             if sure or maybe:
                 return sure, maybe
         return [], []
+
+    def _other_ways(self, way: _Way, peers: Sequence[_Peer]) -> List[_Way]:
+        """By which interfaces a connection to an own address may come in, but the one that has it."""
+        interface, own = way
+        if is_link_local(own):
+            return []
+        numbers = [each.number for each in peers if each.version == own[0] and each.number is not None]
+        behind = [
+            each
+            for each in self._interfaces
+            if any(net[0] == own[0] and net[1] <= number <= net[2] for net in each.nets for number in numbers)
+        ]
+        maybe = behind if interface not in behind else []
+        maybe = maybe or [each for each in self._interfaces if without_length(each, own[0]) and each not in behind]
+        return [(each, own) for each in maybe if each is not interface]
 
     def connections(self, needed: _Needed) -> _Connections:
         """Those of one that is needed; none when the host has no address of the peer's version of IP.
@@ -188,12 +218,12 @@ class _Host:
 
     def _connections(self, needed: _Needed, peer: _Peer) -> _Connections:
         version, number = peer[:2]
-        if needed.direction == OUT and number is not None and (_is_loopback(peer) or (version, number) in self._own):
+        if needed.direction == OUT and number is not None and (is_loopback(peer) or (version, number) in self._own):
             packet = new_packet(version, needed.protocol, number, number, needed.port)
             return [Connection(LOCAL, packet, LOOPBACK, LOOPBACK)], []
         sure, maybe = self._ways(peer)
         if not sure and not maybe:
-            if _is_link_local(peer) or not any(own[0] == version for _each, own in self._global):
+            if is_link_local(peer) or not any(own[0] == version for _each, own in self._global):
                 return [], []
             text = "nobody knows which interface a connection {0} of IPv{1} uses that is needed: give default_interface"
             raise _NotKnown(text.format(needed.direction, version))
@@ -214,7 +244,7 @@ class _Host:
         It is the one behind whose networks the peer is, else that of the default route. From anywhere, a connection
         may come through any.
         """
-        if _is_link_local(peer):
+        if is_link_local(peer):
             ways = self._on_link()
             named = [way for way in ways if way[0].name == peer.zone] or (ways if len(ways) == 1 else [])
             return (named, []) if named else ([], ways)
@@ -225,28 +255,22 @@ class _Host:
                     return [(interface, own)], []
         first = {interface.name: (interface, own) for interface, own in reversed(ways)}
         sure = first.pop(self._default, None) or (first.popitem()[1] if len(first) == 1 else None)
-        if sure is None or peer.number is not None:
-            return [sure] if sure else [], []
-        return [sure], [first[name] for name in sorted(first)]
+        if sure is None:
+            return [], []
+        maybe = [first[name] for name in sorted(first)]
+        if peer.number is not None:
+            # It may be in a network that is not known.
+            maybe = [way for way in maybe if without_length(way[0], peer.version)]
+        return [sure], maybe
 
     def _on_link(self) -> List[_Way]:
         """The interfaces with IPv6, each with one address, best its link-local one."""
         found = []
         for each in self._interfaces:
             own = [address for address in each.addresses if address[0] == 6]
-            local = [address for address in own if _is_link_local(address)]
+            local = [address for address in own if is_link_local(address)]
             found += [(each, address) for address in (local or own)[:1]]
         return found
-
-
-def _is_loopback(address: Sequence[Any]) -> bool:
-    version, number = address[:2]
-    return number is not None and (number >> 24 == 127 if version == 4 else number == 1)
-
-
-def _is_link_local(address: Sequence[Any]) -> bool:
-    version, number = address[:2]
-    return version == 6 and number is not None and number >> 118 == 0x3FA
 
 
 def _resolved(peer: str) -> List[_Peer]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import socket
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ._errors import InvalidInput, shown
 from ._hostendpoint import canonical_ip
@@ -80,6 +80,18 @@ def text_of(address: Address) -> str:
     if version == 4:
         return socket.inet_ntop(socket.AF_INET, number.to_bytes(4, "big"))
     return socket.inet_ntop(socket.AF_INET6, number.to_bytes(16, "big"))
+
+
+def is_loopback(address: Sequence[Any]) -> bool:
+    """Whether it is an address of the loopback; not when the number is None."""
+    version, number = address[:2]
+    return number is not None and (number >> 24 == 127 if version == 4 else number == 1)
+
+
+def is_link_local(address: Sequence[Any]) -> bool:
+    """Whether it is a link-local address of IPv6; not when the number is None."""
+    version, number = address[:2]
+    return version == 6 and number is not None and number >> 118 == 0x3FA
 
 
 _BITS = {4: 32, 6: 128}

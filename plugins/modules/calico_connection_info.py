@@ -34,7 +34,8 @@ options:
   interfaces:
     description:
       - The interfaces of the host, which Calico's datastore does not know. By their names, lists of their addresses,
-        best with the length of the prefix, such as C(192.168.0.1/24).
+        with the length of the prefix, such as C(192.168.0.1/24). Without the lengths, it is not known which interface
+        of several a connection uses.
       - The loopback C(lo) may be left out.
     type: dict
     required: true
@@ -77,12 +78,14 @@ options:
       in_interface:
         description:
           - Interface where it comes in. If not given, it is the one in whose networks O(connections[].src) is, or else,
-            for V(in), the one that has the address O(connections[].dst).
+            for V(in), the one that has the address O(connections[].dst), since it comes through a gateway. Where an
+            address on another interface has no prefix length in O(interfaces), that is not known, and the verdict is
+            V(unknown).
         type: str
       out_interface:
         description:
           - Interface where it goes out. If not given, it is the one in whose networks O(connections[].dst) is, or else,
-            for V(out), the one that has the address O(connections[].src).
+            for V(out), the one that has the address O(connections[].src), with the same exception.
         type: str
   endpoints:
     description:

@@ -120,6 +120,33 @@ def test_one_that_is_stored_is_replaced(datastore):
     assert decisions(ask(datastore, connections=[WEB], endpoints=[without_role])) == [("deny", "no profile")]
 
 
+def test_an_address_does_not_tell_the_interface(datastore):
+    """Of a host with several interfaces, without the prefix lengths."""
+    datastore.put_endpoint(WEB_ENDPOINT)
+    interfaces = {"eth0": ["192.0.2.1"], "eth1": ["198.51.100.1"]}
+    for given in (SSH, dict(SSH, direction="out", src="192.0.2.1", dst="192.0.2.9")):
+        result = ask(datastore, connections=[given], interfaces=interfaces)
+        assert decisions(result) == [("unknown", "unknown")]
+        option = "out_interface" if given["direction"] == "out" else "in_interface"
+        hint = "interfaces, such as {eth0: [192.0.2.7/24]}, or " + option
+        assert "198.51.100.1 of eth1 has no prefix length" in result["results"][0]["reason"]
+        assert hint in result["results"][0]["reason"]
+        (named,) = decisions(ask(datastore, connections=[dict(given, **{option: "eth0"})], interfaces=interfaces))
+        (one,) = decisions(ask(datastore, connections=[given], interfaces={"eth0": ["192.0.2.1"]}))
+        (both,) = decisions(ask(datastore, connections=[given]))
+        assert named == one == both != ("unknown", "unknown")
+
+
+def test_an_address_of_the_loopback_comes_in_by_another_interface(datastore):
+    datastore.put_endpoint(WEB_ENDPOINT)
+    to_service = dict(WEB, src="203.0.113.9", dst="10.0.0.9")
+    one = {"lo": ["127.0.0.1/8", "10.0.0.9/32"], "eth0": ["192.0.2.1/24"]}
+    assert decisions(ask(datastore, connections=[to_service], interfaces=one)) == [("deny", "no profile")]
+    two = dict(one, eth1=["198.51.100.1/24"])
+    result = ask(datastore, connections=[to_service], interfaces=two)
+    assert decisions(result) == [("unknown", "unknown")] and "in_interface" in result["results"][0]["reason"]
+
+
 def test_the_first_name_governs(datastore):
     datastore.put_endpoint(dict(WEB_ENDPOINT, name="b"))
     datastore.put_endpoint(dict(WEB_ENDPOINT, name="a"))

@@ -48,11 +48,13 @@ def unescaped(name):
     return name.replace("%2f", "/").replace("%25", "%")
 
 
-def host_of(row):
-    interfaces = {
-        name: [address + ("/64" if ":" in address else "/24") for address in addresses]
-        for name, addresses in row["interfaces"].items()
-    }
+def with_length(address):
+    return address + ("/64" if ":" in address else "/24")
+
+
+def host_of(row, form=lambda name, address: with_length(address)):
+    """The host, with its addresses in a form that depends on the interface's name."""
+    interfaces = {name: [form(name, address) for address in addresses] for name, addresses in row["interfaces"].items()}
     return Evaluation(V1, documents_v1(row["etcd"], endpoints_of(row["etcd"]))).host(row["host"], interfaces)
 
 
@@ -65,9 +67,9 @@ def connection_of(given):
     return connection_from(fields, "connection")
 
 
-def answers_of(row):
+def answers_of(row, *form):
     """The answer, what Felix did, and the connection; of connections that were new."""
-    host = host_of(row)
+    host = host_of(row, *form)
     for given in row["connections"]:
         if not given.get("established"):
             yield host.ask(connection_of(given)), VERDICTS[given["result"]], given
@@ -85,6 +87,29 @@ def test_what_felix_did(row):
         if answer.verdict not in (verdict, UNKNOWN) or not answer.decided_by or not answer.reason
     ]
     assert wrong == []
+
+
+# Which addresses have no prefix length.
+WITHOUT_LENGTHS = {
+    "all": lambda name, address: address,
+    "eth0's": lambda name, address: address if name == "eth0" else with_length(address),
+    "eth1's": lambda name, address: address if name == "eth1" else with_length(address),
+    "mgmt0's": lambda name, address: address if name == "mgmt0" else with_length(address),
+    "IPv4's": lambda name, address: address if "." in address else with_length(address),
+}
+
+
+@pytest.mark.parametrize("which", WITHOUT_LENGTHS)
+def test_without_prefix_lengths_nothing_is_wrong(which):
+    """Which interface a packet uses, its own address does not tell."""
+    wrong, hints = [], 0
+    for row in PLAIN:
+        for answer, verdict, given in answers_of(row, WITHOUT_LENGTHS[which]):
+            if answer.verdict == UNKNOWN:
+                hints += "such as {eth0: [192.0.2.7/24]}, or in" in answer.reason or "or out_interface" in answer.reason
+            elif answer.verdict != verdict:
+                wrong.append((row["name"], given, answer))
+    assert wrong == [] and hints > 0
 
 
 def test_little_is_unknown():

@@ -21,7 +21,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import
 from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._traffic import connection_from, net_of
 
-INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1"], "eth2": ["203.0.113.1/24"]}
+INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"], "eth2": ["203.0.113.1/24"]}
 ENDPOINT = HostEndpoint(name="e1", node="n1", interface_name="eth0", profiles=("p",))
 SSH = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1"}
 POLICY = "/calico/v1/policy/tier/default/policy/"

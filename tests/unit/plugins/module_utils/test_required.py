@@ -52,6 +52,23 @@ def test_ssh():
     assert (facts.ansible_interface, facts.ssh_port) == ("eth0", 22)
 
 
+def test_without_prefix_lengths_another_way_is_possible():
+    """Its own address does not tell by which interface a host is reached."""
+    given = {"interfaces": {"eth0": ["192.0.2.1"], "eth1": ["10.0.0.1"]}, "default_interface": "eth0"}
+    needed = {"direction": "out", "protocol": "tcp", "port": 443, "peer": "10.9.9.9"}
+    facts = facts_of("n1", given, [needed])
+    assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
+    ssh = {"peer": "10.9.9.9", "address": "192.0.2.1"}
+    facts = facts_of("n1", dict(given, ssh=ssh), [])
+    assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
+    assert facts.ansible_interface == ""
+    # With the lengths, nothing but a peer in the other interface's network makes that possible.
+    facts = facts_of("n1", dict(GIVEN, ssh=ssh), [])
+    assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
+    facts = facts_of("n1", dict(GIVEN, ssh=dict(ssh, peer="203.0.113.9")), [])
+    assert (ways_of(facts.required), facts.possible, facts.ansible_interface) == ([(4, "eth0")], (), "eth0")
+
+
 def ways_of(connections):
     return [(each.packet.version, each.in_interface or each.out_interface) for each in connections]
 
