@@ -10,7 +10,7 @@ felix, rules/endpoints.go (endpointIptablesChain), calc/policy_sorter.go, calc/e
 from __future__ import annotations
 
 import functools
-from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
 from ._hostendpoint import HostEndpoint
 from ._matching import (
@@ -185,6 +185,22 @@ class Asked:
         if key not in self._decided:
             self._decided[key] = self._decide(stage, direction, packet)
         return self._decided[key]
+
+    def passed_over(self, stage: str, direction: str, packet: Packet) -> Iterator[Tuple[str, Rule]]:
+        """Of a packet that is surely denied: the rules that would let it go on and do not match, then the one that
+        denies it, if one does; with their names."""
+        for segment in self._matching_statically(stage, direction, packet):
+            for step in segment:
+                matches = True if step.rule is None else matches_addresses(step.rule, packet, self._members)
+                is_sure = bool(matches) and not step.doubt
+                if step.rule and (
+                    step.action == DENY if is_sure else matches is False and step.action in (ALLOW, PASS)
+                ):
+                    yield step.by, step.rule
+                if is_sure and step.action == DENY:
+                    return
+                if is_sure:
+                    break
 
     def _decide(self, stage: str, direction: str, packet: Packet) -> List[Outcome]:
         outcomes: List[Outcome] = []

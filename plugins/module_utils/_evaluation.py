@@ -16,11 +16,12 @@ from ._governing import Candidate, addresses_of, candidate_from, candidate_of, i
 from ._host import Host
 from ._hostendpoint import V1, HostEndpoint
 from ._members import Members
+from ._overlooked import Place, Unaddressed, overlooked
 from ._plan import Stored
-from ._policy import Member, Rulebook
+from ._policy import Member, Rule, Rulebook
 from ._policy_v1 import rulebook_v1
 from ._policy_v3 import rulebook_v3
-from ._traffic import PROTOCOLS
+from ._traffic import PROTOCOLS, Packet
 
 
 class Evaluation:
@@ -43,6 +44,7 @@ class Evaluation:
         self._by_node = self._endpoints_of(endpoints, without)
         self._candidates: Dict[str, List[Candidate]] = {}
         self._members = Members(self.rulebook, self._all_members)
+        self._unaddressed = Unaddressed(self.rulebook, self._all_unaddressed)
         self._asked: Dict[object, Asked] = {}
         self._steps = Steps()
         self._felix: Dict[str, Felix] = {}
@@ -89,6 +91,10 @@ class Evaluation:
             found = self._asked[key] = Asked(self.rulebook, self._members, self._steps, endpoint)
         return found
 
+    def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: Place) -> str:
+        """What is added to the reason of a packet that is denied: whom these rules select and no set has."""
+        return overlooked(rules, packet, self._members, self._unaddressed, place)
+
     def host(self, node: str, interfaces: Mapping[str, Sequence[str]]) -> Host:
         """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput."""
         return Host(self, node, interfaces_from(interfaces))
@@ -121,10 +127,17 @@ class Evaluation:
     def _all_members(self) -> Iterator[Member]:
         """What a selector of a rule may select."""
         yield from self.rulebook.members
+        yield from map(_member, self._all_endpoints())
+
+    def _all_unaddressed(self) -> Iterator[HostEndpoint]:
+        return (endpoint for endpoint in self._all_endpoints() if not addresses_of(endpoint))
+
+    def _all_endpoints(self) -> Iterator[HostEndpoint]:
+        """Those of all nodes that Felix takes."""
         for node in self._by_node:
             for candidate in self._candidates_of(node):
                 if not candidate.rejected:
-                    yield _member(candidate.endpoint)
+                    yield candidate.endpoint
 
 
 def _member(endpoint: HostEndpoint) -> Member:

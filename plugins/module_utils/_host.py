@@ -19,6 +19,7 @@ from ._asked import FORWARDED, GO_ON, Asked, Outcome
 from ._felix import Failsafe
 from ._governing import ALL_INTERFACES, LOOPBACK, Interface, governed, without_length
 from ._hostendpoint import V1, HostEndpoint
+from ._overlooked import Place
 from ._policy import ALLOW, DENY, EGRESS, INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Member
 from ._traffic import (
     FORWARD,
@@ -338,7 +339,19 @@ class Host:
         if doubt:
             by = "host endpoint {0}".format(interface.governing.name)
             return [Outcome(action, by, "", doubt) for action in (ALLOW, DENY)]
-        return self._asked(interface).decide(stage, direction, packet)
+        outcomes = self._asked(interface).decide(stage, direction, packet)
+        last = outcomes[-1]
+        if last.action == DENY and not last.doubt:
+            rules = self._asked(interface).passed_over(stage, direction, packet)
+            return [
+                *outcomes[:-1],
+                last._replace(reason=last.reason + self._evaluation.overlooked(rules, packet, self._place)),
+            ]
+        return outcomes
+
+    @functools.cached_property
+    def _place(self) -> Place:
+        return Place(self.node, {address for each in self.interfaces.values() for address in each.addresses})
 
     def _asked(self, interface: Interface) -> Asked:
         found = self._known_asked.get(interface.name)

@@ -160,7 +160,10 @@ results:
         - Where the verdict is V(unknown), what it depends on, or V(unknown).
       type: str
     reason:
-      description: The same in a sentence, or why it is not known.
+      description:
+        - The same in a sentence, or why it is not known.
+        - Where it is V(deny), it also names rules that would decide otherwise, if host endpoints which their selectors
+          match had expected IPs.
       type: str
     neighbour_discovery:
       description:

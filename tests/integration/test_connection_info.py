@@ -104,6 +104,27 @@ def test_endpoints_of_other_nodes_count(datastore):
     assert after[1] == policy_of(datastore) + ", ingress rule 2"
 
 
+def test_a_selected_endpoint_without_expected_ips_is_named(datastore):
+    """Its labels are right, but nobody knows its addresses, so that it is in no set."""
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    datastore.put_endpoint(dict(DB_ENDPOINT, interface_name="eth0", expected_ips=[]))
+    reason = ask(datastore, connections=[DB])["results"][0]["reason"]
+    assert (
+        policy_of(datastore)
+        + ', ingress rule 2: its source selector role == "db" matches host endpoint n2-eth0 on node '
+        "n2, which has no expected_ips, so its addresses are not in the set"
+    ) in reason
+    # A rule for another port is none of the reasons, nor one of another endpoint's.
+    assert "n2-eth0" not in ask(datastore, connections=[OTHER])["results"][0]["reason"]
+    datastore.put_endpoint(dict(DB_ENDPOINT, interface_name="eth0", expected_ips=["192.0.2.77"]))
+    reason = ask(datastore, connections=[DB])["results"][0]["reason"]
+    assert reason == "denied by {0}: no ingress rule matched".format(policy_of(datastore).partition(" ")[2])
+    # With the address, it is let through.
+    datastore.put_endpoint(DB_ENDPOINT)
+    assert [verdict for verdict, _by in decisions(ask(datastore, connections=[DB]))] == ["allow"]
+
+
 def test_endpoints_that_are_not_stored(datastore):
     put_policies(datastore)
     assert decisions(ask(datastore, connections=[OTHER])) == [("allow", "no endpoint governs the interface")]

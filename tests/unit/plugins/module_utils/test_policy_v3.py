@@ -297,6 +297,79 @@ def test_an_endpoint_that_cannot_be_read_is_on_any_node_that_it_may_name(node):
     )
 
 
+DB = HostEndpoint(name="n2-eth0", node="n2", interface_name="eth0", labels={"role": "db"})
+IN_NO_SET = "matches host endpoint n2-eth0 on node n2, which has no expected_ips, so its addresses are not in the set"
+
+
+def reason(*rules, others=(DB,), **given):
+    """Why a connection is denied by a policy with these rules in both directions."""
+    answer = ask(datastore(policy("default.a", rules, rules, types=("Ingress", "Egress"))), [WEB, *others], **given)
+    assert answer.verdict == "deny"
+    return answer.reason
+
+
+def from_db(action="Allow", **more):
+    return {"action": action, "source": {"selector": "role == 'db'"}, **more}
+
+
+@pytest.mark.parametrize(
+    "rules, by",
+    [
+        ([tcp("Allow", 81), from_db()], 'ingress rule 2: its source selector role == "db" '),
+        ([from_db("Pass"), tcp("Deny", 80)], 'ingress rule 1: its source selector role == "db" '),
+        (
+            [{"action": "Deny", "source": {"notSelector": "role == 'db'"}}],
+            "ingress rule 1: its negated source selector ",
+        ),
+    ],
+)
+def test_a_selector_that_matches_an_endpoint_without_addresses(rules, by):
+    assert "; policy default.a, " + by in reason(*rules) and IN_NO_SET in reason(*rules)
+
+
+def test_at_the_hosts_own_end_only_its_own_endpoints_count():
+    own = "n1-eth0 on node n1, which has no expected_ips"
+    assert own in reason({"action": "Allow", "destination": {"selector": "role == 'web'"}})
+    assert "expected_ips" not in reason({"action": "Allow", "destination": {"selector": "role == 'db'"}})
+    assert "expected_ips" not in reason({"action": "Allow", "source": {"selector": "role == 'web'"}})
+
+
+def test_the_same_of_what_goes_out():
+    rule = {"action": "Allow", "destination": {"selector": "role == 'db'"}}
+    assert "egress rule 1: its destination selector" in reason(rule, direction="out")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        # It would not match with the address, either.
+        [from_db(protocol="UDP")],
+        [tcp("Allow", 443, source={"selector": "role == 'db'"})],
+        [{"action": "Allow", "source": {"selector": "role == 'db'", "nets": ["203.0.113.0/24"]}}],
+        [{"action": "Allow", "source": {"selector": "role == 'db'", "notSelector": "has(role)"}}],
+        # It would not let it through, or comes too late.
+        [from_db("Deny")],
+        [from_db("Log")],
+        [{"action": "Deny"}, from_db()],
+        [{"action": "Allow", "source": {"selector": "role == 'other'"}}],
+        [{"action": "Deny", "source": {"notSelector": "role == 'other'"}}],
+    ],
+)
+def test_rules_that_an_endpoint_without_addresses_has_nothing_to_do_with(rules):
+    assert "expected_ips" not in reason(*rules)
+
+
+def test_an_endpoint_with_addresses_is_in_the_set():
+    addressed = dataclasses.replace(DB, expected_ips=("192.0.2.77",))
+    assert "expected_ips" not in reason(from_db(), others=[addressed])
+
+
+def test_several_endpoints_without_addresses_are_counted():
+    others = [dataclasses.replace(DB, name="n%d-eth0" % number, node="n%d" % number) for number in (3, 2, 4)]
+    several = IN_NO_SET.replace(", which has", " and 2 others, which have").replace("its", "their")
+    assert several in reason(from_db(), others=others)
+
+
 def test_a_network_set_that_cannot_be_read():
     documents = datastore(
         policy("default.a", [{"action": "Allow", "source": {"selector": "kind == 'office'"}}]),
