@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
         if variables.has_batches():
             raise RunFailed("an audit is about all hosts at once: leave out serial and the strategy free")
         not_gathered = _not_gathered(variables)
-        fleet = Fleet(variables, self._templar, api_version_of(arguments), not_gathered, _OF_THE_RUN)
+        fleet = Fleet(variables, self._templar, api_version_of(arguments), not_gathered, _OF_THE_RUN, guards=True)
         nodes = fleet.nodes()
         unknown = self._unknown(fleet, variables, not_gathered)
         arguments["nodes"] = sorted(nodes.values())

@@ -42,6 +42,30 @@ options:
       - As O(netsec.calico.calico_hostendpoints_audit#module:decommission_nodes).
     type: list
     elements: str
+  guard_require:
+    description:
+      - Connections of every host that must stay open, beside those that the guard of
+        M(netsec.calico.calico_inventory_hostendpoints) asks for. Each host's C(hostendpoints_guard_require) counts,
+        too.
+      - An endpoint that does not let one through is V(unsafe).
+    type: list
+    elements: dict
+    suboptions:
+      direction:
+        description: As O(netsec.calico.calico_hostendpoints_audit#module:guard_require[].direction).
+        type: str
+        choices: [in, out]
+        required: true
+      protocol:
+        description: As O(netsec.calico.calico_hostendpoints_audit#module:guard_require[].protocol).
+        type: str
+        required: true
+      port:
+        description: As O(netsec.calico.calico_hostendpoints_audit#module:guard_require[].port).
+        type: int
+      peer:
+        description: As O(netsec.calico.calico_hostendpoints_audit#module:guard_require[].peer).
+        type: str
   fail_on:
     description:
       - The classes of findings of which one is enough for RV(fails).

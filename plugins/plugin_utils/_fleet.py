@@ -494,20 +494,16 @@ def guard_of(arguments: Dict[str, Any]) -> bool:
     )
     if str(arguments["guard"]).lower() == "off":
         return False
-    required = arguments.get("guard_require") or []
-    if not isinstance(required, list):
-        raise RunFailed("guard_require is not a list: {0}".format(shown(required)))
-    try:
-        settings = settings_from(arguments, os.environ)
-    except CalicoError as exc:
-        raise RunFailed(str(exc)) from exc
-    arguments["guard_require"] = required + datastore_of(settings.etcd_endpoints)
+    arguments["guard_require"] = required_of(arguments)
     return True
 
 
 def required_of(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
-    """The connections that every host needs: to the datastore."""
+    """The connections that every host needs: what the task says, and the datastore."""
+    required = arguments.get("guard_require") or []
+    if not isinstance(required, list):
+        raise RunFailed("guard_require is not a list: {0}".format(shown(required)))
     try:
-        return datastore_of(settings_from(arguments, os.environ).etcd_endpoints)
+        return required + datastore_of(settings_from(arguments, os.environ).etcd_endpoints)
     except CalicoError as exc:
         raise RunFailed(str(exc)) from exc

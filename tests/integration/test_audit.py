@@ -350,6 +350,53 @@ def test_the_first_host_cannot_be_reached(fleet, tmp_path):
     assert unknown["reason"].startswith("unreachable: ")
 
 
+NEEDED = [{"direction": "in", "protocol": "tcp", "port": "{{ exporter }}", "peer": "10.0.0.7"}]
+
+
+@on_both
+def test_what_must_stay_open_is_evaluated_as_apply_does(fleet, tmp_path):
+    """Each host has its own hostendpoints_guard_require."""
+    hosts = {"worker-1": {"hostendpoints_guard_require": NEEDED, "exporter": 9100}, "worker-2": {}}
+    run(fleet, hosts, tmp_path, fail_on=["unsafe"])
+    (finding,) = report(tmp_path)["findings"]
+    assert (finding["class"], finding["host"]) == ("unsafe", "worker-1")
+    needed = "tcp port 9100 from 10.0.0.7 is needed: "
+    assert needed in finding["message"] and "G03" in finding["message"]
+    put_policy(fleet.datastore, "exporter", [dict(ALLOW_SSH, ports=[9100])], "all()")
+    run(fleet, hosts, tmp_path, fail_on=["unsafe"])
+    assert report(tmp_path)["findings"] == []
+    fleet.datastore.reset()
+    done = fleet.run(hosts, variables={"hostendpoints_guard": "enforce"})
+    assert done.returncode != 0 and needed in done.stdout
+
+
+def test_what_a_host_needs_in_vain_is_named_with_the_host(fleet, tmp_path):
+    done = run(fleet, {"worker-1": {"hostendpoints_guard_require": NEEDED, "exporter": "x"}}, tmp_path)
+    assert done.returncode != 0 and "worker-1: hostendpoints_guard_require[0].port" in done.stdout
+
+
+def test_a_task_requires_connections_of_all_hosts(fleet, tmp_path):
+    task = {
+        "netsec.calico.calico_inventory_audit": {
+            "etcd_endpoints": fleet.datastore.url,
+            "datastore_type": fleet.datastore.type,
+            "report_dir": str(tmp_path),
+            "owner": "netsec.calico",
+            "guard_require": [dict(NEEDED[0], port=9100)],
+        },
+        "delegate_to": "localhost",
+        "run_once": True,
+    }
+    variables = {
+        "hostendpoints_interfaces": [{"match": {"type": "ether"}}],
+        "hostendpoints_node": "{{ inventory_hostname }}",
+    }
+    done = fleet.run(["worker-1", "worker-2"], tasks=[task], variables=variables)
+    assert done.returncode == 0, done
+    unsafe = [each["host"] for each in report(tmp_path)["findings"] if each["class"] == "unsafe"]
+    assert unsafe == ["worker-1", "worker-2"]
+
+
 def test_batches_are_refused(fleet, tmp_path):
     done = run(fleet, ["worker-1", "worker-2"], tmp_path, serial=1)
     assert done.returncode != 0 and "leave out serial" in done.stdout
