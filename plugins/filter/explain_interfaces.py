@@ -42,7 +42,8 @@ _value:
       description: Which rule makes the endpoint, or why none does.
       type: str
     endpoint:
-      description: The endpoint, or V(null).
+      description:
+        - The endpoint, or V(null). Interfaces that share an endpoint for all interfaces each have that one.
       type: dict
   sample:
     - interface: docker0

@@ -19,6 +19,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._errors import shown
 MOST_INTERFACES = 10000
 MOST_ADDRESSES = 10000
 LONGEST_NAME = 255
+# Where the fact of a bond, or of a bridge, names its members.
+_MEMBERS = ("slaves", "interfaces")
 
 
 def why_unusable(facts: Mapping[str, Any]) -> str:
@@ -54,6 +56,38 @@ def ipv4_of(fact: Mapping[str, Any]) -> List[Mapping[str, Any]]:
 def ipv6_of(fact: Mapping[str, Any]) -> List[Mapping[str, Any]]:
     """The IPv6 addresses of an interface: {address, prefix, scope}."""
     return [each for each in fact.get("ipv6") or () if each.get("address")]
+
+
+def temporary_ipv6_of(fact: Mapping[str, Any]) -> List[str]:
+    """The temporary IPv6 addresses of an interface (RFC 8981), as far as its fact shows which ones are.
+
+    The fact has no flags, but an order. `setup` lists what `ip addr show primary` prints, and then what `ip addr show
+    secondary` prints, which for IPv6 are the temporary addresses. The kernel sorts addresses by scope, the link-local
+    ones last. So an address behind a link-local one is of the second list. The network that it shares with an address
+    of the first list is that of the address that the kernel made it from.
+    """
+    first, networks, found = set(), set(), []
+    is_second_list = False
+    for each in ipv6_of(fact):
+        address, network = each["address"], int(ipaddress.ip_address(each["address"])) >> 64
+        if each.get("scope") == "link":
+            is_second_list = True
+        elif not is_second_list:
+            first.add(address)
+            networks.add(network)
+        elif address not in first and network in networks:
+            found.append(address)
+    return found
+
+
+def masters_of(facts: Mapping[str, Any]) -> Dict[str, List[str]]:
+    """The bonds and bridges that each interface is a member of, by its name."""
+    found: Dict[str, List[str]] = {}
+    for name, device, _aliases_of_it in devices(facts):
+        for key in _MEMBERS:
+            for member in device.get(key) or ():
+                found.setdefault(member, []).append(name)
+    return found
 
 
 def _fact(name: str, facts: Mapping[str, Any]) -> Any:
@@ -123,6 +157,13 @@ def _problems(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _other_problems(facts)
 
 
+# What is read of an interface, where it is there.
+_KINDS = (
+    *((key, str) for key in ("type", "module", "pciid", "macaddress")),
+    *((key, list) for key in ("ipv4_secondaries", "ipv6", *_MEMBERS)),
+)
+
+
 def _interface_problems(name: str, fact: Any) -> Iterator[str]:
     """What is wrong with the fact of one interface; after the first problem, nothing else may be asked."""
     if not isinstance(fact, Mapping):
@@ -134,8 +175,11 @@ def _interface_problems(name: str, fact: Any) -> Iterator[str]:
         yield "they have one fact for both {0} and {1}".format(shown(name), shown(fact["device"]))
     if not isinstance(fact.get("ipv4") or {}, Mapping):
         yield "they are not of the form that Linux has"
-    for key, kind in (("type", str), ("ipv4_secondaries", list), ("ipv6", list)):
+    for key, kind in _KINDS:
         if not isinstance(fact.get(key) or kind(), kind):
+            yield "{0} of the interface {1} is {2}".format(key, shown(name), shown(fact[key]))
+    for key in _MEMBERS:
+        if not all(isinstance(member, str) for member in fact.get(key) or ()):
             yield "{0} of the interface {1} is {2}".format(key, shown(name), shown(fact[key]))
     listed = [fact.get("ipv4") or {}, *(fact.get("ipv4_secondaries") or ()), *(fact.get("ipv6") or ())]
     for item in listed:

@@ -22,6 +22,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._errors import (
     brief,
     shown,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._governing import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import Item, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_node
@@ -40,6 +41,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import (
     RuleError,
     Verdict,
     hidden_of,
+    made_of,
     verdicts_of,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._resolving import resolved
@@ -180,12 +182,12 @@ class Fleet:
             verdicts = verdicts_of(host)
         except RuleError as exc:
             raise RunFailed("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
-        made = [verdict for verdict in verdicts if verdict.endpoint is not None]
+        made = made_of(verdicts)
         if host.rules and not made and not by_hand:
             self.uncovered[name] = _reasons(verdicts)
         for verdict in made:
             where = "{0}: hostendpoints_interfaces: rule {1}, for {2}"
-            yield where.format(name, verdict.rule, brief(verdict.interface)), verdict.endpoint
+            yield where.format(name, verdict.rule, brief(_covered(verdict))), verdict.endpoint
         for index, endpoint in enumerate(by_hand):
             where = "{0}: hostendpoints_endpoints[{1}]".format(name, index)
             if isinstance(endpoint, Mapping):
@@ -425,6 +427,12 @@ class Fleet:
             key: self._template(name, _PREFIX + key, variables.get(_PREFIX + key), variables, with_facts)
             for key in keys
         }
+
+
+def _covered(verdict: Verdict) -> str:
+    """What the endpoint of a verdict is for."""
+    is_for_all = verdict.endpoint is not None and verdict.endpoint["interface_name"] == ALL_INTERFACES
+    return "all interfaces" if is_for_all else verdict.interface
 
 
 def _reasons(verdicts: Sequence[Verdict]) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._connection import ETCDV2
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import API_VERSIONS
-from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, brief, shown
+from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, shown
+from ansible_collections.netsec.calico.plugins.module_utils._governing import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._names import v3_name, v3_node
 from ansible_collections.netsec.calico.plugins.plugin_utils._facts import (
@@ -23,21 +23,27 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._facts import (
     hidden_interfaces,
     ipv4_of,
     ipv6_of,
+    masters_of,
+    temporary_ipv6_of,
     why_unusable,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._rule_checks import (
+    RuleError,
+    address_of,
+    check_rule,
+    flag,
+    is_in,
+    listed,
+    network_of,
+)
 
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-
-_RULE_KEYS = ("match", "endpoint")
-_MATCH_KEYS = ("name", "type", "network", "default_route", "active")
-_ENDPOINT_KEYS = ("name", "labels", "profiles", "ports", "expected_ips", "interface_name")
 # In v3, the names of all nodes' endpoints are of one kind.
 DEFAULT_NAMES = {V1: "{interface}", V3: "{node}-{interface}"}
+# Of the endpoint for all interfaces.
+DEFAULT_NAME_OF_ALL = "{node}-all"
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
-
-
-class RuleError(CalicoError):
-    """A rule, or what stands beside it, is not of the form that the role's documentation says."""
+# How many of a host's names a reason lists.
+_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +97,23 @@ class Interface:
     default_route: bool
     # Of global scope, IPv4 first.
     addresses: Tuple[str, ...]
+    # Those of them that the host replaces every day, as far as the facts show it.
+    temporary: FrozenSet[str] = frozenset()
+    # The driver of its device, and whether it has a device at all.
+    driver: str = ""
+    physical: bool = False
+    # In lower case.
+    mac: str = ""
+    # The bonds and bridges that it is a member of.
+    masters: Tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What became of an interface: its endpoint, and the number of the rule that made it, or neither; and why."""
+    """What became of an interface: its endpoint, and the number of the rule that made it, or neither; and why.
+
+    One endpoint for all interfaces is that of each of those that its rule matches.
+    """
 
     interface: str
     reason: str
@@ -105,17 +123,38 @@ class Verdict:
 
 def interfaces_of(facts: Mapping[str, Any]) -> List[Interface]:
     """The interfaces of a host, sorted by name."""
-    found = [_interface(name, device, aliases, facts) for name, device, aliases in devices(facts)]
+    masters = masters_of(facts)
+    found = [
+        _interface(name, device, aliases, facts, masters.get(name, ())) for name, device, aliases in devices(facts)
+    ]
     return sorted(found, key=lambda interface: interface.name)
 
 
 def verdicts_of(host: Host) -> List[Verdict]:
     """What becomes of each of the host's interfaces. Raises RuleError."""
     for index, rule in enumerate(host.rules):
-        _check_rule(rule, index)
-    hidden = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
-    found = [_verdict(interface, host) for interface in interfaces_of(host.facts)]
-    return sorted(found + hidden, key=lambda verdict: verdict.interface)
+        check_rule(rule, index, host.api_version)
+    found = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
+    of_all: Dict[int, List[Interface]] = {}
+    for interface in interfaces_of(host.facts):
+        index, reason = _choice(interface, host)
+        if index is None:
+            found.append(Verdict(interface.name, reason))
+        elif _is_for_all(host.rules[index]):
+            of_all.setdefault(index, []).append(interface)
+        else:
+            found.append(Verdict(interface.name, reason, index + 1, _endpoint([interface], host, index)))
+    found += _verdicts_of_all(of_all, host)
+    return sorted(found, key=lambda verdict: verdict.interface)
+
+
+def made_of(verdicts: Sequence[Verdict]) -> List[Verdict]:
+    """The verdicts with an endpoint, each endpoint once."""
+    found: Dict[int, Verdict] = {}
+    for verdict in verdicts:
+        if verdict.endpoint is not None:
+            found.setdefault(id(verdict.endpoint), verdict)
+    return list(found.values())
 
 
 def hidden_of(host: Host) -> str:
@@ -137,14 +176,18 @@ def endpoints_of(host: Host) -> List[Dict[str, Any]]:
     hidden = hidden_of(host)
     if hidden:
         raise RuleError(hidden)
-    return [verdict.endpoint for verdict in verdicts_of(host) if verdict.endpoint is not None]
+    return [verdict.endpoint for verdict in made_of(verdicts_of(host)) if verdict.endpoint is not None]
 
 
 # --- facts ---
 
 
 def _interface(
-    name: str, device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+    name: str,
+    device: Mapping[str, Any],
+    aliases: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    masters: Sequence[str],
 ) -> Interface:
     defaults = [facts.get(family) or {} for family in ("default_ipv4", "default_ipv6")]
     return Interface(
@@ -153,6 +196,11 @@ def _interface(
         active=bool(device.get("active")),
         default_route=any(default.get("interface") == name for default in defaults),
         addresses=tuple(dict.fromkeys(_addresses(device, aliases))),
+        temporary=frozenset(temporary_ipv6_of(device)),
+        driver=device.get("module") or "",
+        physical=bool(device.get("pciid")),
+        mac=(device.get("macaddress") or "").lower(),
+        masters=tuple(dict.fromkeys(masters)),
     )
 
 
@@ -160,7 +208,7 @@ def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) 
     for fact in [device, *aliases]:
         for ipv4 in ipv4_of(fact):
             # An address of another scope than global cannot be told by the facts, but by its network.
-            if not ipaddress.ip_address(ipv4["address"]).is_link_local:
+            if not address_of(ipv4["address"]).is_link_local:
                 yield ipv4["address"]
     for ipv6 in ipv6_of(device):
         if ipv6.get("scope") == "global":
@@ -170,20 +218,37 @@ def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) 
 # --- rules ---
 
 
-def _verdict(interface: Interface, host: Host) -> Verdict:
+def _choice(interface: Interface, host: Host) -> Tuple[Optional[int], str]:
+    """The rule that takes an interface, None when none does, and why."""
     ignoring = _ignoring(interface.name, host)
     if ignoring:
-        return Verdict(interface.name, "ignored by {0!r}".format(ignoring))
+        return None, "ignored by {0!r}".format(ignoring)
     misses = []
     for index, rule in enumerate(host.rules):
         miss = _miss(interface, rule.get("match") or {})
         if not miss:
-            reason = "rule {0}".format(index + 1)
-            return Verdict(
-                interface.name, reason, index + 1, _endpoint(interface, rule.get("endpoint") or {}, host, index)
-            )
+            return index, "rule {0}".format(index + 1)
         misses.append("rule {0}: {1}".format(index + 1, miss))
-    return Verdict(interface.name, "no rule matches: " + ("; ".join(misses) or "there are none"))
+    return None, "no rule matches: " + ("; ".join(misses) or "there are none")
+
+
+def _is_for_all(rule: Mapping[str, Any]) -> bool:
+    return (rule.get("endpoint") or {}).get("interface_name") == ALL_INTERFACES
+
+
+def _verdicts_of_all(of_all: Mapping[int, Sequence[Interface]], host: Host) -> Iterator[Verdict]:
+    """Those of interfaces, by their rule, that share an endpoint for all. Raises RuleError when there are two."""
+    if len(of_all) > 1:
+        first, second = sorted(of_all)[:2]
+        raise RuleError(
+            "rule {0}: endpoint.interface_name is '*', and rule {1} already makes this host's endpoint for all "
+            "interfaces, which can only be one; put what both match in one rule".format(second + 1, first + 1)
+        )
+    for index, interfaces in of_all.items():
+        endpoint = _endpoint(interfaces, host, index)
+        reason = "rule {0}, whose endpoint is for all interfaces".format(index + 1)
+        for interface in interfaces:
+            yield Verdict(interface.name, reason, index + 1, endpoint)
 
 
 def _hidden_verdict(name: str, host: Host) -> Verdict:
@@ -193,51 +258,90 @@ def _hidden_verdict(name: str, host: Host) -> Verdict:
 
 def _ignoring(name: str, host: Host) -> str:
     """The pattern that ignores an interface of this name; "" when none does."""
-    return next((pattern for pattern in host.ignore if fnmatch.fnmatchcase(name, pattern)), "")
+    return next((pattern for pattern in host.ignore if _fits(name, [pattern])), "")
 
 
 def _miss(interface: Interface, match: Mapping[str, Any]) -> str:
     """Why the interface does not match; "" when it does."""
-    names, types, networks = (_listed(match.get(key)) for key in ("name", "type", "network"))
-    if names and not any(fnmatch.fnmatchcase(interface.name, pattern) for pattern in names):
+    names, types, networks = (listed(match.get(key)) for key in ("name", "type", "network"))
+    if names and not _fits(interface.name, names):
         return "the name is none of {0}".format(", ".join(names))
     if types and interface.type not in types:
-        return "its type is {0}, not {1}".format(interface.type, " or ".join(types))
-    if networks and not any(_in(address, networks) for address in interface.addresses):
-        return "no address in {0}".format(", ".join(networks))
-    for key, text in (("default_route", "the default route"), ("active", "active")):
-        if match.get(key) is not None and _flag(match[key]) != getattr(interface, key):
-            return "it is {0}{1}".format("not " if _flag(match[key]) else "", text)
+        return "its type is {0}, not {1}".format(brief(interface.type), " or ".join(types))
+    if networks:
+        nets = [network_of(network) for network in networks]
+        if not any(is_in(address, nets) for address in interface.addresses):
+            return "no address in {0}".format(", ".join(networks))
+    for key, text in (("default_route", "the default route"), ("active", "active"), ("physical", "a physical device")):
+        if match.get(key) is not None and flag(match[key]) != getattr(interface, key):
+            return "it is {0}{1}".format("not " if flag(match[key]) else "", text)
+    return _miss_of_device(interface, match)
+
+
+def _miss_of_device(interface: Interface, match: Mapping[str, Any]) -> str:
+    drivers, masters, macs = (listed(match.get(key)) for key in ("driver", "member_of", "mac"))
+    none_of = "matches none of {0}".format
+    if drivers and not (interface.driver and _fits(interface.driver, drivers)):
+        text = "its driver {0}" if interface.driver else "the facts name no driver of it, so it"
+        return "{0} {1}".format(text.format(brief(interface.driver)), none_of(", ".join(drivers)))
+    if masters and not any(_fits(master, masters) for master in interface.masters):
+        names = " and ".join(map(brief, interface.masters[:_SHOWN]))
+        text = "it is a member of {0}, which" if names else "it is not a member of a bond or bridge, so it"
+        return "{0} {1}".format(text.format(names), none_of(", ".join(masters)))
+    if macs and not (interface.mac and _fits(interface.mac, [mac.lower() for mac in macs])):
+        text = "its MAC address {0}" if interface.mac else "the facts name no MAC address of it, so it"
+        return "{0} {1}".format(text.format(brief(interface.mac)), none_of(", ".join(macs)))
     return ""
 
 
-def _in(address: str, networks: Sequence[str]) -> bool:
-    return any(ipaddress.ip_address(address) in _network(network) for network in networks)
+def _fits(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
 
 
-def _network(text: str) -> Network:
-    return ipaddress.ip_network(text, strict=False)
-
-
-def _endpoint(interface: Interface, template: Mapping[str, Any], host: Host, index: int) -> Dict[str, Any]:
-    expected = template.get("expected_ips", "facts")
-    if expected == "facts":
-        expected = list(interface.addresses)
-    elif expected == "none":
-        expected = []
+def _endpoint(interfaces: Sequence[Interface], host: Host, index: int) -> Dict[str, Any]:
+    """The endpoint that a rule makes of one interface, or of all that it matches."""
+    template = host.rules[index].get("endpoint") or {}
+    values = {"node": host.node, "inventory_hostname": host.inventory_hostname}
+    if _is_for_all(host.rules[index]):
+        default, interface_name = DEFAULT_NAME_OF_ALL, ALL_INTERFACES
+    else:
+        default, interface_name = DEFAULT_NAMES[host.api_version], interfaces[0].name
+        values["interface"] = interface_name
+        if template.get("interface_name") is not None and not flag(template["interface_name"]):
+            interface_name = ""
     return {
-        "name": _name(template.get("name") or DEFAULT_NAMES[host.api_version], interface, host, index),
+        "name": _name(template.get("name") or default, values, host, index),
         "node": host.node,
         "labels": {**host.labels, **(template.get("labels") or {}), **host.host_labels},
-        "interface_name": interface.name if _flag(template.get("interface_name", True)) else "",
-        "expected_ips": expected,
+        "interface_name": interface_name,
+        "expected_ips": _expected_ips(template.get("expected_ips"), interfaces),
         "profiles": list(template.get("profiles") or ()),
         "ports": list(template.get("ports") or ()),
     }
 
 
-def _name(pattern: str, interface: Interface, host: Host, index: int) -> str:
-    values = {"node": host.node, "interface": interface.name, "inventory_hostname": host.inventory_hostname}
+def _expected_ips(wanted: Any, interfaces: Sequence[Interface]) -> List[Any]:
+    """The expected IPs that a rule wants for an endpoint of these interfaces."""
+    if wanted == "none":
+        return []
+    if isinstance(wanted, list):
+        return wanted
+    options = wanted if isinstance(wanted, Mapping) else {}
+    left_out = [network_of(network) for network in listed(options.get("except"))]
+    has_temporary = options.get("temporary") is not None and flag(options["temporary"])
+    found = [
+        address
+        for interface in interfaces
+        for address in interface.addresses
+        if (has_temporary or address not in interface.temporary)
+        # Every host has these, so they say nothing of one.
+        and not address_of(address).is_loopback
+        and not is_in(address, left_out)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _name(pattern: str, values: Mapping[str, str], host: Host, index: int) -> str:
     try:
         name = _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
     except KeyError as exc:
@@ -247,71 +351,3 @@ def _name(pattern: str, interface: Interface, host: Host, index: int) -> str:
             )
         ) from exc
     return v3_name(name) if host.api_version == V3 else name
-
-
-def _listed(value: Any) -> List[str]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _check_rule(rule: Any, index: int) -> None:
-    def problem(text: str) -> RuleError:
-        return RuleError("rule {0}: {1}".format(index + 1, text))
-
-    if not isinstance(rule, Mapping):
-        raise problem("{0} is not a mapping with match and endpoint".format(shown(rule)))
-    for where, content, known in (
-        ("", rule, _RULE_KEYS),
-        ("match.", {} if rule.get("match") is None else rule["match"], _MATCH_KEYS),
-        ("endpoint.", {} if rule.get("endpoint") is None else rule["endpoint"], _ENDPOINT_KEYS),
-    ):
-        if not isinstance(content, Mapping):
-            raise problem("{0} is not a mapping".format(where.rstrip(".")))
-        for key in content:
-            if key not in known:
-                raise problem("{0}{1} is unknown; there are {2}".format(where, brief(key), ", ".join(known)))
-    for section in ("match", "endpoint"):
-        if section in rule and rule[section] is None:
-            raise problem("{0} is null; leave it out instead".format(section))
-    for key, value in (rule.get("match") or {}).items():
-        if value is None or value == []:
-            raise problem("match.{0} is empty; leave it out to match every interface".format(key))
-    for where, section, checks in (("match.", "match", _MATCH_CHECKS), ("endpoint.", "endpoint", _ENDPOINT_CHECKS)):
-        for key, (holds, kind) in checks.items():
-            value = (rule.get(section) or {}).get(key)
-            if value is not None and not holds(value):
-                raise problem("{0}{1} {2} is not {3}".format(where, key, shown(value), kind))
-    for network in _listed((rule.get("match") or {}).get("network")):
-        try:
-            _network(network)
-        except ValueError as exc:
-            raise problem("match.network: {0}".format(exc)) from exc
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool) or str(value).lower() in _FLAGS
-
-
-def _flag(value: Any) -> bool:
-    """A truth value, which a template may have made a text."""
-    return value if isinstance(value, bool) else _FLAGS[str(value).lower()]
-
-
-_FLAGS = {"true": True, "yes": True, "false": False, "no": False}
-_TEXTS = (_is_texts, "a text or a list of texts")
-_FLAG = (_is_flag, "true or false")
-_LIST = (lambda value: isinstance(value, list), "a list")
-_MATCH_CHECKS = {"name": _TEXTS, "type": _TEXTS, "network": _TEXTS, "default_route": _FLAG, "active": _FLAG}
-_ENDPOINT_CHECKS = {
-    "name": (lambda value: isinstance(value, str), "a text"),
-    "labels": (lambda value: isinstance(value, Mapping), "a mapping"),
-    "profiles": _LIST,
-    "ports": _LIST,
-    "expected_ips": (lambda value: isinstance(value, list) or value in ("facts", "none"), "facts, none or a list"),
-    "interface_name": _FLAG,
-}

@@ -328,8 +328,12 @@ def server(nodename, *interfaces, default=None):
     return facts
 
 
-def interface(device, *addresses, type="ether", active=True):
-    """The facts of one interface. Addresses are with their prefix: "192.0.2.7/24"."""
+def interface(device, *addresses, type="ether", active=True, temporary=(), **more):
+    """The facts of one interface. Addresses are with their prefix: "192.0.2.7/24".
+
+    temporary: IPv6 addresses that the kernel made for privacy, which `setup` lists behind all others. more: further
+    facts.
+    """
     parsed = [ipaddress.ip_interface(address) for address in addresses]
     ipv4 = [
         {
@@ -346,7 +350,10 @@ def interface(device, *addresses, type="ether", active=True):
         for each in parsed
         if each.version == 6
     ]
-    facts = {"active": active, "device": device, "mtu": 1500, "promisc": False, "type": type}
+    # As the kernel lists them.
+    ipv6.sort(key=lambda each: each["scope"] != "global")
+    ipv6 += [dict(zip(("address", "prefix"), address.split("/")), scope="global") for address in temporary]
+    facts = dict({"active": active, "device": device, "mtu": 1500, "promisc": False, "type": type}, **more)
     if ipv4:
         facts["ipv4"] = ipv4[0]
     if ipv4[1:]:

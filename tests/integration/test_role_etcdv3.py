@@ -10,7 +10,7 @@ import json
 import pytest
 
 from tests.harness.fleet import interface, server
-from tests.integration.role import changes, done, failure, fleet_of
+from tests.integration.role import NAME, OWNER, OWNER_LABEL, changes, done, failure, fleet_of
 
 
 def host(nodename, *names):
@@ -51,6 +51,27 @@ def test_names_and_nodes(fleet):
     value = json.loads(fleet.datastore.get(fleet.datastore.key("db-1", "db-1-bond-0-69f6dd35")))
     assert value["spec"] == {"node": "db-1", "interfaceName": "Bond_0", "expectedIPs": ["10.0.0.7"]}
     assert done(fleet.run(hosts))["changed"] is False
+
+
+def test_one_endpoint_for_all_interfaces_of_each_host(fleet):
+    rules = [
+        {
+            "match": {"name": "*", "physical": "false"},
+            "endpoint": {"interface_name": "*", "expected_ips": {"except": ["192.0.2.0/28"], "temporary": "{{ no }}"}},
+        }
+    ]
+    variables = {"hostendpoints_interfaces": rules, "no": False}
+    # With the check of the role's arguments.
+    validated = [{"ansible.builtin.include_role": {"name": NAME}}]
+    result = done(fleet.run(["web1", "db1"], variables=variables, tasks=validated))
+    assert changes(result) == ["create db-1/all", "create web1.example.com/all"]
+    assert fleet.stored()["db-1/all"] == {
+        "labels": {OWNER_LABEL: OWNER},
+        "interface_name": "*",
+        "expected_ips": ["10.0.0.7"],
+    }
+    again = done(fleet.run(["web1", "db1"], variables=dict(variables, hostendpoints_purge="owned")))
+    assert (again["changed"], again["summary"]["unchanged"]) == (False, 2)
 
 
 def test_two_hosts_that_become_one_node(fleet):
