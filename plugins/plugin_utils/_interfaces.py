@@ -33,6 +33,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._rule_checks import 
     check_rule,
     flag,
     is_in,
+    is_truth,
     listed,
     network_of,
 )
@@ -279,19 +280,25 @@ def _miss(interface: Interface, match: Mapping[str, Any]) -> str:
 
 
 def _miss_of_device(interface: Interface, match: Mapping[str, Any]) -> str:
-    drivers, masters, macs = (listed(match.get(key)) for key in ("driver", "member_of", "mac"))
+    drivers, macs = (listed(match.get(key)) for key in ("driver", "mac"))
     none_of = "matches none of {0}".format
     if drivers and not (interface.driver and _fits(interface.driver, drivers)):
         text = "its driver {0}" if interface.driver else "the facts name no driver of it, so it"
         return "{0} {1}".format(text.format(brief(interface.driver)), none_of(", ".join(drivers)))
-    if masters and not any(_fits(master, masters) for master in interface.masters):
-        names = " and ".join(map(brief, interface.masters[:_SHOWN]))
-        text = "it is a member of {0}, which" if names else "it is not a member of a bond or bridge, so it"
-        return "{0} {1}".format(text.format(names), none_of(", ".join(masters)))
     if macs and not (interface.mac and _fits(interface.mac, [mac.lower() for mac in macs])):
         text = "its MAC address {0}" if interface.mac else "the facts name no MAC address of it, so it"
         return "{0} {1}".format(text.format(brief(interface.mac)), none_of(", ".join(macs)))
-    return ""
+    return _miss_of_member(interface, match["member_of"]) if match.get("member_of") is not None else ""
+
+
+def _miss_of_member(interface: Interface, wanted: Any) -> str:
+    names = " and ".join(map(brief, interface.masters[:_SHOWN]))
+    where = "it is a member of " + names if names else "it is not a member of a bond or bridge"
+    if is_truth(wanted):
+        return where if flag(wanted) != bool(interface.masters) else ""
+    if any(_fits(master, listed(wanted)) for master in interface.masters):
+        return ""
+    return "{0}, {1} matches none of {2}".format(where, "which" if names else "so it", ", ".join(listed(wanted)))
 
 
 def _fits(text: str, patterns: Sequence[str]) -> bool:

@@ -80,6 +80,11 @@ def flag(value: Any) -> bool:
     return value if isinstance(value, bool) else _FLAGS[str(value).lower()]
 
 
+def is_truth(value: Any) -> bool:
+    """Whether a value that may also be a pattern is true or false, which a template may have made a text."""
+    return isinstance(value, bool) or isinstance(value, str) and value.lower() in ("true", "false")
+
+
 # --- checks ---
 
 
@@ -153,7 +158,10 @@ _MATCH_CHECKS: Dict[str, _Check] = {
     "active": _FLAG,
     "driver": _TEXTS,
     "physical": _FLAG,
-    "member_of": _TEXTS,
+    "member_of": (
+        lambda value: is_truth(value) or _is_texts(value),
+        "a text or a list of texts, nor true or false",
+    ),
     "mac": _TEXTS,
 }
 _ENDPOINT_CHECKS: Dict[str, _Check] = {

@@ -205,6 +205,7 @@ def test_every_interface_is_explained():
         ({"match": {"driver": 5}}, "rule 2: match.driver 5 is not a text or a list of texts"),
         ({"match": {"physical": "maybe"}}, "rule 2: match.physical 'maybe' is not true or false"),
         ({"match": {"member_of": []}}, "rule 2: match.member_of is empty; leave it out to match every interface"),
+        ({"match": {"member_of": 5}}, "rule 2: match.member_of 5 is not a text or a list of texts, nor true or false"),
         ({"match": {"mac": [1]}}, "rule 2: match.mac [1] is not a text or a list of texts"),
     ],
 )
@@ -346,7 +347,7 @@ DEVICES = facts(
     interface("bond0", type="bonding", slaves=["eth1", "eth2"], macaddress="a0:36:9f:00:00:02"),
     interface("br-lan", type="bridge", interfaces=["bond0.7", "tap3"], macaddress="02:00:00:00:00:03"),
     interface("bond0.7", macaddress="a0:36:9f:00:00:02"),
-    interface("tap3", module="tun"),
+    interface("tap3", macaddress="fe:00:00:00:00:03"),
     interface("lo", "127.0.0.1/8", type="loopback"),
 )
 
@@ -356,7 +357,7 @@ DEVICES = facts(
     [
         ({"driver": "virtio_net"}, ["eth0"]),
         ({"driver": ["virtio_*", "ix*"]}, ["eth0", "eth1", "eth2"]),
-        ({"driver": "*"}, ["eth0", "eth1", "eth2", "tap3"]),
+        ({"driver": "*"}, ["eth0", "eth1", "eth2"]),
         ({"physical": True}, ["eth0", "eth1", "eth2"]),
         ({"physical": "false"}, ["bond0", "bond0.7", "br-lan", "lo", "tap3"]),
         ({"member_of": "bond*"}, ["eth1", "eth2"]),
@@ -364,7 +365,11 @@ DEVICES = facts(
         ({"member_of": "*", "physical": True}, ["eth1", "eth2"]),
         ({"mac": "52:54:00:*"}, ["eth0"]),
         ({"mac": ["A0:36:9F:00:00:02", "52:54:00:aa:00:0[1-9]"]}, ["bond0", "bond0.7", "eth0", "eth1", "eth2"]),
-        ({"mac": "*"}, ["bond0", "bond0.7", "br-lan", "eth0", "eth1", "eth2"]),
+        ({"mac": "*"}, ["bond0", "bond0.7", "br-lan", "eth0", "eth1", "eth2", "tap3"]),
+        ({"member_of": True}, ["bond0.7", "eth1", "eth2", "tap3"]),
+        ({"member_of": False, "physical": True}, ["eth0"]),
+        # As a template leaves it before ansible-core 2.19.
+        ({"member_of": "False"}, ["bond0", "br-lan", "eth0", "lo"]),
     ],
 )
 def test_a_rule_matches_by_what_facts_say_of_the_device(match, names):
@@ -384,6 +389,8 @@ def test_a_rule_matches_by_what_facts_say_of_the_device(match, names):
             {"member_of": ["br*", "bond0"]},
             "it is not a member of a bond or bridge, so it matches none of br*, bond0",
         ),
+        ("eth1", {"member_of": False}, "it is a member of bond0"),
+        ("lo", {"member_of": True}, "it is not a member of a bond or bridge"),
         ("eth0", {"mac": ["00:*", "AA:*"]}, "its MAC address 52:54:00:aa:00:01 matches none of 00:*, AA:*"),
         ("lo", {"mac": "52:*"}, "the facts name no MAC address of it, so it matches none of 52:*"),
     ],
