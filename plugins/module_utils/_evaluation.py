@@ -11,6 +11,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, 
 
 from ._asked import Asked, Steps, key_of
 from ._datastore._documents import Documents
+from ._failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
 from ._felix import Felix, felix_v1, felix_v3
 from ._governing import Candidate, addresses_of, candidate_from, candidate_of, interfaces_from
 from ._host import Host
@@ -95,9 +96,13 @@ class Evaluation:
         """What is added to the reason of a packet that is denied: whom these rules select and no set has."""
         return overlooked(rules, packet, self._members, self._unaddressed, place)
 
-    def host(self, node: str, interfaces: Mapping[str, Sequence[str]]) -> Host:
-        """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput."""
-        return Host(self, node, interfaces_from(interfaces))
+    def host(self, node: str, interfaces: Mapping[str, Sequence[str]], failsafes: GivenFailsafes = NONE_GIVEN) -> Host:
+        """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput.
+
+        `failsafes` are those of its Felix that come before the stored ones.
+        """
+        felix = with_failsafes(self.felix(node), failsafes, self.api_version, node)
+        return Host(self, node, interfaces_from(interfaces), felix)
 
     def _endpoints_of(
         self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]

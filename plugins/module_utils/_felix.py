@@ -6,7 +6,7 @@
 
 felix 2.6.8 and projectcalico/calico v3.32, felix/config: config_params.go, param_types.go. Of the places that a setting
 can come from, the datastore is the weakest: the environment of Felix and its file felix.cfg come before it, and
-nobody sees them from here.
+nobody sees them from here. Of failsafes, a task can give them (_failsafes.py).
 """
 
 from __future__ import annotations
@@ -296,11 +296,17 @@ def _failsafes_v3(
         if protocol not in ("tcp", "udp"):
             raise _Stopped("{0} has an unknown protocol: {1}, on which Felix stops".format(option, shown(item)))
         port = _json.integer(fields.get("port", 0), option, 0, 65535)
-        net, doubt = _json.text(fields, "net"), ""
-        if net and (version is None or version < _NETS_SINCE):
-            doubt = "whether Calico knows networks in {0} depends on its version".format(option)
+        net = _json.text(fields, "net")
+        doubt = doubt_of_nets(option, version) if net else ""
         found.append(Failsafe({"tcp": TCP, "udp": UDP}[protocol], port, net_of(net) if net else None, doubt))
     return tuple(found)
+
+
+def doubt_of_nets(where: str, version: Optional[Tuple[int, int, int]]) -> str:
+    """Why a failsafe of Calico v3 for a network may not be one; "" when it is."""
+    if version is None or version < _NETS_SINCE:
+        return "whether Calico knows networks in {0} depends on its version".format(where)
+    return ""
 
 
 # Before, Felix took no network in a list of failsafes, or dropped it (felix, config/param_types.go).

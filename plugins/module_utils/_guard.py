@@ -28,6 +28,7 @@ from typing import (
 
 from ._datastore._documents import Documents
 from ._evaluation import Evaluation
+from ._failsafes import NONE_GIVEN, GivenFailsafes
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
 from ._host import Host
 from ._hostendpoint import HostEndpoint
@@ -55,6 +56,8 @@ class Facts:
     doubts: Sequence[Tuple[str, str]] = ()
     # Connections that are needed if they go this way, which nobody knows.
     possible: Sequence[Connection] = ()
+    # Those that its Felix has besides the datastore.
+    failsafes: GivenFailsafes = NONE_GIVEN
 
 
 class Guard:
@@ -305,11 +308,11 @@ class _Host:
 
     @functools.cached_property
     def before(self) -> Host:
-        return self._before.host(self.node, self.facts.interfaces)
+        return self._before.host(self.node, self.facts.interfaces, self.facts.failsafes)
 
     @functools.cached_property
     def after(self) -> Host:
-        return self._after.host(self.node, self.facts.interfaces)
+        return self._after.host(self.node, self.facts.interfaces, self.facts.failsafes)
 
     def was_denied(self, connection: Connection) -> bool:
         """Whether a change cannot make it worse."""

@@ -16,7 +16,7 @@ import functools
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._asked import FORWARDED, GO_ON, Asked, Outcome
-from ._felix import Failsafe
+from ._felix import Failsafe, Felix
 from ._governing import ALL_INTERFACES, LOOPBACK, Interface, governed, without_length
 from ._hostendpoint import V1, HostEndpoint
 from ._overlooked import Place
@@ -77,10 +77,10 @@ class Answer(NamedTuple):
 class Host:
     """A host, which can be asked about connections."""
 
-    def __init__(self, evaluation: Evaluation, node: str, interfaces: Mapping[str, Interface]) -> None:
+    def __init__(self, evaluation: Evaluation, node: str, interfaces: Mapping[str, Interface], felix: Felix) -> None:
         self._evaluation = evaluation
         self.node = node
-        self.felix = evaluation.felix(node)
+        self.felix = felix
         self.candidates = evaluation.candidates(node)
         self.interfaces = {name: governed(each, self.candidates) for name, each in interfaces.items()}
         self._known_asked: Dict[str, Asked] = {}

@@ -11,6 +11,7 @@ import socket
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ._errors import InvalidInput, brief, shown
+from ._failsafes import failsafes_from
 from ._governing import LOOPBACK, Interface, interfaces_from, without_length
 from ._guard import Facts
 from ._traffic import (
@@ -29,7 +30,7 @@ from ._traffic import (
 )
 
 SSH_PORT = 22
-_FACTS = ("interfaces", "default_interface", "ssh", "require", "reached_at")
+_FACTS = ("interfaces", "default_interface", "ssh", "require", "reached_at", "failsafes")
 _SSH = ("peer", "address", "port")
 _REQUIRED = ("direction", "protocol", "port", "peer")
 _RULES = {IN: "G03", OUT: "G04"}
@@ -101,7 +102,8 @@ def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[s
         else:
             required += sure
             possible += maybe
-    return Facts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible))
+    failsafes = failsafes_from(given.get("failsafes"), where + ".failsafes")
+    return Facts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes)
 
 
 def _end(text: Any, where: str, doubts: List[Tuple[str, str]]) -> List[_Peer]:

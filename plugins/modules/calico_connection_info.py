@@ -39,6 +39,24 @@ options:
       - The loopback C(lo) may be left out.
     type: dict
     required: true
+  failsafes:
+    description:
+      - Failsafe ports that the host's Felix has in its environment (C(FELIX_FAILSAFEINBOUNDHOSTPORTS),
+        C(FELIX_FAILSAFEOUTBOUNDHOSTPORTS)) or in its file C(felix.cfg). They come before those in the datastore, which
+        count for a list that is not given. An empty list means that there are none.
+      - An item is C(PROTOCOL:PORT), C(PROTOCOL:NET:PORT) or C(PORT) as Felix has it, such as V(tcp:22), with an IPv6
+        network in brackets, or a mapping with C(protocol), C(port) and C(net). The protocol is V(tcp) or V(udp).
+        With O(datastore_type=etcdv2), Felix supports no networks.
+    type: dict
+    suboptions:
+      inbound:
+        description: Ports of the host that are always open.
+        type: list
+        elements: raw
+      outbound:
+        description: Ports of other hosts that it always reaches.
+        type: list
+        elements: raw
   connections:
     description:
       - The connections that are asked about.
@@ -94,7 +112,8 @@ options:
 notes:
   - It is about new connections. One that is established mostly survives what would deny a new one.
   - What Felix takes from its environment and from its file C(felix.cfg) comes before the datastore, and is not seen
-    here. Neither are the host's own rules of iptables or nftables, translated addresses, and whether Felix runs.
+    here, but for O(failsafes). Neither are the host's own rules of iptables or nftables, translated addresses, and
+    whether Felix runs.
   - With O(datastore_type=etcdv2), a Felix of Calico 2.3 to 2.6 is meant. What is told was measured with Felix 2.6.8.
     With O(datastore_type=etcdv3), the version is taken from Calico's ClusterInformation, and what is told was read in
     the source of Calico v3.0 to v3.32, for the dataplanes of iptables and nftables.
@@ -114,6 +133,17 @@ EXAMPLES = r"""
       - {direction: in, protocol: tcp, src: 192.168.0.9, dst: 192.168.0.1, port: 22}
       - {direction: out, protocol: udp, src: 192.168.0.1, dst: 192.168.0.53, port: 53}
   register: answers
+
+- name: Ask the same of a host whose Felix has failsafe ports in its environment
+  netsec.calico.calico_connection_info:
+    etcd_endpoints: http://etcd1.example.com:2379
+    node: myhost
+    interfaces:
+      eth0: [192.168.0.1/24]
+    failsafes:
+      inbound: ["tcp:2222", "udp:68"]
+    connections:
+      - {direction: in, protocol: tcp, src: 192.168.0.9, dst: 192.168.0.1, port: 2222}
 
 - name: Fail unless SSH gets through
   ansible.builtin.assert:
@@ -226,6 +256,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import State
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._failsafes import SIDES, failsafes_from
 from ansible_collections.netsec.calico.plugins.module_utils._governing import interfaces_from
 from ansible_collections.netsec.calico.plugins.module_utils._host import Host
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import items_from, presents_from
@@ -277,13 +308,14 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     store = connect(module)
     check_filter(node, None, store.api_version)
     interfaces_from(module.params["interfaces"])
+    failsafes = failsafes_from(module.params["failsafes"], "failsafes")
     connections = connections_of(module.params["connections"])
     wanted: Dict[str, Any] = {}
     if module.params["endpoints"]:
         wanted = presents_from(items_from(module.params), store.api_version, {}, store.key)
     documents = store.read_policies(node)
     evaluation = Evaluation(store.api_version, documents, [want.endpoint for want in wanted.values()])
-    host = evaluation.host(node, module.params["interfaces"])
+    host = evaluation.host(node, module.params["interfaces"], failsafes)
     of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
     warn(module, listing_warnings_of(of_node, State(), store.api_version))
     results = [host.ask(connection)._asdict() for connection in connections]
@@ -296,6 +328,7 @@ def main() -> None:
             CONNECTION_OPTIONS,
             node={"type": "str", "required": True},
             interfaces={"type": "dict", "required": True},
+            failsafes={"type": "dict", "options": {side: {"type": "list", "elements": "raw"} for side in SIDES}},
             connections={"type": "list", "elements": "dict", "required": True, "options": CONNECTION},
             endpoints={"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
         ),

@@ -20,8 +20,8 @@ description:
     them to M(netsec.calico.calico_hostendpoints) in one call.
   - This is what the role C(netsec.calico.hostendpoints) runs. Use the role, which has the defaults for all
     variables. The variables of each host are read here, as C(hostendpoints_node), C(hostendpoints_interfaces),
-    C(hostendpoints_ignore), C(hostendpoints_labels), C(hostendpoints_group_labels), C(hostendpoints_host_labels) and
-    C(hostendpoints_endpoints).
+    C(hostendpoints_ignore), C(hostendpoints_labels), C(hostendpoints_group_labels), C(hostendpoints_host_labels),
+    C(hostendpoints_endpoints), C(hostendpoints_guard_require) and C(hostendpoints_failsafes).
   - Only hosts of the current batch that did not fail, and whose facts this run has, take part. The endpoints of all
     others are left as they are, and the scope of a purge is exactly the nodes of the hosts that took part.
   - Run it with C(run_once). With the strategies C(free) and C(host_pinned), each host handles its own endpoints.

@@ -76,6 +76,8 @@ _OF_THE_RUN = (
 )
 # The same, where something is written.
 _OF_THE_WRITING = ("guard", "guard_limit", "canary", "canary_wait")
+# What each host tells the guard.
+_OF_THE_GUARD = ("guard_require", "failsafes")
 # What means the same: YAML makes false of off, and a survey without an answer gives an empty text.
 _MEANT = {("guard", "false"): "off", ("guard", ""): "enforce", ("canary", ""): "0"}
 # The options of Ansible's SSH that say how it reaches a host, and the variables that beat its configuration.
@@ -113,7 +115,7 @@ class Fleet:
         """`unusable`: hosts whose facts are not to be used, such as those of an earlier run, and why.
 
         `of_the_run`: further variables, without the prefix, that are one for all hosts.
-        `writes`, `guards`: whether the variables of guard and canary count, and each host's guard_require.
+        `writes`, `guards`: whether the variables of guard and canary count, and what each host tells the guard.
         """
         self._variables = variables
         self._templar = templar
@@ -127,8 +129,9 @@ class Fleet:
         self.hosts: List[Tuple[Host, List[Dict[str, Any]]]] = []
         # How Ansible reaches them: what they have of CONNECTION.
         self._connections: Dict[str, Dict[str, Any]] = {}
-        # The connections that a host has in its guard_require.
+        # What a host has in its guard_require and its failsafes.
         self._required: Dict[str, List[Dict[str, Any]]] = {}
+        self._failsafes: Dict[str, Mapping[str, Any]] = {}
         # The others of the batch, which need facts, and why there are none.
         self.without_facts: Dict[str, str] = {}
         # Those that take part without facts, and why there are none.
@@ -163,6 +166,8 @@ class Fleet:
         for host, name, connection in known:
             found[host.node] = _of_connection(guard_facts_of, name, host.facts, connection, addresses)
             found[host.node]["require"] += self._required.get(name, [])
+            if self._failsafes.get(name):
+                found[host.node]["failsafes"] = self._failsafes[name]
         return found
 
     def endpoints(self) -> List[Dict[str, Any]]:
@@ -348,7 +353,9 @@ class Fleet:
             )
         self._connections[name] = self._connection_of(name, raw)
         if self._guards:
-            self._required[name] = self._required_of(name, raw)
+            guarded = self._evaluated(name, raw, _OF_THE_GUARD, with_facts=True)
+            self._required[name] = _checked_required(name, guarded["guard_require"])
+            self._failsafes[name] = _checked_failsafes(name, guarded["failsafes"])
         values["node"] = self.calicos_name(values["node"])
         try:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
@@ -363,21 +370,6 @@ class Fleet:
             # Without facts, by which a host could say where a canary connects to.
             found = {key: self._template(name, key, value, raw, False) for key, value in found.items()}
         return found
-
-    def _required_of(self, name: str, raw: Dict[str, Any]) -> List[Dict[str, Any]]:
-        required = self._evaluated(name, raw, ["guard_require"], with_facts=True)["guard_require"] or []
-        if not isinstance(required, list):
-            raise RunFailed("{0}: {1}guard_require has to be a list, and is {2}".format(name, _PREFIX, shown(required)))
-        if required:
-            # It brings the whole evaluation with it, and most hosts need nothing.
-            # pylint: disable-next=import-outside-toplevel
-            from ansible_collections.netsec.calico.plugins.module_utils._required import check_required
-
-            try:
-                check_required(required)
-            except InvalidInput as exc:
-                raise RunFailed("{0}: {1}{2}".format(name, _PREFIX, exc)) from exc
-        return required
 
     def _check_same(self, name: str, raw: Dict[str, Any]) -> None:
         """Raise RunFailed when the host wants another datastore or guard than the first: a run has only one."""
@@ -447,6 +439,39 @@ def _reasons(verdicts: Sequence[Verdict]) -> str:
 def _differing(raw: Mapping[str, Any], first: Mapping[str, Any], keys: Iterable[str]) -> List[str]:
     """What a host wants otherwise than the first one, of that which is one for all."""
     return [key for key in keys if raw.get(_PREFIX + key) != first[key]]
+
+
+def _checked_required(name: str, required: Any) -> List[Dict[str, Any]]:
+    """A host's guard_require. Raises RunFailed."""
+    if not required:
+        return []
+    if not isinstance(required, list):
+        raise RunFailed("{0}: {1}guard_require has to be a list, and is {2}".format(name, _PREFIX, shown(required)))
+    # It brings the whole evaluation with it, and most hosts need nothing.
+    # pylint: disable-next=import-outside-toplevel
+    from ansible_collections.netsec.calico.plugins.module_utils._required import check_required
+
+    try:
+        check_required(required)
+    except InvalidInput as exc:
+        raise RunFailed("{0}: {1}{2}".format(name, _PREFIX, exc)) from exc
+    return required
+
+
+def _checked_failsafes(name: str, failsafes: Any) -> Mapping[str, Any]:
+    """A host's failsafes. Raises RunFailed."""
+    # An empty list would be one without its side.
+    if failsafes in (None, "", {}):
+        return {}
+    # As for what is required.
+    # pylint: disable-next=import-outside-toplevel
+    from ansible_collections.netsec.calico.plugins.module_utils._failsafes import failsafes_from
+
+    try:
+        failsafes_from(failsafes, _PREFIX + "failsafes")
+    except InvalidInput as exc:
+        raise RunFailed("{0}: {1}".format(name, exc)) from exc
+    return failsafes
 
 
 def _claim(node: str, name: str, names: Dict[str, str]) -> None:

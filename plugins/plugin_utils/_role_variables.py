@@ -30,6 +30,7 @@ OF_THE_ROLE = (
     "etcd_key_file",
     "etcd_password",
     "etcd_username",
+    "failsafes",
     "gather_facts",
     "gathered_dest",
     "group_labels",

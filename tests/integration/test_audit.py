@@ -306,6 +306,22 @@ def test_red_after_everything_is_published(fleet, tmp_path, args):
     assert [each for each in done.results if each["action"].endswith("set_stats")]
 
 
+def test_it_evaluates_what_each_host_tells_the_guard(fleet, tmp_path):
+    needed = {"direction": "in", "protocol": "tcp", "port": 9100, "peer": "10.0.0.7"}
+    hosts = {
+        # The stored failsafes, which do not have that port.
+        "worker-1": {"hostendpoints_guard_require": [needed]},
+        # Felix' own.
+        "worker-2": {
+            "hostendpoints_guard_require": [needed],
+            "hostendpoints_failsafes": {"inbound": ["tcp:22", "tcp:9100"]},
+        },
+    }
+    run(fleet, hosts, tmp_path)
+    unsafe = [each for each in report(tmp_path)["findings"] if each["class"] == "unsafe"]
+    assert [each["host"] for each in unsafe] == ["worker-1"] and "tcp port 9100 from 10.0.0.7" in str(unsafe)
+
+
 def test_drift_alone_is_not_red(fleet, tmp_path):
     done = run(fleet, ["worker-1", "worker-3"], tmp_path)
     assert done.returncode == 0 and report(tmp_path)["summary"]["endpoints"]["missing"] == 2

@@ -247,3 +247,18 @@ def test_half_read_is_an_error(auth_datastore):
 )
 def test_what_is_wrong_is_named(datastore, options, message):
     failure(ask(datastore, **options), message)
+
+
+def test_failsafes_of_felix_own_configuration(datastore):
+    put_policies(datastore)
+    wanted = [WEB_ENDPOINT]
+    asked = {"connections": [SSH, dict(SSH, port=2222)], "endpoints": wanted}
+    assert [each["verdict"] for each in ask(datastore, **asked)["results"]] == ["allow", "deny"]
+    found = ask(datastore, failsafes={"inbound": ["tcp:2222"]}, **asked)["results"]
+    assert [each["verdict"] for each in found] == ["deny", "allow"]
+    assert found[1]["decided_by"] == "failsafe tcp:2222"
+    found = ask(datastore, failsafes={"inbound": [], "outbound": None}, **asked)["results"]
+    assert [each["verdict"] for each in found] == ["deny", "deny"]
+    options = dict(connection(datastore), node="n1", interfaces=INTERFACES, failsafes={"inbound": ["tcp:x"]}, **asked)
+    message = failure(run_module("calico_connection_info", options))
+    assert message == "failsafes.inbound[0].port: 'x' is not a number from 1 to 65535"

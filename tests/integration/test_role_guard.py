@@ -33,6 +33,12 @@ def fleet(request, _fleet):
     return _fleet
 
 
+@pytest.fixture
+def etcdv2_fleet(_fleet):
+    _fleet.reset("etcdv2")
+    return _fleet
+
+
 def test_ssh_on_another_port(fleet):
     for args in (["--check"], []):
         message = failure(fleet.run({"worker-1": HOST}, *args, variables=ENFORCE))
@@ -117,6 +123,28 @@ def test_what_one_host_needs(fleet):
     assert "worker-2: hostendpoints_guard_require[0].port" in message
     # Where nobody asks for it, it may be anything.
     done(fleet.run({"worker-1": {"hostendpoints_guard_require": "x", "hostendpoints_guard": "off"}}))
+
+
+def test_failsafes_that_felix_has_in_its_own_configuration(fleet):
+    # Felix' default has port 22, which this host's own list does not.
+    own = {"ssh_port": 2222, "hostendpoints_failsafes": {"inbound": ["tcp:{{ ssh_port }}", "udp:68"]}}
+    plain = dict(HOST, ansible_port=22)
+    message = failure(fleet.run({"worker-1": dict(plain, **own), "worker-2": plain}, variables=ENFORCE))
+    assert "tcp port 22 from" in message and "on node worker-1" in message and "node worker-2" not in message
+    assert done(fleet.run({"worker-1": dict(HOST, **own)}, variables=ENFORCE))["guard"] == []
+    assert sorted(fleet.stored()) == of_workers(1)
+
+
+@pytest.mark.parametrize(
+    "failsafes, message",
+    [
+        ({"inbound": ["sctp:22"]}, "worker-1: hostendpoints_failsafes.inbound[0].protocol: 'sctp' is not tcp or udp"),
+        ([], "worker-1: hostendpoints_failsafes: [] is not a mapping with inbound and outbound"),
+    ],
+)
+def test_what_is_wrong_with_failsafes_is_named(etcdv2_fleet, failsafes, message):
+    variables = dict(ENFORCE, hostendpoints_failsafes=failsafes)
+    assert message in failure(etcdv2_fleet.run(["worker-1"], variables=variables))
 
 
 @pytest.mark.parametrize("how", ["play", "configuration"])

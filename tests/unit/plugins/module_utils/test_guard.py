@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._documents import Documents, documents_v1
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._v1_value import CODEC
+from ansible_collections.netsec.calico.plugins.module_utils._failsafes import failsafes_from
 from ansible_collections.netsec.calico.plugins.module_utils._guard import Facts, Guard
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1, V3, HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
@@ -97,6 +98,17 @@ def test_g05_no_failsafe_for_ssh():
     assert verdict == "safe" and findings["G05"][0] == "warning"
     verdict, findings = said(web(profiles=()), etcd=without, required=[ssh()])
     assert verdict == "unsafe" and "G03" in findings
+
+
+def test_failsafes_of_felix_own_configuration():
+    def said_with(**failsafes):
+        facts = {"n1": Facts(INTERFACES, [ssh(2222)], ssh_port=2222, failsafes=failsafes_from(failsafes, "failsafes"))}
+        return said(web(profiles=()), facts=facts)
+
+    assert said_with()[0] == "unsafe"
+    verdict, findings = said_with(inbound=["tcp:2222"])
+    assert verdict == "safe" and "G05" not in findings
+    assert said_with(inbound=[])[0] == said_with(outbound=["tcp:2222"])[0] == "unsafe"
 
 
 @pytest.mark.parametrize("name", ["eth7", "cali12", "wibblywobblyeth0"])

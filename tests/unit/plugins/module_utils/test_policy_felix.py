@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._documents import documents_v1
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._v1_value import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._failsafes import NONE_GIVEN, failsafes_from
 from ansible_collections.netsec.calico.plugins.module_utils._host import UNKNOWN
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V1
 from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
@@ -52,10 +53,11 @@ def with_length(address):
     return address + ("/64" if ":" in address else "/24")
 
 
-def host_of(row, form=lambda name, address: with_length(address)):
+def host_of(row, form=lambda name, address: with_length(address), failsafes=NONE_GIVEN):
     """The host, with its addresses in a form that depends on the interface's name."""
     interfaces = {name: [form(name, address) for address in addresses] for name, addresses in row["interfaces"].items()}
-    return Evaluation(V1, documents_v1(row["etcd"], endpoints_of(row["etcd"]))).host(row["host"], interfaces)
+    evaluation = Evaluation(V1, documents_v1(row["etcd"], endpoints_of(row["etcd"])))
+    return evaluation.host(row["host"], interfaces, failsafes)
 
 
 def connection_of(given):
@@ -67,9 +69,9 @@ def connection_of(given):
     return connection_from(fields, "connection")
 
 
-def answers_of(row, *form):
+def answers_of(row, **given):
     """The answer, what Felix did, and the connection; of connections that were new."""
-    host = host_of(row, *form)
+    host = host_of(row, **given)
     for given in row["connections"]:
         if not given.get("established"):
             yield host.ask(connection_of(given)), VERDICTS[given["result"]], given
@@ -104,7 +106,7 @@ def test_without_prefix_lengths_nothing_is_wrong(which):
     """Which interface a packet uses, its own address does not tell."""
     wrong, hints = [], 0
     for row in PLAIN:
-        for answer, verdict, given in answers_of(row, WITHOUT_LENGTHS[which]):
+        for answer, verdict, given in answers_of(row, form=WITHOUT_LENGTHS[which]):
             if answer.verdict == UNKNOWN:
                 hints += "such as {eth0: [192.0.2.7/24]}, or in" in answer.reason or "or out_interface" in answer.reason
             elif answer.verdict != verdict:
@@ -126,6 +128,30 @@ def test_a_cause_that_the_datastore_shows_is_named(row):
     for answer, _verdict, given in answers_of(row):
         assert answer.verdict == UNKNOWN, given
         assert cause.lower() in answer.reason.lower()
+
+
+def local_failsafes_of(row):
+    """What Felix has in its environment, else in its file."""
+    found = {}
+    for side in ("Inbound", "Outbound"):
+        name = "Failsafe%sHostPorts" % side
+        text = row.get("felix_env", {}).get("FELIX_" + name.upper()) or row.get("felix_cfg", {}).get(name)
+        if text:
+            found[side.lower()] = text.split(",")
+    return found
+
+
+LOCAL = [row for row in ROWS if row.get("environment") == "felix-local-config" and local_failsafes_of(row)]
+
+
+@pytest.mark.parametrize("row", **named(LOCAL))
+def test_failsafes_of_felix_environment_and_file(row):
+    given = failsafes_from(local_failsafes_of(row), "failsafes")
+    assert [(asked, answer) for answer, verdict, asked in answers_of(row, failsafes=given) if answer.verdict != verdict] == []
+
+
+def test_there_are_rows_with_such_failsafes():
+    assert len(LOCAL) > 1
 
 
 @pytest.mark.parametrize("row", **named([row for row in ROWS if row.get("environment") == "neighbour-discovery"]))

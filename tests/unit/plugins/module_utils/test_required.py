@@ -214,3 +214,12 @@ def test_a_peer_that_cannot_be_a_name_is_not_looked_up(peer, monkeypatch):
     facts = facts_of("n1", dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
     ((rule, text),) = facts.doubts
     assert rule == "G03" and "not a host name" in text
+
+
+def test_failsafes_of_felix_own_configuration():
+    facts = facts_of("n1", dict(GIVEN, failsafes={"inbound": ["tcp:2222"]}), [])
+    assert [str(each) for each in facts.failsafes.inbound] == ["tcp:2222"] and facts.failsafes.outbound is None
+    assert facts_of("n1", GIVEN, []).failsafes == facts_of("n1", dict(GIVEN, failsafes=None), []).failsafes
+    with pytest.raises(InvalidInput) as error:
+        facts_of("n1", dict(GIVEN, failsafes={"inbound": ["icmp:8"]}), [])
+    assert str(error.value) == "guard_facts[n1].failsafes.inbound[0].protocol: 'icmp' is not tcp or udp"
