@@ -240,8 +240,9 @@ def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
                 raise
 
     before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds / 10, _PAUSE))
     try:
+        # It may ring before anything else is done.
+        signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds / 10, _PAUSE))
         yield
     finally:
         is_over = True
