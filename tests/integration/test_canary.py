@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import functools
-import signal
-import threading
 
 import pytest
 
 from tests.harness.wire import Wire
 from tests.integration.hosts import OPEN, Hosts
-from tests.integration.sets import ModuleProcess, changes_of, endpoint, hostendpoints, key_of, task
+from tests.integration.sets import changes_of, endpoint, hostendpoints, key_of
 from tests.integration.tasks import failure, one_etcd, only_etcdv3
 
 NODES = ("n1", "n2", "n3")
@@ -224,27 +222,11 @@ def test_what_somebody_adds_that_is_no_field_stays(datastore, hosts):
     assert datastore.get(key_of(datastore, "n1")) == theirs
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_ended_undoes_what_it_has_tried(datastore, hosts, number):
-    """As by Ctrl-C, or when a job is cancelled."""
-    given = task(datastore, endpoints=endpoints(), canary=1, canary_wait=60, guard_facts=hosts.facts())
-    process = ModuleProcess(given)
-    ended = []
-    thread = threading.Thread(target=lambda: ended.append(process.run()))
-    thread.start()
-    hosts.wait_for_connections("n1", 3)
-    process.send_signal(number)
-    thread.join()
-    ((status, output),) = ended
-    assert status == 0 and "the run was ended while its nodes were looked at" in output["result"]["msg"]
-    assert datastore.stored() == {}
-
-
 @only_etcdv3
 def test_an_endpoint_that_moves_takes_both_nodes_along(datastore, hosts):
-    moving = dict(endpoint("n1"), profiles=[])
+    moving = dict(endpoint("n1"), profiles=[OPEN])
     datastore.put_endpoint(moving)
-    given = [dict(moving, node="n2"), *endpoints([], nodes=["n3"])]
+    given = [dict(moving, node="n2", profiles=[]), *endpoints([], nodes=["n3"])]
     before = datastore.stored()
     result = with_canary(datastore, hosts, given)
     assert result["failed"] and result["canary"] == ["n1", "n2"] and datastore.stored() == before
