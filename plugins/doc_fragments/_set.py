@@ -31,6 +31,9 @@ options:
         from where the module runs. Then it opens new TCP connections to their SSH ports.
       - When one does not answer any more, the changes that were made are undone by compare-and-swap, nothing else is
         written, and the task fails.
+      - So it is when SIGHUP, SIGINT or SIGTERM ends the run before the nodes are known to answer. A request that is
+        under way may be carried out, so its answer is waited for, and more signals do not stop the undo. Each of its
+        requests has O(timeout), and the first one without an answer ends it. SIGKILL leaves the canary as it is.
       - A node that does not answer beforehand is an error, and nothing is written.
       - On etcdv3, an endpoint that moves takes both its nodes along.
       - When all changes are deletions on nodes that are not reached, such as decommissioned ones, nothing is tried.

@@ -7,14 +7,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
-import signal
 import socket
-import threading
 import time
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
+from ._ending import Ending
 from ._errors import InvalidInput, Refused, brief, shown
 from ._plan import Change
 
@@ -26,6 +24,8 @@ _PAUSE = 1.0
 _TRIES = 3
 # Hosts that are asked at the same time.
 _AT_ONCE = 20
+# Seconds after which a run that is ended stops to wait.
+_SLICE = 0.1
 
 
 class Place(NamedTuple):
@@ -86,7 +86,7 @@ class Canary:
 
     def check_before(self, places: Sequence[Place]) -> None:
         """Raise Refused when one does not answer although nothing was changed yet: it would prove nothing."""
-        for place, reason in _why_silent(places).items():
+        for place, reason in _why_silent(places, Ending()).items():
             if reason:
                 text = (
                     "nothing was written, since the canary, {0}, does not take a TCP connection already before its "
@@ -94,14 +94,19 @@ class Canary:
                 )
                 raise Refused(text.format(place, reason))
 
-    def lost(self, places: Sequence[Place]) -> List[Tuple[Place, str]]:
-        """Those that do not take new connections any more, and why; looked at until the time to wait is over."""
+    def lost(self, places: Sequence[Place], ending: Ending) -> List[Tuple[Place, str]]:
+        """Those that do not take new connections any more, and why; looked at until the time to wait is over.
+
+        None when the run is ended before that.
+        """
         end = time.monotonic() + self.wait
         failures = dict.fromkeys(places, 0)
         left = list(places)
         while True:
             is_over = time.monotonic() >= end
-            reasons = _why_silent(left)
+            reasons = _why_silent(left, ending)
+            if ending.has_come():
+                return []
             for place, reason in reasons.items():
                 failures[place] = failures[place] + 1 if reason else 0
             gone = [(place, reason) for place, reason in reasons.items() if failures[place] >= _TRIES]
@@ -109,40 +114,37 @@ class Canary:
                 left = [place for place in left if failures[place]]
             if gone or not left:
                 return gone
-            time.sleep(_PAUSE)
+            _pause(ending)
 
-    def answering_again(self, places: Sequence[Place]) -> List[Place]:
-        """Those that take new connections, within the time to wait."""
+    def answering_again(self, places: Sequence[Place], ending: Ending) -> List[Place]:
+        """Those that take new connections, within the time to wait, or before the run is ended."""
         end = time.monotonic() + self.wait
         silent = list(places)
         while True:
-            silent = [place for place, reason in _why_silent(silent).items() if reason]
-            if not silent or time.monotonic() >= end:
+            reasons = _why_silent(silent, ending)
+            silent = [place for place in silent if reasons.get(place, "unknown")]
+            if not silent or time.monotonic() >= end or ending.has_come():
                 return [place for place in places if place not in silent]
-            time.sleep(_PAUSE)
+            _pause(ending)
 
 
-@contextlib.contextmanager
-def ended_by_exception() -> Iterator[None]:
-    """Make SIGTERM, by which Ansible and AWX end a run, an exception."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _why_silent(places: Collection[Place], ending: Ending) -> Dict[Place, str]:
+    """Why each is silent, of those that have told when the run is ended; at the same time, since each may take long."""
+    threads = concurrent.futures.ThreadPoolExecutor(min(len(places), _AT_ONCE) or 1)
+    reasons = {place: threads.submit(place.why_silent) for place in places}
+    threads.shutdown(wait=False)
+    left = set(reasons.values())
+    while left and not ending.has_come():
+        left = concurrent.futures.wait(left, _SLICE).not_done
+    for reason in left:
+        reason.cancel()
+    return {place: reason.result() for place, reason in reasons.items() if reason not in left}
 
 
-def _end(_number: int, _frame: Any) -> None:
-    raise SystemExit(1)
-
-
-def _why_silent(places: Sequence[Place]) -> Dict[Place, str]:
-    """At the same time, since each may take its time."""
-    with concurrent.futures.ThreadPoolExecutor(min(len(places), _AT_ONCE) or 1) as threads:
-        return dict(zip(places, threads.map(Place.why_silent, places)))
+def _pause(ending: Ending) -> None:
+    end = time.monotonic() + _PAUSE
+    while time.monotonic() < end and not ending.has_come():
+        time.sleep(_SLICE)
 
 
 def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:

@@ -12,8 +12,9 @@ import random
 import time
 from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ._canary import Canary, Place, ended_by_exception
+from ._canary import Canary, Place
 from ._datastore._store import State, Store
+from ._ending import Ending
 from ._errors import CalicoError, Conflict, Refused
 from ._plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan, undo_of
 from ._verdict import Guarded
@@ -41,6 +42,8 @@ class Outcome:
     unreadable: List[Stored] = dataclasses.field(default_factory=list)
     # What the guard says of the changes.
     guarded: Guarded = dataclasses.field(default_factory=Guarded)
+    # What has ended the run while something was written; then, no other change was begun.
+    ending: Ending = dataclasses.field(default_factory=Ending)
     # The nodes that were changed first, and why that was the end; then, what was undone.
     canary: List[Place] = dataclasses.field(default_factory=list)
     stopped: str = ""
@@ -63,8 +66,9 @@ def reconcile(
     """Read what is stored for what is wanted, by store.key, and on the purged nodes; plan; unless in check mode write.
 
     Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
-    deleted, and the guard does not refuse it. With a canary, its nodes come first, and when one is lost, their changes
-    are undone and nothing else is written. Raises CalicoError when not.
+    deleted, and the guard does not refuse it. With a canary, its nodes come first, and when one is lost, or a signal
+    ends the run before that is known, their changes are undone and nothing else is written. Raises CalicoError when
+    not.
     """
     stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
     state = store.state
@@ -96,36 +100,35 @@ def reconcile(
         outcome.done = _in_order(first + changing)
         return outcome
     if first:
-        _try(store, canary, first, outcome, guard)
-    if outcome.stopped or outcome.failed:
-        outcome.not_attempted += changing
-    else:
-        _write_all(store, changing, outcome, guard)
+        canary.check_before(outcome.canary)
+    with outcome.ending.noting():
+        if first:
+            _try(store, canary, first, outcome, guard)
+        if outcome.stopped or outcome.failed:
+            outcome.not_attempted += changing
+        else:
+            _write_all(store, changing, outcome, guard)
     return outcome
 
 
 def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
-    """Write the changes of the canary, and undo them when one of its nodes is lost by them."""
-    canary.check_before(outcome.canary)
+    """Write the changes of the canary, and undo them unless its nodes are known to answer."""
     _write_all(store, changes, outcome, guard)
-    try:
-        with ended_by_exception():
-            lost = canary.lost(outcome.canary)
-    except (KeyboardInterrupt, SystemExit):
-        # Nobody knows whether the hosts answer, and nobody will look.
-        outcome.stopped = "the run was ended while its nodes were looked at"
-        _take_back(store, outcome)
-        return
-    if not lost:
+    lost = canary.lost(outcome.canary, outcome.ending)
+    if not lost and not outcome.ending.has_come():
         return
     _take_back(store, outcome)
-    back = canary.answering_again([place for place, _reason in lost])
-    outcome.stopped = "; ".join(
-        "{0} took no new TCP connection after its endpoints had changed ({1}), and {2} again".format(
-            place, reason, "answers" if place in back else "does not answer"
+    if lost:
+        back = canary.answering_again([place for place, _reason in lost], outcome.ending)
+        outcome.stopped = "the canary failed: " + "; ".join(
+            "{0} took no new TCP connection after its endpoints had changed ({1}), and {2} again".format(
+                place, reason, "answers" if place in back else "does not answer"
+            )
+            for place, reason in lost
         )
-        for place, reason in lost
-    )
+    else:
+        # Nobody knows whether its nodes answer, and nobody will look.
+        outcome.stopped = "{0} ended the run before the canary had passed".format(outcome.ending.signal)
 
 
 def _take_back(store: Store, outcome: Outcome) -> None:
@@ -198,7 +201,7 @@ def _check_limit(deletions: List[Change], limit: int) -> None:
 def _write_all(store: Store, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
     """Write the changes, none of one operation before all of the one before are written."""
     for _operation, phase in itertools.groupby(changes, key=_operation_of):
-        if outcome.failed:
+        if outcome.failed or outcome.ending.has_come():
             outcome.not_attempted += phase
         else:
             _write(store, list(phase), outcome, guard)
@@ -209,7 +212,7 @@ def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optiona
     for attempt in range(TRIES):
         conflicts: List[Tuple[Change, Conflict]] = []
         attempted = set()
-        for change, error in store.write(changes):
+        for change, error in store.write(changes, outcome.ending.has_come):
             attempted.add(id(change.want))
             if error is None:
                 outcome.done.append(change)
@@ -217,7 +220,7 @@ def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optiona
                 conflicts.append((change, error))
             else:
                 outcome.failed.append((change, error))
-        if outcome.failed:
+        if outcome.failed or outcome.ending.has_come():
             outcome.not_attempted += [change for change, _error in conflicts] + [
                 change for change in changes if id(change.want) not in attempted
             ]

@@ -92,8 +92,8 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
         result["canary"] = [place.node for place in outcome.canary]
     if outcome.stopped:
         result["taken_back"] = bounded((_record(change) for change in outcome.taken_back), FAILURES_SIZE)
-    if outcome.failed or outcome.stopped:
-        result["msg"] = _failure(outcome)
+    if outcome.failed or outcome.stopped or outcome.not_attempted:
+        result["msg"] = failure_of(outcome)
         # Not "failed", which is Ansible's own.
         failures = bounded((dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE)
         left = bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
@@ -108,21 +108,21 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
     return result
 
 
-def _failure(outcome: Outcome) -> str:
-    """The message about a canary that was lost, or about a write that failed part-way."""
+def failure_of(outcome: Outcome) -> str:
+    """The message about a canary that was lost, a write that failed part-way, or a run that was ended."""
     if outcome.stopped:
-        text = "the canary failed: {0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
+        text = "{0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
         if outcome.failed:
             text += ", {0} could not be: {1}".format(len(outcome.failed), outcome.failed[0][1])
         return text + ", and nothing else was written"
+    planned = len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted)
+    text = "{0} of {1} changes were made".format(len(outcome.done), planned)
+    if outcome.ending.has_come():
+        text = "{0} ended the run: {1}".format(outcome.ending.signal, text)
+    if not outcome.failed:
+        return text + ", and no other was begun"
     change, error = outcome.failed[0]
-    return "{0} of {1} changes were made; the {2} of {3} was not: {4}".format(
-        len(outcome.done),
-        len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted),
-        change.operation,
-        change.identity,
-        error,
-    )
+    return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.identity, error)
 
 
 def bulk_warnings_of(outcome: Outcome, api_version: str) -> List[str]:

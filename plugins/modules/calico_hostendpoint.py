@@ -166,6 +166,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     wanted,
     warn,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._errors import DatastoreError
 from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     GUARD_MODE,
     GUARD_OPTIONS,
@@ -173,7 +174,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     guarding_of,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
-from ansible_collections.netsec.calico.plugins.module_utils._result import result_of, warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._result import failure_of, result_of, warnings_of
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
@@ -183,6 +184,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     outcome = reconcile(store, {store.key(want.identity): want}, module.check_mode, guard=guarding.check)
     for _change, error in outcome.failed:
         raise error
+    if outcome.not_attempted:
+        raise DatastoreError(failure_of(outcome))
     change = outcome.changes[0]
     warn(module, warnings_of(change, outcome, store.api_version))
     return result_of(change, store.api_version, module._diff, outcome.guarded)

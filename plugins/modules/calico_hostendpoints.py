@@ -123,7 +123,7 @@ summary:
   sample: {created: 1, updated: 0, deleted: 0, unchanged: 1999}
 changes:
   description: The changes, in the order in which they were made.
-  returned: success, and when a write fails
+  returned: success, and when a write fails or the run is ended
   type: list
   elements: dict
   contains:
@@ -147,12 +147,12 @@ changes:
       fields: [interface_name, expected_ips]
 changes_omitted:
   description: How many changes RV(changes) leaves out because of its size.
-  returned: success, and when a write fails
+  returned: success, and when a write fails or the run is ended
   type: int
   sample: 0
 failures:
   description: The changes that could not be made.
-  returned: when a write fails
+  returned: when a write fails or the run is ended
   type: list
   elements: dict
   contains:
@@ -180,18 +180,18 @@ failures:
       error: "cannot reach etcd: http://etcd1.example.com:2379: connection refused (etcd_endpoints from: option)"
 failures_omitted:
   description: How many changes RV(failures) leaves out because of its size.
-  returned: when a write fails
+  returned: when a write fails or the run is ended
   type: int
   sample: 0
 not_attempted:
-  description: The changes that were left after the failure, with the same keys as RV(changes).
-  returned: when a write fails
+  description: The changes that were not begun, with the same keys as RV(changes).
+  returned: when a write fails or the run is ended
   type: list
   elements: dict
   sample: []
 not_attempted_omitted:
   description: How many changes RV(not_attempted) leaves out because of its size.
-  returned: when a write fails
+  returned: when a write fails or the run is ended
   type: int
   sample: 0
 guard:
@@ -229,7 +229,7 @@ canary:
   sample: [worker-1]
 taken_back:
   description: Changes of the canary that were made and undone, as in RV(changes).
-  returned: when a node of the canary does not answer any more
+  returned: when a node of the canary does not answer any more, or the run is ended before that is known
   type: list
   elements: dict
 guard_omitted:

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -172,8 +173,16 @@ def run_playbook(playbook, inventory=None, extra_args=(), env=None, stdout_callb
     playbook: a path, a name such as netsec.calico.audit, the YAML text, or a list of plays.
     inventory: a path, the INI or YAML text, or nothing: localhost. Relative paths count from the collection's root.
     """
-    with tempfile.TemporaryDirectory(prefix="netsec-playbook-") as name:
-        folder = Path(name)
+    with PlaybookProcess(playbook, inventory, extra_args, env, stdout_callback) as process:
+        return process.wait(timeout)
+
+
+class PlaybookProcess:
+    """The same, as a process that can be ended. A context manager, after which none of its processes is left."""
+
+    def __init__(self, playbook, inventory=None, extra_args=(), env=None, stdout_callback=None):
+        self._folder = tempfile.TemporaryDirectory(prefix="netsec-playbook-")
+        folder = Path(self._folder.name)
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
             "--inventory=" + _file(inventory or _localhost(), folder / "inventory"),
@@ -181,7 +190,8 @@ def run_playbook(playbook, inventory=None, extra_args=(), env=None, stdout_callb
             *map(str, extra_args),
         ]
         environment = _playbook_environment(folder, env, stdout_callback)
-        process = subprocess.Popen(
+        self._results = environment["NETSEC_RESULTS"]
+        self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -190,16 +200,44 @@ def run_playbook(playbook, inventory=None, extra_args=(), env=None, stdout_callb
             env=environment,
             start_new_session=True,
         )
-        watcher = Watcher()
-        watcher.watch(process.pid)
-        try:
-            stdout, stderr = process.communicate(timeout=timeout)
-            watcher.forget()
-        finally:
-            kill_group(process)
-            watcher.close()
-        lines = Path(environment["NETSEC_RESULTS"]).read_text(encoding="utf-8").splitlines()
-        return PlaybookRun(process.returncode, stdout.decode(), stderr.decode(), [json.loads(line) for line in lines])
+        self._watcher = Watcher()
+        self._watcher.watch(self._process.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        kill_group(self._process)
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for stream in (self._process.stdout, self._process.stderr):
+            stream.close()
+        self._watcher.close()
+        self._folder.cleanup()
+
+    def send_signal(self, number):
+        """To the whole group, as a terminal does it."""
+        os.killpg(self._process.pid, number)
+
+    def wait(self, timeout=300):
+        """The PlaybookRun, when ansible-playbook has ended; modules that it has left alone may still run."""
+        stdout, stderr = self._process.communicate(timeout=timeout)
+        self._watcher.forget()
+        lines = Path(self._results).read_text(encoding="utf-8").splitlines()
+        records = [json.loads(line) for line in lines]
+        return PlaybookRun(self._process.returncode, stdout.decode(), stderr.decode(), records)
+
+    def pids(self):
+        """Its processes, workers and modules too, whatever their group. They are known by their environment."""
+        mark = b"NETSEC_RESULTS=" + self._results.encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            # Some end meanwhile, and others are not ours.
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
 
 
 def _localhost():

@@ -20,6 +20,7 @@ KINDS = (
     "cut_mid_headers",
     "cut_mid_answer",
     "hang_up",
+    "keep_answer",
     "freeze",
     "reset",
 )
@@ -135,6 +136,7 @@ class Wire:
         cut_mid_headers:   etcd does it, the client gets a status and half of the headers
         cut_mid_answer:    etcd does it, the client gets the headers and half of the body
         hang_up:           etcd does it and answers, then the client's connection is closed without notice
+        keep_answer:       etcd does it and answers, and the client waits, until the wire is closed
         freeze:            nothing is forwarded, and the client waits, until the wire is closed
         """
         if kind not in KINDS:
@@ -263,6 +265,10 @@ class _Conversation(BaseHTTPRequestHandler):
         if fault == "cut":
             self.close_connection = True
             self._write_first(head + content, *told)
+            return
+        if fault == "keep_answer":
+            self.server._closing.wait()
+            self.close_connection = True
             return
         if fault in ("cut_after_commit", "cut_mid_headers", "cut_mid_answer"):
             self.close_connection = True

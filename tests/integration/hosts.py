@@ -10,7 +10,8 @@ import itertools
 import json
 import socket
 import threading
-import time
+
+from tests.harness.process import wait_for
 
 # The profile that lets everything in.
 OPEN = "open"
@@ -66,10 +67,7 @@ class Hosts:
 
     def wait_for_connections(self, node, number):
         """Until so many have come to it."""
-        end = time.monotonic() + 20
-        while len(self._taken[node]) < number:
-            assert time.monotonic() < end
-            self._ended.wait(0.05)
+        wait_for(lambda: len(self._taken[node]) >= number, 60, "%d connections to %s" % (number, node))
 
     def _watch(self):
         while not self._ended.wait(0.05):

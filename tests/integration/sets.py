@@ -54,7 +54,7 @@ import json
 import sys
 from tests.harness.module import run_module
 
-result = run_module("calico_hostendpoints", json.load(sys.stdin))
+result = run_module(sys.argv[1], json.load(sys.stdin))
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 json.dump({"result": result, "peak_kilobytes": int(peak.split()[1])}, sys.stdout)
 """
@@ -63,10 +63,11 @@ json.dump({"result": result, "peak_kilobytes": int(peak.split()[1])}, sys.stdout
 class ModuleProcess:
     """The task in a process of its own, which can be killed."""
 
-    def __init__(self, parameters):
+    def __init__(self, parameters, module="calico_hostendpoints", before=()):
+        """before: the words of a command that runs it, such as nohup."""
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _MODULE],
+            [*before, sys.executable, "-c", _MODULE, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=str(COLLECTION),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from typing import Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
+from typing import Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
 
 from .._connection import ETCDV2, ETCDV3, Settings
 from .._errors import DatastoreError
@@ -29,6 +29,10 @@ class State:
     locked: str = ""
     # What the user should know all the same.
     warning: str = ""
+
+
+def never() -> bool:
+    return False
 
 
 class Store(abc.ABC):
@@ -86,12 +90,14 @@ class Store(abc.ABC):
         """What decides on the traffic of one node, or of all, and maybe more. Only reads."""
 
     @abc.abstractmethod
-    def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
+    def write(
+        self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
+    ) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
         """Write the changes, each as it was planned, and tell of each, with its text, what became of it.
 
         That is a Conflict when what is stored is not what was read; what is not managed is kept. After the first error
         that is no conflict, no other change is begun, and those that were not are left out: the next write would most
-        likely meet it, too.
+        likely meet it, too. So it is as soon as is_ended() holds.
         """
 
 

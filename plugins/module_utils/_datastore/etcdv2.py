@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import collections
 import re
-from typing import Any, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError, shown
@@ -20,7 +20,7 @@ from .._hostendpoint import V1, HostEndpoint
 from .._plan import Change, Stored
 from ._documents import Documents, documents_v1, looks_at_others_v1
 from ._etcdv2_client import DIRECTORY, Etcdv2Client, NotInDirectory, Request
-from ._store import State, Store, reporting
+from ._store import State, Store, never, reporting
 from ._v1_value import CODEC, encode
 
 _HOSTS = "/calico/v1/host"
@@ -157,7 +157,9 @@ class Etcdv2Store(Store):
             )
         return node
 
-    def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
+    def write(
+        self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
+    ) -> Iterator[Tuple[Change, DatastoreError | None]]:
         if len(changes) > FEW_CHANGES:
             self._writers += [self._etcd.another() for _writer in range(len(self._writers), WRITERS)]
         free = list(self._writers)
@@ -165,11 +167,13 @@ class Etcdv2Store(Store):
         pending = collections.deque(changes)
         under_way: Deque[Tuple[Etcdv2Client, Change, Request]] = collections.deque()
         while pending or under_way:
-            while pending and free:
+            while pending and free and not is_ended():
                 writer, change = free.pop(), pending.popleft()
                 request = self._request(change)
                 under_way.append((writer, change._replace(text=request.value), request))
                 writer.send(under_way[-1][-1])
+            if not under_way:
+                return
             writer, change, request = under_way.popleft()
             free.append(writer)
             error = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import collections
 import json
 import re
-from typing import Any, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from .._connection import Settings
 from .._errors import Conflict, DatastoreError, shown
@@ -21,7 +21,7 @@ from .._json import check_depth
 from .._plan import Change, Stored
 from ._documents import Documents, looks_at_others_v3
 from ._etcdv3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
-from ._store import State, Store, reporting
+from ._store import State, Store, never, reporting
 from ._v3_value import CODEC, encode, time_of_day
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
@@ -119,18 +119,22 @@ class Etcdv3Store(Store):
         found = [(item.key[len(prefix) :], item.value or "") for item in self._etcd.list(prefix)]
         return [(name, text) for name, text in found if list(map(bool, name.split("/"))) == levels]
 
-    def write(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, DatastoreError | None]]:
+    def write(
+        self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
+    ) -> Iterator[Tuple[Change, DatastoreError | None]]:
         now = time_of_day()
         pending = collections.deque(self._prepared(change, now) for change in changes)
         under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
         # How often the state of the datastore was another one.
         states = 0
         while pending or under_way:
-            while pending and len(under_way) < _UNDER_WAY:
+            while pending and len(under_way) < _UNDER_WAY and not is_ended():
                 batch = _batch(pending)
                 is_alone = not pending and not under_way
                 writes = [write for _change, write in batch]
                 under_way.append((batch, None if is_alone else self._etcd.send(writes, self._found_state)))
+            if not under_way:
+                return
             batch, sent = under_way.popleft()
             try:
                 conflict = self._etcd.write([write for _change, write in batch], self._found_state, sent)
@@ -158,7 +162,7 @@ class Etcdv3Store(Store):
                     yield from ((change, stop) for change, _write in again)
                     yield from self._last(under_way)
                     return
-            if again:
+            if again and not is_ended():
                 under_way.appendleft((again, None))
 
     def _why_stop(self, states: int) -> DatastoreError | None:

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils import _canary
 from ansible_collections.netsec.calico.plugins.module_utils._canary import Canary, Place, canary_of
+from ansible_collections.netsec.calico.plugins.module_utils._ending import Ending
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
 
 PLACES = [Place("n%d" % number, "192.0.2.%d" % number, 22) for number in range(1, 5)]
@@ -45,19 +46,19 @@ def test_hosts_that_fail_now_and_then_are_not_looked_at_for_ever(clock, monkeypa
     """One of the two fails each time, and none three times in a row."""
     turns = {place: itertools.cycle(turn) for place, turn in zip(PLACES[:2], (["x", ""], ["", "x"]))}
     answering(monkeypatch, lambda place: next(turns[place]))
-    assert Canary(2, 5, PLACES).lost(PLACES[:2]) == []
+    assert Canary(2, 5, PLACES).lost(PLACES[:2], Ending()) == []
     assert clock.now <= 5 + 2
 
 
 def test_one_that_fails_three_times_is_lost_before_the_time_is_over(clock, monkeypatch):
     answering(monkeypatch, lambda place: "timed out" if place.node == "n2" else "")
-    assert Canary(2, 60, PLACES).lost(PLACES) == [(PLACES[1], "timed out")]
+    assert Canary(2, 60, PLACES).lost(PLACES, Ending()) == [(PLACES[1], "timed out")]
     assert clock.now <= 3
 
 
 def test_one_that_fails_late_is_lost(clock, monkeypatch):
     answering(monkeypatch, lambda place: "timed out" if clock.now >= 4 else "")
-    assert Canary(2, 5, PLACES).lost(PLACES[:1]) == [(PLACES[0], "timed out")]
+    assert Canary(2, 5, PLACES).lost(PLACES[:1], Ending()) == [(PLACES[0], "timed out")]
 
 
 def test_hosts_are_asked_at_the_same_time(monkeypatch):
@@ -96,3 +97,19 @@ def test_a_place_that_is_none(reached):
 
 def test_a_port_that_a_template_has_made_a_text():
     assert canary_of(1, 10, {"n1": {"reached_at": {"host": "a", "port": "2222"}}}).places == [Place("n1", "a", 2222)]
+
+
+def test_a_run_that_is_ended_does_not_wait_for_a_host_that_hangs(monkeypatch):
+    ending, hung = Ending(), threading.Event()
+
+    def why_silent(_place):
+        ending.signal = "SIGTERM"
+        hung.wait(60)
+        return "timed out"
+
+    answering(monkeypatch, why_silent)
+    try:
+        assert Canary(1, 60, PLACES).lost(PLACES, ending) == []
+        assert not hung.is_set()
+    finally:
+        hung.set()

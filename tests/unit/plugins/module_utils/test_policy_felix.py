@@ -147,7 +147,9 @@ LOCAL = [row for row in ROWS if row.get("environment") == "felix-local-config" a
 @pytest.mark.parametrize("row", **named(LOCAL))
 def test_failsafes_of_felix_environment_and_file(row):
     given = failsafes_from(local_failsafes_of(row), "failsafes")
-    assert [(asked, answer) for answer, verdict, asked in answers_of(row, failsafes=given) if answer.verdict != verdict] == []
+    assert [
+        (asked, answer) for answer, verdict, asked in answers_of(row, failsafes=given) if answer.verdict != verdict
+    ] == []
 
 
 def test_there_are_rows_with_such_failsafes():
