@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from collections.abc import Mapping
+from typing import Iterable, List, Optional, Tuple
 
 # Characters of a message, and of one of the problems in it.
 LONGEST = 12000
@@ -73,13 +74,11 @@ def file_problem(exc: Exception) -> str:
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """The value as a message quotes it: on one line, and cut where it is long."""
-    if isinstance(value, str):
-        value = value[: limit + 1]
+    """The value as a message quotes it: on one line, and cut where it is long, however large it is."""
     try:
-        text = repr(value)
+        text = _start_of_repr(value, limit)
     except (RecursionError, ValueError):
-        # A value that is nested too deeply, or an integer of thousands of digits.
+        # A value that is nested too deeply, for example.
         return "a value that is too large to show"
     return brief(text, limit)
 
@@ -97,3 +96,34 @@ def visible(text: str) -> str:
         return text
     escaped = [char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text]
     return "".join(escaped)
+
+
+def _start_of_repr(value: object, room: int) -> str:
+    """The value's repr where it has room, else more characters of its start than there is room for."""
+    if room < 0:
+        return "..."
+    if isinstance(value, (str, bytes)):
+        return repr(value[: room + 1])
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return "a number of {0} bits".format(value.bit_length())
+    if isinstance(value, Mapping):
+        items = ((_start_of_repr(key, room) + ": ", item) for key, item in value.items())
+        return _start_of_items("{", items, "}", room)
+    if isinstance(value, (list, tuple)):
+        ends = "[]" if isinstance(value, list) else ("(", ",)" if len(value) == 1 else ")")
+        return _start_of_items(ends[0], (("", item) for item in value), ends[1], room)
+    return repr(value)
+
+
+# Python refuses to write an integer of more than 4300 digits.
+_MOST_BITS = 10000
+
+
+def _start_of_items(opening: str, items: Iterable[Tuple[str, object]], closing: str, room: int) -> str:
+    text = opening
+    for key, item in items:
+        text += (", " if len(text) > 1 else "") + key
+        text += _start_of_repr(item, room - len(text))
+        if len(text) > room:
+            return text
+    return text + closing

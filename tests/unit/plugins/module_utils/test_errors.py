@@ -68,3 +68,65 @@ def test_the_problems_of_an_input_are_each_a_line():
     assert InvalidInput([HOSTILE, "b"]).problems == [VISIBLE, "b"]
     many = InvalidInput(["x" * 10**5] * 1000)
     assert len(str(many)) <= LONGEST + 3 and str(many).endswith("and 990 more")
+
+
+def itself():
+    items = []
+    items.append(items)
+    return items
+
+
+HUGE = "x" * 5000000
+LARGE = {
+    "a text": HUGE,
+    "bytes": HUGE.encode(),
+    "a list": [1] * 5000000,
+    "a list of one list": [[[[[HUGE]]]]],
+    "what is millions of times in itself": [[["x" * 1000] * 1000] * 1000] * 1000,
+    "a list that holds itself": itself(),
+    "a mapping": dict.fromkeys(range(100000), HUGE),
+    "a key": {HUGE: 1},
+    "a number": 10**5000,
+    "a number in a list": [-(10**5000)],
+}
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=list(LARGE))
+def test_a_large_value_is_cut(value):
+    """Without all of its text, for which some of these would take all memory."""
+    for text in (shown(value), brief(value)):
+        assert len(text) < 100 and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "it's",
+        "a\nb\t\x07",
+        5,
+        True,
+        None,
+        1.5,
+        [],
+        {},
+        (),
+        (1,),
+        [1, "a", {"b": [None]}],
+        {1: 2, "a": (3, 4)},
+        b"x",
+    ],
+    ids=repr,
+)
+def test_a_short_value_is_shown_as_python_writes_it(value):
+    assert shown(value) == repr(value)
+
+
+def test_a_value_is_cut_at_the_limit():
+    assert shown("x" * 78) == repr("x" * 78)
+    assert shown("x" * 79) == "'" + "x" * 79 + "..."
+    assert shown([1, 2, 3, 4], 5) == "[1, 2..."
+
+
+def test_a_message_names_ten_problems_and_counts_the_others():
+    assert str(InvalidInput([str(number) for number in range(12)])).endswith("; 9; and 2 more")
