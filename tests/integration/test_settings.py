@@ -371,7 +371,7 @@ BAD_FILES = {
     "no YAML": ("spec: [a", "is not YAML"),
     "a tab": ("spec:\n\t- a", "is not YAML"),
     "two documents": ("a: 1\n---\nb: 2\n", "apiVersion None"),
-    "a key twice": ("a: geheim\na: 2\n", "line 2: the key a appears twice: keep one"),
+    "a key twice": ("a: geheim\na: 2\n", "a is given twice, first on line 1; keep one of the two"),
     "a Python object": ('!!python/object/apply:os.system ["true"]', "is not YAML"),
     "not UTF-8": (b"spec: \xe4\xf6", "is not UTF-8"),
     "binary": (bytes(range(256)), ""),

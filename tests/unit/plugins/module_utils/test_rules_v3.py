@@ -53,13 +53,10 @@ DIFFERENT = {
     "nor is it a port": ("is not a number", "y-100 y-101"),
     "a v1 manifest is as good": ("", "h-030"),
     "an exported manifest can be applied: its resourceVersion is ignored": ("", "r-174"),
-    "PyYAML reads 0o10, 1:30, 1e3, and n and y as a key in its own way": ("", "y-017 y-030 y-104 y-052 y-053"),
-    "PyYAML and Ansible take a %YAML directive and the last one of two keys": ("", "y-117 y-120"),
-    "binary data is no text": ("b'hi' is not a text", "y-039"),
-    "a tag that PyYAML does not know": ("is not YAML", "y-049"),
+    "PyYAML reads 0o10, 1e3, and n and y as a key in its own way": ("", "y-017 y-104 y-052 y-053"),
+    "PyYAML and Ansible take a %YAML directive": ("", "y-117"),
+    "a tag is most likely a mistake": ("a tag is not supported", "y-039 y-049"),
     "1.0 would be written as 1": ("1.0 is a YAML number that does not keep its spelling", "y-057"),
-    "PyYAML reads a date": ("datetime.date(2020, 1, 2) is not a text", "y-061"),
-    "PyYAML reads a number of base 60": ("is not a text; quote the address", "y-092"),
 }
 MESSAGES = {row: message for message, listed in DIFFERENT.values() for row in listed.split()}
 
