@@ -17,7 +17,8 @@ import urllib.parse
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from . import _yaml
-from ._errors import InvalidInput, brief, file_problem, shown
+from ._errors import InvalidInput, brief, shown
+from ._files import MOST_BYTES_OF_SETTINGS, path_as_shown, read_text
 
 ETCDV2 = "etcdv2"
 ETCDV3 = "etcdv3"
@@ -324,14 +325,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _load(path: str) -> Dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-    except UnicodeDecodeError as exc:
-        raise _file_error(path, "is not UTF-8") from exc
-    except (OSError, ValueError) as exc:
-        raise _file_error(path, file_problem(exc)) from exc
-    try:
-        document = _yaml.first(text)
+        document = _yaml.first(read_text(path, MOST_BYTES_OF_SETTINGS))
     except ValueError as exc:
         raise _file_error(path, str(exc)) from exc
     if not isinstance(document, dict):
@@ -340,7 +334,7 @@ def _load(path: str) -> Dict[str, Any]:
 
 
 def _file_error(path: str, problem: str, *more: str) -> InvalidInput:
-    return InvalidInput(["calicoctl_config {0}: {1}".format(brief(path, 255), problem), *more])
+    return InvalidInput(["calicoctl_config {0}: {1}".format(path_as_shown(path), problem), *more])
 
 
 def _endpoints(value: Any, source: str) -> Tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Sized, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import Port
@@ -16,8 +16,11 @@ from ._hostendpoint import Port
 # Option names as Calico spells them.
 _ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
 
-# Of an integer. Python refuses to write one of more than some thousand digits.
-_MOST_BITS = 1000
+# Python refuses to write an integer of more than 4300 digits.
+_MOST_BITS = 10000
+# etcd takes no endpoint with so many addresses, labels or ports, so nothing looks at each one.
+_MOST_ITEMS = 100000
+
 # ansible.module_utils.common.parameters
 _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
@@ -41,9 +44,12 @@ def fields_from_mapping(mapping: Any) -> Dict[str, Any]:
 
 def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
     options: Dict[str, Any] = {}
-    unknown = sorted(str(key) for key, value in mapping.items() if value is not None and key not in _SPELLINGS)
+    unknown = [key for key, value in mapping.items() if value is not None and key not in _SPELLINGS]
     if unknown:
-        raise InvalidInput(["{0} is unknown: an endpoint has {1}".format(", ".join(unknown), ", ".join(_CONVERT))])
+        named = ", ".join(sorted(map(brief, unknown[: InvalidInput.SHOWN])))
+        more = len(unknown) - InvalidInput.SHOWN
+        named += " and {0} more".format(more) if more > 0 else ""
+        raise InvalidInput(["{0} is unknown: an endpoint has {1}".format(named, ", ".join(_CONVERT))])
     for key, value in mapping.items():
         name = _SPELLINGS.get(key)
         if value is None:
@@ -83,7 +89,7 @@ def text(value: Any, where: str) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         if value.bit_length() > _MOST_BITS:
-            raise InvalidInput(["{0}: the number has too many digits; quote it".format(where)])
+            raise InvalidInput(["{0}: {1} is too long; quote it".format(where, shown(value))])
         return str(value)
     if isinstance(value, float):
         if "{0:.6g}".format(value) != repr(value) or not math.isfinite(value):
@@ -97,6 +103,7 @@ def text(value: Any, where: str) -> str:
 def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
     if not isinstance(value, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping of label keys to values".format(where, shown(value))])
+    _check_number(value, where)
     # What stands where is only told in messages, and to put it together would take most of the time.
     return {
         key if _is_text(key) else text(key, where): item
@@ -145,7 +152,14 @@ def _port(value: Any, where: str) -> Port:
 def _sequence(value: Any, where: str) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
         raise InvalidInput(["{0}: {1} is not a list".format(where, shown(value))])
+    _check_number(value, where)
     return value
+
+
+def _check_number(items: Sized, where: str) -> None:
+    if len(items) > _MOST_ITEMS:
+        text = "{0}: holds {1} items, more than etcd takes in one endpoint; give {2} at most"
+        raise InvalidInput([text.format(where, len(items), _MOST_ITEMS)])
 
 
 _CONVERT: Dict[str, Callable[[Any, str], Any]] = {

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
+from . import _strict_json
 from ._datastore._documents import Documents
 from ._datastore._store import Store
-from ._errors import DatastoreError, InvalidInput, brief, file_problem
+from ._errors import DatastoreError, InvalidInput
+from ._files import path_as_shown, read_text
 from ._hostendpoint import HostEndpoint
 from ._plan import UPDATE, Change
 from ._verdict import UNKNOWN, UNSAFE, Finding, Guarded, Unsafe, Verdict, refusal_of, verdict_of
@@ -132,20 +133,15 @@ class Guarding:
         """The facts of each node. Raises InvalidInput for a file that cannot be read."""
         if not self.facts_src:
             return self.facts
-        where = "guard_facts_src {0}: ".format(brief(self.facts_src, 255))
+        where = "guard_facts_src {0}: ".format(path_as_shown(self.facts_src))
         try:
-            with open(self.facts_src, encoding="utf-8") as stream:
-                text = stream.read()
-        except (OSError, ValueError) as exc:
-            raise InvalidInput([where + file_problem(exc)]) from exc
-        try:
-            found = json.loads(text)
-        except RecursionError as exc:
-            raise InvalidInput([where + "is nested too deeply"]) from exc
+            found = _strict_json.load(read_text(self.facts_src))
+        except _strict_json.NotJson as exc:
+            raise InvalidInput([where + "is not JSON: {0}".format(exc)]) from exc
         except ValueError as exc:
-            raise InvalidInput(["{0}is not JSON: {1}".format(where, exc)]) from exc
+            raise InvalidInput([where + str(exc)]) from exc
         if not isinstance(found, dict):
-            raise InvalidInput([where + "does not contain a mapping of nodes to facts"])
+            raise InvalidInput([where + "is not a mapping of nodes to what is known of them"])
         return found
 
 

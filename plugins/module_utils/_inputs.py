@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Tuple
 
-from . import _yaml
-from ._errors import InvalidInput, brief, file_problem, shown
+from . import _strict_json, _yaml
+from ._errors import InvalidInput, brief, shown
 from ._fields import fields_from_mapping, with_empty_labels
+from ._files import path_as_shown, read_text
 from ._hostendpoint import HostEndpoint
 from ._plan import Present
 from ._resource import KINDS, fields_from_resource
 from ._validation import check
+
+# A message names ten of them; to keep millions would take the memory of the machine.
+_MOST_PROBLEMS = 100000
 
 # Where an endpoint stands, as a message says it, and what stands there.
 Item = Tuple[str, Any]
@@ -49,6 +52,8 @@ def presents_from(
     places: Dict[str, str] = {}
     problems: List[str] = []
     for where, item in items:
+        if len(problems) > _MOST_PROBLEMS:
+            break
         try:
             endpoint = _endpoint(item, api_version, owner_labels)
         except InvalidInput as exc:
@@ -99,15 +104,14 @@ def _fields(item: Any) -> Dict[str, Any]:
 
 
 def _items_of_file(path: str) -> Iterator[Item]:
+    file = "src {0}".format(path_as_shown(path))
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-    except (OSError, ValueError) as exc:
-        raise InvalidInput(["src {0}: {1}".format(brief(path, 255), file_problem(exc))]) from exc
-    documents = _documents(text, path)
+        documents = documents_of(read_text(path), path)
+    except ValueError as exc:
+        raise InvalidInput(["{0}: {1}".format(file, exc)]) from exc
     found = False
     for number, document in enumerate(documents):
-        where = "src {0}".format(path) if len(documents) == 1 else "src {0}, document {1}".format(path, number + 1)
+        where = file if len(documents) == 1 else "{0}, document {1}".format(file, number + 1)
         if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
             document = document.get("items")
             if document is None:
@@ -120,22 +124,28 @@ def _items_of_file(path: str) -> Iterator[Item]:
         found = found or document is not None
     if not found:
         # A purge would take it for the wish to delete everything.
-        raise InvalidInput(["src {0}: holds no endpoints; an empty set is written as []".format(path)])
+        raise InvalidInput([file + ": holds no endpoints; an empty set is written as []"])
 
 
 _LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("list",)
 
+# YAML in flow style begins like JSON, too. To read a larger text once more as that takes long.
+_MOST_LETTERS_OF_FLOW = 1000000
 
-def _documents(text: str, path: str) -> List[Any]:
+
+def documents_of(text: str, path: str = "") -> List[Any]:
+    """The documents of a text that is JSON or YAML. Raises ValueError for what is neither, or is not read here."""
     # JSON is much faster to read than the YAML that it is, too.
-    if text.lstrip()[:1] in ("[", "{"):
-        try:
-            return [json.loads(text)]
-        except RecursionError as exc:
-            raise InvalidInput(["src {0}: is nested too deeply".format(path)]) from exc
-        except ValueError:
-            pass
+    if text.lstrip()[:1] not in ("[", "{"):
+        return _yaml.load_all(text)
+    try:
+        return [_strict_json.load(text)]
+    except _strict_json.NotJson as exc:
+        not_json = str(exc)
+    if len(text) > _MOST_LETTERS_OF_FLOW:
+        raise ValueError("is not JSON: {0}; it is too long to be read as YAML in flow style".format(not_json))
     try:
         return _yaml.load_all(text)
-    except ValueError as exc:
-        raise InvalidInput(["src {0}: {1}".format(path, exc)]) from exc
+    except _yaml.NotYaml as exc:
+        also = "" if path.lower().endswith(".json") else "; nor is it YAML in flow style: " + exc.reason
+        raise ValueError("is not JSON: {0}{1}".format(not_json, also)) from exc

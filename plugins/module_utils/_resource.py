@@ -13,7 +13,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Dict, List
 
-from ._errors import InvalidInput, shown
+from ._errors import InvalidInput, brief, shown
 from ._fields import fields_from_options
 from ._hostendpoint import V1, V3, HostEndpoint
 
@@ -100,15 +100,18 @@ def _api_version(resource: Mapping[str, Any]) -> str:
 
 
 def _unknown(content: Mapping[str, Any], known: List[str], prefix: str, places: Dict[str, Dict[str, str]]) -> List[str]:
-    problems = []
+    problems: List[str] = []
     for key in content:
         if key in known:
             continue
+        if len(problems) == InvalidInput.SHOWN:
+            # Nobody reads more, and to look for what is meant takes long.
+            break
         homes = [section + "." + name for section, names in places.items() for name in names]
-        near = difflib.get_close_matches(str(key).lower(), [home.split(".")[1].lower() for home in homes], 1, 0.75)
+        near = difflib.get_close_matches(brief(key).lower(), [home.split(".")[1].lower() for home in homes], 1, 0.75)
         homes = [home for home in homes if home.split(".")[1].lower() in near and home != prefix + str(key)]
         hint = "is unknown: " + ("did you mean {0}?".format(" or ".join(homes)) if homes else "Calico has no such key")
         if prefix == "metadata." and key in _NOT_MANAGED:
             hint = "does not carry over: it is not managed here"
-        problems.append("resource: {0}{1} {2}".format(prefix, key, hint))
+        problems.append("resource: {0}{1} {2}".format(prefix, brief(key), hint))
     return problems

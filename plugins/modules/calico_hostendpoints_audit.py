@@ -229,10 +229,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore._store im
 from ansible_collections.netsec.calico.plugins.module_utils._errors import (
     DatastoreError,
     InvalidInput,
-    brief,
     file_problem,
     shown,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._files import path_as_shown
 from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     GUARD_OPTIONS,
     GUARD_SOURCES,
@@ -351,7 +351,7 @@ def write(dest: str, content: Dict[str, Any]) -> None:
         with open(dest, "w", encoding="utf-8") as stream:
             json.dump(content, stream)
     except (OSError, ValueError) as exc:
-        raise InvalidInput(["dest {0}: {1}".format(brief(dest, 255), file_problem(exc))]) from exc
+        raise InvalidInput(["dest {0}: {1}".format(path_as_shown(dest), file_problem(exc))]) from exc
 
 
 def main() -> None:

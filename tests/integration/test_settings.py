@@ -372,7 +372,7 @@ BAD_FILES = {
     "a tab": ("spec:\n\t- a", "is not YAML"),
     "two documents": ("a: 1\n---\nb: 2\n", "apiVersion None"),
     "a key twice": ("a: geheim\na: 2\n", "a is given twice, first on line 1; keep one of the two"),
-    "a Python object": ('!!python/object/apply:os.system ["true"]', "is not YAML"),
+    "a Python object": ('!!python/object/apply:os.system ["true"]', "a tag is not supported"),
     "not UTF-8": (b"spec: \xe4\xf6", "is not UTF-8"),
     "binary": (bytes(range(256)), ""),
     "another kind": ('{"apiVersion": "v1", "kind": "policy"}', "'policy'", "kind: calicoApiConfig"),
