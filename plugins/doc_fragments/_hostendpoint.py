@@ -22,6 +22,9 @@ options:
   labels:
     description:
       - Labels that the selectors of policies match. Numbers and truth values are stored as text, as C(calicoctl) does.
+      - A date such as C(2024-05-01) is stored as this text. Where Ansible has read a date with a time, it is stored as
+        C(2024-05-01T10:00:00Z), or with another offset, or without any if it was given without, however it was written.
+        Labels cannot have such a value; quote it, or leave the time out.
     type: dict
   interface_name:
     description:

@@ -147,6 +147,7 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
 
     A result with the key `failures` is one that failed part-way.
     """
+    _tidy(module.params, module.argument_spec)
     invocation = _invocation_of(module.params)
     finish = module.fail_json
     try:
@@ -179,6 +180,23 @@ def _is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
     if not any(json.dumps(secret, ensure_ascii=False)[1:-1] in text for secret in secrets):
         return False
     return json.dumps(remove_values(result, secrets), ensure_ascii=False) != text
+
+
+def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Undo what Ansible leaves of a list that is given as a text.
+
+    It splits the text at its commas and keeps the blanks, and under an option's alias it keeps the text itself.
+    """
+    for option, spec in options.items():
+        for alias in spec.get("aliases", ()):
+            params.pop(alias, None)
+        items = params.get(option)
+        if not isinstance(items, list):
+            continue
+        if spec.get("elements") == "str":
+            params[option] = [item.strip() for item in items]
+        for item in items if "options" in spec else ():
+            _tidy(item, spec["options"])
 
 
 def _invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, Optional, Sequence, Sized, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Set, Sized, Tuple
 
 from ._errors import InvalidInput, brief, shown
 from ._hostendpoint import Port
@@ -70,7 +71,7 @@ def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def text(value: Any, where: str) -> str:
-    """A scalar as calicoctl reads it into a text field: `true` becomes "true", `10` becomes "10".
+    """A scalar as calicoctl reads it into a text field: `true` becomes "true", `10` becomes "10", a date its text.
 
     Raises InvalidInput for what is no scalar, and for numbers that Calico would spell in another way than the user
     did ("2.0" becomes "2").
@@ -97,7 +98,14 @@ def text(value: Any, where: str) -> str:
                 ["{0}: {1} is a YAML number that does not keep its spelling: quote it".format(where, value)]
             )
         return repr(value)
+    if isinstance(value, datetime.date):
+        # Ansible has read it before anything here could. Most likely it was written like this.
+        written = value.isoformat()
+        return written[: -len(_UTC)] + "Z" if written.endswith(_UTC) else written
     raise InvalidInput(["{0}: {1} is not a text".format(where, shown(value))])
+
+
+_UTC = "+00:00"
 
 
 def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
@@ -105,12 +113,25 @@ def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
         raise InvalidInput(["{0}: {1} is not a mapping of label keys to values".format(where, shown(value))])
     _check_number(value, where)
     # What stands where is only told in messages, and to put it together would take most of the time.
-    return {
+    found = {
         key if _is_text(key) else text(key, where): item
         if item is None or _is_text(item)
         else text(item, "{0}[{1}]".format(where, brief(key)))
         for key, item in value.items()
     }
+    if len(found) < len(value):
+        raise InvalidInput(["{0}: {1} is given twice".format(where, _first_twice(text(key, where) for key in value))])
+    return found
+
+
+def _first_twice(keys: Iterable[str]) -> str:
+    """The key that is given as a number, a truth value or a date, and as a text, too."""
+    seen: Set[str] = set()
+    for key in keys:
+        if key in seen:
+            return brief(key)
+        seen.add(key)
+    return ""
 
 
 def _is_text(value: Any) -> bool:

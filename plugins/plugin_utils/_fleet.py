@@ -175,10 +175,11 @@ class Fleet:
         items = [item for host, by_hand in self.hosts for item in self._items(host, by_hand)]
         key = "{0.node}/{0.name}" if self._api_version == V1 else "{0.name}"
         try:
-            presents_from(items, self._api_version, {}, key.format)
+            presents = presents_from(items, self._api_version, {}, key.format)
         except InvalidInput as exc:
             raise RunFailed(str(exc)) from exc
-        return [endpoint for _where, endpoint in items]
+        # Not as they are given: a date that YAML has made an object of cannot be written as JSON.
+        return [want.endpoint.as_options(V3) for want in presents.values()]
 
     def _items(self, host: Host, by_hand: List[Any]) -> Iterator[Item]:
         """The endpoints of a host, each with the place that it comes from."""

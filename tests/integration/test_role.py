@@ -591,3 +591,29 @@ def test_the_installed_playbook(fleet):
     assert sorted(fleet.stored()) == sorted([*of_workers(2, 3), "worker-1/old", *OLD[3:]])
     # No task of the role runs once a host: the call, and the one that gathers what is missing, which is skipped.
     assert [each["status"] for each in run.results] == ["ok", "skipped"]
+
+
+@on_both
+def test_a_date_is_a_text_in_every_variable(fleet):
+    """Ansible makes an object of a date before the role sees it."""
+    variables = {
+        "hostendpoints_labels": {"patched": DATE},
+        "hostendpoints_endpoints": [{"name": "by-hand", "interface_name": "x0", "labels": {"made": DATE}}],
+        "hostendpoints_decommission": "worker-8, WORKER-9"
+        if fleet.datastore.type == "etcdv3"
+        else "worker-8, worker-9",
+    }
+    fleet.put("worker-8/eth0", "worker-9/eth0")
+    with_dates = json.dumps(variables).replace('"%s"' % DATE, DATE)
+    play = (
+        "- hosts: all\n  gather_facts: false\n  vars: {0}\n  tasks:\n"
+        "  - ansible.builtin.import_role: {{name: {1}, rolespec_validate: false}}\n"
+    )
+    run = fleet.playbook(play.format(with_dates, NAME), ["worker-1"])
+    assert done(run)["summary"]["deleted"] == 2
+    places = {place: found["labels"] for place, found in fleet.stored().items()}
+    assert places.pop("worker-1/by-hand")["made"] == DATE
+    assert {labels["patched"] for labels in places.values()} == {DATE}
+
+
+DATE = "2024-05-01"

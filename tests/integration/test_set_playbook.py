@@ -9,7 +9,7 @@ import json
 
 from tests.harness.module import run_playbook
 from tests.integration.sets import MINE, changes_of, endpoint, key_of
-from tests.integration.tasks import connection, one_etcd
+from tests.integration.tasks import connection, one_etcd, only_etcdv3
 
 # What Ansible makes of tasks is the same with every etcd.
 pytestmark = one_etcd
@@ -112,3 +112,23 @@ def test_a_failure_part_way(datastore, wire):
     assert len(changes_of(result)) == 4
     assert datastore.get(key_of(datastore, "n0")) == datastore.value(endpoint("n0"))
     assert "1 of 4 changes were made" in run.stdout + run.stderr
+
+
+@only_etcdv3
+def test_a_date_as_a_label_of_a_task(datastore):
+    resource = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "HostEndpoint",
+        "metadata": {"name": "n2", "labels": {"patched": "2024-05-01"}},
+        "spec": {"node": "n2", "interfaceName": "eth0"},
+    }
+    tasks = [
+        {"netsec.calico.hep": dict(endpoint("n1"), labels={"patched": "2024-05-01"})},
+        {"netsec.calico.hep": {"resource": resource}},
+        {"netsec.calico.heps": {"endpoints": [dict(endpoint("n3"), labels={"patched": "2024-05-01"})]}},
+    ]
+    text = json.dumps(play(datastore, tasks)).replace('"2024-05-01"', "2024-05-01")
+    run = run_playbook(text + "\n")
+    assert run.returncode == 0, run
+    found = [json.loads(value)["metadata"]["labels"] for value in datastore.stored().values()]
+    assert found == [{"patched": "2024-05-01"}] * 3

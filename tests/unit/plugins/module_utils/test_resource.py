@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
@@ -127,6 +129,29 @@ def test_what_is_no_port_is_named(port, message):
     with pytest.raises(InvalidInput) as error:
         fields_from_resource(dict(V3_RESOURCE, spec={"ports": [port]}))
     assert message in str(error.value)
+
+
+DATES = [
+    (datetime.date(2024, 5, 1), "2024-05-01"),
+    (datetime.datetime(2024, 5, 1, 10), "2024-05-01T10:00:00"),
+    (datetime.datetime(2024, 5, 1, 10, tzinfo=datetime.timezone.utc), "2024-05-01T10:00:00Z"),
+    (
+        datetime.datetime(2024, 5, 1, 10, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+        "2024-05-01T10:00:00+02:00",
+    ),
+]
+
+
+@pytest.mark.parametrize("value, text", DATES)
+def test_a_date_that_somebody_has_read_is_a_text(value, text):
+    labels = fields_from_resource(dict(V1_RESOURCE, metadata={"labels": {"a": value, value: "b"}}))["labels"]
+    assert labels == {"a": text, text: "b"}
+
+
+@pytest.mark.parametrize("first, second", [(1, "1"), (True, "true"), (datetime.date(2024, 5, 1), "2024-05-01")])
+def test_a_label_that_is_given_in_two_types_is_given_twice(first, second):
+    with pytest.raises(InvalidInput, match="labels: {0} is given twice".format(second)):
+        fields_from_resource(dict(V1_RESOURCE, metadata={"labels": {first: "a", second: "b"}}))
 
 
 def test_what_ansible_has_masked_is_never_stored():
