@@ -161,13 +161,24 @@ def ports(value: Any, where: str) -> Tuple[Port, ...]:
 
 
 def _port(value: Any, where: str) -> Port:
-    if not isinstance(value, Mapping) or set(value) != set(Port._fields):
+    found = value
+    if isinstance(value, Mapping) and set(value) != set(Port._fields):
+        # Calico reads the keys whatever their case.
+        found = {key.lower(): item for key, item in value.items() if isinstance(key, str)}
+    if not isinstance(found, Mapping) or set(found) != set(Port._fields) or len(found) < len(value):
         raise InvalidInput(
             ["{0}: {1} is not a port; it needs exactly name, protocol and port".format(where, shown(value))]
         )
-    if isinstance(value["port"], bool) or not isinstance(value["port"], int):
-        raise InvalidInput(["{0}.port: {1} is not a number".format(where, shown(value["port"]))])
-    return Port(text(value["name"], where + ".name"), text(value["protocol"], where + ".protocol"), value["port"])
+    number = _whole(found["port"])
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InvalidInput(["{0}.port: {1} is not a number".format(where, shown(number))])
+    protocol = text(_whole(found["protocol"]), where + ".protocol")
+    return Port(text(found["name"], where + ".name"), protocol, number)
+
+
+def _whole(value: Any) -> Any:
+    """A number that is written as 80.0, as Calico reads it; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 def _sequence(value: Any, where: str) -> Sequence[Any]:

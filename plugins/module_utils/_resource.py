@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Dict, List
+from typing import Any, Dict, FrozenSet, List
 
 from ._errors import InvalidInput, brief, shown
 from ._fields import fields_from_options
@@ -38,25 +38,44 @@ _SET_BY_CALICO: Dict[str, frozenset] = {
 }
 
 
+# All keys of a resource, and of each of its sections.
+_TOP = frozenset(["apiVersion", "kind", "metadata", "spec"])
+_KNOWN = {
+    (version, section): frozenset(keys).union(_SET_BY_CALICO[version] if section == "metadata" else ())
+    for version, sections in _PLACES.items()
+    for section, keys in sections.items()
+}
+
+# What means a key in other places: in Kubernetes' own resources, and in other tools.
+_SYNONYMS = {"hostname": "node", "nodename": "node", "host": "node"}
+# How Kubernetes stores Calico's resources, and nobody else gives them.
+_STORED_VERSION = "crd.projectcalico.org/v1"
+
+
+def is_resource(item: Mapping[str, Any]) -> bool:
+    """Whether a mapping is meant to be a Calico resource, and not the fields of an endpoint."""
+    if "apiVersion" in item or "kind" in item:
+        return True
+    return any(isinstance(key, str) and key.lower() in ("apiversion", "kind") for key in item)
+
+
 def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
     """The given fields of a resource of either generation.
 
     Raises InvalidInput that names every unknown or misplaced key.
     """
-    api_version = _api_version(resource)
+    api_version = _api_version(_spelled(resource, _TOP, "", [], {}))
     places = _PLACES[api_version]
-    problems = _unknown(resource, ["apiVersion", "kind"] + list(places), "", places)
+    problems: List[str] = []
     options = {}
+    resource = _spelled(resource, _TOP, "", problems, places)
     for section, keys in places.items():
         content = resource.get(section)
         if content is None:
             continue
         if not isinstance(content, Mapping):
             raise InvalidInput(["resource: {0}: {1} is not a mapping".format(section, shown(content))])
-        known = list(keys)
-        if section == "metadata":
-            known += _SET_BY_CALICO[api_version]
-        problems += _unknown(content, known, section + ".", places)
+        content = _spelled(content, _KNOWN[api_version, section], section + ".", problems, places)
         options.update({field: content[key] for key, field in keys.items() if key in content})
     if problems:
         raise InvalidInput(problems)
@@ -88,6 +107,13 @@ def _api_version(resource: Mapping[str, Any]) -> str:
     for known, known_kind in KINDS.items():
         if api_version == known and kind == known_kind:
             return known
+    if api_version == _STORED_VERSION:
+        raise InvalidInput(
+            [
+                "resource: apiVersion {0} is the form in which Kubernetes stores Calico's resources: did you mean "
+                "apiVersion: {1}?".format(shown(api_version), V3)
+            ]
+        )
     raise InvalidInput(
         [
             "resource: apiVersion {0} with kind {1} is not a host endpoint: it takes {2}".format(
@@ -99,19 +125,35 @@ def _api_version(resource: Mapping[str, Any]) -> str:
     )
 
 
-def _unknown(content: Mapping[str, Any], known: List[str], prefix: str, places: Dict[str, Dict[str, str]]) -> List[str]:
-    problems: List[str] = []
-    for key in content:
-        if key in known:
-            continue
-        if len(problems) == InvalidInput.SHOWN:
+def _spelled(
+    content: Mapping[str, Any],
+    known: FrozenSet[str],
+    prefix: str,
+    problems: List[str],
+    places: Mapping[str, Mapping[str, str]],
+) -> Mapping[str, Any]:
+    """The known keys as Calico spells them, which reads them whatever their case; all others are added to problems."""
+    if known.issuperset(content):
+        return content
+    spellings = {key.lower(): key for key in known}
+    found: Dict[str, Any] = {}
+    for key, value in content.items():
+        spelling = spellings.get(key.lower()) if isinstance(key, str) else None
+        if spelling is not None and spelling not in found:
+            found[spelling] = value
+        elif len(problems) < InvalidInput.SHOWN:
             # Nobody reads more, and to look for what is meant takes long.
-            break
-        homes = [section + "." + name for section, names in places.items() for name in names]
-        near = difflib.get_close_matches(brief(key).lower(), [home.split(".")[1].lower() for home in homes], 1, 0.75)
-        homes = [home for home in homes if home.split(".")[1].lower() in near and home != prefix + str(key)]
-        hint = "is unknown: " + ("did you mean {0}?".format(" or ".join(homes)) if homes else "Calico has no such key")
-        if prefix == "metadata." and key in _NOT_MANAGED:
-            hint = "does not carry over: it is not managed here"
-        problems.append("resource: {0}{1} {2}".format(prefix, brief(key), hint))
-    return problems
+            problem = "is given twice, in another case" if spelling else _unknown(key, prefix, places)
+            problems.append("resource: {0}{1} {2}".format(prefix, brief(key), problem))
+    return found
+
+
+def _unknown(key: Any, prefix: str, places: Mapping[str, Mapping[str, str]]) -> str:
+    """What is wrong with a key that Calico does not know here."""
+    if prefix == "metadata." and key in _NOT_MANAGED:
+        return "does not carry over: it is not managed here"
+    name = brief(key).lower()
+    homes = [section + "." + known for section, names in places.items() for known in names]
+    near = difflib.get_close_matches(_SYNONYMS.get(name, name), [home.split(".")[1].lower() for home in homes], 1, 0.75)
+    homes = [home for home in homes if home.split(".")[1].lower() in near and home != prefix + str(key)]
+    return "is unknown: " + ("did you mean {0}?".format(" or ".join(homes)) if homes else "Calico has no such key")

@@ -93,7 +93,16 @@ def test_scalars_become_text_as_with_calicoctl():
         ({"labels": {}}, "resource: labels is unknown: did you mean metadata.labels?"),
         ({"spec": {"node": "x"}}, "resource: spec.node is unknown: did you mean metadata.node?"),
         ({"spec": {"interface": "eth0"}}, "resource: spec.interface is unknown: did you mean spec.interfaceName?"),
-        ({"spec": {"interfacename": "eth0"}}, "did you mean spec.interfaceName?"),
+        ({"spec": {"interfacenames": "eth0"}}, "did you mean spec.interfaceName?"),
+        ({"spec": {"hostname": "x"}}, "resource: spec.hostname is unknown: did you mean metadata.node?"),
+        ({"metadata": {"hostname": "x"}}, "resource: metadata.hostname is unknown: did you mean metadata.node?"),
+        ({"metadata": {"name": "x", "Name": "x"}}, "resource: metadata.Name is given twice, in another case"),
+        ({"SPEC": {}}, "resource: SPEC is given twice, in another case"),
+        ({"node": "x", **dict.fromkeys("abcdefghijkl")}, "resource: node is unknown: did you mean metadata.node?"),
+        (
+            {"apiVersion": "crd.projectcalico.org/v1", "kind": "HostEndpoint"},
+            "is the form in which Kubernetes stores Calico's resources: did you mean apiVersion: projectcalico.org/v3?",
+        ),
         (
             {"kind": "HostEndpoint"},
             "apiVersion 'v1' with kind 'HostEndpoint' is not a host endpoint: it takes apiVersion: v1",
@@ -117,9 +126,31 @@ def test_what_is_wrong_is_named(change, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("resource", [V1_RESOURCE, V3_RESOURCE])
+def test_keys_are_read_whatever_their_case(resource):
+    def shouted(item):
+        return {key.upper(): value for key, value in item.items()}
+
+    loud = shouted(dict(resource, metadata=shouted(resource["metadata"]), spec=shouted(resource["spec"])))
+    if "PORTS" in loud["SPEC"]:
+        loud["SPEC"]["PORTS"] = list(map(shouted, loud["SPEC"]["PORTS"]))
+    assert fields_from_resource(loud) == fields_from_resource(resource)
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    port = {"name": "http", "protocol": 6.0, "port": 80.0}
+    assert fields_from_resource(dict(V3_RESOURCE, spec={"ports": [port]}))["ports"] == (Port("http", "6", 80),)
+
+
 @pytest.mark.parametrize(
     "port, message",
     [
+        ({"name": "http", "protocol": "TCP", "port": 80.5}, "ports[0].port: 80.5 is not a number"),
+        ({"name": "http", "protocol": "TCP", "port": float("inf")}, "ports[0].port: inf is not a number"),
+        ({"name": "http", "protocol": "TCP", "port": 1e300}, "ports[0].port: 1e+300 is not a number"),
+        ({"name": "http", "protocol": "TCP", "port": True}, "ports[0].port: True is not a number"),
+        ({"name": "http", "protocol": "TCP", "port": 80, "Port": 80}, "needs exactly name, protocol and port"),
+        ({"name": "http", "protocol": "TCP", "port": 80, 5: 80}, "needs exactly name, protocol and port"),
         ({"name": "http", "protocol": "TCP"}, "needs exactly name, protocol and port"),
         ({"name": "http", "protocol": "TCP", "port": "80"}, "ports[0].port: '80' is not a number"),
         ("http", "ports[0]: 'http' is not a port"),
