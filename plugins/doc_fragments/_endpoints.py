@@ -61,9 +61,10 @@ options:
 options:
   resources:
     description:
-      - The endpoints as Calico resources, as O(netsec.calico.calico_hostendpoint#module:resource).
-    type: list
-    elements: dict
+      - The endpoints as a list of Calico resources, each a mapping as in
+        O(netsec.calico.calico_hostendpoint#module:resource), or the text of a file that O(src) could name. Such a text
+        may also stand in the place of the list.
+    type: raw
   src:
     description:
       - Path of a JSON or YAML file with the endpoints, on the host where the module runs. Give an absolute one, such as

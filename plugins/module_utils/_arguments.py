@@ -19,6 +19,7 @@ from ._datastore._store import Store, open_store
 from ._errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief
 from ._fields import fields_from_options, with_empty_labels
 from ._hostendpoint import V3, HostEndpoint
+from ._inputs import resource_from
 from ._plan import Absent, Patched, Present, Purge, Want
 from ._resource import fields_from_resource
 from ._result import guard_result_of
@@ -63,7 +64,8 @@ HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
 # A set of endpoints; one of these is given.
 SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "endpoints": {"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
-    "resources": {"type": "list", "elements": "dict"},
+    # Not a list: Ansible would split a text at its commas.
+    "resources": {"type": "raw"},
     "src": {"type": "path"},
 }
 
@@ -92,7 +94,7 @@ def connect(module: AnsibleModule) -> Store:
 def wanted(params: Mapping[str, Any], api_version: str) -> Want:
     """What the options of a task about one endpoint ask for. Raises InvalidInput."""
     if params["resource"] is not None:
-        fields = fields_from_resource(params["resource"])
+        fields = fields_from_resource(resource_from(params["resource"]))
     else:
         fields = fields_from_options(params)
     identity = HostEndpoint(name=fields.pop("name", ""), node=fields.pop("node", ""))
@@ -200,12 +202,13 @@ def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> N
 
 
 def _invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """The task's options, which Ansible repeats in the result, without the long lists: AWX keeps no large result."""
-    return {
-        "module_args": {
-            name: "{0} items".format(len(value))
-            if isinstance(value, list) and len(json.dumps(value)) > PARAMETER_SIZE
-            else value
-            for name, value in params.items()
-        }
-    }
+    """The task's options, which Ansible repeats in the result, without long lists and texts: AWX keeps no large one."""
+    return {"module_args": {name: _cut(value) for name, value in params.items()}}
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, list) and len(json.dumps(value)) > PARAMETER_SIZE:
+        return "{0} items".format(len(value))
+    if isinstance(value, str) and len(value) > PARAMETER_SIZE:
+        return "{0} characters".format(len(value))
+    return value

@@ -15,7 +15,7 @@ from ._fields import fields_from_mapping, with_empty_labels
 from ._files import path_as_shown, read_text
 from ._hostendpoint import HostEndpoint
 from ._plan import Present
-from ._resource import KINDS, fields_from_resource
+from ._resource import KINDS, fields_from_resource, is_resource
 from ._validation import check
 
 # A message names ten of them; to keep millions would take the memory of the machine.
@@ -33,11 +33,38 @@ def items_from(params: Mapping[str, Any]) -> Iterator[Item]:
         raise InvalidInput(
             ["endpoints, resources or src: the one that is given is null or empty text, which is no set"]
         )
-    for option in ("endpoints", "resources"):
-        for index, item in enumerate(params.get(option) or ()):
-            yield "{0}[{1}]".format(option, index), item
+    for index, item in enumerate(params.get("endpoints") or ()):
+        yield "endpoints[{0}]".format(index), item
+    resources = params.get("resources")
+    if isinstance(resources, str):
+        yield from _items_of_text(resources, "resources")
+    elif isinstance(resources, list):
+        for index, item in enumerate(resources):
+            where = "resources[{0}]".format(index)
+            if isinstance(item, str):
+                yield from _items_of_text(item, where)
+            else:
+                yield where, item
+    elif resources is not None:
+        raise InvalidInput(["resources: {0} is not a list of resources".format(shown(resources))])
     if params.get("src"):
         yield from _items_of_file(params["src"])
+
+
+def resource_from(value: Any) -> Mapping[str, Any]:
+    """The option of one resource, a mapping or a text. Raises InvalidInput for what is neither."""
+    if isinstance(value, str):
+        try:
+            documents = [document for document in documents_of(value) if document is not None]
+        except ValueError as exc:
+            raise InvalidInput(["resource: {0}".format(exc)]) from exc
+        if len(documents) != 1:
+            text = "resource: is a text of {0} documents; give one, or several to calico_hostendpoints"
+            raise InvalidInput([text.format(len(documents))])
+        (value,) = documents
+    if not isinstance(value, Mapping):
+        raise InvalidInput(["resource: {0} is not a Calico resource; give a mapping".format(shown(value))])
+    return value
 
 
 def presents_from(
@@ -98,20 +125,29 @@ def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> H
 
 
 def _fields(item: Any) -> Dict[str, Any]:
-    if isinstance(item, Mapping) and ("apiVersion" in item or "kind" in item):
+    if isinstance(item, Mapping) and is_resource(item):
         return fields_from_resource(item)
     return fields_from_mapping(item)
 
 
 def _items_of_file(path: str) -> Iterator[Item]:
-    file = "src {0}".format(path_as_shown(path))
+    where = "src {0}".format(path_as_shown(path))
     try:
-        documents = documents_of(read_text(path), path)
+        text = read_text(path)
     except ValueError as exc:
-        raise InvalidInput(["{0}: {1}".format(file, exc)]) from exc
+        raise InvalidInput(["{0}: {1}".format(where, exc)]) from exc
+    yield from _items_of_text(text, where, path)
+
+
+def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
+    """The items of all documents of a text."""
+    try:
+        documents = documents_of(text, path)
+    except ValueError as exc:
+        raise InvalidInput(["{0}: {1}".format(source, exc)]) from exc
     found = False
     for number, document in enumerate(documents):
-        where = file if len(documents) == 1 else "{0}, document {1}".format(file, number + 1)
+        where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
         if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
             document = document.get("items")
             if document is None:
@@ -124,7 +160,7 @@ def _items_of_file(path: str) -> Iterator[Item]:
         found = found or document is not None
     if not found:
         # A purge would take it for the wish to delete everything.
-        raise InvalidInput([file + ": holds no endpoints; an empty set is written as []"])
+        raise InvalidInput([source + ": holds no endpoints; an empty set is written as []"])
 
 
 _LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("list",)

@@ -46,12 +46,14 @@ options:
   resource:
     description:
       - The endpoint as a Calico resource, as C(calicoctl) takes it, instead of the single fields.
+      - A mapping, or the text of a YAML or JSON document, read as O(netsec.calico.calico_hostendpoints#module:src) is.
       - Resources with C(apiVersion=v1) and C(kind=hostEndpoint), and with C(apiVersion=projectcalico.org/v3) and
         C(kind=HostEndpoint), are accepted, whatever the datastore, as far as their fields carry over.
-      - Unknown and misplaced keys are errors. In the metadata of a C(projectcalico.org/v3) resource, what Calico's API
-        itself sets (C(uid), C(creationTimestamp), C(resourceVersion), C(generation), C(selfLink), C(managedFields)) is
-        ignored.
-    type: dict
+      - Keys are read whatever their case, as C(calicoctl) does. Unknown and misplaced keys are errors, and so is a key
+        that is given twice.
+      - In the metadata of a C(projectcalico.org/v3) resource, what Calico's API itself sets (C(uid),
+        C(creationTimestamp), C(resourceVersion), C(generation), C(selfLink), C(managedFields)) is ignored.
+    type: raw
 notes:
   - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3
     annotations, uid, creation time, owners and finalizers too.
@@ -78,7 +80,7 @@ EXAMPLES = r"""
 
 - name: The same, from a manifest in Git
   netsec.calico.calico_hostendpoint:
-    resource: "{{ lookup('ansible.builtin.file', 'eth0.yaml') | from_yaml }}"
+    resource: "{{ lookup('ansible.builtin.file', 'eth0.yaml') }}"
 
 - name: Change one label, drop another, leave all else
   netsec.calico.calico_hostendpoint:
@@ -196,7 +198,7 @@ def main() -> None:
         argument_spec=dict(
             CONNECTION_OPTIONS,
             state={"type": "str", "choices": ["present", "patched", "absent"], "default": "present"},
-            resource={"type": "dict"},
+            resource={"type": "raw"},
             guard=GUARD_MODE,
             **GUARD_OPTIONS,
             **HOSTENDPOINT_OPTIONS,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from tests.harness.module import run_module
 from tests.integration.sets import endpoint, hostendpoints
-from tests.integration.tasks import connection, failure, info, one_etcd, only_etcdv3
+from tests.integration.tasks import connection, failure, hostendpoint, info, one_etcd, only_etcdv3
 
 # How options and files are read is the same with every etcd.
 pytestmark = one_etcd
@@ -113,3 +114,116 @@ def test_blanks_in_the_lists_of_nodes(datastore):
     assert not audit["failed"] and {each["node"] for each in audit["findings"]} == {"n1", "n2", "n3"}
     result = hostendpoints(datastore, decommission_nodes="n1, n2", **given)
     assert result["summary"] == {"created": 1, "updated": 0, "deleted": 2, "unchanged": 0}
+
+
+# Keys and numbers as Calico reads them
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        V3.replace("node:", "Node:").replace("metadata:", "Metadata:").replace("interfaceName", "interfacename"),
+        V3.replace("apiVersion", "ApiVersion").replace("kind", "Kind"),
+    ],
+)
+def test_keys_of_a_manifest_in_another_case(datastore, src, content):
+    assert not hostendpoints(datastore, src=src(content))["failed"]
+    assert datastore.stored() == datastore.tree_of([STORED])
+
+
+def test_a_key_in_two_cases_is_given_twice(datastore, src):
+    path = src(V3 + "  Node: n2\n")
+    message = "src %s: n1-eth0: resource: spec.Node is given twice, in another case" % path
+    failure(hostendpoints(datastore, src=path), message)
+    assert datastore.stored() == {}
+
+
+@only_etcdv3
+def test_a_port_that_is_written_with_a_point(datastore, src):
+    content = V3 + "  ports:\n  - {name: http, Protocol: TCP, port: 80.0}\n"
+    assert not hostendpoints(datastore, src=src(content))["failed"]
+    assert info(datastore)["hostendpoints"][0]["ports"] == [{"name": "http", "protocol": "TCP", "port": 80}]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"apiVersion": "crd.projectcalico.org/v1"}, "did you mean apiVersion: projectcalico.org/v3?"),
+        ({"metadata": {"name": "x", "hostname": "n1"}}, "metadata.hostname is unknown: did you mean spec.node?"),
+        ({"apiVersion": "v1", "kind": "hostEndpoint", "metadata": {"hostname": "n1"}}, "did you mean metadata.node?"),
+    ],
+)
+def test_what_is_meant_is_named(datastore, change, message):
+    resource = dict(yaml.safe_load(V3), **change)
+    failure(hostendpoint(datastore, resource=resource), message)
+    failure(hostendpoints(datastore, resources=[resource]), message)
+    assert datastore.stored() == {}
+
+
+# Manifests as texts
+
+
+@pytest.mark.parametrize("text", [V3, "---\n" + V3 + "---\n", json.dumps(yaml.safe_load(V3)), "\ufeff" + V3])
+def test_a_resource_may_be_a_text(datastore, text):
+    result = hostendpoint(datastore, resource=text)
+    assert not result["failed"], result["msg"]
+    assert datastore.stored() == datastore.tree_of([STORED])
+
+
+@pytest.mark.parametrize("several", [V3 + "---\n" + V3.replace("n1", "n2"), "[%s]" % json.dumps(yaml.safe_load(V3))])
+def test_resources_may_be_a_text(datastore, several):
+    result = hostendpoints(datastore, resources=several)
+    assert not result["failed"], result["msg"]
+    assert datastore.stored() == datastore.tree_of(
+        [STORED, endpoint("n2", labels={"role": "web"})][: several.count("kind")]
+    )
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (V3 + "---\n" + V3, "resource: is a text of 2 documents; give one, or several to calico_hostendpoints"),
+        ("", "resource: is a text of 0 documents"),
+        ("a: b: c", "resource: is not YAML: line 1, column 5: mapping values are not allowed in this context"),
+        ('{"a"', "resource: is not JSON: line 1, column 5: expecting ':' delimiter"),
+        (V3 + "  node: n2\n", "resource: line 10, column 3: spec.node is given twice, first on line 8"),
+        ("eth0.yaml", "resource: 'eth0.yaml' is not a Calico resource; give a mapping"),
+        (["x"], "resource: ['x'] is not a Calico resource; give a mapping"),
+        ("name=eth0 node=n1", "is not a Calico resource"),
+    ],
+    ids=str,
+)
+def test_a_text_that_is_no_resource(datastore, text, message):
+    failure(hostendpoint(datastore, resource=text), message)
+    assert datastore.stored() == {}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (V3 + "  node: n2\n", "resources: line 10, column 3: spec.node is given twice, first on line 8"),
+        (
+            V3 + "---\n" + V3,
+            "resources, document 2: host endpoint n1-eth0 on node n1 is given twice, first by resources",
+        ),
+        ("--- {}", "resources: "),
+        ("# nothing", "resources: holds no endpoints; an empty set is written as []"),
+        ("a.yaml", "resources: 'a.yaml' is not an endpoint"),
+        ([V3, "x"], "resources[1]: 'x' is not an endpoint"),
+        ([""], "resources[0]: holds no endpoints"),
+        ([[]], "resources[0]: [] is not an endpoint"),
+        ({"a": 1}, "resources: {'a': 1} is not a list of resources"),
+        (5, "resources: 5 is not a list of resources"),
+    ],
+    ids=str,
+)
+def test_a_text_that_is_no_list_of_resources(datastore, text, message):
+    failure(hostendpoints(datastore, resources=text, **PURGE), message)
+    assert datastore.stored() == {}
+
+
+def test_a_long_text_is_not_repeated_in_the_result(datastore):
+    text = V3 + "".join("---\n" + V3.replace("n1", "n%d" % number) for number in range(2, 500))
+    result = hostendpoints(datastore, check=True, resources=text)
+    assert result["summary"]["created"] == 499
+    assert result["invocation"]["module_args"]["resources"] == "%d characters" % len(text)
