@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import copy
+import gzip
+import importlib
+import itertools
 import json
 import sys
 import time
+import zlib
 
 import pytest
 
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module, run_playbook
+from tests.harness.wire import Wire
+from tests.integration import sets
+from tests.integration.sets import ModuleProcess
 from tests.integration.tasks import NAMED, SUBJECT, connection, failure, one_etcd, only_etcdv2
 
 APPLY, INFO = "calico_hostendpoint", "calico_hostendpoint_info"
@@ -141,6 +148,231 @@ def test_an_answer_that_only_the_write_gets(stored, wire):
     wire.answer(200, HTML, "text/html", method=stored.writing(), times=99)
     failure(apply(wire, **LABEL), wire.url, "may or may not be done")
     assert stored.stored() == stored.tree_of([ETH0])
+
+
+# A hostile or broken server: an error in time, never a traceback, and never more memory than an answer may have
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+BROKE, NOT_HTTP, TOO_LONG = "the connection broke", "the answer is not HTTP", "the answer is longer than"
+LENGTH = "the length of the answer is not"
+
+
+def whole(status, body, headers=b""):
+    """An answer as bytes, the last one over its connection."""
+    body = body if isinstance(body, bytes) else body.encode()
+    headers += b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return b"HTTP/1.1 %d Told\r\n%s%s" % (status, headers, body)
+
+
+def without_end(head, piece):
+    return lambda: itertools.chain([head], itertools.repeat(piece))
+
+
+ENDLESS = [
+    pytest.param(without_end(OK + b"\r\n", b"x" * 65536), TOO_LONG, id="body"),
+    pytest.param(without_end(b"HTTP/1.1 404 Told\r\n\r\n", b"x" * 65536), TOO_LONG, id="body of an error"),
+    pytest.param(without_end(CHUNKED, b"10000\r\n" + b"x" * 65536 + b"\r\n"), TOO_LONG, id="chunks"),
+    pytest.param(without_end(CHUNKED + b"-1\r\n", b"x" * 65536), TOO_LONG, id="chunk without a size"),
+    pytest.param(without_end(CHUNKED + b"0\r\n", b"X: y\r\n" * 10000), TOO_LONG, id="trailer"),
+    pytest.param(without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 3000), TOO_LONG, id="interim answers"),
+    pytest.param(without_end(OK, b"X-Y: z\r\n" * 100), NOT_HTTP, id="headers"),
+    pytest.param(without_end(OK + b"X-Y: ", b"x" * 65536), NOT_HTTP, id="header"),
+    pytest.param(without_end(b"HTTP/1.1 200 ", b"x" * 65536), NOT_HTTP, id="status"),
+    pytest.param(without_end(CHUNKED, b"1" * 65536), "", id="size of a chunk"),
+]
+
+
+@one_etcd
+@pytest.mark.parametrize("pieces, cause", ENDLESS)
+def test_an_answer_without_an_end(store, wire, monkeypatch, pieces, cause):
+    # Else it would take its time.
+    monkeypatch.setattr(transport(), "MOST_BYTES", 1024 * 1024)
+    wire.stream(pieces, method=None, times=99)
+    start = time.monotonic()
+    failure(info(wire), "cannot reach etcd", wire.url, cause)
+    # The time for the request is not over.
+    assert time.monotonic() - start < 4
+
+
+def transport():
+    return importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._http")
+
+
+@one_etcd
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(without_end(OK + b"\r\n", b"x" * 65536), id="endless"),
+        pytest.param(lambda: [whole(200, zlib.compress(bytes(10**9)), b"Content-Encoding: deflate\r\n")], id="bomb"),
+        pytest.param(lambda: [OK + b"Content-Length: 9000000000\r\n\r\n{}"], id="announced"),
+    ],
+)
+def test_the_memory_that_an_answer_may_take(store, wire, pieces):
+    wire.stream(pieces, method=None, times=99)
+    status, output = ModuleProcess(sets.task(wire, endpoints=[ETH0], timeout=30)).run()
+    assert status == 0 and output["result"]["failed"] and "cannot reach etcd" in output["result"]["msg"]
+    assert output["peak_kilobytes"] < 700000
+
+
+ODD = [
+    pytest.param(OK + b"Content-Length: 1000000000000000\r\n\r\n{}", TOO_LONG, id="a petabyte"),
+    pytest.param(OK + b"Content-Length: %s\r\n\r\n{}" % (b"9" * 30), TOO_LONG, id="more than a number may be"),
+    pytest.param(OK + b"Content-Length: %s\r\n\r\n{}" % (b"9" * 5000), LENGTH, id="more digits than a number has"),
+    pytest.param(OK + b"Content-Length: -5\r\n\r\n{}", LENGTH, id="less than nothing"),
+    pytest.param(OK + b"Content-Length: x\r\n\r\n{}", LENGTH, id="a length that is no number"),
+    pytest.param(CHUNKED + b"ffffffffffff\r\n{}", BROKE, id="a chunk of a petabyte"),
+    pytest.param(CHUNKED + b"f" * 30 + b"\r\n{}", BROKE, id="a chunk of more than a number may be"),
+    pytest.param(CHUNKED + b"-5\r\n{}", "", id="a chunk of less than nothing"),
+    pytest.param(CHUNKED + b"xyz\r\n{}", "", id="a chunk that is no number"),
+    pytest.param(whole(200, gzip.compress(b"{}"), b"Content-Encoding: gzip\r\n"), "compressed (gzip)", id="gzip"),
+    pytest.param(whole(200, b"{}", b"Content-Encoding: gzip\r\n"), "compressed (gzip)", id="gzip that is none"),
+    pytest.param(whole(200, "[" * 100000), "is not etcd's", id="deep JSON"),
+    pytest.param(whole(400, "[" * 100000), "400", id="deep JSON of an error"),
+    pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", NOT_HTTP + ": SSH-2.0-OpenSSH_9.2", id="another protocol"),
+    pytest.param(bytes(range(256)), NOT_HTTP, id="binary"),
+    pytest.param(b"HTTP/9.9 200 OK\r\n\r\n", NOT_HTTP, id="a version to come"),
+    pytest.param(b"HTTP/1.1 304 Told\r\n\r\n", "is not etcd's", id="not modified"),
+    pytest.param(
+        b"HTTP/1.1 101 Told\r\nUpgrade: websocket\r\n\r\n", "is not etcd's", id="another protocol from now on"
+    ),
+    pytest.param(OK + b"rubbish\r\nContent-Length: 2\r\n\r\n{}", "is not etcd's", id="a header that is none"),
+    pytest.param(whole(404, "{}", b'Set-Cookie: \xff; expires=x; port="y"\r\n'), "404", id="a cookie that is none"),
+    pytest.param(whole(400, b"\xff", b"Content-Type: text/html; charset=x\r\n"), "400", id="a charset that is none"),
+    pytest.param(
+        whole(400, b"\xe4\xf6 a" * 4000000, b"Content-Type: text/html\r\n"), "400", id="a long text, some charset"
+    ),
+    pytest.param(whole(404, b"\x1b[31mred\x07\x00"), "404: \\x1b[31mred\\x07\\x00", id="control characters"),
+    pytest.param(whole(404, '{"message":"\\ud800","errorCode":7,"code":8}'), "\\ud800", id="half a character"),
+    pytest.param(whole(404, '{"message":["x"],"errorCode":{"a":1},"code":[7]}'), "does not speak", id="other types"),
+    pytest.param(
+        whole(404, json.dumps({"message": "x" * 10**7, "errorCode": 7, "code": 8})), "answered", id="a long message"
+    ),
+]
+
+
+@one_etcd
+@pytest.mark.parametrize("answer, cause", ODD)
+def test_an_answer_that_is_odd(store, wire, answer, cause):
+    for ask_for in (info, apply):
+        # The same from every endpoint.
+        wire.stream(lambda: [answer], method=None, times=99)
+        start = time.monotonic()
+        failure(ask_for(wire), wire.url, cause)
+        assert time.monotonic() - start < 4
+
+
+def with_nodes(*nodes):
+    """What the v2 API would answer to the listing of all hosts."""
+    return whole(200, json.dumps({"action": "get", "node": {"key": "/calico/v1/host", "dir": True, "nodes": nodes}}))
+
+
+def deep(depth):
+    """A value so many directories beneath the endpoints."""
+    path = ENDPOINTS + "/".join(["a"] * depth)
+    node = {"key": path, "value": VALUE, "modifiedIndex": 5}
+    while path != "/calico/v1/host/n1":
+        path = path.rpartition("/")[0]
+        node = {"key": path, "dir": True, "nodes": [node]}
+    return node
+
+
+V2_SHAPES = [
+    pytest.param(with_nodes(5), id="a number"),
+    pytest.param(with_nodes({"dir": True}), id="no key"),
+    pytest.param(with_nodes({"key": 5}), id="a key that is none"),
+    pytest.param(with_nodes({"key": "/calico/v1/policy"}), id="the key of another directory"),
+    pytest.param(with_nodes({"key": "/calico/v1/host/n1", "dir": True, "nodes": 5}), id="no list"),
+    pytest.param(with_nodes({"key": "/calico/v1/host/n1", "value": 5, "modifiedIndex": 5}), id="a value that is none"),
+    pytest.param(with_nodes({"key": "/calico/v1/host/n1", "value": "x"}), id="no revision"),
+    pytest.param(
+        whole(200, json.dumps({"node": {"key": READY, "value": "true", "modifiedIndex": 5}})), id="another key"
+    ),
+]
+
+
+@only_etcdv2
+@one_etcd
+@pytest.mark.parametrize("answer", V2_SHAPES)
+def test_a_listing_that_is_not_as_etcd_v2_has_it(stored, wire, answer):
+    wire.stream(lambda: [answer], times=99)
+    failure(info(wire), "not etcd")
+
+
+@only_etcdv2
+@one_etcd
+@pytest.mark.parametrize("depth", [300, 2000])
+def test_directories_as_deep_as_can_be(stored, wire, depth):
+    """etcd has no limit. Python's reader of JSON has one, which is not the same everywhere."""
+    wire.stream(lambda: [with_nodes(deep(depth))])
+    result = info(wire)
+    if result["failed"]:
+        failure(result, wire.url, "is not etcd's")
+    else:
+        assert [each["key"] for each in result["malformed"]] == [ENDPOINTS + "/".join(["a"] * depth)]
+
+
+def range_answer(**content):
+    return whole(200, json.dumps(dict({"header": {"revision": "5"}}, **content)))
+
+
+ONE = {"key": "L2NhbGljby9yZXNvdXJjZXMvdjMvcHJvamVjdGNhbGljby5vcmcvaG9zdGVuZHBvaW50cy9h", "mod_revision": "5"}
+V3_SHAPES = [
+    pytest.param(range_answer(count="7"), "0 of 7 keys", id="a listing without its keys"),
+    pytest.param(range_answer(count="2", kvs=[ONE]), "1 of 2 keys", id="half a listing"),
+    pytest.param(range_answer(count="1", kvs=[dict(ONE, key="YQ==")]), "other keys", id="other keys"),
+    pytest.param(range_answer(count="1", kvs=[{}]), "", id="no key"),
+    pytest.param(range_answer(count="1", kvs=5), "", id="no list"),
+    pytest.param(range_answer(count="1", kvs=[dict(ONE, key="%%%a")]), "", id="no base64"),
+    pytest.param(range_answer(count="1", kvs=[dict(ONE, mod_revision="x")]), "", id="no revision"),
+    pytest.param(range_answer(count="x"), "", id="no number"),
+    pytest.param(range_answer(count="9", kvs=[ONE] * 5000, more=True), "other keys", id="the same key again and again"),
+    pytest.param(range_answer(count="9999999", kvs=[ONE], more=True), "more keys", id="a key at a time"),
+    pytest.param(range_answer(more=True), "more keys", id="more of nothing"),
+    pytest.param(whole(200, '{"header":5}'), "is not etcd's", id="no header"),
+]
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv3"])
+@one_etcd
+@pytest.mark.parametrize("answer, cause", V3_SHAPES)
+def test_a_listing_that_is_not_as_etcd_v3_has_it(stored, wire, answer, cause):
+    wire.stream(lambda: [answer], method=stored.reading(stored.hostendpoints + "/"), times=99)
+    failure(info(wire), "is not etcd's", cause)
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv3"])
+@one_etcd
+@pytest.mark.parametrize("responses", [None, [], 5, [5], [{}], [{"response_range": {"kvs": 5}}]])
+def test_keys_that_are_missing_in_an_answer_are_not_missing_in_etcd(stored, wire, responses):
+    content = {} if responses is None else {"responses": responses}
+    wire.answer(200, json.dumps(dict({"header": {"revision": "5"}}, **content)), method=stored.is_read, times=99)
+    for state in ("present", "absent"):
+        failure(apply(wire, state=state), stored.key(**NAMED), "is not etcd's")
+    assert stored.written(wire) == []
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv3"])
+@one_etcd
+@pytest.mark.parametrize("more", [{}, {"token": 5}, {"token": "a\r\nX: y"}, {"token": "\u20ac"}, {"token": None}])
+def test_a_token_that_is_none(stored, wire, more):
+    content = json.dumps(dict({"header": {"revision": "5"}}, **more))
+    wire.answer(200, content, method="POST", path_contains="auth/authenticate", times=99)
+    options = {"etcd_username": "full", "etcd_password": "geheim"}
+    failure(apply(wire, **options), "cannot reach etcd", wire.url, "is not etcd's")
+    assert stored.written(wire) == []
+
+
+@one_etcd
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_another_host_gets_no_password(stored, wire, status):
+    with Wire(stored) as elsewhere:
+        headers = b"Location: %s/v2/keys/x\r\n" % elsewhere.url.encode()
+        wire.stream(lambda: [whole(status, "moved", headers)], method=None, times=99)
+        options = {"etcd_username": "full", "etcd_password": "geheim"}
+        for ask_for in (info, apply):
+            failure(ask_for(wire, **options), wire.url, "status %d" % status)
+        assert elsewhere.connections == 0
 
 
 # A stored value that Calico cannot read

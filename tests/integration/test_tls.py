@@ -10,6 +10,7 @@ import datetime
 import json
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -276,6 +277,25 @@ def test_tls_that_breaks_after_a_write_was_sent(store, files, options):
         result = apply(dict(files, **dict(connection(store), etcd_endpoints=url), **options))
     assert (result["failed"], result.get("changed")) == (False, True), result["msg"]
     assert store.revision() == before + 1
+
+
+def test_a_handshake_in_drops_is_too_late_all_the_same(files, datastore_type):
+    """The beginning of a long record, and then a byte now and then."""
+
+    def drip(listener, closing):
+        while not closing.is_set():
+            client, _address = listener.accept()
+            with client, contextlib.suppress(OSError):
+                client.sendall(b"\x16\x03\x03\x40\x00")
+                while not closing.wait(0.1):
+                    client.sendall(b"x")
+
+    with listening(drip) as port:
+        url = "https://127.0.0.1:%d" % port
+        options = dict(files, datastore_type=datastore_type, etcd_endpoints=url, timeout=0.6)
+        start = time.monotonic()
+        failure(info(options), url, "no answer within 0.6 s")
+        assert time.monotonic() - start < 2
 
 
 # The files, before anything is sent

@@ -17,7 +17,7 @@ import urllib.parse
 from typing import Any, Callable, Iterator, List, Sequence
 
 from .._connection import Settings
-from .._errors import CalicoError, DatastoreError, shown
+from .._errors import CalicoError, DatastoreError
 from ._http import BadAnswer, HandshakeFailed
 
 try:
@@ -99,8 +99,9 @@ class Endpoint:
             return NoAnswer(self._tls_problem(text), not (is_handshake or _refuses_certificate(text)))
         if first(BadAnswer):
             return NoAnswer(str(first(BadAnswer)), True)
-        if first(http.client.BadStatusLine) and not first(http.client.RemoteDisconnected):
-            return NoAnswer("the answer is not HTTP: {0}".format(shown(first(http.client.BadStatusLine).line)), True)
+        not_http = first(http.client.HTTPException)
+        if not_http and not first(http.client.IncompleteRead, http.client.RemoteDisconnected):
+            return NoAnswer("the answer is not HTTP: {0}".format(plain(str(not_http))), True)
         return NoAnswer(
             "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
             not is_handshake,

@@ -151,7 +151,7 @@ class Member(Endpoint):
         text = "status {0}: {1}".format(status, plain(" ".join(words)))
         if code in _NO_QUORUM or status >= 500:
             return NoAnswer(text, True)
-        if code:
+        if isinstance(code, int):
             self._has_answered = True
             return EtcdError(code, text)
         return DatastoreError(self._not_spoken("v2 API", text, _HINT))

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 
 from .._certificates import check_certificates
 from .._connection import Settings
-from .._errors import DatastoreError, brief
+from .._errors import DatastoreError
 from ._endpoint import EtcdError, Members, NoAnswer, after_unanswered, refused, unsure
 from ._etcdv3_member import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, Member, Sent
 
@@ -73,6 +73,10 @@ class NotWritten(NamedTuple):
     maybe_done: bool
     # Whether the state of the datastore is another one.
     is_other_state: bool
+
+
+class _NotWhole(ValueError):
+    """What is wrong with an answer."""
 
 
 class Etcdv3Client:
@@ -131,13 +135,14 @@ class Etcdv3Client:
                 if number is None:
                     number = int(content.get("count", 0))
                 kvs = content.get("kvs", [])
-                found += map(_key_value, kvs)
+                _add_page(found, map(_key_value, kvs), prefix)
                 if not content.get("more"):
-                    _check_list(found, prefix, number)
+                    if len(found) != number:
+                        raise _NotWhole("it has {0} of {1} keys".format(len(found), number))
                     return found
                 # Else it would never end.
                 if len(kvs) != _PAGE or len(found) >= min(number, _MOST_KEYS):
-                    raise ValueError("more keys than there are")
+                    raise _NotWhole("it has more keys than etcd")
                 # etcd's own order; the first key that was not in this page.
                 request = dict(
                     request,
@@ -215,12 +220,13 @@ class Etcdv3Client:
 
     @contextlib.contextmanager
     def _understanding(self, key: str) -> Iterator[None]:
-        """Raise DatastoreError for what is not in an answer as etcd has it: half of one is not "nothing there"."""
+        """Raise DatastoreError for an answer that is not as etcd's are: half of one is not "nothing there"."""
         try:
             yield
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
-            text = "cannot read {0}: the answer of {1} is not whole, or is not etcd's ({2})"
-            raise DatastoreError(text.format(key, self, brief(str(exc)[:80]) or type(exc).__name__)) from exc
+            text = "cannot read {0}: the answer of {1} is not whole, or is not etcd's{2}"
+            why = ": {0}".format(exc) if isinstance(exc, _NotWhole) else ""
+            raise DatastoreError(text.format(key, self, why)) from exc
 
     def _on_any(self, path: str, document: Dict[str, Any], is_write: bool = False) -> Dict[str, Any]:
         return self._members.ask(lambda member: member.answer(path, document), is_write)
@@ -270,22 +276,22 @@ def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
     """What the ranges of a transaction found, one for each key."""
     responses = content["responses"]
     if len(responses) != len(keys):
-        raise ValueError("{0} results for {1} keys".format(len(responses), len(keys)))
+        raise _NotWhole("it has {0} of {1} results".format(len(responses), len(keys)))
     found = []
     for key, response in zip(keys, responses):
         kvs = response["response_range"].get("kvs", [])
         found.append(_key_value(kvs[0]) if kvs else KeyValue(key, None, 0))
         if found[-1].key != key:
-            raise ValueError("another key")
+            raise _NotWhole("it has another key")
     return found
 
 
-def _check_list(found: Sequence[KeyValue], prefix: str, number: int) -> None:
-    """Raise ValueError when these are not keys with the prefix, or not as many as etcd has."""
-    if len(found) != number:
-        raise ValueError("{0} of {1} keys".format(len(found), number))
-    if not all(item.key.startswith(prefix) for item in found):
-        raise ValueError("other keys")
+def _add_page(found: List[KeyValue], page: Iterable[KeyValue], prefix: str) -> None:
+    """Add the next keys of a list to `found`. Raises ValueError when they are others, or the same again."""
+    for item in page:
+        if not item.key.startswith(prefix) or found and item.key.encode() <= found[-1].key.encode():
+            raise _NotWhole("it has other keys")
+        found.append(item)
 
 
 def _key_value(kv: Dict[str, Any]) -> KeyValue:

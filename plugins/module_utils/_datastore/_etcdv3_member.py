@@ -209,7 +209,7 @@ class Member(Endpoint):
         return self._checked(parse_object(data) if response.status == 200 else None)
 
     def _checked(self, content: Any) -> Dict[str, Any]:
-        if not isinstance(content, dict) or not ("header" in content or "token" in content):
+        if not isinstance(content, dict) or not isinstance(content.get("header"), dict):
             raise self._failure(self._answer)
         self._has_answered = True
         return content

@@ -152,7 +152,7 @@ class _Response(http.client.HTTPResponse):
             raise _too_long()
         is_open = self.length is None and not self.chunked
         if is_open and has_length(self.headers):
-            raise BadAnswer("the answer does not tell its length in a way that HTTP has")
+            raise BadAnswer("the length of the answer is not one that HTTP has")
         self._counted.may_end = is_open
 
 
