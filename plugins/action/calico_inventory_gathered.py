@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem
+from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import check_replaceable, replace_file
 from ansible_collections.netsec.calico.plugins.module_utils._result import DIFF_SIZE, FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Gathered, Hosts, gathered_of
@@ -131,15 +132,13 @@ def _warnings(gathered: Gathered, owner: Any) -> List[str]:
 
 
 def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, Any]:
-    """Make the file hold the text. Raises RunFailed."""
+    """Make the file hold the text. Raises RunFailed, in check mode too."""
     try:
         before = _content_of(path)
         if text != before and not is_check:
-            # As a whole or not at all.
-            part = path + ".part"
-            with open(part, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            os.replace(part, path)
+            replace_file(path, text.encode("utf-8"))
+    except UnicodeDecodeError as exc:
+        raise RunFailed("dest {0}: it is not UTF-8, so it is not replaced".format(brief(path, 255))) from exc
     except (OSError, ValueError) as exc:
         raise RunFailed("dest {0}: {1}".format(brief(path, 255), file_problem(exc))) from exc
     result: Dict[str, Any] = {"changed": text != before}
@@ -149,11 +148,10 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
 
 
 def _content_of(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except FileNotFoundError:
+    if check_replaceable(path) is None:
         return ""
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
 
 
 def _diff(path: str, before: str, after: str) -> Dict[str, str]:

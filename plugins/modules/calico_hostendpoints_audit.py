@@ -67,7 +67,8 @@ options:
   dest:
     description:
       - A file on the machine where the module runs, that gets all findings as JSON, since RV(findings) has an end. The
-        keys are those of the result.
+        keys are those of the result. A file that is there is replaced as a whole or not at all, and keeps its
+        permissions and, where that is permitted, its owner. Where it is a symbolic link, that is the file it leads to.
       - With O(policies), it also has C(endpoints), a list of the stored endpoints of O(nodes), each with C(node),
         C(name) and C(policies), the names of the policies that select it for ingress or egress, in the order in which
         they are asked. That list is C(null) where it is not known, since the policies, the endpoint or one of its
@@ -205,6 +206,7 @@ datastore:
 """
 
 import json
+import os
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
@@ -245,6 +247,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
     presents_from,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import replace_file
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
 from ansible_collections.netsec.calico.plugins.module_utils._verdict import Verdict
 
@@ -348,8 +351,7 @@ def policed(
 
 def write(dest: str, content: Dict[str, Any]) -> None:
     try:
-        with open(dest, "w", encoding="utf-8") as stream:
-            json.dump(content, stream)
+        replace_file(os.path.realpath(dest), json.dumps(content).encode("ascii"))
     except (OSError, ValueError) as exc:
         raise InvalidInput(["dest {0}: {1}".format(path_as_shown(dest), file_problem(exc))]) from exc
 

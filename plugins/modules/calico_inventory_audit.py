@@ -76,8 +76,8 @@ options:
   report_dir:
     description:
       - A folder on the controller that gets the reports. It is made when it is not there.
-      - The reports of an earlier audit that are there are removed first. So when the audit cannot be made, there are
-        none.
+      - The reports of an earlier audit that are there are removed first, of a symbolic link the link. So when the audit
+        cannot be made, there are none, and each report is a new file with the permissions that the umask leaves.
       - C(audit.json) and C(audit.html) also say which policies select each endpoint that is stored for the hosts.
       - No files are written when it is not given.
     type: path

@@ -34,7 +34,8 @@ options:
   dest:
     description:
       - The inventory file on the controller, with a name that ends in C(.yml) or C(.yaml). A file that is there is
-        replaced when it differs.
+        replaced when it differs, as a whole or not at all, and keeps its permissions and, where that is permitted, its
+        owner. Where it is a symbolic link, that is the file it leads to.
       - Required, here or in O(variables).
     type: path
   owner:

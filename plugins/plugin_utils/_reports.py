@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Dict
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem
+from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import replace_file
 from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError, checked_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report_csv import as_csv
 from ansible_collections.netsec.calico.plugins.plugin_utils._report_html import as_html
@@ -35,15 +34,22 @@ FORMATS: Dict[str, Any] = {
 
 
 def remove_reports(folder: str) -> None:
-    """Remove the files of an earlier audit from the folder. Raises ReportError for one that cannot be removed."""
+    """Remove the files of an earlier audit from the folder, if it exists; of a symbolic link, the link.
+
+    Raises ReportError for one that cannot be removed, and for a folder that is none.
+    """
     for file, _make in FORMATS.values():
+        path = os.path.join(folder, file)
         try:
-            os.unlink(os.path.join(folder, file))
-        except (FileNotFoundError, NotADirectoryError):
+            os.unlink(path)
+        except FileNotFoundError:
             pass
+        except NotADirectoryError as exc:
+            text = "cannot write reports into {0}: it is not a directory"
+            raise ReportError(text.format(brief(folder, 255))) from exc
         except (OSError, ValueError) as exc:
-            path = brief(os.path.join(folder, file), 255)
-            raise ReportError("cannot remove the older report {0}: {1}".format(path, file_problem(exc))) from exc
+            text = "cannot remove the older report {0}: {1}"
+            raise ReportError(text.format(brief(path, 255), file_problem(exc))) from exc
 
 
 def write_reports(
@@ -68,23 +74,12 @@ def write_reports(
         contents[name] = (os.path.join(folder, file), make(report))
     try:
         os.makedirs(folder, exist_ok=True)
-        for path, content in contents.values():
-            _replace(path, content)
     except (OSError, ValueError) as exc:
-        message = "cannot write the reports into {0}: {1}"
-        raise ReportError(message.format(brief(folder, 255), file_problem(exc))) from exc
+        raise ReportError("cannot write reports into {0}: {1}".format(brief(folder, 255), file_problem(exc))) from exc
+    for path, content in contents.values():
+        try:
+            replace_file(path, content)
+        except OSError as exc:
+            text = "cannot write the report {0}: {1}"
+            raise ReportError(text.format(brief(path, 255), file_problem(exc))) from exc
     return {name: path for name, (path, _content) in contents.items()}
-
-
-def _replace(path: str, content: bytes) -> None:
-    folder, name = os.path.split(path)
-    # tempfile would make a file that nobody else may read.
-    part = os.path.join(folder, ".{0}.{1}".format(name, secrets.token_hex(8)))
-    try:
-        with open(part, "xb") as file:
-            file.write(content)
-        os.replace(part, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise

@@ -192,7 +192,11 @@ def test_a_locked_datastore_is_read_and_told(datastore):
     [
         ({"nodes": ["a/b"], "endpoints": []}, "nodes: 'a/b'"),
         ({"nodes": ["n1"], "endpoints": [{"name": "x y", "node": "n1"}]}, "endpoints[0]"),
-        ({"nodes": ["n1"], "endpoints": [], "dest": "/nowhere/at/all"}, "dest /nowhere/at/all: No such file"),
+        (
+            {"nodes": ["n1"], "endpoints": [], "dest": "/nowhere/x"},
+            "dest /nowhere/x: the folder /nowhere does not exist",
+        ),
+        ({"nodes": ["n1"], "endpoints": [], "dest": "/dev/null"}, "dest /dev/null: it is a device, not a file"),
     ],
 )
 def test_what_is_refused(datastore, options, message):
@@ -201,10 +205,8 @@ def test_what_is_refused(datastore, options, message):
 
 
 # An address that is none: calicoctl v1 stores an empty one, and Calico v3 reads whatever is stored
-@pytest.mark.parametrize("address", ["", "bad"])
+@pytest.mark.parametrize("datastore_type, address", [("etcdv2", ""), ("etcdv3", ""), ("etcdv3", "bad")])
 def test_an_address_that_is_none_is_one_finding(datastore, address):
-    if datastore.type == "etcdv2" and address:
-        pytest.skip("Calico v1 does not read it")
     odd = endpoint("worker-1", "odd", "eth0", expected_ips=[address, "192.0.2.7"], labels=MINE)
     good = endpoint("worker-1", "good", "eth1", labels=MINE)
     for each in (odd, good):
@@ -217,6 +219,21 @@ def test_an_address_that_is_none_is_one_finding(datastore, address):
     assert result["compliant"] == {"worker-1": 1}
     result = audit(datastore, endpoints=[good], **options)
     assert [(each["class"], each["name"]) for each in result["findings"]] == [("unmanaged", "worker-1-odd")]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_file_that_is_there_keeps_its_mode_and_a_link_leads_to_it(datastore, tmp_path, check):
+    path, link = tmp_path / "found.json", tmp_path / "link.json"
+    path.write_text("old")
+    path.chmod(0o604)
+    link.symlink_to(path)
+    with path.open() as reader:
+        result = audit(datastore, check, endpoints=[endpoint("n1")], nodes=["n1"], dest=str(link))
+        # Who reads the old one goes on reading it.
+        assert reader.read() == "old"
+    assert json.loads(path.read_text())["findings"] == result["findings"]
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o604
+    assert sorted(tmp_path.iterdir()) == [path, link]
 
 
 # The role
@@ -424,7 +441,10 @@ def test_batches_are_refused(fleet, tmp_path):
     [
         ({"hostendpoints_audit_fail_on": ["mising"]}, "fail_on: mising is none of missing, changed"),
         ({"hostendpoints_audit_report_formats": ["pdf"]}, "report_formats: pdf is none of"),
-        ({"hostendpoints_audit_report_dir": "/dev/null/x"}, "cannot write the reports into /dev/null/x"),
+        (
+            {"hostendpoints_audit_report_dir": "/dev/null/x"},
+            "cannot write reports into /dev/null/x: it is not a directory",
+        ),
         ({"hostendpoints_etcd_endpoints": ["http://127.0.0.1:9"]}, "cannot reach etcd"),
     ],
 )

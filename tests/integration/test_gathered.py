@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 
 import pytest
@@ -270,6 +271,7 @@ def test_nothing_that_is_stored_ends_a_comment(fleet, tmp_path):
         ("", {"web1": {}}, {}, "dest is missing"),
         ("x.ini", {"web1": {}}, {}, "has to end in .yml or .yaml"),
         ("/dev/null/x.yml", {"web1": {}}, {}, "dest /dev/null/x.yml: Not a directory"),
+        ("x/y.yml", {"web1": {}}, {}, "does not exist"),
         ("x.yml", {"web1": {}}, {"hostendpoints_etcd_endpoints": ["http://127.0.0.1:9"]}, "cannot reach etcd"),
         ("x.yml", {"web1": {}, "x": {"hostendpoints_node": "web1"}}, {}, "web1 and x are both node 'web1'"),
     ],
@@ -278,6 +280,31 @@ def test_what_cannot_be(_fleet, tmp_path, dest, hosts, variables, message):
     run = gather(_fleet, tmp_path / dest if dest.startswith("x") else dest, hosts, **variables)
     assert run.returncode != 0 and message in run.stdout, run
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_there_keeps_its_mode_and_a_link_leads_to_it(fleet, tmp_path):
+    path, link, other = tmp_path / "x.yml", tmp_path / "link.yml", tmp_path / "other"
+    path.write_text("old\n")
+    path.chmod(0o604)
+    link.symlink_to(path)
+    # As somebody would put it into a folder that is open to all.
+    other.write_text("mine")
+    (tmp_path / "x.yml.part").symlink_to(other)
+    before = sorted(tmp_path.iterdir())
+    result = gathered(gather(fleet, link, ["web1"]))
+    assert result["changed"] and result["dest"] == str(path) and list(read(path)["hosts"]) == ["web1"]
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o604
+    assert other.read_text() == "mine" and sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("args", [(), ("--check",)], ids=["", "check"])
+@pytest.mark.parametrize("kind, make", [("directory", os.mkdir), ("FIFO", os.mkfifo)])
+def test_what_is_no_file_is_not_replaced(_fleet, tmp_path, kind, make, args):
+    path = tmp_path / "x.yml"
+    make(str(path))
+    run = gather(_fleet, path, ["web1"], *args)
+    assert run.returncode != 0 and "dest %s: it is a %s, not a file" % (path, kind) in run.stdout, run
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_batches_are_refused(_fleet):

@@ -83,20 +83,21 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     other.write_text("mine")
     (tmp_path / "audit.json").symlink_to(other)
     (tmp_path / "audit.csv").write_text("old " * 10000)
+    (tmp_path / "audit.csv").chmod(0o604)
     os.link(str(tmp_path / "audit.csv"), str(tmp_path / "reader"))
     contents = written(EXAMPLE, tmp_path)
     assert other.read_text() == "mine" and json.loads(contents["json"]) == EXAMPLE
     # Who has the old file open goes on reading the old one.
     assert (tmp_path / "reader").read_text() == "old " * 10000
-    assert len(rows_of(contents["csv"])) == 6
+    assert len(rows_of(contents["csv"])) == 6 and (tmp_path / "audit.csv").stat().st_mode & 0o777 == 0o604
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError, match="^cannot write the reports into .*/file/here: .*Not a directory"):
+    with pytest.raises(ReportError, match="^cannot write reports into .*/file/here: Not a directory$"):
         write_reports(EXAMPLE, str(tmp_path / "file" / "here"))
     (tmp_path / "audit.csv").mkdir()
-    with pytest.raises(ReportError, match="cannot write the reports into"):
+    with pytest.raises(ReportError, match="^cannot write the report .*/audit.csv: it is a directory, not a file$"):
         write_reports(EXAMPLE, str(tmp_path), ["csv"])
     assert sorted(os.listdir(tmp_path)) == ["audit.csv", "file"]
 
@@ -330,8 +331,23 @@ def test_older_reports_are_removed_and_nothing_else(tmp_path):
     remove_reports(str(tmp_path))
     assert os.listdir(tmp_path) == ["mine"]
     (tmp_path / "audit.csv").mkdir()
-    with pytest.raises(ReportError, match="cannot remove the older report .*audit.csv"):
+    with pytest.raises(ReportError, match="^cannot remove the older report .*/audit.csv: Is a directory$"):
         remove_reports(str(tmp_path))
+
+
+def test_a_link_to_an_older_report_is_removed_itself(tmp_path):
+    (tmp_path / "kept").write_text("mine")
+    (tmp_path / "audit.json").symlink_to(tmp_path / "kept")
+    remove_reports(str(tmp_path))
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/here"])
+def test_a_file_is_no_folder_for_reports(tmp_path, folder):
+    """That is said before anything is audited."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match="^cannot write reports into .*: it is not a directory$"):
+        remove_reports(str(tmp_path / folder))
 
 
 @pytest.mark.parametrize(
