@@ -79,4 +79,13 @@ options:
         error. A date is the text as it is written.
       - JSON is much faster to read than YAML.
     type: path
+  other_kinds:
+    description:
+      - What to do with resources of other kinds in O(src) and O(resources), such as policies, also within a list
+        resource.
+      - V(error) refuses the whole set. V(skip) leaves them out and counts them in RV(ignore:other_kinds_skipped). A set
+        in which nothing else is left is an error.
+    type: str
+    choices: [error, skip]
+    default: error
 """

@@ -6,8 +6,21 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
-from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Tuple
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from . import _strict_json, _yaml
 from ._errors import InvalidInput, brief, shown
@@ -25,8 +38,64 @@ _MOST_PROBLEMS = 100000
 Item = Tuple[str, Any]
 
 
-def items_from(params: Mapping[str, Any]) -> Iterator[Item]:
-    """The items of the option that is given. Raises InvalidInput for a file that cannot be read, and for no file."""
+# What to do with resources that are no host endpoints.
+OTHER_KINDS: Dict[str, Any] = {"type": "str", "choices": ["error", "skip"], "default": "error"}
+
+
+class OtherKind(NamedTuple):
+    """An item that is a resource of another kind."""
+
+    kind: str
+    name: str
+
+
+def items_from(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = None) -> Iterator[Item]:
+    """The items of the option that is given; those that are skipped, since other_kinds says so, are added to a list.
+
+    Raises InvalidInput for a file that cannot be read, and for a set that is none.
+    """
+    kept = 0
+    for where, item in _given_items(params):
+        other = _other_kind(item)
+        if other and skipped is not None and params.get("other_kinds") == "skip":
+            skipped.append(other)
+            continue
+        kept += 1
+        yield where, other or item
+    if skipped and not kept:
+        # A purge would take it for the wish to delete everything.
+        text = "{0}: holds no host endpoints, but {1} of other kinds, which are skipped; an empty set is written as []"
+        source = "src {0}".format(path_as_shown(params["src"])) if params.get("src") else "resources"
+        raise InvalidInput([text.format(source, len(skipped))])
+
+
+def skipped_result_of(params: Mapping[str, Any], skipped: Sequence[OtherKind]) -> Dict[str, Any]:
+    """What a result says of the resources that were skipped."""
+    if params["other_kinds"] != "skip":
+        return {}
+    result: Dict[str, Any] = {"other_kinds_skipped": len(skipped)}
+    if skipped:
+        kinds = collections.Counter(brief(other.kind) for other in skipped)
+        listed = ", ".join("{0} {1}".format(number, kind) for kind, number in kinds.most_common(10))
+        result["msg"] = "{0} resources of other kinds were skipped: {1}".format(len(skipped), listed)
+    return result
+
+
+def _other_kind(item: Any) -> Optional[OtherKind]:
+    if not isinstance(item, Mapping) or not is_resource(item):
+        return None
+    found = {str(key).lower(): value for key, value in item.items()}
+    kind, metadata = found.get("kind"), found.get("metadata")
+    if not isinstance(kind, str) or kind.lower() in _OUR_KINDS:
+        return None
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return OtherKind(kind, brief(name) if name else "")
+
+
+_OUR_KINDS = frozenset(kind.lower() for kind in KINDS.values())
+
+
+def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:
     given = [option for option in ("endpoints", "resources", "src") if params.get(option) not in (None, "")]
     if not given:
         # A purge would take it for the wish to delete everything.
@@ -125,6 +194,9 @@ def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> H
 
 
 def _fields(item: Any) -> Dict[str, Any]:
+    if isinstance(item, OtherKind):
+        text = "{0} is not a host endpoint; set other_kinds to skip to leave resources of other kinds out"
+        raise InvalidInput([text.format(" ".join(filter(None, [brief(item.kind), item.name])))])
     if isinstance(item, Mapping) and is_resource(item):
         return fields_from_resource(item)
     return fields_from_mapping(item)

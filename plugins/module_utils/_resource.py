@@ -56,7 +56,8 @@ def is_resource(item: Mapping[str, Any]) -> bool:
     """Whether a mapping is meant to be a Calico resource, and not the fields of an endpoint."""
     if "apiVersion" in item or "kind" in item:
         return True
-    return any(isinstance(key, str) and key.lower() in ("apiversion", "kind") for key in item)
+    # A resource has its name in the metadata.
+    return "name" not in item and any(isinstance(key, str) and key.lower() in ("apiversion", "kind") for key in item)
 
 
 def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:

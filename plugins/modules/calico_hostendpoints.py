@@ -103,6 +103,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+other_kinds_skipped:
+  description: Number of resources of other kinds that were left out.
+  returned: when O(other_kinds) is V(skip)
+  type: int
+  sample: 2
 summary:
   description: How many endpoints were changed, or in check mode would be.
   returned: success
@@ -240,7 +245,7 @@ guard_omitted:
 """
 
 import gc
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -262,9 +267,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     guarding_of,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
+    OTHER_KINDS,
+    OtherKind,
     check_decommissioned,
     items_from,
     presents_from,
+    skipped_result_of,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
 from ansible_collections.netsec.calico.plugins.module_utils._result import bulk_result_of, bulk_warnings_of
@@ -276,14 +284,17 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     guarding = guarding_of(params)
     store = connect(module)
     purge = purge_of(params, store.api_version)
-    wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
+    skipped: List[OtherKind] = []
+    items = items_from(params, skipped)
+    wants = presents_from(items, store.api_version, owner_labels_of(params, store.api_version), store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**limits_of(params)) for key, want in wants.items()}
     canary = canary_of(params["canary"], params["canary_wait"], guarding.by_node) if params["canary"] else None
     outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check, canary)
     warn(module, bulk_warnings_of(outcome, store.api_version))
-    return bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    result = bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    return dict(skipped_result_of(params, skipped), **result)
 
 
 def limits_of(params: Mapping[str, Any]) -> Dict[str, Any]:
@@ -298,6 +309,7 @@ def main() -> None:
         argument_spec=dict(
             CONNECTION_OPTIONS,
             **SET_OPTIONS,
+            other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,
             guard=GUARD_MODE,
             guard_limit={"type": "int"},

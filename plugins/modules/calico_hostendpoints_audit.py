@@ -95,6 +95,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+other_kinds_skipped:
+  description: Number of resources of other kinds that were left out.
+  returned: when O(other_kinds) is V(skip)
+  type: int
+  sample: 2
 summary:
   description:
     - How many endpoints there are of each class, V(compliant) ones, and V(foreign) ones, which are Calico's own.
@@ -242,9 +247,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
     guarding_of,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
+    OTHER_KINDS,
+    OtherKind,
     check_decommissioned,
     items_from,
     presents_from,
+    skipped_result_of,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import replace_file
@@ -261,7 +269,9 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     decommissioned = params["decommission_nodes"] or ()
     check_nodes("nodes", params["nodes"], store.api_version)
     check_nodes("decommission_nodes", decommissioned, store.api_version)
-    wants = presents_from(items_from(params), store.api_version, owner_labels_of(params, store.api_version), store.key)
+    skipped: List[OtherKind] = []
+    items = items_from(params, skipped)
+    wants = presents_from(items, store.api_version, owner_labels_of(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
     guarding = guarding_of(params)
     scope = Scope(
@@ -283,9 +293,10 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         "endpoints": list(settings.etcd_endpoints),
         "warning": store.state.warning or store.state.locked,
     }
+    skipped_result = skipped_result_of(params, skipped)
     if params["dest"]:
-        write(params["dest"], audit_result_of(found, datastore, selections))
-    return audit_result_of(found, datastore, selections, is_bounded=True)
+        write(params["dest"], dict(skipped_result, **audit_result_of(found, datastore, selections)))
+    return dict(skipped_result, **audit_result_of(found, datastore, selections, is_bounded=True))
 
 
 def with_known_nodes(
@@ -361,6 +372,7 @@ def main() -> None:
         argument_spec=dict(
             CONNECTION_OPTIONS,
             **SET_OPTIONS,
+            other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,
             nodes={"type": "list", "elements": "str", "required": True},
             other_nodes={"type": "list", "elements": "str"},

@@ -227,3 +227,92 @@ def test_a_long_text_is_not_repeated_in_the_result(datastore):
     result = hostendpoints(datastore, check=True, resources=text)
     assert result["summary"]["created"] == 499
     assert result["invocation"]["module_args"]["resources"] == "%d characters" % len(text)
+
+
+# Resources of other kinds
+
+
+def other(kind, name="x", api_version="projectcalico.org/v3"):
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": {"selector": "all()"}}
+
+
+OTHERS = [other("GlobalNetworkPolicy", "ssh"), other("policy", "p", "v1"), other("ConfigMap", api_version="v1")]
+MIXED = {
+    "documents": yaml.safe_dump_all([OTHERS[0], yaml.safe_load(V3), *OTHERS[1:]]),
+    "a list resource": json.dumps({"kind": "List", "apiVersion": "v1", "items": [*OTHERS, yaml.safe_load(V3)]}),
+    "a list": yaml.safe_dump([STORED, *OTHERS]),
+    "a list resource of others": yaml.safe_dump_all(
+        [
+            yaml.safe_load(V3),
+            *OTHERS[:2],
+            {"kind": "ProfileList", "apiVersion": "projectcalico.org/v3", "items": OTHERS},
+        ]
+    ),
+    "keys in another case": V3
+    + "---\n"
+    + json.dumps(OTHERS[:2])[:-1].replace("kind", "Kind")
+    + ", "
+    + json.dumps(OTHERS[2])
+    + "]",
+}
+
+
+def audit_of(datastore, **options):
+    return run_module("calico_hostendpoints_audit", dict(connection(datastore), nodes=["n1"], **options))
+
+
+@pytest.mark.parametrize("content", MIXED.values(), ids=list(MIXED))
+def test_resources_of_other_kinds_are_an_error_that_names_the_option(datastore, src, content):
+    message = "is not a host endpoint; set other_kinds to skip to leave resources of other kinds out"
+    path = src(content)
+    for options in ({"src": path}, {"resources": content}):
+        for result in (hostendpoints(datastore, **dict(PURGE, **options)), audit_of(datastore, **options)):
+            text = failure(result, message, "GlobalNetworkPolicy ssh " + message)
+            assert text.count(message) == 3
+    assert datastore.stored() == {}
+
+
+@pytest.mark.parametrize("content", MIXED.values(), ids=list(MIXED))
+def test_resources_of_other_kinds_are_skipped_and_counted(datastore, src, tmp_path, content):
+    path, dest = src(content), tmp_path / "found.json"
+    for options in ({"src": path}, {"resources": content}):
+        audit = audit_of(datastore, other_kinds="skip", dest=str(dest), **options)
+        assert audit["other_kinds_skipped"] == json.loads(dest.read_text())["other_kinds_skipped"] == 3
+        result = hostendpoints(datastore, other_kinds="skip", **options)
+        assert not result["failed"], result["msg"]
+        assert result["other_kinds_skipped"] == 3 and result["warnings"] == []
+        assert result["msg"].startswith("3 resources of other kinds were skipped: 1 GlobalNetworkPolicy, 1 policy, 1 ")
+        assert datastore.stored() == datastore.tree_of([STORED])
+
+
+def test_the_count_is_there_when_nothing_was_skipped(datastore, src):
+    result = hostendpoints(datastore, other_kinds="skip", src=src(V3))
+    assert result["other_kinds_skipped"] == 0 and "msg" not in result
+    assert "other_kinds_skipped" not in hostendpoints(datastore, src=src(V3))
+
+
+@pytest.mark.parametrize("content", [json.dumps(OTHERS), yaml.safe_dump_all(OTHERS)])
+def test_a_file_of_other_kinds_only_is_no_empty_set(datastore, src, content):
+    datastore.put_all(datastore.tree_of([STORED]))
+    path = src(content)
+    message = "src %s: holds no host endpoints, but 3 of other kinds, which are skipped; an empty set is written as []"
+    failure(hostendpoints(datastore, src=path, other_kinds="skip", **PURGE), message % path)
+    assert datastore.stored() == datastore.tree_of([STORED])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "hostendpoint"},
+        {"apiVersion": "v3"},
+        {"kind": None},
+        {"kind": 5},
+        {"kind": ["HostEndpoint"]},
+        {"apiVersion": "crd.projectcalico.org/v1"},
+    ],
+    ids=str,
+)
+def test_a_host_endpoint_of_the_wrong_version_is_not_skipped(datastore, src, change):
+    path = src(yaml.safe_dump_all([dict(yaml.safe_load(V3), **change), endpoint("n2")]))
+    failure(hostendpoints(datastore, src=path, other_kinds="skip"), "src %s, document 1: " % path)
+    assert datastore.stored() == {}
