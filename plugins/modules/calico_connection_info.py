@@ -4,8 +4,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 ---
 module: calico_connection_info
@@ -241,6 +239,10 @@ endpoints:
       shadowed: [old-eth0]
       rejected: []
 """
+
+from ansible_collections.netsec.calico.plugins.module_utils._python import check_python
+
+check_python()
 
 from typing import Any, Dict, List
 
