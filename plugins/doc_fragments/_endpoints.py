@@ -54,6 +54,9 @@ options:
             description: Number of the port, 1 to 65535.
             type: int
             required: true
+      annotations:
+        description: As O(netsec.calico.calico_hostendpoint#module:annotations).
+        type: dict
 """
 
     # Other ways to give a set.

@@ -65,4 +65,10 @@ options:
         description: Number of the port, 1 to 65535.
         type: int
         required: true
+  annotations:
+    description:
+      - Annotations, which only the data model of Calico v3 has. An error on etcdv2.
+      - Only those that are given are compared and written. What else is stored is kept, and an annotation is never
+        removed, since other tools keep their own there.
+    type: dict
 """

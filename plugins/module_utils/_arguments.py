@@ -58,6 +58,7 @@ HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
             "port": {"type": "int", "required": True},
         },
     },
+    "annotations": {"type": "dict"},
 }
 
 
@@ -102,6 +103,10 @@ def wanted(params: Mapping[str, Any], api_version: str) -> Want:
         endpoint = identity.patched(with_empty_labels(fields))
         check(endpoint, api_version)
         return Present(endpoint)
+    removed = [key for key, value in fields.get("annotations", {}).items() if value is None]
+    if removed:
+        text = "annotations[{0}]: null would remove it, and annotations are only added or changed here; give a text"
+        raise InvalidInput([text.format(brief(key)) for key in removed])
     check_identity(identity, api_version)
     if identity.node and api_version == V3:
         # There it is a field like the others.

@@ -26,6 +26,7 @@ _MEANING = {
     "expected_ips": "rules on other hosts see it under other addresses",
     "profiles": "the rules of other profiles apply",
     "ports": "rules with named ports see other ports",
+    "annotations": "what reads its annotations sees other ones",
 }
 
 
@@ -111,7 +112,7 @@ def audit(
 
 
 def _of_change(change: Change, scope: Scope, api_version: str) -> Finding:
-    before = change.before.endpoint if change.before and not change.before.error else None
+    before = change.before.beside(change.after) if change.before and not change.before.error else None
     known = change.after or before or change.identity
     fields = _fields(change.fields, change.after, before, api_version)
     if change.operation == CREATE:
@@ -142,8 +143,8 @@ def _fields(
 
 
 def _taken(want: Present, stored: Stored, api_version: str) -> Finding:
-    endpoint = want.endpoint
-    fields = _fields(changed_fields(stored.endpoint, endpoint), endpoint, stored.endpoint, api_version)
+    endpoint, found = want.endpoint, stored.beside(want.endpoint)
+    fields = _fields(changed_fields(found, endpoint), endpoint, found, api_version)
     message = "an endpoint of Calico's own controllers has this name, which is never changed: choose another name"
     return Finding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
 

@@ -102,7 +102,11 @@ def _start_of_repr(value: object, room: int) -> str:
     """The value's repr where it has room, else more characters of its start than there is room for."""
     if room < 0:
         return "..."
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, str):
+        # Which quotes it gets depends on all of it.
+        quotes = "".join([quote for quote in "'\"" if quote in value])
+        return repr(value[: room + 1] + quotes if len(value) > room + 1 else value)
+    if isinstance(value, bytes):
         return repr(value[: room + 1])
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return "a number of {0} bits".format(value.bit_length())

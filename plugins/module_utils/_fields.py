@@ -63,11 +63,13 @@ def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
-    """For a whole endpoint: a label given as null is an empty one, as calicoctl has it."""
-    found = fields.get("labels", {})
-    if None in found.values():
-        found = {key: "" if value is None else value for key, value in found.items()}
-    return dict(fields, labels=found)
+    """For a whole endpoint: a label or an annotation given as null is an empty one, as calicoctl has it."""
+    found = dict(fields)
+    for field in ("labels", "annotations") if "annotations" in fields else ("labels",):
+        given = found.setdefault(field, {})
+        if None in given.values():
+            found[field] = {key: "" if value is None else value for key, value in given.items()}
+    return found
 
 
 def text(value: Any, where: str) -> str:
@@ -109,8 +111,9 @@ _UTC = "+00:00"
 
 
 def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
+    """Labels or annotations."""
     if not isinstance(value, Mapping):
-        raise InvalidInput(["{0}: {1} is not a mapping of label keys to values".format(where, shown(value))])
+        raise InvalidInput(["{0}: {1} is not a mapping of keys to texts".format(where, shown(value))])
     _check_number(value, where)
     # What stands where is only told in messages, and to put it together would take most of the time.
     found = {
@@ -202,6 +205,7 @@ _CONVERT: Dict[str, Callable[[Any, str], Any]] = {
     "expected_ips": addresses,
     "profiles": texts,
     "ports": ports,
+    "annotations": labels,
 }
 _FIELDS = frozenset(_CONVERT)
 # How a field may be spelled: our name for it.

@@ -58,6 +58,8 @@ class HostEndpoint:
     expected_ips: Tuple[str, ...] = ()
     profiles: Tuple[str, ...] = ()
     ports: Tuple[Port, ...] = ()
+    # Only those that are given: what else is stored is neither compared nor removed (Calico v3 only).
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         name, node = brief(self.name, 255), brief(self.node, 255)
@@ -82,6 +84,7 @@ class HostEndpoint:
             labels=dict(sorted(self.labels.items())),
             expected_ips=tuple(sorted({_comparable_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
             ports=tuple(sorted({port.canonical() for port in self.ports})),
+            annotations=dict(sorted(self.annotations.items())),
         )
 
     def as_stored(self, api_version: str) -> HostEndpoint:
@@ -109,10 +112,12 @@ class HostEndpoint:
         }
         if api_version == V3:
             options["ports"] = [port._asdict() for port in self.ports]
+        if self.annotations:
+            options["annotations"] = dict(sorted(self.annotations.items()))
         return options
 
 
-FIELDS = ("node", "labels", "interface_name", "expected_ips", "profiles", "ports")
+FIELDS = ("node", "labels", "interface_name", "expected_ips", "profiles", "ports", "annotations")
 
 
 def changed_fields(before: Optional[HostEndpoint], after: Optional[HostEndpoint]) -> List[str]:

@@ -82,7 +82,7 @@ def skipped_result_of(params: Mapping[str, Any], skipped: Sequence[OtherKind]) -
 
 
 def _other_kind(item: Any) -> Optional[OtherKind]:
-    if not isinstance(item, Mapping) or not is_resource(item):
+    if not isinstance(item, Mapping) or item.get("kind") in _KINDS or not is_resource(item):
         return None
     found = {str(key).lower(): value for key, value in item.items()}
     kind, metadata = found.get("kind"), found.get("metadata")
@@ -92,7 +92,9 @@ def _other_kind(item: Any) -> Optional[OtherKind]:
     return OtherKind(kind, brief(name) if name else "")
 
 
-_OUR_KINDS = frozenset(kind.lower() for kind in KINDS.values())
+# As nearly all are spelled.
+_KINDS = tuple(KINDS.values())
+_OUR_KINDS = frozenset(kind.lower() for kind in _KINDS)
 
 
 def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Collection, Iterable, List, Mapping, NamedTupl
 from ._errors import CalicoError, Conflict, InvalidInput, Refused
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
 from ._json import Ambiguous
+from ._rules import MOST_ANNOTATION_BYTES, annotation_bytes
 from ._validation import problems_of
 
 NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
@@ -29,6 +30,8 @@ class Codec(NamedTuple):
     decode: Callable[[str, HostEndpoint], HostEndpoint]
     # Whether a value is surely that of an endpoint, which is given as_stored: told without decoding it, if that can be.
     is_of: Callable[[str, HostEndpoint], bool]
+    # All annotations of a value that can be read.
+    annotations: Callable[[str], Mapping[str, str]] = lambda value: {}
 
     def of_unclear_key(self, problem: str) -> Codec:
         """The codec of a value whose key is unclear: whatever it says, it is unknown whose it is."""
@@ -89,6 +92,17 @@ class Stored:
         if self.is_certain:
             return "Calico cannot read it, so the interface that it is meant for is open: {0}".format(self.error)
         return "it is unknown whether Calico can read it, and whether its interface is open: {0}".format(self.error)
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        return {} if self.error else self.codec.annotations(self.value)
+
+    def beside(self, wanted: Optional[HostEndpoint]) -> HostEndpoint:
+        """The endpoint with those of its annotations that the wanted one gives: no others are compared."""
+        if not wanted or not wanted.annotations:
+            return self.endpoint
+        found = self.annotations
+        return self.endpoint.patched({"annotations": {key: found[key] for key in wanted.annotations if key in found}})
 
     def is_just(self, endpoint: HostEndpoint) -> bool:
         """Whether the value is, to the letter, the one that a new endpoint like this would get."""
@@ -248,7 +262,7 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
             )
         )
     after = want.resolve(stored, api_version)
-    readable = stored.endpoint if stored and not stored.error else None
+    readable = stored.beside(after) if stored and not stored.error else None
     fields = changed_fields(readable, after)
     if after is None:
         operation = DELETE if stored else NONE
@@ -262,7 +276,17 @@ def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change
         return Change(NONE, want, stored, readable, [])
     if operation == UPDATE and isinstance(want, Present):
         want.check_update(stored, fields)
+    if operation == UPDATE and "annotations" in fields:
+        _check_annotations(after, {**stored.annotations, **after.annotations})
     return Change(operation, want, stored, after, fields)
+
+
+def _check_annotations(endpoint: HostEndpoint, annotations: Mapping[str, str]) -> None:
+    """Raise InvalidInput when Calico would refuse every later update, since there are too many annotations."""
+    size = annotation_bytes(annotations)
+    if size > MOST_ANNOTATION_BYTES:
+        text = "{0}: annotations: would have {1} bytes with those that are stored and kept; Calico takes {2}"
+        raise InvalidInput([text.format(endpoint, size, MOST_ANNOTATION_BYTES)])
 
 
 def undo_of(change: Change, stored: Optional[Stored], api_version: str) -> Change:

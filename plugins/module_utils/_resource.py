@@ -23,11 +23,14 @@ KINDS = {V1: "hostEndpoint", V3: "HostEndpoint"}
 _SPEC = {"interfaceName": "interface_name", "expectedIPs": "expected_ips", "profiles": "profiles"}
 _PLACES: Dict[str, Dict[str, Dict[str, str]]] = {
     V1: {"metadata": {"name": "name", "node": "node", "labels": "labels"}, "spec": _SPEC},
-    V3: {"metadata": {"name": "name", "labels": "labels"}, "spec": dict(_SPEC, node="node", ports="ports")},
+    V3: {
+        "metadata": {"name": "name", "labels": "labels", "annotations": "annotations"},
+        "spec": dict(_SPEC, node="node", ports="ports"),
+    },
 }
 
 # What a resource may carry that nothing here manages.
-_NOT_MANAGED = ("annotations", "finalizers", "ownerReferences")
+_NOT_MANAGED = ("finalizers", "ownerReferences")
 
 # What the API itself sets, and an exported manifest carries.
 _SET_BY_CALICO: Dict[str, frozenset] = {

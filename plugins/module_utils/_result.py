@@ -209,7 +209,7 @@ def diff_of(change: Change, api_version: str, guarded: Guarded) -> Dict[str, str
     diff = {
         "before_header": str(change.identity),
         "after_header": "{0} ({1})".format(change.identity, change.operation),
-        "before": _stored_text(change.before, api_version) if change.before else "",
+        "before": _stored_text(change, api_version) if change.before else "",
         "after": _text(change.after, api_version) if change.after else "",
     }
     diff["before"] += "".join("# selected by the policy {0}\n".format(name) for name in stopped)
@@ -217,12 +217,13 @@ def diff_of(change: Change, api_version: str, guarded: Guarded) -> Dict[str, str
     return diff
 
 
-def _stored_text(stored: Stored, api_version: str) -> str:
+def _stored_text(change: Change, api_version: str) -> str:
+    stored = change.before
     if stored.error:
         # It goes to somebody's terminal.
         value = stored.value if stored.value.isprintable() else shown(stored.value, len(stored.value) * 6)
         return "# Calico cannot read this value: {0}\n{1}\n".format(stored.error, value)
-    return _text(stored.endpoint, api_version)
+    return _text(stored.beside(change.after), api_version)
 
 
 def _text(endpoint: HostEndpoint, api_version: str) -> str:

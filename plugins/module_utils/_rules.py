@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Tuple
 
 from ._hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, Port, canonical_ip
 
 # etcd takes 1.5 MB in a request by default (--max-request-bytes), and a value goes through its v3 gateway as base64.
 MOST_BYTES = 1000000
+# Of all annotations of an object, keys and values (k8s.io/apimachinery, pkg/api/validation).
+MOST_ANNOTATION_BYTES = 256 * 1024
 # A label's key in the selectors of either generation, which is all that Calico v1 asks of one (libcalico-go
 # release-v2.6, lib/selector/tokenizer, LabelKeyMatcher, which lib/validator asks, too).
 LABEL_LETTER = "[a-zA-Z0-9_./-]"
@@ -31,6 +33,7 @@ class Rules(NamedTuple):
     interface: Callable[[str], List[Problem]]
     profiles: Callable[[Tuple[str, ...]], List[Problem]]
     ports: Callable[[Tuple[Port, ...]], List[Problem]]
+    annotations: Callable[[Mapping[str, str]], List[Problem]]
     # Of a stored endpoint: why Felix treats it as missing.
     felix: Callable[[HostEndpoint], List[Problem]]
 
@@ -45,6 +48,7 @@ class Rules(NamedTuple):
             *_addresses(endpoint),
             *self.profiles(endpoint.profiles),
             *self.ports(endpoint.ports),
+            *(self.annotations(endpoint.annotations) if endpoint.annotations else ()),
             *_nothing_to_match(endpoint),
             *_size(endpoint),
         ]
@@ -55,6 +59,11 @@ def _calicos_label(endpoint: HostEndpoint) -> List[Problem]:
         return []
     rule = "is Calico's own label: its controllers would take the endpoint and delete it"
     return [("labels", CALICO_OWNER_LABEL, rule)]
+
+
+def annotation_bytes(annotations: Mapping[str, str]) -> int:
+    """Raises UnicodeEncodeError for half a character."""
+    return sum(len(key.encode("utf-8")) + len(value.encode("utf-8")) for key, value in annotations.items())
 
 
 def dots_as_interface(interface: str) -> List[Problem]:
@@ -91,7 +100,7 @@ def _size(endpoint: HostEndpoint) -> List[Problem]:
         # A name has some hundred characters at the most.
         return []
     texts = [*endpoint.labels, *endpoint.labels.values(), *endpoint.expected_ips, *endpoint.profiles]
-    total = sum(map(len, texts)) + 40 * len(endpoint.ports) + 10 * len(texts)
+    total = sum(map(len, texts)) + annotation_bytes(endpoint.annotations) + 40 * len(endpoint.ports) + 10 * len(texts)
     if total <= MOST_BYTES:
         return []
     rule = "is too many bytes for all fields together: etcd takes some {0} in a request".format(MOST_BYTES)

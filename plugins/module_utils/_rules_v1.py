@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import List, Tuple
+from typing import List, Mapping, Tuple
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
@@ -113,4 +113,10 @@ def _felix_profiles(profiles: Tuple[str, ...]) -> List[Problem]:
     ]
 
 
-RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _felix)
+def _annotations(annotations: Mapping[str, str]) -> List[Problem]:
+    return [
+        ("annotations", sorted(annotations), "cannot be stored: Calico's v1 data model (etcdv2) has no annotations")
+    ]
+
+
+RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, _felix)

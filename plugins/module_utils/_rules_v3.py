@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import List, Tuple
+from typing import List, Mapping, Tuple
 
 from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
-from ._rules import Problem, Rules, dots_as_interface
+from ._rules import MOST_ANNOTATION_BYTES, Problem, Rules, annotation_bytes, dots_as_interface
 
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 # Of a node, Calico refuses more only since v3.32; of a profile, never.
@@ -35,6 +35,7 @@ _LABEL_KEY_RULE = (
     "is not a label key: 1 to 63 of a-z A-Z 0-9 _ . -, a letter or digit at both ends, "
     "and before it maybe a DNS name in lower case and a slash"
 )
+_ANNOTATION_KEY_RULE = _LABEL_KEY_RULE.replace("a label key", "an annotation's key").replace(" in lower case", "")
 _LABEL_VALUE_RULE = "is not a label value: at most 63 of a-z A-Z 0-9 _ . -, a letter or digit at both ends"
 _PORT_NAME_RULE = "is not a port name: 1 to 15 of a-z 0-9 -, a letter among them, each - between two of the others"
 _PROTOCOL_RULE = "is not a protocol that has ports: TCP, UDP, SCTP, or the number of one of them (6, 17, 132)"
@@ -62,12 +63,31 @@ def _key_part(option: str, value: str) -> List[Problem]:
 def _labels(labels: Tuple[Tuple[str, str], ...]) -> List[Problem]:
     problems: List[Problem] = []
     for key, value in labels:
-        prefix, slash, name = key.rpartition("/")
-        is_prefix = len(prefix) <= _DNS_NAME_MAX and _DNS_NAME.fullmatch(prefix)
-        if not _LABEL_NAME.fullmatch(name) or (slash and not is_prefix):
+        if not _is_qualified(key):
             problems.append(("labels", key, _LABEL_KEY_RULE))
         if value and not _LABEL_NAME.fullmatch(value):
             problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
+    return problems
+
+
+def _is_qualified(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    is_prefix = len(prefix) <= _DNS_NAME_MAX and _DNS_NAME.fullmatch(prefix)
+    return bool(_LABEL_NAME.fullmatch(name) and (is_prefix or not slash))
+
+
+def _annotations(annotations: Mapping[str, str]) -> List[Problem]:
+    # Kubernetes looks at an annotation's key in lower case, and at its value not at all.
+    problems: List[Problem] = [
+        ("annotations", key, _ANNOTATION_KEY_RULE) for key in annotations if not _is_qualified(key.lower())
+    ]
+    try:
+        size = annotation_bytes(annotations)
+    except UnicodeEncodeError as exc:
+        return [*problems, ("annotations", exc.object[exc.start : exc.end], "is no whole character")]
+    if size > MOST_ANNOTATION_BYTES:
+        rule = "is too many bytes for all annotations together: Calico takes {0}".format(MOST_ANNOTATION_BYTES)
+        problems.append(("annotations", size, rule))
     return problems
 
 
@@ -107,4 +127,4 @@ def _port(port: Port) -> List[Problem]:
     return problems
 
 
-RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, felix=lambda endpoint: [])
+RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, felix=lambda endpoint: [])

@@ -53,8 +53,8 @@ options:
         C(creationTimestamp), C(resourceVersion), C(generation), C(selfLink), C(managedFields)) is ignored.
     type: raw
 notes:
-  - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3
-    annotations, uid, creation time, owners and finalizers too.
+  - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3 annotations that are not
+    given, uid, creation time, owners and finalizers too.
   - Endpoints with the label C(projectcalico.org/created-by) belong to Calico's own controllers. They are never changed.
   - A datastore that Calico has locked, as C(calico-upgrade) does, is not written to.
 seealso:
@@ -130,6 +130,7 @@ fields:
 hostendpoint:
   description:
     - The endpoint as it is now, or in check mode would be. The keys are the names of this module's options.
+    - Of its annotations, those that the task gives.
     - V(null) when there is no such endpoint.
   returned: success
   type: dict

@@ -56,8 +56,8 @@ notes:
     does not keep larger results. RV(summary) always counts everything.
   - When a write fails, the task fails, and RV(changes) is what was done before that, RV(failures) the endpoint and
     the error, and RV(not_attempted) what was left. Running the task again goes on from there.
-  - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3
-    annotations, uid, creation time, owners and finalizers too.
+  - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3 annotations that are not
+    given, uid, creation time, owners and finalizers too.
 seealso:
   - module: netsec.calico.calico_hostendpoint
   - module: netsec.calico.calico_hostendpoint_info

@@ -13,7 +13,7 @@ import yaml
 
 from tests.harness.module import run_module
 from tests.integration.sets import endpoint, hostendpoints
-from tests.integration.tasks import connection, failure, hostendpoint, info, one_etcd, only_etcdv3
+from tests.integration.tasks import connection, failure, hostendpoint, info, one_etcd, only_etcdv2, only_etcdv3
 
 # How options and files are read is the same with every etcd.
 pytestmark = one_etcd
@@ -316,3 +316,129 @@ def test_a_host_endpoint_of_the_wrong_version_is_not_skipped(datastore, src, cha
     path = src(yaml.safe_dump_all([dict(yaml.safe_load(V3), **change), endpoint("n2")]))
     failure(hostendpoints(datastore, src=path, other_kinds="skip"), "src %s, document 1: " % path)
     assert datastore.stored() == {}
+
+
+# Annotations
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+MANIFEST = yaml.safe_load(V3)
+
+
+def annotated(**annotations):
+    return dict(MANIFEST, metadata=dict(MANIFEST["metadata"], annotations=annotations))
+
+
+def annotations_of(datastore):
+    (value,) = datastore.stored().values()
+    return json.loads(value)["metadata"].get("annotations")
+
+
+@only_etcdv3
+def test_annotations_of_a_manifest_are_stored_and_compared(datastore):
+    """As calicoctl stores them: beside the labels, sorted, and escaped as Go does."""
+    given = {LAST_APPLIED: '{"a": "<&>"}', "b": True, "a": None}
+    first = hostendpoint(datastore, check=True, resource=annotated(**given))
+    result = hostendpoint(datastore, resource=annotated(**given))
+    assert not result["failed"], result["msg"]
+    assert first["hostendpoint"] == result["hostendpoint"] and first["diff"] == result["diff"]
+    expected = {"a": "", "b": "true", LAST_APPLIED: '{"a": "<&>"}'}
+    assert result["hostendpoint"]["annotations"] == expected
+    assert (result["operation"], result["fields"]) == ("create", ["labels", "interface_name", "annotations"])
+    assert LAST_APPLIED in result["diff"]["after"]
+    (value,) = datastore.stored().values()
+    assert (
+        '"labels":{"role":"web"},"annotations":{"a":"","b":"true","kubectl' in value and r"\u003c\u0026\u003e" in value
+    )
+    for same in ({"resource": annotated(**given)}, result["hostendpoint"]):
+        again = hostendpoint(datastore, **same)
+        assert (again["operation"], again["hostendpoint"]) == ("none", result["hostendpoint"])
+
+
+@only_etcdv3
+def test_annotations_that_are_not_given_are_kept_and_not_compared(datastore, src):
+    hostendpoint(datastore, resource=annotated(a="1", b="2"))
+    for options in ({"resource": MANIFEST}, {"resource": annotated()}, {"resource": annotated(b="2")}):
+        assert hostendpoint(datastore, **options)["operation"] == "none"
+    result = hostendpoint(datastore, resource=annotated(b="3", c="4"))
+    assert (result["operation"], result["fields"]) == ("update", ["annotations"])
+    assert result["hostendpoint"]["annotations"] == {"b": "3", "c": "4"}
+    assert "    b: '2'\n" in result["diff"]["before"] and "    a:" not in result["diff"]["before"]
+    assert "    b: '3'\n    c: '4'\n" in result["diff"]["after"]
+    assert annotations_of(datastore) == {"a": "1", "b": "3", "c": "4"}
+    other_labels = dict(MANIFEST, metadata={"name": "n1-eth0", "labels": {"role": "db"}})
+    assert hostendpoint(datastore, resource=other_labels)["fields"] == ["labels"]
+    assert annotations_of(datastore) == {"a": "1", "b": "3", "c": "4"}
+    bulk = hostendpoints(datastore, src=src(yaml.safe_dump(annotated(a="5"))), diff=True)
+    assert bulk["changes"][0]["fields"] == ["labels", "annotations"] and "    a: '5'\n" in bulk["diff"][0]["after"]
+    assert annotations_of(datastore) == {"a": "5", "b": "3", "c": "4"}
+    assert "annotations" not in info(datastore)["hostendpoints"][0]
+
+
+@only_etcdv3
+def test_annotations_as_an_option_and_as_a_patch(datastore):
+    fields = dict(STORED, annotations={"a": "1"})
+    assert hostendpoints(datastore, endpoints=[fields])["changes"][0]["fields"][-1] == "annotations"
+    result = hostendpoint(datastore, state="patched", annotations={"b": "2"})
+    assert (result["fields"], result["hostendpoint"]["annotations"]) == (["annotations"], {"b": "2"})
+    assert annotations_of(datastore) == {"a": "1", "b": "2"}
+    assert hostendpoint(datastore, state="patched", annotations={"a": "1"})["operation"] == "none"
+    result = hostendpoint(datastore, state="patched", annotations={"a": None})
+    failure(result, "annotations[a]: null would remove it, and annotations are only added or changed here")
+    assert annotations_of(datastore) == {"a": "1", "b": "2"}
+
+
+@only_etcdv3
+def test_an_audit_finds_an_annotation_that_differs(datastore):
+    hostendpoint(datastore, resource=annotated(a="1", b="2"))
+    assert audit_of(datastore, resources=[annotated(b="2")])["summary"]["compliant"] == 1
+    (found,) = audit_of(datastore, resources=[annotated(b="3")])["findings"]
+    assert (found["class"], found["message"]) == ("changed", "what reads its annotations sees other ones")
+    assert found["fields"] == [{"field": "annotations", "want": {"b": "3"}, "have": {"b": "2"}}]
+
+
+@only_etcdv3
+@pytest.mark.parametrize(
+    "annotations, message",
+    [
+        ({"a b": "1"}, "annotations: 'a b' is not an annotation's key: 1 to 63 of"),
+        ({"-/a": "1"}, "annotations: '-/a' is not an annotation's key"),
+        ({"": "1"}, "annotations: '' is not an annotation's key"),
+        ({"a": "\ud800"}, "annotations: '\\\\ud800' is no whole character"),
+        (
+            {"a": "x" * 262144},
+            "annotations: 262145 is too many bytes for all annotations together: Calico takes 262144",
+        ),
+        ({"a": ["x"]}, "resource: metadata.annotations[a]: ['x'] is not a text"),
+        (["a"], "resource: metadata.annotations: ['a'] is not a mapping of keys to texts"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_annotations_that_calico_would_refuse(datastore, annotations, message):
+    message = message.replace("\\\\", "\\")
+    resource = dict(MANIFEST, metadata=dict(MANIFEST["metadata"], annotations=annotations))
+    failure(hostendpoint(datastore, resource=resource), message)
+    assert datastore.stored() == {}
+
+
+@only_etcdv3
+def test_annotations_are_counted_with_those_that_are_kept(datastore):
+    assert hostendpoint(datastore, resource=annotated(a="x" * 262143))["operation"] == "create"
+    result = hostendpoint(datastore, resource=annotated(b="1"))
+    failure(result, "annotations: would have 262146 bytes with those that are stored and kept; Calico takes 262144")
+    assert hostendpoint(datastore, resource=annotated(a="1", b="1"))["operation"] == "update"
+    assert annotations_of(datastore) == {"a": "1", "b": "1"}
+
+
+@only_etcdv2
+def test_calico_v1_has_no_annotations(datastore):
+    message = "annotations: ['a'] cannot be stored: Calico's v1 data model (etcdv2) has no annotations"
+    for options in ({"resource": annotated(a="1")}, dict(STORED, annotations={"a": "1"})):
+        failure(hostendpoint(datastore, **options), message)
+    resource = {
+        "apiVersion": "v1",
+        "kind": "hostEndpoint",
+        "metadata": {"name": "a", "node": "n", "annotations": {"a": "1"}},
+    }
+    failure(hostendpoint(datastore, resource=resource), "resource: metadata.annotations is unknown")
+    assert hostendpoint(datastore, resource=annotated())["operation"] == "create"
+    assert datastore.stored() == datastore.tree_of([STORED])

@@ -44,7 +44,7 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
         uid=uid,
         creationTimestamp=now,
         labels=_sorted(endpoint.labels),
-        annotations=_sorted(metadata.get("annotations", {})),
+        annotations=_sorted({**metadata.get("annotations", {}), **endpoint.annotations}),
         # Calico blanks them, too: they are known from elsewhere.
         resourceVersion="",
         selfLink="",
@@ -71,6 +71,8 @@ def _new(endpoint: HostEndpoint, uid: str, now: str) -> str:
     parts = [_NEW, _json_text(endpoint.name), ',"uid":"', uid, '","creationTimestamp":"', now, '"']
     if endpoint.labels:
         parts += [',"labels":', _json_of_texts(tuple(sorted(endpoint.labels.items())))]
+    if endpoint.annotations:
+        parts += [',"annotations":', _json(_sorted(endpoint.annotations))]
     parts += ['},"spec":{"node":', _json_text(endpoint.node)]
     if endpoint.interface_name:
         parts += [',"interfaceName":', _json_text(endpoint.interface_name)]
@@ -114,7 +116,11 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
     )
 
 
-CODEC = Codec(decode, is_of=_is_new)
+def _annotations(value: str) -> Dict[str, str]:
+    return _load(value).get("metadata", {}).get("annotations", {})
+
+
+CODEC = Codec(decode, is_of=_is_new, annotations=_annotations)
 
 
 def _kept(stored: Stored | None) -> Dict[str, Any]:

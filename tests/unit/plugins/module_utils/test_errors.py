@@ -125,6 +125,8 @@ def test_a_short_value_is_shown_as_python_writes_it(value):
 def test_a_value_is_cut_at_the_limit():
     assert shown("x" * 78) == repr("x" * 78)
     assert shown("x" * 79) == "'" + "x" * 79 + "..."
+    for text in ("it's " + "x" * 100, 'a "b" ' + "x" * 100, "x" * 100 + "'", 'it\'s "b"' * 50):
+        assert shown(text) == repr(text)[:80] + "..."
     assert shown([1, 2, 3, 4], 5) == "[1, 2..."
 
 

@@ -32,14 +32,9 @@ TEXTS = rows("v3_yaml.jsonl")
 
 # Why a row has another outcome here: {reason: (a part of the message, "" where the document is taken, and the rows)}.
 DIFFERENT = {
-    "annotations, finalizers and owners are not managed here, so a manifest with them would be misleading": (
+    "finalizers and owners are not managed here, so a manifest with them would be misleading": (
         "it is not managed here",
-        """
-        h-043 h-044 h-419 h-422 h-423 h-424 h-427 h-428 h-429 h-430 h-437 h-440 r-005 r-010 r-070 r-078
-        r-112 r-144 r-150 r-151 r-169 r-171 r-175 r-181 r-184 r-186 r-193 r-277 r-278 r-292 r-299 r-300
-        r-349 r-356 r-371 r-382 r-384
-        h-056 h-057 y-066 y-124
-        """,
+        "h-056 h-057",
     ),
     "nothing that a manifest should have: it would be written without it": (
         "Calico has no such key",
@@ -49,7 +44,7 @@ DIFFERENT = {
     "Calico's controllers would delete the endpoint": ("Calico's own label", "h-377"),
     "PyYAML reads 8e1 as a text": ("ports[0].port: '8e1' is not a number", "y-101"),
     "a v1 manifest is as good": ("", "h-030"),
-    "an exported manifest can be applied: its resourceVersion is ignored": ("", "r-174"),
+    "an exported manifest can be applied: its resourceVersion is ignored": ("", "r-009 r-174"),
     "PyYAML reads 0o10, 1e3, and n and y as a key in its own way": ("", "y-017 y-104 y-052 y-053"),
     "PyYAML and Ansible take a %YAML directive": ("", "y-117"),
     "a tag is most likely a mistake": ("a tag is not supported", "y-039 y-049"),
