@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Optional, Sequence
+from typing import Any, FrozenSet, List, Mapping, Optional, Sequence
 
 from . import _json
 from ._errors import shown
@@ -16,6 +16,7 @@ from ._traffic import ICMP, ICMPV6, PROTOCOLS, Net, Ports
 
 # What Go's IPNet makes of an empty text: no network, which Felix writes as "<nil>", and iptables refuses.
 NO_NET: Net = (4, 0, -1)
+_MOST_RULES = 10000
 _BOTH = frozenset([INGRESS, EGRESS])
 
 
@@ -32,6 +33,14 @@ def governs_of(types: Sequence[str], kind: str) -> FrozenSet[str]:
     """The directions that a policy governs. Without types, Felix takes both (calc/policy_sorter.go)."""
     found = _BOTH.intersection(types) if types else _BOTH
     return found - {EGRESS} if kind == PRE_DNAT else found
+
+
+def rules_of(fields: Mapping[str, Any], key: str) -> List[Any]:
+    """The rules of a direction, not read yet. Raises Ambiguous for more than anybody writes: each takes a kilobyte."""
+    found = _json.items(fields, key)
+    if len(found) > _MOST_RULES:
+        raise _json.Ambiguous("it has {0} rules, more than the {1} that are evaluated".format(len(found), _MOST_RULES))
+    return found
 
 
 def protocol_of(item: Any, key: str) -> int:

@@ -35,9 +35,9 @@ from ._policy import (
     Tier,
     in_order,
 )
-from ._policy_fields import NO_NET, doubtful, governs_of, kind_of, protocol_of, range_of, with_fatal
+from ._policy_fields import NO_NET, doubtful, governs_of, kind_of, protocol_of, range_of, rules_of, with_fatal
 from ._rules_v1 import NAME
-from ._selector import MAX_DEPTH, Selector, SelectorError, has, parse
+from ._selector import Selector, SelectorError, has, parse
 from ._traffic import TCP, UDP, Net, Ports, net_of
 
 _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "next-tier": PASS}
@@ -83,12 +83,7 @@ def _policy(name: str, value: str) -> Optional[Policy]:
     except ValueError as exc:
         return doubtful(name, str(exc), kind, order) if isinstance(exc, _json.Ambiguous) else None
     except SelectorError as exc:
-        return doubtful(name, str(exc), kind, order) if _too_deep(exc) else None
-
-
-def _too_deep(exc: SelectorError) -> bool:
-    """Whether Calico may take what this collection does not."""
-    return "no more than {0} levels".format(MAX_DEPTH) in str(exc)
+        return doubtful(name, str(exc), kind, order) if exc.is_limit else None
 
 
 def _profile(parts: Mapping[str, str]) -> Profile:
@@ -111,15 +106,15 @@ def _profile(parts: Mapping[str, str]) -> Profile:
             if isinstance(exc, _json.Ambiguous):
                 doubts.append(str(exc))
         except SelectorError as exc:
-            if _too_deep(exc):
+            if exc.is_limit:
                 doubts.append(str(exc))
     return Profile(rules, labels, "; ".join(doubts))
 
 
 def _rules(fields: Mapping[str, Any]) -> Rules:
     return {
-        INGRESS: tuple([_rule(item) for item in _json.items(fields, "inbound_rules")]),
-        EGRESS: tuple([_rule(item) for item in _json.items(fields, "outbound_rules")]),
+        INGRESS: tuple([_rule(item) for item in rules_of(fields, "inbound_rules")]),
+        EGRESS: tuple([_rule(item) for item in rules_of(fields, "outbound_rules")]),
     }
 
 
@@ -187,7 +182,7 @@ def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[
             try:
                 found.append(parse(selector, V1))
             except SelectorError as exc:
-                if not _too_deep(exc):
+                if not exc.is_limit:
                     raise
                 doubts.append(str(exc))
         return tuple(found)

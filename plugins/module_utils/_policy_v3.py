@@ -35,7 +35,7 @@ from ._policy import (
     Rules,
     Tier,
 )
-from ._policy_fields import doubtful, governs_of, kind_of, protocol_of, range_of, with_fatal
+from ._policy_fields import doubtful, governs_of, kind_of, protocol_of, range_of, rules_of, with_fatal
 from ._selector import Selector, SelectorError, parse
 from ._traffic import WITH_PORTS, Net, Ports, net_of
 
@@ -195,7 +195,7 @@ def _both(parts: List[Selector]) -> Selector:
 
 
 def _rules(spec: Mapping[str, Any]) -> Rules:
-    return {direction: tuple([_rule(item) for item in _json.items(spec, direction)]) for direction in (INGRESS, EGRESS)}
+    return {direction: tuple([_rule(item) for item in rules_of(spec, direction)]) for direction in (INGRESS, EGRESS)}
 
 
 def _rule(item: Any) -> Rule:

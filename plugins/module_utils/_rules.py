@@ -38,8 +38,8 @@ class Rules(NamedTuple):
     felix: Callable[[HostEndpoint], List[Problem]]
 
     def endpoint(self, endpoint: HostEndpoint) -> List[Problem]:
-        """All that is wrong with an endpoint."""
-        return [
+        """All that is wrong with an endpoint. Nobody needs to know more of one that is too large."""
+        return _size(endpoint) or [
             *self.key_part("node", endpoint.node),
             *self.key_part("name", endpoint.name),
             *self.labels(tuple(endpoint.labels.items())),
@@ -50,7 +50,6 @@ class Rules(NamedTuple):
             *self.ports(endpoint.ports),
             *(self.annotations(endpoint.annotations) if endpoint.annotations else ()),
             *_nothing_to_match(endpoint),
-            *_size(endpoint),
         ]
 
 
@@ -96,11 +95,11 @@ def _is_address(text: str) -> bool:
 
 
 def _size(endpoint: HostEndpoint) -> List[Problem]:
-    if len(endpoint.labels) + len(endpoint.expected_ips) + len(endpoint.profiles) + len(endpoint.ports) < 1000:
-        # A name has some hundred characters at the most.
-        return []
-    texts = [*endpoint.labels, *endpoint.labels.values(), *endpoint.expected_ips, *endpoint.profiles]
-    total = sum(map(len, texts)) + annotation_bytes(endpoint.annotations) + 40 * len(endpoint.ports) + 10 * len(texts)
+    labels, ports = endpoint.labels, endpoint.ports
+    texts = [endpoint.name, endpoint.node, endpoint.interface_name, *labels, *labels.values()]
+    texts += [*endpoint.expected_ips, *endpoint.profiles]
+    total = sum(map(len, texts)) + 10 * len(texts) + annotation_bytes(endpoint.annotations)
+    total += sum([len(port.name) + len(port.protocol) + 40 for port in ports])
     if total <= MOST_BYTES:
         return []
     rule = "is too many bytes for all fields together: etcd takes some {0} in a request".format(MOST_BYTES)

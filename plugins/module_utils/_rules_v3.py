@@ -18,7 +18,7 @@ from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
 from ._rules import MOST_ANNOTATION_BYTES, Problem, Rules, annotation_bytes, dots_as_interface
 
-_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 # Of a node, Calico refuses more only since v3.32; of a profile, never.
 _DNS_NAME_MAX = 253
 _INTERFACE = re.compile(r"\*|[a-zA-Z0-9_.-]{1,15}")

@@ -19,20 +19,23 @@ from ._rules import LABEL_KEY, LABEL_LETTER
 
 # How many "!", "&&" and "||" may be inside one another. Calico has no limit, Python's stack has one, people need a few.
 MAX_DEPTH = 200
+# How many parentheses may be open. Those that only stand around others cost no more than memory.
+_MAX_OPEN = 200000
 
 Test = Callable[[Mapping[str, str]], bool]
 
 
 class SelectorError(CalicoError):
-    """A text is not a selector of the generation, or one that is nested deeper than MAX_DEPTH.
+    """A text is not a selector of the generation, or one that is nested deeper than this collection reads.
 
     `position` is the index of the character in the text at which it stops to be one: 0 is the first, and the
-    length of the text is its end.
+    length of the text is its end. With `is_limit`, it may be one for Calico.
     """
 
-    def __init__(self, message: str, position: int) -> None:
+    def __init__(self, message: str, position: int, is_limit: bool = False) -> None:
         super().__init__(message)
         self.position = position
+        self.is_limit = is_limit
 
 
 class Selector(NamedTuple):
@@ -123,6 +126,8 @@ def parse(text: str, api_version: str) -> Selector:
     while True:
         negated = _is_negated(reader)
         if reader.take(_OPEN):
+            if len(enclosing) >= _MAX_OPEN:
+                raise reader.too_deep(_MAX_OPEN)
             enclosing.append((any_of, all_of, negated))
             any_of, all_of = [], []
             continue
@@ -137,7 +142,7 @@ def parse(text: str, api_version: str) -> Selector:
                 break
             term = _any(any_of)
             if term.depth > MAX_DEPTH:
-                raise reader.error("no more than {0} levels, a limit that is not Calico's".format(MAX_DEPTH))
+                raise reader.too_deep(MAX_DEPTH)
             if not enclosing:
                 if reader.take(_END):
                     return term
@@ -176,6 +181,10 @@ class _Reader:
             shown(self.text), position + 1, self.grammar.calico, shown(rest, 20) if rest else "the end", expected
         )
         return SelectorError(message, position)
+
+    def too_deep(self, most: int) -> SelectorError:
+        error = self.error("no more than {0} levels, a limit that is not Calico's".format(most))
+        return SelectorError(str(error), error.position, is_limit=True)
 
 
 def _is_negated(reader: _Reader) -> bool:

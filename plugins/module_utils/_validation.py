@@ -57,7 +57,8 @@ def check_nodes(option: str, nodes: Iterable[str], api_version: str) -> None:
 def check_label(key: str, value: str, api_version: str) -> None:
     """Raise InvalidInput when the owner cannot be such a label."""
     endpoint = HostEndpoint(labels={key: value})
-    problems = [problem for problem in _RULES[api_version].endpoint(endpoint) if problem[0].startswith("labels")]
+    found = _RULES[api_version].endpoint(endpoint)
+    problems = [problem for problem in found if problem[0].startswith(("labels", "size"))]
     _raise("owner_label and owner", [_text(*problem) for problem in problems])
 
 

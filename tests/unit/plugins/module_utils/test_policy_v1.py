@@ -52,7 +52,10 @@ DEEP = "!(" * 250 + "has(x)" + ")" * 250
         '{"order": 1, "order": 2, "inbound_rules": [{"action": "deny"}]}',
         '{"order": 1, "Order": 2, "inbound_rules": [{"action": "deny"}]}',
         "[" * 100000,
+        policy({"action": "deny"}, selector="(" * 250000 + "has(x)" + ")" * 250000),
+        policy({"action": "deny"}, *[{"src_net": "10.0.0.0/8"}] * 10000),
     ],
+    ids=["selector", "selector of a rule", "ip_version", "twice", "case", "brackets", "parentheses", "rules"],
 )
 def test_what_cannot_be_read_for_sure_is_unknown(value):
     answer = ask({POLICY + "x": value})

@@ -287,6 +287,12 @@ def test_a_version_of_ip_that_is_none(version):
     assert verdict(datastore(policy("default.a", [rule, {"action": "Allow"}]))) == "unknown"
 
 
+def test_more_rules_than_anybody_writes():
+    many = policy("default.a", [tcp("Allow", 81)] * 10001)
+    assert verdict(datastore(many)) == "unknown"
+    assert verdict(datastore(many), port=22) == "allow"
+
+
 @pytest.mark.parametrize("node", ["n1", "\\u006e1", "n\\u0031"])
 def test_an_endpoint_that_cannot_be_read_is_on_any_node_that_it_may_name(node):
     value = '{"metadata":{"name":"e","labels":[]},"spec":{"node":"%s"}}' % node

@@ -107,7 +107,7 @@ def test_errors_say_where_and_what(generations, text, position, found, expected)
             parse(text, generation)
         message = str(error.value)
         assert error.value.position == position
-        assert message.startswith("selector %s" % shown(text))
+        assert message.startswith("selector " + shown(text))
         assert "at character %d Calico %s finds " % (position + 1, generation[-2:]) in message
         before, _and, after = message.partition(", and expects ")
         assert found in before and expected in after
