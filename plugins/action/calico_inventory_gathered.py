@@ -11,7 +11,11 @@ from typing import Any, Dict, List, Mapping, Optional
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem
-from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import check_replaceable, replace_file
+from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import (
+    check_replaceable,
+    regular_file,
+    replace_file,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._result import DIFF_SIZE, FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Gathered, Hosts, gathered_of
@@ -135,7 +139,9 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
     """Make the file hold the text. Raises RunFailed, in check mode too."""
     try:
         before = _content_of(path)
-        if text != before and not is_check:
+        if text != before and is_check:
+            check_replaceable(path)
+        elif text != before:
             replace_file(path, text.encode("utf-8"))
     except UnicodeDecodeError as exc:
         raise RunFailed("dest {0}: it is not UTF-8, so it is not replaced".format(brief(path, 255))) from exc
@@ -148,7 +154,7 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
 
 
 def _content_of(path: str) -> str:
-    if check_replaceable(path) is None:
+    if regular_file(path) is None:
         return ""
     with open(path, encoding="utf-8") as stream:
         return stream.read()

@@ -16,24 +16,32 @@ from typing import Optional
 _KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"))
 
 
-def check_replaceable(path: str) -> Optional[os.stat_result]:
-    """What lstat says of the file at the path, None where replace_file would make a new one.
+def regular_file(path: str) -> Optional[os.stat_result]:
+    """What lstat says of the file at the path; None when nothing is there, or a symbolic link.
 
-    Raises OSError, whose strerror is a whole reason, when replace_file could not replace or make it.
+    Raises OSError, whose strerror is a whole reason, for a directory, a FIFO and the like.
     """
-    folder = os.path.dirname(path) or "."
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        found = None
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(errno.ENOENT, "the folder {0} does not exist".format(folder)) from None
-    if found and not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "device")
-        raise OSError(errno.EEXIST, "it is a {0}, not a file".format(kind))
+        return None
+    if stat.S_ISREG(found.st_mode):
+        return found
+    if stat.S_ISLNK(found.st_mode):
+        return None
+    kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "device")
+    raise OSError(errno.EEXIST, "it is a {0}, not a file".format(kind))
+
+
+def check_replaceable(path: str) -> Optional[os.stat_result]:
+    """As regular_file. Raises OSError for a folder that replace_file cannot write into, too."""
+    found = regular_file(path)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "the folder {0} does not exist".format(folder))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "no permission to write into the folder {0}".format(folder))
-    return found if found and stat.S_ISREG(found.st_mode) else None
+    return found
 
 
 def replace_file(path: str, content: bytes) -> None:

@@ -271,7 +271,6 @@ def test_nothing_that_is_stored_ends_a_comment(fleet, tmp_path):
         ("", {"web1": {}}, {}, "dest is missing"),
         ("x.ini", {"web1": {}}, {}, "has to end in .yml or .yaml"),
         ("/dev/null/x.yml", {"web1": {}}, {}, "dest /dev/null/x.yml: Not a directory"),
-        ("x/y.yml", {"web1": {}}, {}, "does not exist"),
         ("x.yml", {"web1": {}}, {"hostendpoints_etcd_endpoints": ["http://127.0.0.1:9"]}, "cannot reach etcd"),
         ("x.yml", {"web1": {}, "x": {"hostendpoints_node": "web1"}}, {}, "web1 and x are both node 'web1'"),
     ],
@@ -297,7 +296,14 @@ def test_a_file_that_is_there_keeps_its_mode_and_a_link_leads_to_it(fleet, tmp_p
     assert other.read_text() == "mine" and sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("args", [(), ("--check",)], ids=["", "check"])
+@pytest.mark.parametrize("args", [(), ("--check",)], ids=["run", "check"])
+def test_a_folder_that_does_not_exist(_fleet, tmp_path, args):
+    run = gather(_fleet, tmp_path / "x" / "y.yml", ["web1"], *args)
+    assert run.returncode != 0 and "the folder %s does not exist" % (tmp_path / "x") in run.stdout, run
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("args", [(), ("--check",)], ids=["run", "check"])
 @pytest.mark.parametrize("kind, make", [("directory", os.mkdir), ("FIFO", os.mkfifo)])
 def test_what_is_no_file_is_not_replaced(_fleet, tmp_path, kind, make, args):
     path = tmp_path / "x.yml"

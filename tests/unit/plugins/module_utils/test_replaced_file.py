@@ -12,7 +12,11 @@ import stat
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import check_replaceable, replace_file
+from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import (
+    check_replaceable,
+    regular_file,
+    replace_file,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +163,10 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     for use in (check_replaceable, lambda path: replace_file(path, b"new")):
         with pytest.raises(PermissionError, match="no permission to write into the folder"):
             use(str(tmp_path / "x"))
+
+
+def test_what_is_only_read_needs_no_right_to_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert regular_file(str(tmp_path / "x")) is None
+    (tmp_path / "x").write_text("old")
+    assert regular_file(str(tmp_path / "x")).st_size == 3
