@@ -201,7 +201,7 @@ def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> N
         if not isinstance(items, list):
             continue
         if spec.get("elements") == "str":
-            params[option] = [item.strip() for item in items]
+            params[option] = [item.strip(" \t") for item in items]
         for item in items if "options" in spec else ():
             _tidy(item, spec["options"])
 

@@ -146,9 +146,12 @@ def _spelled(
         if spelling is not None and spelling not in found:
             found[spelling] = value
         elif len(problems) < InvalidInput.SHOWN:
-            # Nobody reads more, and to look for what is meant takes long.
-            problem = "is given twice, in another case" if spelling else _unknown(key, prefix, places)
+            twice = "is {0}{1} in another case, which is given, too; keep one of the two"
+            problem = twice.format(prefix, spelling) if spelling else _unknown(key, prefix, places)
             problems.append("resource: {0}{1} {2}".format(prefix, brief(key), problem))
+        else:
+            # It is counted only, and to look for what is meant takes long.
+            problems.append("is unknown")
     return found
 
 

@@ -849,7 +849,7 @@ def test_what_etcdv2_does_not_take_of_a_v3_resource(store, wire, resource, parts
 
 
 @only_etcdv2
-@pytest.mark.parametrize("key", ["annotations", "finalizers", "ownerReferences"])
+@pytest.mark.parametrize("key", ["finalizers", "ownerReferences"])
 def test_what_a_v3_manifest_has_and_v1_cannot_keep(store, wire, key):
     """Calico v3 has such keys: it is the target that has not."""
     message = failure(apply(wire, resource=with_key(V3, "metadata." + key, {"a": "b"})), "metadata." + key)

@@ -133,7 +133,7 @@ def test_keys_of_a_manifest_in_another_case(datastore, src, content):
 
 def test_a_key_in_two_cases_is_given_twice(datastore, src):
     path = src(V3 + "  Node: n2\n")
-    message = "src %s: n1-eth0: resource: spec.Node is given twice, in another case" % path
+    message = "src %s: n1-eth0: resource: spec.Node is spec.node in another case, which is given, too" % path
     failure(hostendpoints(datastore, src=path), message)
     assert datastore.stored() == {}
 

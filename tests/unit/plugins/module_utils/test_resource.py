@@ -96,8 +96,11 @@ def test_scalars_become_text_as_with_calicoctl():
         ({"spec": {"interfacenames": "eth0"}}, "did you mean spec.interfaceName?"),
         ({"spec": {"hostname": "x"}}, "resource: spec.hostname is unknown: did you mean metadata.node?"),
         ({"metadata": {"hostname": "x"}}, "resource: metadata.hostname is unknown: did you mean metadata.node?"),
-        ({"metadata": {"name": "x", "Name": "x"}}, "resource: metadata.Name is given twice, in another case"),
-        ({"SPEC": {}}, "resource: SPEC is given twice, in another case"),
+        (
+            {"metadata": {"name": "x", "Name": "x"}},
+            "resource: metadata.Name is metadata.name in another case, which is given, too",
+        ),
+        ({"SPEC": {}}, "resource: SPEC is spec in another case, which is given, too; keep one of the two"),
         ({"node": "x", **dict.fromkeys("abcdefghijkl")}, "resource: node is unknown: did you mean metadata.node?"),
         (
             {"apiVersion": "crd.projectcalico.org/v1", "kind": "HostEndpoint"},
