@@ -191,7 +191,7 @@ def _client(url: str, settings: Settings) -> Any:
         allow_reconnect=False,
         allow_redirect=False,
     )
-    harden(client.http, settings)
+    harden(client.http, url, settings)
     return client
 
 

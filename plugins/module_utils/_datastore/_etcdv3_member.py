@@ -126,7 +126,7 @@ class Member(Endpoint):
             port=parts.port,
             protocol=parts.scheme,
             timeout=settings.timeout,
-            session=_session(settings),
+            session=_session(url, settings),
         )
         self._client.session.hooks["response"].append(self._note)
         # The connections of the session, as requests has made them; None until it answers, and after it did not.
@@ -313,15 +313,14 @@ def _token(content: Dict[str, Any]) -> str:
     return token
 
 
-def _session(settings: Settings) -> Any:
+def _session(url: str, settings: Settings) -> Any:
     session = requests.Session()
     # Else proxies, .netrc and REQUESTS_CA_BUNDLE of the environment would count, the last one more than ours.
     session.trust_env = False
     # No member of etcd redirects, so that would not be one.
     session.max_redirects = 0
     session.headers["Accept-Encoding"] = "identity"
-    for scheme in ("http://", "https://"):
-        harden(session.get_adapter(scheme).poolmanager, settings)
+    harden(session.get_adapter(url).poolmanager, url, settings)
     session.verify = settings.etcd_ca_cert_file or True
     if settings.etcd_cert_file:
         session.cert = (settings.etcd_cert_file, settings.etcd_key_file or settings.etcd_cert_file)

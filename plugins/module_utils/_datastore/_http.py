@@ -40,10 +40,12 @@ class HandshakeFailed(OSError):
     """No TLS connection came about, so that no request was sent."""
 
 
-def harden(manager: Any, settings: Settings) -> None:
-    """Change the way in which a urllib3 pool manager that has no pools yet connects."""
+def harden(manager: Any, url: str, settings: Settings) -> None:
+    """Change the way in which a urllib3 pool manager that has no pools yet connects to this URL."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-    manager.connection_pool_kw.update(cert_reqs="CERT_REQUIRED", ssl_context=_tls_context(settings))
+    if url.startswith("https:"):
+        # It takes a while, and is for nothing without TLS.
+        manager.connection_pool_kw.update(cert_reqs="CERT_REQUIRED", ssl_context=_tls_context(settings))
 
 
 def borrow(pool: Any) -> Any:
