@@ -97,9 +97,8 @@ def _is_address(text: str) -> bool:
 def _size(endpoint: HostEndpoint) -> List[Problem]:
     labels, ports = endpoint.labels, endpoint.ports
     texts = [endpoint.name, endpoint.node, endpoint.interface_name, *labels, *labels.values()]
-    texts += [*endpoint.expected_ips, *endpoint.profiles]
-    total = sum(map(len, texts)) + 10 * len(texts) + annotation_bytes(endpoint.annotations)
-    total += sum([len(port.name) + len(port.protocol) + 40 for port in ports])
+    texts += [*endpoint.expected_ips, *endpoint.profiles, *endpoint.annotations, *endpoint.annotations.values()]
+    total = sum(map(len, texts)) + 10 * len(texts) + sum([len(port.name) + len(port.protocol) + 40 for port in ports])
     if total <= MOST_BYTES:
         return []
     rule = "is too many bytes for all fields together: etcd takes some {0} in a request".format(MOST_BYTES)

@@ -228,8 +228,9 @@ def test_names_of_nodes(fleet, tmp_path):
         "nofacts": ("n9", ["n9-eth0"]),
         "web1": ("node-web1", ["node-web1-eth0"]),
     }
+    # The file says all of a host that has no facts, which then are not needed.
     plain = {"db1": {}, "web1": {}}
-    assert apply(fleet, path, plain, hostendpoints_purge="all")["summary"]["unchanged"] == 2
+    assert apply(fleet, path, plain, hostendpoints_purge="all")["summary"]["unchanged"] == 3
 
 
 def test_a_node_that_may_be_a_host_by_another_name(fleet, tmp_path):
@@ -344,7 +345,7 @@ def test_a_password_that_masks_what_is_stored(auth_datastore, tmp_path, _fleet):
 )
 def test_a_file_that_cannot_have_this_name(_fleet, dest, message):
     # On the command line, a NUL cannot be given.
-    tasks = [{"import_role": ROLE, "vars": {"gathered_dest": dest}}]
+    tasks = [{"import_role": ROLE, "vars": {"hostendpoints_gathered_dest": dest}}]
     run = _fleet.run({"web1": {}}, tasks=tasks)
     (failed,) = [each["result"]["msg"] for each in run.results if each["status"] == "failed"]
     assert message in failed and failed.isprintable()
