@@ -16,7 +16,7 @@ from ansible.module_utils.common.parameters import remove_values
 from . import _yaml
 from ._connection import DATASTORE_TYPES, Settings, settings_from
 from ._datastore._store import Store, open_store
-from ._errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief
+from ._errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief, shown
 from ._fields import fields_from_options, with_empty_labels
 from ._hostendpoint import V3, HostEndpoint
 from ._inputs import resource_from
@@ -118,7 +118,7 @@ def check_limits(params: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a limit below 0."""
     for option in ("purge_limit", "diff_limit"):
         if params[option] is not None and params[option] < 0:
-            raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, params[option])])
+            raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, shown(params[option]))])
 
 
 def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
@@ -208,12 +208,20 @@ def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> N
 
 def _invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:
     """The task's options, which Ansible repeats in the result, without long lists and texts: AWX keeps no large one."""
-    return {"module_args": {name: _cut(value) for name, value in params.items()}}
+    return {"module_args": {name: _repeated(value) for name, value in params.items()}}
 
 
-def _cut(value: Any) -> Any:
-    if isinstance(value, list) and len(json.dumps(value)) > PARAMETER_SIZE:
-        return "{0} items".format(len(value))
+def _repeated(value: Any) -> Any:
+    """An option as a result repeats it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        # Ansible makes an integer of any text of digits, and Python does not write a long one.
+        return value if abs(value) < 2**63 else shown(value)
     if isinstance(value, str) and len(value) > PARAMETER_SIZE:
         return "{0} characters".format(len(value))
-    return value
+    if not isinstance(value, list):
+        return value
+    try:
+        is_short = len(json.dumps(value)) <= PARAMETER_SIZE
+    except ValueError:
+        is_short = False
+    return value if is_short else "{0} items".format(len(value))

@@ -159,7 +159,7 @@ def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
 def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
     """What a task's options say, with the guard's facts by node. Raises InvalidInput."""
     if count < 0:
-        raise InvalidInput(["canary: {0} is not a number of nodes, from 0".format(count)])
+        raise InvalidInput(["canary: {0} is not a number of nodes, from 0".format(shown(count))])
     if not 1 <= wait <= 3600:
         raise InvalidInput(["canary_wait: {0} is not a number of seconds from 1 to 3600".format(wait)])
     places = []

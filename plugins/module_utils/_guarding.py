@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional
 from . import _strict_json
 from ._datastore._documents import Documents
 from ._datastore._store import Store
-from ._errors import DatastoreError, InvalidInput
+from ._errors import DatastoreError, InvalidInput, shown
 from ._files import path_as_shown, read_text
 from ._hostendpoint import HostEndpoint
 from ._plan import UPDATE, Change
@@ -148,7 +148,7 @@ class Guarding:
 def guarding_of(params: Mapping[str, Any]) -> Guarding:
     """What a task's options say. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
-        raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(params["guard_limit"])])
+        raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(shown(params["guard_limit"]))])
     if params["guard_require"]:
         from ._required import check_required  # pylint: disable=import-outside-toplevel
 

@@ -123,11 +123,18 @@ _CHANGES = [
 ]
 
 
-class Stored(dict):
-    """{key: value}, in bytes, that a failed test can show."""
+class Mutants(dict):
+    """{key: value} that a failed test can show."""
 
     def __repr__(self):
-        return "{%s}" % ", ".join("%.300r: %.600r" % each for each in self.items())
+        return "{%s}" % ", ".join("%.300r: %s" % (key, _start_of(value)) for key, value in self.items())
+
+
+def _start_of(value):
+    try:
+        return "%.600r" % (value,)
+    except (RecursionError, ValueError):
+        return "something that Python cannot write"
 
 
 # Numbers, since the texts would make every message of a failed test a book.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 from tests.harness.datastore import DATASTORES
 from tests.harness.memory import MemoryEtcd
@@ -27,6 +28,13 @@ class MemoryServer(MemoryEtcd):
         return {_text(key): _text(value) for key, value in super().tree().items() if key.startswith(prefix.encode())}
 
     tree_v3 = tree
+
+    def revision_v3(self):
+        return self._revision
+
+    def request(self, *_anything):
+        """What a datastore of etcd's v2 API asks for its revision."""
+        return 200, json.dumps({"index": self._revision})
 
 
 def _text(data):

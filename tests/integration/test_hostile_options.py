@@ -5,11 +5,25 @@
 
 from __future__ import annotations
 
-import pytest
+import importlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from unittest import mock
 
-from tests.harness.module import run_module
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.harness.module import COLLECTION, collections_path, run_module
+from tests.integration.hostile import HOSTILE_TEXTS, Mutants, mutated
 from tests.integration.memory import memory_of
 from tests.integration.tasks import failure
+
+collections_path()
+PLUGINS = "ansible_collections.netsec.calico.plugins."
 
 ONE, SET = "calico_hostendpoint", "calico_hostendpoints"
 INFO, CONNECTION, AUDIT = "calico_hostendpoint_info", "calico_connection_info", "calico_hostendpoints_audit"
@@ -35,7 +49,7 @@ def memory(datastore_type):
 
 def run(memory, module, check=False, diff=False, **options):
     connection = {"datastore_type": memory.type, "etcd_endpoints": [memory.url]}
-    valid = {key: value for key, value in VALID[module].items() if "src" not in options or key != "endpoints"}
+    valid = {option: value for option, value in VALID[module].items() if option != "endpoints" or "src" not in options}
     return run_module(module, dict(valid, **connection, **options), check, diff)
 
 
@@ -43,11 +57,8 @@ def run(memory, module, check=False, diff=False, **options):
 
 PATHS = [
     *((module, option) for module in VALID for option in ("etcd_ca_cert_file", "etcd_cert_file", "calicoctl_config")),
-    (ONE, "guard_facts_src"),
-    (SET, "guard_facts_src"),
-    (AUDIT, "guard_facts_src"),
-    (SET, "src"),
-    (AUDIT, "src"),
+    *((module, "guard_facts_src") for module in (ONE, SET, AUDIT)),
+    *((module, "src") for module in (SET, AUDIT)),
     (AUDIT, "dest"),
 ]
 
@@ -118,3 +129,235 @@ def test_a_password_that_masks_what_was_written_or_why_it_was_not(memory):
     assert written["changed"] and MASKED in str(written["warnings"])
     refused = run(memory, ONE, state="patched", labels={"a b": "c"}, **dict(user, etcd_password="label"))
     assert refused["failed"] and "********" in refused["msg"] and MASKED in str(refused["warnings"])
+
+
+# Any options: a property
+
+
+def specification(module):
+    """{option: its type and so on} of a module, as it gives it to Ansible."""
+    found = {}
+
+    class Got(Exception):
+        pass
+
+    def take(**keywords):
+        found.update(keywords["argument_spec"])
+        raise Got
+
+    module = importlib.import_module(PLUGINS + "modules." + module)
+    with mock.patch.object(module, "AnsibleModule", take), pytest.raises(Got):
+        module.main()
+    return found
+
+
+FACTS = {
+    "interfaces": {"eth0": ["192.0.2.1/24", "2001:db8::1/64"]},
+    "default_interface": "eth0",
+    "ssh": {"peer": "192.0.2.9", "address": "192.0.2.1", "port": 22},
+    "require": [{"direction": "out", "protocol": "tcp", "port": 443, "peer": "192.0.2.9"}],
+    "reached_at": {"host": "127.0.0.1", "port": 1},
+}
+ENDPOINT = dict(
+    VALID[ONE],
+    labels={"a": "b"},
+    expected_ips=["10.0.0.1"],
+    profiles=["p"],
+    ports=[{"name": "a", "protocol": "TCP", "port": 1}],
+)
+RESOURCE = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "HostEndpoint",
+    "metadata": {"name": "n1-eth0", "labels": {"a": "b"}},
+    "spec": {"node": "n1", "interfaceName": "eth0", "expectedIPs": ["10.0.0.1"], "profiles": ["p"]},
+}
+# What options that are not of one piece look like.
+DOCUMENTS = {
+    "guard_facts": {"n1": FACTS},
+    "guard_require": FACTS["require"],
+    "resource": RESOURCE,
+    "resources": [RESOURCE],
+    "endpoints": [ENDPOINT],
+    "labels": ENDPOINT["labels"],
+    "ports": ENDPOINT["ports"],
+    "connections": VALID[CONNECTION]["connections"],
+    "interfaces": FACTS["interfaces"],
+    "other_hosts": {"h1": ["n1", "192.0.2.1"]},
+}
+TEXTS = [
+    # Of a long text of digits, ansible-core makes an integer that it cannot write.
+    *(text for text in HOSTILE_TEXTS if not text.isdigit()),
+    "\ud800",
+    "http://127.0.0.1:2379",
+    "http://a\nb",
+    "//",
+    "has(",
+    "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER",
+]
+SCALARS = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    80,
+    2**31,
+    1.5,
+    1e300,
+    [],
+    {},
+    ["n1"],
+    [None],
+    [{}],
+    {"a": []},
+]
+FILES = {"guard_facts_src": DOCUMENTS["guard_facts"], "src": DOCUMENTS["endpoints"]}
+SETS = ("endpoints", "resources", "src")
+
+
+def value_of(option, spec):
+    """A strategy of (option, value), or of (option, bytes of a file): in half of the cases something that may be."""
+    plain = st.integers(0, len(TEXTS) + len(SCALARS) - 1).map(lambda number: (TEXTS + SCALARS)[number])
+    if option in FILES:
+        return st.tuples(st.just(option), mutated(FILES[option]) | mutated(FILES[option]) | plain)
+    if option in DOCUMENTS:
+        structured = mutated(DOCUMENTS[option]).map(decoded)
+        return st.tuples(st.just(option), structured | structured | plain)
+    likely = {
+        "list": [["n1"], []],
+        "int": [0, 1, 5],
+        "float": [1, 0.5],
+        "bool": [True, False],
+        "dict": [{"n1": ["n1"]}],
+    }
+    usual = spec.get("choices") or likely.get(spec.get("type"), ["n1", "app/owner", "all()"])
+    return st.tuples(st.just(option), st.integers(0, len(usual) - 1).map(lambda number: usual[number]) | plain)
+
+
+def decoded(data):
+    if data.count(b"[") + data.count(b"{") > 500:
+        # ansible-core's own recursion ends before that.
+        return []
+    try:
+        return json.loads(data, parse_float=finite, parse_constant=str)
+    except ValueError:
+        return data.decode("utf-8", "replace")
+
+
+def finite(text):
+    """Of infinity, ansible-core fails to make an integer."""
+    return float(text) if abs(float(text)) < 1e308 else text
+
+
+def calls(module):
+    """A strategy of options, beside those that are valid."""
+    options = [value_of(option, spec) for option, spec in specification(module).items() if option != "etcd_endpoints"]
+    return st.lists(st.one_of(options), min_size=1, max_size=4).map(Mutants)
+
+
+@pytest.fixture
+def _nothing_outside(monkeypatch, tmp_path):
+    """No name is looked up, no connection made, and files are made in a folder of their own."""
+    look_up = socket.getaddrinfo
+
+    def numbers_only(host, port, *arguments, **keywords):
+        return look_up(host, port, type=keywords.get("type", 0), flags=socket.AI_NUMERICHOST)
+
+    def refuse(address, *_arguments):
+        numbers_only(*address)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(socket, "getaddrinfo", numbers_only)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("module", list(VALID))
+def test_whatever_is_given(memory, module, _nothing_outside):
+    arguments = importlib.import_module(PLUGINS + "module_utils._arguments")
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(calls(module), st.booleans(), st.booleans())
+    def holds(options, check, diff):
+        memory.reset()
+        memory.put_endpoint(dict(VALID[ONE], name="n1-old"))
+        before = memory.revision()
+        with mock.patch.object(arguments, "_invocation_of", wraps=arguments._invocation_of) as is_ours:
+            result = run_module(module, parameters(memory, module, options), check, diff)
+        assert "exception" not in result
+        assert memory.revision() == before or not (result["failed"] or check), result
+        texts = [result["msg"]] if result["failed"] else []
+        # Ansible's own messages about types are as they are.
+        for text in [*texts, *result["warnings"]] if is_ours.called else ():
+            assert text.isprintable() and len(text) < 5000 and "Traceback" not in text, text
+
+    holds()
+
+
+def parameters(memory, module, options):
+    for option in FILES:
+        if isinstance(options.get(option), bytes):
+            with open(option + ".json", "wb") as stream:
+                stream.write(options[option])
+            options = dict(options, **{option: os.path.abspath(option + ".json")})
+    given = dict(VALID[module], datastore_type=memory.type, etcd_endpoints=[memory.url])
+    if module in (SET, AUDIT) and any(option in options for option in SETS):
+        del given["endpoints"]
+    if "resource" in options:
+        given = {option: value for option, value in given.items() if option not in VALID[ONE]}
+    return dict(given, **options)
+
+
+# Memory
+
+_PEAK = """
+import json, sys
+from tests.harness.module import run_module
+from tests.integration.memory import memory_of
+
+module, datastore_type, options = json.load(sys.stdin)
+with memory_of(datastore_type) as memory:
+    memory.reset()
+    given = dict(options, datastore_type=datastore_type, etcd_endpoints=options.get("etcd_endpoints") or [memory.url])
+    result = run_module(module, given)
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+    json.dump([int(peak.split()[1]) // 1024, result["failed"], result.get("msg", ""), len(memory.stored())], sys.stdout)
+"""
+LARGE = {
+    "labels": (ONE, dict(VALID[ONE], labels={"k %d" % number: "v v" for number in range(90000)})),
+    "addresses": (ONE, dict(VALID[ONE], expected_ips=["x"] * 90000)),
+    "a name": (ONE, dict(VALID[ONE], name="x" * 10**7)),
+    "a profile": (ONE, dict(VALID[ONE], profiles=["a." * 4 * 10**6 + "a"])),
+    "a selector": (INFO, {"selector": "(" * 2 * 10**6}),
+    "servers": (INFO, {"etcd_endpoints": ["http://h%d:0" % number for number in range(50000)]}),
+    "nodes": (AUDIT, dict(VALID[AUDIT], nodes=["n %d" % number for number in range(200000)])),
+    "other hosts": (AUDIT, dict(VALID[AUDIT], other_hosts={"n%d" % number: 5 for number in range(100000)})),
+    "required": (SET, dict(VALID[SET], guard_require=[dict(FACTS["require"][0], protocol="x")] * 50000)),
+    "connections": (
+        CONNECTION,
+        dict(VALID[CONNECTION], connections=[dict(VALID[CONNECTION]["connections"][0], port=-1)] * 50000),
+    ),
+}
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv3"])
+@pytest.mark.parametrize("case", list(LARGE))
+def test_options_of_megabytes_take_less_than_300(datastore_type, case):
+    module, options = LARGE[case]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    call = json.dumps([module, datastore_type, options])
+    command = [sys.executable, "-c", _PEAK]
+    done = subprocess.run(
+        command,
+        input=call,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=str(COLLECTION),
+        env=environment,
+        timeout=300,
+        check=True,
+    )
+    megabytes, failed, message, stored = json.loads(done.stdout)
+    assert failed and len(message) < 13000 and stored == 0
+    assert megabytes < 300

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.harness.etcd import base64_of
 from tests.harness.module import collections_path, run_module
-from tests.integration.hostile import NAMES, Stored, mutated
+from tests.integration.hostile import NAMES, Mutants, mutated
 from tests.integration.memory import memory_of
 from tests.integration.sets import MINE
 from tests.integration.tasks import one_etcd, only_etcdv2, only_etcdv3
@@ -187,7 +187,7 @@ VALUES = {"etcdv2": VALUES_V1, "etcdv3": VALUES_V3}
 def stored_values(datastore_type):
     """A strategy of what is stored: of each kind at most one mutant."""
     kinds = [st.tuples(keys_of(key), mutated(document)) for key, (document,) in VALUES[datastore_type].items()]
-    return st.lists(st.one_of(*kinds), min_size=1, max_size=4).map(Stored)
+    return st.lists(st.one_of(*kinds), min_size=1, max_size=4).map(Mutants)
 
 
 def keys_of(key):
