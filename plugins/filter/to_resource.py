@@ -58,7 +58,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._resource import KIN
 
 def resources(value: Any, api_version: str) -> Any:
     """The resource of an endpoint, or the resources of a list of endpoints."""
-    if api_version not in KINDS:
+    if not isinstance(api_version, str) or api_version not in KINDS:
         raise AnsibleFilterError(
             "to_resource: api_version {0} is not one of {1}".format(shown(api_version), ", ".join(KINDS))
         )

@@ -129,7 +129,8 @@ findings:
           of O(other_hosts), and not known to Calico, which knows a node by its records of it, or by what Felix reports
           from there.
         - V(shadowed) is not in force, since another endpoint of the same node governs its interface.
-        - V(malformed) cannot be read by Calico, or is ignored by Felix, so that its interface is open.
+        - V(malformed) cannot be read by Calico, or is ignored by Felix, so that its interface is open. Where it is
+          unknown whether Calico can read it, the message says so.
         - V(unsafe) cuts its host off, or does not do what it says. That is looked at when O(guard_facts),
           O(guard_facts_src) or O(guard_require) is given.
       type: str

@@ -50,6 +50,8 @@ def _report_of(document: Any, what: str) -> Dict[str, Any]:
     if isinstance(document, (str, bytes)):
         try:
             document = json.loads(document)
+        except RecursionError as exc:
+            raise ReportError("{0} is not a report of an audit: it is nested too deeply".format(what)) from exc
         except ValueError as exc:
             raise ReportError("{0} is not a report of an audit: it is not JSON: {1}".format(what, exc)) from exc
     return checked_report(document, what)

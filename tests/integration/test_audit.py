@@ -339,6 +339,29 @@ def test_it_evaluates_what_each_host_tells_the_guard(fleet, tmp_path):
     assert [each["host"] for each in unsafe] == ["worker-1"] and "tcp port 9100 from 10.0.0.7" in str(unsafe)
 
 
+def test_values_that_nobody_should_store_are_findings_of_their_own(fleet, tmp_path):
+    """Each is one, and takes no other with it."""
+    hosts = "/calico/v1/host/worker-1/endpoint/"
+    values = {
+        "empty": '{"name":"eth0","expected_ipv4_addrs":[""]}',
+        "deep": '{"name":"eth0","x":' + "[" * 3000 + "]" * 3000 + "}",
+        "large": '{"name":"eth0","x":' + "9" * 6000 + "}",
+        "half": '{"name":"\\ud800","labels":{"\\udfff":"\\n"}}',
+        "text": "\x00\x1b[31m",
+    }
+    for name, value in values.items():
+        fleet.datastore.put(hosts + name, value)
+    fleet.datastore.put(hosts + "a/b" + "/c" * 300, "x")
+    fleet.datastore.put("/calico/v1/policy/tier/default/policy/odd", '{"selector":"' + "(" * 3000 + '"}')
+    done = run(fleet, ["worker-1", "worker-2"], tmp_path)
+    assert done.returncode == 0, done
+    document = report(tmp_path)
+    assert statuses(document) == {"worker-1": "drifted", "worker-2": "compliant"}
+    found = {(each["name"], each["class"]) for each in document["findings"]}
+    assert found >= {("empty", "unmanaged"), ("large", "unmanaged"), ("deep", "malformed"), ("text", "malformed")}
+    assert ("half", "malformed") in found and {each["node"] for each in document["findings"]} == {"worker-1"}
+
+
 def test_drift_alone_is_not_red(fleet, tmp_path):
     done = run(fleet, ["worker-1", "worker-3"], tmp_path)
     assert done.returncode == 0 and report(tmp_path)["summary"]["endpoints"]["missing"] == 2

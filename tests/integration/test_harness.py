@@ -15,11 +15,13 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from tests.harness import etcd as etcd_module
-from tests.harness.etcd import EtcdError, EtcdServer, binaries
+from tests.harness.etcd import EtcdError, EtcdServer, base64_of, binaries
+from tests.harness.memory import MemoryEtcd
 from tests.harness.module import COLLECTION, run_module, run_playbook
 from tests.harness.process import free_port, wait_for
 from tests.harness.wire import Wire
@@ -380,6 +382,80 @@ def throwaway():
         module.fail_json(msg="secret is %s" % module.params["secret"], changes=[])
     seen = {"check": module.check_mode, "diff": module._diff, "where": module.params["where"]}
     module.exit_json(changed=True, pair=(1, 2), seen=seen)
+
+
+# The etcd in memory
+
+KEYS = {b"/a/b": b"1", b"/a/c d/e": b"\xff", b"/a/_hidden/f": b"2", b"/a/\xff": b"", b"/x": b"3"}
+V2 = [
+    ("GET", "/a", {"recursive": "true"}, None),
+    ("GET", "/a", {}, None),
+    ("GET", "/a/b", {}, None),
+    ("GET", "/a/_hidden", {"recursive": "true"}, None),
+    ("GET", "/none", {}, None),
+    ("GET", "/x/y", {}, None),
+    ("PUT", "/a/b", {"prevExist": "false"}, "4"),
+    ("PUT", "/x/y", {"prevExist": "false"}, "4"),
+    ("PUT", "/a/new", {"prevExist": "false"}, "4"),
+    ("PUT", "/a/b", {"prevIndex": "999999"}, "4"),
+    ("DELETE", "/a/b", {"prevIndex": "999999"}, None),
+    ("DELETE", "/none", {"prevIndex": "1"}, None),
+]
+
+
+def test_the_etcd_in_memory_answers_as_a_real_one_v2(etcd):
+    memory = MemoryEtcd()
+    for key, value in KEYS.items():
+        memory.put(key, value)
+        etcd.request("PUT", "/v2/keys" + quote(key), "value=" + quote(value))
+    for method, key, parameters, value in V2:
+        body = None if value is None else urlencode({"value": value})
+        status, answer = etcd.request(method, "/v2/keys%s?%s" % (quote(key), urlencode(parameters)), body)
+        own_status, own_answer = memory.v2(method, key, parameters, value)
+        assert own_status == (200 if status == 201 else status), (method, key)
+        assert essence(json.loads(own_answer)) == essence(json.loads(answer)), (method, key)
+
+
+def essence(answer):
+    """What the collection looks at, without the numbers."""
+    if "errorCode" in answer:
+        return answer["errorCode"]
+    return of_node(answer["node"])
+
+
+def of_node(node):
+    children = sorted(map(of_node, node.get("nodes", [])), key=repr)
+    return node["key"], node.get("dir", False), node.get("value"), children
+
+
+def test_the_etcd_in_memory_answers_as_a_real_one_v3(etcd):
+    memory = MemoryEtcd()
+    for key, value in KEYS.items():
+        memory.put(key, value)
+        etcd.v3("kv/put", key=base64_of(key), value=base64_of(value))
+    a, b, x, none = map(base64_of, (b"/a/", b"/a0", b"/x", b"/none"))
+    never = {"key": x, "target": "MOD", "result": "EQUAL", "mod_revision": 999999}
+    put = {"request_put": {"key": x, "value": a}}
+    for path, document in [
+        ("kv/range", {"key": a, "range_end": b}),
+        ("kv/range", {"key": a, "range_end": b, "limit": 2}),
+        ("kv/range", {"key": none}),
+        ("kv/txn", {"success": [{"request_range": {"key": x}}, {"request_range": {"key": none}}]}),
+        ("kv/txn", {"compare": [never], "success": [put]}),
+        ("kv/txn", {"compare": [dict(never, key=none, mod_revision=0)], "success": [put]}),
+        ("kv/range", {"key": x}),
+    ]:
+        assert without_numbers(memory.v3(path, document)) == without_numbers(etcd.v3(path, **document)), (
+            path,
+            document,
+        )
+
+
+def without_numbers(answer):
+    if isinstance(answer, dict):
+        names = ("header", "create_revision", "mod_revision", "version")
+        return {key: without_numbers(item) for key, item in answer.items() if key not in names}
+    return [without_numbers(each) for each in answer] if isinstance(answer, list) else answer
 
 
 def test_a_module_goes_through_json(monkeypatch):

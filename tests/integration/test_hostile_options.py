@@ -14,11 +14,11 @@ import sys
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.module import COLLECTION, collections_path, run_module
-from tests.integration.hostile import HOSTILE_TEXTS, Mutants, mutated
+from tests.integration.hostile import HOSTILE_TEXTS, Mutants, fuzz, mutated
 from tests.integration.memory import memory_of
 from tests.integration.tasks import failure
 
@@ -277,7 +277,7 @@ def _nothing_outside(monkeypatch, tmp_path):
 def test_whatever_is_given(memory, module, _nothing_outside):
     arguments = importlib.import_module(PLUGINS + "module_utils._arguments")
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @fuzz(200)
     @given(calls(module), st.booleans(), st.booleans())
     def holds(options, check, diff):
         memory.reset()

@@ -9,12 +9,12 @@ import json
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.etcd import base64_of
 from tests.harness.module import collections_path, run_module
-from tests.integration.hostile import NAMES, Mutants, mutated
+from tests.integration.hostile import NAMES, Mutants, fuzz, mutated
 from tests.integration.memory import memory_of
 from tests.integration.sets import MINE
 from tests.integration.tasks import one_etcd, only_etcdv2, only_etcdv3
@@ -266,7 +266,7 @@ def memory(datastore_type):
 def property_of(memory, check, examples=150):
     """Check it of many stored values."""
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @fuzz(examples)
     @given(stored_values(memory.datastore.type))
     def holds(values):
         memory.datastore.reset()
@@ -474,7 +474,7 @@ def test_what_is_stored_on_another_level_does_not_count(real):
 def test_whatever_is_stored_on_a_real_etcd(real):
     """A few, and what becomes of their bytes on the way."""
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @fuzz(25)
     @given(stored_values(real.datastore.type))
     def holds(values):
         real.datastore.reset()
