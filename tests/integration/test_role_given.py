@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -188,6 +191,34 @@ def test_every_playbook_finds_a_misspelt_variable(fleet, playbook):
     extra = {"hostendpoints_etcd_endpoint": fleet.datastore.url, "hostendpoints_gather_facts": False}
     run = run_playbook("netsec.calico." + playbook, None, ["-e", json.dumps(extra)])
     assert run.returncode != 0 and "did you mean hostendpoints_etcd_endpoints?" in run.stdout, run
+
+
+# Secrets
+
+
+def test_an_encrypted_variable_is_read_and_not_shown(tmp_path):
+    vault = tmp_path / "vault-password"
+    vault.write_text("open sesame\n")
+    command = [
+        str(Path(sys.executable).parent / "ansible-vault"),
+        "encrypt_string",
+        "--vault-password-file",
+        str(vault),
+    ]
+    encrypted = subprocess.run(
+        [*command, "--name", "hostendpoints_etcd_password", "s3cr3t"], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    inventory = tmp_path / "inventory.yml"
+    indented = encrypted.replace("\n", "\n      ")
+    inventory.write_text(
+        "all:\n  hosts:\n    localhost:\n      ansible_connection: local\n      %s\n" % indented.strip()
+    )
+    read = {"netsec.calico.calico_inventory_variables": {"variables": {"password": "hostendpoints_etcd_password"}}}
+    show = {"ansible.builtin.debug": {"msg": "{{ result['values'].password | reverse }}"}, "name": "Show"}
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [dict(read, register="result"), show]}
+    run = run_playbook([play], inventory, ["--vault-password-file", vault, "-vvv"])
+    assert run.returncode == 0 and run.result("Show")["msg"] == "t3rc3s", run
+    assert "s3cr3t" not in run.stdout + run.stderr
 
 
 # Groups
