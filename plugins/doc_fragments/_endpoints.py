@@ -75,9 +75,9 @@ options:
         the module there, which the message about a missing file names.
       - It holds a list, or several YAML documents, or a list resource such as C(calicoctl get -o yaml) prints. Each
         item is the fields of an endpoint, as in O(endpoints), or a Calico resource.
-      - It is a regular file in UTF-8 of at most 100 MB and 4 million values, which 100,000 endpoints as C(calicoctl)
-        prints them do not reach. A YAML alias counts as all that it stands for, and a JSON object as four values. A
-        pipe or a device is an error, such as C(/dev/stdin), since a module's standard input is Ansible's.
+      - It is a regular file in UTF-8 of at most 100 MB and 4 million values and keys, which 100,000 endpoints as
+        C(calicoctl) prints them do not reach. A YAML alias counts as all that it stands for. A pipe or a device is an
+        error, such as C(/dev/stdin), since a module's standard input is Ansible's.
       - Everything in the file counts, or is an error with its line. A key that is given twice in one mapping is an
         error. A date is the text as it is written.
       - JSON is much faster to read than YAML.

@@ -51,7 +51,7 @@ options:
   guard_facts_src:
     description:
       - Path of a JSON file with O(guard_facts), on the host where the module runs, for many hosts.
-      - It is a regular file in UTF-8 of at most 100 MB and 4 million values, of which an object counts as four.
+      - It is a regular file in UTF-8 of at most 100 MB and 4 million values and keys.
     type: path
 """
 

@@ -155,7 +155,9 @@ def presents_from(
         try:
             endpoint = _endpoint(item, api_version, owner_labels)
         except InvalidInput as exc:
-            problems += ["{0}: {1}{2}".format(where, _called(item, problem), problem) for problem in exc.problems]
+            for problem in exc.problems:
+                is_shown = len(problems) < InvalidInput.SHOWN
+                problems.append("{0}: {1}{2}".format(where, _called(item, problem), problem) if is_shown else problem)
             continue
         identity = key(endpoint)
         if identity in presents:

@@ -10,14 +10,15 @@ object of a date, and lets a few lines of aliases fill the memory.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ._errors import MissingLibrary, brief
 
-# Values of a text, keys among them, where an alias counts as all that it stands for: 100,000 endpoints as calicoctl
-# prints them have some 38 each. A value takes less than 80 bytes of memory, and a long one counts as several.
+# Values and keys of a text, where an alias counts as all that it stands for: 100,000 endpoints as calicoctl prints them
+# have some 38 each. Most take less than 80 bytes of memory, and a long one counts as several.
 MOST_VALUES = 4000000
 _LETTERS_OF_A_VALUE = 64
 # Nothing that is read here has more than ten levels.
@@ -67,8 +68,13 @@ def _loaded(text: str, say: Callable[[str, str], str], only_first: bool = False)
     if text.count("%TAG") > _MOST_DIRECTIVES:
         # The parser compares each one with all others.
         raise ValueError("has %TAG more than {0} times".format(_MOST_DIRECTIVES))
+    parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Builder().build(getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text), only_first)
+        return _Builder().build(parser(text), only_first)
+    except _Twice as exc:
+        raise ValueError(
+            "{0}: {1}".format(_place(exc.mark), given_twice(exc.path, _first_line(parser(text), exc)))
+        ) from exc
     except (yaml.reader.ReaderError, UnicodeEncodeError) as exc:
         found = yaml.reader.Reader.NON_PRINTABLE.search(text)
         where = "line {0}: ".format(text.count("\n", 0, found.start()) + 1) if found else ""
@@ -132,26 +138,46 @@ _UNKNOWN_TAG = "a tag is not supported; leave it out, or quote the text if the !
 _CACHED = 65536
 
 
+class _Twice(Exception):
+    """A key of the mapping that begins at this weight is given twice."""
+
+    def __init__(self, weight: int, key: Any, path: str, mark: Any) -> None:
+        super().__init__(path)
+        self.weight = weight
+        self.key = key
+        self.path = path
+        self.mark = mark
+
+
+def _first_line(parser: Any, twice: _Twice) -> int:
+    """The line on which the key is given first. To remember that of every key would take as much memory as the keys."""
+    builder = _Builder(twice)
+    with contextlib.suppress(_Twice):
+        builder.build(parser)
+    return builder.first_line
+
+
 class _Frame:
     """A mapping or a list that is being read."""
 
-    __slots__ = ("container", "key", "lines", "merged", "anchor", "weight")
+    __slots__ = ("container", "key", "merged", "anchor", "weight")
 
     def __init__(self, container: Any, anchor: Optional[str], weight: int) -> None:
         self.container = container
         self.anchor = anchor
-        # That of the text up to here.
+        # That of the text up to here, which no other frame has.
         self.weight = weight
-        # Of a mapping: the key whose value comes next, the line of each key, and the mappings that << brings in.
+        # Of a mapping: the key whose value comes next, and the mappings that << brings in, None where there is no <<.
         self.key: Any = _NO_KEY
-        self.lines: Dict[Any, int] = {}
-        self.merged: List[Mapping[Any, Any]] = []
+        self.merged: Optional[List[Mapping[Any, Any]]] = None
 
 
 class _Builder:
     """The documents of a text, from the events of PyYAML's parser."""
 
-    def __init__(self) -> None:
+    def __init__(self, sought: Optional[_Twice] = None) -> None:
+        self._sought = sought
+        self.first_line = 0
         self._documents: List[Any] = []
         self._frames: List[_Frame] = []
         self._anchors: Dict[str, Tuple[Any, int]] = {}
@@ -262,7 +288,7 @@ class _Builder:
 
     def _end_mapping(self, event: Any) -> None:
         frame = self._frames.pop()
-        for mapping in frame.merged:
+        for mapping in frame.merged or ():
             # What the mapping has itself counts, and then what comes first.
             for key, value in mapping.items():
                 frame.container.setdefault(key, value)
@@ -276,7 +302,9 @@ class _Builder:
     def _add(self, value: Any, event: Any) -> None:
         """Put a value, or a key, to where it belongs."""
         if self._weight > MOST_VALUES:
-            text = "holds more than {0} values, where an alias counts as all that it stands for; split the file"
+            text = (
+                "holds more than {0} values and keys, where an alias counts as all that it stands for; split the file"
+            )
             raise _problem(event, text.format(MOST_VALUES))
         if not self._frames:
             self._documents[-1] = value
@@ -288,7 +316,7 @@ class _Builder:
         elif key is _NO_KEY:
             self._add_key(frame, value, event)
         elif key is _MERGE:
-            frame.merged.extend(_mappings(value, event))
+            frame.merged = list(_mappings(value, event))
             frame.key = _NO_KEY
         else:
             container[key] = value
@@ -308,9 +336,10 @@ class _Builder:
         elif isinstance(key, int):
             key = str(key)
         frame.key = key
-        if key in frame.lines:
-            raise _problem(event, given_twice(self._path(), frame.lines[key]))
-        frame.lines[key] = event.start_mark.line + 1
+        if self._sought and (frame.weight, key) == (self._sought.weight, self._sought.key):
+            self.first_line = self.first_line or event.start_mark.line + 1
+        if key in frame.container or key is _MERGE and frame.merged is not None:
+            raise _Twice(frame.weight, key, self._path(), event.start_mark)
 
     def _path(self) -> str:
         """Where in its document what is being read is: items[3].spec.node."""

@@ -103,9 +103,10 @@ def _endpoints(hostendpoints: Any) -> List[HostEndpoint]:
 
 def _endpoint(item: Any) -> HostEndpoint:
     v1 = HostEndpoint(**with_empty_labels(fields_from_mapping(item)))
-    # v3's rules would not find these: a node alone makes a name, too, and v3 has ports.
+    # v3's rules would not find these: a node alone makes a name, too, and v3 has ports and annotations.
     if not v1.name:
         raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(item))])
-    if v1.ports:
-        raise InvalidInput(["{0} is not of an etcdv2 datastore: it has ports".format(v1)])
+    for field in ("ports", "annotations"):
+        if getattr(v1, field):
+            raise InvalidInput(["{0} is not of an etcdv2 datastore: it has {1}".format(v1, field)])
     return v1

@@ -69,6 +69,15 @@ def test_v1_has_no_place_for_ports():
         to_resource(HostEndpoint(name="a", node="n", ports=PORTS), V1)
 
 
+def test_annotations_are_in_v3_only():
+    endpoint = HostEndpoint(name="a", node="n", interface_name="eth0", annotations={"b": "1", "a": "2"})
+    resource = to_resource(endpoint, V3)
+    assert resource["metadata"] == {"name": "a", "annotations": {"a": "2", "b": "1"}}
+    assert HostEndpoint(**fields_from_resource(resource)) == HostEndpoint(**dict(vars(endpoint), labels={}))
+    with pytest.raises(InvalidInput, match="annotations cannot be written as v1"):
+        to_resource(endpoint, V1)
+
+
 def test_only_given_fields_are_given():
     resource = {"apiVersion": "v1", "kind": "hostEndpoint", "metadata": {"name": "a", "labels": None}, "spec": None}
     assert fields_from_resource(resource) == {"name": "a"}

@@ -60,9 +60,15 @@ def test_a_number_with_a_long_exponent_is_read():
 
 def test_more_than_the_most_values_are_refused_before_they_take_memory(monkeypatch):
     monkeypatch.setattr(_strict_json, "MOST_VALUES", 20)
-    assert load("[{},{},{}]") == [{}, {}, {}]
-    with pytest.raises(ValueError, match="holds more than 20 values, of which an object counts as four"):
-        load("[{},{},{},{},{}]")
+    assert load('[{"a" : 1},{"b": [2]},{}]') == [{"a": 1}, {"b": [2]}, {}]
+    for text in (
+        "[" + "{}," * 10 + "{}]",
+        "[" + "1," * 20 + "1]",
+        '{"a":1' + ',"a":1' * 10 + "}",
+        '{"a" :1' + ',"a" :1' * 10 + "}",
+    ):
+        with pytest.raises(ValueError, match="holds more than 20 values and keys; split the file"):
+            load(text)
 
 
 @pytest.mark.parametrize("text", ["[" * 100000, '{"a":' * 100000, "[" * 100000 + "]" * 100000])

@@ -149,7 +149,7 @@ BOMBS = {
 @pytest.mark.parametrize("text", BOMBS.values(), ids=list(BOMBS))
 def test_aliases_count_as_what_they_stand_for(text):
     begin = time.process_time()
-    with pytest.raises(ValueError, match=r"line \d+, column \d+: holds more than 4000000 values"):
+    with pytest.raises(ValueError, match=r"line \d+, column \d+: holds more than 4000000 values and keys"):
         _yaml.load_all(text)
     assert time.process_time() - begin < 5
 

@@ -98,6 +98,7 @@ def test_two_nodes_that_become_one_without_a_name_in_common():
         ([endpoint(), endpoint(name="")], "has no name"),
         ([endpoint(interface="eth0")], "[0]: interface is unknown"),
         ([endpoint(ports=[{"name": "a", "protocol": "TCP", "port": 1}])], "it has ports"),
+        ([endpoint(annotations={"a": "1"})], "it has annotations"),
     ],
 )
 def test_what_are_no_v1_endpoints(given_, problem):
