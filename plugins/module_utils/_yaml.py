@@ -185,7 +185,7 @@ class _Builder:
         self._scalars: Dict[str, Any] = {}
         self._resolvers = library().SafeLoader.yaml_implicit_resolvers
 
-    def build(self, parser: Any, only_first: bool) -> List[Any]:
+    def build(self, parser: Any, only_first: bool = False) -> List[Any]:
         yaml = library()
         handlers: Dict[type, Callable[[Any], None]] = {
             yaml.DocumentStartEvent: self._start_document,
