@@ -31,7 +31,7 @@ def main(manifests, *nodes):
     for node in nodes:
         # As Calico itself makes a node's name of a host's.
         store(resource("Node", node.lower().replace("_", "-"), {}))
-    for manifest in yaml.safe_load_all(Path(manifests).read_text(encoding="utf-8")):
+    for manifest in yaml.safe_load(Path(manifests).read_text(encoding="utf-8"))["items"]:
         store(resource(manifest["kind"], manifest["metadata"]["name"], manifest["spec"]))
 
 

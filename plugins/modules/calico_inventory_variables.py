@@ -39,12 +39,12 @@ EXAMPLES = r"""
 
 - name: Read the endpoints
   netsec.calico.calico_hostendpoint_info:
-    etcd_endpoints: "{{ datastore['values'].etcd_endpoints }}"
-    etcd_password: "{{ datastore['values'].etcd_password | default(omit) }}"
+    etcd_endpoints: "{{ datastore.variables.etcd_endpoints }}"
+    etcd_password: "{{ datastore.variables.etcd_password | default(omit) }}"
 """
 
 RETURN = r"""
-values:
+variables:
   description:
     - The values by the keys of O(variables), without those that are not defined or null.
     - A password may be among them, so the result is never shown.

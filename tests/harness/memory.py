@@ -49,8 +49,10 @@ class MemoryEtcd:
             with mock.patch(_UTILS + "_etcdv3_client.Member", self._member_v3()):
                 yield self
 
-    def _member_v2(memory):
+    def _member_v2(self):
         from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcdv2_member import Member
+
+        memory = self
 
         class MemberV2(Member):
             def send(self, request):
@@ -61,8 +63,10 @@ class MemoryEtcd:
 
         return MemberV2
 
-    def _member_v3(memory):
+    def _member_v3(self):
         from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcdv3_member import Member
+
+        memory = self
 
         class MemberV3(Member):
             def _post(self, path, document):

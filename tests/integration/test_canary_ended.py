@@ -74,7 +74,7 @@ def some_work(datastore, nodes=("n1", "n2"), profiles=(OPEN,)):
 
 
 def with_canary(hosts, given, **options):
-    return dict({"guard_facts": hosts.facts(), "canary": 1, "canary_wait": 60}, **dict(given, **options))
+    return {"guard_facts": hosts.facts(), "canary": 1, "canary_wait": 60, **given, **options}
 
 
 # On one node, in the order in which they are made.
@@ -119,7 +119,7 @@ def test_while_the_canary_is_written(datastore, hosts, wire, number, nth):
     run = Run(wire, **with_canary(hosts, given))
     wire.before(datastore.writing(), run.ended_by(number), nth=nth)
     assert_undone(datastore, before, run.result(), number, CHANGES[:nth])
-    written = [(kind, key) for kind, key in datastore.written(wire)]
+    written = list(datastore.written(wire))
     assert written[:nth] == [(kind, key_of(datastore, "n1", name)) for kind, _node, name in CHANGES[:nth]]
     assert {key for _kind, key in written[nth:]} == {key for _kind, key in written[:nth]}
 

@@ -127,7 +127,7 @@ def test_a_password_that_masks_what_was_written_or_why_it_was_not(memory):
     user = {"etcd_username": "me", "etcd_password": "eth"}
     written = run(memory, SET, diff=True, **user)
     assert written["changed"] and MASKED in str(written["warnings"])
-    refused = run(memory, ONE, state="patched", labels={"a b": "c"}, **dict(user, etcd_password="label"))
+    refused = run(memory, ONE, state="patched", labels={"a b": "c"}, etcd_username="me", etcd_password="label")
     assert refused["failed"] and "********" in refused["msg"] and MASKED in str(refused["warnings"])
 
 

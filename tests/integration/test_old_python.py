@@ -42,7 +42,9 @@ each_managed = pythons(managed(), "none of %s that this ansible-core manages hos
 
 
 def sentence(python):
-    version = subprocess.run([python, "-c", "import sys; print(sys.version.split()[0])"], stdout=subprocess.PIPE)
+    version = subprocess.run(
+        [python, "-c", "import sys; print(sys.version.split()[0])"], stdout=subprocess.PIPE, check=True
+    )
     return (
         "netsec.calico needs Python 3.8 or later where its modules run, and this is Python %s at %s: set "
         "ansible_python_interpreter to a later one (for the role hostendpoints, hostendpoints_python_interpreter)"
@@ -63,7 +65,9 @@ def test_the_python_is_looked_at_before_anything_else(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_each_module_says_so(path, python):
     environment = dict(os.environ, PYTHONPATH=collections_path(), PYTHONDONTWRITEBYTECODE="1")
-    run = subprocess.run([python, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    run = subprocess.run(
+        [python, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, check=False
+    )
     assert (run.returncode, run.stderr) == (1, b"")
     assert json.loads(run.stdout.decode()) == {"failed": True, "msg": sentence(python)}
 

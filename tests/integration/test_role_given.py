@@ -214,7 +214,7 @@ def test_an_encrypted_variable_is_read_and_not_shown(tmp_path):
         "all:\n  hosts:\n    localhost:\n      ansible_connection: local\n      %s\n" % indented.strip()
     )
     read = {"netsec.calico.calico_inventory_variables": {"variables": {"password": "hostendpoints_etcd_password"}}}
-    show = {"ansible.builtin.debug": {"msg": "{{ result['values'].password | reverse }}"}, "name": "Show"}
+    show = {"ansible.builtin.debug": {"msg": "{{ result.variables.password | reverse }}"}, "name": "Show"}
     play = {"hosts": "localhost", "gather_facts": False, "tasks": [dict(read, register="result"), show]}
     run = run_playbook([play], inventory, ["--vault-password-file", vault, "-vvv"])
     assert run.returncode == 0 and run.result("Show")["msg"] == "t3rc3s", run

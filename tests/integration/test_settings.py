@@ -358,7 +358,8 @@ spec:
 def test_a_number_in_the_file_is_no_text_as_calicoctl_has_it(with_users, file):
     content = {"etcdEndpoints": with_users.url, "etcdUsername": "1000", "etcdPassword": "12345"}
     assert reaches_it(info(calicoctl_config=file(v1(**content))))
-    path = file(v1(**dict(content, etcdPassword=12345)))
+    content["etcdPassword"] = 12345
+    path = file(v1(**content))
     message = failure(info(calicoctl_config=path), path, "spec.etcdPassword is not text: put its value in quotes")
     assert "12345" not in message
 

@@ -171,7 +171,7 @@ class _TlsConnection(HTTPSConnection):
         except HTTPError:
             # Not even TCP.
             raise
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError) as exc:  # pylint: disable=duplicate-except # without urllib3, both are OSError
             raise HandshakeFailed("no TLS connection: {0}".format(exc)) from exc
 
 
