@@ -57,6 +57,7 @@ from typing import Any, Dict, List
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.netsec.calico.plugins.module_utils._errors import LONGEST, brief
 from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, verdicts_of
 
 
@@ -65,7 +66,7 @@ def explain_interfaces(facts: Any, node: str, **options: Any) -> List[Dict[str, 
     try:
         return [dataclasses.asdict(verdict) for verdict in verdicts_of(Host.of(facts, node, **options))]
     except (RuleError, TypeError) as exc:
-        raise AnsibleFilterError("explain_interfaces: {0}".format(exc)) from exc
+        raise AnsibleFilterError("explain_interfaces: {0}".format(brief(str(exc), LONGEST))) from exc
 
 
 class FilterModule:

@@ -51,6 +51,7 @@ from typing import Any, Dict, List
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.netsec.calico.plugins.module_utils._errors import LONGEST, brief
 from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, endpoints_of
 
 
@@ -59,7 +60,7 @@ def hostendpoints_from_facts(facts: Any, node: str, **options: Any) -> List[Dict
     try:
         return endpoints_of(Host.of(facts, node, **options))
     except (RuleError, TypeError) as exc:
-        raise AnsibleFilterError("hostendpoints_from_facts: {0}".format(exc)) from exc
+        raise AnsibleFilterError("hostendpoints_from_facts: {0}".format(brief(str(exc), LONGEST))) from exc
 
 
 class FilterModule:

@@ -209,8 +209,10 @@ def test_a_value_in_the_place_of_a_host(datastore):
     """calicoctl writes it, told to create an endpoint named ".."."""
     put_v1(datastore, "n1", "n2 eth0")
     assert listed_v1(info(datastore)) == ["n2 eth0"]
-    for result in (info(datastore, node="n1"), hostendpoint(datastore, interface_name="eth0")):
-        assert result["failed"] and "/n1/endpoint" in result["msg"] and "not a directory" in result["msg"]
+    for result in (info(datastore), info(datastore, node="n1")):
+        assert [(each["key"], "directory" in each["error"]) for each in result["malformed"]] == [(HOSTS + "/n1", True)]
+    result = hostendpoint(datastore, interface_name="eth0")
+    assert result["failed"] and "/n1/endpoint" in result["msg"] and "not a directory" in result["msg"]
 
 
 # Values
