@@ -93,7 +93,8 @@ def test_what_is_no_report_is_refused(tmp_path, after, message):
 def test_a_report_that_is_not_named_or_not_there(tmp_path):
     run = run_playbook("netsec.calico.compare_audits", None, ["-e", "hostendpoints_audit_before=x"])
     assert run.returncode == 2
-    message = "Name two reports: -e hostendpoints_audit_before=yesterday/audit.json"
+    paths = "-e hostendpoints_audit_before=yesterday/audit.json -e hostendpoints_audit_after=today/audit.json"
+    message = "Name two reports: " + paths
     assert run.result("Stop when a report is not named")["msg"] == message
     run = run_playbook(
         "netsec.calico.compare_audits",
