@@ -44,10 +44,12 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        variables, arguments, task_vars, warnings = read_run_variables(self._task, task_vars or {}, self._templar)
+        run = read_run_variables(self._task, task_vars or {}, self._templar)
+        variables, arguments, task_vars = run
         folder = _folder(arguments.pop("report_dir", None))
         # Whatever happens now, nobody shall take an older audit's for this one's.
         _remove(folder)
+        warnings = run.check()
         formats = arguments.pop("report_formats", None)
         formats = list(FORMATS) if formats is None else _choices("report_formats", formats, FORMATS)
         fail_on = _choices("fail_on", arguments.pop("fail_on", None), FAIL_ON)
@@ -175,8 +177,16 @@ def _not_gathered(variables: HostVariables) -> Dict[str, str]:
         result = variables.registered(name, _GATHERED)
         if result.get("unreachable") or result.get("failed"):
             kind = "unreachable" if result.get("unreachable") else "no facts"
-            found[name] = "{0}: {1}".format(kind, " ".join(str(result.get("msg", "")).split())[:200])
+            found[name] = "{0}: {1}".format(kind, brief(" ".join(_why_failed(result).split()), 200))
     return found
+
+
+def _why_failed(result: Mapping[str, Any]) -> str:
+    """The messages of a failed result of gather_facts, whose own only names the modules. The host chooses them."""
+    modules = result.get("failed_modules")
+    failed = modules.values() if isinstance(modules, Mapping) else ()
+    messages = [str(each.get("msg") or "") for each in failed if isinstance(each, Mapping)]
+    return "; ".join(filter(None, messages)) or str(result.get("msg", ""))
 
 
 def _others(fleet: Fleet, variables: HostVariables) -> Dict[str, Any]:

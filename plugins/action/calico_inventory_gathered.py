@@ -37,7 +37,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        variables, arguments, task_vars, warnings = read_run_variables(self._task, task_vars or {}, self._templar)
+        run = read_run_variables(self._task, task_vars or {}, self._templar)
+        warnings = run.check()
+        variables, arguments, task_vars = run
         owner = arguments.pop("owner", None)
         dest = _path_of(arguments.pop("dest", None))
         if variables.has_batches():

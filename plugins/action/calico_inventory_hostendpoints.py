@@ -32,7 +32,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        variables, arguments, task_vars, warnings = read_run_variables(self._task, task_vars or {}, self._templar)
+        run = read_run_variables(self._task, task_vars or {}, self._templar)
+        warnings = run.check()
+        variables, arguments, task_vars = run
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = api_version_of(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":

@@ -20,7 +20,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
         run = read_run_variables(self._task, task_vars or {}, self._templar)
-        result.update(variables=run.arguments, warnings=run.warnings)
+        result.update(variables=run.arguments, warnings=run.check())
         # A password may be among them. A failure is shown.
         result["_ansible_no_log"] = True
         return result

@@ -17,7 +17,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.inventory.helpers import sort_groups
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude
@@ -172,7 +172,8 @@ class HostVariables:
             with facts, _available(templar, variables):
                 return _decrypted(templar.template(value))
         except AnsibleError as exc:
-            reason = "" if with_facts else ". Facts are not used in it, since a managed host chooses them"
+            is_fact_missing = not with_facts and isinstance(exc, AnsibleUndefinedVariable)
+            reason = ". Facts are not used in it, since a managed host chooses them" if is_fact_missing else ""
             # Ansible's messages may have several lines.
             raise RunFailed("{0}: {1}{2}".format(variable, " ".join(str(exc).split()), reason)) from exc
 
@@ -180,6 +181,8 @@ class HostVariables:
         host = self._hostvars._inventory.get_host(name)
         variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
         variables["hostvars"] = self._hostvars
+        # Where lookups of files begin.
+        variables["ansible_search_path"] = self._task_vars.get("ansible_search_path") or []
         return variables
 
     def _weak_facts(self) -> Any:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Iterable, List
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import brief
@@ -60,9 +59,8 @@ OF_THE_PLAYBOOKS = (
 # What tasks register or publish.
 RESULTS = ("audit", "audit_result", "decommission_result", "gathered", "migrate_result", "result")
 _KNOWN = frozenset(PREFIX + name for name in (*OF_THE_ROLE, *OF_THE_PLAYBOOKS, *RESULTS))
-_SETTABLE = [PREFIX + name for name in (*OF_THE_ROLE, *OF_THE_PLAYBOOKS)]
-# How alike two names have to be for one to be taken for the other.
-_ALIKE = 0.85
+# Names that are shorter than this are often alike by chance.
+_SHORT, _LONG = 6, 9
 
 
 def unknown_variables(names: Iterable[str]) -> List[str]:
@@ -77,12 +75,37 @@ def check_spelling(where: str, names: Iterable[str]) -> List[str]:
     """
     warnings = []
     for name in unknown_variables(names):
-        near = difflib.get_close_matches(name, _SETTABLE, 1, _ALIKE)
-        if near:
+        own = name[len(PREFIX) :]
+        meant = next((known for known in (*OF_THE_ROLE, *OF_THE_PLAYBOOKS) if _is_slip(own, known)), "")
+        if meant:
             raise RunFailed(
                 "{0}: {1} is not a variable of the role, and nothing was done; did you mean {2}?".format(
-                    where, brief(name), near[0]
+                    where, brief(name), PREFIX + meant
                 )
             )
         warnings.append("{0} is not a variable of the role and has no effect".format(brief(name)))
     return warnings
+
+
+def _is_slip(name: str, known: str) -> bool:
+    """Whether a name is most likely a known one with a slip of the fingers."""
+    if name.replace("_", "") == known.replace("_", ""):
+        return True
+    if abs(len(name) - len(known)) > 2:
+        return False
+    most = 2 if min(len(name), len(known)) >= _LONG else 1
+    return _slips(name, known, substitution=1 if len(known) >= _SHORT else 2) <= most
+
+
+def _slips(name: str, known: str, substitution: int) -> int:
+    """How many letters are missing, too many, swapped with the next one, or (at this price) others."""
+    before: List[int] = []
+    row = list(range(len(known) + 1))
+    for index, letter in enumerate(name):
+        older, before, row = before, row, [index + 1]
+        for place, wanted in enumerate(known):
+            best = min(before[place + 1] + 1, row[place] + 1, before[place] + (letter != wanted) * substitution)
+            if index and place and letter == known[place - 1] and name[index - 1] == wanted:
+                best = min(best, older[place - 1] + 1)
+            row.append(best)
+    return row[-1]

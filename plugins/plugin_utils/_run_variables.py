@@ -31,22 +31,20 @@ class RunVariables(NamedTuple):
     arguments: Dict[str, Any]
     # The task's variables, with the Python that its module is run with.
     task_vars: Dict[str, Any]
-    warnings: List[str]
+
+    def check(self) -> List[str]:
+        """Warnings about the variables. Raises RunFailed for facts that hold one, and for one that is misspelt."""
+        check_facts(self.hosts)
+        runner = self.hosts.runner()
+        return check_spelling(runner, self.hosts.without_facts(runner))
 
 
 def read_run_variables(task: Any, task_vars: Mapping[str, Any], templar: Any) -> RunVariables:
-    """The options and variables of a task.
-
-    Raises RunFailed for facts that hold a variable of this collection, for a misspelt variable, and for what
-    cannot be templated.
-    """
+    """The options and variables of a task, past the facts. Raises RunFailed for what cannot be templated."""
     hosts = HostVariables(task, task_vars)
-    check_facts(hosts)
-    raw = hosts.without_facts(hosts.runner())
-    warnings = check_spelling(hosts.runner(), raw)
-    arguments = _take_variables(task.args, raw, hosts, templar)
+    arguments = _take_variables(task.args, hosts, templar)
     python = arguments.pop("python_interpreter", None)
-    return RunVariables(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python), warnings)
+    return RunVariables(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python))
 
 
 def check_facts(variables: HostVariables) -> None:
@@ -66,9 +64,7 @@ def check_facts(variables: HostVariables) -> None:
             )
 
 
-def _take_variables(
-    arguments: Mapping[str, Any], raw: Dict[str, Any], variables: HostVariables, templar: Any
-) -> Dict[str, Any]:
+def _take_variables(arguments: Mapping[str, Any], variables: HostVariables, templar: Any) -> Dict[str, Any]:
     """The task's options, with `variables`, {option: name of a variable}, replaced by what those variables hold.
 
     A variable that is not defined, null or omitted leaves its option as it is. Raises RunFailed for a
@@ -78,6 +74,7 @@ def _take_variables(
     named = found.pop("variables", None) or {}
     if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named.values()):
         raise RunFailed("variables: {0} is not a mapping of options to names of variables".format(brief(named)))
+    raw = variables.without_facts(variables.runner())
     for option, name in named.items():
         value = _value_of(name, raw, variables, templar)
         if value is not None:

@@ -115,6 +115,10 @@ class Controller:
             return dict(play, roles=[NAME])
         if entry_point == "strategy free":
             return dict(play, strategy="free", tasks=[IMPORTED])
+        if entry_point == "role site":
+            return dict(play, roles=["site"])
+        if entry_point == "without gathering":
+            return dict(play, gather_facts=False, tasks=[IMPORTED])
         return dict(play, tasks=[{"import_role": dict(ROLE, tasks_from=entry_point.partition(" ")[2])}])
 
     def ran(self):
@@ -272,11 +276,62 @@ def test_cached_facts_of_localhost_are_no_variables_of_the_playbooks(controller,
 # What else a host says
 
 
-def test_statistics_that_a_host_returns_do_not_mix_with_an_audits(controller):
-    """In AWX, they decide whether a workflow asks for an approval."""
-    forged = {"data": {"hostendpoints_audit": "nothing to see"}, "per_host": False, "aggregate": True}
+FORGED = {
+    "data": {
+        "hostendpoints_audit": "nothing to see",
+        "hostendpoints_python_interpreter": "/tmp/hers",
+        "hostendpoints_etcd_endpoints": "http://127.0.0.1:1",
+    },
+    "per_host": False,
+    "aggregate": True,
+}
+
+
+@pytest.mark.parametrize("entry_point", ["netsec.calico.apply", "netsec.calico.audit", "without gathering"])
+def test_statistics_that_a_host_returns_are_dropped(controller, entry_point):
+    """In AWX, they decide whether a workflow asks for an approval, and are variables of its next job."""
     env = {"ANSIBLE_SHOW_CUSTOM_STATS": "true"}
-    run = controller.run("netsec.calico.audit", {}, result={"ansible_stats": forged}, env=env)
+    run = controller.run(entry_point, {}, result={"ansible_stats": FORGED}, env=env)
     assert run.returncode == 0, run
-    stats = run.stdout.partition("CUSTOM STATS")[2]
-    assert '"missing": 2' in stats.replace("'", '"') and "nothing to see" not in stats, run
+    stats = run.stdout.partition("CUSTOM STATS")[2].replace("'", '"')
+    assert "hers" not in stats and "nothing to see" not in stats and "127.0.0.1:1" not in stats, run
+    assert ('"missing": 2' in stats) == (entry_point == "netsec.calico.audit")
+
+
+def test_a_refused_audit_leaves_no_older_report_behind(controller):
+    folder = controller.folder / "reports"
+    folder.mkdir()
+    (folder / "audit.json").write_text("of yesterday")
+    variables = {"hostendpoints_audit_report_dir": str(folder)}
+    run = controller.run("netsec.calico.audit", {"hostendpoints_x": 1}, variables=variables)
+    assert run.returncode != 0 and "its facts hold hostendpoints_x" in run.stdout, run
+    assert list(folder.iterdir()) == []
+
+
+def test_the_reason_why_a_host_has_no_facts_is_told(controller):
+    run = controller.run("netsec.calico.audit", {}, result={"failed": True, "msg": "no\x1b[2J way"})
+    assert run.returncode == 0, run
+    (result,) = [each["result"] for each in run.results if each["action"].endswith("calico_inventory_audit")]
+    assert r"bad: unknown: no facts: no\x1b[2J way" in result["banner"]
+
+
+@pytest.mark.parametrize("fact", ["dict", "lookup", "omit"])
+def test_a_fact_that_is_called_like_something_of_jinja(controller, fact):
+    run = controller.run("role main", {fact: "x"})
+    assert run.returncode == 0, run
+
+
+def test_a_lookup_finds_files_where_a_task_would(controller, tmp_path):
+    """A role of the user's own, around this one."""
+    role = tmp_path / "roles" / "site"
+    for name in ("files", "tasks"):
+        (role / name).mkdir(parents=True)
+    (role / "files" / "datastore").write_text(controller.datastore.url)
+    included = {
+        "ansible.builtin.import_role": ROLE,
+        "vars": {"hostendpoints_etcd_endpoints": "{{ lookup('ansible.builtin.file', 'datastore') }}"},
+    }
+    (role / "tasks" / "main.yml").write_text(json.dumps([included]))
+    run = controller.run("role site", {}, env={"ANSIBLE_ROLES_PATH": str(tmp_path / "roles")})
+    assert run.returncode == 0, run
+    assert len(controller.datastore.stored()) == 2

@@ -51,10 +51,25 @@ def test_every_variable_of_a_playbook_is_in_a_playbook():
     assert {PREFIX + name for name in RESULTS} <= named(text)
 
 
-@pytest.mark.parametrize("name", ["intefaces", "interface", "etcd_endpoint", "purgelimit", "audit_failon", "lables"])
+@pytest.mark.parametrize(
+    "name",
+    ["intefaces", "interface", "etcd_endpoint", "purgelimit", "purge_limti", "audit_failon", "lables", "nodes", "onde"],
+)
 def test_a_slip_is_recognised(name):
     with pytest.raises(RunFailed, match="did you mean"):
         check_spelling("web1", [PREFIX + name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("zone", "role", "mode", "name", "site", "env", "tier", "rules", "debug", "etcd_host", "site_labels"),
+        *("common_labels", "labels_dmz", "my_endpoints", "default_interfaces", "vault_etcd_password", "results"),
+    ],
+)
+def test_a_users_own_variable_is_only_warned_of(name):
+    (warning,) = check_spelling("web1", [PREFIX + name])
+    assert warning == PREFIX + name + " is not a variable of the role and has no effect"
 
 
 @pytest.mark.parametrize("name", [*OF_THE_ROLE, *OF_THE_PLAYBOOKS, *RESULTS])
