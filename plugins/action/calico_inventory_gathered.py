@@ -148,7 +148,8 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
     except UnicodeDecodeError as exc:
         raise RunFailed("dest {0}: it is not UTF-8, so it is not replaced".format(brief(path, 255))) from exc
     except (OSError, ValueError) as exc:
-        raise RunFailed("dest {0}: {1}".format(brief(path, 255), file_problem(exc))) from exc
+        # From None: newer versions of Ansible would add the same once more.
+        raise RunFailed("dest {0}: {1}".format(brief(path, 255), file_problem(exc))) from None
     result: Dict[str, Any] = {"changed": text != before}
     if is_diff:
         result["diff"] = _diff(path, before, text)

@@ -10,7 +10,7 @@ import codecs
 import os
 import stat
 
-from ._errors import shown
+from ._errors import file_problem, shown
 
 # A thousand bytes for each of 100,000 endpoints.
 MOST_BYTES = 100000000
@@ -48,6 +48,8 @@ def read_text(path: str, most_bytes: int = MOST_BYTES) -> str:
         raise ValueError("no path has a NUL character in it")
     try:
         data = _read(path, most_bytes)
+    except UnicodeEncodeError as exc:
+        raise ValueError(file_problem(exc)) from exc
     except OSError as exc:
         raise ValueError(_system_error(exc, path)) from exc
     if len(data) > most_bytes:

@@ -13,6 +13,8 @@ import secrets
 import stat
 from typing import Optional
 
+from ._errors import brief
+
 _KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"))
 
 
@@ -38,9 +40,9 @@ def check_replaceable(path: str) -> Optional[os.stat_result]:
     found = regular_file(path)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "the folder {0} does not exist".format(folder))
+        raise FileNotFoundError(errno.ENOENT, "the folder {0} does not exist".format(brief(folder, 255)))
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "no permission to write into the folder {0}".format(folder))
+        raise PermissionError(errno.EACCES, "no permission to write into the folder {0}".format(brief(folder, 255)))
     return found
 
 

@@ -59,7 +59,8 @@ class MemoryEtcd:
                 return True
 
             def answer(self, request):
-                return self._content(*memory.v2(request.method, request.key, request.params, request.value))
+                status, data = memory.v2(request.method, request.key, request.params, request.value)
+                return self._content(request, status, data, True)
 
         return MemberV2
 

@@ -339,7 +339,7 @@ def test_a_password_that_masks_what_is_stored(auth_datastore, tmp_path, _fleet):
     "dest, message",
     [
         ("/tmp/a\0b.yml", "it contains a NUL character"),
-        ("/nowhere\n\x1b[31m/x.yml", r"dest /nowhere\n\x1b[31m/x.yml: No such file or directory"),
+        ("/nowhere\n\x1b[31m/x.yml", r"dest /nowhere\n\x1b[31m/x.yml: the folder /nowhere\n\x1b[31m does not exist"),
         ("/nowhere\n/x", r"dest /nowhere\n/x: the name of a YAML inventory has to end in .yml"),
     ],
 )

@@ -61,7 +61,7 @@ FILES = {
     ),
     "a huge number": ('{"name": %s}' % ("9" * 20 * MEGABYTE), "line 1: a number of 20000000 characters is too long"),
     "a huge number in YAML": ("name: %s\n" % ("9" * 20 * MEGABYTE), "a number of 20000000 characters is too long"),
-    "a huge text": (json.dumps(dict(ONE, name="x" * 20 * MEGABYTE)), "is not an endpoint name"),
+    "a huge text": (json.dumps(dict(ONE, name="x" * 20 * MEGABYTE)), "is too many bytes for all fields together"),
     "a huge key": (json.dumps(dict(ONE, **{"x" * 20 * MEGABYTE: 1})), "is unknown: an endpoint has"),
     "a comment": ("#" * 20 * MEGABYTE, "holds no endpoints"),
     "control characters": ("\x01" * 20 * MEGABYTE, "line 1: the character U+0001 is not allowed"),
