@@ -4,7 +4,7 @@
 
 """Failsafe ports that a Felix has in its environment or in felix.cfg, which come before those in the datastore.
 
-Nobody reads them from here, so a task gives them. Text has the form that Felix takes there (felix,
+They cannot be read from here, so a task states them. A string has the form that Felix accepts there (felix,
 config/param_types.go): PROTOCOL:PORT, PROTOCOL:NET:PORT with IPv6 in brackets, or PORT.
 """
 

@@ -6,7 +6,7 @@
 
 felix 2.6.8 and projectcalico/calico v3.32, felix/config: config_params.go, param_types.go. Of the places that a setting
 can come from, the datastore is the weakest: the environment of Felix and its file felix.cfg come before it, and
-nobody sees them from here. Of failsafes, a task can give them (_failsafes.py).
+they cannot be read from here. A task can state the failsafe ports (_failsafes.py).
 """
 
 from __future__ import annotations

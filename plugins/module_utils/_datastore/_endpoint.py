@@ -28,7 +28,7 @@ except ImportError:
 
 UNRESOLVED = "its host name cannot be resolved"
 NOT_WHOLE = "the answer was cut short or is not etcd's: {0}"
-# Characters of an answer that a message has, at the most.
+# Maximum number of characters of an answer in a message.
 _SHOWN = 300
 # Seconds between two calls of an alarm, at the least: the first one has to be dealt with by then.
 _PAUSE = 0.1

@@ -148,7 +148,7 @@ class _Response(http.client.HTTPResponse):
         super().begin()
         coding = self.getheader("Content-Encoding", "identity")
         if coding.lower() != "identity":
-            # Nobody has asked for it, and few bytes may become very many.
+            # It was not requested, and a few bytes may expand to very many.
             raise BadAnswer("the answer is compressed ({0}), which etcd's is not".format(brief(coding)))
         if (self.length or 0) > MOST_BYTES:
             raise _too_long()
