@@ -16,6 +16,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._packing import pack
 from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
+# Numbers that may also be left out, as a survey gives them that was not answered.
+_MAY_BE_EMPTY = ("canary", "guard_limit")
 _SHOWN = 10
 _HOSTS_KEPT = 100
 # Warnings, with the number of hosts, and which and why.
@@ -39,11 +41,12 @@ class ActionModule(ActionBase):
         api_version = api_version_of(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise RunFailed("hostendpoints_purge_limit is empty: give a number")
-        if arguments.get("canary") in (None, ""):
-            # As a survey gives it that was not answered.
-            arguments.pop("canary", None)
+        for option in _MAY_BE_EMPTY:
+            if arguments.get(option) in (None, ""):
+                arguments.pop(option, None)
         is_guarded = guard_of(arguments)
-        fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded)
+        has_canary = str(arguments.get("canary", 0)) != "0"
+        fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded, connects=has_canary)
         result["hosts"] = len(fleet.hosts)
         result["require_facts"] = require_facts
         if require_facts and (fleet.without_facts or fleet.by_hand):
@@ -62,7 +65,7 @@ class ActionModule(ActionBase):
             # Nothing was computed, so there is nothing to purge.
             arguments["purge"] = "none"
         contents = {"src": fleet.endpoints()}
-        if is_guarded or str(arguments.get("canary", 0)) != "0":
+        if is_guarded or has_canary:
             contents["guard_facts_src"] = fleet.guard_facts()
         done = self._apply(contents, arguments, task_vars)
         if is_guarded:
