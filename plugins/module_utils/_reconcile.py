@@ -221,9 +221,9 @@ def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optiona
             else:
                 outcome.failed.append((change, error))
         if outcome.failed or outcome.ending.has_come():
-            outcome.not_attempted += [change for change, _error in conflicts] + [
-                change for change in changes if id(change.want) not in attempted
-            ]
+            for change, conflict in conflicts:
+                _leave(change, conflict, outcome)
+            outcome.not_attempted += [change for change in changes if id(change.want) not in attempted]
             return
         if not conflicts:
             return
@@ -235,6 +235,15 @@ def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optiona
         outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
 
 
+def _leave(change: Change, conflict: Conflict, outcome: Outcome) -> None:
+    """Note that the change is not tried again."""
+    if conflict.maybe_done:
+        text = "{0}; an earlier try got no answer, so the change may or may not be done; run this again to see"
+        outcome.failed.append((change, Conflict(text.format(conflict), maybe_done=True)))
+    else:
+        outcome.not_attempted.append(change)
+
+
 def _plan_again(
     store: Store, conflicts: List[Tuple[Change, Conflict]], outcome: Outcome, guard: Optional[GuardCheck]
 ) -> List[Change]:
@@ -243,7 +252,7 @@ def _plan_again(
     store.forget_state()
     for change, conflict in conflicts:
         if outcome.failed:
-            outcome.not_attempted.append(change)
+            _leave(change, conflict, outcome)
             continue
         try:
             _refuse_if_locked(store)
