@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible import constants
 from ansible.errors import AnsibleError
@@ -111,11 +111,13 @@ class Fleet:
         of_the_run: Iterable[str] = (),
         writes: bool = False,
         guards: bool = False,
+        connects: bool = False,
     ) -> None:
         """`unusable`: hosts whose facts are not to be used, such as those of an earlier run, and why.
 
         `of_the_run`: further variables, without the prefix, that are one for all hosts.
         `writes`, `guards`: whether the variables of guard and canary count, and what each host tells the guard.
+        `connects`: whether it counts how Ansible reaches the hosts, as it does for the guard anyway.
         """
         self._variables = variables
         self._templar = templar
@@ -123,10 +125,13 @@ class Fleet:
         self._of_the_run = (*_OF_THE_RUN, *of_the_run)
         self._writes = writes
         self._guards = guards
+        self._connects = guards or connects
         # What is one for all hosts, as the first one has it.
         self._first: Dict[str, Any] = {}
         # Each host that takes part, with its endpoints written by hand. Where no facts are needed, there may be none.
         self.hosts: List[Tuple[Host, List[Dict[str, Any]]]] = []
+        # The nodes that facts may have told.
+        self._told: Set[str] = set()
         # How Ansible reaches them: what they have of CONNECTION.
         self._connections: Dict[str, Dict[str, Any]] = {}
         # What a host has in its guard_require and its failsafes.
@@ -266,6 +271,31 @@ class Fleet:
                     "inventory, so nothing was written; if {1} has another node name, gather its facts or set its "
                     "hostendpoints_node".format(names[other], other)
                 )
+        self._refuse_given_nodes(names, {*mine, *so_far})
+
+    def _refuse_given_nodes(self, names: Mapping[str, str], known: Set[str]) -> None:
+        """Raise RunFailed when the facts of a host make it the node that the inventory gives to another host.
+
+        `known`: hosts that need not be asked. The facts of the others say nothing here, since any host may lie.
+        """
+        told = {node for node in self._told if names.get(node) and node != self.calicos_name(names[node])}
+        for other in self._variables.inventory() if told else ():
+            node = "" if other in known else self._given_node(other)
+            if node in told and self._is_of_the_run(other):
+                _claim(node, other, dict(names))
+
+    def _given_node(self, name: str) -> str:
+        """The node that the inventory gives to a host, without its facts; "" when it gives none."""
+        raw = self._variables.without_facts(name)
+        node = raw.get(_PREFIX + "node")
+        if node == _DEFAULT_NODE:
+            return ""
+        if has_template(node):
+            try:
+                node = self._templated(name, raw, ["node"], with_facts=False)["node"]
+            except RunFailed:
+                return ""
+        return self.calicos_name(node) if isinstance(node, str) else ""
 
     def _is_of_the_run(self, name: str) -> bool:
         """Whether the role is called for a host, and with the datastore of the run."""
@@ -352,7 +382,8 @@ class Fleet:
             raise RunFailed(
                 "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, _PREFIX)
             )
-        self._connections[name] = self._connection_of(name, raw)
+        if self._connects:
+            self._connections[name] = self._connection_of(name, raw)
         if self._guards:
             guarded = self._evaluated(name, raw, _OF_THE_GUARD, with_facts=True)
             self._required[name] = _checked_required(name, guarded["guard_require"])
@@ -362,6 +393,8 @@ class Fleet:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
         except InvalidInput as exc:
             raise RunFailed("{0}: {1}".format(name, exc)) from exc
+        if has_template(raw.get(_PREFIX + "node")):
+            self._told.add(values["node"])
         return values
 
     def _connection_of(self, name: str, raw: Dict[str, Any]) -> Dict[str, Any]:

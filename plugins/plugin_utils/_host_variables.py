@@ -46,6 +46,10 @@ class HostVariables:
             return [self._task_vars["inventory_hostname"]]
         return list(self._task_vars["ansible_play_batch"])
 
+    def failed(self) -> List[str]:
+        """The hosts that failed before this task; none where the play has batches, each of which has its own."""
+        return [] if self.has_batches() else self.all_names()
+
     def nodes_so_far(self) -> Dict[str, str]:
         """{host: node} of the play's hosts in other batches, as far as the role has been there: by its own results."""
         found: Dict[str, str] = {}

@@ -117,6 +117,9 @@ class Controller:
             return dict(play, strategy="free", tasks=[IMPORTED])
         if entry_point == "role site":
             return dict(play, roles=["site"])
+        if entry_point == "after a failure":
+            failure = {"ansible.builtin.fail": {}, "when": "inventory_hostname == 'bad'"}
+            return dict(play, tasks=[failure, IMPORTED])
         if entry_point == "without gathering":
             return dict(play, gather_facts=False, tasks=[IMPORTED])
         return dict(play, tasks=[{"import_role": dict(ROLE, tasks_from=entry_point.partition(" ")[2])}])
@@ -179,6 +182,23 @@ def test_any_fact_with_this_collections_prefix_is_refused(controller, variable):
     assert run.returncode != 0, run
     assert "bad: its facts hold %s, and nothing was done" % variable in run.stdout
     assert controller.datastore.stored() == {}
+
+
+def test_facts_of_a_host_that_has_failed_are_refused_too(controller):
+    run = controller.run("after a failure", {"hostendpoints_labels": {"admin": "true"}})
+    assert run.returncode != 0, run
+    assert "bad: its facts hold hostendpoints_labels, and nothing was done" in run.stdout
+    assert controller.datastore.stored() == {}
+
+
+def test_a_connection_that_facts_tell_counts_where_the_host_is_reached(controller):
+    """By the guard, which is off in the first run."""
+    connection = {"ansible_ssh_extra_args": "-l {{ ansible_facts.nodename }}"}
+    run = controller.run("role main", {}, variables=connection)
+    assert run.returncode == 0, run
+    run = controller.run("role main", {}, variables=dict(connection, hostendpoints_guard="enforce"))
+    assert run.returncode != 0, run
+    assert "bad: ansible_ssh_extra_args: " in run.stdout and "Facts are not used in it" in run.stdout
 
 
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)

@@ -421,6 +421,17 @@ def test_a_host_that_calls_itself_by_the_name_of_one_outside_the_run(fleet, node
     assert fleet.stored() == before
 
 
+@pytest.mark.parametrize("node", ["server-2", "{{ 'server-' ~ 2 }}"])
+def test_a_host_whose_facts_call_it_what_the_inventory_calls_another(fleet, node):
+    fleet.put(*OLD, "server-2/old")
+    told = {"hostendpoints_node": "{{ ansible_facts.nodename | replace('worker-1', 'server-2') }}"}
+    hosts = {"worker-1": told, "worker-2": {"hostendpoints_node": node}}
+    before = fleet.stored()
+    message = failure(fleet.run(hosts, "--limit", "worker-1", variables=PURGE))
+    assert "worker-1 and worker-2 are both node 'server-2'" in one_line(message)
+    assert fleet.stored() == before
+
+
 def test_a_host_that_has_the_name_of_one_that_nothing_is_known_of(fleet):
     fleet.put(*OLD, "unknown/old")
     hosts = {"worker-1": {"hostendpoints_node": "unknown"}, "unknown": {}}
