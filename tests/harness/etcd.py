@@ -188,7 +188,7 @@ class EtcdServer:
         self._drop_connection()
         os.kill(self._process.pid, signal.SIGSTOP)
         # Until the last thread has stopped, one may still answer.
-        wait_for(lambda: is_stopped(self._process.pid), 10, "etcd %s stops" % self._process.pid, interval=0.001)
+        wait_for(lambda: is_stopped(self._process.pid), 60, "etcd %s stops" % self._process.pid, interval=0.001)
 
     def thaw(self):
         if self.running:
@@ -260,7 +260,7 @@ class EtcdServer:
             command += ["--client-cert-file=%s" % self.gateway.cert, "--client-key-file=%s" % self.gateway.key]
         return command
 
-    def _await_ready(self, timeout=20):
+    def _await_ready(self, timeout=60):
         def ready():
             if not self.running:
                 text = self.log_tail()
@@ -542,7 +542,7 @@ class EtcdCluster:
         self.members[number].thaw()
         self._frozen.discard(number)
 
-    def leader(self, timeout=10):
+    def leader(self, timeout=60):
         """The number of the leader that every member which is alive agrees on; waits for an election."""
         return wait_for(self._leader, timeout, "the members agree on a leader")[0]
 

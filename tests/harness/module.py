@@ -118,6 +118,7 @@ def _module_state(parameters):
     with contextlib.ExitStack() as stack:
         try:
             from ansible.module_utils import _internal, testing
+            from ansible.module_utils._internal._json import _profiles
         except ImportError:  # before ansible-core 2.19
             arguments = json.dumps({"ANSIBLE_MODULE_ARGS": parameters}).encode()
             stack.enter_context(mock.patch.object(basic, "_ANSIBLE_ARGS", arguments))
@@ -125,6 +126,8 @@ def _module_state(parameters):
             stack.enter_context(testing.patch_module_args(parameters))
             # True as soon as anything imported the controller's side: warnings would go to the screen.
             stack.enter_context(mock.patch.object(_internal, "is_controller", False))
+            # A controller's check, which is remembered once the controller's side has asked for it.
+            stack.enter_context(mock.patch.object(_profiles, "_string_encoding_check_enabled", return_value=False))
         yield
 
 

@@ -214,7 +214,7 @@ def test_a_user_who_loses_a_right_in_mid_run(store):
     is_revoked = threading.Event()
 
     def revoke():
-        wait_for(lambda: len(store.stored()) > 2 * 127, 5, "two transactions are made")
+        wait_for(lambda: len(store.stored()) > 2 * 127, 60, "two transactions are made")
         store.add_user("fickle", "geheim", [store.everything])
         is_revoked.set()
 

@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from tests.harness.pace import stretched
 from tests.harness.wire import Wire
 from tests.integration.hosts import OPEN, Hosts
 from tests.integration.sets import ModuleProcess, changes_of, endpoint, hostendpoints, key_of
@@ -129,7 +130,7 @@ def test_while_it_waits_for_an_answer_that_does_not_come(datastore, hosts, wire,
     """The write may have been made, so it is looked at, and undone when it was."""
     given = some_work(datastore)
     before = datastore.stored()
-    run = Run(wire, **with_canary(hosts, given, timeout=1))
+    run = Run(wire, **with_canary(hosts, given, timeout=stretched(1)))
     wire.before(datastore.writing(), run.ended_by(number), nth=nth)
     wire.fault(kind, datastore.writing(), nth=nth)
     assert_undone(datastore, before, run.result(), number, CHANGES[:nth])
@@ -184,7 +185,7 @@ def test_while_a_write_that_met_a_conflict_is_tried_again(datastore, hosts, wire
 
 def test_etcd_is_lost_as_it_is_ended(datastore, hosts, wire, number):
     """It ends soon, and says what it could not undo."""
-    run = Run(wire, **with_canary(hosts, some_work(datastore), timeout=1))
+    run = Run(wire, **with_canary(hosts, some_work(datastore), timeout=stretched(1)))
     lost = []
 
     def lose_etcd():
@@ -195,7 +196,7 @@ def test_etcd_is_lost_as_it_is_ended(datastore, hosts, wire, number):
     wire.before(datastore.writing("update"), lose_etcd)
     wire.fault("keep_answer", datastore.writing("update"))
     result = run.result()
-    assert time.monotonic() - lost[0] < 12
+    assert time.monotonic() - lost[0] < stretched(12)
     assert result["failed"] and changes_of(result, "changes") == CHANGES[:1]
     assert "0 of its changes were undone, 2 could not be" in result["msg"]
     assert "may or may not be done" in result["msg"] and "nothing else was written" in result["msg"]
@@ -216,7 +217,7 @@ def test_while_its_nodes_are_looked_at(datastore, hosts, wire, number):
     start = time.monotonic()
     run.end_by(number)
     thread.join()
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < stretched(20)
     assert_undone(datastore, before, ended[0], number, CHANGES)
 
 

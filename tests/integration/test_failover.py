@@ -17,6 +17,7 @@ import pytest
 
 from tests.harness.datastore import DATASTORES
 from tests.harness.module import run_module
+from tests.harness.pace import stretched
 from tests.harness.process import free_port
 from tests.harness.wire import FRAMINGS, Wire, listening
 from tests.integration.hosts import Hosts
@@ -29,9 +30,10 @@ LABELS = {"role": "new"}
 NEW = dict(ETH0, labels=LABELS)
 
 # Seconds. SHORT is for what may take two timeouts, and must not take four.
-TIMEOUT, SHORT = 0.6, 0.3
+TIMEOUT, SHORT = stretched(0.6), stretched(0.3)
 # What the machine may need on top, and less than another TIMEOUT.
-MARGIN = 0.5
+MARGIN = stretched(0.5)
+NO_ANSWER, NO_ANSWER_IN_SHORT = "no answer within %g s" % TIMEOUT, "no answer within %g s" % SHORT
 
 
 def task(module, *servers, timeout=TIMEOUT, check=False, **options):
@@ -128,7 +130,7 @@ def test_refused(dead, module, options):
 
 @pytest.mark.parametrize("module", [APPLY, INFO])
 def test_silence_is_an_error_after_one_timeout(mute, hole, module):
-    for server, cause in ((mute, "no answer within 0.6 s"), (hole, "no connection within 0.6 s")):
+    for server, cause in ((mute, NO_ANSWER), (hole, "no connection within %g s" % TIMEOUT)):
         result, seconds = task(module, server)
         failure(result, "cannot reach etcd", server.url, cause, "etcd_endpoints")
         assert TIMEOUT * 0.9 < seconds < TIMEOUT + MARGIN
@@ -155,13 +157,13 @@ def test_a_frozen_server(store):
     store.server.freeze()
     for module in (APPLY, INFO):
         result, seconds = task(module, store, timeout=SHORT)
-        failure(result, "cannot reach etcd", store.url, "no answer within 0.3 s")
+        failure(result, "cannot reach etcd", store.url, NO_ANSWER_IN_SHORT)
         assert seconds < SHORT + MARGIN
     store.server.thaw()
     assert apply(store)[0]["operation"] == "none"
 
 
-def dripping(*pieces, pause=0.2):
+def dripping(*pieces, pause=TIMEOUT / 3):
     """The port of a server that sends one piece after another, each soon enough, all together too late."""
 
     def talk(listener, closing):
@@ -195,7 +197,7 @@ def test_an_answer_in_drops_is_too_late_all_the_same(place, pieces):
     """No request ever hangs past its timeout."""
     with dripping(*pieces) as port:
         result, seconds = task(INFO, place(port))
-        failure(result, place(port).url, "no answer within 0.6 s")
+        failure(result, place(port).url, NO_ANSWER)
         assert seconds < TIMEOUT + MARGIN
 
 
@@ -214,7 +216,7 @@ def test_frozen_between_read_and_write(store, wire, options, operation, after):
     wire.before(store.writing(), store.server.freeze)
     result, seconds = apply(wire, timeout=SHORT, **options)
     key = store.key("n1", options.get("name", "n1-eth0"))
-    failure(result, key, "no answer within 0.3 s", "may or may not be done", "run this again", wire.url)
+    failure(result, key, NO_ANSWER_IN_SHORT, "may or may not be done", "run this again", wire.url)
     # The write, and what would have told what became of it.
     assert seconds < 2 * SHORT + MARGIN
     store.server.thaw()
@@ -228,7 +230,7 @@ def test_writes_that_are_never_answered(store, wire):
     """Reads are: as far as they tell nothing was written, but a frozen request may still be carried out later."""
     wire.fault("freeze", store.writing(), times=99)
     result, seconds = apply(wire, timeout=SHORT, labels=LABELS)
-    failure(result, store.key(**NAMED), wire.url, "no answer within 0.3 s", "may or may not be done", "run this again")
+    failure(result, store.key(**NAMED), wire.url, NO_ANSWER_IN_SHORT, "may or may not be done", "run this again")
     assert seconds < 2 * SHORT + MARGIN
     assert stored(store, ETH0)
 
@@ -300,7 +302,7 @@ def test_no_answer_and_then_no_connection_as_a_canary_is_undone(datastore):
     with Hosts(datastore, "n1") as hosts, two_wires(datastore) as (first, second):
         frozen_and_refused(datastore, first, second, "delete")
         options = {"endpoints": [dict(endpoint(1), profiles=[])], "guard": "off", "guard_facts": hosts.facts()}
-        result, _seconds = task(SET, first, second, timeout=1, canary=1, canary_wait=1, **options)
+        result, _seconds = task(SET, first, second, timeout=stretched(1), canary=1, canary_wait=1, **options)
     assert result["failed"] and "0 of its changes were undone, 1 could not be" in result["msg"]
     (failed,) = result["failures"]
     assert "may or may not be done" in failed["error"] and "refused" in failed["error"], failed
@@ -527,7 +529,7 @@ def test_both_of_two_wires_freeze_at_the_write(store):
         for wire in (first, second):
             wire.fault("freeze", store.writing(), times=99)
         result, seconds = apply(first, second, timeout=SHORT, labels=LABELS)
-    failure(result, store.key(**NAMED), "no answer within 0.3 s", "may or may not be done", "run this again")
+    failure(result, store.key(**NAMED), NO_ANSWER_IN_SHORT, "may or may not be done", "run this again")
     assert seconds < 3 * SHORT + MARGIN
 
 
@@ -621,7 +623,7 @@ def test_a_member_less(members, how, role):
 
 
 # Long enough for an election.
-ELECTION = 1.3
+ELECTION = stretched(1.3)
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])

@@ -148,8 +148,8 @@ def test_a_server_outlives_its_thread_and_dies_with_its_starter(etcd_binary, the
         pid, folder, value = starter.stdout.readline().decode().split()
         assert value == "None" and is_alive(int(pid))
         starter.send_signal(signal.SIGKILL)
-    wait_for(lambda: not is_alive(int(pid)), 5, "the server is gone")
-    wait_for(lambda: not os.path.exists(folder), 5, "its data are gone")
+    wait_for(lambda: not is_alive(int(pid)), 60, "the server is gone")
+    wait_for(lambda: not os.path.exists(folder), 60, "its data are gone")
 
 
 def command_line(*arguments):
@@ -170,7 +170,7 @@ def test_a_ready_file_appears_and_goes(etcd_binary, tmp_path):
     ready = tmp_path / "ready"
     command = command_line("--binary", etcd_binary, "--ready-file", ready)
     with subprocess.Popen(command, cwd=str(COLLECTION)) as process:
-        wait_for(ready.exists, 20, "the server gets ready")
+        wait_for(ready.exists, 60, "the server gets ready")
         url = ready.read_text().strip()
         assert speak(url)[0] == 200
         process.terminate()
@@ -184,9 +184,9 @@ def test_a_detached_server_outlives_its_caller_for_a_while(etcd_binary, tmp_path
     ready = tmp_path / "ready"
     command = command_line("--binary", etcd_binary, "--ready-file", ready, "--detach-for", "2")
     subprocess.run(["/bin/sh", "-c", '"$@" &', "sh", *command], cwd=str(COLLECTION), check=True)
-    wait_for(ready.exists, 20, "the server gets ready")
+    wait_for(ready.exists, 60, "the server gets ready")
     assert speak(ready.read_text().strip())[0] == 200
-    wait_for(lambda: not ready.exists(), 20, "its time is over")
+    wait_for(lambda: not ready.exists(), 60, "its time is over")
 
 
 def test_tls_wants_a_client_certificate(_tls_etcd, certificates):
@@ -355,7 +355,7 @@ def test_closing_the_wire_frees_the_frozen(etcd):
 
     thread = threading.Thread(target=wait)
     thread.start()
-    wait_for(lambda: wire.requests, 5, "the request comes")
+    wait_for(lambda: wire.requests, 60, "the request comes")
     wire.close()
     thread.join(5)
     assert outcomes == [http.client.RemoteDisconnected]

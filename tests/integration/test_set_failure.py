@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.harness import wire as wire_module
+from tests.harness.pace import stretched
 from tests.integration.sets import ModuleProcess, changes_of, endpoint, hostendpoints, key_of, task
 from tests.integration.tasks import one_etcd
 
@@ -132,7 +133,7 @@ PLACES = [
 def test_writes_that_fail(datastore, wire, size, operation, nth, kind):
     work = some_work(datastore, size)
     break_from(datastore, wire, kind, operation, nth)
-    result = hostendpoints(wire, timeout=0.2, **work.options)
+    result = hostendpoints(wire, timeout=stretched(0.2), **work.options)
     assert_told(datastore, work, result)
     together = TOGETHER[datastore.type]
     done = ORDER.index(operation) * size + (nth - 1) * together
@@ -193,7 +194,7 @@ def test_etcd_is_killed(datastore, wire, size, operation, nth):
     """It comes back with what it had acknowledged."""
     work = some_work(datastore, size)
     wire.before(datastore.writing(operation), datastore.server.kill, nth=nth)
-    result = hostendpoints(wire, timeout=1, **work.options)
+    result = hostendpoints(wire, timeout=stretched(1), **work.options)
     assert not datastore.server.running
     datastore.server.start()
     assert_told(datastore, work, result, unsure=True)
@@ -225,7 +226,7 @@ def test_an_unsure_read_is_no_empty_one(datastore, wire, size):
     assert datastore.written(wire) == [] and datastore.stored() == work.before
 
 
-def drip(monkeypatch, datastore, answers, seconds=3.0, drops=60):
+def drip(monkeypatch, datastore, answers, seconds=stretched(3), drops=60):
     """The first answers to writes begin in drops, each soon enough, all together too late."""
     whole = wire_module._Conversation._bytes
     left = iter(range(answers))
@@ -249,8 +250,8 @@ def test_answers_in_drops(datastore, wire, monkeypatch, size, answers):
     work = some_work(datastore, size)
     drip(monkeypatch, datastore, 1 if datastore.type == "etcdv3" else answers)
     start = time.monotonic()
-    result = hostendpoints(wire, timeout=0.3, **work.options)
-    assert time.monotonic() - start < 2
+    result = hostendpoints(wire, timeout=stretched(0.3), **work.options)
+    assert time.monotonic() - start < stretched(2)
     assert not result["failed"] and datastore.stored() == work.after
 
 
@@ -272,8 +273,8 @@ def test_a_dead_member_costs_one_timeout_in_all_phases_and_connections(datastore
     work = some_work(datastore, 20)
     with unanswering(datastore.type) as dead:
         start = time.monotonic()
-        result = hostendpoints(dead, datastore, timeout=1, **work.options)
-        assert time.monotonic() - start < 2
+        result = hostendpoints(dead, datastore, timeout=stretched(1), **work.options)
+        assert time.monotonic() - start < stretched(2)
     assert not result["failed"] and datastore.stored() == work.after
 
 
@@ -284,8 +285,8 @@ def test_etcd_that_goes_silent_costs_two_timeouts(datastore, wire):
     nth = 1 if datastore.type == "etcdv3" else 8
     wire.before(datastore.writing(), lambda: wire.fault("freeze", method=None, times=ALWAYS), nth=nth)
     start = time.monotonic()
-    result = hostendpoints(wire, timeout=0.8, **work.options)
-    assert time.monotonic() - start < 2.3
+    result = hostendpoints(wire, timeout=stretched(0.8), **work.options)
+    assert time.monotonic() - start < stretched(2.3)
     assert result["failed"] and result["failures"] and result["not_attempted"]
 
 
