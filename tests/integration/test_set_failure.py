@@ -226,8 +226,9 @@ def test_an_unsure_read_is_no_empty_one(datastore, wire, size):
     assert datastore.written(wire) == [] and datastore.stored() == work.before
 
 
-def drip(monkeypatch, datastore, answers, seconds=stretched(3), drops=60):
+def drip(monkeypatch, datastore, answers, drops=60):
     """The first answers to writes begin in drops, each soon enough, all together too late."""
+    seconds = stretched(3)
     whole = wire_module._Conversation._bytes
     left = iter(range(answers))
 
