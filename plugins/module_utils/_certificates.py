@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict
 
 from ._connection import Settings, named
 from ._errors import InvalidInput, file_problem
+from ._files import check_regular
 
 
 def check_certificates(settings: Settings) -> None:
@@ -24,6 +25,7 @@ def check_certificates(settings: Settings) -> None:
 
 def _check_ca(name: str, path: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _load(name, lambda: check_regular(path))
     _load(name, lambda: context.load_verify_locations(path))
     # A bundle may hold old authorities beside the one that counts.
     _check_expiry(
@@ -59,6 +61,7 @@ def _key_problem(settings: Settings, exc: ssl.SSLError) -> InvalidInput:
 
 
 def _read(path: str) -> None:
+    check_regular(path)
     with open(path, "rb") as stream:
         stream.read(1)
 

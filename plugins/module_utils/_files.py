@@ -75,6 +75,11 @@ def _read(path: str, most_bytes: int) -> bytes:
         return stream.read(most_bytes + 1)
 
 
+def check_regular(path: str) -> None:
+    """Raise OSError or ValueError unless there is a file: to open a named pipe would wait for a writer."""
+    _check_kind(os.stat(path).st_mode)
+
+
 def _check_kind(mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise ValueError(_KINDS.get(stat.S_IFMT(mode), "is not a file"))

@@ -89,6 +89,17 @@ def test_a_key_that_cannot_be_a_path(memory, tmp_path, certificates):
 
 
 @pytest.mark.parametrize("datastore_type", ["etcdv2"])
+@pytest.mark.parametrize("option", ["etcd_ca_cert_file", "etcd_cert_file", "etcd_key_file"])
+def test_a_certificate_that_nobody_writes(memory, tmp_path, certificates, option):
+    """To open the named pipe would wait for a writer."""
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    pair = certificates.client()
+    given = {"etcd_cert_file": str(pair.cert), "etcd_key_file": str(pair.key), option: pipe}
+    failure(run(memory, INFO, **given), option, pipe, "is a named pipe, not a file")
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv2"])
 @pytest.mark.parametrize(
     "url", ["http://a\nb:2379", "http://a\tb", "http://\0", "http://a\x1b[31m:1", "http://\u202ea"]
 )
