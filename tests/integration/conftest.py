@@ -22,6 +22,54 @@ ROOT_PASSWORD = "root-pässword"
 
 collections_path()
 
+# The long half, which `make test` leaves to `make thorough`: failures, signals and rivals at each moment of a run, many
+# odd values, and features whose tests are many playbooks.
+THOROUGH = (
+    "canary",
+    "canary_ended",
+    "canary_playbook",
+    "concurrency",
+    "failover",
+    "gathered",
+    "hostile_host",
+    "hostile_options",
+    "hostile_values",
+    "migrate",
+    "role_canary",
+    "role_guard",
+    "role_purge",
+    "set_failure",
+    "set_hostile",
+)
+# Playbooks, of which nothing depends on the datastore or the etcd but what other tests have: they run on one.
+PLAYBOOKS = ("awx", "diff", "gathered", "migrate", "role_canary", "role_guard", "runner", "set_playbook", "to_resource")
+
+
+def pytest_collection_modifyitems(items):
+    on_etcdv3 = {_test_of(item) for item in items if _is_on(item, "etcdv3")}
+    items[:] = [item for item in items if not (_name_of(item) in PLAYBOOKS and _is_repeated(item, on_etcdv3))]
+    for item in items:
+        if _name_of(item) in THOROUGH:
+            item.add_marker("thorough")
+
+
+def _is_repeated(item, on_etcdv3):
+    is_on_another = any(_is_on(item, binary) for binary in binaries()[1:])
+    return is_on_another or (_is_on(item, "etcdv2") and _test_of(item) in on_etcdv3)
+
+
+def _name_of(item):
+    return item.path.stem[len("test_") :]
+
+
+def _test_of(item):
+    return item.path, item.originalname
+
+
+def _is_on(item, what):
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return any(value == what for value in params.values())
+
 
 def pytest_report_header():
     return ["etcd %s: %s" % (binary_version(path), path) for path in binaries()] or ["etcd: none found"]
