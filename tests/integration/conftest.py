@@ -22,35 +22,13 @@ ROOT_PASSWORD = "root-pässword"
 
 collections_path()
 
-# The long half, which `make test` leaves to `make thorough`: failures, signals and rivals at each moment of a run, many
-# odd values, and features whose tests are many playbooks.
-THOROUGH = (
-    "canary",
-    "canary_ended",
-    "canary_playbook",
-    "concurrency",
-    "failover",
-    "gathered",
-    "hostile_host",
-    "hostile_options",
-    "hostile_values",
-    "migrate",
-    "role_canary",
-    "role_guard",
-    "role_purge",
-    "set_failure",
-    "set_hostile",
-)
-# Playbooks, of which nothing depends on the datastore or the etcd but what other tests have: they run on one.
+# Playbooks, of which nothing depends on the datastore or the etcd but what other tests have: they run on one of each.
 PLAYBOOKS = ("awx", "diff", "gathered", "migrate", "role_canary", "role_guard", "runner", "set_playbook", "to_resource")
 
 
 def pytest_collection_modifyitems(items):
     on_etcdv3 = {_test_of(item) for item in items if _is_on(item, "etcdv3")}
     items[:] = [item for item in items if not (_name_of(item) in PLAYBOOKS and _is_repeated(item, on_etcdv3))]
-    for item in items:
-        if _name_of(item) in THOROUGH:
-            item.add_marker("thorough")
 
 
 def _is_repeated(item, on_etcdv3):

@@ -301,6 +301,7 @@ def test_the_reports_say_which_policies_select_each_endpoint(fleet, tmp_path):
     assert policy["name"] in (tmp_path / "audit.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("args", [(), ("--check",), ("--check", "--diff")])
 def test_red_after_everything_is_published(fleet, tmp_path, args):
     hosts = {"worker-1": {"hostendpoints_labels": {"role": "db"}}, "worker-2": {}, "worker-3": {}, "worker-9": {}}
@@ -459,6 +460,7 @@ def test_batches_are_refused(fleet, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "variables, message",
     [
@@ -482,6 +484,7 @@ def test_options_of_hosts_that_differ_are_refused(fleet, tmp_path):
     assert done.returncode != 0 and "worker-1 and worker-2 differ in hostendpoints_audit_fail_on" in done.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "value, expected",
     [
@@ -516,6 +519,7 @@ def with_domain(number):
     return dict(worker(number), nodename="worker-%d.example.com" % number)
 
 
+@pytest.mark.thorough
 def test_hosts_whose_nodes_are_not_known_have_no_orphans(fleet, tmp_path):
     """Their nodes have other names than they, and nobody has their facts."""
     hosts = ["worker-%d" % number for number in (1, 2, 3)]
@@ -535,6 +539,7 @@ def test_hosts_whose_nodes_are_not_known_have_no_orphans(fleet, tmp_path):
         fleet.record({"worker-%d" % number: worker(number) for number in (1, 2, 3)})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tasks_from", ["audit", "main"])
 def test_a_condition_on_facts(fleet, tmp_path, tasks_from):
     """worker-8 is in the batch and worker-9 left it, both without facts."""
@@ -555,6 +560,7 @@ def test_a_condition_on_facts(fleet, tmp_path, tasks_from):
         assert results[0]["hosts_without_facts"] == ["worker-8"]
 
 
+@pytest.mark.thorough
 def test_nothing_is_too_large_for_awx(fleet, tmp_path):
     for number in range(25):
         item = dict(endpoint("worker-1", "%02d\x1b" % number + "x" * 40000), interface_name="eth0")

@@ -103,6 +103,7 @@ def test_anonymous(store, module, options):
     failure(task(module, store, options), *parts)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "options, verb, operation",
     [(LABEL, "write", "update"), ({"name": "n1-eth1"}, "write", "create"), ({"state": "absent"}, "delete", "delete")],

@@ -16,7 +16,7 @@ from tests.integration.tasks import failure, one_etcd, only_etcdv3
 
 NODES = ("n1", "n2", "n3")
 
-pytestmark = one_etcd
+pytestmark = [one_etcd, pytest.mark.thorough]
 
 
 @pytest.fixture

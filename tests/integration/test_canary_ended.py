@@ -22,7 +22,7 @@ from tests.integration.tasks import NAMED, connection, one_etcd
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-pytestmark = one_etcd
+pytestmark = [one_etcd, pytest.mark.thorough]
 
 
 @pytest.fixture(params=SIGNALS, ids=lambda number: number.name)

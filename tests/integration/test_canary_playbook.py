@@ -19,7 +19,7 @@ from tests.integration.tasks import one_etcd
 NODES = ("n1", "n2")
 WANTED = [endpoint(node, name, profiles=[OPEN]) for node in NODES for name in ("a", "b")]
 
-pytestmark = one_etcd
+pytestmark = [one_etcd, pytest.mark.thorough]
 
 
 @pytest.fixture

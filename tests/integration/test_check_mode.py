@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,6 +124,7 @@ def prepare(datastore, stored, ready):
         datastore.lock()
 
 
+@pytest.mark.thorough
 @one_etcd
 def test_check_mode_predicts_the_real_run(datastore, wire):
     seen = Counter()

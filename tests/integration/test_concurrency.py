@@ -17,6 +17,8 @@ from tests.harness.module import COLLECTION
 from tests.harness.wire import Wire
 from tests.integration.tasks import NAMED, connection, hostendpoint, one_etcd
 
+pytestmark = pytest.mark.thorough
+
 BEFORE = dict(NAMED, interface_name="eth0", labels={"a": "1"})
 TASK = {"interface_name": "eth0", "labels": {"b": "2"}}
 AFTER = dict(NAMED, **TASK)

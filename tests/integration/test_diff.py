@@ -145,6 +145,7 @@ def seen(run):
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [["--diff"], ["--diff", "--check"]], ids=" ".join)
 def test_what_a_person_sees(datastore, wire, options):
     before = datastore.revision()

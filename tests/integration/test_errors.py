@@ -197,6 +197,7 @@ def transport():
     return importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._http")
 
 
+@pytest.mark.thorough
 @one_etcd
 @pytest.mark.parametrize(
     "pieces",
@@ -923,6 +924,7 @@ PLAYBOOK = [
 LIBRARIES = {"etcdv2": ("etcd", "python-etcd"), "etcdv3": ("etcd3gw", "etcd3gw")}
 
 
+@pytest.mark.thorough
 @one_etcd
 def test_missing_libraries(datastore, tmp_path):
     """What is missing, and on whose Python; only what needs it fails, and has not written."""

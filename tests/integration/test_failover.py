@@ -23,6 +23,8 @@ from tests.harness.wire import FRAMINGS, Wire, listening
 from tests.integration.hosts import Hosts
 from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv3
 
+pytestmark = pytest.mark.thorough
+
 APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
 ETH0 = dict(NAMED, interface_name="eth0")
 ETH1 = dict(ETH0, name="n1-eth1")

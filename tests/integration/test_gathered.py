@@ -20,6 +20,8 @@ from tests.integration.role import IMPORTED, OWNER, OWNER_LABEL, Fleet, done, fl
 from tests.integration.sets import CALICO_LABEL, endpoint, hostendpoints, key_of
 from tests.integration.tasks import connection
 
+pytestmark = pytest.mark.thorough
+
 PLAYBOOK = "netsec.calico.gathered"
 ROLE = dict(IMPORTED["ansible.builtin.import_role"], tasks_from="gathered")
 TASK = "Turn what is stored into variables"

@@ -23,6 +23,8 @@ from tests.harness.fleet import interface, server
 from tests.harness.module import run_playbook
 from tests.integration.role import IMPORTED, NAME
 
+pytestmark = pytest.mark.thorough
+
 PASSWORD = "the-datastore's-pässword"
 ROLE = {"name": NAME, "rolespec_validate": False}
 # Each way in.

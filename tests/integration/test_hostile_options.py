@@ -22,6 +22,8 @@ from tests.integration.hostile import HOSTILE_TEXTS, Mutants, fuzz, mutated
 from tests.integration.memory import memory_of
 from tests.integration.tasks import failure
 
+pytestmark = pytest.mark.thorough
+
 collections_path()
 PLUGINS = "ansible_collections.netsec.calico.plugins."
 

@@ -19,6 +19,8 @@ from tests.integration.memory import memory_of
 from tests.integration.sets import MINE
 from tests.integration.tasks import one_etcd, only_etcdv2, only_etcdv3
 
+pytestmark = pytest.mark.thorough
+
 collections_path()
 
 V1 = "/calico/v1/"

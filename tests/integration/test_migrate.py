@@ -14,6 +14,8 @@ from tests.harness.module import run_module, run_playbook
 from tests.integration.role import Fleet, done
 from tests.integration.tasks import HOSTS, READY
 
+pytestmark = pytest.mark.thorough
+
 FROM, TO = "hostendpoints_migrate_from", "hostendpoints_migrate_to"
 RESOURCES = "/calico/resources/v3/projectcalico.org/"
 HOSTENDPOINTS = RESOURCES + "hostendpoints/"

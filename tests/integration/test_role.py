@@ -220,6 +220,7 @@ def local(fleet):
 EVERYTHING = {"hostendpoints_ignore": [], "hostendpoints_interfaces": [{"match": {"name": "lo"}}]}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["import_role", "roles"])
 def test_without_gathered_facts_the_role_gathers_them(fleet, local, form):
     for host in local.values():
@@ -258,6 +259,7 @@ def test_only_the_facts_that_are_missing_are_gathered(fleet, local):
     assert (result["hosts"], result["hosts_without_facts"]) == (3, [])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("first", ["local", "worker"])
 def test_missing_facts_are_gathered_where_each_host_goes_its_own_way(fleet, local, first):
     """One fork: every host's first task ends before any host's second one begins."""
@@ -294,6 +296,7 @@ def test_when_no_host_has_facts_nothing_is_done(fleet):
 # How a play runs
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "variables, play",
     [
@@ -348,6 +351,7 @@ def test_serial_runs_once_a_batch(fleet):
     assert sorted(fleet.stored()) == sorted(of_workers(1, 2, 3, 4, 10))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategy", ["free", "host_pinned", "ansible.builtin.free"])
 def test_strategies_in_which_each_host_goes_its_own_way(fleet, strategy):
     fleet.put(*OLD)
@@ -358,6 +362,7 @@ def test_strategies_in_which_each_host_goes_its_own_way(fleet, strategy):
     assert sorted(fleet.stored()) == sorted(of_workers(1, 2, 3, 4, 10))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 @pytest.mark.parametrize("how", ["ssh", "local", "failed", "ended"])
 def test_a_host_that_is_out_of_the_play_loses_nothing(fleet, how, strategy):
@@ -442,6 +447,7 @@ def test_a_host_that_has_the_name_of_one_that_nothing_is_known_of(fleet):
     assert fleet.stored() == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "other",
     [

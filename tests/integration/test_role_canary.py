@@ -10,6 +10,8 @@ import pytest
 from tests.integration.hosts import OPEN, Hosts
 from tests.integration.role import NAME, done, failure, fleet_of, of_workers, worker
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def _fleet(tmp_path_factory):

@@ -10,6 +10,8 @@ import pytest
 from tests.integration.role import done, failure, fleet_of, of_workers, worker
 from tests.integration.test_guard import ALLOW_SSH, put_policy, without_failsafes
 
+pytestmark = pytest.mark.thorough
+
 HOST = {"ansible_connection": "ssh", "ansible_host": "192.0.2.1", "ansible_port": 2222}
 ENFORCE = {"hostendpoints_guard": "enforce"}
 

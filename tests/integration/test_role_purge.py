@@ -29,6 +29,8 @@ from tests.integration.role import (
     worker,
 )
 
+pytestmark = pytest.mark.thorough
+
 NUMBERS = (1, 2, 10, 11, 100)
 PURGE = {"hostendpoints_purge": "owned"}
 

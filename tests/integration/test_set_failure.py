@@ -19,6 +19,8 @@ from tests.harness.pace import stretched
 from tests.integration.sets import ModuleProcess, changes_of, endpoint, hostendpoints, key_of, task
 from tests.integration.tasks import one_etcd
 
+pytestmark = pytest.mark.thorough
+
 # Endpoints a phase: on etcdv2, 2 are written one by one, 20 over several connections; on etcdv3 either at once.
 SIZES = [2, 20]
 WRITERS = 4

@@ -19,7 +19,7 @@ from tests.harness.module import run_module
 from tests.integration.sets import ModuleProcess, endpoint, hostendpoints, task
 from tests.integration.tasks import connection, failure, hostendpoint, one_etcd, only_etcdv3
 
-pytestmark = one_etcd
+pytestmark = [one_etcd, pytest.mark.thorough]
 
 ONE = endpoint("n1")
 # With these, everything would be deleted if nothing at all were read.

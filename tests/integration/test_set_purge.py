@@ -391,6 +391,7 @@ def apart_from_texts(result):
     return {name: part for name, part in result.items() if name not in ("msg", "warnings")}
 
 
+@pytest.mark.thorough
 def test_exactly_what_should_change_does(datastore, wire):
     seen = Counter()
 
