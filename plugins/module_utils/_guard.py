@@ -30,7 +30,7 @@ from ._datastore._documents import Documents
 from ._evaluation import Evaluation
 from ._failsafes import NONE_GIVEN, GivenFailsafes
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
-from ._host import Host
+from ._host import Host, fatal_of
 from ._hostendpoint import HostEndpoint
 from ._plan import Stored
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
@@ -58,6 +58,8 @@ class Facts:
     possible: Sequence[Connection] = ()
     # Those that its Felix has besides the datastore.
     failsafes: GivenFailsafes = NONE_GIVEN
+    # IPTABLES or NFTABLES; "" when the datastore is to tell.
+    dataplane: str = ""
 
 
 class Guard:
@@ -132,7 +134,8 @@ class Guard:
         return {address for each in (before, after) if each and before != after for address in each.addresses}
 
     def _of_wanted(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> List[Finding]:
-        findings = list(self._of_endpoint(endpoint))
+        dataplane = hosts[endpoint.node].facts.dataplane if endpoint.node in hosts else ""
+        findings = list(self._of_endpoint(endpoint, dataplane))
         stored = self.before.stored(endpoint)
         if endpoint.node in hosts:
             findings += self._of_host(hosts[endpoint.node], endpoint, stored is not None)
@@ -145,11 +148,11 @@ class Guard:
             findings += self._of_left(stored.endpoint, hosts)
         return findings
 
-    def _of_endpoint(self, endpoint: HostEndpoint) -> Iterator[Finding]:
-        """What can be said without the facts of its host."""
+    def _of_endpoint(self, endpoint: HostEndpoint, dataplane: str) -> Iterator[Finding]:
+        """What can be said without the facts of its host, but its dataplane."""
         yield from _profiles(endpoint, self._after)
         yield from _default_drop(endpoint, self._after)
-        yield from _stopped(endpoint, self._after)
+        yield from _stopped(endpoint, self._after, dataplane)
         yield from self._node(endpoint)
         yield from self._selected(endpoint)
         if not endpoint.expected_ips:
@@ -207,8 +210,9 @@ class Guard:
         if host.facts.ansible_interface in governs:
             text = "Ansible's connection comes through {0}, which it governs".format(host.facts.ansible_interface)
             yield Finding("G10", WARNING, text)
-        if host.after.fatal and not self._after.asked(endpoint).fatal:
-            yield Finding("G16", UNSAFE, host.after.fatal)
+        fatal = host.after.fatal
+        if fatal.text and not self._after.asked(endpoint).fatal:
+            yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, fatal.text)
 
     def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> Iterator[Finding]:
         """What becomes of a node without an endpoint that was there."""
@@ -268,16 +272,15 @@ def _default_drop(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Fi
         yield Finding("G02", WARNING, text.format(" or ".join(closed)))
 
 
-def _stopped(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Finding]:
+def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> Iterator[Finding]:
     """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
-    felix = evaluation.felix(endpoint.node)
+    felix = evaluation.felix(endpoint.node, dataplane)
     if felix.problem:
         yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, felix.problem)
-    fatal = evaluation.asked(endpoint).fatal
-    if fatal:
-        yield Finding(
-            "G16", UNSAFE, "Felix fails on a rule that it uses, and what it did last stays: {0}".format(fatal)
-        )
+    fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
+    if fatal.text:
+        text = "Felix fails on a rule that it uses, and what it did last stays: {0}".format(fatal.text)
+        yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, text)
     for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
         if candidate.rejected:
             text = "Felix ignores it, so its interface is open: {0}"
@@ -308,11 +311,11 @@ class _Host:
 
     @functools.cached_property
     def before(self) -> Host:
-        return self._before.host(self.node, self.facts.interfaces, self.facts.failsafes)
+        return self._before.host(self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     @functools.cached_property
     def after(self) -> Host:
-        return self._after.host(self.node, self.facts.interfaces, self.facts.failsafes)
+        return self._after.host(self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     def was_denied(self, connection: Connection) -> bool:
         """Whether a change cannot make it worse."""
