@@ -58,7 +58,7 @@ _ALLOW_ACTIONS = (
 # Of kube-proxy, which has the addresses of services.
 _EXCLUDED = "kube-ipvs0"
 _ANNOTATION = "config.projectcalico.org/"
-_STOPS = "{0}, on which Felix stops or does not start: what it did last stays, and a fresh host stays open"
+_STOPS = "{0}, on which Felix stops or does not start: what it did last stays, and a host where it never ran stays open"
 
 
 class _Stopped(ValueError):

@@ -29,12 +29,14 @@ from typing import (
 from ._datastore._documents import Documents
 from ._evaluation import Evaluation
 from ._failsafes import NONE_GIVEN, GivenFailsafes
+from ._felix import is_excluded
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
-from ._host import Host, fatal_of
+from ._host import LAST_STAYS, Host, fatal_of
 from ._hostendpoint import HostEndpoint
 from ._plan import Stored
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
 from ._traffic import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, text_of
+from ._validation import ignored_by_felix
 from ._verdict import UNKNOWN, UNSAFE, WARNING, Finding, Verdict, verdict_of
 
 # The most characters of an interface's name in Linux.
@@ -150,8 +152,10 @@ class Guard:
 
     def _of_endpoint(self, endpoint: HostEndpoint, dataplane: str) -> Iterator[Finding]:
         """What can be said without the facts of its host, but its dataplane."""
-        yield from _profiles(endpoint, self._after)
-        yield from _default_drop(endpoint, self._after)
+        stored = endpoint.as_stored(self._after.api_version)
+        if not ignored_by_felix(stored, self._after.api_version):
+            yield from _profiles(endpoint, self._after)
+            yield from _default_drop(endpoint, self._after)
         yield from _stopped(endpoint, self._after, dataplane)
         yield from self._node(endpoint)
         yield from self._selected(endpoint)
@@ -210,6 +214,8 @@ class Guard:
         if host.facts.ansible_interface in governs:
             text = "Ansible's connection comes through {0}, which it governs".format(host.facts.ansible_interface)
             yield Finding("G10", WARNING, text)
+        for name in host.after.taken_for_workloads:
+            yield Finding("G16", UNSAFE, _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes)))
         fatal = host.after.fatal
         if fatal.text and not self._after.asked(endpoint).fatal:
             yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, fatal.text)
@@ -277,9 +283,12 @@ def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> 
     felix = evaluation.felix(endpoint.node, dataplane)
     if felix.problem:
         yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, felix.problem)
+    if is_excluded(endpoint.interface_name, felix.excluded):
+        text = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
+        yield Finding("G16", UNSAFE, text.format(endpoint.interface_name))
     fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
     if fatal.text:
-        text = "Felix fails on a rule that it uses, and what it did last stays: {0}".format(fatal.text)
+        text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
         yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, text)
     for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
         if candidate.rejected:
@@ -294,6 +303,11 @@ def _mine(endpoint: HostEndpoint, candidates: Iterable[Candidate]) -> List[Candi
 
 
 # --- With them ---
+
+_CUT_OFF = (
+    "{0} begins with interfacePrefix {1}, so Felix takes it for a workload's and removes its addresses: the host is "
+    "cut off, with or without an endpoint"
+)
 
 
 class _Host:

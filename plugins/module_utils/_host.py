@@ -62,7 +62,9 @@ _NOT_ASKED = "connection tracking, with nftables"
 _UNGOVERNED = Outcome(ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through")
 
 
-_FATAL = "Felix fails on a rule that {0} uses, and what it did last stays: {1}"
+# What that means where Felix stops.
+LAST_STAYS = "and what it did last stays, and a host where it never ran stays open"
+_FATAL = "Felix fails on a rule that {0} uses, {1}: {2}"
 
 
 class Fatal(NamedTuple):
@@ -136,7 +138,7 @@ class Host:
             workload = HostEndpoint(labels=member.labels, profiles=member.profiles)
             owners.append(("the workload of {0}".format(name), workload))
         found = [
-            Fatal(_FATAL.format(owner, fatal.text), fatal.is_certain)
+            Fatal(_FATAL.format(owner, LAST_STAYS, fatal.text), fatal.is_certain)
             for owner, endpoint in owners
             for fatal in [fatal_of(self._evaluation.asked(endpoint).fatal, self.felix.dataplane)]
             if fatal.text
@@ -456,6 +458,18 @@ class Host:
             )
         return ""
 
+    @functools.cached_property
+    def taken_for_workloads(self) -> List[str]:
+        """The host's own interfaces that Felix of Calico v3 takes for workloads', whose addresses it removes."""
+        if self._evaluation.api_version == V1:
+            return []
+        return [
+            name
+            for name, each in sorted(self.interfaces.items())
+            if name.startswith(self.felix.workload_prefixes)
+            and any(not is_link_local(address) for address in each.addresses)
+        ]
+
     def _as_workload(self, interface: Interface) -> Optional[Outcome]:
         """What becomes of all traffic of an interface that Felix takes for a workload's; None of another."""
         prefixes = [prefix for prefix in self.felix.workload_prefixes if interface.name.startswith(prefix)]
@@ -464,7 +478,7 @@ class Host:
         by = "InterfacePrefix {0}".format(prefixes[0])
         known = [name for name, _member in self._workloads]
         is_v3 = self._evaluation.api_version != V1
-        if is_v3 and any(not is_link_local(address) for address in interface.addresses):
+        if interface.name in self.taken_for_workloads:
             reason = "denied: {0} begins with interfacePrefix {1}, so Felix takes it for a workload's, {2}"
             reason = reason.format(interface.name, prefixes[0], "and removes its addresses")
             return Outcome(DENY, by, reason)
