@@ -35,25 +35,27 @@ _NUMBERS = """
 _TEXTS = """
     awsSrcDstCheck bpfAttachType bpfCTLBLogFilter bpfConnectTimeLoadBalancing bpfConntrackLogLevel
     bpfConntrackMode bpfDataIfacePattern bpfDisableGROForIfaces bpfEnforceRPF bpfExternalServiceMode
-    bpfHostNetworkedNATWithoutCTLB bpfJITHardening bpfKubeProxyMinSyncPeriod bpfL3IfacePattern bpfLogLevel
-    bpfMapSizeConntrackScaling bpfProfiling bpfRedirectToPeer cgroupV2Path chainInsertMode dataplaneDriver
-    dataplaneWatchdogTimeout debugHost debugMemoryProfilePath debugSimulateCalcGraphHangAfter
-    debugSimulateDataplaneApplyDelay debugSimulateDataplaneHangAfter defaultEndpointToHostAction
-    deviceRouteSourceAddress deviceRouteSourceAddressIPv6 endpointReportingDelay endpointStatusPathPrefix
-    featureDetectOverride featureGates floatingIPs flowLogsFlushInterval flowLogsGoldmaneServer
-    flowLogsLocalReporter flowLogsPolicyEvaluationMode healthHost interfaceExclude interfacePrefix
-    interfaceRefreshInterval ipForwarding ipsetsRefreshInterval iptablesBackend iptablesFilterAllowAction
-    iptablesFilterDenyAction iptablesLockProbeInterval iptablesMangleAllowAction
-    iptablesNATOutgoingInterfaceFilter iptablesPostWriteCheckInterval iptablesRefreshInterval istioAmbientMode
-    liveMigrationRouteConvergenceTime logActionRateLimit logDebugFilenameRegex logFilePath logPrefix
-    logSeverityFile logSeverityScreen logSeveritySys metadataAddr mtuIfacePattern natOutgoingAddress
-    natOutgoingExclusions netlinkTimeout nftablesFilterAllowAction nftablesFilterDenyAction
-    nftablesMangleAllowAction nftablesMode nftablesRefreshInterval nodeSelector openstackRegion
-    policySyncPathPrefix programClusterRoutes prometheusMetricsCAFile prometheusMetricsCertFile
-    prometheusMetricsClientAuth prometheusMetricsHost prometheusMetricsKeyFile reportingInterval reportingTTL
-    routeRefreshInterval routeSource serviceLoopPrevention usageReportingInitialDelay usageReportingInterval
-    windowsManageFirewallRules wireguardInterfaceName wireguardInterfaceNameV6 wireguardKeepAlive
-    workloadSourceSpoofing xdpRefreshInterval
+    bpfHostNetworkedNATWithoutCTLB bpfJITHardening bpfL3IfacePattern bpfLogLevel bpfMapSizeConntrackScaling
+    bpfProfiling bpfRedirectToPeer cgroupV2Path chainInsertMode dataplaneDriver dataplaneWatchdogTimeout
+    debugHost debugMemoryProfilePath defaultEndpointToHostAction deviceRouteSourceAddress
+    deviceRouteSourceAddressIPv6 endpointStatusPathPrefix featureDetectOverride featureGates floatingIPs
+    flowLogsGoldmaneServer flowLogsLocalReporter flowLogsPolicyEvaluationMode healthHost interfaceExclude
+    interfacePrefix ipForwarding iptablesBackend iptablesFilterAllowAction iptablesFilterDenyAction
+    iptablesMangleAllowAction iptablesNATOutgoingInterfaceFilter istioAmbientMode logActionRateLimit
+    logDebugFilenameRegex logFilePath logPrefix logSeverityFile logSeverityScreen logSeveritySys metadataAddr
+    mtuIfacePattern natOutgoingAddress natOutgoingExclusions nftablesFilterAllowAction
+    nftablesFilterDenyAction nftablesMangleAllowAction nftablesMode nftablesRefreshInterval nodeSelector
+    openstackRegion policySyncPathPrefix programClusterRoutes prometheusMetricsCAFile
+    prometheusMetricsCertFile prometheusMetricsClientAuth prometheusMetricsHost prometheusMetricsKeyFile
+    routeSource serviceLoopPrevention windowsManageFirewallRules wireguardInterfaceName
+    wireguardInterfaceNameV6 workloadSourceSpoofing
+"""
+_DURATIONS = """
+    bpfKubeProxyMinSyncPeriod debugSimulateCalcGraphHangAfter debugSimulateDataplaneApplyDelay
+    debugSimulateDataplaneHangAfter endpointReportingDelay flowLogsFlushInterval interfaceRefreshInterval
+    ipsetsRefreshInterval iptablesLockProbeInterval iptablesPostWriteCheckInterval iptablesRefreshInterval
+    liveMigrationRouteConvergenceTime netlinkTimeout reportingInterval reportingTTL routeRefreshInterval
+    usageReportingInitialDelay usageReportingInterval wireguardKeepAlive xdpRefreshInterval
 """
 _LISTS = """
     bpfDSROptoutCIDRs bpfExcludeCIDRsFromNAT bpfForceTrackPacketsFromIfaces externalNodesList
@@ -62,5 +64,6 @@ TYPES: Dict[str, Tuple[str, ...]] = {
     "flag": tuple(_FLAGS.split()),
     "number": tuple(_NUMBERS.split()),
     "text": tuple(_TEXTS.split()),
+    "duration": tuple(_DURATIONS.split()),
     "list": tuple(_LISTS.split()),
 }

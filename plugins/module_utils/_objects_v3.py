@@ -10,9 +10,11 @@ Felix (measured with v3.32.1). The fields of a result are spelled as Calico spel
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict
 
 from . import _go
+from ._errors import shown
 from ._felix_fields import TYPES
 from ._json import digits
 
@@ -27,7 +29,7 @@ def _port(item: Any, before: Any, where: str) -> Any:
     if first.isdigit() and first.isascii() and (not colon or last.isdigit() and last.isascii()):
         found = digits(first, 65535), digits(last if colon else first, 65535)
         if min(found) < 0 or found[0] > found[1]:
-            raise ValueError("{0} is not a range of ports: {1}".format(where, item))
+            raise ValueError("{0} is not a range of ports: {1}".format(where, shown(item)))
         return found
     return item
 
@@ -115,7 +117,24 @@ NODE = _reader(
 )
 CLUSTER_INFORMATION = _reader({"calicoVersion": _go.text, "datastoreReady": _go.flag})
 IP_POOL = _reader({"vxlanMode": _go.text, "ipipMode": _go.text})
-_FELIX_TYPES = {"flag": _go.flag, "number": _INT, "text": _go.text, "list": _go.list_of(_go.text)}
+# Go's time.ParseDuration.
+_DURATION = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)", re.ASCII)
+
+
+def _duration(item: Any, before: Any, where: str) -> str:
+    text = _go.text(item, before, where)
+    if not _DURATION.fullmatch(text):
+        raise ValueError("{0} is not a duration: {1}".format(where, shown(text)))
+    return text
+
+
+_FELIX_TYPES = {
+    "flag": _go.flag,
+    "number": _INT,
+    "text": _go.text,
+    "duration": _duration,
+    "list": _go.list_of(_go.text),
+}
 _FAILSAFE_LISTS = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
 FELIX_CONFIGURATION = _reader(
     {

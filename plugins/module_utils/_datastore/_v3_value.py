@@ -20,7 +20,7 @@ from .. import _go
 from .._errors import brief
 from .._go import ZERO, Number, is_time, json_of_texts, json_text, protocol_number, refuse, to_json
 from .._hostendpoint import V3, HostEndpoint, Port
-from .._plan import Codec, Stored
+from .._plan import Codec, Misnamed, Stored
 from .._resource import KINDS
 
 
@@ -96,9 +96,9 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
     """The endpoint that Calico reads from a value. Raises ValueError when it reads none, or none of this name."""
     found = read_endpoint(value)
     if found.name != identity.name:
-        raise ValueError(
-            "metadata.name is {0}, not {1} as in the key".format(brief(found.name) or "missing", brief(identity.name))
-        )
+        problem = "metadata.name is {0}, not {1} as in the key"
+        problem = problem.format(brief(found.name) or "missing", brief(identity.name))
+        raise (Misnamed if found.name and found.node else ValueError)(problem)
     if not found.node:
         raise ValueError("spec.node is missing")
     return found

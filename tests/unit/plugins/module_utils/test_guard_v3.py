@@ -82,6 +82,7 @@ def test_a_policy_whose_name_has_a_space():
         ({"iptablesFilterAllowAction": "Maybe"}, "iptablesFilterAllowAction"),
         ({"iptablesFilterDenyAction": "Reject"}, "iptablesFilterDenyAction is Reject"),
         ({"bpfEnabled": "yes"}, "spec.bpfEnabled is not true or false"),
+        ({"reportingInterval": "soon"}, "spec.reportingInterval is not a duration: 'soon'"),
         ("{", "Felix cannot read the FelixConfiguration default"),
     ],
 )
