@@ -104,7 +104,7 @@ def _are_selectors(end: Mapping[str, Any]) -> bool:
     texts: List[Tuple[str, bool]] = [
         (end.get("selector", ""), False),
         (end.get("notSelector", ""), True),
-        (accounts.get("selector", ""), False),
+        (accounts.get("selector", ""), True),
         (end.get("namespaceSelector", ""), end.get("namespaceSelector", "").strip() == "global()"),
     ]
     return all(_is_selector(*each) for each in texts)
