@@ -73,7 +73,8 @@ def felix_v3(documents: Documents, node: str, dataplane: str = "") -> Felix:
     try:
         return _felix(documents, _settings(documents, node), _version(documents.state), dataplane)
     except ValueError as exc:
-        return Felix(problem=str(exc), is_stopped=isinstance(exc, _Stopped), dataplane="")
+        note = _note(calico_version(documents))
+        return Felix(problem=str(exc), is_stopped=isinstance(exc, _Stopped), dataplane="", note=note)
 
 
 def calico_version(documents: Documents) -> Version:

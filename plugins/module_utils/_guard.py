@@ -29,9 +29,10 @@ from typing import (
 from ._datastore._documents import Documents
 from ._evaluation import Evaluation
 from ._failsafes import NONE_GIVEN, GivenFailsafes
+from ._fatal import LAST_STAYS, fatal_of
 from ._felix import is_excluded
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
-from ._host import LAST_STAYS, Host, fatal_of
+from ._host import Host, noted
 from ._hostendpoint import HostEndpoint
 from ._plan import Stored
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
@@ -282,18 +283,18 @@ def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> 
     """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
     felix = evaluation.felix(endpoint.node, dataplane)
     if felix.problem:
-        yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, felix.problem)
+        yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
     if is_excluded(endpoint.interface_name, felix.excluded):
         text = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
-        yield Finding("G16", UNSAFE, text.format(endpoint.interface_name))
+        yield Finding("G16", UNSAFE, noted(text.format(endpoint.interface_name), felix.note))
     fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
     if fatal.text:
         text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
-        yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, text)
+        yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
     for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
         if candidate.rejected:
             text = "Felix ignores it, so its interface is open: {0}"
-            yield Finding("G16", UNSAFE, text.format(candidate.rejected))
+            yield Finding("G16", UNSAFE, noted(text.format(candidate.rejected), felix.note))
         elif candidate.doubt:
             yield Finding("G16", UNKNOWN, candidate.doubt)
 

@@ -16,11 +16,12 @@ import functools
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._asked import FORWARDED, GO_ON, Asked, Outcome
+from ._fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, fatal_of
 from ._felix import Failsafe, Felix, is_excluded
 from ._governing import ALL_INTERFACES, LOOPBACK, Interface, governed, without_length
 from ._hostendpoint import V1, HostEndpoint
 from ._overlooked import Place
-from ._policy import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NFTABLES, NORMAL, PRE_DNAT, UNTRACKED, Member
+from ._policy import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NORMAL, PRE_DNAT, UNTRACKED, Member
 from ._traffic import (
     FORWARD,
     ICMP,
@@ -62,36 +63,7 @@ _NOT_ASKED = "connection tracking, with nftables"
 _UNGOVERNED = Outcome(ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through")
 
 
-# What that means where Felix stops.
-LAST_STAYS = "and what it did last stays, and a host where it never ran stays open"
 _FATAL = "Felix fails on a rule that {0} uses, {1}: {2}"
-
-
-class Fatal(NamedTuple):
-    """What Felix fails on."""
-
-    text: str
-    # Whether it surely does. If not, that depends on the dataplane, and it is unlikely.
-    is_certain: bool
-
-
-NOT_FATAL = Fatal("", False)
-
-
-def fatal_of(fatal: Mapping[str, str], dataplane: str) -> Fatal:
-    """What Felix fails on, of what it fails on with each dataplane.
-
-    Felix that chooses its dataplane takes iptables, unless it finds that kube-proxy uses nftables.
-    """
-    if dataplane:
-        return Fatal(fatal.get(dataplane, ""), True)
-    on_iptables, on_nftables = fatal.get(IPTABLES, ""), fatal.get(NFTABLES, "")
-    if on_iptables or not on_nftables:
-        return Fatal(on_iptables, True)
-    return Fatal("{0} (if the dataplane is nftables, {1})".format(on_nftables, WHICH_DATAPLANE), False)
-
-
-WHICH_DATAPLANE = "which is unknown: set nftablesMode in the FelixConfiguration, or give dataplane"
 
 
 class Answer(NamedTuple):
@@ -578,9 +550,13 @@ def _is_never_tracked(packet: Packet) -> bool:
     return packet.version == 6 and packet.icmp is not None and packet.icmp[0] in _NEVER_TRACKED
 
 
+def noted(text: str, note: str) -> str:
+    """The text with what is said of a version that was not measured."""
+    return "{0} ({1})".format(text, note) if note else text
+
+
 def _noted(answer: Answer, note: str) -> Answer:
-    """With what is said of a version that was not measured."""
-    return answer._replace(reason="{0} ({1})".format(answer.reason, note)) if note else answer
+    return answer._replace(reason=noted(answer.reason, note)) if note else answer
 
 
 def _answer(outcomes: List[Outcome], allow_doubt: str) -> Answer:

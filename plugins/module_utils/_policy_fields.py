@@ -16,7 +16,7 @@ from ._traffic import ICMP, ICMPV6, PROTOCOLS, Net, Ports
 
 # What Go's IPNet makes of an empty text: no network, which Felix writes as "<nil>", and iptables refuses.
 NO_NET: Net = (4, 0, -1)
-MOST_RULES = 10000
+_MOST_RULES = 10000
 _BOTH = frozenset([INGRESS, EGRESS])
 
 
@@ -37,10 +37,14 @@ def governs_of(types: Sequence[str], kind: str) -> FrozenSet[str]:
 
 def rules_of(fields: Mapping[str, Any], key: str) -> List[Any]:
     """The rules of a direction, not read yet. Raises Ambiguous for more than anybody writes: each takes a kilobyte."""
-    found = _json.items(fields, key)
-    if len(found) > MOST_RULES:
-        raise _json.Ambiguous("it has {0} rules, more than the {1} that are evaluated".format(len(found), MOST_RULES))
-    return found
+    return not_too_many(_json.items(fields, key))
+
+
+def not_too_many(rules: List[Any]) -> List[Any]:
+    """The rules. Raises Ambiguous for more than anybody writes."""
+    if len(rules) > _MOST_RULES:
+        raise _json.Ambiguous("it has {0} rules, more than the {1} that are evaluated".format(len(rules), _MOST_RULES))
+    return rules
 
 
 def protocol_of(item: Any, key: str) -> int:

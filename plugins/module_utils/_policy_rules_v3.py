@@ -14,11 +14,10 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from . import _json
 from ._errors import shown
 from ._hostendpoint import V3
 from ._policy import ALLOW, DENY, EGRESS, INGRESS, LOG, PASS, Entity, Rule, Rules
-from ._policy_fields import MOST_RULES, protocol_of, with_fatal
+from ._policy_fields import not_too_many, protocol_of, with_fatal
 from ._rules_v3 import PORT_NAME
 from ._selector import Selector, both, parse
 from ._traffic import SCTP, TCP, UDP, Net, Ports, net_of
@@ -40,10 +39,7 @@ def rules_of_spec(spec: Mapping[str, Any], namespace: str = "") -> Rules:
     """
     found: Dict[str, Tuple[Rule, ...]] = {}
     for direction in (INGRESS, EGRESS):
-        rules = spec.get(direction, [])
-        if len(rules) > MOST_RULES:
-            text = "it has {0} rules, more than the {1} that are evaluated"
-            raise _json.Ambiguous(text.format(len(rules), MOST_RULES))
+        rules = not_too_many(spec.get(direction, []))
         found[direction] = tuple([_rule(each, namespace) for each in rules])
     return found
 

@@ -148,3 +148,9 @@ def test_a_code_of_icmp_crashes_felix_with_nftables(dataplane, mode, level):
     verdict, text = said(stored, Facts(INTERFACES, dataplane=dataplane))
     assert (verdict, "code of ICMP" in text) == (level, level != "safe")
     assert ("set nftablesMode" in text) == (level == "unknown")
+
+
+def test_of_a_version_that_was_not_measured_g16_says_so():
+    state = resource({"datastoreReady": True, "calicoVersion": "v3.29.1"})
+    for stored in (documents([{"action": "Reject"}], state=state), documents(config="{", state=state)):
+        assert said(stored)[1].endswith("(measured with Calico v3.32.1, not with v3.29.1)")
