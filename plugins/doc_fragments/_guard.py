@@ -35,7 +35,8 @@ options:
     description:
       - What the guard has to know of hosts, by the names of their nodes. The role C(netsec.calico.hostendpoints) gives
         it from facts. Without it, the guard says only what Calico's datastore alone tells.
-      - The keys of each are C(interfaces), C(ssh), C(default_interface), C(require), C(reached_at) and C(failsafes).
+      - The keys of each are C(interfaces), C(ssh), C(default_interface), C(require), C(reached_at), C(failsafes)
+        and C(dataplane).
       - C(interfaces) is needed, and is a mapping of the host's interfaces to lists of their addresses, best with the
         length of the prefix, such as C(192.168.0.1/24).
       - C(ssh) is Ansible's own connection, a mapping with the C(peer) it comes from, the host's own C(address), and
@@ -47,6 +48,8 @@ options:
       - C(failsafes) is a mapping with lists C(inbound) and C(outbound), the failsafe ports that the host's Felix has in
         its environment or in C(felix.cfg), as O(netsec.calico.calico_connection_info#module:failsafes). They come
         before those in the datastore, which count for a list that is left out.
+      - C(dataplane) is V(iptables) or V(nftables), what the host's Felix programs, as
+        O(netsec.calico.calico_connection_info#module:dataplane).
     type: dict
   guard_facts_src:
     description:

@@ -58,7 +58,10 @@ options:
         type: str
         required: true
       protocol:
-        description: Protocol of the port, V(TCP), V(UDP) or V(SCTP), or its number.
+        description:
+          - Protocol of the port, V(TCP), V(UDP) or V(SCTP), or its number.
+          - It is stored by its name. calicoctl stores a number, for which Felix v3.32.1 ignores the endpoint, so that
+            its interface is open. Such a stored endpoint is changed.
         type: str
         required: true
       port:

@@ -52,7 +52,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, InvalidInput, shown
 from ansible_collections.netsec.calico.plugins.module_utils._fields import fields_from_mapping, with_empty_labels
-from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3, HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resource import KINDS, to_resource
 
 
@@ -72,7 +72,8 @@ def _resource(value: Any, api_version: str) -> Any:
         endpoint = HostEndpoint().patched(with_empty_labels(fields_from_mapping(value)))
         if not endpoint.name:
             raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(value))])
-        return to_resource(endpoint, api_version)
+        # As it is to be stored: in v3, Felix asks for the names of protocols.
+        return to_resource(endpoint.as_stored(V3), api_version)
     except CalicoError as exc:
         raise AnsibleFilterError("to_resource: {0}".format(exc)) from exc
 

@@ -10,7 +10,7 @@ felix, rules/endpoints.go (endpointIptablesChain), calc/policy_sorter.go, calc/e
 from __future__ import annotations
 
 import functools
-from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._hostendpoint import HostEndpoint
 from ._matching import (
@@ -24,6 +24,7 @@ from ._members import Members
 from ._policy import (
     ALLOW,
     ANY_KIND,
+    DATAPLANES,
     DENY,
     INGRESS,
     LOG,
@@ -140,20 +141,23 @@ class Asked:
         return list(dict.fromkeys(each.name for each in sorted(policies, key=lambda each: _KINDS.index(each.kind))))
 
     @functools.cached_property
-    def fatal(self) -> str:
-        """Why Felix fails because of a rule that is asked here, in whatever direction; "" when it does not."""
-        found: List[Tuple[str, Rules]] = [
-            ("policy " + policy.name, policy.rules) for policies in self.policies.values() for policy in policies
-        ]
+    def fatal(self) -> Mapping[str, str]:
+        """Why Felix fails because of what is asked here, in whatever direction, by the dataplane; empty if not."""
+        found: Dict[str, str] = {}
+        for owner, why in self._fatals():
+            for dataplane, text in why.items():
+                if text:
+                    found.setdefault(dataplane, "{0}: {1}".format(owner, text))
+        return found
+
+    def _fatals(self) -> Iterator[Tuple[str, Mapping[str, str]]]:
+        for policies in self.policies.values():
+            for policy in policies:
+                if policy.fatal:
+                    yield "policy " + policy.name, dict.fromkeys(DATAPLANES, policy.fatal)
+                yield from _fatal_rules("policy " + policy.name, policy.rules)
         for name in self._profiles:
-            rules = self._rulebook.profile(name).rules
-            found.append(("profile " + name, rules or {}))
-        for owner, rules in found:
-            for direction in rules:
-                for index, rule in enumerate(rules[direction]):
-                    if rule.fatal:
-                        return "{0} of {1}: {2}".format(_rule_name(direction, index), owner, rule.fatal)
-        return ""
+            yield from _fatal_rules("profile " + name, self._rulebook.profile(name).rules or {})
 
     def allows_something(self, direction: str) -> bool:
         """Whether a rule of a policy or a profile allows any traffic in a direction, or may do so."""
@@ -275,6 +279,13 @@ class Asked:
         else:
             segments.append([_Step(GO_ON, None, "", "")])
         return segments
+
+
+def _fatal_rules(owner: str, rules: Rules) -> Iterator[Tuple[str, Mapping[str, str]]]:
+    for direction, of_direction in rules.items():
+        for index, rule in enumerate(of_direction):
+            if rule.fatal:
+                yield "{0} of {1}".format(_rule_name(direction, index), owner), rule.fatal
 
 
 def _is_asked(policy: Policy, stage: str, direction: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple, Optional
 
-from ._governing import candidate_of
 from ._plan import Stored
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ class Selected(NamedTuple):
 class Selections(NamedTuple):
     # Sorted by node and name.
     endpoints: List[Selected]
-    # Why nobody knows whom a policy selects, by its name; None when no policy could be read.
+    # Why nobody knows whom a policy selects, or why it selects nobody since Felix ignores it, by its name; None when no
+    # policy could be read.
     unread: Optional[Dict[str, str]]
 
 
@@ -41,9 +41,10 @@ def selections_of(evaluation: Evaluation, stored: Iterable[Stored]) -> Selection
     unread = {
         policy.name: policy.doubt for policies in rulebook.policies.values() for policy in policies if policy.doubt
     }
+    unread.update(rulebook.ignored)
     found = []
     for item in _sorted(stored):
-        candidate = candidate_of(item, evaluation.api_version)
+        candidate = evaluation.candidate(item)
         endpoint = candidate.endpoint
         doubts = [candidate.rejected, candidate.doubt, *(rulebook.profile(name).doubt for name in endpoint.profiles)]
         found.append(Selected(item.node, item.name, None if any(doubts) else evaluation.asked(endpoint).selecting))

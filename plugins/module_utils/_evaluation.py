@@ -10,16 +10,18 @@ import functools
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ._asked import Asked, Steps, key_of
-from ._datastore._documents import Documents
+from ._datastore._documents import Documents, has_node_selectors
 from ._failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
-from ._felix import Felix, felix_v1, felix_v3
-from ._governing import Candidate, addresses_of, candidate_from, candidate_of, interfaces_from
+from ._felix import Felix, felix_v1
+from ._felix_v3 import felix_v3
+from ._governing import Candidate, addresses_of, candidate_from, candidate_of, interfaces_from, known_by_name
 from ._host import Host
 from ._hostendpoint import V1, HostEndpoint
 from ._members import Members
 from ._overlooked import Place, Unaddressed, overlooked
 from ._plan import Stored
 from ._policy import Member, Rule, Rulebook
+from ._policy_rules_v3 import NAMESPACE
 from ._policy_v1 import rulebook_v1
 from ._policy_v3 import rulebook_v3
 from ._traffic import PROTOCOLS, Packet
@@ -48,8 +50,9 @@ class Evaluation:
         self._unaddressed = Unaddressed(self.rulebook, self._all_unaddressed)
         self._asked: Dict[object, Asked] = {}
         self._steps = Steps()
-        self._felix: Dict[str, Felix] = {}
+        self._felix: Dict[Tuple[str, str], Felix] = {}
         self._with_settings = {place for place, _name in documents.config}
+        self._has_node_selectors = api_version != V1 and has_node_selectors(documents)
 
     def stored(self, endpoint: HostEndpoint) -> Optional[Stored]:
         """What is stored under the name of an endpoint (in v1: node and name); None when nothing is."""
@@ -74,15 +77,18 @@ class Evaluation:
         found = [each for each in self._candidates_of(node) if each.name == name and not each.rejected]
         return _member(found[0].endpoint) if found else None
 
-    def felix(self, node: str) -> Felix:
-        """The settings of a node's Felix."""
+    def felix(self, node: str, dataplane: str = "") -> Felix:
+        """The settings of a node's Felix, whose dataplane may be known from elsewhere."""
         place = node if self.api_version == V1 else "node." + node
-        if place not in self._with_settings:
+        if place not in self._with_settings and not self._has_node_selectors:
             # Those of all nodes.
             node = ""
-        if node not in self._felix:
-            self._felix[node] = (felix_v1 if self.api_version == V1 else felix_v3)(self.documents, node)
-        return self._felix[node]
+        found = self._felix.get((node, dataplane))
+        if found is None:
+            is_v1 = self.api_version == V1
+            found = felix_v1(self.documents, node) if is_v1 else felix_v3(self.documents, node, dataplane)
+            self._felix[node, dataplane] = found
+        return found
 
     def asked(self, endpoint: HostEndpoint) -> Asked:
         """The rules for an endpoint."""
@@ -96,12 +102,18 @@ class Evaluation:
         """What is added to the reason of a packet that is denied: whom these rules select and no set has."""
         return overlooked(rules, packet, self._members, self._unaddressed, place)
 
-    def host(self, node: str, interfaces: Mapping[str, Sequence[str]], failsafes: GivenFailsafes = NONE_GIVEN) -> Host:
+    def host(
+        self,
+        node: str,
+        interfaces: Mapping[str, Sequence[str]],
+        failsafes: GivenFailsafes = NONE_GIVEN,
+        dataplane: str = "",
+    ) -> Host:
         """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput.
 
-        `failsafes` are those of its Felix that come before the stored ones.
+        `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
         """
-        felix = with_failsafes(self.felix(node), failsafes, self.api_version, node)
+        felix = with_failsafes(self.felix(node, dataplane), failsafes, self.api_version, node)
         return Host(self, node, interfaces_from(interfaces), felix)
 
     def _endpoints_of(
@@ -113,18 +125,33 @@ class Evaluation:
         found: Dict[str, List[HostEndpoint | Stored]] = {}
         for stored in self.documents.endpoints:
             if self._identity(stored) not in left_out:
-                found.setdefault(stored.node, []).append(stored)
+                found.setdefault(self._node_of(stored), []).append(stored)
         for endpoint in wanted.values():
             found.setdefault(endpoint.node, []).append(endpoint)
         return found
 
     def _candidates_of(self, node: str) -> List[Candidate]:
         if node not in self._candidates:
-            self._candidates[node] = [self._candidate(each) for each in self._by_node.get(node, ())]
+            found = [self.candidate(each) for each in self._by_node.get(node, ())]
+            self._candidates[node] = known_by_name(found) if node and self.api_version != V1 else found
         return self._candidates[node]
 
-    def _candidate(self, each: HostEndpoint | Stored) -> Candidate:
-        return (candidate_of if isinstance(each, Stored) else candidate_from)(each, self.api_version)
+    def candidate(self, each: HostEndpoint | Stored) -> Candidate:
+        """An endpoint, stored or not, as Felix sees it."""
+        found = (candidate_of if isinstance(each, Stored) else candidate_from)(each, self.api_version)
+        endpoint = found.endpoint
+        if self.api_version == V1 or self.documents.network_policies is not None or found.rejected:
+            return found
+        if NAMESPACE in self.rulebook.labels_of(endpoint.labels, endpoint.profiles):
+            doubt = "{0} has the label {1}, so NetworkPolicies may select it, which were not read"
+            return found._replace(doubt=found.doubt or doubt.format(endpoint, NAMESPACE))
+        return found
+
+    def _node_of(self, stored: Stored) -> str:
+        """The node as Felix has it, which reads more of Calico v3's values than calicoctl; "" where nobody knows it."""
+        if stored.error and self.api_version != V1:
+            return candidate_of(stored, self.api_version).endpoint.node
+        return stored.node
 
     def _identity(self, each: HostEndpoint | Stored) -> Tuple[str, str]:
         return (each.node if self.api_version == V1 else "", each.name)
@@ -132,20 +159,21 @@ class Evaluation:
     def _all_members(self) -> Iterator[Member]:
         """What a selector of a rule may select."""
         yield from self.rulebook.members
-        yield from map(_member, self._all_endpoints())
+        for candidate in self._all_candidates():
+            yield _member(candidate.endpoint)._replace(doubt=candidate.doubt)
 
     def _all_unaddressed(self) -> Iterator[HostEndpoint]:
-        return (endpoint for endpoint in self._all_endpoints() if not addresses_of(endpoint))
+        endpoints = (candidate.endpoint for candidate in self._all_candidates())
+        return (endpoint for endpoint in endpoints if not addresses_of(endpoint))
 
-    def _all_endpoints(self) -> Iterator[HostEndpoint]:
+    def _all_candidates(self) -> Iterator[Candidate]:
         """Those of all nodes that Felix takes."""
         for node in self._by_node:
             for candidate in self._candidates_of(node):
                 if not candidate.rejected:
-                    yield candidate.endpoint
+                    yield candidate
 
 
 def _member(endpoint: HostEndpoint) -> Member:
-    ports = [port.canonical() for port in endpoint.ports]
-    named = tuple([(port.name, PROTOCOLS.get(port.protocol.lower(), 0), port.port) for port in ports])
+    named = tuple([(port.name, PROTOCOLS.get(port.protocol.lower(), 0), port.port) for port in endpoint.ports])
     return Member(endpoint.labels, endpoint.profiles, tuple(addresses_of(endpoint)), (), named)

@@ -14,7 +14,8 @@ import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._errors import InvalidInput, brief, shown
-from ._felix import Failsafe, Felix, doubt_of_nets
+from ._felix import Failsafe, Felix
+from ._felix_v3 import doubt_of_nets
 from ._hostendpoint import V1
 from ._traffic import TCP, UDP, Net, net_of
 

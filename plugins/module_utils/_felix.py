@@ -4,20 +4,20 @@
 
 """Felix' settings that decide on traffic: failsafes, and what changes their meaning.
 
-felix 2.6.8 and projectcalico/calico v3.32, felix/config: config_params.go, param_types.go. Of the places that a setting
-can come from, the datastore is the weakest: the environment of Felix and its file felix.cfg come before it, and
+felix 2.6.8, config: config_params.go, param_types.go; those of Calico v3 are in _felix_v3.py. Of the places that a
+setting can come from, the datastore is the weakest: the environment of Felix and its file felix.cfg come before it, and
 they cannot be read from here. A task can state the failsafe ports (_failsafes.py).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
-from . import _json
 from ._datastore._documents import Documents
 from ._errors import shown
-from ._traffic import PROTOCOLS, TCP, UDP, Net, net_of
+from ._policy import IPTABLES
+from ._traffic import PROTOCOLS, Address, Net
 
 
 class Failsafe(NamedTuple):
@@ -51,24 +51,30 @@ class Felix(NamedTuple):
     is_stopped: bool = False
     # Why what it lets through may be stopped afterwards; "" when it isn't.
     allow_doubt: str = ""
-    # UDP ports of tunnels between Calico's hosts, for which Felix has other rules where they are in use.
-    tunnel_ports: Tuple[int, ...] = ()
+    # Tunnels between Calico's hosts that may be in use, for which Felix has other rules: IPIP, and UDP ports of VXLAN
+    # and of WireGuard.
+    has_ipip: bool = True
+    vxlan_ports: Tuple[int, ...] = ()
+    wireguard_ports: Tuple[int, ...] = ()
+    # The addresses of the hosts that may use the first two; None when they are not known.
+    tunnel_hosts: Optional[FrozenSet[Address]] = None
+    # Interfaces that it passes over: names, or patterns between slashes.
+    excluded: Tuple[str, ...] = ()
+    # IPTABLES or NFTABLES; "" when nobody knows which.
+    dataplane: str = IPTABLES
     # (major, minor, patch) of Calico; None when it is not known.
     version: Optional[Tuple[int, int, int]] = None
+    # What a reason says of a version that was not measured; "" of one that was.
+    note: str = ""
 
 
-def _list_of(text: str) -> Tuple[Failsafe, ...]:
+def list_of(text: str) -> Tuple[Failsafe, ...]:
     return tuple([Failsafe(PROTOCOLS[protocol], int(port)) for protocol, port in re.findall("([a-z]+):([0-9]+)", text)])
 
 
 # Of Calico 2.3 to 2.6.
-_INBOUND_V1 = _list_of("tcp:22 udp:68")
-_OUTBOUND_V1 = _list_of("tcp:2379 tcp:2380 tcp:4001 tcp:7001 udp:53 udp:67")
-
-_INBOUND_V3 = _list_of("tcp:22 udp:68 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
-_OUTBOUND_V3 = _list_of("udp:53 udp:67 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
-# What later versions have besides, in either direction: felix' tags v3.14.1 and v3.15.0.
-_LATER = (((3, 14, 1), Failsafe(TCP, 6443)), ((3, 15, 0), Failsafe(TCP, 5473)))
+_INBOUND_V1 = list_of("tcp:22 udp:68")
+_OUTBOUND_V1 = list_of("tcp:2379 tcp:2380 tcp:4001 tcp:7001 udp:53 udp:67")
 
 _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[^0-9].*)?", re.DOTALL | re.ASCII)
 
@@ -77,6 +83,14 @@ def version_of(text: str) -> Optional[Tuple[int, int, int]]:
     """(major, minor, patch) of "v3.32.1"; None for what is no version."""
     found = _VERSION.fullmatch(text)
     return (int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)) if found else None
+
+
+def is_excluded(name: str, excluded: Iterable[str]) -> bool:
+    """Whether Felix of Calico v3 passes over an interface, by the names and patterns of interfaceExclude."""
+    return any(
+        re.search(each[1:-1], name) if len(each) > 1 and each[0] == each[-1] == "/" else each == name
+        for each in excluded
+    )
 
 
 # --- Calico v1 ---
@@ -88,8 +102,8 @@ _CHOICES = {
     "iptablesmangleallowaction": ("accept", "return"),
     "defaultendpointtohostaction": ("drop", "return", "accept"),
 }
-_INTERFACES = re.compile(r"[a-zA-Z0-9_-]{1,15}(?:,[a-zA-Z0-9_-]{1,15})*")
-_TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
+INTERFACES = re.compile(r"[a-zA-Z0-9_-]{1,15}(?:,[a-zA-Z0-9_-]{1,15})*")
+TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 
 
 def felix_v1(documents: Documents, node: str) -> Felix:
@@ -128,7 +142,7 @@ def _check_v1(key: str, value: str, where: str) -> None:
             _ports_v1(value, where)
     elif key in _CHOICES and value.lower() not in _CHOICES[key]:
         raise ValueError("{0} cannot be {1}".format(where, shown(value)))
-    elif key == "interfaceprefix" and (value.lower() == "none" or not _INTERFACES.fullmatch(value)):
+    elif key == "interfaceprefix" and (value.lower() == "none" or not INTERFACES.fullmatch(value)):
         raise ValueError("{0} cannot be {1}".format(where, shown(value)))
 
 
@@ -138,7 +152,7 @@ def _felix_v1(settings: Mapping[str, str]) -> Felix:
         return Felix(problem="Calico is {0}, of which only 2.3 to 2.6 are known".format(settings["calicoversion"]))
     if settings.get("chaininsertmode", "").lower() == "append":
         return Felix(problem="ChainInsertMode is append, so other rules of iptables are asked before Calico's")
-    returns = [
+    returning = [
         name
         for name in ("IptablesFilterAllowAction", "IptablesMangleAllowAction")
         if settings.get(name.lower(), "").lower() == "return"
@@ -149,12 +163,12 @@ def _felix_v1(settings: Mapping[str, str]) -> Felix:
         workload_prefixes=tuple(settings.get("interfaceprefix", "cali").split(",")),
         polices_ipv6=_flag_v1(settings, "ipv6support", True),
         drops_invalid=not _flag_v1(settings, "disableconntrackinvalidcheck", False),
-        allow_doubt=_returns(returns),
+        allow_doubt=returns(returning),
         version=version,
     )
 
 
-def _returns(names: List[str]) -> str:
+def returns(names: List[str]) -> str:
     return "{0} is RETURN, so other rules of iptables are asked, too".format(names[0]) if names else ""
 
 
@@ -186,128 +200,6 @@ def _ports_v1(value: str, where: str) -> Tuple[Failsafe, ...]:
 def _flag_v1(settings: Mapping[str, str], key: str, default: bool) -> bool:
     """Felix takes the default for what it cannot read, and false for "none"."""
     value = settings.get(key, "").lower()
-    if value == "none" or value in _FALSE:
+    if value == "none" or value in FALSE:
         return False
-    return True if value in _TRUE else default
-
-
-# --- Calico v3 ---
-
-
-class _Stopped(ValueError):
-    """What makes Felix stop, or wait."""
-
-
-def felix_v3(documents: Documents, node: str) -> Felix:
-    """The settings of the FelixConfigurations node.<node> and, behind that, default."""
-    try:
-        return _felix_v3(_settings_v3(documents, node), _version_v3(documents.state))
-    except ValueError as exc:
-        return Felix(problem=str(exc), is_stopped=isinstance(exc, _Stopped))
-
-
-def calico_version(documents: Documents) -> Optional[Tuple[int, int, int]]:
-    """What Calico v3's ClusterInformation tells; None when it is not known."""
-    try:
-        return _version_v3(documents.state)
-    except ValueError:
-        return None
-
-
-def _version_v3(state: Optional[str]) -> Optional[Tuple[int, int, int]]:
-    """Raises ValueError when Felix does nothing with what is stored."""
-    if state is None:
-        raise _Stopped("there is no ClusterInformation: no Calico has been started on this datastore")
-    spec = _json.struct(_json.struct(_json.load(state), "the ClusterInformation").get("spec"), "its spec")
-    if spec.get("datastoreready") is not True:
-        raise _Stopped("datastoreReady of the ClusterInformation is not true, and Felix waits until it is")
-    return version_of(_json.text(spec, "calicoversion"))
-
-
-def _settings_v3(documents: Documents, node: str) -> Dict[str, Any]:
-    """The settings that count, by their names in lower case."""
-    found: Dict[str, Any] = {}
-    for name in ("default", "node." + node):
-        if (name, "") not in documents.config:
-            continue
-        where = "the FelixConfiguration " + name
-        fields = _json.struct(_json.load(documents.config[name, ""]), where)
-        annotations = _json.struct(_json.struct(fields.get("metadata"), where).get("annotations"), where)
-        if any(key.startswith("config.projectcalico.org/") for key in annotations):
-            raise ValueError(where + " has settings in its annotations, which this collection does not read")
-        found.update(_json.struct(fields.get("spec"), where))
-    for (name, _empty), value in documents.config.items():
-        if name != "default" and not name.startswith("node.") and "nodeselector" in value.lower():
-            raise ValueError("the FelixConfiguration {0} has a nodeSelector: maybe it is this node's".format(name))
-    return found
-
-
-def _felix_v3(settings: Mapping[str, Any], version: Optional[Tuple[int, int, int]]) -> Felix:
-    if _json.flag(settings, "bpfenabled"):
-        raise ValueError("bpfEnabled is true, and of Felix' dataplanes only those of iptables and nftables are known")
-    if _json.text(settings, "chaininsertmode").lower() == "append":
-        raise ValueError("chainInsertMode is append, so other rules of iptables are asked before Calico's")
-    if version is not None and version[0] != 3:
-        raise ValueError("Calico is {0}, of which only 3 is known".format(".".join(map(str, version))))
-    names = ["iptablesFilterAllowAction", "iptablesMangleAllowAction"]
-    names += ["nftablesFilterAllowAction", "nftablesMangleAllowAction"]
-    prefix = _json.text(settings, "interfaceprefix")
-    if prefix and not _INTERFACES.fullmatch(prefix):
-        raise _Stopped("interfacePrefix cannot be {0}".format(shown(prefix)))
-    if settings.get("ipv6support", True) is not True:
-        raise ValueError("ipv6Support is not true, of which the meaning differs between Calico's versions")
-    return Felix(
-        inbound=_failsafes_v3(settings, "failsafeInboundHostPorts", _default_v3(_INBOUND_V3, version), version),
-        outbound=_failsafes_v3(settings, "failsafeOutboundHostPorts", _default_v3(_OUTBOUND_V3, version), version),
-        workload_prefixes=tuple((prefix or "cali").split(",")),
-        drops_invalid=not _json.flag(settings, "disableconntrackinvalidcheck"),
-        allow_doubt=_returns([name for name in names if _json.text(settings, name.lower()).lower() == "return"]),
-        tunnel_ports=tuple([_json.integer(settings.get(key, port), key, 0, 65535) for key, port in _TUNNELS.items()]),
-        version=version,
-    )
-
-
-# VXLAN, and WireGuard over IPv4 and IPv6.
-_TUNNELS = {"vxlanport": 4789, "wireguardlisteningport": 51820, "wireguardlisteningportv6": 51821}
-
-
-def _default_v3(first: Tuple[Failsafe, ...], version: Optional[Tuple[int, int, int]]) -> Tuple[Failsafe, ...]:
-    doubt = "" if version else "the version of Calico is not known, and whether {0} is a failsafe depends on it"
-    later = [
-        failsafe._replace(doubt=doubt.format(failsafe))
-        for since, failsafe in _LATER
-        if version is None or version >= since
-    ]
-    return first + tuple(later)
-
-
-def _failsafes_v3(
-    settings: Mapping[str, Any],
-    option: str,
-    default: Tuple[Failsafe, ...],
-    version: Optional[Tuple[int, int, int]],
-) -> Tuple[Failsafe, ...]:
-    if option.lower() not in settings:
-        return default
-    found = []
-    for item in _json.items(settings, option.lower()):
-        fields = _json.struct(item, option)
-        protocol = _json.text(fields, "protocol").lower()
-        if protocol not in ("tcp", "udp"):
-            raise _Stopped("{0} has an unknown protocol: {1}, on which Felix stops".format(option, shown(item)))
-        port = _json.integer(fields.get("port", 0), option, 0, 65535)
-        net = _json.text(fields, "net")
-        doubt = doubt_of_nets(option, version) if net else ""
-        found.append(Failsafe({"tcp": TCP, "udp": UDP}[protocol], port, net_of(net) if net else None, doubt))
-    return tuple(found)
-
-
-def doubt_of_nets(where: str, version: Optional[Tuple[int, int, int]]) -> str:
-    """Why a failsafe of Calico v3 for a network may not be one; "" when it is."""
-    if version is None or version < _NETS_SINCE:
-        return "whether Calico knows networks in {0} depends on its version".format(where)
-    return ""
-
-
-# Before, Felix took no network in a list of failsafes, or dropped it (felix, config/param_types.go).
-_NETS_SINCE = (3, 17, 0)
+    return True if value in TRUE else default

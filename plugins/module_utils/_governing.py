@@ -14,20 +14,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from . import _json
+from ._datastore._v3_value import read_endpoint
 from ._errors import InvalidInput, brief, shown
-from ._hostendpoint import CALICO_OWNER_LABEL, V1, HostEndpoint
+from ._hostendpoint import V1, HostEndpoint
 from ._plan import Stored
 from ._traffic import Address, Net, address_of, is_link_local, net_of
-from ._validation import ignored_by_felix, problems_of
+from ._validation import ignored_by_felix
 
 # Calico v3's name for all interfaces that no other endpoint governs.
 ALL_INTERFACES = "*"
 LOOPBACK = "lo"
-# What a NetworkPolicy asks for besides its selector.
-_NAMESPACE_LABEL = "projectcalico.org/namespace"
-# What Felix takes of a profile's name, though Calico v3 takes more (felix calc/validation_filter.go).
-_MOST_OF_A_PROFILE = 128
 
 
 class Candidate(NamedTuple):
@@ -40,6 +36,8 @@ class Candidate(NamedTuple):
     doubt: str = ""
     # What is stored, of one that cannot be read.
     text: str = ""
+    # The name in the key of Calico v3.
+    key: str = ""
 
     @property
     def name(self) -> str:
@@ -63,38 +61,35 @@ class Interface:
 
 
 def candidate_of(stored: Stored, api_version: str) -> Candidate:
-    """A stored endpoint as Felix sees it."""
-    if stored.error:
-        endpoint = HostEndpoint(name=stored.name, node=stored.node_of_key)
-        # Calico v3's own reader may take more of JSON than this collection's.
-        if stored.is_certain and (api_version == V1 or stored.misplaced or not _is_json(stored.value)):
-            return Candidate(endpoint, rejected=stored.error)
+    """A stored endpoint as Felix sees it: in v3 it is known by the name in its metadata, not by its key."""
+    if not stored.error:
+        return candidate_from(stored.endpoint, api_version)._replace(key=stored.name)
+    endpoint = HostEndpoint(name=stored.name, node=stored.node_of_key)
+    if not stored.is_certain:
         return Candidate(endpoint, doubt="{0} cannot be read: {1}".format(endpoint, stored.error), text=stored.value)
-    return candidate_from(stored.endpoint, api_version)
+    if api_version == V1 or stored.misplaced:
+        return Candidate(endpoint, rejected=stored.error)
+    try:
+        found = read_endpoint(stored.value)
+    except ValueError as exc:
+        return Candidate(endpoint, rejected=str(exc))
+    if not found.name or not found.node:
+        return Candidate(endpoint, rejected=stored.error)
+    return candidate_from(found, api_version)._replace(key=stored.name)
 
 
 def candidate_from(endpoint: HostEndpoint, api_version: str) -> Candidate:
-    if api_version == V1:
-        doubt = "{0} expects an empty address".format(endpoint) if "" in endpoint.expected_ips else ""
-        return Candidate(endpoint, ignored_by_felix(endpoint, api_version), doubt)
-    labels = {key: value for key, value in endpoint.labels.items() if key != CALICO_OWNER_LABEL}
-    problems = problems_of(dataclasses.replace(endpoint, labels=labels), api_version)
-    if not problems and any(len(profile) > _MOST_OF_A_PROFILE for profile in endpoint.profiles):
-        problems = ["profiles: a name is longer than {0}".format(_MOST_OF_A_PROFILE)]
-    doubt = "maybe Felix takes {0} for missing: {1}".format(endpoint, problems[0]) if problems else ""
-    if _NAMESPACE_LABEL in endpoint.labels:
-        doubt = doubt or "{0} has the label {1}, so NetworkPolicies may select it".format(endpoint, _NAMESPACE_LABEL)
-    return Candidate(endpoint, doubt=doubt)
+    is_empty = api_version == V1 and "" in endpoint.expected_ips
+    doubt = "{0} expects an empty address".format(endpoint) if is_empty else ""
+    return Candidate(endpoint, ignored_by_felix(endpoint, api_version), doubt, key=endpoint.name)
 
 
-def _is_json(text: str) -> bool:
-    try:
-        _json.load(text)
-    except _json.Ambiguous:
-        return True
-    except ValueError:
-        return False
-    return True
+def known_by_name(candidates: Iterable[Candidate]) -> List[Candidate]:
+    """Of those of one name, which Calico v3 may have under several keys, the one with the smallest key."""
+    found: Dict[str, Candidate] = {}
+    for candidate in sorted(candidates, key=lambda each: each.key.encode("utf-8", "surrogatepass")):
+        found.setdefault(candidate.name, candidate)
+    return list(found.values())
 
 
 def interfaces_from(given: Any, where: str = "interfaces") -> Dict[str, Interface]:
@@ -132,9 +127,11 @@ def without_length(interface: Interface, version: int) -> List[Address]:
     ]
 
 
-def governed(interface: Interface, candidates: Iterable[Candidate]) -> Interface:
-    """The interface with its endpoints, of those of the node."""
+def governed(interface: Interface, candidates: Iterable[Candidate], is_excluded: bool = False) -> Interface:
+    """The interface with its endpoints, of those of the node. Where Felix passes over it, a wildcard governs it."""
     wanting = [candidate for candidate in candidates if _wants(candidate, interface)]
+    if is_excluded:
+        wanting = [each for each in wanting if each.endpoint.interface_name == ALL_INTERFACES]
     rejected = [candidate for candidate in wanting if candidate.rejected]
     wildcards = [each for each in wanting if not each.rejected and each.endpoint.interface_name == ALL_INTERFACES]
     named = [each for each in wanting if not each.rejected and each.endpoint.interface_name != ALL_INTERFACES]

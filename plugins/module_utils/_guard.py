@@ -29,12 +29,15 @@ from typing import (
 from ._datastore._documents import Documents
 from ._evaluation import Evaluation
 from ._failsafes import NONE_GIVEN, GivenFailsafes
+from ._fatal import LAST_STAYS, fatal_of
+from ._felix import is_excluded
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
-from ._host import Host
+from ._host import Host, noted
 from ._hostendpoint import HostEndpoint
 from ._plan import Stored
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
 from ._traffic import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, text_of
+from ._validation import ignored_by_felix
 from ._verdict import UNKNOWN, UNSAFE, WARNING, Finding, Verdict, verdict_of
 
 # The most characters of an interface's name in Linux.
@@ -58,6 +61,8 @@ class Facts:
     possible: Sequence[Connection] = ()
     # Those that its Felix has besides the datastore.
     failsafes: GivenFailsafes = NONE_GIVEN
+    # IPTABLES or NFTABLES; "" when the datastore is to tell.
+    dataplane: str = ""
 
 
 class Guard:
@@ -132,7 +137,8 @@ class Guard:
         return {address for each in (before, after) if each and before != after for address in each.addresses}
 
     def _of_wanted(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> List[Finding]:
-        findings = list(self._of_endpoint(endpoint))
+        dataplane = hosts[endpoint.node].facts.dataplane if endpoint.node in hosts else ""
+        findings = list(self._of_endpoint(endpoint, dataplane))
         stored = self.before.stored(endpoint)
         if endpoint.node in hosts:
             findings += self._of_host(hosts[endpoint.node], endpoint, stored is not None)
@@ -145,11 +151,13 @@ class Guard:
             findings += self._of_left(stored.endpoint, hosts)
         return findings
 
-    def _of_endpoint(self, endpoint: HostEndpoint) -> Iterator[Finding]:
-        """What can be said without the facts of its host."""
-        yield from _profiles(endpoint, self._after)
-        yield from _default_drop(endpoint, self._after)
-        yield from _stopped(endpoint, self._after)
+    def _of_endpoint(self, endpoint: HostEndpoint, dataplane: str) -> Iterator[Finding]:
+        """What can be said without the facts of its host, but its dataplane."""
+        stored = endpoint.as_stored(self._after.api_version)
+        if not ignored_by_felix(stored, self._after.api_version):
+            yield from _profiles(endpoint, self._after)
+            yield from _default_drop(endpoint, self._after)
+        yield from _stopped(endpoint, self._after, dataplane)
         yield from self._node(endpoint)
         yield from self._selected(endpoint)
         if not endpoint.expected_ips:
@@ -207,8 +215,11 @@ class Guard:
         if host.facts.ansible_interface in governs:
             text = "Ansible's connection comes through {0}, which it governs".format(host.facts.ansible_interface)
             yield Finding("G10", WARNING, text)
-        if host.after.fatal and not self._after.asked(endpoint).fatal:
-            yield Finding("G16", UNSAFE, host.after.fatal)
+        for name in host.after.taken_for_workloads:
+            yield Finding("G16", UNSAFE, _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes)))
+        fatal = host.after.fatal
+        if fatal.text and not self._after.asked(endpoint).fatal:
+            yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, fatal.text)
 
     def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> Iterator[Finding]:
         """What becomes of a node without an endpoint that was there."""
@@ -268,20 +279,22 @@ def _default_drop(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Fi
         yield Finding("G02", WARNING, text.format(" or ".join(closed)))
 
 
-def _stopped(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Finding]:
+def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> Iterator[Finding]:
     """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
-    felix = evaluation.felix(endpoint.node)
+    felix = evaluation.felix(endpoint.node, dataplane)
     if felix.problem:
-        yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, felix.problem)
-    fatal = evaluation.asked(endpoint).fatal
-    if fatal:
-        yield Finding(
-            "G16", UNSAFE, "Felix fails on a rule that it uses, and what it did last stays: {0}".format(fatal)
-        )
+        yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
+    if is_excluded(endpoint.interface_name, felix.excluded):
+        text = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
+        yield Finding("G16", UNSAFE, noted(text.format(endpoint.interface_name), felix.note))
+    fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
+    if fatal.text:
+        text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
+        yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
     for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
         if candidate.rejected:
             text = "Felix ignores it, so its interface is open: {0}"
-            yield Finding("G16", UNSAFE, text.format(candidate.rejected))
+            yield Finding("G16", UNSAFE, noted(text.format(candidate.rejected), felix.note))
         elif candidate.doubt:
             yield Finding("G16", UNKNOWN, candidate.doubt)
 
@@ -291,6 +304,11 @@ def _mine(endpoint: HostEndpoint, candidates: Iterable[Candidate]) -> List[Candi
 
 
 # --- With them ---
+
+_CUT_OFF = (
+    "{0} begins with interfacePrefix {1}, so Felix takes it for a workload's and removes its addresses: the host is "
+    "cut off, with or without an endpoint"
+)
 
 
 class _Host:
@@ -308,11 +326,11 @@ class _Host:
 
     @functools.cached_property
     def before(self) -> Host:
-        return self._before.host(self.node, self.facts.interfaces, self.facts.failsafes)
+        return self._before.host(self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     @functools.cached_property
     def after(self) -> Host:
-        return self._after.host(self.node, self.facts.interfaces, self.facts.failsafes)
+        return self._after.host(self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     def was_denied(self, connection: Connection) -> bool:
         """Whether a change cannot make it worse."""

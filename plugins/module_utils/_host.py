@@ -4,9 +4,9 @@
 
 """What becomes of a new connection of a host: allow, deny, or unknown with the reason.
 
-Of Calico v1, it was measured with the real Felix 2.6.8; of Calico v3, it was read in felix of v3.0 to v3.32
-(rules/static.go, rules/endpoints.go). Everything that may happen is followed; where it does not all come to the same,
-the verdict is unknown.
+It was measured with the real Felix, 2.6.8 of Calico v1 and v3.32.1 of Calico v3; what differs between versions of v3
+was read in felix of v3.0 to v3.32 (rules/static.go, rules/endpoints.go). Everything that may happen is followed; where
+it does not all come to the same, the verdict is unknown.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import functools
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._asked import FORWARDED, GO_ON, Asked, Outcome
-from ._felix import Failsafe, Felix
+from ._fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, fatal_of
+from ._felix import Failsafe, Felix, is_excluded
 from ._governing import ALL_INTERFACES, LOOPBACK, Interface, governed, without_length
 from ._hostendpoint import V1, HostEndpoint
 from ._overlooked import Place
-from ._policy import ALLOW, DENY, EGRESS, INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Member
+from ._policy import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NORMAL, PRE_DNAT, UNTRACKED, Member
 from ._traffic import (
     FORWARD,
     ICMP,
@@ -36,6 +37,7 @@ from ._traffic import (
     Connection,
     Net,
     Packet,
+    is_link_local,
     is_loopback,
     text_of,
 )
@@ -50,14 +52,18 @@ _NEW, _ESTABLISHED, _INVALID = "new", "established", "invalid"
 
 # Neighbour solicitation and advertisement.
 _NEIGHBOURS = (135, 136)
+# What Linux never tracks of ICMPv6 (net/netfilter/nf_conntrack_proto_icmpv6.c).
+_NEVER_TRACKED = (130, 131, 132, 133, 134, *_NEIGHBOURS, 143)
 
 # Of a wildcard, before: pre-DNAT policy only, and the rest allowed.
 _WILDCARD_SINCE = (3, 14, 0)
 
+# What decides where nftables asks nobody.
+_NOT_ASKED = "connection tracking, with nftables"
 _UNGOVERNED = Outcome(ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through")
 
 
-_FATAL = "Felix fails on a rule that {0} uses, and what it did last stays: {1}"
+_FATAL = "Felix fails on a rule that {0} uses, {1}: {2}"
 
 
 class Answer(NamedTuple):
@@ -82,27 +88,34 @@ class Host:
         self.node = node
         self.felix = felix
         self.candidates = evaluation.candidates(node)
-        self.interfaces = {name: governed(each, self.candidates) for name, each in interfaces.items()}
+        self.interfaces = {
+            name: governed(each, self.candidates, is_excluded(name, felix.excluded))
+            for name, each in interfaces.items()
+        }
         self._known_asked: Dict[str, Asked] = {}
         self._known_neighbours: Dict[Tuple[str, ...], Answer] = {}
 
     @functools.cached_property
     def problem(self) -> str:
         """Why nobody knows what Felix does on this host; "" when it is known."""
-        return self.felix.problem or self.fatal
+        return self.felix.problem or self.fatal.text
 
     @functools.cached_property
-    def fatal(self) -> str:
-        """The rule that Felix fails on, of those that endpoints of this host use; "" when there is none."""
-        for candidate in self.candidates:
-            fatal = "" if candidate.rejected else self._evaluation.asked(candidate.endpoint).fatal
-            if fatal:
-                return _FATAL.format(candidate.endpoint, fatal)
-        for interface, member in self._workloads:
-            fatal = self._evaluation.asked(HostEndpoint(labels=member.labels, profiles=member.profiles)).fatal
-            if fatal:
-                return _FATAL.format("the workload of {0}".format(interface), fatal)
-        return ""
+    def fatal(self) -> Fatal:
+        """What Felix fails on, of what endpoints and workloads of this host use; an empty one when there is nothing."""
+        owners: List[Tuple[object, HostEndpoint]] = [
+            (each.endpoint, each.endpoint) for each in self.candidates if not each.rejected
+        ]
+        for name, member in self._workloads:
+            workload = HostEndpoint(labels=member.labels, profiles=member.profiles)
+            owners.append(("the workload of {0}".format(name), workload))
+        found = [
+            Fatal(_FATAL.format(owner, LAST_STAYS, fatal.text), fatal.is_certain)
+            for owner, endpoint in owners
+            for fatal in [fatal_of(self._evaluation.asked(endpoint).fatal, self.felix.dataplane)]
+            if fatal.text
+        ]
+        return min(found, key=lambda each: not each.is_certain, default=NOT_FATAL)
 
     @property
     def _workloads(self) -> List[Tuple[str, Member]]:
@@ -118,10 +131,11 @@ class Host:
             return Answer(UNKNOWN, "unknown", why)
         tunnel = self._tunnel(connection)
         if tunnel:
-            return Answer(UNKNOWN, tunnel, "unknown: before any policy, Felix may have rules of its own for " + tunnel)
+            return tunnel
         if connection.packet.version == 6 and not self.felix.polices_ipv6:
-            return Answer(ALLOW, "Ipv6Support is false", "Felix does not police IPv6, since Ipv6Support is false")
-        answer = _answer(self._connection(path, connection.packet), self.felix.allow_doubt)
+            reason = "Felix does not police IPv6, since Ipv6Support is false"
+            return _noted(Answer(ALLOW, "Ipv6Support is false", reason), self.felix.note)
+        answer = _noted(_answer(self._connection(path, connection.packet), self.felix.allow_doubt), self.felix.note)
         if connection.packet.version == 6 and connection.direction != LOCAL:
             return _with_neighbours(answer, self._neighbours(path))
         return answer
@@ -137,14 +151,22 @@ class Host:
             return Answer(UNKNOWN, "unknown", self.problem)
         return self._neighbours(_Path(self.interfaces[name], None, IN))
 
-    def _tunnel(self, connection: Connection) -> str:
-        """The tunnel of Calico's own that a connection may be; "" when it is none."""
-        packet = connection.packet
-        if packet.version == 4 and packet.protocol == IPIP:
-            return "IPIP"
-        if packet.protocol == UDP and packet.dport[0] in self.felix.tunnel_ports:
-            return "VXLAN or WireGuard"
-        return ""
+    def _tunnel(self, connection: Connection) -> Optional[Answer]:
+        """What becomes of a connection that may be a tunnel of Calico's own; None when it is none."""
+        packet, felix = connection.packet, self.felix
+        is_udp = packet.protocol == UDP
+        name = "IPIP" if packet.version == 4 and packet.protocol == IPIP and felix.has_ipip else ""
+        name = "VXLAN" if is_udp and packet.dport[0] in felix.vxlan_ports else name
+        if is_udp and packet.dport[0] in felix.wireguard_ports:
+            name = "WireGuard"
+        elif name and felix.tunnel_hosts is not None and connection.direction in (IN, OUT):
+            other = packet.source if connection.direction == IN else packet.destination
+            if (packet.version, other) not in felix.tunnel_hosts:
+                reason = "denied: {0} comes from an address that no node has, and Felix drops it before any policy"
+                return Answer(DENY, name, reason.format(name)) if connection.direction == IN else None
+        if not name:
+            return None
+        return Answer(UNKNOWN, name, "unknown: before any policy, Felix may have rules of its own for " + name)
 
     def _path(self, connection: Connection) -> Tuple[Optional[_Path], str]:
         """The way of the first packet; None, and why, when it is not known."""
@@ -224,16 +246,25 @@ class Host:
         state = _ESTABLISHED
         if is_untracked:
             state = _INVALID if packet.protocol in (TCP, ICMP, ICMPV6) and self.felix.drops_invalid else _NEW
-        results = []
+        results: List[Outcome] = []
         for back, back_untracked in self._packet(path, packet.answer(), state):
-            if back.action == ALLOW and back_untracked and not is_untracked and packet.protocol == TCP:
-                # Connection tracking has not seen the answer, so the packet after it belongs to nothing.
-                reason = "an untracked policy lets the answer through ({0}), and the connection is tracked".format(
-                    back.by
-                )
-                back = back._replace(action=DENY if self.felix.drops_invalid else ALLOW, reason=reason)
-            results.append(back)
+            if back.by == _NOT_ASKED and packet.protocol == TCP:
+                # What follows the answer begins a new connection for connection tracking, and is asked about.
+                following = [each for each, _untracked in self._packet(path, packet.answer(), _NEW)]
+                results += [each._replace(doubt=each.doubt or back.doubt) for each in following]
+            elif back.action == ALLOW and back_untracked and not is_untracked and packet.protocol == TCP:
+                results += self._after_untracked_answer(path, back)
+            else:
+                results.append(back)
         return results
+
+    def _after_untracked_answer(self, path: _Path, back: Outcome) -> List[Outcome]:
+        """What becomes of a connection whose answer connection tracking has not seen: the next packet is invalid."""
+        reason = "an untracked policy lets the answer through ({0}), and the connection is tracked".format(back.by)
+        last = back._replace(action=DENY if self.felix.drops_invalid else ALLOW, reason=reason)
+        # The next one goes the way of the first.
+        passing = self._passes_nftables(_INVALID) if path.direction == IN else []
+        return passing if passing and not passing[0].doubt else [*passing, last]
 
     def _packet(self, path: _Path, packet: Packet, state: str) -> List[Tuple[Outcome, bool]]:
         """All that may become of one packet, and whether it is untracked then."""
@@ -324,6 +355,26 @@ class Host:
             return [_UNGOVERNED._replace(reason=_UNGOVERNED.reason.format(interface.name), doubt="")]
         if state == _ESTABLISHED:
             return [Outcome(ALLOW, "an established connection", "it belongs to a connection that is established")]
+        passing: List[Outcome] = []
+        if direction == EGRESS and not is_forwarded and (state == _INVALID or _is_never_tracked(packet)):
+            passing = self._passes_nftables(state, packet)
+        if passing and not passing[0].doubt:
+            return passing
+        return passing + self._filtered_by_iptables(interface, direction, packet, state, is_forwarded)
+
+    def _passes_nftables(self, state: str, packet: Optional[Packet] = None) -> List[Outcome]:
+        """With nftables, Felix asks no egress policy about what has no entry in connection tracking."""
+        if self.felix.dataplane == IPTABLES:
+            return []
+        doubt = "" if self.felix.dataplane else "it depends on the dataplane, {0}".format(WHICH_DATAPLANE)
+        if not doubt and state != _INVALID and packet and packet.icmp[0] not in _NEIGHBOURS:
+            doubt = "what nftables makes of this type of ICMPv6 was not measured"
+        reason = "with nftables, Calico asks no egress policy about what connection tracking does not know"
+        return [Outcome(ALLOW, _NOT_ASKED, reason, doubt)]
+
+    def _filtered_by_iptables(
+        self, interface: Interface, direction: str, packet: Packet, state: str, is_forwarded: bool
+    ) -> List[Outcome]:
         if state == _INVALID:
             reason = "denied: connection tracking does not know its connection, since a policy lets that be untracked"
             return [Outcome(DENY, "connection tracking", reason)]
@@ -338,7 +389,8 @@ class Host:
         doubt = interface.doubt or self._wildcard_doubt(interface)
         if doubt:
             by = "host endpoint {0}".format(interface.governing.name)
-            return [Outcome(action, by, "", doubt) for action in (ALLOW, DENY)]
+            actions = (ALLOW, DENY) if stage in (NORMAL, FORWARDED) else (ALLOW, DENY, GO_ON)
+            return [Outcome(action, by, "", doubt) for action in actions]
         outcomes = self._asked(interface).decide(stage, direction, packet)
         last = outcomes[-1]
         if last.action == DENY and not last.doubt:
@@ -372,13 +424,23 @@ class Host:
     def _wildcard_doubt(self, interface: Interface) -> str:
         if interface.governing.endpoint.interface_name != ALL_INTERFACES:
             return ""
-        if interface.name == LOOPBACK:
-            return "whether an endpoint for all interfaces governs the loopback is not known"
         if self.felix.version is None or self.felix.version < _WILDCARD_SINCE:
             return (
                 "what an endpoint for all interfaces lets through depends on the version: since Calico v3.14 as others"
             )
         return ""
+
+    @functools.cached_property
+    def taken_for_workloads(self) -> List[str]:
+        """The host's own interfaces that Felix of Calico v3 takes for workloads', whose addresses it removes."""
+        if self._evaluation.api_version == V1:
+            return []
+        return [
+            name
+            for name, each in sorted(self.interfaces.items())
+            if name.startswith(self.felix.workload_prefixes)
+            and any(not is_link_local(address) for address in each.addresses)
+        ]
 
     def _as_workload(self, interface: Interface) -> Optional[Outcome]:
         """What becomes of all traffic of an interface that Felix takes for a workload's; None of another."""
@@ -387,7 +449,12 @@ class Host:
             return None
         by = "InterfacePrefix {0}".format(prefixes[0])
         known = [name for name, _member in self._workloads]
-        if self._evaluation.api_version != V1 or interface.name in known:
+        is_v3 = self._evaluation.api_version != V1
+        if interface.name in self.taken_for_workloads:
+            reason = "denied: {0} begins with interfacePrefix {1}, so Felix takes it for a workload's, {2}"
+            reason = reason.format(interface.name, prefixes[0], "and removes its addresses")
+            return Outcome(DENY, by, reason)
+        if is_v3 or interface.name in known:
             doubt = "{0} is an interface of a workload, which host endpoints do not govern".format(interface.name)
             return Outcome(GO_ON, by, "", doubt)
         reason = (
@@ -477,6 +544,19 @@ _NO_LENGTH = (
 
 def _is_behind(interface: Interface, version: int, number: Optional[int]) -> bool:
     return any(_is_in(net, version, number) for net in interface.nets)
+
+
+def _is_never_tracked(packet: Packet) -> bool:
+    return packet.version == 6 and packet.icmp is not None and packet.icmp[0] in _NEVER_TRACKED
+
+
+def noted(text: str, note: str) -> str:
+    """The text with what is said of a version that was not measured."""
+    return "{0} ({1})".format(text, note) if note else text
+
+
+def _noted(answer: Answer, note: str) -> Answer:
+    return answer._replace(reason=noted(answer.reason, note)) if note else answer
 
 
 def _answer(outcomes: List[Outcome], allow_doubt: str) -> Answer:

@@ -40,8 +40,16 @@ class Port(NamedTuple):
     port: int
 
     def canonical(self) -> Port:
-        """With the name of a protocol that is given by its number, which Calico takes for the same."""
+        """With the name of a protocol that is given by its number.
+
+        calicoctl takes both, but Felix ignores an endpoint with a number, which leaves its interface open (measured
+        with v3.32.1).
+        """
         return self._replace(protocol=_PROTOCOLS.get(self.protocol.lstrip("0"), self.protocol))
+
+    def without_zeros(self) -> Port:
+        """With the number of a protocol as Calico stores it."""
+        return self._replace(protocol=self.protocol.lstrip("0") or self.protocol)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +91,7 @@ class HostEndpoint:
             self,
             labels=dict(sorted(self.labels.items())),
             expected_ips=tuple(sorted({_comparable_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
-            ports=tuple(sorted({port.canonical() for port in self.ports})),
+            ports=tuple(sorted({port.without_zeros() for port in self.ports})),
             annotations=dict(sorted(self.annotations.items())),
         )
 
@@ -91,11 +99,12 @@ class HostEndpoint:
         """As a generation gives it back once it is stored.
 
         v1 keeps canonical addresses, the IPv4 ones in one list and the IPv6 ones in another
-        (libcalico-go release-v2.6, lib/client/hostendpoint.go); v3 keeps the texts. A stored text that is not an
-        address stays as it is.
+        (libcalico-go release-v2.6, lib/client/hostendpoint.go); v3 keeps the texts, and protocols of ports are written
+        by name, as Felix asks for. A stored text that is not an address stays as it is.
         """
         if api_version != V1:
-            return self
+            ports = tuple([port.canonical() for port in self.ports])
+            return self if ports == self.ports else dataclasses.replace(self, ports=ports)
         found = [_comparable_ip(ip) for ip in self.expected_ips]
         addresses = (*[ip for ip in found if ":" not in ip], *[ip for ip in found if ":" in ip])
         return self if addresses == self.expected_ips else dataclasses.replace(self, expected_ips=addresses)

@@ -147,7 +147,7 @@ def _named(
         return False
     found: Known = False
     for name in names:
-        numbers = members.has_port(name, rule.protocol, packet.version, address)
+        numbers = members.has_port(name, rule.protocol or packet.protocol, packet.version, address)
         answer = None if numbers is None else _within(tuple([(number, number) for number in numbers]), ports)
         if answer:
             return True

@@ -26,10 +26,13 @@ class Members:
         self._doubt = rulebook.members_doubt
         # Labels, by the number of the group that has them.
         self._labels: List[Mapping[str, str]] = []
-        self._groups: Dict[Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]], int] = {}
+        self._groups: Dict[Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...], bool], int] = {}
+        # Groups of those that Felix may not take.
+        self._doubtful: Set[int] = set()
         self._by_address: Dict[Address, Set[int]] = {}
         self._nets: List[Tuple[Net, int]] = []
         self._ports: Dict[Tuple[Address, str, int], Set[int]] = {}
+        self._doubtful_ports: Set[Tuple[Address, str, int]] = set()
         self._found: Dict[Address, Tuple[int, ...]] = {}
         self._selected: Dict[Tuple[str, int], bool] = {}
 
@@ -40,35 +43,42 @@ class Members:
                 self._add(member)
 
     def _add(self, member: Member) -> None:
-        key = (frozenset(member.labels.items()), member.profiles)
+        if member.doubt and not member.addresses:
+            # Nobody knows which addresses it has.
+            self._doubt = self._doubt or member.doubt
+        key = (frozenset(member.labels.items()), member.profiles, bool(member.doubt))
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = len(self._labels)
             self._labels.append(self._rulebook.labels_of(member.labels, member.profiles))
+            self._doubtful.update([group] if member.doubt else ())
         for address in member.addresses:
             self._by_address.setdefault(address, set()).add(group)
             for name, protocol, number in member.ports:
                 self._ports.setdefault((address, name, protocol), set()).add(number)
+                self._doubtful_ports.update([(address, name, protocol)] if member.doubt else ())
         self._nets += [(net, group) for net in member.nets]
 
     def selects(self, selector: Selector, version: int, number: Optional[int]) -> Optional[bool]:
         """Whether the selector selects one that has this address; None when that is not known."""
         if number is None:
             return None
+        maybe = False
         for group in self._groups_of((version, number)):
             key = (selector.text, group)
             found = self._selected.get(key)
             if found is None:
                 found = self._selected[key] = bool(selector.matches(self._labels[group]))
-            if found:
+            if found and group not in self._doubtful:
                 return True
-        return None if self._doubt else False
+            maybe = maybe or found
+        return None if self._doubt or maybe else False
 
     def has_port(self, name: str, protocol: int, version: int, number: Optional[int]) -> Optional[FrozenSet[int]]:
         """The numbers of a named port at this address; None when they are not known."""
-        if number is None or self._doubt:
-            return None
         self._know()
+        if number is None or self._doubt or ((version, number), name, protocol) in self._doubtful_ports:
+            return None
         return frozenset(self._ports.get(((version, number), name, protocol), ()))
 
     def _groups_of(self, address: Address) -> Tuple[int, ...]:

@@ -22,6 +22,10 @@ NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
 ORDER = (CREATE, UPDATE, DELETE)
 
 
+class Misnamed(ValueError):
+    """A value of Calico v3 has another name than its key. Felix takes it by that name."""
+
+
 class Codec(NamedTuple):
     """How a datastore writes an endpoint."""
 
@@ -57,14 +61,14 @@ class Stored:
     misplaced: str = ""
 
     @functools.cached_property
-    def _decoded(self) -> Tuple[HostEndpoint, str, bool]:
+    def _decoded(self) -> Tuple[HostEndpoint, str, Optional[ValueError]]:
         identity = HostEndpoint(name=self.name, node=self.node_of_key)
         if self.misplaced:
-            return identity, self.misplaced, True
+            return identity, self.misplaced, None
         try:
-            return self.codec.decode(self.value, identity), "", True
+            return self.codec.decode(self.value, identity), "", None
         except ValueError as exc:
-            return identity, str(exc), not isinstance(exc, Ambiguous)
+            return identity, str(exc), exc
 
     @property
     def node(self) -> str:
@@ -84,11 +88,18 @@ class Stored:
     @property
     def is_certain(self) -> bool:
         """Whether Calico certainly cannot read a value that has an error."""
-        return self._decoded[2]
+        return not isinstance(self._decoded[2], Ambiguous)
+
+    @property
+    def is_misnamed(self) -> bool:
+        """Whether Felix takes it, though calicoctl does not: it has another name than its key."""
+        return isinstance(self._decoded[2], Misnamed)
 
     @property
     def meaning(self) -> str:
         """What an error means, in a sentence."""
+        if self.is_misnamed:
+            return "calicoctl cannot change it, and Felix takes it for an endpoint of that name: {0}".format(self.error)
         if self.is_certain:
             return "Calico cannot read it, so the interface that it is meant for is open: {0}".format(self.error)
         return "it is unknown whether Calico can read it, and whether its interface is open: {0}".format(self.error)

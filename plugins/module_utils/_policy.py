@@ -17,6 +17,9 @@ from ._traffic import Address, Net, Ports
 
 INGRESS, EGRESS = "ingress", "egress"
 ALLOW, DENY, LOG, PASS = "allow", "deny", "log", "pass"
+# What Felix programs.
+IPTABLES, NFTABLES = "iptables", "nftables"
+DATAPLANES = (IPTABLES, NFTABLES)
 # When a policy is asked: normally, before connection tracking (doNotTrack), or before DNAT; or nobody knows when.
 NORMAL, UNTRACKED, PRE_DNAT, ANY_KIND = "normal", "untracked", "pre-DNAT", "any"
 
@@ -49,8 +52,8 @@ class Rule(NamedTuple):
     not_icmp: Optional[Tuple[int, Optional[int]]] = None
     source: Entity = Entity()
     destination: Entity = Entity()
-    # Why Felix fails on it where it is in use; "" when it does not.
-    fatal: str = ""
+    # Why Felix fails on it where it is in use, by the dataplane; empty when it does not.
+    fatal: Mapping[str, str] = {}
     # Why it is not known whether it matches what it seems to match; "" when it is.
     doubt: str = ""
 
@@ -72,8 +75,14 @@ class Policy:
     # None comes after every number.
     order: Optional[float] = None
     tier: str = "default"
+    # The name and the kind as Calico v3 sorts by them.
+    key: str = ""
+    # Why Felix fails on it where it selects an endpoint of the host, whatever its rules; "" when it does not.
+    fatal: str = ""
     # Why nothing is known of it but its name, kind and order; "" when all is.
     doubt: str = ""
+    # Why Felix takes it for missing; "" when it does not.
+    ignored: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -107,6 +116,8 @@ class Member(NamedTuple):
     nets: Tuple[Net, ...] = ()
     # (name, protocol, number)
     ports: Tuple[Tuple[str, int, int], ...] = ()
+    # Why it is not known whether Felix takes it; "" when it does.
+    doubt: str = ""
 
 
 @dataclasses.dataclass
@@ -123,6 +134,8 @@ class Rulebook:
     members: List[Member]
     # The workloads among them by node, where that is known: the interface's name, and what a selector can select.
     workloads: Dict[str, List[Tuple[str, Member]]]
+    # Why Felix takes a stored policy of Calico v3 for missing, by its name.
+    ignored: Dict[str, str] = dataclasses.field(default_factory=dict)
     # Why nothing is known of some members, so that a selector in a rule may miss some; "" when all are.
     members_doubt: str = ""
 

@@ -10,7 +10,7 @@ from typing import Any, FrozenSet, List, Mapping, Optional, Sequence
 
 from . import _json
 from ._errors import shown
-from ._policy import EGRESS, INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Policy, Rule
+from ._policy import EGRESS, INGRESS, IPTABLES, NFTABLES, NORMAL, PRE_DNAT, UNTRACKED, Policy, Rule
 from ._selector import EVERYTHING
 from ._traffic import ICMP, ICMPV6, PROTOCOLS, Net, Ports
 
@@ -20,9 +20,9 @@ _MOST_RULES = 10000
 _BOTH = frozenset([INGRESS, EGRESS])
 
 
-def doubtful(name: str, why: str, kind: str, order: Optional[float], tier: str = "default") -> Policy:
+def doubtful(name: str, why: str, kind: str, order: Optional[float], tier: str = "default", key: str = "") -> Policy:
     """A policy of which nobody knows what it lets through, nor whom it selects."""
-    return Policy(name, EVERYTHING, {}, _BOTH, kind, on_forward=True, order=order, tier=tier, doubt=why)
+    return Policy(name, EVERYTHING, {}, _BOTH, kind, on_forward=True, order=order, tier=tier, key=key, doubt=why)
 
 
 def kind_of(is_untracked: bool, is_pre_dnat: bool) -> str:
@@ -37,10 +37,14 @@ def governs_of(types: Sequence[str], kind: str) -> FrozenSet[str]:
 
 def rules_of(fields: Mapping[str, Any], key: str) -> List[Any]:
     """The rules of a direction, not read yet. Raises Ambiguous for more than anybody writes: each takes a kilobyte."""
-    found = _json.items(fields, key)
-    if len(found) > _MOST_RULES:
-        raise _json.Ambiguous("it has {0} rules, more than the {1} that are evaluated".format(len(found), _MOST_RULES))
-    return found
+    return not_too_many(_json.items(fields, key))
+
+
+def not_too_many(rules: List[Any]) -> List[Any]:
+    """The rules. Raises Ambiguous for more than anybody writes."""
+    if len(rules) > _MOST_RULES:
+        raise _json.Ambiguous("it has {0} rules, more than the {1} that are evaluated".format(len(rules), _MOST_RULES))
+    return rules
 
 
 def protocol_of(item: Any, key: str) -> int:
@@ -62,23 +66,46 @@ def range_of(text: str) -> Ports:
     return _json.digits(first, 65535), _json.digits(last if colon else first, 65535)
 
 
-def with_fatal(rule: Rule, why: str = "") -> Rule:
-    """The rule with why iptables refuses it, on which Felix 2.6.8 panics, again and again (measured); or with `why`."""
-    return rule._replace(fatal=_why_fatal(rule) or why)
+def with_fatal(rule: Rule, why: str = "", is_v1: bool = True) -> Rule:
+    """The rule with why Felix fails on it, again and again (measured): `why`, or what iptables or nft refuse."""
+    why = why or _why_fatal(rule)
+    on_iptables = why or _why_refused_by_iptables(rule)
+    on_nftables = why or ("" if is_v1 else _why_refused_by_nft(rule))
+    return rule._replace(fatal={IPTABLES: on_iptables, NFTABLES: on_nftables}) if on_iptables or on_nftables else rule
 
 
 def _why_fatal(rule: Rule) -> str:
+    """What neither dataplane takes."""
     versions = [version for version in (4, 6) if _exists_for(rule, version)]
-    if rule.protocol and rule.not_protocol:
-        return "it has both protocol and !protocol"
     if 4 in versions and any(NO_NET in each for end in (rule.source, rule.destination) for each in end[:2]):
         return "it has a network that is an empty text"
     for version in versions:
-        if (rule.icmp or rule.not_icmp) and rule.protocol != {4: ICMP, 6: ICMPV6}[version]:
-            return "it has a type of ICMP, and for IPv{0} not the protocol {1}".format(
-                version, {4: "icmp", 6: "icmpv6"}[version]
-            )
+        if not _is_icmp_of(rule, version) and (rule.not_icmp or rule.icmp and rule.protocol):
+            return _OTHER_ICMP.format(version, {4: "icmp", 6: "icmpv6"}[version])
     return ""
+
+
+_OTHER_ICMP = "it has a type of ICMP, and for IPv{0} not the protocol {1}"
+
+
+def _why_refused_by_iptables(rule: Rule) -> str:
+    if rule.protocol and rule.not_protocol:
+        return "it has both protocol and {0}, which iptables refuses".format("notProtocol (!protocol)")
+    for version in (4, 6):
+        if rule.icmp and _exists_for(rule, version) and not _is_icmp_of(rule, version):
+            return _OTHER_ICMP.format(version, {4: "icmp", 6: "icmpv6"}[version])
+    return ""
+
+
+def _why_refused_by_nft(rule: Rule) -> str:
+    """Felix v3.32.1 writes "icmp type 8 code 0", which nft refuses."""
+    if any(each and each[1] is not None for each in (rule.icmp, rule.not_icmp)):
+        return "it has a code of ICMP, which Felix writes so that nft refuses it"
+    return ""
+
+
+def _is_icmp_of(rule: Rule, version: int) -> bool:
+    return rule.protocol == {4: ICMP, 6: ICMPV6}[version]
 
 
 def _exists_for(rule: Rule, version: int) -> bool:

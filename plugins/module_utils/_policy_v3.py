@@ -5,28 +5,26 @@
 """Policies, tiers, profiles and network sets of Calico v3's data model, as its Felix reads them.
 
 projectcalico/calico v3.32: api/pkg/apis/projectcalico/v3, and what libcalico-go/lib/backend/syncersv1/updateprocessors
-make of it for Felix. What calicoctl would not store is not guessed at: such an object makes what depends on it unknown.
-Staged policies never count, and a NetworkPolicy selects no host endpoint.
+make of it for Felix. What Felix cannot read, or takes for invalid, it takes for missing, the whole object (measured
+with v3.32.1). Staged policies never count.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
+import dataclasses
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from . import _json
 from ._datastore._documents import Documents
-from ._errors import shown
-from ._felix import calico_version
+from ._felix_v3 import calico_version
 from ._hostendpoint import V3
+from ._objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
 from ._policy import (
-    ALLOW,
     ANY_KIND,
     DENY,
     EGRESS,
     INGRESS,
-    LOG,
     PASS,
-    Entity,
     Member,
     Policy,
     Profile,
@@ -35,14 +33,24 @@ from ._policy import (
     Rules,
     Tier,
 )
-from ._policy_fields import doubtful, governs_of, kind_of, protocol_of, range_of, rules_of, with_fatal
+from ._policy_fields import doubtful, governs_of, kind_of, protocol_of
+from ._policy_rules_v3 import (
+    NAMESPACE,
+    OF_ACCOUNTS,
+    OF_NAMESPACES,
+    SERVICE_ACCOUNT,
+    fatal_name,
+    nets_of,
+    prefixed,
+    rules_of_spec,
+    with_words_of,
+)
+from ._profile_v3 import labels_of_profile
 from ._selector import Selector, SelectorError, parse
-from ._traffic import WITH_PORTS, Net, Ports, net_of
+from ._traffic import net_of
 
-_ACTIONS = {"Allow": ALLOW, "Deny": DENY, "Log": LOG, "Pass": PASS}
-_TYPES = {"Ingress": INGRESS, "Egress": EGRESS}
 _DEFAULT = "default"
-_NAMESPACE, _SERVICE_ACCOUNT = "projectcalico.org/namespace", "projectcalico.org/serviceaccount"
+_HINTS = frozenset(["AssumeNeededOnEveryNode"])
 
 Version = Optional[Tuple[int, int, int]]
 # Before, there are no tiers, and the field is not known.
@@ -54,14 +62,18 @@ _DEFAULT_ALLOW = "projectcalico-default-allow"
 _DEFAULT_ALLOW_SINCE = (3, 14, 0)
 
 
-class _Unreadable(ValueError):
-    """What is not as calicoctl stores it."""
-
-
 def rulebook_v3(documents: Documents) -> Rulebook:
-    """All that is stored of policies, as Felix sees it."""
+    """All that is stored of policies, as Felix sees it: what it takes for missing is left out."""
     version = calico_version(documents)
-    policies = [_policy(name, value, version) for name, value in documents.policies]
+    stored = [("", name, value) for name, value in documents.policies if "/" not in name]
+    policies: List[Policy] = []
+    ignored: Dict[str, str] = {}
+    for namespace, name, value in [*stored, *(documents.network_policies or ())]:
+        policy = _policy(namespace, name, value, version)
+        if policy.ignored:
+            ignored[policy.name] = "Felix ignores it: " + policy.ignored
+        else:
+            policies.append(policy)
     tiers = _tiers(documents, policies, version)
     members, doubt = _members(documents)
     return Rulebook(
@@ -71,8 +83,14 @@ def rulebook_v3(documents: Documents) -> Rulebook:
         profiles=_profiles(documents, version),
         members=members,
         workloads={},
+        ignored=ignored,
         members_doubt=doubt,
     )
+
+
+def _is_unclear(exc: Exception) -> bool:
+    """Whether Calico may make something of it that this collection does not."""
+    return isinstance(exc, _json.Ambiguous) or isinstance(exc, SelectorError) and exc.is_limit
 
 
 # --- Tiers and policies ---
@@ -80,19 +98,20 @@ def rulebook_v3(documents: Documents) -> Rulebook:
 
 def _tiers(documents: Documents, policies: List[Policy], version: Version) -> List[Tier]:
     """In the order in which they are asked: by order, those without one last, then by name."""
-    found = {_DEFAULT: Tier(_DEFAULT, None, DENY)}
+    found: Dict[str, Tier] = {}
     for name, value in documents.tiers.items():
         try:
-            spec = _json.struct(_json.struct(_json.load(value), "the tier").get("spec"), "its spec")
-            order = _json.number(spec["order"], "order") if "order" in spec else None
-            action = PASS if _json.text(spec, "defaultaction") == "Pass" else DENY
-            found[name] = Tier(name, order, action)
+            spec = read(TIER, value)["spec"]
         except ValueError:
-            found[name] = Tier(name, None, DENY)
+            continue
+        found[name] = Tier(name, spec.get("order"), PASS if spec.get("defaultAction") == "Pass" else DENY)
+    has_tiers = version is not None and version >= _TIERS_SINCE
+    stored = set(found)
     for policy in policies:
         # Felix asks the policies of a tier that is missing last.
         found.setdefault(policy.tier, Tier(policy.tier, None, DENY))
-    stored = set(documents.tiers) if version and version >= _TIERS_SINCE else set(found)
+    found.setdefault(_DEFAULT, Tier(_DEFAULT, None, DENY))
+    stored = stored if has_tiers else set(found)
     return sorted(
         found.values(), key=lambda tier: (tier.name not in stored, tier.order is None, tier.order or 0.0, tier.name)
     )
@@ -100,209 +119,102 @@ def _tiers(documents: Documents, policies: List[Policy], version: Version) -> Li
 
 def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
     def name(policy: Policy) -> bytes:
-        stored = policy.name[len(policy.tier) + 1 :] if policy.tier == _DEFAULT else policy.name
-        behind = "//GlobalNetworkPolicy" if version and version >= _NAME_AND_KIND_SINCE else ""
-        return (stored + behind).encode("utf-8", "surrogatepass")
+        if version and version >= _NAME_AND_KIND_SINCE:
+            stored = policy.key
+        else:
+            stored = policy.name[len(policy.tier) + 1 :] if policy.tier == _DEFAULT else policy.name
+        return stored.encode("utf-8", "surrogatepass")
 
     return sorted(policies, key=lambda policy: (policy.order is None, policy.order or 0.0, name(policy)))
 
 
-def _policy(name: str, value: str, version: Version) -> Policy:
+def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
+    """A GlobalNetworkPolicy, or a NetworkPolicy, which selects what has the label of its namespace."""
     tier, order, shown_name, kind = _DEFAULT, float("-inf"), name, ANY_KIND
+    key = "{0}//{1}".format(name, "NetworkPolicy" if namespace else "GlobalNetworkPolicy")
     try:
-        fields = _json.struct(_json.load(value), "the policy")
-        spec = _json.struct(fields.get("spec"), "its spec")
-        tier = _json.text(spec, "tier") or _DEFAULT
-        order = _json.number(spec["order"], "order") if "order" in spec else None
-        shown_name = _name(name, tier, _json.struct(fields.get("metadata"), "its metadata"))
-        kind = kind_of(_json.flag(spec, "donottrack"), _json.flag(spec, "prednat"))
+        found = read(POLICY if namespace else GLOBAL_POLICY, value)
+        spec = found["spec"]
+        tier = spec.get("tier") or _DEFAULT
+        order = spec.get("order")
+        shown_name = (namespace + "/" if namespace else "") + _name(name, tier, found["metadata"])
+        kind = kind_of(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
         if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
-            raise _Unreadable("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
+            raise _json.Ambiguous("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
+        _check_hints(spec.get("performanceHints", []))
         return Policy(
             name=shown_name,
-            selector=_policy_selector(spec),
-            rules=_rules(spec),
+            selector=_policy_selector(spec, namespace),
+            rules=rules_of_spec(spec, namespace),
             governs=_governs(spec, kind),
             kind=kind,
-            on_forward=_json.flag(spec, "applyonforward"),
+            on_forward=bool(spec.get("applyOnForward")),
             order=order,
             tier=tier,
+            key=key,
+            fatal=fatal_name(name),
         )
     except (ValueError, SelectorError) as exc:
-        return doubtful(shown_name, str(exc), kind, order, tier)
+        found_policy = doubtful(shown_name, str(exc), kind, order, tier, key)
+        return found_policy if _is_unclear(exc) else dataclasses.replace(found_policy, ignored=str(exc))
 
 
 def _name(name: str, tier: str, metadata: Mapping[str, Any]) -> str:
     """The tier and the name, whatever of it is in the key (libcalico-go, model/keys.go, determinePolicyName)."""
-    annotations = _json.mapping(metadata.get("annotations"), "annotations")
-    original = annotations.get("projectcalico.org/metadata")
+    original = _original_name(metadata)
     if original:
-        name = _json.text(_json.struct(_json.load(original)), "name") or name
+        name = original
     elif tier == _DEFAULT and name.startswith(_DEFAULT + "."):
         name = name[len(_DEFAULT) + 1 :]
     return name if tier != _DEFAULT and name.startswith(tier + ".") else "{0}.{1}".format(tier, name)
 
 
+def _original_name(metadata: Mapping[str, Any]) -> str:
+    """As the annotation has it, which is for people only; "" where there is none."""
+    try:
+        return _json.text(_json.struct(_json.load(metadata["annotations"]["projectcalico.org/metadata"])), "name")
+    except (KeyError, ValueError):
+        return ""
+
+
+def _check_hints(hints: List[str]) -> None:
+    if len(set(hints)) < len(hints) or not _HINTS.issuperset(hints):
+        raise ValueError("performanceHints has one that is unknown, or one twice")
+
+
 def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
-    types = _json.texts(spec, "types")
-    unknown = [each for each in types if each not in _TYPES]
-    if unknown:
-        raise _Unreadable("types has {0}".format(shown(unknown[0])))
-    return governs_of([_TYPES[each] for each in types], kind)
+    return governs_of([each.lower() for each in spec.get("types", ())], kind)
 
 
-def _policy_selector(spec: Mapping[str, Any]) -> Selector:
-    """The endpoints that a policy selects, those of namespaces and service accounts among them."""
-    text = _json.text(spec, "selector")
-    namespaces, accounts = _json.text(spec, "namespaceselector"), _json.text(spec, "serviceaccountselector")
-    if not namespaces and not accounts:
-        return parse(text, V3)
-    parts = []
-    if text:
-        # Felix replaces it in the whole expression.
-        parts.append(parse(text.replace("all()", "has({0})".format(_NAMESPACE)) if namespaces else text, V3))
-    if namespaces:
-        parts.append(_prefixed(namespaces, "pcns.", _NAMESPACE))
-    if accounts:
-        parts.append(_prefixed(accounts, "pcsa.", _SERVICE_ACCOUNT))
-    return _both(parts)
+def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
+    """The endpoints that a policy selects, those of namespaces and service accounts among them.
 
-
-def _prefixed(text: str, prefix: str, label: str) -> Selector:
-    """A selector over the labels of a namespace or a service account, which endpoints have with a prefix."""
-    if text.strip() == "all()":
-        return parse("has({0})".format(label), V3)
-    if text.strip() == "global()":
-        return parse("!has({0})".format(label), V3)
-    if "all()" in text or "global()" in text:
-        raise _Unreadable("what Calico makes of the selector {0} is not known".format(shown(text)))
-    inner = parse(text, V3)
-    length = len(prefix)
-    return Selector(
-        lambda labels: inner.matches({key[length:]: labels[key] for key in labels if key.startswith(prefix)}),
-        prefix + str(inner),
-    )
-
-
-def _both(parts: List[Selector]) -> Selector:
-    if len(parts) == 1:
-        return parts[0]
-    tests = [part.matches for part in parts]
-    return Selector(lambda labels: all(test(labels) for test in tests), " && ".join(map(str, parts)))
-
-
-# --- Rules ---
-
-
-def _rules(spec: Mapping[str, Any]) -> Rules:
-    return {direction: tuple([_rule(item) for item in rules_of(spec, direction)]) for direction in (INGRESS, EGRESS)}
-
-
-def _rule(item: Any) -> Rule:
-    fields = _json.struct(item, "a rule")
-    action = _json.text(fields, "action")
-    if action not in _ACTIONS:
-        raise _Unreadable("action is not one: {0}".format(shown(action)))
-    protocol = _protocol(fields, "protocol")
-    version = _json.integer(fields.get("ipversion", 0), "ipVersion", 0, 6)
-    if version not in (0, 4, 6):
-        raise _Unreadable("ipVersion is {0}".format(version))
-    if not version and isinstance(fields.get("protocol"), str):
-        version = {"icmp": 4, "icmpv6": 6}.get(fields["protocol"].lower(), 0)
-    (source, source_doubt), (destination, destination_doubt) = (
-        _entity(_json.struct(fields.get(end), end), protocol) for end in ("source", "destination")
-    )
-    rule = Rule(
-        action=_ACTIONS[action],
-        version=version,
-        protocol=protocol,
-        not_protocol=_protocol(fields, "notprotocol"),
-        icmp=_icmp(fields, "icmp"),
-        not_icmp=_icmp(fields, "noticmp"),
-        source=source,
-        destination=destination,
-        doubt="it asks for HTTP" if "http" in fields else source_doubt or destination_doubt,
-    )
-    return with_fatal(rule)
-
-
-def _protocol(fields: Mapping[str, Any], key: str) -> int:
-    item = fields.get(key)
-    return protocol_of(item.lower() if isinstance(item, str) else item, key)
-
-
-def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[int]]]:
-    inner = _json.struct(fields.get(key), key)
-    code = _json.integer(inner["code"], key, 0, 255) if "code" in inner else None
-    return (_json.integer(inner["type"], key, 0, 254), code) if "type" in inner else None
-
-
-def _entity(fields: Mapping[str, Any], protocol: int) -> Tuple[Entity, str]:
-    """What is asked of one end, and why it is not certain what that is."""
-    ports, port_names = _ports(fields, "ports")
-    not_ports, not_port_names = _ports(fields, "notports")
-    if (ports or port_names or not_ports or not_port_names) and protocol not in WITH_PORTS:
-        raise _Unreadable("ports are given without a protocol that has some")
-    not_selector = _json.text(fields, "notselector")
-    entity = Entity(
-        nets=_nets(fields, "nets"),
-        not_nets=_nets(fields, "notnets"),
-        selectors=_selectors(fields, not_selector),
-        not_selectors=(parse(not_selector, V3),) if not_selector else (),
-        ports=ports,
-        port_names=port_names,
-        not_ports=not_ports,
-        not_port_names=not_port_names,
-    )
-    return entity, "it asks for a service of Kubernetes" if "services" in fields else ""
-
-
-def _selectors(fields: Mapping[str, Any], not_selector: str) -> Tuple[Selector, ...]:
-    """All that an endpoint must be selected by, as one (updateprocessors/rules.go, getEndpointSelector)."""
-    parts = []
-    namespaces, text = _json.text(fields, "namespaceselector"), _json.text(fields, "selector")
-    if namespaces:
-        parts.append(_prefixed(namespaces, "pcns.", _NAMESPACE))
-    accounts = _json.struct(fields.get("serviceaccounts"), "serviceAccounts")
-    if _json.text(accounts, "selector"):
-        parts.append(_prefixed(accounts["selector"], "pcsa.", _SERVICE_ACCOUNT))
-    names = _json.texts(accounts, "names")
-    if names:
-        listed = frozenset(names)
-        parts.append(Selector(lambda labels: labels.get(_SERVICE_ACCOUNT) in listed, "in " + repr(sorted(listed))))
-    if text:
-        parts.append(parse(text, V3))
-    return (_both(parts),) if parts else ()
-
-
-def _nets(fields: Mapping[str, Any], key: str) -> Tuple[Net, ...]:
-    return tuple([net_of(text) for text in _json.texts(fields, key)])
-
-
-def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Tuple[Ports, ...], Tuple[str, ...]]:
-    """Numbers, and names."""
-    numbers: List[Ports] = []
-    names: List[str] = []
-    for item in _json.items(fields, key):
-        if not isinstance(item, str):
-            port = _json.integer(item, key, 1, 65535)
-            numbers.append((port, port))
+    Felix replaces all() in the whole expression, and passes over a selector of namespaces that is none.
+    """
+    text = spec.get("selector", "")
+    for key, prefix in (("namespaceSelector", OF_NAMESPACES), ("serviceAccountSelector", OF_ACCOUNTS)):
+        if not spec.get(key):
             continue
-        found = range_of(item)
-        if min(found) >= 1 and found[0] <= found[1]:
-            numbers.append(found)
-        elif ":" in item or item.isdigit():
-            raise _Unreadable("{0} has what is not a port: {1}".format(key, shown(item)))
-        else:
-            names.append(item)
-    return tuple(numbers), tuple(names)
+        try:
+            more = prefixed(spec[key], prefix)
+        except SelectorError as exc:
+            if exc.is_limit:
+                raise
+            continue
+        text = with_words_of("({0}) && {1}".format(text, more) if text else more, prefix)
+    if namespace:
+        of_namespace = "{0} == '{1}'".format(NAMESPACE, namespace)
+        text = "({0}) && {1}".format(text, of_namespace) if text else of_namespace
+    return parse(text, V3)
 
 
 # --- Profiles ---
 
 
 def _profiles(documents: Documents, version: Version) -> Dict[str, Profile]:
-    found = {name: _profile(parts[""]) for name, parts in documents.profiles.items()}
+    found = {
+        name: profile for name, parts in documents.profiles.items() for profile in [_profile(parts[""])] if profile
+    }
     if version is None or version >= _DEFAULT_ALLOW_SINCE:
         everything: Rules = {INGRESS: (Rule(),), EGRESS: (Rule(),)}
         doubt = "" if version else "Calico has it built in since v3.14, and its version is not known"
@@ -310,57 +222,78 @@ def _profiles(documents: Documents, version: Version) -> Dict[str, Profile]:
     return found
 
 
-def _profile(value: str) -> Profile:
+def _profile(value: str) -> Optional[Profile]:
+    """None for one that Felix cannot read."""
     try:
-        spec = _json.struct(_json.struct(_json.load(value), "the profile").get("spec"), "its spec")
-        return Profile(_rules(spec), _json.mapping(spec.get("labelstoapply"), "labelsToApply"))
-    except (ValueError, SelectorError) as exc:
+        found = read(PROFILE, value)
+    except _json.Ambiguous as exc:
         return Profile(None, {}, str(exc))
+    except ValueError:
+        return None
+    labels = labels_of_profile(found)
+    try:
+        return Profile(rules_of_spec(found["spec"]), labels)
+    except (ValueError, SelectorError) as exc:
+        return Profile(None, labels, str(exc) if _is_unclear(exc) else "")
 
 
 # --- What selectors in rules select, but host endpoints ---
 
 
 def _members(documents: Documents) -> Tuple[List[Member], str]:
-    readers: List[Tuple[Callable[..., Optional[Member]], Tuple[str, ...]]] = []
-    readers += [(_network_set, stored) for stored in documents.network_sets]
-    readers += [(_workload, stored[1:]) for stored in documents.workloads]
-    found, doubt = [], ""
-    for read, stored in readers:
+    found, doubt = _network_sets(documents)
+    for _node, value in documents.workloads:
         try:
-            member = read(*stored)
+            member = _workload(value)
         except ValueError as exc:
-            doubt = "a network set or a workload cannot be read: {0}".format(exc)
+            doubt = "a workload cannot be read: {0}".format(exc)
             continue
         if member:
             found.append(member)
     return found, doubt
 
 
-def _network_set(namespace: str, _name_of_key: str, value: str) -> Member:
-    fields = _json.struct(_json.load(value), "the network set")
-    labels = _json.mapping(_json.struct(fields.get("metadata"), "its metadata").get("labels"), "labels")
-    nets = [net_of(text) for text in _json.texts(_json.struct(fields.get("spec"), "its spec"), "nets")]
+def _network_sets(documents: Documents) -> Tuple[List[Member], str]:
+    """Those that Felix can read: of two of one name, that with the smaller key."""
+    found: Dict[Tuple[str, str], Member] = {}
+    doubt = ""
+    for namespace, key, value in sorted(documents.network_sets):
+        try:
+            fields = read(NETWORK_SET, value)
+        except _json.Ambiguous as exc:
+            doubt = "a network set cannot be read: {0}".format(exc)
+            continue
+        except ValueError:
+            continue
+        # A set without a name is none.
+        name = fields["metadata"].get("name")
+        if name:
+            found.setdefault((namespace, key if namespace else name), _network_set(namespace, fields))
+    return list(found.values()), doubt
+
+
+def _network_set(namespace: str, fields: Mapping[str, Any]) -> Member:
+    labels, nets = fields["metadata"].get("labels", {}), tuple(nets_of(fields["spec"].get("nets", ())))
     if not namespace:
-        return Member(labels, (), (), tuple(nets))
-    return Member(dict(labels, **{_NAMESPACE: namespace}), ("kns." + namespace,), (), tuple(nets))
+        return Member(labels, (), (), nets)
+    return Member(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
 
 
 def _workload(value: str) -> Optional[Member]:
-    """None for one without an address, which Felix passes over."""
-    fields = _json.struct(_json.load(value), "the workload")
-    spec = _json.struct(fields.get("spec"), "its spec")
-    labels = _json.mapping(_json.struct(fields.get("metadata"), "its metadata").get("labels"), "labels")
-    labels = {key: text for key, text in labels.items() if not key.startswith(("pcns.", "pcsa."))}
-    if _json.text(spec, "serviceaccountname"):
-        labels[_SERVICE_ACCOUNT] = spec["serviceaccountname"]
-    nets = [net_of(text) for text in _json.texts(spec, "ipnetworks")]
-    ports = [_json.struct(item, "a port") for item in _json.items(spec, "ports")]
+    """None for one without an address, which Felix passes over. Raises ValueError: none of them was measured."""
+    fields = read(WORKLOAD, value)
+    spec = fields["spec"]
+    labels = fields["metadata"].get("labels", {})
+    labels = {key: text for key, text in labels.items() if not key.startswith((OF_NAMESPACES, OF_ACCOUNTS))}
+    if spec.get("serviceAccountName"):
+        labels[SERVICE_ACCOUNT] = spec["serviceAccountName"]
+    nets = [net_of(text) for text in spec.get("ipNetworks", ())]
     named = [
-        (_json.text(each, "name"), _protocol(each, "protocol"), _json.integer(each.get("port", 0), "port", 0, 65535))
-        for each in ports
+        (each.get("name", ""), protocol_of(each.get("protocol", "0").lower(), "protocol"), int(each["port"].digits))
+        for each in spec.get("ports", ())
+        if "port" in each
     ]
     addresses = tuple([(version, first) for version, first, last in nets if first == last])
     if not nets:
         return None
-    return Member(labels, tuple(_json.texts(spec, "profiles")), addresses, tuple(nets), tuple(named))
+    return Member(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))

@@ -14,6 +14,7 @@ from ._errors import InvalidInput, brief, shown
 from ._failsafes import failsafes_from
 from ._governing import LOOPBACK, Interface, interfaces_from, without_length
 from ._guard import Facts
+from ._policy import DATAPLANES
 from ._traffic import (
     IN,
     LOCAL,
@@ -30,7 +31,7 @@ from ._traffic import (
 )
 
 SSH_PORT = 22
-_FACTS = ("interfaces", "default_interface", "ssh", "require", "reached_at", "failsafes")
+_FACTS = ("interfaces", "default_interface", "ssh", "require", "reached_at", "failsafes", "dataplane")
 _SSH = ("peer", "address", "port")
 _REQUIRED = ("direction", "protocol", "port", "peer")
 _RULES = {IN: "G03", OUT: "G04"}
@@ -103,7 +104,8 @@ def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[s
             required += sure
             possible += maybe
     failsafes = failsafes_from(given.get("failsafes"), where + ".failsafes")
-    return Facts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes)
+    dataplane = dataplane_from(given.get("dataplane"), where + ".dataplane")
+    return Facts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes, dataplane)
 
 
 def _end(text: Any, where: str, doubts: List[Tuple[str, str]]) -> List[_Peer]:
@@ -122,6 +124,15 @@ def _numbered(given: Mapping[str, Any], where: str) -> Iterator[Tuple[int, Any]]
     if not isinstance(required, list):
         raise InvalidInput(["{0}.require: {1} is no list".format(where, shown(required))])
     return enumerate(required)
+
+
+def dataplane_from(given: Any, where: str) -> str:
+    """The dataplane of a host's Felix; "" when it is not given. Raises InvalidInput."""
+    if given in (None, ""):
+        return ""
+    if given not in DATAPLANES:
+        raise InvalidInput(["{0}: {1} is not {2}".format(where, shown(given), " or ".join(DATAPLANES))])
+    return given
 
 
 class _NotKnown(Exception):

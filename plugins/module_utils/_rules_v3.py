@@ -5,7 +5,8 @@
 """What Calico v3 accepts as a host endpoint.
 
 projectcalico/calico v3.32.1, libcalico-go/lib/validator/v3/validator.go; labels and the names of ports as Kubernetes
-has them (k8s.io/apimachinery, pkg/util/validation). Nothing is validated when it is read, so Felix ignores nothing.
+has them (k8s.io/apimachinery, pkg/util/validation). What Felix makes of a stored endpoint was measured with v3.32.1: it
+is stricter with ports and profiles, and takes an endpoint that it refuses for missing, which leaves its interface open.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ._errors import brief
 from ._hostendpoint import HostEndpoint, Port
 from ._rules import MOST_ANNOTATION_BYTES, Problem, Rules, annotation_bytes, dots_as_interface
 
-_DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 # Of a node, Calico refuses more only since v3.32; of a profile, never.
-_DNS_NAME_MAX = 253
+DNS_NAME_MAX = 253
 _INTERFACE = re.compile(r"\*|[a-zA-Z0-9_.-]{1,15}")
-_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
+LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 _PROTOCOL = re.compile(r"TCP|UDP|SCTP|0*(6|17|132)")
 
 _DNS_PARTS = "of a-z 0-9 - ., every part between dots with a letter or digit at both ends"
@@ -54,7 +55,7 @@ def _key_part(option: str, value: str) -> List[Problem]:
     if not value:
         rule = "an endpoint is identified by its name" if option == "name" else "an endpoint is on one node"
         return [(option, value, "is missing: " + rule)]
-    if len(value) > _DNS_NAME_MAX or not _DNS_NAME.fullmatch(value):
+    if len(value) > DNS_NAME_MAX or not DNS_NAME.fullmatch(value):
         return [(option, value, _NAME_RULE if option == "name" else _NODE_RULE)]
     return []
 
@@ -63,23 +64,23 @@ def _key_part(option: str, value: str) -> List[Problem]:
 def _labels(labels: Tuple[Tuple[str, str], ...]) -> List[Problem]:
     problems: List[Problem] = []
     for key, value in labels:
-        if not _is_qualified(key):
+        if not is_qualified(key):
             problems.append(("labels", key, _LABEL_KEY_RULE))
-        if value and not _LABEL_NAME.fullmatch(value):
+        if value and not LABEL_NAME.fullmatch(value):
             problems.append(("labels[{0}]".format(brief(key)), value, _LABEL_VALUE_RULE))
     return problems
 
 
-def _is_qualified(key: str) -> bool:
+def is_qualified(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
-    is_prefix = len(prefix) <= _DNS_NAME_MAX and _DNS_NAME.fullmatch(prefix)
-    return bool(_LABEL_NAME.fullmatch(name) and (is_prefix or not slash))
+    is_prefix = len(prefix) <= DNS_NAME_MAX and DNS_NAME.fullmatch(prefix)
+    return bool(LABEL_NAME.fullmatch(name) and (is_prefix or not slash))
 
 
 def _annotations(annotations: Mapping[str, str]) -> List[Problem]:
     # Kubernetes looks at an annotation's key in lower case, and at its value not at all.
     problems: List[Problem] = [
-        ("annotations", key, _ANNOTATION_KEY_RULE) for key in annotations if not _is_qualified(key.lower())
+        ("annotations", key, _ANNOTATION_KEY_RULE) for key in annotations if not is_qualified(key.lower())
     ]
     try:
         size = annotation_bytes(annotations)
@@ -103,7 +104,7 @@ def _profiles(profiles: Tuple[str, ...]) -> List[Problem]:
     return [
         ("profiles[{0}]".format(index), profile, _PROFILE_RULE)
         for index, profile in enumerate(profiles)
-        if not _DNS_NAME.fullmatch(profile)
+        if not DNS_NAME.fullmatch(profile)
     ]
 
 
@@ -118,7 +119,7 @@ def _ports(ports: Tuple[Port, ...]) -> List[Problem]:
 
 def _port(port: Port) -> List[Problem]:
     problems: List[Problem] = []
-    if not _PORT_NAME.fullmatch(port.name):
+    if not PORT_NAME.fullmatch(port.name):
         problems.append(("name", port.name, _PORT_NAME_RULE))
     if not _PROTOCOL.fullmatch(port.protocol):
         problems.append(("protocol", port.protocol, _PROTOCOL_RULE))
@@ -127,4 +128,26 @@ def _port(port: Port) -> List[Problem]:
     return problems
 
 
-RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, felix=lambda endpoint: [])
+# What Felix asks for (measured with v3.32.1; libcalico-go/lib/backend/model, hostendpoint.go, and lib/validator/v1).
+_FELIX_PROFILE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_FELIX_PROFILE_RULE = "is not a profile's name for Felix: 1 to 128 of a-z A-Z 0-9 _ . -"
+_FELIX_PROTOCOL_RULE = "is not a protocol for Felix: give a name, TCP, UDP or SCTP, and no number"
+
+
+def _felix(endpoint: HostEndpoint) -> List[Problem]:
+    """Why Felix takes a stored endpoint for missing."""
+    problems = [] if endpoint.interface_name in (".", "..") else _interface(endpoint.interface_name)
+    for index, profile in enumerate(endpoint.profiles):
+        if not _FELIX_PROFILE.fullmatch(profile):
+            problems = [*problems, ("profiles[{0}]".format(index), profile, _FELIX_PROFILE_RULE)]
+    for index, port in enumerate(endpoint.ports):
+        if not port.name:
+            problems = [*problems, ("ports[{0}].name".format(index), port.name, _PORT_NAME_RULE)]
+        if port.protocol.upper() not in ("TCP", "UDP", "SCTP"):
+            problems = [*problems, ("ports[{0}].protocol".format(index), port.protocol, _FELIX_PROTOCOL_RULE)]
+        if not 1 <= port.port <= 65535:
+            problems = [*problems, ("ports[{0}].port".format(index), port.port, _PORT_RULE)]
+    return problems
+
+
+RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, felix=_felix)

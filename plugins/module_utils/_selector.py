@@ -111,12 +111,12 @@ _COMMA = re.compile(r",")
 _SET_CLOSE = re.compile(r"\}")
 
 
-def parse(text: str, api_version: str) -> Selector:
+def parse(text: str, api_version: str, prefix: str = "") -> Selector:
     """The selector that the text is for "v1" or "projectcalico.org/v3". Raises SelectorError.
 
-    A text of nothing, or of spaces, selects everything, as all() does.
+    A text of nothing, or of spaces, selects everything, as all() does. A prefix is put before each label.
     """
-    reader = _Reader(text, _GRAMMARS[api_version])
+    reader = _Reader(text, _GRAMMARS[api_version], prefix)
     if reader.take(_END):
         return EVERYTHING
     # What was read before each parenthesis that is still open.
@@ -155,9 +155,10 @@ def parse(text: str, api_version: str) -> Selector:
 class _Reader:
     """A text and how far it has been read: up to something else than spaces."""
 
-    def __init__(self, text: str, grammar: _Grammar) -> None:
+    def __init__(self, text: str, grammar: _Grammar, prefix: str = "") -> None:
         self.text = text
         self.grammar = grammar
+        self.prefix = prefix
         self.position = 0
         self._read_up_to(0)
 
@@ -202,14 +203,14 @@ def _test(reader: _Reader) -> Selector:
         raise reader.error("!, (, {0} or a label of 1 to 512 of a-z A-Z 0-9 _ . / -".format(grammar.operands))
     kind = found.lastgroup
     if kind == "has":
-        return has(found.group("has"))
+        return has(reader.prefix + found.group("has"))
     if kind == "all":
         return EVERYTHING if found.group("all") == "all" else _GLOBAL
     if kind == "unfinished":
         raise reader.error("one of {0}".format(grammar.operands), found.start())
     if kind == "operator":
         raise reader.error("a label, which in v1 cannot begin with the word in or notin", found.start())
-    label = found.group()
+    label = reader.prefix + found.group()
     operator = reader.take(grammar.operator)
     if not operator:
         raise reader.error("one of {0} behind a label".format(grammar.operators))
@@ -283,6 +284,11 @@ _GLOBAL = Selector(lambda labels: True, "global()")
 def has(label: str) -> Selector:
     """Whether there is a label of that name, whatever its value."""
     return Selector(lambda labels: label in labels, "has({0})".format(label))
+
+
+def both(terms: List[Selector]) -> Selector:
+    """What all of them select."""
+    return _all(terms)
 
 
 def _not(term: Selector) -> Selector:

@@ -48,6 +48,14 @@ options:
       - "C(inbound): a list of the ports of the host that are always open. C(outbound): a list of the ports of other
         hosts that it always reaches."
     type: dict
+  dataplane:
+    description:
+      - What the host's Felix programs. Without it, C(nftablesMode) of the FelixConfiguration tells, unless that is
+        C(Auto), which is the default since Calico v3.32 and takes what kube-proxy uses. Where the two differ and none
+        is known, the verdict is V(unknown).
+      - Without effect with O(datastore_type=etcdv2), whose Felix has iptables only.
+    type: str
+    choices: [iptables, nftables]
   connections:
     description:
       - The connections that are asked about.
@@ -106,8 +114,9 @@ notes:
     here, but for O(failsafes). Neither are the host's own rules of iptables or nftables, translated addresses, and
     whether Felix runs.
   - With O(datastore_type=etcdv2), a Felix of Calico 2.3 to 2.6 is meant. What is told was measured with Felix 2.6.8.
-    With O(datastore_type=etcdv3), the version is taken from Calico's ClusterInformation, and what is told was read in
-    the source of Calico v3.0 to v3.32, for the dataplanes of iptables and nftables.
+    With O(datastore_type=etcdv3), the version is taken from Calico's ClusterInformation. What is told was measured with
+    Felix v3.32.1, for the dataplanes of iptables and nftables; what differs between Calico v3.0 and v3.32 was read in
+    the source. Where the version is another one, the reason says so.
 seealso:
   - module: netsec.calico.calico_hostendpoint
   - module: netsec.calico.calico_hostendpoint_info
@@ -255,6 +264,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._failsafes import fa
 from ansible_collections.netsec.calico.plugins.module_utils._governing import interfaces_from
 from ansible_collections.netsec.calico.plugins.module_utils._host import Host
 from ansible_collections.netsec.calico.plugins.module_utils._inputs import items_from, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._policy import DATAPLANES
 from ansible_collections.netsec.calico.plugins.module_utils._result import listing_warnings_of
 from ansible_collections.netsec.calico.plugins.module_utils._traffic import DIRECTIONS, Connection, connection_from
 from ansible_collections.netsec.calico.plugins.module_utils._validation import check_filter
@@ -310,7 +320,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         wanted = presents_from(items_from(module.params), store.api_version, {}, store.key)
     documents = store.read_policies(node)
     evaluation = Evaluation(store.api_version, documents, [want.endpoint for want in wanted.values()])
-    host = evaluation.host(node, module.params["interfaces"], failsafes)
+    dataplane = module.params["dataplane"] or ""
+    host = evaluation.host(node, module.params["interfaces"], failsafes, dataplane)
     of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
     warn(module, listing_warnings_of(of_node, State(), store.api_version))
     results = [host.ask(connection)._asdict() for connection in connections]
@@ -325,6 +336,7 @@ def main() -> None:
             interfaces={"type": "dict", "required": True},
             # Checked here: of sub-options, ansible-core ends in a traceback when it is given true or a number.
             failsafes={"type": "dict"},
+            dataplane={"type": "str", "choices": list(DATAPLANES)},
             connections={"type": "list", "elements": "dict", "required": True, "options": CONNECTION},
             endpoints={"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
         ),

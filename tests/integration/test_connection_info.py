@@ -262,3 +262,94 @@ def test_failsafes_of_felix_own_configuration(datastore):
     options = dict(connection(datastore), node="n1", interfaces=INTERFACES, failsafes={"inbound": ["tcp:x"]}, **asked)
     message = failure(run_module("calico_connection_info", options))
     assert message == "failsafes.inbound[0].port: 'x' is not a number from 1 to 65535"
+
+
+def put_raw(datastore, name, spec):
+    """An endpoint as somebody else may have stored it."""
+    value = {"metadata": {"name": name, "labels": {"role": "web"}}, "spec": dict(spec, node="n1")}
+    datastore.put(datastore.key("n1", name), json.dumps(value))
+
+
+@only_etcdv3
+@pytest.mark.parametrize(
+    "spec, reason",
+    [
+        ({"ports": [{"name": "a", "protocol": 6, "port": 80}]}, "ports[0].protocol: '6' is not a protocol for Felix"),
+        ({"profiles": ["p" * 129]}, "is not a profile's name for Felix"),
+        ({"expectedIPs": "192.0.2.1"}, "spec.expectedIPs is not a list"),
+    ],
+)
+def test_what_felix_refuses_or_cannot_read_leaves_the_interface_open(datastore, spec, reason):
+    put_policies(datastore)
+    put_raw(datastore, "e", dict(spec, interfaceName="eth0"))
+    result = ask(datastore, connections=[OTHER])
+    assert decisions(result) == [("allow", "no endpoint governs the interface")]
+    (rejected,) = result["endpoints"][0]["rejected"]
+    assert rejected["name"] == "e" and reason in rejected["reason"]
+    assert any("is open" in warning and reason in warning for warning in result["warnings"])
+
+
+@only_etcdv3
+def test_what_calicoctl_refuses_and_felix_takes_governs(datastore):
+    put_policies(datastore)
+    fields = {"expectedIPs": ["bad"], "profiles": ["Upper"], "ports": [{"name": "A_b", "protocol": "tcp", "port": 1}]}
+    put_raw(datastore, "e", dict(fields, interfaceName="eth0"))
+    result = ask(datastore, connections=[WEB, OTHER])
+    assert [verdict for verdict, _by in decisions(result)] == ["allow", "deny"]
+    # The name in the object counts, not that in the key.
+    value = json.dumps({"metadata": {"name": "a"}, "spec": {"node": "n1", "interfaceName": "eth0"}})
+    datastore.put(datastore.key("n1", "z"), value)
+    assert ask(datastore)["endpoints"][0]["endpoint"] == "a"
+
+
+@only_etcdv3
+def test_the_one_for_all_interfaces_governs_the_loopback(datastore):
+    put_policies(datastore)
+    put_raw(datastore, "all", {"interfaceName": "*"})
+    local = [{"direction": "local", "protocol": "tcp", "src": "127.0.0.1", "dst": "127.0.0.1", "port": 8080}]
+    (answer,) = decisions(ask(datastore, connections=local))
+    assert answer[0] == "deny"
+
+
+@only_etcdv3
+def test_settings_for_nodes_with_a_label(datastore):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    rack = {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 2222}], "nodeSelector": "rack == 'a'"}
+    put_resource(datastore, "felixconfigurations", "rack-a", rack)
+    asked = [SSH, dict(SSH, port=2222)]
+    assert [verdict for verdict, _by in decisions(ask(datastore, connections=asked))] == ["allow", "deny"]
+    value = {"metadata": {"name": "n1", "labels": {"rack": "a"}}, "spec": {}}
+    datastore.put(RESOURCES + "nodes/n1", json.dumps(value))
+    assert [verdict for verdict, _by in decisions(ask(datastore, connections=asked))] == ["deny", "allow"]
+
+
+@only_etcdv3
+def test_the_dataplane_decides_where_nftables_differs(datastore):
+    """Felix v3.32.1 writes a code of ICMP so that nft refuses it, and nobody knows what is programmed then."""
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    rules = [{"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}]
+    put_resource(datastore, "globalnetworkpolicies", "ping", {"order": 1, "types": ["Ingress"], "ingress": rules})
+    ping = [{"direction": "in", "protocol": "icmp", "src": "192.0.2.9", "dst": "192.0.2.1"}]
+
+    def verdict(**options):
+        (answer,) = ask(datastore, connections=ping, **options)["results"]
+        return answer["verdict"], "code of ICMP" in answer["reason"]
+
+    assert verdict() == ("unknown", True)
+    assert verdict(dataplane="iptables") == ("allow", False)
+    assert verdict(dataplane="nftables") == ("unknown", True)
+    put_resource(datastore, "felixconfigurations", "default", {"nftablesMode": "Disabled"})
+    assert verdict() == ("allow", False)
+
+
+@only_etcdv3
+def test_a_version_of_calico_that_was_not_measured_is_told(datastore):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    assert "measured" not in ask(datastore, connections=[OTHER])["results"][0]["reason"]
+    version = {"calicoVersion": "v3.27.5", "datastoreReady": True}
+    put_resource(datastore, "clusterinformations", "default", version)
+    reason = ask(datastore, connections=[OTHER])["results"][0]["reason"]
+    assert reason.endswith(" (measured with Calico v3.32.1, not with v3.27.5)")

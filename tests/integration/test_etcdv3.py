@@ -32,7 +32,7 @@ VALUE = (
     '{"kind":"HostEndpoint","apiVersion":"projectcalico.org/v3","metadata":{"name":"n1-eth0","uid":"UID",'
     '"creationTimestamp":"TIME","labels":{"env":"prod","site":"a"}},"spec":{"node":"n1","interfaceName":"eth0",'
     '"expectedIPs":["2001:DB8::1","192.168.0.1"],"profiles":["p1"],"ports":[{"name":"ssh","protocol":"TCP","port":22},'
-    '{"name":"six","protocol":6,"port":23}]}}'
+    '{"name":"six","protocol":"TCP","port":23}]}}'
 )
 UID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -77,6 +77,18 @@ def test_what_means_the_same_is_not_written(datastore, other):
     before = datastore.revision()
     assert hostendpoint(datastore, **other)["changed"] is False
     assert datastore.revision() == before
+
+
+def test_a_protocol_that_is_stored_as_a_number_is_written_by_its_name(datastore):
+    """Felix ignores an endpoint with a number, so its interface is open until then."""
+    hostendpoint(datastore)
+    value = stored_bytes(datastore)
+    datastore.put(datastore.key("n1", "n1-eth0"), value.replace('"six","protocol":"TCP"', '"six","protocol":6'))
+    listed = run_module("calico_hostendpoint_info", connection(datastore))
+    assert any("its interface is open" in text and "ports[1].protocol" in text for text in listed["warnings"])
+    result = hostendpoint(datastore)
+    assert (result["operation"], result["fields"]) == ("update", ["ports"])
+    assert stored_bytes(datastore) == value
 
 
 def test_an_update_keeps_what_is_not_managed(datastore):

@@ -514,3 +514,40 @@ def test_the_audit_finds_what_is_unsafe(datastore):
     assert "tcp port 2222 from 192.0.2.9" in finding["message"] and "What to do" in finding["message"]
     put_policy(datastore, "ssh", [ALLOW_SSH])
     assert run_module("calico_hostendpoints_audit", dict(task, guard_facts=facts()))["findings"] == []
+
+
+@only_etcdv3
+@pytest.mark.parametrize(
+    "options, kind, spec, text",
+    [
+        ({"profiles": ["p" * 129]}, "", {}, "Felix ignores it, so its interface is open: profiles[0]"),
+        ({}, "policy", {"ingress": [{"action": "Reject"}]}, "its action 'Reject' is not a valid action"),
+        (
+            {},
+            "policy",
+            {"ingress": [{"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}]},
+            "it has both protocol and notProtocol",
+        ),
+        (
+            {},
+            "setting",
+            {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]},
+            "failsafeInboundHostPorts of the FelixConfiguration default has what is not a network: 'bad'",
+        ),
+        ({}, "setting", {"iptablesFilterDenyAction": "Reject"}, "iptablesFilterDenyAction is Reject"),
+        ({}, "setting", {"interfacePrefix": "eth"}, "the host is cut off"),
+    ],
+)
+def test_what_stops_or_opens_felix_v3_is_refused_and_found(datastore, options, kind, spec, text):
+    if kind == "policy":
+        put_resource(datastore, "globalnetworkpolicies", "GlobalNetworkPolicy", "p", dict(spec, selector="all()"))
+    elif kind == "setting":
+        put_resource(datastore, "felixconfigurations", "FelixConfiguration", "default", spec)
+    assert "G16" in refused(datastore, text, "G16", **options)
+    # What is there already is found.
+    fields = {**NAMED, **ENDPOINT, **options}
+    datastore.put_endpoint(fields)
+    task = dict(connection(datastore), endpoints=[fields], nodes=["n1"], guard_facts=facts(port=22))
+    found = run_module("calico_hostendpoints_audit", task)["findings"]
+    classes = {each["class"] for each in found if text.partition(": ")[2] in each["message"]}
+    assert classes == ({"malformed"} if options else {"unsafe"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.sets import endpoint, key_of
-from tests.integration.tasks import KEY, hostendpoint, info, one_etcd, only_etcdv2
+from tests.integration.tasks import KEY, hostendpoint, info, one_etcd, only_etcdv2, only_etcdv3
 
 HOSTS = "/calico/v1/host"
 VALUE = '{"name":"eth0"}'
@@ -334,3 +334,11 @@ def test_a_locked_datastore_is_read_with_a_warning(datastore):
     assert listed(result) == ["n1 eth0"]
     (warning,) = result["warnings"]
     assert "locked" in warning and datastore.state_key in warning
+
+
+@only_etcdv3
+def test_an_object_of_another_name_than_its_key_is_taken_by_felix(datastore):
+    datastore.put(datastore.key("n1", "n1-eth0"), '{"metadata":{"name":"n1-eth1"},"spec":{"node":"n1"}}')
+    (warning,) = info(datastore)["warnings"]
+    assert "Felix takes it for an endpoint of that name: metadata.name is n1-eth1" in warning
+    assert "is open" not in warning

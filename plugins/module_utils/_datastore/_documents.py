@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .. import _json
 from .._plan import Stored
@@ -35,6 +35,12 @@ class Documents:
     workloads: List[Tuple[str, str]] = dataclasses.field(default_factory=list)
     # v1: by node ("" for all of them) and the setting's name; v3: by the FelixConfiguration's name and "".
     config: Dict[Tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    # v3 only: namespace, name, text. None when they were not read.
+    network_policies: Optional[List[Tuple[str, str, str]]] = None
+    # v3 only: Node objects by name. None when they were not read.
+    nodes: Optional[Dict[str, str]] = None
+    # v3 only: None when they were not read.
+    ip_pools: Optional[List[str]] = None
     # v1: the flag Ready; v3: the ClusterInformation. None when there is none.
     state: Optional[str] = None
 
@@ -73,6 +79,65 @@ def documents_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Docu
 def looks_at_others_v1(values: Mapping[str, str]) -> bool:
     """Whether a rule among these values may look at endpoints of other nodes."""
     return any(_LOOKS_AT_OTHERS.search(value) for value in values.values())
+
+
+V3_ROOT = "/calico/resources/v3/projectcalico.org/"
+_V3_KEY = re.compile(V3_ROOT + "([a-z]+)/([^/]+)(?:/([^/]+))?")
+_NAMESPACED = ("networkpolicies", "networksets", "workloadendpoints")
+
+
+def documents_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: Collection[str] = ()) -> Documents:
+    """What is stored under Calico v3's keys, of which those of endpoints are left out.
+
+    Calico does not read what is stored on another level. What is not among the values counts as not stored, but what
+    is `unread`: networkpolicies, nodes, ippools.
+    """
+    kinds: Dict[str, List[Tuple[str, str, str]]] = {}
+    for key, value in sorted(values.items()):
+        match = _V3_KEY.fullmatch(key)
+        if match and (match.group(3) is not None) == (match.group(1) in _NAMESPACED):
+            namespace, name = ("", match.group(2)) if match.group(3) is None else match.group(2, 3)
+            kinds.setdefault(match.group(1), []).append((namespace, name, value))
+
+    def named(plural: str) -> List[Tuple[str, str]]:
+        return [(name, value) for _namespace, name, value in kinds.get(plural, ())]
+
+    return Documents(
+        endpoints=list(endpoints),
+        policies=named("globalnetworkpolicies"),
+        profiles={name: {"": value} for name, value in named("profiles")},
+        tiers=dict(named("tiers")),
+        network_sets=[*kinds.get("globalnetworksets", ()), *kinds.get("networksets", ())],
+        workloads=[("", value) for _name, value in named("workloadendpoints")],
+        config={(name, ""): value for name, value in named("felixconfigurations")},
+        network_policies=None if "networkpolicies" in unread else kinds.get("networkpolicies", []),
+        nodes=None if "nodes" in unread else dict(named("nodes")),
+        ip_pools=None if "ippools" in unread else [value for _name, value in named("ippools")],
+        state=dict(named("clusterinformations")).get("default"),
+    )
+
+
+def may_be_in_namespaces(documents: Documents) -> bool:
+    """Whether an endpoint may have the label by which NetworkPolicies select it, of its own or of a profile."""
+    texts = [each.value for each in documents.endpoints]
+    texts += [value for parts in documents.profiles.values() for value in parts.values()]
+    return any(_NAMESPACE_LABEL in text or "\\u" in text for text in texts)
+
+
+def needs_nodes(documents: Documents) -> bool:
+    """Whether the Node objects decide on anything: by their labels, or as ends of tunnels."""
+    texts = documents.config.values()
+    return has_node_selectors(documents) or bool(documents.ip_pools) or any(map(_TUNNEL.search, texts))
+
+
+def has_node_selectors(documents: Documents) -> bool:
+    """Whether a FelixConfiguration may be meant for nodes with certain labels."""
+    return any(_NODE_SELECTOR.search(value) for value in documents.config.values())
+
+
+_NAMESPACE_LABEL = "projectcalico.org/namespace"
+_TUNNEL = re.compile(r"(?:vxlan|ipip)enabled|\\u", re.IGNORECASE)
+_NODE_SELECTOR = re.compile(r'nodeselector"|\\u', re.IGNORECASE)
 
 
 def looks_at_others_v3(documents: Documents) -> bool:

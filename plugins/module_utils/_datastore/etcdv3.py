@@ -19,7 +19,13 @@ from .._errors import Conflict, DatastoreError, shown
 from .._hostendpoint import V3, HostEndpoint
 from .._json import check_depth
 from .._plan import Change, Stored
-from ._documents import Documents, looks_at_others_v3
+from ._documents import (
+    Documents,
+    documents_v3,
+    looks_at_others_v3,
+    may_be_in_namespaces,
+    needs_nodes,
+)
 from ._etcdv3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
 from ._store import State, Store, never, reporting
 from ._v3_value import CODEC, encode, time_of_day
@@ -96,28 +102,36 @@ class Etcdv3Store(Store):
 
     def read_policies(self, node: str = "") -> Documents:
         (state,) = self._etcd.get([_CLUSTER_INFORMATION])
-        found = Documents(endpoints=self.list(), state=state.value)
-        found.policies = self._named("globalnetworkpolicies")
-        found.profiles = {name: {"": value} for name, value in self._named("profiles")}
-        found.tiers = dict(self._named("tiers"))
-        found.config = {(name, ""): value for name, value in self._named("felixconfigurations")}
+        values = {} if state.value is None else {state.key: state.value}
+        for plural in ("globalnetworkpolicies", "profiles", "tiers", "felixconfigurations"):
+            values.update(self._values(plural))
+        endpoints = self.list()
+        found = documents_v3(values, endpoints)
         if looks_at_others_v3(found):
-            found.network_sets = [("", name, value) for name, value in self._named("globalnetworksets")]
-            for name, value in self._named("networksets", is_namespaced=True):
-                namespace, _slash, short = name.partition("/")
-                found.network_sets.append((namespace, short, value))
-            found.workloads = [("", value) for _name, value in self._named("workloadendpoints", is_namespaced=True)]
-        return found
+            for plural in ("globalnetworksets", "networksets", "workloadendpoints"):
+                values.update(self._values(plural))
+        unread = set()
+        wanted = (
+            ("ippools", lambda _documents: True),
+            ("networkpolicies", may_be_in_namespaces),
+            ("nodes", needs_nodes),
+        )
+        for plural, is_needed in wanted:
+            if not is_needed(documents_v3(values, endpoints)) or not self._add(values, plural):
+                unread.add(plural)
+        return documents_v3(values, endpoints, unread)
 
-    def _named(self, plural: str, is_namespaced: bool = False) -> List[Tuple[str, str]]:
-        """All resources of a kind: the name as it is in the key, maybe behind a namespace, and the text.
+    def _add(self, values: Dict[str, str], plural: str) -> bool:
+        """Add the texts of a kind that few users can read and that decides rarely; False where it cannot be read."""
+        try:
+            values.update(self._values(plural))
+        except DatastoreError:
+            return False
+        return True
 
-        Calico does not read what is stored on another level.
-        """
-        prefix = "{0}/{1}/".format(_RESOURCES, plural)
-        levels = [True] * (2 if is_namespaced else 1)
-        found = [(item.key[len(prefix) :], item.value or "") for item in self._etcd.list(prefix)]
-        return [(name, text) for name, text in found if list(map(bool, name.split("/"))) == levels]
+    def _values(self, plural: str) -> Dict[str, str]:
+        """The texts of all resources of a kind, by their keys."""
+        return {item.key: item.value or "" for item in self._etcd.list("{0}/{1}/".format(_RESOURCES, plural))}
 
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never

@@ -43,6 +43,7 @@ def datastore(*policies, version=NEWEST, **parts):
     if version:
         information["calicoVersion"] = version
     parts.setdefault("state", resource(information))
+    parts.setdefault("config", {("default", ""): resource({"nftablesMode": "Disabled"})})
     parts["profiles"] = {name: {"": value} for name, value in parts.get("profiles", {}).items()}
     return Documents(policies=list(policies), **parts)
 
@@ -200,8 +201,8 @@ def test_labels_are_inherited_from_profiles():
 
 
 SETS = [
-    ("", "office", resource({"nets": ["192.0.2.8/30"]}, labels={"kind": "office"})),
-    ("ns", "mine", resource({"nets": ["192.0.2.9/32"]}, labels={"kind": "mine"})),
+    ("", "office", resource({"nets": ["192.0.2.8/30"]}, name="office", labels={"kind": "office"})),
+    ("ns", "mine", resource({"nets": ["192.0.2.9/32"]}, name="mine", labels={"kind": "mine"})),
 ]
 
 
@@ -225,7 +226,10 @@ SETS = [
         ({"notNets": ["0.0.0.0/0"]}, "deny"),
         ({"nets": ["2001:db8::/32"]}, "deny"),
         ({"notNets": ["2001:db8::/32"]}, "deny"),
-        ({"services": {"name": "x", "namespace": "y"}}, "unknown"),
+        ({"services": {"name": "x", "namespace": "y"}}, "deny"),
+        ({"nets": ["192.0.2.9/33"]}, "allow"),
+        ({"nets": ["192.0.2.9/33", "192.0.2.0/29"]}, "deny"),
+        ({"notNets": ["bad"]}, "allow"),
         ({"serviceAccounts": {"names": ["robot"]}}, "allow"),
         ({"serviceAccounts": {"names": ["human"]}}, "deny"),
     ],
@@ -281,10 +285,10 @@ def test_a_workload_with_a_port_that_is_none(port):
     assert verdict(documents) == ("deny" if port is None else "unknown")
 
 
-@pytest.mark.parametrize("version", [True, 4.0, "4", [], 10**400])
-def test_a_version_of_ip_that_is_none(version):
+@pytest.mark.parametrize("version", [True, 4.0, "4", [], 10**400, 0, 5])
+def test_a_version_of_ip_that_is_none_makes_felix_drop_the_policy(version):
     rule = dict(tcp("Deny", 81), ipVersion=version)
-    assert verdict(datastore(policy("default.a", [rule, {"action": "Allow"}]))) == "unknown"
+    assert ask(datastore(policy("default.a", [rule, {"action": "Allow"}]))).decided_by == "no profile"
 
 
 def test_more_rules_than_anybody_writes():
@@ -294,8 +298,9 @@ def test_more_rules_than_anybody_writes():
 
 
 @pytest.mark.parametrize("node", ["n1", "\\u006e1", "n\\u0031"])
-def test_an_endpoint_that_cannot_be_read_is_on_any_node_that_it_may_name(node):
-    value = '{"metadata":{"name":"e","labels":[]},"spec":{"node":"%s"}}' % node
+def test_an_endpoint_of_which_it_is_uncertain_what_calico_reads_is_on_any_node_that_it_may_name(node):
+    deep = "[" * 200 + "]" * 200
+    value = '{"metadata":{"name":"e"},"x":%s,"spec":{"node":"%s"}}' % (deep, node)
     stored = [Stored("/e", 1, value, "", "e", CODEC)]
     assert verdict(datastore(endpoints=stored), []) == "unknown"
     assert (
@@ -376,12 +381,13 @@ def test_several_endpoints_without_addresses_are_counted():
     assert several in reason(from_db(), others=others)
 
 
-def test_a_network_set_that_cannot_be_read():
+@pytest.mark.parametrize("value, expected", [("[", "deny"), ("[" * 200, "unknown"), ("{}", "deny")])
+def test_a_network_set_that_cannot_be_read(value, expected):
     documents = datastore(
         policy("default.a", [{"action": "Allow", "source": {"selector": "kind == 'office'"}}]),
-        network_sets=[("", "office", "[")],
+        network_sets=[("", "office", value)],
     )
-    assert verdict(documents) == "unknown"
+    assert verdict(documents) == expected
 
 
 @pytest.mark.parametrize("ports, expected", [(["http"], "allow"), (["dns"], "deny"), (["dns", 80], "allow")])
@@ -405,7 +411,7 @@ def test_named_ports(ports, expected):
         ({"ipVersion": 6}, "deny"),
         ({"protocol": "ICMPv6"}, "deny"),
         ({"icmp": {"type": 8}}, "unknown"),
-        ({"http": {"methods": ["GET"]}}, "unknown"),
+        ({"http": {"methods": ["GET"]}}, "allow"),
     ],
 )
 def test_protocols(rule, expected):
@@ -413,15 +419,85 @@ def test_protocols(rule, expected):
     assert verdict(documents, protocol="icmp", port=None) == expected
 
 
-def test_a_policy_that_cannot_be_read_matters_where_it_is_asked():
-    broken = policy("default.broken", [{"action": "allow"}], order=5)
-    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), broken)) == "allow"
-    answer = ask(datastore(policy("default.a", [tcp("Allow", 80)], order=9), broken))
-    assert answer.verdict == "unknown" and "default.broken cannot be read: action" in answer.reason
+def test_a_policy_that_is_too_large_matters_where_it_is_asked():
+    large = policy("default.large", [{"action": "Allow"}] * 10001, order=5)
+    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), large)) == "allow"
+    answer = ask(datastore(policy("default.a", [tcp("Allow", 80)], order=9), large))
+    assert answer.verdict == "unknown" and "default.large cannot be read: it has 10001 rules" in answer.reason
     # Nobody knows where this one is asked.
-    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), ("x", "["))) == "unknown"
+    deep = ("x", "[" * 200)
+    assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), deep)) == "unknown"
     # But a failsafe is always before.
-    assert verdict(datastore(("x", "[")), port=22) == "allow"
+    assert verdict(datastore(deep), port=22) == "allow"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"action": "Allow", "destination": {"ports": [80]}},
+        tcp("Allow", 0),
+        tcp("Allow", "90:80"),
+        tcp("Allow", "80,81"),
+        tcp("Allow", "Web"),
+        {"action": "Allow", "protocol": "GRE"},
+        {"action": "Allow", "protocol": 0},
+        {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 255}},
+        {"action": "Allow", "source": {"selector": "role = 'web'"}},
+        {"action": "Allow", "source": {"nets": "192.0.2.0/24"}},
+        {"action": 5},
+    ],
+)
+def test_a_policy_with_an_invalid_rule_is_missing_for_felix(rule):
+    assert ask(datastore(policy("default.a", [rule, {"action": "Allow"}]))).decided_by == "no profile"
+
+
+@pytest.mark.parametrize("action, expected", [("allow", "allow"), ("ALLOW", "allow"), ("", "allow"), ("deny", "deny")])
+def test_an_action_in_any_case(action, expected):
+    assert verdict(datastore(policy("default.a", [{"action": action}]))) == expected
+
+
+@pytest.mark.parametrize(
+    "rule, cause",
+    [
+        ({"action": "Reject"}, "action 'Reject'"),
+        ({"action": "Allow", "source": {"nets": [""]}}, "empty"),
+        ({"action": "Allow", "source": {"notNets": [None]}}, "empty"),
+        ({"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}, "notProtocol"),
+        ({"action": "Allow", "icmp": {"type": 8}}, "type of ICMP"),
+    ],
+)
+def test_what_crashes_felix_is_named(rule, cause):
+    answer = ask(datastore(policy("default.a", [rule])), port=22)
+    assert answer.verdict == "unknown" and cause in answer.reason and "Felix fails" in answer.reason
+    assert verdict(datastore(policy("default.a", [rule], selector="role == 'db'")), port=22) == "allow"
+
+
+def mode(text):
+    return {("default", ""): resource({"nftablesMode": text})}
+
+
+@pytest.mark.parametrize(
+    "config, version, expected",
+    [
+        ({}, NEWEST, "unknown"),
+        (mode("Auto"), NEWEST, "unknown"),
+        (mode("Disabled"), NEWEST, "allow"),
+        (mode("Enabled"), NEWEST, "unknown"),
+        # Felix chose iptables then, and before it had nothing else.
+        ({}, "v3.31.7", "allow"),
+        (mode("Auto"), "v3.28.0", "allow"),
+    ],
+)
+def test_a_code_of_icmp_depends_on_the_dataplane(config, version, expected):
+    rule = {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}
+    documents = datastore(policy("default.a", [rule]), config=config, version=version)
+    assert verdict(documents, protocol="icmp", port=None) == expected
+
+
+def test_a_version_that_was_not_measured_is_told_once():
+    note = "(measured with Calico v3.32.1, not with v3.31.7)"
+    assert ask(datastore(version="v3.31.7")).reason.count(note) == 1
+    assert "measured" not in ask(datastore()).reason
 
 
 # --- Forwarded traffic, doNotTrack, preDNAT ---
@@ -477,7 +553,8 @@ def test_an_endpoint_for_all_interfaces():
     assert verdict(documents, [wildcard]) == "allow"
     assert verdict(documents, [wildcard, named]) == "deny"
     assert verdict(documents, [wildcard, named], dst="198.51.100.1", src="198.51.100.9") == "allow"
-    assert verdict(documents, [wildcard], direction="local", src="127.0.0.1", dst="127.0.0.1", port=8080) == "unknown"
+    assert verdict(documents, [wildcard], direction="local", src="127.0.0.1", dst="127.0.0.1", port=8080) == "deny"
+    assert verdict(documents, [wildcard], direction="local", src="127.0.0.1", dst="127.0.0.1", port=2379) == "allow"
     for version in ("v3.13.5", None):
         documents = datastore(policy("default.a", [tcp("Allow", 80)]), version=version)
         assert verdict(documents, [wildcard]) == "unknown"
@@ -544,7 +621,11 @@ def test_failsafes_that_are_set():
         ({"default": {"chainInsertMode": "Append"}}, "chainInsertMode"),
         ({"default": {"interfacePrefix": "a b"}}, "interfacePrefix"),
         ({"some": {"nodeSelector": "all()"}}, "nodeSelector"),
-        ({"default": {"ipv6Support": False}}, "ipv6Support"),
+        ({"default": {"chainInsertMode": "Nowhere"}}, "chainInsertMode"),
+        ({"default": {"iptablesFilterDenyAction": "Reject"}}, "iptablesFilterDenyAction"),
+        ({"default": {"bpfEnabled": "yes"}}, "bpfEnabled"),
+        ({"node.n1": {"vxlanPort": "4789"}}, "vxlanPort"),
+        ({"default": {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]}}, "'bad'"),
     ],
 )
 def test_settings_that_make_all_unknown(config, cause):
@@ -592,7 +673,7 @@ def test_profiles():
     assert ask(documents, endpoint("nosuch", "web")).decided_by == "missing profile nosuch"
     assert verdict(documents, endpoint("web", "nosuch")) == "allow"
     assert verdict(documents, endpoint("web"), port=81) == "deny"
-    assert verdict(documents, endpoint("bad", "web")) == "unknown"
+    assert verdict(documents, endpoint("bad", "web")) == "deny"
 
 
 # --- IPv6 ---

@@ -181,4 +181,30 @@ def test_felix_ignores_profiles_with_a_slash_in_v1():
     assert "profiles[0]: 'ns/prof'" in ignored_by_felix(_endpoint({"profiles": ("ns/prof",)}), V1)
     assert ignored_by_felix(_endpoint({"profiles": ("prof",)}), V1) == ""
     assert ignored_by_felix(HostEndpoint(), V1) == ""
-    assert ignored_by_felix(HostEndpoint(profiles=("ns/prof",)), V3) == ""
+
+
+@pytest.mark.parametrize(
+    "fields, part",
+    [
+        ({"profiles": ("ns/prof",)}, "profiles[0]: 'ns/prof'"),
+        ({"profiles": ("a" * 129,)}, "profiles[0]"),
+        ({"ports": (Port("a", "6", 80),)}, "ports[0].protocol: '6' is not a protocol for Felix"),
+        ({"ports": (Port("a", "ICMP", 80),)}, "ports[0].protocol"),
+        ({"ports": (Port("a", "TCP", 0),)}, "ports[0].port"),
+        ({"ports": (Port("", "TCP", 80),)}, "ports[0].name"),
+        ({"interface_name": "interfaceTooLong"}, "interface_name"),
+    ],
+)
+def test_what_makes_felix_ignore_an_endpoint_in_v3(fields, part):
+    assert part in ignored_by_felix(HostEndpoint(**fields), V3)
+
+
+def test_what_calicoctl_refuses_and_felix_takes_in_v3():
+    endpoint = HostEndpoint(
+        labels={"a b": "c d"},
+        interface_name="eth0",
+        expected_ips=("bad", ""),
+        profiles=("Upper_case",),
+        ports=(Port("Any_Name", "tcp", 80),),
+    )
+    assert ignored_by_felix(endpoint, V3) == ""
