@@ -77,7 +77,7 @@ _OF_THE_RUN = (
 # The same, where something is written.
 _OF_THE_WRITING = ("guard", "guard_limit", "canary", "canary_wait")
 # What each host tells the guard.
-_OF_THE_GUARD = ("guard_require", "failsafes")
+_OF_THE_GUARD = ("guard_require", "failsafes", "dataplane")
 # What means the same: YAML makes false of off, and a survey without an answer gives an empty text.
 _MEANT = {("guard", "false"): "off", ("guard", ""): "enforce", ("canary", ""): "0"}
 # The options of Ansible's SSH that say how it reaches a host, and the variables that beat its configuration.
@@ -134,9 +134,10 @@ class Fleet:
         self._told: Set[str] = set()
         # How Ansible reaches them: what they have of CONNECTION.
         self._connections: Dict[str, Dict[str, Any]] = {}
-        # What a host has in its guard_require and its failsafes.
+        # What a host has in its guard_require, its failsafes and its dataplane.
         self._required: Dict[str, List[Dict[str, Any]]] = {}
         self._failsafes: Dict[str, Mapping[str, Any]] = {}
+        self._dataplanes: Dict[str, str] = {}
         # The others of the batch, which need facts, and why there are none.
         self.without_facts: Dict[str, str] = {}
         # Those that take part without facts, and why there are none.
@@ -173,6 +174,8 @@ class Fleet:
             found[host.node]["require"] += self._required.get(name, [])
             if self._failsafes.get(name):
                 found[host.node]["failsafes"] = self._failsafes[name]
+            if self._dataplanes.get(name):
+                found[host.node]["dataplane"] = self._dataplanes[name]
         return found
 
     def endpoints(self) -> List[Dict[str, Any]]:
@@ -388,6 +391,7 @@ class Fleet:
             guarded = self._evaluated(name, raw, _OF_THE_GUARD, with_facts=True)
             self._required[name] = _checked_required(name, guarded["guard_require"])
             self._failsafes[name] = _checked_failsafes(name, guarded["failsafes"])
+            self._dataplanes[name] = _checked_dataplane(name, guarded["dataplane"])
         values["node"] = self.calicos_name(values["node"])
         try:
             check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
@@ -506,6 +510,20 @@ def _checked_failsafes(name: str, failsafes: Any) -> Mapping[str, Any]:
     except InvalidInput as exc:
         raise RunFailed("{0}: {1}".format(name, exc)) from exc
     return failsafes
+
+
+def _checked_dataplane(name: str, dataplane: Any) -> str:
+    """A host's dataplane; "" when it has none. Raises RunFailed."""
+    if dataplane in (None, ""):
+        return ""
+    # As for what is required.
+    # pylint: disable-next=import-outside-toplevel
+    from ansible_collections.netsec.calico.plugins.module_utils._required import dataplane_from
+
+    try:
+        return dataplane_from(dataplane, _PREFIX + "dataplane")
+    except InvalidInput as exc:
+        raise RunFailed("{0}: {1}".format(name, exc)) from exc
 
 
 def _claim(node: str, name: str, names: Dict[str, str]) -> None:

@@ -20,6 +20,7 @@ OF_THE_ROLE = (
     "calicoctl_config",
     "canary",
     "canary_wait",
+    "dataplane",
     "datastore_type",
     "decommission",
     "endpoints",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.role import done, failure, fleet_of, of_workers, worker
-from tests.integration.test_guard import ALLOW_SSH, put_policy, without_failsafes
+from tests.integration.test_guard import ALLOW_SSH, put_policy, put_resource, without_failsafes
 
 pytestmark = pytest.mark.thorough
 
@@ -147,6 +147,21 @@ def test_failsafes_that_felix_has_in_its_own_configuration(fleet):
 def test_what_is_wrong_with_failsafes_is_named(etcdv2_fleet, failsafes, message):
     variables = dict(ENFORCE, hostendpoints_failsafes=failsafes)
     assert message in failure(etcdv2_fleet.run(["worker-1"], variables=variables))
+
+
+def test_a_dataplane_that_the_datastore_does_not_tell(_fleet):
+    """What Felix fails on with iptables, it does not read with nftables."""
+    _fleet.reset("etcdv3")
+    put_policy(_fleet.datastore, "ssh", [ALLOW_SSH], "all()")
+    reject = {"iptablesFilterDenyAction": "Reject"}
+    put_resource(_fleet.datastore, "felixconfigurations", "FelixConfiguration", "default", reject)
+    assert "G16" in failure(_fleet.run({"worker-1": HOST}, variables=ENFORCE))
+    hosts = {"worker-1": dict(HOST, hostendpoints_dataplane="nftables"), "worker-2": HOST}
+    message = failure(_fleet.run(hosts, variables=ENFORCE))
+    assert "on node worker-2" in message and "node worker-1" not in message
+    done(_fleet.run({"worker-1": hosts["worker-1"]}, variables=ENFORCE))
+    message = failure(_fleet.run({"worker-1": dict(HOST, hostendpoints_dataplane="bpf")}, variables=ENFORCE))
+    assert "worker-1: hostendpoints_dataplane: 'bpf' is not iptables or nftables" in message
 
 
 @pytest.mark.parametrize("how", ["play", "configuration"])
