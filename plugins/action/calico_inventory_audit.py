@@ -14,19 +14,19 @@ from typing import Any, Dict, List, Optional, Set
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem, shown
-from ansible_collections.netsec.calico.plugins.module_utils._result import FAILURES_SIZE, bounded
-from ansible_collections.netsec.calico.plugins.plugin_utils._audit_report import FAIL_ON, banner_of, report_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import (
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem, shown
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import (
     Fleet,
     api_version_of,
     required_of,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables, has_template
-from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError
-from ansible_collections.netsec.calico.plugins.plugin_utils._reports import FORMATS, remove_reports, write_reports
-from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import HostVariables, has_template
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, banner_of, report_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
 
 # The result of the role's task that gathers facts: of a host that cannot be reached, older facts may be cached.
 _GATHERED = "__hostendpoints_gathered"

@@ -10,18 +10,22 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import brief, file_problem
-from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import (
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem
+from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import (
     check_replaceable,
     regular_file,
     replace_file,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._result import DIFF_SIZE, FAILURES_SIZE, bounded
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Gathered, Hosts, gathered_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._host_variables import HostVariables
-from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import DIFF_SIZE, FAILURES_SIZE, bounded
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, api_version_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import (
+    Gathered,
+    Hosts,
+    gathered_of,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import HostVariables
 
 # The role's default.
 _DEFAULT_OWNER = "netsec.calico"

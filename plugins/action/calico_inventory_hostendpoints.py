@@ -11,10 +11,10 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet import Fleet, api_version_of, guard_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, api_version_of, guard_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
-from ansible_collections.netsec.calico.plugins.plugin_utils._run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
 
 # Numbers that may also be left out, as a survey gives them that was not answered.
 _MAY_BE_EMPTY = ("canary", "guard_limit")

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._run_variables import read_run_variables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
 
 
 class ActionModule(ActionBase):

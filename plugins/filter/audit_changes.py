@@ -117,8 +117,8 @@ from typing import Any, Dict
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report import ReportError
-from ansible_collections.netsec.calico.plugins.plugin_utils._report_changes import changes_between
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.compare import changes_between
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 
 
 def audit_changes(before: Any, after: Any) -> Dict[str, Any]:

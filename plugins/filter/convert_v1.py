@@ -61,9 +61,9 @@ from typing import Any, Dict, List
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3
-from ansible_collections.netsec.calico.plugins.plugin_utils._convert import converted
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import converted
 
 
 def convert_v1(hostendpoints: Any) -> List[Dict[str, Any]]:

@@ -68,8 +68,8 @@ from typing import Any, Dict, List
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.plugin_utils._convert import conversions_of
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import conversions_of
 
 
 def explain_convert_v1(hostendpoints: Any) -> List[Dict[str, Any]]:

@@ -51,8 +51,8 @@ from typing import Any, Dict, List
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import LONGEST, brief
-from ansible_collections.netsec.calico.plugins.plugin_utils._interfaces import Host, RuleError, endpoints_of
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import LONGEST, brief
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import Host, RuleError, endpoints_of
 
 
 def hostendpoints_from_facts(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:

@@ -50,10 +50,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.module_utils._errors import CalicoError, InvalidInput, shown
-from ansible_collections.netsec.calico.plugins.module_utils._fields import fields_from_mapping, with_empty_labels
-from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3, HostEndpoint
-from ansible_collections.netsec.calico.plugins.module_utils._resource import KINDS, to_resource
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import (
+    fields_from_mapping,
+    with_empty_labels,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import KINDS, to_resource
 
 
 def resources(value: Any, api_version: str) -> Any:

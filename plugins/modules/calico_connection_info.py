@@ -242,7 +242,7 @@ endpoints:
       rejected: []
 """
 
-from ansible_collections.netsec.calico.plugins.module_utils._python import check_python
+from ansible_collections.netsec.calico.plugins.module_utils._core.python_version import check_python
 
 check_python()
 
@@ -250,24 +250,28 @@ from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import Host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import interfaces_from
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import State
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import items_from, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     HOSTENDPOINT_OPTIONS,
     connect,
     run,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import State
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
-from ansible_collections.netsec.calico.plugins.module_utils._failsafes import failsafes_from
-from ansible_collections.netsec.calico.plugins.module_utils._governing import interfaces_from
-from ansible_collections.netsec.calico.plugins.module_utils._host import Host
-from ansible_collections.netsec.calico.plugins.module_utils._inputs import items_from, presents_from
-from ansible_collections.netsec.calico.plugins.module_utils._policy import DATAPLANES
-from ansible_collections.netsec.calico.plugins.module_utils._result import listing_warnings_of
-from ansible_collections.netsec.calico.plugins.module_utils._traffic import DIRECTIONS, Connection, connection_from
-from ansible_collections.netsec.calico.plugins.module_utils._validation import check_filter
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import listing_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import (
+    DIRECTIONS,
+    Connection,
+    connection_from,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import failsafes_from
+from ansible_collections.netsec.calico.plugins.module_utils._policies.model import DATAPLANES
+from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_filter
 
 CONNECTION = {
     "direction": {"type": "str", "choices": list(DIRECTIONS), "required": True},

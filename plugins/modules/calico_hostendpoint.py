@@ -155,7 +155,7 @@ guard_omitted:
   sample: 0
 """
 
-from ansible_collections.netsec.calico.plugins.module_utils._python import check_python
+from ansible_collections.netsec.calico.plugins.module_utils._core.python_version import check_python
 
 check_python()
 
@@ -163,7 +163,15 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import reconcile
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import DatastoreError
+from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    GUARD_MODE,
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+    guarding_of,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     HOSTENDPOINT_OPTIONS,
     connect,
@@ -171,15 +179,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     wanted,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._errors import DatastoreError
-from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
-    GUARD_MODE,
-    GUARD_OPTIONS,
-    GUARD_SOURCES,
-    guarding_of,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
-from ansible_collections.netsec.calico.plugins.module_utils._result import failure_of, result_of, warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import failure_of, result_of, warnings_of
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:

@@ -104,7 +104,7 @@ malformed:
       error: "labels[type] is not a text: 5"
 """
 
-from ansible_collections.netsec.calico.plugins.module_utils._python import check_python
+from ansible_collections.netsec.calico.plugins.module_utils._core.python_version import check_python
 
 check_python()
 
@@ -112,16 +112,16 @@ from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     connect,
     run,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._result import listing_of, listing_warnings_of
-from ansible_collections.netsec.calico.plugins.module_utils._selector import Selector, parse
-from ansible_collections.netsec.calico.plugins.module_utils._validation import check_filter
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import listing_of, listing_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._resources.selector import Selector, parse
+from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_filter
 
 
 def selector_of(text: Optional[str], api_version: str) -> Optional[Selector]:

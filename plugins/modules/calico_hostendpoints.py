@@ -242,7 +242,7 @@ guard_omitted:
   sample: 0
 """
 
-from ansible_collections.netsec.calico.plugins.module_utils._python import check_python
+from ansible_collections.netsec.calico.plugins.module_utils._core.python_version import check_python
 
 check_python()
 
@@ -251,7 +251,23 @@ from typing import Any, Dict, List, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import reconcile
+from ansible_collections.netsec.calico.plugins.module_utils._apply.canary import canary_of
+from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    GUARD_MODE,
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+    guarding_of,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import (
+    OTHER_KINDS,
+    OtherKind,
+    check_decommissioned,
+    items_from,
+    presents_from,
+    skipped_result_of,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     SET_OPTIONS,
     check_limits,
@@ -261,23 +277,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     run,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._canary import canary_of
-from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
-    GUARD_MODE,
-    GUARD_OPTIONS,
-    GUARD_SOURCES,
-    guarding_of,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
-    OTHER_KINDS,
-    OtherKind,
-    check_decommissioned,
-    items_from,
-    presents_from,
-    skipped_result_of,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._reconcile import reconcile
-from ansible_collections.netsec.calico.plugins.module_utils._result import bulk_result_of, bulk_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import bulk_result_of, bulk_warnings_of
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:

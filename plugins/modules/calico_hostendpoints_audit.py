@@ -209,7 +209,7 @@ datastore:
     warning: ""
 """
 
-from ansible_collections.netsec.calico.plugins.module_utils._python import check_python
+from ansible_collections.netsec.calico.plugins.module_utils._core.python_version import check_python
 
 check_python()
 
@@ -219,7 +219,38 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
+from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import Scope, audit, guarded_of, strays_of
+from ansible_collections.netsec.calico.plugins.module_utils._audit.policies import (
+    Selections,
+    not_known,
+    selections_of,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import (
+    DatastoreError,
+    InvalidInput,
+    file_problem,
+    shown,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._core.files import path_as_shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import replace_file
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import Store
+from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+    Guarding,
+    guarding_of,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import Verdict
+from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import audit_result_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import (
+    OTHER_KINDS,
+    OtherKind,
+    check_decommissioned,
+    items_from,
+    presents_from,
+    skipped_result_of,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     SET_OPTIONS,
     connect,
@@ -228,39 +259,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._arguments import (
     settings_of,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._audit import Scope, audit, guarded_of, strays_of
-from ansible_collections.netsec.calico.plugins.module_utils._audit_policies import (
-    Selections,
-    not_known,
-    selections_of,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._audit_result import audit_result_of
-from ansible_collections.netsec.calico.plugins.module_utils._datastore._store import Store
-from ansible_collections.netsec.calico.plugins.module_utils._errors import (
-    DatastoreError,
-    InvalidInput,
-    file_problem,
-    shown,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._files import path_as_shown
-from ansible_collections.netsec.calico.plugins.module_utils._guarding import (
-    GUARD_OPTIONS,
-    GUARD_SOURCES,
-    Guarding,
-    guarding_of,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._inputs import (
-    OTHER_KINDS,
-    OtherKind,
-    check_decommissioned,
-    items_from,
-    presents_from,
-    skipped_result_of,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._replaced_file import replace_file
-from ansible_collections.netsec.calico.plugins.module_utils._validation import check_nodes
-from ansible_collections.netsec.calico.plugins.module_utils._verdict import Verdict
+from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_nodes
 
 # Names of nodes in a warning.
 NODES_SHOWN = 5

@@ -45,12 +45,12 @@ class MemoryEtcd:
     @contextlib.contextmanager
     def serving(self):
         collections_path()
-        with mock.patch(_UTILS + "_etcdv2_client.Member", self._member_v2()):
-            with mock.patch(_UTILS + "_etcdv3_client.Member", self._member_v3()):
+        with mock.patch(_UTILS + "_etcd.v2_client.Member", self._member_v2()):
+            with mock.patch(_UTILS + "_etcd.v3_client.Member", self._member_v3()):
                 yield self
 
     def _member_v2(self):
-        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcdv2_member import Member
+        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v2_server import Member
 
         memory = self
 
@@ -65,7 +65,7 @@ class MemoryEtcd:
         return MemberV2
 
     def _member_v3(self):
-        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcdv3_member import Member
+        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v3_server import Member
 
         memory = self
 

@@ -207,7 +207,7 @@ def test_what_a_job_gets(credential_type, tmp_path):
     assert not [value for value in safe.values() if "geheim" in value or "KEY" in value]
     assert safe["CALICO_ETCD_PASSWORD"] == HIDDEN_PASSWORD
 
-    from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
+    from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import settings_from
 
     settings = settings_from({}, env)
     assert (settings.datastore_type, settings.etcd_endpoints) == ("etcdv3", ("https://a:1", "https://b:2"))
@@ -218,7 +218,7 @@ def test_what_a_job_gets(credential_type, tmp_path):
 
 
 def test_what_is_left_out_is_not_set(credential_type, tmp_path):
-    from ansible_collections.netsec.calico.plugins.module_utils._connection import settings_from
+    from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import settings_from
 
     env, _safe = injected(credential_type, tmp_path, datastore_type="etcdv2", endpoints="http://a:1")
     assert sorted(settings_from({}, env).sources) == ["datastore_type", "etcd_endpoints"]
@@ -315,7 +315,7 @@ def test_audit_apply_audit(job, tls_datastore, tmp_path):
 
 def test_awx_takes_the_surveys(templates):
     """By the rules of AWX's JobTemplateSurveySpec."""
-    from ansible_collections.netsec.calico.plugins.plugin_utils._audit_report import FAIL_ON
+    from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON
 
     variables = {}
     for name, template in templates.items():

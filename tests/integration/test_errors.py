@@ -194,7 +194,7 @@ def test_an_answer_without_an_end(store, wire, monkeypatch, pieces, cause):
 
 
 def transport():
-    return importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._http")
+    return importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.http")
 
 
 @pytest.mark.thorough

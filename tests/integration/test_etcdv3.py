@@ -228,7 +228,7 @@ def test_names_and_labels_at_their_limits(datastore):
 @pytest.fixture
 def pages(monkeypatch):
     """Of 50 keys, of which there are 130: three pages."""
-    client = "ansible_collections.netsec.calico.plugins.module_utils._datastore._etcdv3_client"
+    client = "ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v3_client"
     monkeypatch.setattr(importlib.import_module(client), "_PAGE", 50)
     return [endpoint("n%03d" % number) for number in range(130)]
 

@@ -57,7 +57,7 @@ def owner_labels(kind):
 
 
 def test_applied_again_it_changes_nothing(datastore):
-    from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Hosts, gathered_of
+    from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, gathered_of
 
     api_version = {"etcdv2": "v1", "etcdv3": "projectcalico.org/v3"}[datastore.type]
     seen = Counter()

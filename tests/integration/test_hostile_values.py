@@ -347,7 +347,7 @@ def gathered_and_migrated(store, values):
     from ansible_collections.netsec.calico.plugins.filter.convert_v1 import convert_v1
     from ansible_collections.netsec.calico.plugins.filter.explain_convert_v1 import explain_convert_v1
     from ansible_collections.netsec.calico.plugins.filter.to_resource import resources
-    from ansible_collections.netsec.calico.plugins.plugin_utils._gathered import Hosts, gathered_of
+    from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, gathered_of
 
     result = store.done("calico_hostendpoint_info")
     api_version = {"etcdv2": "v1", "etcdv3": "projectcalico.org/v3"}[store.datastore.type]

@@ -56,7 +56,7 @@ def test_the_python_is_looked_at_before_anything_else(path):
     """As far as a newer Python can say what an older one reads."""
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 6))
     code = [each for each in tree.body if not isinstance(each, ast.Assign)]
-    assert isinstance(code[0], ast.ImportFrom) and code[0].module.endswith(".module_utils._python")
+    assert isinstance(code[0], ast.ImportFrom) and code[0].module.endswith(".module_utils._core.python_version")
     assert ast.unparse(code[1]) == "check_python()"
     assert not any(isinstance(each, ast.ImportFrom) and each.module == "__future__" for each in code)
 

@@ -13,8 +13,8 @@ import threading
 import pytest
 from playwright.sync_api import expect
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report import visible
-from ansible_collections.netsec.calico.plugins.plugin_utils._reports import write_reports
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import write_reports
 from tests.harness.audits import EXAMPLE, HOSTILE, fleet_report, hostile_report, report
 
 PHONE = {"width": 375, "height": 812}

@@ -14,8 +14,8 @@ import jsonschema
 import junitparser
 import pytest
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report import CLASSES, visible
-from ansible_collections.netsec.calico.plugins.plugin_utils._reports import write_reports
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import write_reports
 from tests.harness.audits import EXAMPLE, HOSTILE, SCHEMA, fleet_report, hostile_report, report
 
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

@@ -14,14 +14,14 @@ import collections
 import re
 from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
 
-from .._connection import Settings
-from .._errors import Conflict, DatastoreError, shown
-from .._hostendpoint import V1, HostEndpoint
-from .._plan import Change, Stored
-from ._documents import Documents, documents_v1, looks_at_others_v1
-from ._etcdv2_client import DIRECTORY, Etcdv2Client, NotInDirectory, Request
-from ._store import State, Store, never, reporting
-from ._v1_value import CODEC, encode
+from .._core.errors import Conflict, DatastoreError, shown
+from .._plan.plan import Change, Stored
+from .._resources.hostendpoint import V1, HostEndpoint
+from ._etcd.v2_client import DIRECTORY, Etcdv2Client, NotInDirectory, Request
+from .base import State, Store, never, reporting
+from .codec_v1 import CODEC, encode
+from .settings import Settings
+from .snapshot import Documents, documents_v1, looks_at_others_v1
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"

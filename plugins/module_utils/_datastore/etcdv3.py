@@ -14,21 +14,15 @@ import json
 import re
 from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
 
-from .._connection import Settings
-from .._errors import Conflict, DatastoreError, shown
-from .._hostendpoint import V3, HostEndpoint
-from .._json import check_depth
-from .._plan import Change, Stored
-from ._documents import (
-    Documents,
-    documents_v3,
-    looks_at_others_v3,
-    may_be_in_namespaces,
-    needs_nodes,
-)
-from ._etcdv3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
-from ._store import State, Store, never, reporting
-from ._v3_value import CODEC, encode, time_of_day
+from .._core.errors import Conflict, DatastoreError, shown
+from .._core.go_json import check_depth
+from .._plan.plan import Change, Stored
+from .._resources.hostendpoint import V3, HostEndpoint
+from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
+from .base import State, Store, never, reporting
+from .codec_v3 import CODEC, encode, time_of_day
+from .settings import Settings
+from .snapshot import Documents, documents_v3, looks_at_others_v3, may_be_in_namespaces, needs_nodes
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 _HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"

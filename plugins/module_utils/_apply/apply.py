@@ -1,0 +1,273 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make the datastore hold what is wanted: read, plan, write what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+import time
+from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from .._core.errors import CalicoError, Conflict, Refused
+from .._datastore.base import State, Store
+from .._guard.verdict import Guarded
+from .._plan.plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan, undo_of
+from .canary import Canary, Place
+from .ending import Ending
+
+TRIES = 5
+# How many endpoints a message names.
+SHOWN = 10
+
+# Says what the guard thinks of changes that are about to be written. Raises Unsafe when they must not be.
+GuardCheck = Callable[[Store, Sequence[Change]], Guarded]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a plan; in check mode, what would become of it."""
+
+    # As it was when it began.
+    state: State
+    # In the order in which they were made.
+    done: List[Change] = dataclasses.field(default_factory=list)
+    unchanged: List[Change] = dataclasses.field(default_factory=list)
+    failed: List[Tuple[Change, CalicoError]] = dataclasses.field(default_factory=list)
+    not_attempted: List[Change] = dataclasses.field(default_factory=list)
+    # What Calico cannot read on the purged nodes, and the purge leaves alone.
+    unreadable: List[Stored] = dataclasses.field(default_factory=list)
+    # What the guard says of the changes.
+    guarded: Guarded = dataclasses.field(default_factory=Guarded)
+    # What has ended the run while something was written; then, no other change was begun.
+    ending: Ending = dataclasses.field(default_factory=Ending)
+    # The nodes that were changed first, and why that was the end; then, what was undone.
+    canary: List[Place] = dataclasses.field(default_factory=list)
+    stopped: str = ""
+    taken_back: List[Change] = dataclasses.field(default_factory=list)
+
+    @property
+    def changes(self) -> List[Change]:
+        return self.done + self.unchanged
+
+
+def reconcile(
+    store: Store,
+    wants: Mapping[str, Want],
+    check_mode: bool,
+    purge: Optional[Purge] = None,
+    purge_limit: Optional[int] = None,
+    guard: Optional[GuardCheck] = None,
+    canary: Optional[Canary] = None,
+) -> Outcome:
+    """Read what is stored for what is wanted, by store.key, and on the purged nodes; plan; unless in check mode write.
+
+    Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
+    deleted, and the guard does not refuse it. With a canary, its nodes come first, and when one is lost, or a signal
+    ends the run before that is known, their changes are undone and nothing else is written. Raises CalicoError when
+    not.
+    """
+    stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
+    state = store.state
+    if purge:
+        # etcd v2 lists in no order, and messages shall not differ from run to run.
+        stored.sort(key=lambda item: (item.node, item.key))
+    changes = plan(wants, stored, store.api_version, purge)
+    changing = _in_order(change for change in changes if change.operation != NONE)
+    outcome = Outcome(state, unchanged=[change for change in changes if change.operation == NONE])
+    if purge:
+        outcome.unreadable = [
+            # Of a value that cannot be read in v3, nobody knows the node.
+            item
+            for item in stored
+            if item.key not in wants and (not item.node or item.node in purge.nodes) and item.error
+        ]
+    if not changing:
+        return outcome
+    _refuse_if_locked(store)
+    if purge and purge_limit is not None:
+        _check_limit([change for change in changing if change.operation == DELETE], purge_limit)
+    if guard:
+        outcome.guarded = guard(store, changing)
+    if canary:
+        outcome.canary, first, changing = canary.part(changing)
+    else:
+        first = []
+    if check_mode:
+        outcome.done = _in_order(first + changing)
+        return outcome
+    if first:
+        canary.check_before(outcome.canary)
+    with outcome.ending.noting():
+        if first:
+            _try(store, canary, first, outcome, guard)
+        if outcome.stopped or outcome.failed:
+            outcome.not_attempted += changing
+        else:
+            _write_all(store, changing, outcome, guard)
+    return outcome
+
+
+def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+    """Write the changes of the canary, and undo them unless its nodes are known to answer."""
+    _write_all(store, changes, outcome, guard)
+    lost = canary.lost(outcome.canary, outcome.ending)
+    if not lost and not outcome.ending.has_come():
+        return
+    _take_back(store, outcome)
+    if lost:
+        back = canary.answering_again([place for place, _reason in lost], outcome.ending)
+        outcome.stopped = "the canary failed: " + "; ".join(
+            "{0} took no new TCP connection after its endpoints had changed ({1}), and {2} again".format(
+                place, reason, "answers" if place in back else "does not answer"
+            )
+            for place, reason in lost
+        )
+    else:
+        # Nobody knows whether its nodes answer, and nobody will look.
+        outcome.stopped = "{0} ended the run before the canary had passed".format(outcome.ending.signal)
+
+
+def _take_back(store: Store, outcome: Outcome) -> None:
+    """Undo the changes that were made, or may have been. What could not be undone stays done."""
+    undone = set()
+    # Of these it is told already that they failed; they may have been made all the same.
+    failed = {id(change) for change, _error in outcome.failed}
+    changes = outcome.done + [change for change, _error in outcome.failed]
+    try:
+        for change, error in _undo(store, changes):
+            if error is None:
+                undone.add(id(change))
+                outcome.taken_back.append(change)
+            elif id(change) not in failed:
+                outcome.failed.append((change, error))
+    except CalicoError as exc:
+        outcome.failed += [(change, exc) for change in outcome.done if id(change) not in undone]
+    outcome.done = [change for change in outcome.done if id(change) not in undone]
+    outcome.failed = [(change, error) for change, error in outcome.failed if id(change) not in undone]
+
+
+def _undo(store: Store, changes: List[Change]) -> Iterator[Tuple[Change, Optional[CalicoError]]]:
+    now = {item.key: item for item in store.read([change.identity for change in changes], ())}
+    undos = []
+    for change in changes:
+        before = change.before
+        stored = now.get(before.key if before else store.key(change.identity))
+        if (stored and stored.revision) == (before and before.revision):
+            # It was not made.
+            continue
+        try:
+            undos.append(undo_of(change, stored, store.api_version))
+        except Conflict as exc:
+            yield change, exc
+    for _operation, phase in itertools.groupby(_in_order(undos), key=_operation_of):
+        is_over = False
+        for undo, error in store.write(list(phase)):
+            yield undo.want.change, error
+            is_over = is_over or bool(error and not isinstance(error, Conflict))
+        if is_over:
+            return
+
+
+def _refuse_if_locked(store: Store) -> None:
+    if store.state.locked:
+        raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
+
+
+def _in_order(changes: Iterable[Change]) -> List[Change]:
+    """In the order in which they are written."""
+    return sorted(changes, key=lambda change: (_RANK[change.operation], change.identity.node, change.identity.name))
+
+
+def _operation_of(change: Change) -> str:
+    return change.operation
+
+
+_RANK = {operation: rank for rank, operation in enumerate(ORDER)}
+
+
+def _check_limit(deletions: List[Change], limit: int) -> None:
+    if len(deletions) > limit:
+        named = ", ".join(str(change.identity) for change in deletions[:SHOWN])
+        raise Refused(
+            "the purge would delete {0} endpoints, which is more than the purge_limit of {1}, so nothing at all was "
+            "written: {2}{3}".format(len(deletions), limit, named, ", ..." if len(deletions) > SHOWN else "")
+        )
+
+
+def _write_all(store: Store, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+    """Write the changes, none of one operation before all of the one before are written."""
+    for _operation, phase in itertools.groupby(changes, key=_operation_of):
+        if outcome.failed or outcome.ending.has_come():
+            outcome.not_attempted += phase
+        else:
+            _write(store, list(phase), outcome, guard)
+
+
+def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+    """Write the changes of one phase; those that met a conflict are read and planned again, at most five times."""
+    for attempt in range(TRIES):
+        conflicts: List[Tuple[Change, Conflict]] = []
+        attempted = set()
+        for change, error in store.write(changes, outcome.ending.has_come):
+            attempted.add(id(change.want))
+            if error is None:
+                outcome.done.append(change)
+            elif isinstance(error, Conflict):
+                conflicts.append((change, error))
+            else:
+                outcome.failed.append((change, error))
+        if outcome.failed or outcome.ending.has_come():
+            for change, conflict in conflicts:
+                _leave(change, conflict, outcome)
+            outcome.not_attempted += [change for change in changes if id(change.want) not in attempted]
+            return
+        if not conflicts:
+            return
+        if attempt + 1 < TRIES:
+            # Two controllers that met once shall not meet again.
+            time.sleep(random.uniform(0.01, 0.05 * 2**attempt))
+            changes = _plan_again(store, conflicts, outcome, guard)
+    for change, error in conflicts:
+        outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
+
+
+def _leave(change: Change, conflict: Conflict, outcome: Outcome) -> None:
+    """Note that the change is not tried again."""
+    if conflict.maybe_done:
+        text = "{0}; an earlier try got no answer, so the change may or may not be done; run this again to see"
+        outcome.failed.append((change, Conflict(text.format(conflict), maybe_done=True)))
+    else:
+        outcome.not_attempted.append(change)
+
+
+def _plan_again(
+    store: Store, conflicts: List[Tuple[Change, Conflict]], outcome: Outcome, guard: Optional[GuardCheck]
+) -> List[Change]:
+    changes = []
+    # Time has passed, and who else writes may be calico-upgrade.
+    store.forget_state()
+    for change, conflict in conflicts:
+        if outcome.failed:
+            _leave(change, conflict, outcome)
+            continue
+        try:
+            _refuse_if_locked(store)
+            again = change_for(change.want, store.get(change.identity), store.api_version)
+            if guard and again.operation != NONE and again.after != change.after:
+                # It is not what was asked about.
+                guard(store, [again])
+        except CalicoError as exc:
+            outcome.failed.append((change, exc))
+            continue
+        if again.operation != NONE:
+            changes.append(again)
+        elif conflict.maybe_done:
+            # It is as wanted since we wrote.
+            outcome.done.append(change._replace(after=again.after))
+        elif not isinstance(change.want, Purged):
+            outcome.unchanged.append(again)
+    return changes

@@ -1,0 +1,190 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The canary: the first few nodes that change, which have to answer before any other is changed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import socket
+import time
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
+
+from .._core.errors import InvalidInput, Refused, brief, shown
+from .._plan.plan import Change
+from .ending import Ending
+
+# Seconds that a host has for a connection, and between two of them.
+_TIMEOUT = 3.0
+# More often, sshd may take us for an attacker.
+_PAUSE = 1.0
+# So many connections in a row that fail are no chance.
+_TRIES = 3
+# Hosts that are asked at the same time.
+_AT_ONCE = 20
+# Seconds after which a run that is ended stops to wait.
+_SLICE = 0.1
+
+
+class Place(NamedTuple):
+    """Where a node's SSH is reached from here."""
+
+    node: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return "node {0} at {1} port {2}".format(self.node, self.host, self.port)
+
+    def why_silent(self) -> str:
+        """Why it does not take a new TCP connection; "" when it does.
+
+        A connection that is there already would tell nothing: Linux lets its packets through, whatever the policy.
+        """
+        try:
+            socket.create_connection((self.host, self.port), _TIMEOUT).close()
+        except (OSError, UnicodeError) as exc:
+            return str(exc)
+        return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Canary:
+    """How many nodes are tried first, and for how many seconds Felix may take its time."""
+
+    count: int
+    wait: float
+    # In the order in which they are taken.
+    places: Sequence[Place]
+
+    def part(self, changes: Sequence[Change]) -> Tuple[List[Place], List[Change], List[Change]]:
+        """The nodes that are tried, their changes, and all others. Raises Refused when no node can be tried.
+
+        An endpoint that moves from one node to another takes both along.
+        """
+        linked = _linked([_nodes_of(change) for change in changes])
+        names: Set[str] = set()
+        tried: List[Place] = []
+        for place in self.places:
+            if place.node in linked and len(tried) < self.count:
+                names |= linked[place.node]
+                tried = [each for each in self.places if each.node in names]
+        if not tried and any(change.after for change in changes):
+            text = "of no node that changes ({0}) is it known where its SSH is reached, so there can be no canary, and "
+            text += (
+                "nothing was written: give reached_at in guard_facts (the role: hosts that are reached by SSH directly)"
+            )
+            raise Refused(text.format(_listed(sorted(linked))))
+        about = [(change, bool(_nodes_of(change) & names)) for change in changes]
+        return (
+            tried,
+            [change for change, is_tried in about if is_tried],
+            [change for change, is_tried in about if not is_tried],
+        )
+
+    def check_before(self, places: Sequence[Place]) -> None:
+        """Raise Refused when one does not answer although nothing was changed yet: it would prove nothing."""
+        for place, reason in _why_silent(places, Ending()).items():
+            if reason:
+                text = (
+                    "nothing was written, since the canary, {0}, does not take a TCP connection already before its "
+                    "endpoints change: {1}"
+                )
+                raise Refused(text.format(place, reason))
+
+    def lost(self, places: Sequence[Place], ending: Ending) -> List[Tuple[Place, str]]:
+        """Those that do not take new connections any more, and why; looked at until the time to wait is over.
+
+        None when the run is ended before that.
+        """
+        end = time.monotonic() + self.wait
+        failures = dict.fromkeys(places, 0)
+        left = list(places)
+        while True:
+            is_over = time.monotonic() >= end
+            reasons = _why_silent(left, ending)
+            if ending.has_come():
+                return []
+            for place, reason in reasons.items():
+                failures[place] = failures[place] + 1 if reason else 0
+            gone = [(place, reason) for place, reason in reasons.items() if failures[place] >= _TRIES]
+            if is_over:
+                left = [place for place in left if failures[place]]
+            if gone or not left:
+                return gone
+            _pause(ending)
+
+    def answering_again(self, places: Sequence[Place], ending: Ending) -> List[Place]:
+        """Those that take new connections, within the time to wait, or before the run is ended."""
+        end = time.monotonic() + self.wait
+        silent = list(places)
+        while True:
+            reasons = _why_silent(silent, ending)
+            silent = [place for place in silent if reasons.get(place, "unknown")]
+            if not silent or time.monotonic() >= end or ending.has_come():
+                return [place for place in places if place not in silent]
+            _pause(ending)
+
+
+def _why_silent(places: Collection[Place], ending: Ending) -> Dict[Place, str]:
+    """Why each is silent, of those that have told when the run is ended; at the same time, since each may take long."""
+    threads = concurrent.futures.ThreadPoolExecutor(min(len(places), _AT_ONCE) or 1)
+    reasons = {place: threads.submit(place.why_silent) for place in places}
+    threads.shutdown(wait=False)
+    left = set(reasons.values())
+    while left and not ending.has_come():
+        left = concurrent.futures.wait(left, _SLICE).not_done
+    for reason in left:
+        reason.cancel()
+    return {place: reason.result() for place, reason in reasons.items() if reason not in left}
+
+
+def _pause(ending: Ending) -> None:
+    end = time.monotonic() + _PAUSE
+    while time.monotonic() < end and not ending.has_come():
+        time.sleep(_SLICE)
+
+
+def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
+    """Each node with all nodes that change together with it, itself too."""
+    found: Dict[str, Set[str]] = {}
+    for nodes in groups:
+        together = nodes.union(*(found.get(node, ()) for node in nodes))
+        found.update(dict.fromkeys(together, together))
+    return found
+
+
+def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
+    """What a task's options say, with the guard's facts by node. Raises InvalidInput."""
+    if count < 0:
+        raise InvalidInput(["canary: {0} is not a number of nodes, from 0".format(shown(count))])
+    if not 1 <= wait <= 3600:
+        raise InvalidInput(["canary_wait: {0} is not a number of seconds from 1 to 3600".format(wait)])
+    places = []
+    for node, of_node in facts.items():
+        reached = of_node.get("reached_at") if isinstance(of_node, Mapping) else None
+        if reached is None:
+            continue
+        host, port = (reached.get("host"), reached.get("port", 22)) if isinstance(reached, Mapping) else (None, None)
+        # In older versions of Ansible, a template makes text of a number.
+        port = int(port) if isinstance(port, str) and len(port) <= 5 and port.isdecimal() else port
+        is_host = isinstance(host, str) and bool(host) and host.isprintable()
+        if not is_host or not isinstance(port, int) or not 0 < port <= 65535:
+            text = "guard_facts[{0}].reached_at: {1} is not a host and a port from 1 to 65535"
+            raise InvalidInput([text.format(brief(node), shown(reached))])
+        places.append(Place(node, host, port))
+    return Canary(count, wait, places)
+
+
+def _nodes_of(change: Change) -> Set[str]:
+    nodes = {
+        endpoint.node for endpoint in (change.after, change.before.endpoint if change.before else None) if endpoint
+    }
+    # Of a value that cannot be read, v3 does not tell the node.
+    return nodes - {""} or {change.identity.node}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,273 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How what is stored differs from what is wanted, and what that means: the plan, sorted into classes."""
+
+from __future__ import annotations
+
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+
+from .._dataplane.resolution import ALL_INTERFACES, Interface, addresses_of, candidate_of, governed, interfaces_from
+from .._guard.verdict import UNSAFE as NOT_SAFE
+from .._guard.verdict import Verdict, reasons_of
+from .._plan.plan import CREATE, DELETE, NONE, Change, Present, Purge, Stored, plan
+from .._resources.hostendpoint import HostEndpoint, changed_fields
+from .._resources.validation import ignored_by_felix
+
+MISSING, CHANGED, UNMANAGED, ORPHANED = "missing", "changed", "unmanaged", "orphaned"
+SHADOWED, MALFORMED, UNSAFE = "shadowed", "malformed", "unsafe"
+CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED, UNSAFE)
+
+_MEANING = {
+    "node": "it is on another node, so it polices another host's interface",
+    "labels": "other policies may select it, and rules that select by label may miss it",
+    "interface_name": "it polices another interface than it should",
+    "expected_ips": "rules on other hosts see it under other addresses",
+    "profiles": "the rules of other profiles apply",
+    "ports": "rules with named ports see other ports",
+    "annotations": "what reads its annotations sees other ones",
+}
+
+
+class Scope(NamedTuple):
+    """What is audited."""
+
+    # Names of the audited nodes.
+    nodes: Collection[str]
+    # Names of nodes that somebody else looks after, or that Calico knows: an endpoint of ours there is no orphan.
+    other_nodes: Collection[str]
+    owner_label: str
+    owner: str
+    # Hosts whose nodes nobody can tell, and the names that such a node may have, with or without a domain.
+    other_hosts: Mapping[str, Sequence[str]] = {}
+    # Names of nodes whose endpoints of ours are not wanted any more.
+    decommissioned: Collection[str] = ()
+    # Node: its interfaces with their addresses, where facts tell them.
+    interfaces: Mapping[str, Mapping[str, Sequence[str]]] = {}
+
+    def owns(self, stored: Stored) -> bool:
+        return bool(self.owner) and stored.endpoint.labels.get(self.owner_label) == self.owner
+
+
+class Finding(NamedTuple):
+    """What is not as it should be about one endpoint."""
+
+    kind: str
+    node: str
+    name: str
+    interface_name: str
+    # {"field": option name, "want": value or null, "have": value or null} of each field that differs.
+    fields: List[Dict[str, Any]]
+    # What it means, in a sentence.
+    message: str
+
+
+class Audit(NamedTuple):
+    findings: List[Finding]
+    # Node: how many of its endpoints are as wanted, and have no finding.
+    compliant: Dict[str, int]
+    # How many endpoints of the audited nodes are Calico's own.
+    foreign: int
+
+
+def audit(
+    wants: Mapping[str, Present],
+    stored: List[Stored],
+    scope: Scope,
+    api_version: str,
+    verdicts: Iterable[Verdict] = (),
+) -> Audit:
+    """Compare what is wanted, by key, with all that is stored. `verdicts` are the guard's on what is stored.
+
+    Raises InvalidInput for what cannot be planned.
+    """
+    mine = [item for item in stored if item.node in scope.nodes]
+    foreign = {item.key: item for item in stored if item.endpoint.is_calicos_own}
+    purged: Dict[str, Optional[str]] = dict.fromkeys(scope.decommissioned, scope.owner)
+    purged.update(dict.fromkeys(scope.nodes))
+    changes = plan(
+        {key: want for key, want in wants.items() if key not in foreign},
+        stored,
+        api_version,
+        Purge(purged, scope.owner_label),
+    )
+    findings = [_of_change(change, scope, api_version) for change in changes if change.operation != NONE]
+    findings += [_taken(want, foreign[key], api_version) for key, want in wants.items() if key in foreign]
+    findings += _malformed(stored, wants, scope, api_version)
+    findings += _shadowed(mine, wants.values(), scope, api_version)
+    findings += _unsafe(mine, verdicts)
+    findings += _orphaned(stored, wants, scope)
+    flawed = {(finding.node, finding.name) for finding in findings}
+    compliant: Dict[str, int] = {}
+    for change in changes:
+        identity = change.identity
+        if change.operation == NONE and change.after and (identity.node, identity.name) not in flawed:
+            compliant[identity.node] = compliant.get(identity.node, 0) + 1
+    return Audit(
+        sorted(findings, key=lambda finding: (finding.node, finding.name, CLASSES.index(finding.kind))),
+        compliant,
+        len([item for item in mine if item.key in foreign]),
+    )
+
+
+def _of_change(change: Change, scope: Scope, api_version: str) -> Finding:
+    before = change.before.beside(change.after) if change.before and not change.before.error else None
+    known = change.after or before or change.identity
+    fields = _fields(change.fields, change.after, before, api_version)
+    if change.operation == CREATE:
+        kind, message = MISSING, "it is not stored: nothing polices the interface, unless another endpoint does"
+    elif change.operation == DELETE:
+        kind, message = UNMANAGED, _unmanaged(change.before, scope)
+    elif before is None:
+        kind, message = MALFORMED, change.before.meaning
+    else:
+        kind, message = CHANGED, "; ".join(_MEANING[field] for field in change.fields)
+    return Finding(kind, change.identity.node or known.node, known.name, known.interface_name, fields, message)
+
+
+def _unmanaged(stored: Stored, scope: Scope) -> str:
+    if scope.owns(stored) and stored.node in scope.decommissioned:
+        return "it is ours, and its node is decommissioned: apply deletes it, whatever the purge"
+    if scope.owns(stored):
+        return "it is ours, and not wanted any more: a purge of what is owned deletes it"
+    return "it is on a node of ours, and not of our making: only a purge of all deletes it"
+
+
+def _fields(
+    names: Iterable[str], want: Optional[HostEndpoint], have: Optional[HostEndpoint], api_version: str
+) -> List[Dict[str, Any]]:
+    # In canonical form, only what is really different shows up as such.
+    wanted, found = (side.canonical().as_options(api_version) if side else {} for side in (want, have))
+    return [{"field": name, "want": wanted.get(name), "have": found.get(name)} for name in sorted(names)]
+
+
+def _taken(want: Present, stored: Stored, api_version: str) -> Finding:
+    endpoint, found = want.endpoint, stored.beside(want.endpoint)
+    fields = _fields(changed_fields(found, endpoint), endpoint, found, api_version)
+    message = "an endpoint of Calico's own controllers has this name, which is never changed: choose another name"
+    return Finding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
+
+
+def _malformed(
+    stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope, api_version: str
+) -> Iterable[Finding]:
+    for item in stored:
+        # Of a malformed value in v3, nobody knows the node.
+        if item.node and item.node not in scope.nodes:
+            continue
+        if item.error:
+            if item.key not in wants:
+                yield Finding(MALFORMED, item.node, item.name, "", [], item.meaning)
+            continue
+        if item.endpoint.is_calicos_own:
+            continue
+        reason = ignored_by_felix(item.endpoint, api_version)
+        if reason:
+            message = "Felix ignores it, so its interface is open: " + reason
+            yield Finding(MALFORMED, item.node, item.name, item.endpoint.interface_name, [], message)
+
+
+def _shadowed(stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: str) -> Iterable[Finding]:
+    """The endpoints in the place of which another one of the node governs an interface."""
+    by_node: Dict[str, List[Stored]] = {}
+    for item in stored:
+        if not item.error and (item.endpoint.interface_name or item.endpoint.expected_ips):
+            by_node.setdefault(item.node, []).append(item)
+    wanted: Dict[str, List[HostEndpoint]] = {}
+    for want in wants:
+        wanted.setdefault(want.endpoint.node, []).append(want.endpoint)
+    for node, items in by_node.items():
+        names = [item.endpoint.interface_name for item in items]
+        # Most nodes: each endpoint has an interface of its own.
+        if not all(names) or len(set(names)) < len(names):
+            known = interfaces_from(scope.interfaces.get(node, {}), "guard_facts[{0}].interfaces".format(node))
+            interfaces = _interfaces(known, wanted.get(node, ()), [item.endpoint for item in items])
+            yield from _shadowed_on(node, items, interfaces, api_version)
+
+
+def _shadowed_on(
+    node: str, items: Sequence[Stored], interfaces: Iterable[Interface], api_version: str
+) -> Iterable[Finding]:
+    candidates = [candidate_of(item, api_version) for item in items]
+    shadows: Dict[str, List[Any]] = {}
+    for interface in interfaces:
+        found = governed(interface, candidates)
+        for each in found.shadowed:
+            # An endpoint of all interfaces is meant for what others leave.
+            is_left = each.endpoint.interface_name == ALL_INTERFACES != interface.name
+            if not each.endpoint.is_calicos_own and not is_left:
+                shadows.setdefault(each.name, []).append((interface.name, found.governing))
+    for name, places in shadows.items():
+        texts = ["{0} governs {1}".format(first.name, interface) for interface, first in places]
+        message = "{0}, since its name comes first: this one does nothing there".format(", ".join(texts))
+        yield Finding(SHADOWED, node, name, places[0][0], [], message)
+
+
+def _interfaces(
+    known: Mapping[str, Interface], wanted: Iterable[HostEndpoint], stored: Iterable[HostEndpoint]
+) -> Iterable[Interface]:
+    """The interfaces of a node that are known, and those that its endpoints name, with the addresses that these expect.
+
+    The wanted ones know that better than the stored ones.
+    """
+    found = dict(known)
+    for endpoints in (wanted, stored):
+        addresses: Dict[str, List[Any]] = {}
+        for endpoint in endpoints:
+            if endpoint.interface_name and endpoint.interface_name not in found:
+                addresses.setdefault(endpoint.interface_name, []).extend(addresses_of(endpoint))
+        found.update({name: Interface(name, tuple(each)) for name, each in addresses.items()})
+    return found.values()
+
+
+def guarded_of(stored: Iterable[Stored], nodes: Collection[str], api_version: str) -> List[HostEndpoint]:
+    """The endpoints of these nodes that the guard can say something of."""
+    mine = [item for item in stored if not item.error and item.node in nodes and not item.endpoint.is_calicos_own]
+    return [item.endpoint for item in mine if not ignored_by_felix(item.endpoint, api_version)]
+
+
+def _unsafe(stored: Iterable[Stored], verdicts: Iterable[Verdict]) -> Iterable[Finding]:
+    interfaces = {(item.node, item.name): item.endpoint.interface_name for item in stored}
+    for verdict in verdicts:
+        # That another one governs the interface is a class of its own.
+        verdict = verdict._replace(findings=tuple(each for each in verdict.findings if each.rule != "G08"))
+        if any(finding.level == NOT_SAFE for finding in verdict.findings):
+            interface = interfaces.get((verdict.node, verdict.name), "")
+            yield Finding(UNSAFE, verdict.node, verdict.name, interface, [], reasons_of(verdict))
+
+
+def strays_of(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> List[Stored]:
+    """What is ours on a node that nobody knows. A node that may be that of a host whose node is not known is none."""
+    known = _nodes_of(wants, scope)
+    maybe = {_short(name) for names in scope.other_hosts.values() for name in names}
+    return [
+        item
+        for item in stored
+        if item.node not in known
+        and not item.error
+        and item.key not in wants
+        and scope.owns(item)
+        and _short(item.node) not in maybe
+    ]
+
+
+def _nodes_of(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
+    return {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
+
+
+def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[Finding]:
+    nodes = {_short(node) for node in _nodes_of(wants, scope).union(item.node for item in stored)}
+    unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
+    message = "it is ours, and neither the inventory nor Calico knows its node: decommission the node, if it is gone"
+    if unknown:
+        message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
+        message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
+    for item in strays_of(stored, wants, scope):
+        yield Finding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
+
+
+def _short(name: str) -> str:
+    """What a host's names have in common: the first label, and all of an address."""
+    first = name.partition(".")[0].lower()
+    return name.lower() if first.isdigit() or ":" in name else first

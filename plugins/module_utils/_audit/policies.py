@@ -1,0 +1,60 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which policies select what is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple, Optional
+
+from .._plan.plan import Stored
+
+if TYPE_CHECKING:
+    # Imported only when it is asked.
+    from .._dataplane.evaluator import Evaluation
+
+
+class Selected(NamedTuple):
+    """A stored endpoint, and the policies that select it."""
+
+    node: str
+    name: str
+    # Names, in the order in which they are asked; None where nobody knows.
+    policies: Optional[List[str]]
+
+
+class Selections(NamedTuple):
+    # Sorted by node and name.
+    endpoints: List[Selected]
+    # Why nobody knows whom a policy selects, or why it selects nobody since Felix ignores it, by its name; None when no
+    # policy could be read.
+    unread: Optional[Dict[str, str]]
+
+
+def selections_of(evaluation: Evaluation, stored: Iterable[Stored]) -> Selections:
+    """The policies that select stored endpoints.
+
+    None are known of an endpoint that Felix may not take, or with a profile that cannot be read: its labels may count.
+    """
+    rulebook = evaluation.rulebook
+    unread = {
+        policy.name: policy.doubt for policies in rulebook.policies.values() for policy in policies if policy.doubt
+    }
+    unread.update(rulebook.ignored)
+    found = []
+    for item in _sorted(stored):
+        candidate = evaluation.candidate(item)
+        endpoint = candidate.endpoint
+        doubts = [candidate.rejected, candidate.doubt, *(rulebook.profile(name).doubt for name in endpoint.profiles)]
+        found.append(Selected(item.node, item.name, None if any(doubts) else evaluation.asked(endpoint).selecting))
+    return Selections(found, unread)
+
+
+def not_known(stored: Iterable[Stored]) -> Selections:
+    """When the policies could not be read."""
+    return Selections([Selected(item.node, item.name, None) for item in _sorted(stored)], None)
+
+
+def _sorted(stored: Iterable[Stored]) -> List[Stored]:
+    return sorted(stored, key=lambda item: (item.node, item.name))

@@ -1,0 +1,200 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""JSON as Go's encoding/json reads it into structs: keys without regard to case, null as what is not there.
+
+Every function raises ValueError with the reason when Go would refuse the text, and Ambiguous when it is not certain
+what Go makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Callable, Dict, List, Mapping, Tuple
+
+from .errors import shown
+
+# Nobody nests deeper, Python's own limit is not far, and Go's is another in each version.
+MAX_DEPTH = 100
+
+
+class Ambiguous(ValueError):
+    """A text of which not every Go makes the same."""
+
+
+def load(text: str) -> Any:
+    check_depth(text)
+    try:
+        return whole_of(_DECODER.decode(text), text)
+    except json.JSONDecodeError as exc:
+        raise ValueError("the value is not JSON: {0}".format(exc)) from exc
+
+
+def check_depth(text: str) -> None:
+    """Raise Ambiguous for a text that is nested deeper than MAX_DEPTH."""
+    # Most texts do not have so many brackets.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _TEXT_OR_BRACKET.findall(text):
+        depth += _DEPTHS.get(bracket, 0)
+        if depth > MAX_DEPTH:
+            raise Ambiguous("the value is nested too deeply")
+
+
+# A text without an end goes up to the end of all: else each quote in it would be tried as a beginning.
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|([][{}])', re.DOTALL)
+_DEPTHS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def shallow(text_: str, depth: int) -> str:
+    """The JSON without what is nested deeper than that: of a list or an object there, only the brackets are kept."""
+    kept = []
+    level = start = 0
+    for found in _TEXT_OR_BRACKET.finditer(text_):
+        change = _DEPTHS.get(found.group(1), 0)
+        if change > 0 and level == depth:
+            kept.append(text_[start : found.end()])
+        elif change < 0 and level == depth + 1:
+            start = found.start()
+        level += change
+    return "".join(kept) + text_[start:]
+
+
+def whole_of(item: Any, text: str) -> Any:
+    """What was decoded from the text, with U+FFFD in the place of each half of a character, as Go reads it."""
+    return _whole_of(item) if "\\u" in text else item
+
+
+def _whole_of(item: Any) -> Any:
+    if isinstance(item, str):
+        return whole(item)
+    if isinstance(item, list):
+        return [_whole_of(each) for each in item]
+    if isinstance(item, dict):
+        return {whole(key): _whole_of(each) for key, each in item.items()}
+    return item
+
+
+def whole(text_: str) -> str:
+    """The text as Go reads it."""
+    return text_ if text_.isascii() else _HALF.sub("\ufffd", text_)
+
+
+# One half of a character in UTF-16.
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def folded(key: str, where: str = "the value") -> str:
+    """A key without regard to case. Raises Ambiguous for one that not every reader of JSON in Go folds alike."""
+    if not key.isascii() and _OTHER_CASES.search(key):
+        raise Ambiguous("{0} has the key {1}, which may be read as another one".format(where, shown(key)))
+    return key.lower()
+
+
+# A long s and the sign for Kelvin, which are another case of s and k for some.
+_OTHER_CASES = re.compile("[\u017f\u212a]")
+
+
+def struct(item: Any, where: str = "the value") -> Dict[str, Any]:
+    """The members of an object that are not null, by their keys in lower case; of null, none."""
+    if item is None:
+        return {}
+    if not isinstance(item, dict):
+        raise ValueError("{0} is not a JSON object: {1}".format(where, shown(item)))
+    found = {folded(key, where): value for key, value in item.items()}
+    if len(found) < len(item):
+        raise Ambiguous("{0} has a key twice".format(where))
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def text(fields: Mapping[str, Any], key: str) -> str:
+    return _typed(fields, key, str, "")
+
+
+def flag(fields: Mapping[str, Any], key: str) -> bool:
+    return _typed(fields, key, bool, False)
+
+
+def items(fields: Mapping[str, Any], key: str) -> List[Any]:
+    return _typed(fields, key, list, [])
+
+
+def texts(fields: Mapping[str, Any], key: str) -> List[str]:
+    return [_text(item, key) for item in items(fields, key)]
+
+
+def mapping(item: Any, where: str) -> Dict[str, str]:
+    """A mapping of texts to texts; of null, an empty one."""
+    if item is None:
+        return {}
+    if not isinstance(item, dict):
+        raise ValueError("{0} is not a JSON object: {1}".format(where, shown(item)))
+    return {key: _text(value, where) for key, value in item.items()}
+
+
+def integer(item: Any, where: str, least: int, most: int) -> int:
+    """A whole number. Go takes none that is written with a point or an exponent."""
+    if isinstance(item, bool) or not isinstance(item, int) or not least <= item <= most:
+        raise ValueError("{0} is not a whole number from {1} to {2}: {3}".format(where, least, most, shown(item)))
+    return item
+
+
+def number(item: Any, where: str) -> float:
+    if isinstance(item, bool) or not isinstance(item, (int, float)):
+        raise ValueError("{0} is not a number: {1}".format(where, shown(item)))
+    try:
+        found = float(item)
+    except OverflowError:
+        found = float("inf")
+    if found in (float("inf"), float("-inf")):
+        raise ValueError("{0} is too large: {1}".format(where, shown(item)))
+    return found
+
+
+_DIGITS = re.compile("[0-9]+")
+
+
+def digits(item: str, most: int) -> int:
+    """As strconv.ParseUint reads a text; -1 for what it refuses."""
+    if not _DIGITS.fullmatch(item) or len(item) > 20 or int(item) > most:
+        return -1
+    return int(item)
+
+
+def _typed(fields: Mapping[str, Any], key: str, kind: Callable[[], Any], default: Any) -> Any:
+    item = fields.get(key)
+    if item is None:
+        return default
+    if not isinstance(item, kind):
+        raise ValueError("{0} is of the wrong type: {1}".format(key, shown(item)))
+    return item
+
+
+def _text(item: Any, where: str) -> str:
+    if item is None:
+        return ""
+    if not isinstance(item, str):
+        raise ValueError("{0} has what is not a text: {1}".format(where, shown(item)))
+    return item
+
+
+def _unique(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise Ambiguous("the value has a key twice")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError("{0} is not JSON".format(constant))
+
+
+def _int(text_: str) -> Any:
+    # Python refuses to read an integer of more than some thousand digits.
+    return int(text_) if len(text_) < 1000 else float("inf")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_int=_int)

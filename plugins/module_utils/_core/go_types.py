@@ -1,0 +1,291 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""JSON as Go reads it into structs whose fields have types: what Calico v3 makes of a stored object.
+
+A reader takes an item, what was read before under the same key, and where it stands. It raises ValueError for what Go
+refuses. Of a key that is there twice, the last text, number or list counts, and objects are merged.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import math
+import re
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+
+from .errors import brief
+from .go_json import check_depth, whole
+
+
+class Number(NamedTuple):
+    """A number with its own digits: Python would spell some numbers anew."""
+
+    digits: str
+
+
+class Members(list):
+    """The keys and values of an object, in their order. A key may be there twice."""
+
+
+ZERO = Number("0")
+DIGITS = re.compile("[0-9]+")
+# All that names, addresses and labels are made of.
+_UNESCAPED = re.compile("[A-Za-z0-9_./:*-]*")
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+# As Go escapes them; in JSON they stand in texts only.
+_ESCAPES = str.maketrans({char: "\\u{0:04x}".format(ord(char)) for char in "<>&\u2028\u2029"})
+
+
+def to_json(item: Any) -> str:
+    if isinstance(item, str):
+        return json_text(item)
+    if isinstance(item, Number):
+        return item.digits
+    if isinstance(item, (dict, Members)):
+        members = item.items() if isinstance(item, dict) else item
+        return "{" + ",".join([to_json(key) + ":" + to_json(value) for key, value in members]) + "}"
+    if isinstance(item, (list, tuple)):
+        return "[" + ",".join([to_json(each) for each in item]) + "]"
+    return _ENCODER.encode(item)
+
+
+# A fleet's endpoints have few different labels.
+@functools.lru_cache(maxsize=65536)
+def json_of_texts(members: Tuple[Tuple[str, str], ...]) -> str:
+    return to_json(dict(members))
+
+
+def json_text(text: str) -> str:
+    if _UNESCAPED.fullmatch(text):
+        return '"' + text + '"'
+    return _ENCODER.encode(whole(text)).translate(_ESCAPES)
+
+
+def refuse(constant: str) -> None:
+    raise ValueError("{0} is not JSON".format(constant))
+
+
+def _float(digits: str) -> Number:
+    if "e" in digits.lower() and math.isinf(float(digits)):
+        # jsoniter tries to read what has an exponent, even where it is not wanted.
+        raise ValueError("{0} is too large".format(brief(digits)))
+    return Number(digits)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=Members, parse_int=Number, parse_float=_float, parse_constant=refuse)
+
+
+def decode(value: str) -> Any:
+    """The content of a JSON text, for a reader. Raises ValueError for what is not JSON, Ambiguous for what may be."""
+    check_depth(value)
+    try:
+        return _DECODER.decode(value)
+    except ValueError as exc:
+        raise ValueError("the value is not JSON: {0}".format(exc)) from exc
+
+
+# --- What Go makes of JSON: readers of an item, given what was read before under the same key ---
+
+Reader = Callable[[Any, Any, str], Any]
+
+
+def _wrong(where: str, wanted: str, item: Any) -> ValueError:
+    return ValueError("{0} is not {1}: {2}".format(where or "the value", wanted, brief(to_json(item))))
+
+
+def anything(item: Any, before: Any, where: str) -> Any:
+    return item
+
+
+def text(item: Any, before: Any, where: str) -> str:
+    if item is None:
+        return ""
+    if not isinstance(item, str):
+        raise _wrong(where, "a text", item)
+    return whole(item)
+
+
+def flag(item: Any, before: Any, where: str) -> Any:
+    if not isinstance(item, bool) and item is not None:
+        raise _wrong(where, "true or false", item)
+    return item
+
+
+def number(limit: int) -> Reader:
+    def read(item: Any, before: Any, where: str) -> Any:
+        if item is None:
+            return before or ZERO
+        digits = item.digits if isinstance(item, Number) else ""
+        if not DIGITS.fullmatch(digits) or len(digits) > len(str(limit)) or int(digits) > limit:
+            raise _wrong(where, "a whole number from 0 to {0}".format(limit), item)
+        return item
+
+    return read
+
+
+def integer(least: int, most: int) -> Reader:
+    """Of a pointer to a number: an int, None for null. Go takes none that is written with a point or an exponent."""
+
+    def read(item: Any, before: Any, where: str) -> Any:
+        if item is None:
+            return None
+        found = int(item.digits) if isinstance(item, Number) and _WHOLE.fullmatch(item.digits) else least - 1
+        if not least <= found <= most:
+            raise _wrong(where, "a whole number from {0} to {1}".format(least, most), item)
+        return found
+
+    return read
+
+
+# No Go integer has more digits.
+_WHOLE = re.compile("-?[0-9]{1,20}")
+
+
+def real(item: Any, before: Any, where: str) -> Any:
+    """Of a pointer to a number: a float, None for null."""
+    if item is None:
+        return None
+    found = float(item.digits) if isinstance(item, Number) else math.inf
+    if math.isinf(found):
+        raise _wrong(where, "a number", item)
+    return found
+
+
+def nullable(read_value: Reader) -> Reader:
+    """Of a pointer: None for null."""
+
+    def read(item: Any, before: Any, where: str) -> Any:
+        return None if item is None else read_value(item, before, where)
+
+    return read
+
+
+def protocol(item: Any, before: Any, where: str) -> str:
+    """A protocol's name, or the digits of its number, which may be given as a text, too."""
+    if isinstance(item, str):
+        digits = protocol_number(item)
+        return whole(item) if digits is None else digits
+    return number(255)(item, None, where).digits
+
+
+# What Go's RFC 3339 is.
+_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,]\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+
+
+def time_of(item: Any, before: Any, where: str) -> str:
+    if item is None:
+        return ""
+    match = _RFC_3339.fullmatch(item) if isinstance(item, str) else None
+    if not match:
+        raise _wrong(where, "a time", item)
+    text, sign, hours, minutes = match.groups()
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if sign:
+            shift = datetime.timedelta(hours=int(hours), minutes=int(minutes))
+            moment = moment - shift if sign == "+" else moment + shift
+    except (ValueError, OverflowError) as exc:
+        raise _wrong(where, "a time", item) from exc
+    # Go's zero is no time for Calico. Not strftime: its years may have less than four digits.
+    return "" if moment == datetime.datetime.min else moment.isoformat() + "Z"
+
+
+# A fleet's endpoints are made in few seconds.
+@functools.lru_cache(maxsize=4096)
+def is_time(text: str) -> bool:
+    try:
+        return bool(time_of(text, None, ""))
+    except ValueError:
+        return False
+
+
+def texts(item: Any, before: Any, where: str) -> Dict[str, str]:
+    """A mapping of texts to texts."""
+    if item is None:
+        return {}
+    if not isinstance(item, Members):
+        raise _wrong(where, "a mapping", item)
+    found = dict(before or {})
+    for key, value in item:
+        found[whole(key)] = text(value, None, "{0}[{1}]".format(where, brief(key)))
+    return found
+
+
+def list_of(read_item: Reader) -> Reader:
+    def read(item: Any, before: Any, where: str) -> List[Any]:
+        if item is None:
+            return []
+        if not isinstance(item, list) or isinstance(item, Members):
+            raise _wrong(where, "a list", item)
+        # The items of a list that was there before are not forgotten: each is read over the one in its place.
+        earlier = (before or []) + [None] * len(item)
+        return [read_item(each, earlier[index], "{0}[{1}]".format(where, index)) for index, each in enumerate(item)]
+
+    return read
+
+
+def struct(fields: Mapping[str, Reader]) -> Reader:
+    names = {field.lower(): field for field in fields}
+
+    def read(item: Any, before: Any, where: str) -> Dict[str, Any]:
+        found = dict(before or {})
+        if item is None:
+            return found
+        if not isinstance(item, Members):
+            raise _wrong(where, "a mapping", item)
+        for key, value in item:
+            # Whatever its case. What a key that is there twice means, is the field's to say.
+            field = names.get(key.lower())
+            if field is None:
+                found[key] = value
+            else:
+                found[field] = fields[field](value, found.get(field), where + "." + field if where else field)
+        return found
+
+    return read
+
+
+def protocol_number(text: str) -> str | None:
+    digits = text.lstrip("0") or text[-1:]
+    return digits if DIGITS.fullmatch(digits) and len(digits) <= 3 and int(digits) <= 255 else None
+
+
+# Kubernetes' ObjectMeta.
+_OWNER = {
+    "apiVersion": text,
+    "kind": text,
+    "name": text,
+    "uid": text,
+    "controller": flag,
+    "blockOwnerDeletion": flag,
+}
+_MANAGER = {
+    "manager": text,
+    "operation": text,
+    "apiVersion": text,
+    "time": time_of,
+    "fieldsType": text,
+    "fieldsV1": anything,
+    "subresource": text,
+}
+METADATA = {
+    "name": text,
+    "generateName": text,
+    "namespace": text,
+    "selfLink": text,
+    "uid": text,
+    "resourceVersion": text,
+    "generation": number(2**63 - 1),
+    "creationTimestamp": time_of,
+    "deletionTimestamp": time_of,
+    "deletionGracePeriodSeconds": number(2**63 - 1),
+    "labels": texts,
+    "annotations": texts,
+    "ownerReferences": list_of(struct(_OWNER)),
+    "finalizers": list_of(text),
+    "managedFields": list_of(struct(_MANAGER)),
+}

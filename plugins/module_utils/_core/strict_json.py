@@ -1,0 +1,125 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""JSON that users give: no key twice, no number that is none, and memory as for 100,000 endpoints at the most."""
+
+from __future__ import annotations
+
+import json
+import re
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any, Dict, List, Tuple
+
+from .yaml_io import LONGEST_NUMBER, MOST_VALUES, given_twice, path_of
+
+
+class NotJson(ValueError):
+    """The text is not JSON; the message is the place and the reason."""
+
+
+def load(text: str) -> Any:
+    """What a text holds. Raises NotJson for what is not JSON, and ValueError for JSON that is not read here."""
+    # Before they take any memory. Those in texts count, too; of an empty list or object, none is left out.
+    values = text.count("{") + text.count("[") + text.count(",") + text.count('":')
+    if values > MOST_VALUES or values + _spaced_keys(text) > MOST_VALUES:
+        message = "holds more than {0} values and keys; split the file"
+        raise ValueError(message.format(MOST_VALUES))
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as exc:
+        reason = exc.msg[:1].lower() + exc.msg[1:]
+        raise NotJson("line {0}, column {1}: {2}".format(exc.lineno, exc.colno, reason)) from exc
+    except _Twice as exc:
+        raise ValueError(_first_twice(text)) from exc
+    except _NoNumber as exc:
+        raise ValueError(_line(text, _position(text, exc.token)) + str(exc)) from exc
+    except RecursionError as exc:
+        raise ValueError("is nested too deeply") from exc
+
+
+def _spaced_keys(text: str) -> int:
+    """Number of keys with a space before their colon, which nobody writes."""
+    return sum(1 for _match in re.finditer(r'"[ \t\r\n]+:', text))
+
+
+class _Twice(Exception):
+    """A key is given twice; the decoder does not say where."""
+
+
+class _NoNumber(Exception):
+    def __init__(self, token: str, text: str) -> None:
+        super().__init__(text)
+        self.token = token
+
+
+def _unique(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise _Twice
+    return found
+
+
+def _int(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise _NoNumber(digits, "a number of {0} characters is too long; quote it".format(len(digits)))
+    return int(digits)
+
+
+def _constant(name: str) -> None:
+    raise _NoNumber(name, "{0} is not allowed in JSON; quote it".format(name))
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_int, parse_constant=_constant)
+
+# Where something begins or ends, outside of texts.
+_MARK = re.compile(r'["{}\[\],]')
+
+
+def _first_twice(text: str) -> str:
+    """The message about the first key that is given twice, in a text that is JSON up to there."""
+    # For each object the place of each of its keys, for each list None; and the key or number of what is being read.
+    open_: List[Any] = []
+    keys: List[Any] = []
+    position, is_key = 0, False
+    while True:
+        found = _MARK.search(text, position)
+        if not found:
+            return "a key is given twice"
+        mark, start, position = found.group(), found.start(), found.end()
+        if mark == '"':
+            key, position = scanstring(text, position)
+            if is_key:
+                keys[-1] = key
+                if key in open_[-1]:
+                    return _line(text, start) + given_twice(path_of(keys), _number(text, open_[-1][key]))
+                open_[-1][key] = start
+                is_key = False
+        elif mark in "{[":
+            open_.append({} if mark == "{" else None)
+            keys.append(0)
+            is_key = mark == "{"
+        elif mark in "}]":
+            open_.pop()
+            keys.pop()
+            is_key = False
+        else:
+            is_key = open_[-1] is not None
+            if not is_key:
+                keys[-1] += 1
+
+
+def _position(text: str, token: str) -> int:
+    """Where a number of thousands of digits stands, or what Python takes for a number, and JSON does not."""
+    if len(token) > LONGEST_NUMBER:
+        return text.find(token)
+    found = re.search(r"[\s,:[]" + token, text)
+    return found.start() + 1 if found else 0
+
+
+def _number(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _line(text: str, position: int) -> str:
+    return "line {0}: ".format(_number(text, position))

@@ -1,0 +1,379 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which rules are asked for an endpoint, in which order, and what they make of a packet.
+
+felix, rules/endpoints.go (endpointIptablesChain), calc/policy_sorter.go, calc/event_sequencer.go.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+
+from .._policies.connection import Packet
+from .._policies.model import (
+    ALLOW,
+    ANY_KIND,
+    DATAPLANES,
+    DENY,
+    INGRESS,
+    LOG,
+    NORMAL,
+    PASS,
+    PRE_DNAT,
+    UNTRACKED,
+    Policy,
+    Rule,
+    Rulebook,
+    Rules,
+)
+from .._resources.hostendpoint import HostEndpoint
+from .ip_sets import Members
+from .match import matches_addresses, matches_destination, matches_source, matches_statically, needs_addresses
+
+# What nothing has decided on yet.
+GO_ON = "go on"
+# The policies that are asked for forwarded traffic (Calico v3).
+FORWARDED = "forwarded"
+# What is asked first, of all tiers.
+_KINDS = (UNTRACKED, PRE_DNAT, NORMAL)
+
+# How many policies a reason names.
+_NAMED = 5
+# Of so many peers it is remembered what is left to ask.
+_MOST_PEERS = 500
+
+
+class Outcome(NamedTuple):
+    """What may become of a packet."""
+
+    # ALLOW, DENY or GO_ON.
+    action: str
+    # What decides, and in a sentence.
+    by: str = ""
+    reason: str = ""
+    # Why it may not come to this; "" when it does unless an outcome before it does.
+    doubt: str = ""
+
+
+class _Step(NamedTuple):
+    action: str
+    # None matches everything.
+    rule: Optional[Rule]
+    by: str
+    reason: str
+    doubt: str = ""
+
+
+_Segments = List[List[_Step]]
+
+
+class Steps:
+    """The steps of policies and profiles, which are the same for all endpoints that they are asked for."""
+
+    def __init__(self) -> None:
+        self._all: Dict[Tuple[object, ...], List[_Step]] = {}
+        self._remaining: Dict[Tuple[object, ...], List[_Step]] = {}
+
+    def of_policy(self, policy: Policy, direction: str, packet: Packet, key: Tuple[object, ...]) -> List[_Step]:
+        """What is left to ask of a policy of packets with this key."""
+        return self._reduced((policy, direction), lambda: _steps_of_policy(policy, direction), packet, key)
+
+    def of_profile(
+        self, name: str, rulebook: Rulebook, direction: str, packet: Packet, key: Tuple[object, ...]
+    ) -> List[_Step]:
+        """The same of a profile."""
+        return self._reduced((name, direction), lambda: _steps_of_profile(name, rulebook, direction), packet, key)
+
+    def _reduced(
+        self,
+        owner: Tuple[object, ...],
+        make: Callable[[], List[_Step]],
+        packet: Packet,
+        key: Tuple[object, ...],
+    ) -> List[_Step]:
+        found = self._remaining.get((owner, key))
+        if found is None:
+            steps = self._all.get(owner)
+            if steps is None:
+                steps = self._all[owner] = make()
+            found = self._remaining[owner, key] = [each for step in steps for each in _reduced(step, packet)]
+        return found
+
+
+class Asked:
+    """The rules for the endpoints that have the same labels and profiles."""
+
+    def __init__(self, rulebook: Rulebook, members: Members, steps: Steps, endpoint: HostEndpoint) -> None:
+        self._rulebook = rulebook
+        self._members = members
+        self._steps = steps
+        self._profiles = endpoint.profiles
+        labels = rulebook.labels_of(endpoint.labels, endpoint.profiles)
+        # By tier.
+        self.policies: Dict[str, List[Policy]] = {}
+        for tier, policies in rulebook.policies.items():
+            self.policies[tier] = [each for each in policies if each.selector.matches(labels)]
+        # The kinds of the policies that may select the endpoint.
+        self.kinds = {policy.kind for policies in self.policies.values() for policy in policies}
+        if ANY_KIND in self.kinds:
+            self.kinds.update((NORMAL, UNTRACKED, PRE_DNAT))
+        self._remaining: Dict[Tuple[object, ...], _Segments] = {}
+        self._left: Dict[Tuple[object, ...], _Segments] = {}
+        self._decided: Dict[Tuple[object, ...], List[Outcome]] = {}
+        self._allowing: Dict[str, bool] = {}
+
+    @functools.cached_property
+    def selecting(self) -> List[str]:
+        """Names of the policies that select the endpoint, in the order in which they are asked.
+
+        One that cannot be read is not among them, as nobody knows whom it selects.
+        """
+        policies = [each for tier in self._rulebook.tiers for each in self.policies[tier.name] if not each.doubt]
+        return list(dict.fromkeys(each.name for each in sorted(policies, key=lambda each: _KINDS.index(each.kind))))
+
+    @functools.cached_property
+    def fatal(self) -> Mapping[str, str]:
+        """Why Felix fails because of what is asked here, in whatever direction, by the dataplane; empty if not."""
+        found: Dict[str, str] = {}
+        for owner, why in self._fatals():
+            for dataplane, text in why.items():
+                if text:
+                    found.setdefault(dataplane, "{0}: {1}".format(owner, text))
+        return found
+
+    def _fatals(self) -> Iterator[Tuple[str, Mapping[str, str]]]:
+        for policies in self.policies.values():
+            for policy in policies:
+                if policy.fatal:
+                    yield "policy " + policy.name, dict.fromkeys(DATAPLANES, policy.fatal)
+                yield from _fatal_rules("policy " + policy.name, policy.rules)
+        for name in self._profiles:
+            yield from _fatal_rules("profile " + name, self._rulebook.profile(name).rules or {})
+
+    def allows_something(self, direction: str) -> bool:
+        """Whether a rule of a policy or a profile allows any traffic in a direction, or may do so."""
+        if direction not in self._allowing:
+            self._allowing[direction] = self._allows_something(direction)
+        return self._allowing[direction]
+
+    def _allows_something(self, direction: str) -> bool:
+        policies = [each for policies in self.policies.values() for each in policies if direction in each.governs]
+        rules = [rule for policy in policies for rule in policy.rules.get(direction, ())]
+        doubts = [policy.doubt for policy in policies]
+        for name in self._profiles:
+            profile = self._rulebook.profile(name)
+            doubts.append(profile.doubt)
+            if profile.rules is None:
+                break
+            rules += profile.rules[direction]
+        return any(doubts) or any(rule.action == ALLOW for rule in rules)
+
+    def decide(self, stage: str, direction: str, packet: Packet) -> List[Outcome]:
+        """All that may become of the packet at a stage: the kind of the policies, or FORWARDED. The last is certain.
+
+        Of those that are not certain, only the first of each action is told.
+        """
+        if packet.source is not None or packet.destination is not None:
+            return self._decide(stage, direction, packet)
+        # Such as neighbour discovery, which is the same on every host.
+        key = (stage, direction, packet)
+        if key not in self._decided:
+            self._decided[key] = self._decide(stage, direction, packet)
+        return self._decided[key]
+
+    def passed_over(self, stage: str, direction: str, packet: Packet) -> Iterator[Tuple[str, Rule]]:
+        """Of a packet that is surely denied: the rules that would let it go on and do not match, then the one that
+        denies it, if one does; with their names."""
+        for segment in self._matching_statically(stage, direction, packet):
+            for step in segment:
+                matches = True if step.rule is None else matches_addresses(step.rule, packet, self._members)
+                is_sure = bool(matches) and not step.doubt
+                if step.rule and (
+                    step.action == DENY if is_sure else matches is False and step.action in (ALLOW, PASS)
+                ):
+                    yield step.by, step.rule
+                if is_sure and step.action == DENY:
+                    return
+                if is_sure:
+                    break
+
+    def _decide(self, stage: str, direction: str, packet: Packet) -> List[Outcome]:
+        outcomes: List[Outcome] = []
+        told = set()
+        for segment in self._matching_from_afar(stage, direction, packet):
+            # Whether this segment is asked to its end, as far as is known.
+            doubt = ""
+            for step in segment:
+                matches = True if step.rule is None else matches_addresses(step.rule, packet, self._members)
+                if matches is False:
+                    continue
+                why = step.doubt or doubt or ("" if matches else "whether {0} matches is not known".format(step.by))
+                if step.action == PASS:
+                    if not why:
+                        break
+                    doubt = why
+                    continue
+                if not why:
+                    outcomes.append(Outcome(step.action, step.by, step.reason))
+                    return outcomes
+                if step.action not in told:
+                    told.add(step.action)
+                    outcomes.append(Outcome(step.action, step.by, step.reason, why))
+        return outcomes
+
+    def _matching_from_afar(self, stage: str, direction: str, packet: Packet) -> _Segments:
+        """What is left to ask of packets that differ in the host's own address only: many hosts have the same peers."""
+        far = packet.source if direction == INGRESS else packet.destination
+        key = (stage, direction, far, packet.version, packet.protocol, packet.sport, packet.dport, packet.icmp)
+        found = self._left.get(key)
+        if found is None:
+            found = [
+                [step for step in segment if self._may_match_from_afar(step, direction, packet)]
+                for segment in self._matching_statically(stage, direction, packet)
+            ]
+            if len(self._left) >= _MOST_PEERS:
+                self._left.clear()
+            self._left[key] = found
+        return found
+
+    def _may_match_from_afar(self, step: _Step, direction: str, packet: Packet) -> bool:
+        if step.rule is None:
+            return True
+        match = matches_source if direction == INGRESS else matches_destination
+        return match(step.rule, packet, self._members) is not False
+
+    def _matching_statically(self, stage: str, direction: str, packet: Packet) -> _Segments:
+        """What is left to ask of packets that differ in their addresses only."""
+        key = (packet.version, packet.protocol, packet.sport, packet.dport, packet.icmp)
+        found = self._remaining.get((stage, direction, key))
+        if found is None:
+            found = _shortened(self._segments(stage, direction, packet, key))
+            self._remaining[stage, direction, key] = found
+        return found
+
+    def _segments(self, stage: str, direction: str, packet: Packet, key: Tuple[object, ...]) -> _Segments:
+        segments: _Segments = []
+        is_governed = False
+        for tier in self._rulebook.tiers:
+            policies = [each for each in self.policies.get(tier.name, ()) if _is_asked(each, stage, direction)]
+            segment = [step for each in policies for step in self._steps.of_policy(each, direction, packet, key)]
+            if policies and stage in (NORMAL, FORWARDED):
+                segment.append(_end_of_tier(tier.default_action, policies, direction))
+                is_governed = True
+            segments.append(segment)
+        if stage == NORMAL:
+            for name in self._profiles:
+                segments.append(self._steps.of_profile(name, self._rulebook, direction, packet, key))
+            segments.append([_end_of_profiles(self._profiles, is_governed, direction)])
+        elif stage == FORWARDED:
+            segments.append([_end_of_forwarded(is_governed, direction)])
+        else:
+            segments.append([_Step(GO_ON, None, "", "")])
+        return segments
+
+
+def _fatal_rules(owner: str, rules: Rules) -> Iterator[Tuple[str, Mapping[str, str]]]:
+    for direction, of_direction in rules.items():
+        for index, rule in enumerate(of_direction):
+            if rule.fatal:
+                yield "{0} of {1}".format(_rule_name(direction, index), owner), rule.fatal
+
+
+def _is_asked(policy: Policy, stage: str, direction: str) -> bool:
+    if direction not in policy.governs or (stage == FORWARDED and not policy.on_forward):
+        return False
+    return policy.kind in (NORMAL if stage == FORWARDED else stage, ANY_KIND)
+
+
+def _steps_of_policy(policy: Policy, direction: str) -> List[_Step]:
+    owner = "policy " + policy.name
+    if policy.doubt:
+        why = "policy {0} cannot be read: {1}".format(policy.name, policy.doubt)
+        return [_Step(action, None, owner, "", why) for action in (ALLOW, DENY, PASS)]
+    rules = policy.rules[direction]
+    return [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
+
+
+def _steps_of_profile(name: str, rulebook: Rulebook, direction: str) -> List[_Step]:
+    profile = rulebook.profile(name)
+    owner = "profile " + name
+    steps: List[_Step] = []
+    if profile.doubt:
+        why = "profile {0}: {1}".format(name, profile.doubt)
+        steps += [_Step(action, None, owner, "", why) for action in (ALLOW, DENY)]
+    if profile.rules is None:
+        by = owner if name in rulebook.profiles else "missing " + owner
+        why = "has no rules that Felix takes" if name in rulebook.profiles else "does not exist"
+        reason = "denied: {0} {1}, and so drops everything".format(owner, why)
+        return steps + [_Step(DENY, None, by, reason)]
+    rules = profile.rules[direction]
+    return steps + [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
+
+
+def _rule_name(direction: str, index: int) -> str:
+    return "{0} rule {1}".format(direction, index + 1)
+
+
+def _step_of_rule(rule: Rule, owner: str, direction: str, index: int) -> _Step:
+    by = "{0}, {1}".format(owner, _rule_name(direction, index))
+    verb = {ALLOW: "allowed", DENY: "denied"}.get(rule.action, "passed")
+    return _Step(rule.action, rule, by, "{0} by {1} of {2}".format(verb, _rule_name(direction, index), owner))
+
+
+def _end_of_tier(action: str, policies: List[Policy], direction: str) -> _Step:
+    names = [policy.name for policy in policies[:_NAMED]]
+    if len(policies) > _NAMED:
+        names.append("{0} more".format(len(policies) - _NAMED))
+    listed = names[0] if len(names) == 1 else "{0} and {1}".format(", ".join(names[:-1]), names[-1])
+    reason = "denied by {0}: no {1} rule matched".format(listed, direction)
+    return _Step(action, None, "no rule of the policies that select it", reason)
+
+
+def _end_of_profiles(profiles: Tuple[str, ...], is_governed: bool, direction: str) -> _Step:
+    why = "the policies pass it on" if is_governed else "no policy governs its {0}".format(direction)
+    if not profiles:
+        return _Step(DENY, None, "no profile", "denied: {0}, and it has no profile".format(why))
+    reason = "denied: {0}, and no {1} rule of its profiles matched: {2}".format(why, direction, ", ".join(profiles))
+    return _Step(DENY, None, "no rule of its profiles", reason)
+
+
+def _end_of_forwarded(is_governed: bool, direction: str) -> _Step:
+    if is_governed:
+        return _Step(ALLOW, None, "a rule that passes", "no policy with applyOnForward denies it")
+    reason = "no policy with applyOnForward governs its {0}, and forwarded traffic is then allowed"
+    return _Step(ALLOW, None, "no policy for forwarded traffic", reason.format(direction))
+
+
+def _reduced(step: _Step, packet: Packet) -> List[_Step]:
+    """The step without what is known to hold, if it is not known to fail."""
+    if step.rule is None:
+        return [step]
+    if step.action == LOG:
+        return []
+    matches = matches_statically(step.rule, packet)
+    if matches is False:
+        return []
+    why = "" if matches else step.rule.doubt or "whether {0} matches the ports is not known".format(step.by)
+    return [step._replace(rule=step.rule if needs_addresses(step.rule) else None, doubt=step.doubt or why)]
+
+
+def _shortened(segments: _Segments) -> _Segments:
+    """Up to the first step that ends all."""
+    found: _Segments = []
+    for segment in segments:
+        for index, step in enumerate(segment):
+            if step.rule is None and not step.doubt:
+                segment = segment[: index + 1]
+                if step.action != PASS and not any(each.action == PASS for each in segment):
+                    return found + [segment]
+                break
+        found.append(segment)
+    return found
+
+
+def key_of(endpoint: HostEndpoint) -> Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]]:
+    """What endpoints have in common for which the same rules are asked."""
+    return frozenset(endpoint.labels.items()), endpoint.profiles

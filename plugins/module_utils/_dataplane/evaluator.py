@@ -1,0 +1,179 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that a datastore holds of policies and endpoints, ready to be asked about hosts. It reads none itself."""
+
+from __future__ import annotations
+
+import functools
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from .._datastore.snapshot import Documents, has_node_selectors
+from .._plan.plan import Stored
+from .._policies.connection import PROTOCOLS, Packet
+from .._policies.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
+from .._policies.felix_config import Felix, felix_v1
+from .._policies.felix_config_v3 import felix_v3
+from .._policies.load_v1 import rulebook_v1
+from .._policies.load_v3 import rulebook_v3
+from .._policies.model import Member, Rule, Rulebook
+from .._policies.rules_v3 import NAMESPACE
+from .._resources.hostendpoint import V1, HostEndpoint
+from .endpoint_rules import Asked, Steps, key_of
+from .host import Host
+from .ip_sets import Members
+from .overlooked import Place, Unaddressed, overlooked
+from .resolution import Candidate, addresses_of, candidate_from, candidate_of, interfaces_from, known_by_name
+
+
+class Evaluation:
+    """All that is stored, ready to be asked about any number of hosts.
+
+    `endpoints` are evaluated as if they were stored; one that is stored under the same name (in v1: node and name) is
+    replaced, and one in `without` (the same identities) is left out.
+    """
+
+    def __init__(
+        self,
+        api_version: str,
+        documents: Documents,
+        endpoints: Iterable[HostEndpoint] = (),
+        without: Iterable[HostEndpoint] = (),
+    ) -> None:
+        self.api_version = api_version
+        self.documents = documents
+        self.rulebook: Rulebook = (rulebook_v1 if api_version == V1 else rulebook_v3)(documents)
+        self._by_node = self._endpoints_of(endpoints, without)
+        self._candidates: Dict[str, List[Candidate]] = {}
+        self._members = Members(self.rulebook, self._all_members)
+        self._unaddressed = Unaddressed(self.rulebook, self._all_unaddressed)
+        self._asked: Dict[object, Asked] = {}
+        self._steps = Steps()
+        self._felix: Dict[Tuple[str, str], Felix] = {}
+        self._with_settings = {place for place, _name in documents.config}
+        self._has_node_selectors = api_version != V1 and has_node_selectors(documents)
+
+    def stored(self, endpoint: HostEndpoint) -> Optional[Stored]:
+        """What is stored under the name of an endpoint (in v1: node and name); None when nothing is."""
+        return self._stored.get(self._identity(endpoint))
+
+    @functools.cached_property
+    def _stored(self) -> Dict[Tuple[str, str], Stored]:
+        return {self._identity(each): each for each in self.documents.endpoints}
+
+    def candidates(self, node: str) -> List[Candidate]:
+        """The endpoints of a node, and in v3 those that may be, since nobody can read the node."""
+        unreadable = [
+            each
+            for each in self._candidates_of("")
+            # An escape may be a letter of the node's name.
+            if each.rejected or node in each.text or "\\u" in each.text
+        ]
+        return self._candidates_of(node) + unreadable
+
+    def member(self, node: str, name: str) -> Optional[Member]:
+        """What rules may select of an endpoint; None of one that is missing, or that Felix ignores."""
+        found = [each for each in self._candidates_of(node) if each.name == name and not each.rejected]
+        return _member(found[0].endpoint) if found else None
+
+    def felix(self, node: str, dataplane: str = "") -> Felix:
+        """The settings of a node's Felix, whose dataplane may be known from elsewhere."""
+        place = node if self.api_version == V1 else "node." + node
+        if place not in self._with_settings and not self._has_node_selectors:
+            # Those of all nodes.
+            node = ""
+        found = self._felix.get((node, dataplane))
+        if found is None:
+            is_v1 = self.api_version == V1
+            found = felix_v1(self.documents, node) if is_v1 else felix_v3(self.documents, node, dataplane)
+            self._felix[node, dataplane] = found
+        return found
+
+    def asked(self, endpoint: HostEndpoint) -> Asked:
+        """The rules for an endpoint."""
+        key = key_of(endpoint)
+        found = self._asked.get(key)
+        if found is None:
+            found = self._asked[key] = Asked(self.rulebook, self._members, self._steps, endpoint)
+        return found
+
+    def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: Place) -> str:
+        """What is added to the reason of a packet that is denied: whom these rules select and no set has."""
+        return overlooked(rules, packet, self._members, self._unaddressed, place)
+
+    def host(
+        self,
+        node: str,
+        interfaces: Mapping[str, Sequence[str]],
+        failsafes: GivenFailsafes = NONE_GIVEN,
+        dataplane: str = "",
+    ) -> Host:
+        """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput.
+
+        `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
+        """
+        felix = with_failsafes(self.felix(node, dataplane), failsafes, self.api_version, node)
+        return Host(self, node, interfaces_from(interfaces), felix)
+
+    def _endpoints_of(
+        self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]
+    ) -> Dict[str, List[HostEndpoint | Stored]]:
+        """Those of each node, of which most are never looked at."""
+        wanted = {self._identity(each): each.as_stored(self.api_version) for each in endpoints}
+        left_out = {self._identity(each) for each in without}.union(wanted)
+        found: Dict[str, List[HostEndpoint | Stored]] = {}
+        for stored in self.documents.endpoints:
+            if self._identity(stored) not in left_out:
+                found.setdefault(self._node_of(stored), []).append(stored)
+        for endpoint in wanted.values():
+            found.setdefault(endpoint.node, []).append(endpoint)
+        return found
+
+    def _candidates_of(self, node: str) -> List[Candidate]:
+        if node not in self._candidates:
+            found = [self.candidate(each) for each in self._by_node.get(node, ())]
+            self._candidates[node] = known_by_name(found) if node and self.api_version != V1 else found
+        return self._candidates[node]
+
+    def candidate(self, each: HostEndpoint | Stored) -> Candidate:
+        """An endpoint, stored or not, as Felix sees it."""
+        found = (candidate_of if isinstance(each, Stored) else candidate_from)(each, self.api_version)
+        endpoint = found.endpoint
+        if self.api_version == V1 or self.documents.network_policies is not None or found.rejected:
+            return found
+        if NAMESPACE in self.rulebook.labels_of(endpoint.labels, endpoint.profiles):
+            doubt = "{0} has the label {1}, so NetworkPolicies may select it, which were not read"
+            return found._replace(doubt=found.doubt or doubt.format(endpoint, NAMESPACE))
+        return found
+
+    def _node_of(self, stored: Stored) -> str:
+        """The node as Felix has it, which reads more of Calico v3's values than calicoctl; "" where nobody knows it."""
+        if stored.error and self.api_version != V1:
+            return candidate_of(stored, self.api_version).endpoint.node
+        return stored.node
+
+    def _identity(self, each: HostEndpoint | Stored) -> Tuple[str, str]:
+        return (each.node if self.api_version == V1 else "", each.name)
+
+    def _all_members(self) -> Iterator[Member]:
+        """What a selector of a rule may select."""
+        yield from self.rulebook.members
+        for candidate in self._all_candidates():
+            yield _member(candidate.endpoint)._replace(doubt=candidate.doubt)
+
+    def _all_unaddressed(self) -> Iterator[HostEndpoint]:
+        endpoints = (candidate.endpoint for candidate in self._all_candidates())
+        return (endpoint for endpoint in endpoints if not addresses_of(endpoint))
+
+    def _all_candidates(self) -> Iterator[Candidate]:
+        """Those of all nodes that Felix takes."""
+        for node in self._by_node:
+            for candidate in self._candidates_of(node):
+                if not candidate.rejected:
+                    yield candidate
+
+
+def _member(endpoint: HostEndpoint) -> Member:
+    named = tuple([(port.name, PROTOCOLS.get(port.protocol.lower(), 0), port.port) for port in endpoint.ports])
+    return Member(endpoint.labels, endpoint.profiles, tuple(addresses_of(endpoint)), (), named)

@@ -1,0 +1,92 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose address it is that a selector in a rule, or a named port, is asked about."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
+
+from .._policies.connection import Address, Net
+from .._policies.model import Member, Rulebook
+from .._resources.selector import Selector
+
+
+class Members:
+    """Endpoints and network sets by address. Those with the same labels are asked once.
+
+    They are not looked at before a rule asks for them: few do, and there may be many.
+    """
+
+    def __init__(self, rulebook: Rulebook, members: Callable[[], Iterable[Member]]) -> None:
+        self._rulebook = rulebook
+        self._members = members
+        self._is_known = False
+        self._doubt = rulebook.members_doubt
+        # Labels, by the number of the group that has them.
+        self._labels: List[Mapping[str, str]] = []
+        self._groups: Dict[Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...], bool], int] = {}
+        # Groups of those that Felix may not take.
+        self._doubtful: Set[int] = set()
+        self._by_address: Dict[Address, Set[int]] = {}
+        self._nets: List[Tuple[Net, int]] = []
+        self._ports: Dict[Tuple[Address, str, int], Set[int]] = {}
+        self._doubtful_ports: Set[Tuple[Address, str, int]] = set()
+        self._found: Dict[Address, Tuple[int, ...]] = {}
+        self._selected: Dict[Tuple[str, int], bool] = {}
+
+    def _know(self) -> None:
+        if not self._is_known:
+            self._is_known = True
+            for member in self._members():
+                self._add(member)
+
+    def _add(self, member: Member) -> None:
+        if member.doubt and not member.addresses:
+            # Nobody knows which addresses it has.
+            self._doubt = self._doubt or member.doubt
+        key = (frozenset(member.labels.items()), member.profiles, bool(member.doubt))
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = len(self._labels)
+            self._labels.append(self._rulebook.labels_of(member.labels, member.profiles))
+            self._doubtful.update([group] if member.doubt else ())
+        for address in member.addresses:
+            self._by_address.setdefault(address, set()).add(group)
+            for name, protocol, number in member.ports:
+                self._ports.setdefault((address, name, protocol), set()).add(number)
+                self._doubtful_ports.update([(address, name, protocol)] if member.doubt else ())
+        self._nets += [(net, group) for net in member.nets]
+
+    def selects(self, selector: Selector, version: int, number: Optional[int]) -> Optional[bool]:
+        """Whether the selector selects one that has this address; None when that is not known."""
+        if number is None:
+            return None
+        maybe = False
+        for group in self._groups_of((version, number)):
+            key = (selector.text, group)
+            found = self._selected.get(key)
+            if found is None:
+                found = self._selected[key] = bool(selector.matches(self._labels[group]))
+            if found and group not in self._doubtful:
+                return True
+            maybe = maybe or found
+        return None if self._doubt or maybe else False
+
+    def has_port(self, name: str, protocol: int, version: int, number: Optional[int]) -> Optional[FrozenSet[int]]:
+        """The numbers of a named port at this address; None when they are not known."""
+        self._know()
+        if number is None or self._doubt or ((version, number), name, protocol) in self._doubtful_ports:
+            return None
+        return frozenset(self._ports.get(((version, number), name, protocol), ()))
+
+    def _groups_of(self, address: Address) -> Tuple[int, ...]:
+        found = self._found.get(address)
+        if found is None:
+            self._know()
+            version, number = address
+            groups = set(self._by_address.get(address, ()))
+            groups.update(group for net, group in self._nets if net[0] == version and net[1] <= number <= net[2])
+            found = self._found[address] = tuple(groups)
+        return found

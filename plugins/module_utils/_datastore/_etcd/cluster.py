@@ -1,0 +1,277 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The servers of a datastore: which one is asked, its time to answer, and in plain words why it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import signal
+import socket
+import ssl
+import threading
+import urllib.parse
+from typing import Any, Callable, Iterator, List, Sequence
+
+from ..._core.errors import CalicoError, DatastoreError
+from ..settings import Settings
+from .http import BadAnswer, HandshakeFailed
+
+try:
+    import urllib3
+    from urllib3.connection import CertificateError as WrongHost
+except ImportError:
+    urllib3 = None
+
+UNRESOLVED = "its host name cannot be resolved"
+NOT_WHOLE = "the answer was cut short or is not etcd's: {0}"
+# Maximum number of characters of an answer in a message.
+_SHOWN = 300
+# Seconds between two calls of an alarm, at the least: the first one has to be dealt with by then.
+_PAUSE = 0.1
+
+
+class NoAnswer(Exception):
+    """A member did not answer; `maybe_done` when the request may have been carried out all the same."""
+
+    def __init__(self, cause: str, maybe_done: bool) -> None:
+        super().__init__(cause)
+        self.maybe_done = maybe_done
+
+
+class EtcdError(Exception):
+    """etcd's own answer to a request that it did not carry out; the codes are those of its API."""
+
+    def __init__(self, code: int, cause: str) -> None:
+        super().__init__(cause)
+        self.code = code
+
+
+class Endpoint:
+    """What is the same for every etcd API."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+        self._settings = settings
+        # Whether it has spoken its API, and whether the request under way took too long.
+        self._has_answered = False
+        self._expired = False
+        self._resolved = False
+
+    def _resolve(self) -> None:
+        """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""
+        if self._resolved:
+            return
+        thread = threading.Thread(target=self._look_up, daemon=True)
+        thread.start()
+        thread.join(self._settings.timeout)
+        if not self._resolved:
+            within = " within {0:g} s".format(self._settings.timeout) if thread.is_alive() else ""
+            raise NoAnswer(UNRESOLVED + within, False)
+
+    def _look_up(self) -> None:
+        parts = urllib.parse.urlsplit(self.url)
+        with contextlib.suppress(OSError, UnicodeError):
+            self._resolved = bool(socket.getaddrinfo(parts.hostname, parts.port))
+
+    def _no_answer(self, exc: BaseException) -> NoAnswer:
+        """What a request means that failed with an exception of urllib3, of a library around it, or of the system."""
+        errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
+        causes = list(_causes(exc))
+
+        def first(*kinds: Any) -> Any:
+            return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+        reason = _system_error(causes)
+        is_new = first(errors.NewConnectionError)
+        is_handshake = first(HandshakeFailed) is not None
+        if is_new or reason == UNRESOLVED:
+            return NoAnswer("no connection within " + timeout if self._expired else reason or str(is_new), False)
+        if first(errors.ConnectTimeoutError):
+            return NoAnswer("no connection within " + timeout, False)
+        if self._expired or first(errors.ReadTimeoutError, socket.timeout):
+            return NoAnswer("no answer within " + timeout, not is_handshake)
+        if first(ssl.SSLError, errors.SSLError, WrongHost):
+            text = str(first(ssl.SSLError, WrongHost) or first(errors.SSLError))
+            return NoAnswer(self._tls_problem(text), not (is_handshake or _refuses_certificate(text)))
+        if first(BadAnswer):
+            return NoAnswer(str(first(BadAnswer)), True)
+        not_http = first(http.client.HTTPException)
+        if not_http and not first(http.client.IncompleteRead, http.client.RemoteDisconnected):
+            return NoAnswer("the answer is not HTTP: {0}".format(plain(str(not_http))), True)
+        return NoAnswer(
+            "the connection broke before the answer was complete" + (reason and ": " + reason) + self._other_scheme(),
+            not is_handshake,
+        )
+
+    def _not_spoken(self, api: str, text: str, hint: str) -> str:
+        """The message about an answer that is not one of this API."""
+        if "HTTP request to an HTTPS server" in text:
+            return "{0} wants TLS: its URL has to start with https:// ({1})".format(self.url, text)
+        return "{0} does not speak etcd's {1} ({2}); is etcd_endpoints (from: {3}) right? {4}".format(
+            self.url, api, text, _source(self._settings), hint
+        )
+
+    def _other_scheme(self) -> str:
+        """A hint for a connection that breaks at once."""
+        if self._has_answered:
+            return ""
+        if self.url.startswith("https:"):
+            return "; it {0}, or does not speak TLS, and then its URL starts with http://".format(self._refusal())
+        return "; if it wants TLS, its URL starts with https://"
+
+    def _refusal(self) -> str:
+        return "refuses the client certificate (etcd_cert_file {0})".format(
+            self._settings.etcd_cert_file or "is not given"
+        )
+
+    def _tls_problem(self, text: str) -> str:
+        text = re.sub(r"\s*\(_ssl\.c:\d+\)", "", text)
+        if "doesn't match" in text or "not valid for" in text:
+            return "its certificate is for another host: {0}".format(text)
+        if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+            authority = self._settings.etcd_ca_cert_file or "(not given: the system's)"
+            return "its certificate is not trusted by etcd_ca_cert_file {0}: {1}".format(authority, text)
+        if _refuses_certificate(text):
+            return "it {0}: {1}".format(self._refusal(), text)
+        if "EOF" in text:
+            return "it closed the TLS connection" + self._other_scheme()
+        return "TLS{0}: {1}".format(self._other_scheme(), text)
+
+
+class Members:
+    """All endpoints, each with a connection of its own. Those that do not answer are asked last."""
+
+    def __init__(self, settings: Settings, member: Callable[[str, Settings], Any]) -> None:
+        self._settings = settings
+        self._members = {url: member(url, settings) for url in settings.etcd_endpoints}
+        self._order = list(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __str__(self) -> str:
+        return "etcd at {0}".format(self._order[0])
+
+    @property
+    def first(self) -> Any:
+        return self._members[self._order[0]]
+
+    def share_order(self, other: Members) -> None:
+        """From now on, what either learns about the endpoints is known to both."""
+        self._order = other._order
+
+    def put_last(self, member: Endpoint) -> None:
+        # Others may have done it already, and the next one in the list must not suffer for that.
+        if self._order[0] == member.url:
+            self._order.append(self._order.pop(0))
+
+    def ask(self, ask: Callable[[Any], Any], is_write: bool, first: Endpoint | None = None) -> Any:
+        """What `ask` gives back of the first member that answers. A dead one goes last, so that it costs once.
+
+        Raises NoAnswer for a write that may have been carried out, and DatastoreError when no member answers.
+        """
+        failures: List[str] = []
+        for member in sorted(map(self._members.__getitem__, self._order), key=lambda member: member is not first):
+            try:
+                return ask(member)
+            except NoAnswer as exc:
+                self.put_last(member)
+                failures.append("{0}: {1}".format(member.url, exc))
+                if is_write and exc.maybe_done:
+                    raise NoAnswer(failures[-1], True) from exc
+        raise DatastoreError(
+            "cannot reach etcd: {0} (etcd_endpoints from: {1})".format("; ".join(failures), _source(self._settings))
+        )
+
+
+def refused(settings: Settings, verb: str, key: str, why: str, rights: str) -> DatastoreError:
+    """The error of a user without the rights, which are given as what must be readable, and what writable."""
+    user = settings.etcd_username
+    return DatastoreError(
+        "etcd refuses {0} to {1} {2}: {3}. Needed are the rights {4}".format(
+            "user {0}".format(user) if user else "a client without user and password", verb, key, why, rights
+        )
+    )
+
+
+def plain(text: str) -> str:
+    """What a server says, as a message has it: on one line, without control characters, and cut where it is long."""
+    text = " ".join(text[: _SHOWN + 1].split())
+    text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return (text[:_SHOWN] + "..." if len(text) > _SHOWN else text) or "no text"
+
+
+def unsure(keys: str, cause: object) -> str:
+    """The message about writes that may have been carried out."""
+    return (
+        "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
+        "once etcd answers".format(keys, cause)
+    )
+
+
+def after_unanswered(keys: str, unanswered: NoAnswer | None, error: DatastoreError) -> DatastoreError:
+    """The error of a later try of writes, which does not undo an earlier one that got no answer."""
+    return error if unanswered is None else DatastoreError("{0}. {1}".format(unsure(keys, unanswered), error))
+
+
+def _source(settings: Settings) -> str:
+    return settings.sources.get("etcd_endpoints", "default")
+
+
+@contextlib.contextmanager
+def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call `ring` after some seconds, and again and again. In the main thread only, where signals can be used."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    is_over = False
+
+    def handle(_number: int, _frame: Any) -> None:
+        # It may raise, and must not do so again where the alarm is being turned off.
+        nonlocal is_over
+        if not is_over:
+            try:
+                ring()
+            except BaseException:
+                is_over = True
+                raise
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        # It may ring before anything else is done.
+        signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds / 10, _PAUSE))
+        yield
+    finally:
+        is_over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        # A signal that another thread has not got yet would end the process if nobody took it.
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _refuses_certificate(text: str) -> bool:
+    """Whether a TLS error is the server's alert about the client's certificate. It carries out nothing then."""
+    text = text.lower().replace("_", " ")
+    return "alert" in text and any(part in text for part in ("certificate", "unknown ca", "access denied"))
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that it wraps, in whichever way, inwards; not those of a request before."""
+    while exc is not None and not isinstance(exc, (NoAnswer, EtcdError, CalicoError)):
+        yield exc
+        inner = getattr(exc, "reason", None) or (exc.args[0] if exc.args else None)
+        exc = inner if isinstance(inner, BaseException) else exc.__cause__ or exc.__context__
+
+
+def _system_error(causes: Sequence[BaseException]) -> str:
+    """What the operating system said; "" when it said nothing."""
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            return UNRESOLVED
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror[0].lower() + cause.strerror[1:]
+    return ""

@@ -1,0 +1,187 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connections of both client libraries, which are urllib3's: answers are whole and bounded, and TLS is the same."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import ssl
+from typing import Any, Mapping
+
+from ..._core.errors import brief
+from ..._core.go_json import shallow
+from ..settings import Settings
+
+try:
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.exceptions import HTTPError
+    from urllib3.util.ssl_ import create_urllib3_context
+except ImportError:
+    # Whoever needs them says so.
+    HTTPConnection = HTTPSConnection = HTTPConnectionPool = HTTPSConnectionPool = object
+    HTTPError = OSError
+
+# Directories of a listing that are read one inside the other, each an object and a list. Calico has a few.
+_DIRECTORIES = 100
+# Bytes of one answer, with its headers. Lists of real datastores are some MB.
+MOST_BYTES = 256 * 1024 * 1024
+
+
+class BadAnswer(http.client.HTTPException):
+    """An answer that is not read any further; the text says why."""
+
+
+class HandshakeFailed(OSError):
+    """No TLS connection came about, so that no request was sent."""
+
+
+def harden(manager: Any, url: str, settings: Settings) -> None:
+    """Change the way in which a urllib3 pool manager that has no pools yet connects to this URL."""
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    if url.startswith("https:"):
+        # It takes a while, and is for nothing without TLS.
+        manager.connection_pool_kw.update(cert_reqs="CERT_REQUIRED", ssl_context=_tls_context(settings))
+
+
+def borrow(pool: Any) -> Any:
+    """A connection of a pool. The pool's own way to send a request would wait for the answer."""
+    return pool._get_conn()
+
+
+def give_back(pool: Any, connection: Any) -> None:
+    """Let a pool use a connection again, whose answer has been read."""
+    pool._put_conn(connection)
+
+
+def pool_of(response: Any) -> Any:
+    """The pool that an answer's connection belongs to."""
+    return response._pool
+
+
+def parse_object(data: Any) -> Any:
+    """The JSON object that an answer is, or None. What is nested deeper than Python reads is left empty."""
+    try:
+        content = _decoded(data)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _decoded(data: Any) -> Any:
+    try:
+        return json.loads(data)
+    except RecursionError:
+        # Of the last directory of etcd's v2 API, the list has to be the part that is left empty.
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        return json.loads(shallow(text, 2 * _DIRECTORIES))
+
+
+def has_length(headers: Mapping[str, str]) -> bool:
+    """Whether an answer with these headers tells where it ends; any other one may be cut without a sign of it."""
+    return "Content-Length" in headers or "Transfer-Encoding" in headers
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    if settings.etcd_ca_cert_file:
+        # From Python 3.13 on, it refuses authorities without key usage or identifiers, as many private ones are.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.load_verify_locations(settings.etcd_ca_cert_file)
+    else:
+        context.load_default_certs()
+    return context
+
+
+class _Counted(io.RawIOBase):
+    """The bytes of one answer: no more than an answer may have, and no end where there cannot be one."""
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__()
+        self._raw = raw
+        self._left = MOST_BYTES
+        self._has_begun = False
+        self.may_end = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Any:
+        count = self._raw.readinto(buffer)
+        # Before the first byte, http.client itself says what an end means.
+        if count == 0 and self._has_begun and not self.may_end:
+            raise http.client.IncompleteRead(b"")
+        self._has_begun = True
+        self._left -= count or 0
+        if self._left < 0:
+            raise _too_long()
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Reader(io.BufferedReader):
+    """A reader that does not make room for more bytes than an answer may have, whatever the server announces."""
+
+    def read(self, size: Any = -1) -> bytes:
+        return super().read(size if size is not None and 0 <= size <= MOST_BYTES else MOST_BYTES)
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is whole, or reading it raises an exception.
+
+    http.client takes the end of the connection for the end of the headers, and urllib3 before 2 for that of the body.
+    """
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._counted = _Counted(self.fp.detach())
+        self.fp = _Reader(self._counted)
+
+    def begin(self) -> None:
+        super().begin()
+        coding = self.getheader("Content-Encoding", "identity")
+        if coding.lower() != "identity":
+            # It was not requested, and a few bytes may expand to very many.
+            raise BadAnswer("the answer is compressed ({0}), which etcd's is not".format(brief(coding)))
+        if (self.length or 0) > MOST_BYTES:
+            raise _too_long()
+        is_open = self.length is None and not self.chunked
+        if is_open and has_length(self.headers):
+            raise BadAnswer("the length of the answer is not one that HTTP has")
+        self._counted.may_end = is_open
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _Response
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except HTTPError:
+            # Not even TCP.
+            raise
+        except (OSError, ValueError) as exc:  # pylint: disable=duplicate-except # without urllib3, both are OSError
+            raise HandshakeFailed("no TLS connection: {0}".format(exc)) from exc
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+def _too_long() -> BadAnswer:
+    return BadAnswer("the answer is longer than {0} MiB".format(MOST_BYTES // 1024 // 1024))

@@ -1,0 +1,164 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""python-etcd, with its traps mended.
+
+What is mended, and why it would hurt:
+- python-etcd does not quote keys: "?" and "#" cut them, "%2f" becomes a separator, ".." climbs;
+- urllib3 beneath it sends a request again when the connection breaks, so that a create that was done comes back as
+  "already exists", and a frozen server costs several timeouts;
+- given several hosts it goes on to the members' advertised URLs, and loses its list when all were down once;
+- it takes any answer with status 404 as "key not found", a web server's too;
+- it can have only one request under way;
+- it leaves prevIndex=0 away, which makes a compare-and-swap unconditional;
+- its texts hide the cause.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from ..._core.errors import Conflict, DatastoreError
+from ..certificates import check_certificates
+from ..settings import Settings
+from .cluster import EtcdError, Members, NoAnswer, after_unanswered, refused, unsure
+from .v2_server import (
+    COMPARE_FAILED,
+    KEY_EXISTS,
+    KEY_NOT_FOUND,
+    NOT_A_DIRECTORY,
+    NOT_A_FILE,
+    UNAUTHORISED,
+    Member,
+    Request,
+)
+
+DIRECTORY = (
+    "{0} is no endpoint: in etcd it is a directory, which Calico does not read. Some other tool made it, most likely "
+    "for a name with a slash; remove it with etcdctl"
+)
+
+_RIGHTS = "to read /calico/v1/* and /calico/felix/v1/* and, for changes, to read and write /calico/v1/host/*"
+
+
+class NotInDirectory(DatastoreError):
+    """A key cannot be there, since a part of it is a value."""
+
+    def __init__(self, verb: str, key: str, cause: object) -> None:
+        text = "cannot {0} {1}: in etcd a part of this path is a value, not a directory ({2}); remove it with etcdctl"
+        super().__init__(text.format(verb, key, cause))
+
+
+class Etcdv2Client:
+    """Reads with quorum, and writes by compare-and-swap, on the first of the endpoints that answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        check_certificates(settings)
+        self._settings = settings
+        self._members = Members(settings, Member)
+        # The member that a write was sent to ahead.
+        self._ahead: Member | None = None
+        # Whether these credentials are known to be right.
+        self._has_read = False
+
+    def __str__(self) -> str:
+        return str(self._members)
+
+    def another(self) -> Etcdv2Client:
+        """Another client, with connections of its own, that knows what this one learns about the endpoints."""
+        client = Etcdv2Client(self._settings)
+        client._members.share_order(self._members)
+        client._has_read = True
+        return client
+
+    def get(self, key: str, recursive: bool = False) -> Dict[str, Any] | None:
+        """The etcd node of a key, with all beneath it when recursive; None when there is no such key.
+
+        Raises NotInDirectory when a part of the key is a value.
+        """
+        params = {"quorum": "true"}
+        if recursive:
+            params["recursive"] = "true"
+        try:
+            node = self._on_any(Request("GET", key, params))["node"]
+        except EtcdError as exc:
+            if exc.code == KEY_NOT_FOUND:
+                node = None
+            else:
+                raise self._error("read", key, exc) from exc
+        self._has_read = True
+        return node
+
+    def send(self, request: Request) -> None:
+        """Send a write ahead, so that etcd can begin with it; `write` then does the rest."""
+        self._ahead = self._members.first
+        if not self._ahead.send(request):
+            self._members.put_last(self._ahead)
+
+    def write(self, request: Request, is_lost: bool = False) -> None:
+        """Write once, whatever happens to the connections: the condition makes sending it again safe.
+
+        With `is_lost`, etcd is known not to answer, so a write that got no answer is not looked after.
+        """
+        unanswered = None
+        for _attempt in range(len(self._members) + 1):
+            try:
+                self._on_any(request)
+                return
+            except EtcdError as exc:
+                if exc.code not in (KEY_NOT_FOUND, COMPARE_FAILED, KEY_EXISTS):
+                    error = self._error("delete" if request.value is None else "write", request.key, exc)
+                    raise after_unanswered(request.key, unanswered, error) from exc
+                # The conflict may be with our own first try.
+                if unanswered and self._is_done(request, unanswered):
+                    return
+                raise Conflict(
+                    "somebody else changed {0} at the same time".format(request.key), bool(unanswered)
+                ) from exc
+            except NoAnswer as exc:
+                unanswered = exc
+                if is_lost:
+                    break
+                if self._is_done(request, exc):
+                    return
+            except DatastoreError as exc:
+                if unanswered is None:
+                    raise
+                raise after_unanswered(request.key, unanswered, exc) from exc
+        raise DatastoreError(unsure(request.key, unanswered))
+
+    def _is_done(self, request: Request, cause: NoAnswer) -> bool:
+        """Whether a write that got no answer was carried out."""
+        try:
+            node = self.get(request.key)
+        except DatastoreError as exc:
+            raise after_unanswered(request.key, cause, exc) from exc
+        if request.value is None:
+            return node is None
+        return node is not None and node.get("value") == request.value
+
+    def _on_any(self, request: Request) -> Dict[str, Any]:
+        ahead, self._ahead = self._ahead, None
+        return self._members.ask(lambda member: member.answer(request), request.method != "GET", ahead)
+
+    def _error(self, verb: str, key: str, exc: EtcdError) -> DatastoreError:
+        if exc.code == UNAUTHORISED:
+            return refused(self._settings, verb, key, self._why(verb), _RIGHTS)
+        if exc.code == NOT_A_FILE:
+            return DatastoreError(DIRECTORY.format(key))
+        if exc.code == NOT_A_DIRECTORY:
+            return NotInDirectory(verb, key, exc)
+        return DatastoreError("cannot {0} {1}: {2} answered: {3}".format(verb, key, self, exc))
+
+    def _why(self, verb: str) -> str:
+        """Why etcd refuses something, for which it has one answer only."""
+        user = self._settings.etcd_username
+        if self._has_read:
+            # The same credentials have just read, so they are right.
+            return "it has no right to {0} there".format(verb) + (
+                "" if user else "; give etcd_username and etcd_password"
+            )
+        if user:
+            return "the user or the password is wrong, or it has no right to {0} there".format(verb)
+        return "etcd wants etcd_username and etcd_password"

@@ -1,0 +1,200 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One etcd server, asked through python-etcd: what it answers, and in plain words why it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import time
+import traceback
+import urllib.parse
+from typing import Any, Dict, Iterator, NamedTuple
+
+from ..._core.errors import DatastoreError, MissingLibrary, shown
+from ..settings import Settings
+from .cluster import NOT_WHOLE, Endpoint, EtcdError, NoAnswer, alarm, plain
+from .http import borrow, give_back, harden, has_length, parse_object
+
+try:
+    import etcd
+    import urllib3
+except ImportError:
+    etcd = None
+    urllib3 = None
+    IMPORT_ERROR = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+# etcd v2's error codes.
+KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
+UNAUTHORISED = 110
+# "Raft internal error" and "leader election in progress": another member may do better.
+_NO_QUORUM = (300, 301)
+
+_HINT = (
+    "Where Calico v1 keeps its data in this etcd, it has to run with --enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 "
+    "API). Calico v3 keeps its data in etcd's v3 API: datastore_type etcdv3"
+)
+
+
+class Request(NamedTuple):
+    """A request of etcd's v2 API about one key; `value` only for what writes one."""
+
+    method: str
+    key: str
+    params: Dict[str, str]
+    value: str | None = None
+
+    @property
+    def path(self) -> str:
+        return "/v2/keys{0}?{1}".format(urllib.parse.quote(self.key), urllib.parse.urlencode(self.params))
+
+    @property
+    def body(self) -> str | None:
+        return None if self.value is None else urllib.parse.urlencode({"value": self.value})
+
+
+class Member(Endpoint):
+    """One endpoint, over one kept-alive connection."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        if etcd is None:
+            raise MissingLibrary("python-etcd", IMPORT_ERROR)
+        if urllib3.__version__ == "2.6.0":
+            raise DatastoreError("python-etcd does not work with urllib3 2.6.0: install another version of urllib3")
+        super().__init__(url, settings)
+        # The request that is under way, or why it could not be sent; since when and on which connection.
+        self._request: Request | None = None
+        self._unsent: NoAnswer | None = None
+        self._began = 0.0
+        self._connection: Any = None
+        self._socket: socket.socket | None = None
+        client = _client(url, settings)
+        self._pool = client.http.connection_from_url(url)
+        self._headers = client._get_headers()
+
+    def send(self, request: Request) -> bool:
+        """Send a request, of which `answer` will fetch the answer, or tell why there is none. Whether it was sent."""
+        self._request, self._unsent = request, None
+        self._began, self._expired = time.monotonic(), False
+        try:
+            self._resolve()
+            self._connection, self._socket = borrow(self._pool), None
+            self._connection.timeout = self._settings.timeout
+            headers = dict(self._headers)
+            if request.value is not None:
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+            with self._deadline():
+                self._connection.request(request.method, request.path, request.body, headers)
+                self._socket = self._connection.sock
+        except NoAnswer as exc:
+            self._unsent = exc
+        return self._unsent is None
+
+    def answer(self, request: Request) -> Dict[str, Any]:
+        """etcd's answer to a request, decoded; the request is sent if that was not done yet.
+
+        Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v2 API.
+        """
+        if self._request is not request:
+            self.send(request)
+        self._request = None
+        if self._unsent:
+            raise self._unsent
+        with self._deadline():
+            response = self._connection.getresponse()
+            # With urllib3 before 2, it is one of http.client.
+            data = response.data if hasattr(response, "data") else response.read()
+        give_back(self._pool, self._connection)
+        return self._content(request, response.status, data, has_length(response.headers))
+
+    @contextlib.contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """Raise NoAnswer for what goes wrong, or is not done when the time for the request is over."""
+        left = self._settings.timeout - (time.monotonic() - self._began)
+        try:
+            with alarm(self._expire, max(left, 0.001)):
+                yield
+        except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as exc:
+            # The connection may be in any state.
+            self._connection.close()
+            raise self._no_answer(exc) from exc
+
+    def _expire(self) -> None:
+        """End the request that is under way. Other timeouts begin anew with each byte, which may be one a second."""
+        self._expired = True
+        # The connection lets go of its socket when the answer is to be the last one.
+        for used in (self._connection.sock, self._socket):
+            if used:
+                with contextlib.suppress(OSError):
+                    used.shutdown(socket.SHUT_RDWR)
+
+    def _content(self, request: Request, status: int, data: bytes, has_length: bool) -> Dict[str, Any]:
+        content, text = parse_object(data), data[:1000].decode("utf-8", "replace")
+        if status in (200, 201):
+            node = content and content.get("node")
+            if not _is_node(node, request.key):
+                raise NoAnswer(NOT_WHOLE.format(shown(text, 120)), True)
+            self._has_answered = True
+            return content
+        if content is None and status < 500 and not has_length:
+            raise NoAnswer(NOT_WHOLE.format(shown(text, 120)), True)
+        raise self._failure(status, {"message": text} if content is None else content)
+
+    def _failure(self, status: int, content: Dict[str, Any]) -> Exception:
+        code = content.get("errorCode")
+        words = [content[part] for part in ("message", "cause") if isinstance(content.get(part), str)]
+        text = "status {0}: {1}".format(status, plain(" ".join(words)))
+        if code in _NO_QUORUM or status >= 500:
+            return NoAnswer(text, True)
+        if isinstance(code, int):
+            self._has_answered = True
+            return EtcdError(code, text)
+        return DatastoreError(self._not_spoken("v2 API", text, _HINT))
+
+
+def _is_node(node: Any, key: str) -> bool:
+    """Whether this is etcd's node of a key, and all beneath it are nodes of keys beneath."""
+    pending = [(node, key, True)]
+    while pending:
+        node, place, is_whole_key = pending.pop()
+        if not isinstance(node, dict) or not isinstance(node.get("key"), str):
+            return False
+        if node["key"] != place if is_whole_key else node["key"].rpartition("/")[0] != place:
+            return False
+        children = node.get("nodes", [])
+        if not isinstance(children, list) or not isinstance(node.get("value", ""), str):
+            return False
+        pending += [(child, node["key"], False) for child in children]
+    return True
+
+
+def _client(url: str, settings: Settings) -> Any:
+    """python-etcd's client, which knows how to authenticate and how TLS is done."""
+    parts = urllib.parse.urlsplit(url)
+    cert = settings.etcd_cert_file
+    if cert and settings.etcd_key_file:
+        cert = (cert, settings.etcd_key_file)
+    client = etcd.Client(
+        host="[{0}]".format(parts.hostname) if ":" in parts.hostname else parts.hostname,
+        port=parts.port,
+        protocol=parts.scheme,
+        read_timeout=settings.timeout,
+        cert=cert or None,
+        ca_cert=settings.etcd_ca_cert_file or None,
+        username=_utf8(settings.etcd_username) or None,
+        password=_utf8(settings.etcd_password) or None,
+        allow_reconnect=False,
+        allow_redirect=False,
+    )
+    harden(client.http, url, settings)
+    return client
+
+
+def _utf8(text: str) -> str:
+    """A text whose latin-1 bytes, which urllib3 sends, are the UTF-8 ones, which etcd reads."""
+    return text.encode("utf-8").decode("latin-1")

@@ -1,0 +1,313 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""etcd3gw, with its traps mended.
+
+What is mended, and why it would hurt:
+- it encodes texts as latin-1, so keys and values are given as bytes;
+- proxies and REQUESTS_CA_BUNDLE of the environment count more than the options (see _etcdv3_member.py);
+- it knows one endpoint, and no users;
+- integers come back as texts, and a transaction that failed has no "succeeded" at all;
+- its exceptions hide etcd's own words, and the cause.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
+
+from ..._core.errors import DatastoreError
+from ..certificates import check_certificates
+from ..settings import Settings
+from .cluster import EtcdError, Members, NoAnswer, after_unanswered, refused, unsure
+from .v3_server import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, Member, Sent
+
+# Keys that one request reads at the most, and how often a listing in several pages is begun.
+_PAGE = 5000
+_LISTINGS = 3
+# Beyond, no etcd of Calico's is, and whoever answers would go on for ever.
+_MOST_KEYS = 2000000
+# etcd takes that many comparisons and operations in a transaction, and some 1.5 MB in a request (its defaults).
+MOST_OPERATIONS = 128
+# One comparison is for the state of the datastore.
+MOST_WRITES = MOST_OPERATIONS - 1
+MOST_BYTES = 1000000
+
+_RIGHTS = (
+    "to read /calico/resources/v3/* and /calico/felix/* and, for changes, to read and write "
+    "/calico/resources/v3/projectcalico.org/hostendpoints/*"
+)
+
+
+class KeyValue(NamedTuple):
+    """What is stored under a key; `revision` is the one of its last change, 0 for what is not stored."""
+
+    key: str
+    value: str | None
+    revision: int
+    # Whether the key is UTF-8; else no request can name it, and other bytes are written as `\\xff`.
+    is_clear: bool = True
+
+
+class Write(NamedTuple):
+    """A key that gets a value, or goes (None), if it is still of the revision (0: not there)."""
+
+    key: str
+    value: str | None
+    revision: int
+
+    @property
+    def size(self) -> int:
+        """Characters in a request, at the most."""
+        return 4 * len(self.key.encode()) + 2 * len((self.value or "").encode())
+
+
+class NotWritten(NamedTuple):
+    """Why none of some writes was made."""
+
+    # What is stored under their keys, in their order.
+    found: List[KeyValue]
+    # Whether an earlier try got no answer, and may have written all.
+    maybe_done: bool
+    # Whether the state of the datastore is another one.
+    is_other_state: bool
+
+
+class _NotWhole(ValueError):
+    """What is wrong with an answer."""
+
+
+class Etcdv3Client:
+    """Reads linearizably, and writes by compare-and-swap, on the first of the endpoints that answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        check_certificates(settings)
+        self._settings = settings
+        self._members = Members(settings, Member)
+
+    def __str__(self) -> str:
+        return str(self._members)
+
+    def get(self, keys: Sequence[str]) -> List[KeyValue]:
+        """What is stored under these keys, all of it at one revision for each 128 keys."""
+        found = []
+        for start in range(0, len(keys), MOST_OPERATIONS):
+            some = keys[start : start + MOST_OPERATIONS]
+            ranges = [{"request_range": {"key": _encoded(key)}} for key in some]
+            try:
+                content = self._on_any("kv/txn", {"success": ranges})
+            except EtcdError as exc:
+                raise self._error("read", some[0], exc) from exc
+            with self._understanding(some[0]):
+                found += _results(some, content)
+        return found
+
+    def keys(self, prefix: str) -> List[str]:
+        """All keys with the prefix, sorted, at one revision."""
+        return [item.key for item in self.list(prefix, keys_only=True)]
+
+    def list(self, prefix: str, keys_only: bool = False) -> List[KeyValue]:
+        """All that is stored under keys with the prefix, sorted by key, at one revision."""
+        for _attempt in range(_LISTINGS):
+            try:
+                return self._list(prefix, keys_only)
+            except EtcdError as exc:
+                if exc.code != OUT_OF_RANGE:
+                    raise self._error("read", prefix, exc) from exc
+                compacted = exc
+        raise DatastoreError(
+            "cannot read {0}: {1} times, {2} had compacted the revision of the first keys before all were read, so its "
+            "compaction is too frequent for so many keys ({3})".format(prefix, _LISTINGS, self, compacted)
+        )
+
+    def _list(self, prefix: str, keys_only: bool) -> List[KeyValue]:
+        """The same, once. Raises EtcdError."""
+        request: Dict[str, Any] = {"key": _encoded(prefix), "range_end": _encoded(_after(prefix)), "limit": _PAGE}
+        if keys_only:
+            request["keys_only"] = True
+        found: List[KeyValue] = []
+        number = None
+        while True:
+            content = self._on_any("kv/range", request)
+            with self._understanding(prefix):
+                if number is None:
+                    number = int(content.get("count", 0))
+                kvs = content.get("kvs", [])
+                _add_page(found, map(_key_value, kvs), prefix)
+                if not content.get("more"):
+                    if len(found) != number:
+                        raise _NotWhole("it has {0} of {1} keys".format(len(found), number))
+                    return found
+                # Else it would never end.
+                if len(kvs) != _PAGE or len(found) >= min(number, _MOST_KEYS):
+                    raise _NotWhole("it has more keys than etcd")
+                # etcd's own order; the first key that was not in this page.
+                request = dict(
+                    request,
+                    key=base64.b64encode(base64.b64decode(kvs[-1]["key"]) + b"\0").decode(),
+                    revision=content["header"]["revision"],
+                )
+
+    def send(self, writes: Sequence[Write], state: KeyValue) -> Sent | None:
+        """Send writes ahead, so that etcd can begin with them; `write` then does the rest, and all if it was not sent.
+
+        When it could not be sent, `write` tells why.
+        """
+        return self._members.first.send("kv/txn", _transaction(writes, state))
+
+    def write(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None = None) -> NotWritten | None:
+        """Make all of the writes, at most 127, or none when one of the keys is of another revision by now.
+
+        `state` is the state of the datastore as it was read: if that has changed, nothing is written either.
+        """
+        unanswered = None
+        for _attempt in range(len(self._members) + 1):
+            try:
+                content = self._transact(writes, state, sent)
+                if content.get("succeeded") is True:
+                    return None
+                # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
+                *found, now = self.get([*(write.key for write in writes), state.key])
+            except NoAnswer as exc:
+                unanswered = exc
+                continue
+            except DatastoreError as exc:
+                if unanswered is None:
+                    raise
+                raise after_unanswered(_named(writes), unanswered, exc) from exc
+            finally:
+                # It is answered once.
+                sent = None
+            is_other_state = now.revision != state.revision
+            if is_other_state or any(item.revision != write.revision for item, write in zip(found, writes)):
+                return NotWritten(found, bool(unanswered), is_other_state)
+            # What was in the way is gone again.
+        if unanswered:
+            raise DatastoreError(unsure(_named(writes), unanswered))
+        raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
+
+    def is_done(self, writes: Sequence[Write], sent: Sent) -> bool:
+        """Whether writes that were sent were made. Nothing else is sent for it, since etcd is known to be unwell.
+
+        Raises DatastoreError when etcd refuses them, or gives no answer.
+        """
+        try:
+            return sent.member.received(sent).get("succeeded") is True
+        except NoAnswer as exc:
+            if not exc.maybe_done:
+                return False
+            raise DatastoreError(unsure(_named(writes), "{0}: {1}".format(sent.member.url, exc))) from exc
+        except EtcdError as exc:
+            if exc.code == UNAUTHENTICATED:
+                # With a new token, it might have been made.
+                return False
+            raise self._not_written(writes, exc) from exc
+
+    def _transact(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None) -> Dict[str, Any]:
+        try:
+            if not sent:
+                return self._on_any("kv/txn", _transaction(writes, state), is_write=True)
+            # Only the member that has it can answer it.
+            return self._members.ask(
+                lambda member: member.answer("kv/txn", sent.document, sent if member is sent.member else None),
+                True,
+                sent.member,
+            )
+        except EtcdError as exc:
+            raise self._not_written(writes, exc) from exc
+
+    @contextlib.contextmanager
+    def _understanding(self, key: str) -> Iterator[None]:
+        """Raise DatastoreError for an answer that is not as etcd's are: half of one is not "nothing there"."""
+        try:
+            yield
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
+            text = "cannot read {0}: the answer of {1} is not whole, or is not etcd's{2}"
+            why = ": {0}".format(exc) if isinstance(exc, _NotWhole) else ""
+            raise DatastoreError(text.format(key, self, why)) from exc
+
+    def _on_any(self, path: str, document: Dict[str, Any], is_write: bool = False) -> Dict[str, Any]:
+        return self._members.ask(lambda member: member.answer(path, document), is_write)
+
+    def _not_written(self, writes: Sequence[Write], exc: EtcdError) -> DatastoreError:
+        verb = "write" if any(write.value is not None for write in writes) else "delete"
+        return self._error(verb, writes[0].key, exc)
+
+    def _error(self, verb: str, key: str, exc: EtcdError) -> DatastoreError:
+        if exc.code in (DENIED, UNAUTHENTICATED):
+            return refused(self._settings, verb, key, "{0} ({1})".format(self._why(verb, exc), exc), _RIGHTS)
+        return DatastoreError("cannot {0} {1}: {2} answered: {3}".format(verb, key, self, exc))
+
+    def _why(self, verb: str, exc: EtcdError) -> str:
+        if exc.code == DENIED:
+            return "it has no right to {0} there".format(verb)
+        if self._settings.etcd_username:
+            return "the user or the password is wrong"
+        why = "etcd wants etcd_username and etcd_password"
+        if self._settings.etcd_cert_file:
+            why += ", since through its JSON gateway the common name of a client certificate is no user"
+        return why
+
+
+def _named(writes: Sequence[Write]) -> str:
+    return writes[0].key + (" and {0} more".format(len(writes) - 1) if len(writes) > 1 else "")
+
+
+def _transaction(writes: Sequence[Write], state: KeyValue) -> Dict[str, Any]:
+    keys = [_encoded(write.key) for write in writes]
+    expected = [*zip(keys, (write.revision for write in writes)), (_encoded(state.key), state.revision)]
+    return {
+        "compare": [
+            {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": revision} for key, revision in expected
+        ],
+        "success": [_operation(key, write.value) for key, write in zip(keys, writes)],
+    }
+
+
+def _operation(key: str, value: str | None) -> Dict[str, Any]:
+    if value is None:
+        return {"request_delete_range": {"key": key}}
+    return {"request_put": {"key": key, "value": _encoded(value)}}
+
+
+def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
+    """What the ranges of a transaction found, one for each key."""
+    responses = content["responses"]
+    if len(responses) != len(keys):
+        raise _NotWhole("it has {0} of {1} results".format(len(responses), len(keys)))
+    found = []
+    for key, response in zip(keys, responses):
+        kvs = response["response_range"].get("kvs", [])
+        found.append(_key_value(kvs[0]) if kvs else KeyValue(key, None, 0))
+        if found[-1].key != key:
+            raise _NotWhole("it has another key")
+    return found
+
+
+def _add_page(found: List[KeyValue], page: Iterable[KeyValue], prefix: str) -> None:
+    """Add the next keys of a list to `found`. Raises ValueError when they are others, or the same again."""
+    for item in page:
+        if not item.key.startswith(prefix) or found and item.key.encode() <= found[-1].key.encode():
+            raise _NotWhole("it has other keys")
+        found.append(item)
+
+
+def _key_value(kv: Dict[str, Any]) -> KeyValue:
+    key, value = (base64.b64decode(kv.get(part, "")) for part in ("key", "value"))
+    # What is no UTF-8 is not Calico's, and is shown as near as can be.
+    text, revision = value.decode("utf-8", "replace"), int(kv["mod_revision"])
+    try:
+        return KeyValue(key.decode("utf-8"), text, revision)
+    except UnicodeDecodeError:
+        return KeyValue(key.decode("utf-8", "backslashreplace"), text, revision, is_clear=False)
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8")).decode("ascii")
+
+
+def _after(prefix: str) -> str:
+    """The first key that is behind all with the prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,0 +1,327 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One etcd server, asked through etcd3gw: what it answers, and in plain words why it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import time
+import traceback
+import urllib.parse
+from typing import Any, Dict, Iterator, NamedTuple
+
+from ..._core.errors import DatastoreError, MissingLibrary, shown
+from ..settings import Settings
+from .cluster import NOT_WHOLE, Endpoint, EtcdError, NoAnswer, alarm, plain
+from .http import borrow, give_back, harden, has_length, parse_object, pool_of
+
+try:
+    import etcd3gw
+    import requests
+    import urllib3
+    from etcd3gw import exceptions
+except ImportError:
+    requests = None
+    urllib3 = None
+    etcd3gw = None
+    exceptions = None
+    IMPORT_ERROR = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+# gRPC's codes, as the gateway repeats them.
+DENIED, OUT_OF_RANGE, UNAUTHENTICATED = 7, 11, 16
+# Another member may do better, and what this one was told may be done: canceled (by a server that ends), too late, and
+# unavailable (without a leader).
+_NO_ANSWER = (1, 4, 14)
+# What etcd says of a token that is missing, not known, or older than a change of users or roles.
+_NO_TOKEN = (
+    "user name is empty",
+    "invalid auth token",
+    "revision of auth store is old",
+    "revision in header is old",
+)
+_COMMON_NAME = (
+    "{0} refuses the client certificate {1}, since it has a common name, which etcd's JSON gateway cannot take for a "
+    "user: give a certificate without one, and etcd_username and etcd_password ({2})"
+)
+
+_HINT = (
+    "It has to be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
+    "etcd's v2 API: datastore_type etcdv2"
+)
+
+# What etcd's JSON gateway says when it cannot connect to the server that it is part of: because that one refuses its
+# certificate, or for whatever reason.
+_HANDSHAKE = "authentication handshake failed: remote error: tls"
+_NOT_CONNECTED = ("connection closed", "connection error: desc", "SubConns are in TransientFailure")
+_GATEWAY_REMEDY = (
+    "Issue the server's certificate for servers and clients (extendedKeyUsage serverAuth and clientAuth) by an "
+    "authority of --trusted-ca-file, or give the gateway a certificate with --client-cert-file and --client-key-file "
+    "(etcd 3.5), or use etcd_username and etcd_password and start etcd without --client-cert-auth"
+)
+_GATEWAY_REFUSED = (
+    "its JSON gateway cannot connect to its own server, which refuses the gateway's certificate ({0}). Without "
+    "--client-cert-file that is the server's own{1}. " + _GATEWAY_REMEDY
+)
+_GATEWAY_BROKEN = (
+    "its JSON gateway cannot connect to its own server ({0}). If etcd runs with --client-cert-auth, the server may "
+    "refuse the gateway's certificate: without --client-cert-file that is the server's own{1}. " + _GATEWAY_REMEDY
+)
+# The extension extendedKeyUsage in a certificate, and two of the uses that it may list, in DER.
+_EXTENDED_USAGE = bytes.fromhex("0603551d25")
+_FOR_CLIENTS = bytes.fromhex("06082b06010505070302")
+_FOR_ALL = bytes.fromhex("0604551d2500")
+
+# Seconds in which an answer that has come meanwhile can be read, when the time for it is over.
+_GRACE = 0.05
+
+
+class Expired(OSError):
+    """The time for a request is over."""
+
+
+@dataclasses.dataclass
+class Sent:
+    """A request that was sent ahead, and is answered later."""
+
+    member: Member
+    document: Dict[str, Any]
+    # When it was sent, by the monotonic clock; where its answer comes, and where that connection is from.
+    began: float
+    connection: Any
+    pool: Any
+    # Why it could not be sent, maybe.
+    failure: NoAnswer | None = None
+
+
+class Answer(NamedTuple):
+    """An answer that was read to its end, and the server's certificate where that may be the reason for it."""
+
+    status: int
+    body: bytes
+    has_length: bool
+    certificate: bytes = b""
+
+
+class Member(Endpoint):
+    """One endpoint, over one kept-alive connection."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        super().__init__(url, settings)
+        if etcd3gw is None:
+            raise MissingLibrary("etcd3gw", IMPORT_ERROR)
+        self._wants_token = bool(settings.etcd_username)
+        # The last answer, and whether the request that matters was sent.
+        self._answer: Answer | None = None
+        self._is_sent = False
+        parts = urllib.parse.urlsplit(url)
+        self._client = etcd3gw.Etcd3Client(
+            host=parts.hostname,
+            port=parts.port,
+            protocol=parts.scheme,
+            timeout=settings.timeout,
+            session=_session(url, settings),
+        )
+        self._client.session.hooks["response"].append(self._note)
+        # The connections of the session, as requests has made them; None until it answers, and after it did not.
+        self._pool: Any = None
+
+    def send(self, path: str, document: Dict[str, Any]) -> Sent | None:
+        """Send a request without waiting for its answer; None when that has to be left to `answer`.
+
+        requests can have only one request under way, and etcd takes two a third faster than one after the other.
+        """
+        if self._pool is None or self._wants_token:
+            return None
+        headers = {"Content-Type": "application/json"}
+        token = self._client.session.headers.get("Authorization")
+        if token:
+            headers["Authorization"] = token
+        sent = Sent(self, document, time.monotonic(), borrow(self._pool), self._pool)
+        sent.connection.timeout = self._settings.timeout
+        try:
+            with self._deadline(sent):
+                url = self._client.get_url(path)
+                self._is_sent = True
+                sent.connection.request("POST", urllib.parse.urlsplit(url).path, json.dumps(document), headers)
+        except NoAnswer as exc:
+            sent.failure = exc
+        return sent
+
+    def answer(self, path: str, document: Dict[str, Any], sent: Sent | None = None) -> Dict[str, Any]:
+        """etcd's answer to a request of the v3 API, which may have been sent before.
+
+        Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v3 API.
+        """
+        if self._wants_token:
+            self._authenticate()
+        try:
+            return self.received(sent) if sent else self._post(path, document)
+        except EtcdError as exc:
+            if exc.code != UNAUTHENTICATED or not self._settings.etcd_username:
+                raise
+        # The token has expired, or another member does not know it.
+        self._authenticate()
+        return self._post(path, document)
+
+    def _authenticate(self) -> None:
+        headers = self._client.session.headers
+        headers.pop("Authorization", None)
+        user = {"name": self._settings.etcd_username, "password": self._settings.etcd_password}
+        try:
+            headers["Authorization"] = _token(self._post("auth/authenticate", user))
+        except NoAnswer as exc:
+            # What it is for has not been sent.
+            raise NoAnswer(str(exc), False) from exc
+        except EtcdError as exc:
+            if "authentication is not enabled" not in str(exc):
+                raise EtcdError(UNAUTHENTICATED, str(exc)) from exc
+            # Then etcd wants no token, and some versions refuse an empty one.
+        self._wants_token = False
+
+    def _post(self, path: str, document: Dict[str, Any]) -> Dict[str, Any]:
+        self._resolve()
+        self._is_sent = False
+        with self._deadline():
+            # etcd3gw asks for the version first.
+            url = self._client.get_url(path)
+            self._is_sent, self._answer = True, None
+            content = self._client.post(url, json=document)
+        return self._checked(content)
+
+    def received(self, sent: Sent) -> Dict[str, Any]:
+        """The answer to a request that was sent ahead; nothing else is sent for it. Raises the same."""
+        if sent.failure:
+            raise sent.failure
+        self._is_sent = True
+        with self._deadline(sent):
+            response = sent.connection.getresponse()
+            # With urllib3 before 2, it is one of http.client.
+            data = response.data if hasattr(response, "data") else response.read()
+            self._answer = Answer(response.status, data, has_length(response.headers))
+        give_back(sent.pool, sent.connection)
+        return self._checked(parse_object(data) if response.status == 200 else None)
+
+    def _checked(self, content: Any) -> Dict[str, Any]:
+        if not isinstance(content, dict) or not isinstance(content.get("header"), dict):
+            raise self._failure(self._answer)
+        self._has_answered = True
+        return content
+
+    def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
+        """Keep an answer, of which etcd3gw's exceptions tell little; not before all of it is there."""
+        self._pool = pool_of(response.raw)
+        # Once the answer is read, its connection is the pool's.
+        certificate = _certificate(response.raw.connection) if response.status_code == 503 else b""
+        self._answer = Answer(response.status_code, response.content, has_length(response.headers), certificate)
+
+    @contextlib.contextmanager
+    def _deadline(self, sent: Sent | None = None) -> Iterator[None]:
+        """Raise NoAnswer for what goes wrong, or is not done within the timeout, which began when it was sent."""
+        self._expired, self._answer = False, None
+        left = self._settings.timeout - (time.monotonic() - sent.began if sent else 0)
+        try:
+            with alarm(self._expire, max(left, _GRACE)):
+                yield
+        except (
+            exceptions.Etcd3Exception,
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
+            OSError,
+            # What etcd3gw makes of a version that is none, and of JSON that is too deep.
+            AttributeError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as exc:
+            if self._answer and not self._expired:
+                raise self._sent_or_not(self._failure(self._answer)) from exc
+            # The connection may be in any state, and those at rest are most likely no better.
+            if sent:
+                sent.connection.close()
+            self._client.session.close()
+            self._pool = None
+            raise self._sent_or_not(self._no_answer(exc)) from exc
+
+    def _sent_or_not(self, failure: Exception) -> Exception:
+        if isinstance(failure, NoAnswer) and not self._is_sent:
+            failure.maybe_done = False
+        return failure
+
+    def _expire(self) -> None:
+        """Requests' timeouts begin anew with each byte, which may be one a second."""
+        self._expired = True
+        raise Expired("no answer in time")
+
+    def _failure(self, answer: Answer) -> Exception:
+        """What an answer that is not the wanted one means."""
+        body, content = answer.body[:1000].decode("utf-8", "replace"), parse_object(answer.body)
+        if answer.status == 200 or content is None and answer.status < 500 and not answer.has_length:
+            return NoAnswer(NOT_WHOLE.format(shown(body, 120)), True)
+        content = content or {}
+        code, message = content.get("code"), content.get("message") or content.get("error")
+        message = plain(message if isinstance(message, str) else body)
+        text = "status {0}: {1}".format(answer.status, message)
+        if any(part in message for part in _NO_TOKEN):
+            # With whatever status: some versions give 500.
+            self._has_answered = True
+            return EtcdError(UNAUTHENTICATED, text)
+        if code in _NO_ANSWER or answer.status >= 500:
+            return _gateway_problem(answer, text) or NoAnswer(text, True)
+        if "CommonName of client" in message:
+            return DatastoreError(_COMMON_NAME.format(self.url, self._settings.etcd_cert_file, text))
+        if not isinstance(code, int):
+            return DatastoreError(self._not_spoken("v3 API through its JSON gateway", text, _HINT))
+        self._has_answered = True
+        return EtcdError(DENIED if "permission denied" in message else code, message)
+
+
+def _gateway_problem(answer: Answer, text: str) -> NoAnswer | None:
+    """Why the gateway cannot reach its own server, of which it is a client; None when it can, or that is unknown."""
+    if not answer.certificate:
+        return None
+    lacks = "" if _is_for_clients(answer.certificate) else ", and that one lacks the extendedKeyUsage clientAuth"
+    if _HANDSHAKE in text:
+        return NoAnswer(_GATEWAY_REFUSED.format(text, lacks), False)
+    if any(part in text for part in _NOT_CONNECTED):
+        return NoAnswer(_GATEWAY_BROKEN.format(text, lacks), True)
+    return None
+
+
+def _is_for_clients(certificate: bytes) -> bool:
+    """Whether a certificate, in DER, may be used by a client. The standard library does not tell."""
+    return _EXTENDED_USAGE not in certificate or _FOR_CLIENTS in certificate or _FOR_ALL in certificate
+
+
+def _certificate(connection: Any) -> bytes:
+    """The server's certificate, in DER; nothing without TLS."""
+    read = getattr(getattr(connection, "sock", None), "getpeercert", None)
+    return read and read(True) or b""
+
+
+def _token(content: Dict[str, Any]) -> str:
+    token = content.get("token")
+    if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
+        raise NoAnswer(NOT_WHOLE.format("it has no token"), False)
+    return token
+
+
+def _session(url: str, settings: Settings) -> Any:
+    session = requests.Session()
+    # Else proxies, .netrc and REQUESTS_CA_BUNDLE of the environment would count, the last one more than ours.
+    session.trust_env = False
+    # No member of etcd redirects, so that would not be one.
+    session.max_redirects = 0
+    session.headers["Accept-Encoding"] = "identity"
+    harden(session.get_adapter(url).poolmanager, url, settings)
+    session.verify = settings.etcd_ca_cert_file or True
+    if settings.etcd_cert_file:
+        session.cert = (settings.etcd_cert_file, settings.etcd_key_file or settings.etcd_cert_file)
+    return session

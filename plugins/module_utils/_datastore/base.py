@@ -1,0 +1,123 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Datastores that hold host endpoints. A new one is a new file here and a line in open_store."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+from typing import Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
+
+from .._core.errors import DatastoreError
+from .._plan.plan import Change, Stored
+from .._resources.hostendpoint import V1, V3, HostEndpoint
+from .settings import ETCDV2, ETCDV3, Settings
+from .snapshot import Documents
+
+# The generation of the resources that each datastore holds.
+API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What Calico itself says of its datastore."""
+
+    # Why nothing may be written now; "" when it may.
+    locked: str = ""
+    # What the user should know all the same.
+    warning: str = ""
+
+
+def never() -> bool:
+    return False
+
+
+class Store(abc.ABC):
+    """Keys, bytes and revisions of one datastore.
+
+    Every method raises DatastoreError when the answer is not certain: unreachable, unauthorised and half-read are
+    never "nothing there".
+    """
+
+    # The generation of the resources that it holds: V1 or V3 of _hostendpoint.
+    api_version: str
+
+    @functools.cached_property
+    def state(self) -> State:
+        """Whether Calico lets its datastore be written; read once."""
+        return self.read_state()
+
+    def forget_state(self) -> None:
+        """Read the state again when it is asked for next."""
+        self.__dict__.pop("state", None)
+
+    @abc.abstractmethod
+    def read_state(self) -> State:
+        """Read what Calico says of its datastore."""
+
+    @abc.abstractmethod
+    def key(self, identity: HostEndpoint) -> str:
+        """The key under which the endpoint of this name (on etcdv2: this node and name) is stored."""
+
+    @abc.abstractmethod
+    def read(self, identities: Sequence[HostEndpoint], nodes: Collection[str]) -> List[Stored]:
+        """What is stored for these endpoints and on these nodes, and maybe more, in as few requests as make sense."""
+
+    @abc.abstractmethod
+    def get(self, identity: HostEndpoint) -> Stored | None:
+        """What is stored for this name (on etcdv2: this node and name); None when nothing is."""
+
+    @abc.abstractmethod
+    def list(self, node: str = "") -> List[Stored]:
+        """All that is stored, or what is stored for one node; malformed values too. Sorted by node and name."""
+
+    @abc.abstractmethod
+    def known_nodes(self) -> List[str]:
+        """Names of the nodes that Calico itself has a record of, whatever endpoints they have."""
+
+    @abc.abstractmethod
+    def felix_nodes(self) -> Dict[str, bool]:
+        """The nodes from which Felix has ever reported its status: a host with Felix alone has no other record.
+
+        {name: whether it has reported lately}. Nothing of Calico's deletes what it reported last.
+        """
+
+    @abc.abstractmethod
+    def read_policies(self, node: str = "") -> Documents:
+        """What decides on the traffic of one node, or of all, and maybe more. Only reads."""
+
+    @abc.abstractmethod
+    def write(
+        self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
+    ) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
+        """Write the changes, each as it was planned, and tell of each, with its text, what became of it.
+
+        That is a Conflict when what is stored is not what was read; what is not managed is kept. After the first error
+        that is no conflict, no other change is begun, and those that were not are left out: the next write would most
+        likely meet it, too. So it is as soon as is_ended() holds.
+        """
+
+
+def reporting(matches: Iterable[Optional[Match[str]]]) -> Dict[str, bool]:
+    """What felix_nodes returns, of the keys of statuses: the groups are node and kind, of which "status" expires."""
+    found: Dict[str, bool] = {}
+    for node, kind in (match.groups() for match in matches if match):
+        found[node] = found.get(node, False) or kind == "status"
+    return found
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of these settings; its client library is imported only here."""
+    # pylint: disable=import-outside-toplevel
+    if settings.datastore_type == ETCDV2:
+        from .etcdv2 import Etcdv2Store
+
+        return Etcdv2Store(settings)
+    if settings.datastore_type == ETCDV3:
+        from .etcdv3 import Etcdv3Store
+
+        return Etcdv3Store(settings)
+    raise ValueError(settings.datastore_type)

@@ -1,0 +1,90 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Certificate files, looked at before anything is sent: a broken one would only be "connection failed" later."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any, Callable, Dict
+
+from .._core.errors import InvalidInput, file_problem
+from .._core.files import check_regular
+from .settings import Settings, named
+
+
+def check_certificates(settings: Settings) -> None:
+    """Raise InvalidInput for a file that is missing, unreadable, no certificate, expired, or no pair."""
+    if settings.etcd_ca_cert_file:
+        _check_ca(named(settings, "etcd_ca_cert_file"), settings.etcd_ca_cert_file)
+    if settings.etcd_cert_file:
+        _check_client(settings)
+
+
+def _check_ca(name: str, path: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _load(name, lambda: check_regular(path))
+    _load(name, lambda: context.load_verify_locations(path))
+    # A bundle may hold old authorities beside the one that counts.
+    _check_expiry(
+        name, max((authority["notAfter"] for authority in context.get_ca_certs()), key=_seconds, default=None)
+    )
+
+
+def _check_client(settings: Settings) -> None:
+    cert, key = settings.etcd_cert_file, settings.etcd_key_file
+    cert_name = named(settings, "etcd_cert_file")
+    decoded: Dict[str, Any] = {}
+    _load(cert_name, lambda: _read(cert))
+    if key:
+        _load(named(settings, "etcd_key_file"), lambda: _read(key))
+    # The only way that the standard library has to read the dates of a certificate that is no authority's.
+    _load(cert_name, lambda: decoded.update(ssl._ssl._test_decode_cert(cert)))  # type: ignore[attr-defined]
+    _check_expiry(cert_name, decoded["notAfter"])
+    try:
+        # A password would be asked for on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key or cert, password=lambda: "")
+    except ssl.SSLError as exc:
+        raise _key_problem(settings, exc) from exc
+
+
+def _key_problem(settings: Settings, exc: ssl.SSLError) -> InvalidInput:
+    cert_name = named(settings, "etcd_cert_file")
+    if not settings.etcd_key_file:
+        return InvalidInput([cert_name + ": holds no usable key beside the certificate; give etcd_key_file"])
+    problem = "is not a usable key (PEM, without a password){0}".format(_reason(exc))
+    if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
+        problem = "the key does not belong to the certificate {0}".format(cert_name)
+    return InvalidInput(["{0}: {1}".format(named(settings, "etcd_key_file"), problem)])
+
+
+def _read(path: str) -> None:
+    check_regular(path)
+    with open(path, "rb") as stream:
+        stream.read(1)
+
+
+def _load(name: str, load: Callable[[], None]) -> None:
+    try:
+        load()
+    except ssl.SSLError as exc:
+        raise InvalidInput(["{0}: is not a PEM certificate{1}".format(name, _reason(exc))]) from exc
+    except (OSError, ValueError) as exc:
+        raise InvalidInput(["{0}: cannot be read: {1}".format(name, file_problem(exc))]) from exc
+
+
+def _reason(exc: ssl.SSLError) -> str:
+    reason = getattr(exc, "reason", None)
+    return " ({0})".format(reason) if reason else ""
+
+
+def _check_expiry(name: str, not_after: str | None) -> None:
+    if not_after and _seconds(not_after) < time.time():
+        date = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(_seconds(not_after)))
+        raise InvalidInput(["{0}: the certificate expired on {1}".format(name, date)])
+
+
+def _seconds(not_after: str) -> int:
+    return ssl.cert_time_to_seconds(not_after)

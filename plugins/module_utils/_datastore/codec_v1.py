@@ -1,0 +1,186 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The bytes of Calico's v1 data model: the JSON value of a host endpoint.
+
+libcalico-go release-v2.6, lib/backend/model/hostendpoint.go.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import Any, Dict, List, Tuple
+
+from .._core.errors import shown
+from .._core.go_json import check_depth, folded, whole_of
+from .._plan.plan import Codec, Stored
+from .._resources.hostendpoint import HostEndpoint, canonical_ip
+
+# What may stand between the keys and the values of an object.
+_GAP = re.compile(r"[\s:,]*")
+
+# A space between a key and its colon, which nobody writes.
+_SPACED = re.compile(r'"\s+:')
+
+# JSON key: its type, in the order of Go's struct (model.HostEndpoint).
+_TYPES = {
+    "name": str,
+    "expected_ipv4_addrs": list,
+    "expected_ipv6_addrs": list,
+    "labels": dict,
+    "profile_ids": list,
+}
+
+
+def encode(endpoint: HostEndpoint, stored: Stored | None = None) -> str:
+    """The bytes that calicoctl v1.6.5 writes for an endpoint as_stored.
+
+    After them come the keys of the stored value that are not Calico's.
+    """
+    members = []
+    if endpoint.interface_name:
+        members.append('"name":' + _json(endpoint.interface_name))
+    for key, addresses in (
+        ("expected_ipv4_addrs", [ip for ip in endpoint.expected_ips if ":" not in ip]),
+        ("expected_ipv6_addrs", [ip for ip in endpoint.expected_ips if ":" in ip]),
+    ):
+        if addresses:
+            members.append('"{0}":["{1}"]'.format(key, '","'.join(addresses)))
+    if endpoint.labels:
+        members.append('"labels":' + _json_object(tuple(sorted(endpoint.labels.items()))))
+    if endpoint.profiles:
+        members.append('"profile_ids":' + _json(endpoint.profiles))
+    if stored and not stored.error and "{" in stored.value:
+        members += _unknown_members(stored.value)
+    return "{" + ",".join(members) + "}"
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+# Here and below: a fleet's endpoints have few different interfaces, labels and profiles.
+@functools.lru_cache(maxsize=65536)
+def _json(item: str | Tuple[str, ...]) -> str:
+    return _ENCODER.encode(item)
+
+
+@functools.lru_cache(maxsize=65536)
+def _json_object(members: Tuple[Tuple[str, str], ...]) -> str:
+    return _ENCODER.encode(dict(members))
+
+
+def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
+    """The endpoint that Calico reads from a value. Raises ValueError when it reads none."""
+    content = _load(value)
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ValueError("the value is not a JSON object")
+    found: Dict[str, Any] = {}
+    for key, item in content.items():
+        # Go matches the keys of JSON without regard to case, and merges mappings.
+        field = folded(key)
+        kind = _TYPES.get(field)
+        if not kind or item is None:
+            continue
+        if not isinstance(item, kind):
+            raise ValueError("{0} is not a {1}: {2}".format(key, _NAMES[kind], shown(item)))
+        found[field] = dict(found[field], **item) if kind is dict and field in found else item
+    return HostEndpoint(
+        name=identity.name,
+        node=identity.node,
+        labels={key: _text(item, "labels", key) for key, item in found.get("labels", {}).items()},
+        interface_name=found.get("name", ""),
+        expected_ips=(*_addresses(found, "expected_ipv4_addrs"), *_addresses(found, "expected_ipv6_addrs")),
+        profiles=tuple([_text(item, "profile_ids") for item in found.get("profile_ids", ())]),
+    )
+
+
+CODEC = Codec(decode, is_of=lambda value, endpoint: value == encode(endpoint))
+
+_NAMES = {str: "text", list: "list", dict: "mapping"}
+
+
+def _load(value: str) -> Any:
+    check_depth(value)
+    try:
+        content = _PLAIN_DECODER.decode(value)
+        if _members(content) == value.count('":') and not _SPACED.search(value):
+            # No key is there twice.
+            return whole_of(content, value)
+    except ValueError:
+        # What is wrong is said below.
+        pass
+    try:
+        return whole_of(_DECODER.decode(value), value)
+    except ValueError as exc:
+        raise ValueError("the value is not JSON: {0}".format(exc)) from exc
+
+
+def _members(content: Any) -> int:
+    """How many keys there are in an object and in the objects in it."""
+    if not isinstance(content, dict):
+        return 0
+    return len(content) + sum([len(item) for item in content.values() if isinstance(item, dict)])
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError("{0} is not JSON".format(constant))
+
+
+def _number(digits: str) -> float:
+    # Python refuses to read an integer of more than some thousand digits.
+    return int(digits) if len(digits) < 1000 else float("inf")
+
+
+def _merged(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    """An object as Go reads it: mappings under a key that is there twice are merged, of others the last one counts."""
+    found: Dict[str, Any] = {}
+    for key, item in members:
+        if isinstance(item, dict) and isinstance(found.get(key), dict):
+            item = dict(found[key], **item)
+        found[key] = item
+    return found
+
+
+# Three times as fast, for all that Calico writes.
+_PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_number, object_pairs_hook=_merged)
+
+
+def _unknown_members(value: str) -> List[str]:
+    """The members of a stored object that are not Calico's, to the letter: Python would spell some numbers anew."""
+    decoder = json.JSONDecoder(parse_int=_number)
+    members = []
+    end = _GAP.match(value, value.index("{") + 1).end()
+    while value[end] == '"':
+        start = end
+        key, end = decoder.raw_decode(value, start)
+        _item, end = decoder.raw_decode(value, _GAP.match(value, end).end())
+        if key.lower() not in _TYPES:
+            members.append(value[start:end])
+        end = _GAP.match(value, end).end()
+    return members
+
+
+def _text(item: Any, where: str, key: str = "") -> str:
+    if isinstance(item, str):
+        return item
+    if item is None:
+        return ""
+    raise ValueError("{0}{1} is not a text: {2}".format(where, key and "[{0}]".format(key), shown(item)))
+
+
+def _addresses(found: Dict[str, Any], key: str) -> List[str]:
+    addresses = []
+    for item in found.get(key, ()):
+        try:
+            # calicoctl takes an empty address, and so Calico reads one.
+            text = _text(item, key)
+            addresses.append(canonical_ip(text) if text else "")
+        except ValueError as exc:
+            raise ValueError("{0}: {1} is not an IP address".format(key, shown(item))) from exc
+    return addresses

@@ -1,0 +1,182 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lock-out guard as a task asks it: options in, and before the first write verdicts or a refusal out.
+
+What evaluates policies is imported only when something changes: most runs change nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+from .._core import strict_json
+from .._core.errors import DatastoreError, InvalidInput, shown
+from .._core.files import path_as_shown, read_text
+from .._datastore.base import Store
+from .._datastore.snapshot import Documents
+from .._plan.plan import UPDATE, Change
+from .._resources.hostendpoint import HostEndpoint
+from .verdict import UNKNOWN, UNSAFE, Finding, Guarded, Unsafe, Verdict, refusal_of, verdict_of
+
+if TYPE_CHECKING:
+    from .guard import Facts, Guard
+
+ENFORCE, WARN, OFF = "enforce", "warn", "off"
+
+GUARD_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "guard_require": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "direction": {"type": "str", "choices": ["in", "out"], "required": True},
+            "protocol": {"type": "str", "required": True},
+            "port": {"type": "int"},
+            "peer": {"type": "str"},
+        },
+    },
+    "guard_facts": {"type": "dict"},
+    "guard_facts_src": {"type": "path"},
+}
+GUARD_SOURCES = ("guard_facts", "guard_facts_src")
+GUARD_MODE: Dict[str, Any] = {"type": "str", "choices": [ENFORCE, WARN, OFF], "default": WARN}
+
+
+@dataclasses.dataclass(frozen=True)
+class Guarding:
+    """How changes are guarded."""
+
+    mode: str = WARN
+    required: Sequence[Mapping[str, Any]] = ()
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    facts_src: str = ""
+    # The most endpoints that one call may change; None for any number.
+    limit: Optional[int] = None
+
+    def check(self, store: Store, changes: Sequence[Change]) -> Guarded:
+        """Before these changes are written. Raises Unsafe when they must not be."""
+        if self.mode == OFF or not changes:
+            return Guarded()
+        of_all = self._of_all(changes)
+        wanted = [change.after for change in changes if change.after]
+        gone = [
+            change.before.endpoint
+            for change in changes
+            if change.after is None and change.before and not change.before.error
+        ]
+        updated = [change.after for change in changes if change.operation == UPDATE and change.after]
+        try:
+            found = self.ask(store, wanted, gone, updated)
+        except DatastoreError as exc:
+            found = Guarded([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
+            if self.mode == ENFORCE:
+                text = (
+                    "nobody knows whether it is safe: what decides on traffic cannot be read: {0}. Give the user the "
+                    "right to read Calico's policies, profiles and settings. With the guard set to warn, it is "
+                    "written all the same"
+                )
+                raise Unsafe(text.format(exc), found.verdicts) from exc
+            return found
+        if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
+            raise Unsafe(refusal_of(found.verdicts), found.verdicts)
+        return dataclasses.replace(found, of_all=of_all, has_facts=self.mode == ENFORCE or bool(self.by_node))
+
+    def _of_all(self, changes: Sequence[Change]) -> List[str]:
+        """G17: more endpoints change than shall. Raises Unsafe when they must not."""
+        if self.limit is None or len(changes) <= self.limit:
+            return []
+        text = "{0} endpoints change in one run, more than guard_limit, which is {1}".format(len(changes), self.limit)
+        if self.mode == ENFORCE:
+            raise Unsafe(text + " (G17). What to do: raise it if that is meant", ())
+        return ["guard G17: " + text]
+
+    def ask(
+        self,
+        store: Store,
+        wanted: Sequence[HostEndpoint],
+        gone: Sequence[HostEndpoint] = (),
+        updated: Sequence[HostEndpoint] = (),
+    ) -> Guarded:
+        """What the guard says of endpoints that are wanted, and of those that go."""
+        guard = self.guard(store, wanted, gone)
+        selections = {(each.node, each.name): guard.selection(each) for each in updated}
+        verdicts = guard.check(
+            self.facts_of(guard.nodes), others=lambda: self.facts_of(set(self.by_node).difference(guard.nodes))
+        )
+        return Guarded(verdicts, selections={key: both for key, both in selections.items() if any(both)})
+
+    def facts_of(self, nodes: Collection[str]) -> Dict[str, Facts]:
+        """What is known of these nodes. Raises InvalidInput."""
+        from .required_connections import facts_of  # pylint: disable=import-outside-toplevel
+
+        given = self.by_node
+        return {node: facts_of(node, given[node], self.required) for node in sorted(nodes) if node in given}
+
+    def guard(self, store: Store, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
+        """The guard, with all that decides on traffic. Raises DatastoreError when that cannot be read."""
+        from .guard import Guard  # pylint: disable=import-outside-toplevel
+
+        nodes = {each.node for each in [*wanted, *gone]}
+        documents = store.read_policies(min(nodes) if len(nodes) == 1 else "")
+        return Guard(store.api_version, documents, wanted, gone, *_known_nodes(store, documents, nodes))
+
+    def interfaces(self) -> Dict[str, Any]:
+        """{node: {interface: its addresses}}, as far as the facts tell, and not checked. Raises InvalidInput."""
+        facts = {node: of_node for node, of_node in self.by_node.items() if isinstance(of_node, dict)}
+        return {node: of_node.get("interfaces") or {} for node, of_node in facts.items()}
+
+    @functools.cached_property
+    def by_node(self) -> Mapping[str, Any]:
+        """The facts of each node. Raises InvalidInput for a file that cannot be read."""
+        if not self.facts_src:
+            return self.facts
+        where = "guard_facts_src {0}: ".format(path_as_shown(self.facts_src))
+        try:
+            found = strict_json.load(read_text(self.facts_src))
+        except strict_json.NotJson as exc:
+            raise InvalidInput([where + "is not JSON: {0}".format(exc)]) from exc
+        except ValueError as exc:
+            raise InvalidInput([where + str(exc)]) from exc
+        if not isinstance(found, dict):
+            raise InvalidInput([where + "is not a mapping of nodes to what is known of them"])
+        return found
+
+
+def guarding_of(params: Mapping[str, Any]) -> Guarding:
+    """What a task's options say. Raises InvalidInput."""
+    if (params.get("guard_limit") or 0) < 0:
+        raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(shown(params["guard_limit"]))])
+    if params["guard_require"]:
+        from .required_connections import check_required  # pylint: disable=import-outside-toplevel
+
+        check_required(params["guard_require"])
+    return Guarding(
+        params.get("guard", WARN),
+        params["guard_require"] or (),
+        params["guard_facts"] or {},
+        params["guard_facts_src"] or "",
+        params.get("guard_limit"),
+    )
+
+
+def _known_nodes(store: Store, documents: Documents, nodes: Set[str]) -> Tuple[Set[str], str]:
+    """The nodes that Calico knows, as far as it takes to find these, and why there may be others that it knows."""
+    known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
+    problem = ""
+    for read in (store.known_nodes, store.felix_nodes):
+        if known.issuperset(nodes):
+            break
+        try:
+            known.update(read())
+        except DatastoreError as exc:
+            # G09 alone needs them, and the user may have no right to read them.
+            problem = problem or str(exc)
+    return known, problem
+
+
+def _not_read(endpoint: HostEndpoint, problem: str) -> Verdict:
+    finding = Finding("G16", UNKNOWN, "what decides on traffic cannot be read: " + problem)
+    return verdict_of(endpoint.node, endpoint.name, [finding])

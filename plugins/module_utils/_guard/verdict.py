@@ -1,0 +1,172 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the lock-out guard says of endpoints, and how a user reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+from .._core.errors import Refused
+
+SAFE, UNSAFE, UNKNOWN, WARNING = "safe", "unsafe", "unknown", "warning"
+
+# How many endpoints, and how many reasons of one, a message has.
+_SHOWN = 3
+_SHOWN_FINDINGS = 3
+# Characters of a reason in a message.
+_LONGEST = 300
+
+_ALLOW_IT = (
+    "first write a policy that allows this and selects the endpoint that governs there, or give that endpoint a "
+    "profile that does"
+)
+# What to do about it, by the rule; those of rules that only warn are not here.
+_WAY_OUT = {
+    "G01": "create the profile, or take it out of the endpoint's profiles",
+    "G03": _ALLOW_IT,
+    "G04": _ALLOW_IT,
+    "G06": "give the interface that the host has",
+    "G07": "give the addresses that the host has",
+    "G08": "remove one of the endpoints, or give it another interface",
+    "G09": "give the node's name as Calico has it",
+    "G13": "write a policy that allows icmpv6 types 135 and 136 in both directions",
+    "G16": "correct it, since Felix does not do what is stored",
+}
+
+
+class Finding(NamedTuple):
+    """What a rule of the guard says of an endpoint."""
+
+    # G01 to G17.
+    rule: str
+    # UNSAFE, UNKNOWN, or WARNING, which leaves an endpoint safe.
+    level: str
+    text: str
+
+
+class Verdict(NamedTuple):
+    """What is said of one endpoint that is wanted, or of one that goes."""
+
+    node: str
+    name: str
+    # SAFE, UNSAFE or UNKNOWN.
+    verdict: str
+    findings: Tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        return "host endpoint {0} on node {1}".format(self.name, self.node)
+
+
+class Unsafe(Refused):
+    """The guard refuses to write, and the message says why; `verdicts` are what it rests on."""
+
+    def __init__(self, message: str, verdicts: Sequence[Verdict]) -> None:
+        super().__init__(message)
+        self.verdicts = verdicts
+
+
+@dataclasses.dataclass(frozen=True)
+class Guarded:
+    """What the guard says of changes."""
+
+    verdicts: Sequence[Verdict] = ()
+    # Why nobody knows; "" when the policies could be read.
+    problem: str = ""
+    # Of an updated endpoint: names of the policies that start and stop selecting it.
+    selections: Mapping[Tuple[str, str], Tuple[List[str], List[str]]] = dataclasses.field(default_factory=dict)
+    # What it says of all changes together.
+    of_all: Sequence[str] = ()
+    # Whether anything was told of any host. What is unknown for want of it goes without saying else.
+    has_facts: bool = True
+
+    def records(self) -> List[Dict[str, Any]]:
+        """As a result has them."""
+        return records_of(self.verdicts)
+
+    def warnings(self) -> List[str]:
+        if self.problem:
+            text = "guard: {0} changes are unknown to be safe, since what decides on traffic cannot be read: {1}"
+            return [*self.of_all, text.format(len(self.verdicts), self.problem)]
+        return [*self.of_all, *warnings_of(self.verdicts, _NOT_WARNED if self.has_facts else _NOT_WARNED + _OF_FACTS)]
+
+
+def verdict_of(node: str, name: str, findings: Iterable[Finding]) -> Verdict:
+    """The worst of what is found decides."""
+    # One reason may come by two ways.
+    findings = tuple(sorted(set(findings)))
+    levels = {finding.level for finding in findings}
+    verdict = UNSAFE if UNSAFE in levels else UNKNOWN if UNKNOWN in levels else SAFE
+    return Verdict(node, name, verdict, findings)
+
+
+def records_of(verdicts: Iterable[Verdict]) -> List[Dict[str, Any]]:
+    """Those that are not safe, as a result has them, the unsafe ones first."""
+    found = [
+        {
+            "node": verdict.node,
+            "name": verdict.name,
+            "verdict": verdict.verdict,
+            "findings": [{"rule": each.rule, "level": each.level, "message": each.text} for each in verdict.findings],
+        }
+        for verdict in verdicts
+        if verdict.verdict != SAFE
+    ]
+    return sorted(found, key=lambda record: record["verdict"] != UNSAFE)
+
+
+def reasons_of(verdict: Verdict) -> str:
+    """Why an endpoint is unsafe, and the way out."""
+    findings = [finding for finding in verdict.findings if finding.level == UNSAFE]
+    reasons = ["{0} ({1})".format(_cut(finding.text), finding.rule) for finding in findings[:_SHOWN_FINDINGS]]
+    ways = dict.fromkeys(_WAY_OUT.get(finding.rule, "") for finding in findings[:_SHOWN_FINDINGS])
+    return "{0}. What to do: {1}".format("; ".join(reasons), "; ".join(filter(None, ways)))
+
+
+def refusal_of(verdicts: Sequence[Verdict]) -> str:
+    """Why it must not be written."""
+    unsafe = [verdict for verdict in verdicts if verdict.verdict == UNSAFE]
+    text = "{0} of {1} changes would be unsafe: ".format(len(unsafe), len(verdicts))
+    text += ". ".join("{0}: {1}".format(verdict, reasons_of(verdict)) for verdict in unsafe[:_SHOWN])
+    if len(unsafe) > _SHOWN:
+        text += ". And {0} more".format(len(unsafe) - _SHOWN)
+    return text + ". With the guard set to warn, it is written all the same"
+
+
+def warnings_of(verdicts: Sequence[Verdict], without: Collection[Tuple[str, str]]) -> List[str]:
+    """A line for each rule and level, but those, however many endpoints it is about."""
+    found: Dict[Tuple[str, str], List[Tuple[Verdict, str]]] = {}
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            if (finding.rule, finding.level) not in without:
+                found.setdefault((finding.level, finding.rule), []).append((verdict, finding.text))
+    return [_warning(level, rule, items) for (level, rule), items in sorted(found.items(), key=_by_level)]
+
+
+# Which interface Ansible's connection comes through, and what may be so on purpose.
+_NOT_WARNED = (("G10", WARNING), ("G12", WARNING))
+# What only the facts of a host can decide.
+_OF_FACTS = (("G03", UNKNOWN), ("G15", UNKNOWN))
+_LEVELS = (UNSAFE, UNKNOWN, WARNING)
+
+
+def _by_level(item: Tuple[Tuple[str, str], Any]) -> Tuple[int, str]:
+    (level, rule), _items = item
+    return _LEVELS.index(level), rule
+
+
+def _warning(level: str, rule: str, items: List[Tuple[Verdict, str]]) -> str:
+    verdict, text = items[0]
+    of_these = {str(verdict) for verdict, _text in items}
+    more = " (and {0} more endpoints like it)".format(len(of_these) - 1) if len(of_these) > 1 else ""
+    label = "" if level == WARNING else level + ": "
+    way = _WAY_OUT.get(rule, "") if level == UNSAFE else ""
+    return "guard {0}: {1}{2}: {3}{4}{5}".format(
+        rule, label, verdict, _cut(text), more, ". What to do: " + way if way else ""
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

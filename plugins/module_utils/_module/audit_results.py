@@ -1,0 +1,84 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an audit returns."""
+
+from __future__ import annotations
+
+import collections
+import json
+from typing import Any, Dict, List, Optional
+
+from .._audit.audit import CLASSES, Audit, Finding
+from .._audit.policies import Selections
+from .._core.errors import shown
+from .results import CHANGES_SIZE, FAILURES_SIZE, bounded
+
+# Characters of a text in a finding that would be too large.
+CUT = 300
+
+
+def audit_result_of(
+    found: Audit, datastore: Dict[str, Any], selections: Optional[Selections] = None, is_bounded: bool = False
+) -> Dict[str, Any]:
+    """The result of an audit; bounded, it ends where AWX would throw it away, and says less of the endpoints."""
+    kinds = [finding.kind for finding in found.findings]
+    records = [_finding(finding) for finding in found.findings]
+    findings = (bounded(records, CHANGES_SIZE) or _cut(records[:1])) if is_bounded else records
+    result = {
+        "changed": False,
+        "summary": dict(
+            {kind: kinds.count(kind) for kind in CLASSES},
+            compliant=sum(found.compliant.values()),
+            foreign=found.foreign,
+        ),
+        "findings": findings,
+        "findings_omitted": len(records) - len(findings),
+        "datastore": datastore,
+    }
+    if not is_bounded or len(json.dumps(found.compliant)) <= FAILURES_SIZE:
+        result["compliant"] = found.compliant
+    if selections:
+        policies = _policies(selections)
+        shown_policies = bounded(policies or (), FAILURES_SIZE) if is_bounded else policies or []
+        result["policies"] = None if policies is None else shown_policies
+        result["policies_omitted"] = len(policies or ()) - len(shown_policies)
+        if not is_bounded:
+            result["endpoints"] = [each._asdict() for each in selections.endpoints]
+    return result
+
+
+def _policies(selections: Selections) -> Optional[List[Dict[str, Any]]]:
+    """How many endpoints each policy selects, or why nobody knows; None when nothing is known of any."""
+    if selections.unread is None:
+        return None
+    counts = collections.Counter(name for each in selections.endpoints for name in each.policies or ())
+    return [
+        {
+            "name": name,
+            "endpoints": None if name in selections.unread else counts[name],
+            "problem": selections.unread.get(name, ""),
+        }
+        for name in sorted({*counts, *selections.unread})
+    ]
+
+
+def _finding(finding: Finding) -> Dict[str, Any]:
+    record = finding._asdict()
+    return dict({"class": record.pop("kind")}, **record)
+
+
+def _cut(records: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """With short texts."""
+    return [
+        {
+            key: [dict(field, want=shown(field["want"], CUT), have=shown(field["have"], CUT)) for field in value]
+            if key == "fields"
+            else value
+            if len(value) <= CUT
+            else shown(value, CUT)
+            for key, value in record.items()
+        }
+        for record in records
+    ]

@@ -1,0 +1,263 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The set of endpoints that a task gives: a list of fields, a list of resources, or a file of either."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+from .._core import strict_json, yaml_io
+from .._core.errors import InvalidInput, brief, shown
+from .._core.files import path_as_shown, read_text
+from .._plan.plan import Present
+from .._resources.fields import fields_from_mapping, with_empty_labels
+from .._resources.hostendpoint import HostEndpoint
+from .._resources.manifest import KINDS, fields_from_resource, is_resource
+from .._resources.validation import check
+
+# A message names ten of them; to keep millions would take the memory of the machine.
+_MOST_PROBLEMS = 100000
+
+# Where an endpoint stands, as a message says it, and what stands there.
+Item = Tuple[str, Any]
+
+
+# What to do with resources that are no host endpoints.
+OTHER_KINDS: Dict[str, Any] = {"type": "str", "choices": ["error", "skip"], "default": "error"}
+
+
+class OtherKind(NamedTuple):
+    """An item that is a resource of another kind."""
+
+    kind: str
+    name: str
+
+
+def items_from(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = None) -> Iterator[Item]:
+    """The items of the option that is given; those that are skipped, since other_kinds says so, are added to a list.
+
+    Raises InvalidInput for a file that cannot be read, and for a set that is none.
+    """
+    kept = 0
+    for where, item in _given_items(params):
+        other = _other_kind(item)
+        if other and skipped is not None and params.get("other_kinds") == "skip":
+            skipped.append(other)
+            continue
+        kept += 1
+        yield where, other or item
+    if skipped and not kept:
+        # A purge would take it for the wish to delete everything.
+        text = "{0}: holds no host endpoints, but {1} of other kinds, which are skipped; an empty set is written as []"
+        source = "src {0}".format(path_as_shown(params["src"])) if params.get("src") else "resources"
+        raise InvalidInput([text.format(source, len(skipped))])
+
+
+def skipped_result_of(params: Mapping[str, Any], skipped: Sequence[OtherKind]) -> Dict[str, Any]:
+    """What a result says of the resources that were skipped."""
+    if params["other_kinds"] != "skip":
+        return {}
+    result: Dict[str, Any] = {"other_kinds_skipped": len(skipped)}
+    if skipped:
+        kinds = collections.Counter(brief(other.kind) for other in skipped)
+        listed = ", ".join("{0} {1}".format(number, kind) for kind, number in kinds.most_common(10))
+        result["msg"] = "{0} resources of other kinds were skipped: {1}".format(len(skipped), listed)
+    return result
+
+
+def _other_kind(item: Any) -> Optional[OtherKind]:
+    if not isinstance(item, Mapping) or item.get("kind") in _KINDS or not is_resource(item):
+        return None
+    found = {str(key).lower(): value for key, value in item.items()}
+    kind, metadata = found.get("kind"), found.get("metadata")
+    if not isinstance(kind, str) or kind.lower() in _OUR_KINDS:
+        return None
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return OtherKind(kind, brief(name) if name else "")
+
+
+# As nearly all are spelled.
+_KINDS = tuple(KINDS.values())
+_OUR_KINDS = frozenset(kind.lower() for kind in _KINDS)
+
+
+def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:
+    given = [option for option in ("endpoints", "resources", "src") if params.get(option) not in (None, "")]
+    if not given:
+        # A purge would take it for the wish to delete everything.
+        raise InvalidInput(
+            ["endpoints, resources or src: the one that is given is null or empty text, which is no set"]
+        )
+    for index, item in enumerate(params.get("endpoints") or ()):
+        yield "endpoints[{0}]".format(index), item
+    resources = params.get("resources")
+    if isinstance(resources, str):
+        yield from _items_of_text(resources, "resources")
+    elif isinstance(resources, list):
+        for index, item in enumerate(resources):
+            where = "resources[{0}]".format(index)
+            if isinstance(item, str):
+                yield from _items_of_text(item, where)
+            else:
+                yield where, item
+    elif resources is not None:
+        raise InvalidInput(["resources: {0} is not a list of resources".format(shown(resources))])
+    if params.get("src"):
+        yield from _items_of_file(params["src"])
+
+
+def resource_from(value: Any) -> Mapping[str, Any]:
+    """The option of one resource, a mapping or a text. Raises InvalidInput for what is neither."""
+    if isinstance(value, str):
+        try:
+            documents = [document for document in documents_of(value) if document is not None]
+        except ValueError as exc:
+            raise InvalidInput(["resource: {0}".format(exc)]) from exc
+        if len(documents) != 1:
+            text = "resource: is a text of {0} documents; give one, or several to calico_hostendpoints"
+            raise InvalidInput([text.format(len(documents))])
+        (value,) = documents
+    if not isinstance(value, Mapping):
+        raise InvalidInput(["resource: {0} is not a Calico resource; give a mapping".format(shown(value))])
+    return value
+
+
+def presents_from(
+    items: Iterable[Item], api_version: str, owner_labels: Mapping[str, str], key: Callable[[HostEndpoint], str]
+) -> Dict[str, Present]:
+    """Each item as an endpoint that shall be present, by its key, with the owner's labels.
+
+    Raises InvalidInput that names the place and the problem of all that is no valid endpoint, and both places of
+    every identity that is given twice.
+    """
+    presents: Dict[str, Present] = {}
+    places: Dict[str, str] = {}
+    problems: List[str] = []
+    for where, item in items:
+        if len(problems) > _MOST_PROBLEMS:
+            break
+        try:
+            endpoint = _endpoint(item, api_version, owner_labels)
+        except InvalidInput as exc:
+            for problem in exc.problems:
+                is_shown = len(problems) < InvalidInput.SHOWN
+                problems.append("{0}: {1}{2}".format(where, _called(item, problem), problem) if is_shown else problem)
+            continue
+        identity = key(endpoint)
+        if identity in presents:
+            problems.append("{0}: {1} is given twice, first by {2}".format(where, endpoint, places[identity]))
+            continue
+        presents[identity] = Present(endpoint)
+        places[identity] = where
+    if problems:
+        raise InvalidInput(problems)
+    return presents
+
+
+def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) -> None:
+    """Raise InvalidInput when an endpoint shall be present on a node that is decommissioned."""
+    contradicting = [want.endpoint for want in presents if want.endpoint.node in nodes]
+    if contradicting:
+        raise InvalidInput(["{0}: the node is in decommission_nodes".format(endpoint) for endpoint in contradicting])
+
+
+def _called(item: Any, problem: str) -> str:
+    """The name of an item that is no valid endpoint, if it has one, unless the problem says it already."""
+    if not isinstance(item, Mapping) or problem.startswith("host endpoint "):
+        return ""
+    metadata = item.get("metadata")
+    name = item.get("name") or (metadata.get("name") if isinstance(metadata, Mapping) else None)
+    return brief(name) + ": " if name else ""
+
+
+def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> HostEndpoint:
+    fields = with_empty_labels(_fields(item))
+    labels = fields["labels"]
+    for key, value in owner_labels.items():
+        if labels.setdefault(key, value) != value:
+            raise InvalidInput(["labels[{0}]: {1} contradicts owner {2}".format(key, shown(labels[key]), shown(value))])
+    endpoint = HostEndpoint(**fields)
+    check(endpoint, api_version)
+    return endpoint
+
+
+def _fields(item: Any) -> Dict[str, Any]:
+    if isinstance(item, OtherKind):
+        text = "{0} is not a host endpoint; set other_kinds to skip to leave resources of other kinds out"
+        raise InvalidInput([text.format(" ".join(filter(None, [brief(item.kind), item.name])))])
+    if isinstance(item, Mapping) and is_resource(item):
+        return fields_from_resource(item)
+    return fields_from_mapping(item)
+
+
+def _items_of_file(path: str) -> Iterator[Item]:
+    where = "src {0}".format(path_as_shown(path))
+    try:
+        text = read_text(path)
+    except ValueError as exc:
+        raise InvalidInput(["{0}: {1}".format(where, exc)]) from exc
+    yield from _items_of_text(text, where, path)
+
+
+def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
+    """The items of all documents of a text."""
+    try:
+        documents = documents_of(text, path)
+    except ValueError as exc:
+        raise InvalidInput(["{0}: {1}".format(source, exc)]) from exc
+    found = False
+    for number, document in enumerate(documents):
+        where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
+        if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
+            document = document.get("items")
+            if document is None:
+                raise InvalidInput([where + ": items is null; an empty list is written as []"])
+        if isinstance(document, list):
+            for index, item in enumerate(document):
+                yield "{0}[{1}]".format(where, index), item
+        elif document is not None:
+            yield where, document
+        found = found or document is not None
+    if not found:
+        # A purge would take it for the wish to delete everything.
+        raise InvalidInput([source + ": holds no endpoints; an empty set is written as []"])
+
+
+_LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("list",)
+
+# YAML in flow style begins like JSON, too. To read a larger text once more as that takes long.
+_MOST_LETTERS_OF_FLOW = 1000000
+
+
+def documents_of(text: str, path: str = "") -> List[Any]:
+    """The documents of a text that is JSON or YAML. Raises ValueError for what is neither, or is not read here."""
+    # JSON is much faster to read than the YAML that it is, too.
+    if text.lstrip()[:1] not in ("[", "{"):
+        return yaml_io.load_all(text)
+    try:
+        return [strict_json.load(text)]
+    except strict_json.NotJson as exc:
+        not_json = str(exc)
+    if len(text) > _MOST_LETTERS_OF_FLOW:
+        raise ValueError("is not JSON: {0}; it is too long to be read as YAML in flow style".format(not_json))
+    try:
+        return yaml_io.load_all(text)
+    except yaml_io.NotYaml as exc:
+        also = "" if path.lower().endswith(".json") else "; nor is it YAML in flow style: " + exc.reason
+        raise ValueError("is not JSON: {0}{1}".format(not_json, also)) from exc

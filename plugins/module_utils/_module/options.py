@@ -1,0 +1,227 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible's side: the options that modules share, and the way from an AnsibleModule to a store."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.parameters import remove_values
+
+from .._core import yaml_io
+from .._core.errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief, shown
+from .._datastore.base import Store, open_store
+from .._datastore.settings import DATASTORE_TYPES, Settings, settings_from
+from .._guard.verdict import Unsafe, records_of
+from .._plan.plan import Absent, Patched, Present, Purge, Want
+from .._resources.fields import fields_from_options, with_empty_labels
+from .._resources.hostendpoint import V3, HostEndpoint
+from .._resources.manifest import fields_from_resource
+from .._resources.validation import check, check_identity, check_label, check_nodes
+from .endpoint_set import resource_from
+from .results import guard_result_of
+
+# Characters of JSON of one option that a result repeats.
+PARAMETER_SIZE = 20000
+
+# Environment and calicoctl's file come before the defaults, so no option has a default here; see _connection.py.
+CONNECTION_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "datastore_type": {"type": "str", "choices": list(DATASTORE_TYPES)},
+    "etcd_endpoints": {"type": "list", "elements": "str"},
+    "etcd_ca_cert_file": {"type": "path"},
+    "etcd_cert_file": {"type": "path"},
+    "etcd_key_file": {"type": "path"},
+    "etcd_username": {"type": "str"},
+    "etcd_password": {"type": "str", "no_log": True},
+    "calicoctl_config": {"type": "path"},
+    "timeout": {"type": "float"},
+}
+
+HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "name": {"type": "str"},
+    "node": {"type": "str"},
+    "labels": {"type": "dict"},
+    "interface_name": {"type": "str", "aliases": ["interfaceName"]},
+    "expected_ips": {"type": "list", "elements": "str", "aliases": ["expectedIPs"]},
+    "profiles": {"type": "list", "elements": "str"},
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "protocol": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+        },
+    },
+    "annotations": {"type": "dict"},
+}
+
+
+# A set of endpoints; one of these is given.
+SET_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "endpoints": {"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
+    # Not a list: Ansible would split a text at its commas.
+    "resources": {"type": "raw"},
+    "src": {"type": "path"},
+}
+
+
+def settings_of(module: AnsibleModule) -> Settings:
+    """What the module's options, the environment and calicoctl's file say of the datastore."""
+    return settings_from(module.params, os.environ)
+
+
+def connect(module: AnsibleModule) -> Store:
+    """The store of these settings."""
+    urls = module.params["etcd_endpoints"] or ()
+    if any("@" in url for url in urls):
+        # A password in a URL is refused, but Ansible repeats the options in the result.
+        module.no_log_values.update(urls)
+    settings = settings_of(module)
+    if settings.etcd_password:
+        # It may come from the file or the environment, where Ansible does not know it.
+        module.no_log_values.add(settings.etcd_password)
+    if module._diff:
+        # Rather now than after something was written.
+        yaml_io.library()
+    return open_store(settings)
+
+
+def wanted(params: Mapping[str, Any], api_version: str) -> Want:
+    """What the options of a task about one endpoint ask for. Raises InvalidInput."""
+    if params["resource"] is not None:
+        fields = fields_from_resource(resource_from(params["resource"]))
+    else:
+        fields = fields_from_options(params)
+    identity = HostEndpoint(name=fields.pop("name", ""), node=fields.pop("node", ""))
+    if params["state"] == "present":
+        endpoint = identity.patched(with_empty_labels(fields))
+        check(endpoint, api_version)
+        return Present(endpoint)
+    removed = [key for key, value in fields.get("annotations", {}).items() if value is None]
+    if removed:
+        text = "annotations[{0}]: null would remove it, and annotations are only added or changed here; give a text"
+        raise InvalidInput([text.format(brief(key)) for key in removed])
+    check_identity(identity, api_version)
+    if identity.node and api_version == V3:
+        # There it is a field like the others.
+        fields["node"] = identity.node
+    return Absent(identity) if params["state"] == "absent" else Patched(identity, fields)
+
+
+def check_limits(params: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a limit below 0."""
+    for option in ("purge_limit", "diff_limit"):
+        if params[option] is not None and params[option] < 0:
+            raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, shown(params[option]))])
+
+
+def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
+    """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name and no owner."""
+    owner, label = params["owner"], params["owner_label"]
+    decommissioned = params["decommission_nodes"] or []
+    purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
+    if not owner and (params["purge"] == "owned" or decommissioned):
+        raise InvalidInput(["owner: is empty, so it owns nothing that could be purged or decommissioned"])
+    check_nodes("decommission_nodes", decommissioned, api_version)
+    check_nodes("purge_nodes", purged, api_version)
+    nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
+    nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))
+    return Purge(nodes, label) if nodes else None
+
+
+def owner_labels_of(params: Mapping[str, Any], api_version: str) -> Dict[str, str]:
+    """The label that every endpoint of a set gets, if an owner is given. Raises InvalidInput for what is no label."""
+    if not params["owner"]:
+        return {}
+    check_label(params["owner_label"], params["owner"], api_version)
+    return {params["owner_label"]: params["owner"]}
+
+
+def warn(module: AnsibleModule, texts: Iterable[str]) -> None:
+    """Give warnings, each on one line, whatever it quotes."""
+    for text in texts:
+        module.warn(brief(text, LONGEST))
+
+
+def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
+    """Do the module's work, and exit with its result or with the message of what is wrong.
+
+    A result with the key `failures` is one that failed part-way.
+    """
+    _tidy(module.params, module.argument_spec)
+    invocation = _invocation_of(module.params)
+    finish = module.fail_json
+    try:
+        result = work(module)
+        if "failures" not in result:
+            finish = module.exit_json
+    except MissingLibrary as exc:
+        result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
+    except Unsafe as exc:
+        # Of a change that is refused later, after a conflict, the result's failures tell.
+        result = dict(guard_result_of(records_of(exc.verdicts)), msg="nothing was written, since {0}".format(exc))
+    except CalicoError as exc:
+        result = {"msg": str(exc)}
+    if _is_masked(module, result):
+        warn(module, [_MASKED])
+    finish(invocation=invocation, **result)
+
+
+_MASKED = (
+    "etcd_password also occurs in this result, and Ansible masks it there. Do not use the masked result as input; use "
+    "a user with another password"
+)
+
+
+def _is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
+    """Whether Ansible will mask a part of the result, because it contains a password."""
+    secrets = [secret for secret in module.no_log_values if secret]
+    text = json.dumps(result, ensure_ascii=False) if secrets else ""
+    # It is seldom, and to mask all of a large result takes long.
+    if not any(json.dumps(secret, ensure_ascii=False)[1:-1] in text for secret in secrets):
+        return False
+    return json.dumps(remove_values(result, secrets), ensure_ascii=False) != text
+
+
+def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Undo what Ansible leaves of a list that is given as a text.
+
+    It splits the text at its commas and keeps the blanks, and under an option's alias it keeps the text itself.
+    """
+    for option, spec in options.items():
+        for alias in spec.get("aliases", ()):
+            params.pop(alias, None)
+        items = params.get(option)
+        if not isinstance(items, list):
+            continue
+        if spec.get("elements") == "str":
+            params[option] = [item.strip(" \t") for item in items]
+        for item in items if "options" in spec else ():
+            _tidy(item, spec["options"])
+
+
+def _invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The task's options, which Ansible repeats in the result, without long lists and texts: AWX keeps no large one."""
+    return {"module_args": {name: _repeated(value) for name, value in params.items()}}
+
+
+def _repeated(value: Any) -> Any:
+    """An option as a result repeats it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        # Ansible makes an integer of any text of digits, and Python does not write a long one.
+        return value if abs(value) < 2**63 else shown(value)
+    if isinstance(value, str) and len(value) > PARAMETER_SIZE:
+        return "{0} characters".format(len(value))
+    if not isinstance(value, list):
+        return value
+    try:
+        is_short = len(json.dumps(value)) <= PARAMETER_SIZE
+    except ValueError:
+        is_short = False
+    return value if is_short else "{0} items".format(len(value))

@@ -1,0 +1,230 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a task returns: the endpoint, the change and its diff."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterable, List, Optional
+
+from .._apply.apply import Outcome
+from .._core import yaml_io
+from .._core.errors import brief, shown
+from .._datastore.base import State
+from .._guard.verdict import Guarded
+from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change, Stored
+from .._resources.hostendpoint import HostEndpoint
+from .._resources.manifest import to_resource
+from .._resources.validation import ignored_by_felix
+
+SHOWN_WARNINGS = 10
+
+# Characters of JSON, of the 700,000 that AWX keeps of a result.
+CHANGES_SIZE = 200000
+FAILURES_SIZE = 100000
+DIFF_SIZE = 200000
+GUARD_SIZE = 60000
+
+
+def result_of(change: Change, api_version: str, with_diff: bool, guarded: Guarded) -> Dict[str, Any]:
+    """The result of a task about one endpoint."""
+    result: Dict[str, Any] = {
+        "changed": change.operation != NONE,
+        "operation": change.operation,
+        "fields": change.fields,
+        "hostendpoint": change.after.as_options(api_version) if change.after else None,
+    }
+    result.update(guard_result_of(guarded.records()))
+    if with_diff:
+        result["diff"] = diff_of(change, api_version, guarded)
+    return result
+
+
+def guard_result_of(records: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """What the guard says of changes, as far as there is room for it."""
+    first = bounded(records, GUARD_SIZE)
+    return {"guard": first, "guard_omitted": len(records) - len(first)}
+
+
+def warnings_of(change: Change, outcome: Outcome, api_version: str) -> List[str]:
+    """What the user should know about a change, and about the datastore that it is made in."""
+    return _state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
+
+
+def _change_warnings(change: Change, api_version: str) -> List[str]:
+    warnings = []
+    before = change.before
+    if change.operation != NONE and before and before.error:
+        verb = "deleted" if change.operation == DELETE else "replaced"
+        warnings.append(
+            "{0}: the value that is {1} could not be read: {2}".format(brief(before.key, 255), verb, before.error)
+        )
+    if change.operation == UPDATE and "node" in change.fields:
+        text = "{0} is taken from node {1}, whose interface it does not police any more"
+        warnings.append(text.format(change.after, before.node))
+    if change.after:
+        warnings += _felix_warnings(change.after, api_version)
+    return warnings
+
+
+def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]) -> Dict[str, Any]:
+    """The result of a task about a set of endpoints; with diffs unless diff_limit is None.
+
+    AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
+    """
+    changes = bounded((_record(change) for change in outcome.done), CHANGES_SIZE)
+    operations = [change.operation for change in outcome.done]
+    result = {
+        "changed": bool(outcome.done),
+        "summary": {
+            "created": operations.count(CREATE),
+            "updated": operations.count(UPDATE),
+            "deleted": operations.count(DELETE),
+            "unchanged": len(outcome.unchanged),
+        },
+        "changes": changes,
+        "changes_omitted": len(outcome.done) - len(changes),
+    }
+    result.update(guard_result_of(outcome.guarded.records()))
+    if outcome.canary:
+        result["canary"] = [place.node for place in outcome.canary]
+    if outcome.stopped:
+        result["taken_back"] = bounded((_record(change) for change in outcome.taken_back), FAILURES_SIZE)
+    if outcome.failed or outcome.stopped or outcome.not_attempted:
+        result["msg"] = failure_of(outcome)
+        # Not "failed", which is Ansible's own.
+        failures = bounded((dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE)
+        left = bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
+        result.update(
+            failures=failures,
+            failures_omitted=len(outcome.failed) - len(failures),
+            not_attempted=left,
+            not_attempted_omitted=len(outcome.not_attempted) - len(left),
+        )
+    if diff_limit is not None:
+        result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit, outcome.guarded)
+    return result
+
+
+def failure_of(outcome: Outcome) -> str:
+    """The message about a canary that was lost, a write that failed part-way, or a run that was ended."""
+    if outcome.stopped:
+        text = "{0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
+        if outcome.failed:
+            text += ", {0} could not be: {1}".format(len(outcome.failed), outcome.failed[0][1])
+        return text + ", and nothing else was written"
+    planned = len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted)
+    text = "{0} of {1} changes were made".format(len(outcome.done), planned)
+    if outcome.ending.has_come():
+        text = "{0} ended the run: {1}".format(outcome.ending.signal, text)
+    if not outcome.failed:
+        return text + ", and no other was begun"
+    change, error = outcome.failed[0]
+    return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.identity, error)
+
+
+def bulk_warnings_of(outcome: Outcome, api_version: str) -> List[str]:
+    """What the user should know about the changes, the datastore, and what a purge leaves alone."""
+    warnings = [
+        "{0}: the value cannot be read, so it is not purged: {1}".format(brief(stored.key, 255), stored.error)
+        for stored in outcome.unreadable
+    ]
+    for change in outcome.changes:
+        warnings += _change_warnings(change, api_version)
+    return _state_warnings(outcome.state) + _first(warnings) + outcome.guarded.warnings()
+
+
+def _record(change: Change) -> Dict[str, Any]:
+    return {
+        "operation": change.operation,
+        "node": change.identity.node,
+        "name": change.identity.name,
+        "fields": change.fields,
+    }
+
+
+def _bulk_diff(changes: List[Change], api_version: str, limit: int, guarded: Guarded) -> List[Dict[str, str]]:
+    diffs = bounded((diff_of(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
+    omitted = len(changes) - len(diffs)
+    if omitted:
+        diffs.append({"prepared": "... and {0} more endpoints change (diff_limit is {1})\n".format(omitted, limit)})
+    return diffs
+
+
+def bounded(items: Iterable[Any], size: int) -> List[Any]:
+    """The first items, up to so many characters of JSON."""
+    first = []
+    for item in items:
+        size -= len(json.dumps(item)) + 2
+        if size < 0:
+            break
+        first.append(item)
+    return first
+
+
+def listing_of(found: List[Stored], api_version: str) -> Dict[str, Any]:
+    """The result of a task that reads."""
+    return {
+        "changed": False,
+        "hostendpoints": [stored.endpoint.as_options(api_version) for stored in found if not stored.error],
+        "malformed": [{"key": stored.key, "error": stored.error} for stored in found if stored.error],
+    }
+
+
+def listing_warnings_of(found: List[Stored], state: State, api_version: str) -> List[str]:
+    """What leaves interfaces open without anybody noticing, and the state of the datastore."""
+    warnings = []
+    for stored in found:
+        if stored.error:
+            warnings.append("{0}: {1}".format(brief(stored.key, 255), stored.meaning))
+        else:
+            warnings += _felix_warnings(stored.endpoint, api_version)
+    return _state_warnings(state) + _first(warnings)
+
+
+def _first(warnings: List[str]) -> List[str]:
+    more = len(warnings) - SHOWN_WARNINGS
+    return warnings[:SHOWN_WARNINGS] + ["and {0} more warnings like these".format(more)] if more > 0 else warnings
+
+
+def _state_warnings(state: State) -> List[str]:
+    return [text for text in (state.warning, state.locked) if text]
+
+
+def _felix_warnings(endpoint: HostEndpoint, api_version: str) -> List[str]:
+    reason = ignored_by_felix(endpoint, api_version)
+    return ["{0}: Felix ignores it, so its interface is open: {1}".format(endpoint, reason)] if reason else []
+
+
+def diff_of(change: Change, api_version: str, guarded: Guarded) -> Dict[str, str]:
+    """One endpoint's difference, each side as the YAML that calicoctl takes, in canonical form.
+
+    In canonical form only what is really different shows up as such. Policies that start or stop selecting it are
+    comments.
+    """
+    identity = change.after or change.identity
+    started, stopped = guarded.selections.get((identity.node, identity.name), ((), ()))
+    diff = {
+        "before_header": str(change.identity),
+        "after_header": "{0} ({1})".format(change.identity, change.operation),
+        "before": _stored_text(change, api_version) if change.before else "",
+        "after": _text(change.after, api_version) if change.after else "",
+    }
+    diff["before"] += "".join("# selected by the policy {0}\n".format(name) for name in stopped)
+    diff["after"] += "".join("# selected by the policy {0}\n".format(name) for name in started)
+    return diff
+
+
+def _stored_text(change: Change, api_version: str) -> str:
+    stored = change.before
+    if stored.error:
+        # It goes to somebody's terminal.
+        value = stored.value if stored.value.isprintable() else shown(stored.value, len(stored.value) * 6)
+        return "# Calico cannot read this value: {0}\n{1}\n".format(stored.error, value)
+    return _text(stored.beside(change.after), api_version)
+
+
+def _text(endpoint: HostEndpoint, api_version: str) -> str:
+    return yaml_io.dump(to_resource(endpoint.canonical(), api_version))

@@ -1,0 +1,127 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Failsafe ports that a Felix has in its environment or in felix.cfg, which come before those in the datastore.
+
+They cannot be read from here, so a task states them. A string has the form that Felix accepts there (felix,
+config/param_types.go): PROTOCOL:PORT, PROTOCOL:NET:PORT with IPv6 in brackets, or PORT.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from .._core.errors import InvalidInput, brief, shown
+from .._resources.hostendpoint import V1
+from .connection import TCP, UDP, Net, net_of
+from .felix_config import Failsafe, Felix
+from .felix_config_v3 import doubt_of_nets
+
+SIDES = ("inbound", "outbound")
+_KEYS = ("protocol", "port", "net")
+_PROTOCOLS = {"tcp": TCP, "udp": UDP}
+_TEXT = re.compile(r"(?:([^:]*):)?(?:(?:\[([^\[\]]*)\]|([^:\[\]]*)):)?([^:]+)")
+_PORT = re.compile("[0-9]{1,5}", re.ASCII)
+
+
+class GivenFailsafes(NamedTuple):
+    """The lists of one Felix. None is a list that is not given, so that the stored one counts; () is no failsafe."""
+
+    inbound: Optional[Tuple[Failsafe, ...]] = None
+    outbound: Optional[Tuple[Failsafe, ...]] = None
+
+
+NONE_GIVEN = GivenFailsafes()
+
+
+def failsafes_from(given: Any, where: str) -> GivenFailsafes:
+    """{inbound, outbound} as a task gives it; `where` begins the messages. Raises InvalidInput."""
+    if given is None:
+        return NONE_GIVEN
+    if not isinstance(given, Mapping):
+        raise InvalidInput(["{0}: {1} is not a mapping with inbound and outbound".format(where, shown(given))])
+    _check_keys(given, SIDES, where)
+    return GivenFailsafes(*[_list_from(given.get(side), "{0}.{1}".format(where, side)) for side in SIDES])
+
+
+def with_failsafes(felix: Felix, given: GivenFailsafes, api_version: str, node: str) -> Felix:
+    """The settings of a node's Felix, with the given lists in the place of the stored ones.
+
+    Raises InvalidInput for a network where Felix knows none.
+    """
+    lists: Dict[str, Tuple[Failsafe, ...]] = {}
+    for side, failsafes in given._asdict().items():
+        if failsafes is None:
+            continue
+        for failsafe in failsafes:
+            if failsafe.net and api_version == V1:
+                text = "failsafes of node {0}: {1} is for a network, which Felix of Calico v1 does not support; {2}"
+                raise InvalidInput([text.format(node, failsafe, "leave out the network")])
+        doubt = doubt_of_nets("failsafes", felix.version)
+        lists[side] = tuple([each._replace(doubt=doubt if each.net else "") for each in failsafes])
+    return felix._replace(**lists)
+
+
+def _list_from(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:
+    if given is None:
+        return None
+    if not isinstance(given, (list, tuple)):
+        raise InvalidInput(["{0}: {1} is not a list; write no failsafes as []".format(where, shown(given))])
+    problems: List[str] = []
+    found: List[Failsafe] = []
+    for index, item in enumerate(given):
+        try:
+            found.append(_failsafe_from(item, "{0}[{1}]".format(where, index)))
+        except InvalidInput as exc:
+            problems += exc.problems
+    if problems:
+        raise InvalidInput(problems)
+    return tuple(found)
+
+
+def _failsafe_from(item: Any, where: str) -> Failsafe:
+    fields = item if isinstance(item, Mapping) else _fields_of(item, where)
+    _check_keys(fields, _KEYS, where)
+    for key, what in (("protocol", "; set it to tcp or udp"), ("port", "")):
+        if fields.get(key) in (None, ""):
+            raise InvalidInput(["{0}.{1} is missing{2}".format(where, key, what)])
+    protocol = _PROTOCOLS.get(str(fields["protocol"]).lower())
+    if protocol is None:
+        raise InvalidInput(["{0}.protocol: {1} is not tcp or udp".format(where, shown(fields["protocol"]))])
+    return Failsafe(protocol, _port_from(fields["port"], where), _net_from(fields.get("net"), where))
+
+
+def _fields_of(item: Any, where: str) -> Mapping[str, Any]:
+    """What a text, or the number of a port, says."""
+    is_number = isinstance(item, int) and not isinstance(item, bool)
+    found = _TEXT.fullmatch(str(item).strip()) if is_number or isinstance(item, str) else None
+    protocol, net_v6, net, port = found.groups() if found else ("", None, None, "")
+    if not found or protocol is None and not port.isdigit():
+        text = "{0}: {1} is not a failsafe such as tcp:22, udp:192.0.2.0/24:68 or 22"
+        raise InvalidInput([text.format(where, shown(item))])
+    return {"protocol": "tcp" if protocol is None else protocol, "port": port, "net": net_v6 or net}
+
+
+def _port_from(value: Any, where: str) -> int:
+    is_number = not isinstance(value, bool) and bool(_PORT.fullmatch(str(value)))
+    if not is_number or not 0 < int(value) <= 65535:
+        raise InvalidInput(["{0}.port: {1} is not a number from 1 to 65535".format(where, shown(value))])
+    return int(value)
+
+
+def _net_from(value: Any, where: str) -> Optional[Net]:
+    if value in (None, ""):
+        return None
+    try:
+        return net_of(value if isinstance(value, str) else "")
+    except ValueError as exc:
+        rule = "is not a network or an address, such as 192.0.2.0/24 or 2001:db8::1"
+        raise InvalidInput(["{0}.net: {1} {2}".format(where, shown(value), rule)]) from exc
+
+
+def _check_keys(given: Mapping[str, Any], known: Tuple[str, ...], where: str) -> None:
+    for key in given:
+        if key not in known:
+            raise InvalidInput(["{0}.{1} is unknown; there are {2}".format(where, brief(key), ", ".join(known))])

@@ -1,0 +1,248 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Policies and profiles of Calico v1's data model, as Felix 2.6 reads them.
+
+libcalico-go release-v2.6: lib/backend/model (policy.go, profile.go, rule.go, workloadendpoint.go), lib/numorstring,
+lib/validator/validator.go. What Felix cannot read, or takes for invalid, it takes for missing, the whole object
+(felix 2.6.8, calc/validation_filter.go).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from .._core import go_json
+from .._core.errors import shown
+from .._datastore.snapshot import Documents
+from .._resources.hostendpoint import V1
+from .._resources.selector import Selector, SelectorError, has, parse
+from .._resources.validation_v1 import NAME
+from .connection import TCP, UDP, Net, Ports, net_of
+from .load_common import NO_NET, doubtful, governs_of, kind_of, protocol_of, range_of, rules_of, with_fatal
+from .model import (
+    ALLOW,
+    ANY_KIND,
+    DENY,
+    EGRESS,
+    INGRESS,
+    LOG,
+    PASS,
+    Entity,
+    Member,
+    Policy,
+    Profile,
+    Rule,
+    Rulebook,
+    Rules,
+    Tier,
+    in_order,
+)
+
+_ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "next-tier": PASS}
+_DEFAULT_TIER = Tier("default", None, DENY)
+
+
+def rulebook_v1(documents: Documents) -> Rulebook:
+    """All that is stored of policies, as Felix 2.6 sees it: what it takes for missing is left out."""
+    policies = [policy for policy in (_policy(*each) for each in documents.policies) if policy]
+    workloads: Dict[str, List[Tuple[str, Member]]] = {}
+    for node, value in documents.workloads:
+        interface, member = _workload(value)
+        if member:
+            workloads.setdefault(node, []).append((interface, member))
+    return Rulebook(
+        api_version=V1,
+        # The tier in the key does not count.
+        tiers=[_DEFAULT_TIER],
+        policies={_DEFAULT_TIER.name: in_order(policies)},
+        profiles={name: _profile(parts) for name, parts in documents.profiles.items()},
+        members=[member for of_node in workloads.values() for _interface, member in of_node],
+        workloads=workloads,
+    )
+
+
+def _policy(name: str, value: str) -> Optional[Policy]:
+    """None for one that Felix takes for missing."""
+    order: Optional[float] = float("-inf")
+    kind = ANY_KIND
+    try:
+        fields = go_json.struct(go_json.load(value))
+        order = go_json.number(fields["order"], "order") if "order" in fields else None
+        kind = kind_of(go_json.flag(fields, "untracked"), go_json.flag(fields, "pre_dnat"))
+        go_json.mapping(fields.get("annotations"), "annotations")
+        return Policy(
+            name=name,
+            selector=parse(go_json.text(fields, "selector"), V1),
+            rules=_rules(fields),
+            governs=governs_of([each.lower() for each in go_json.texts(fields, "types")], kind),
+            kind=kind,
+            order=order,
+        )
+    except ValueError as exc:
+        return doubtful(name, str(exc), kind, order) if isinstance(exc, go_json.Ambiguous) else None
+    except SelectorError as exc:
+        return doubtful(name, str(exc), kind, order) if exc.is_limit else None
+
+
+def _profile(parts: Mapping[str, str]) -> Profile:
+    """For Felix, a profile is there when its rules are."""
+    doubts = []
+    rules: Optional[Rules] = None
+    labels: Dict[str, str] = {}
+    for part, value in parts.items():
+        try:
+            content = go_json.load(value)
+            if part == "rules":
+                rules = _rules(go_json.struct(content))
+            elif part == "labels":
+                labels.update(go_json.mapping(content, part))
+            else:
+                for tag in go_json.texts({part: content}, part):
+                    # A tag is a label without a value; a label of that name counts more.
+                    labels.setdefault(tag, "")
+        except ValueError as exc:
+            if isinstance(exc, go_json.Ambiguous):
+                doubts.append(str(exc))
+        except SelectorError as exc:
+            if exc.is_limit:
+                doubts.append(str(exc))
+    return Profile(rules, labels, "; ".join(doubts))
+
+
+def _rules(fields: Mapping[str, Any]) -> Rules:
+    return {
+        INGRESS: tuple([_rule(item) for item in rules_of(fields, "inbound_rules")]),
+        EGRESS: tuple([_rule(item) for item in rules_of(fields, "outbound_rules")]),
+    }
+
+
+def _rule(item: Any) -> Rule:
+    """Raises ValueError or SelectorError for one that is invalid, and makes all that it is in so."""
+    fields = go_json.struct(item, "a rule")
+    action = go_json.text(fields, "action")
+    if action not in _ACTIONS:
+        raise ValueError("action is not one: {0}".format(shown(action)))
+    go_json.text(fields, "log_prefix")
+    protocol, not_protocol = (protocol_of(fields.get(key), key) for key in ("protocol", "!protocol"))
+    version = _version(fields)
+    if not version and fields.get("protocol") in ("icmp", "icmpv6"):
+        version = 4 if fields["protocol"] == "icmp" else 6
+    ends = [_entity(fields, end, protocol in (TCP, UDP)) for end in ("src", "dst")]
+    rule = Rule(
+        action=_ACTIONS[action],
+        version=version,
+        protocol=protocol,
+        not_protocol=not_protocol,
+        icmp=_icmp(fields, ""),
+        not_icmp=_icmp(fields, "!"),
+        source=ends[0][0],
+        destination=ends[1][0],
+        doubt=ends[0][1] or ends[1][1],
+    )
+    return with_fatal(rule, _fatal_tag(fields))
+
+
+def _version(fields: Mapping[str, Any]) -> int:
+    if "ip_version" not in fields:
+        return 0
+    version = go_json.integer(fields["ip_version"], "ip_version", -(2**63), 2**63 - 1)
+    if version == 0:
+        raise go_json.Ambiguous("ip_version is 0")
+    if version not in (4, 6):
+        raise ValueError("ip_version is not 4 or 6: {0}".format(version))
+    return version
+
+
+def _icmp(fields: Mapping[str, Any], negated: str) -> Optional[Tuple[int, Optional[int]]]:
+    kind, code = fields.get(negated + "icmp_type"), fields.get(negated + "icmp_code")
+    if code is not None:
+        code = go_json.integer(code, negated + "icmp_code", 0, 255)
+    if kind is None:
+        # Felix looks at the code only where there is a type.
+        return None
+    return go_json.integer(kind, negated + "icmp_type", 0, 254), code
+
+
+def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[Entity, str]:
+    """What is asked of one end, and why it is not certain what that is."""
+    doubts: List[str] = []
+
+    def selectors(negated: str) -> Tuple[Selector, ...]:
+        found = []
+        tag = go_json.text(fields, negated + end + "_tag")
+        # Felix does not look at this one.
+        if tag and (NAME.fullmatch(tag) or (negated and end == "dst")):
+            found.append(has(tag))
+        elif tag:
+            raise ValueError("{0}_tag is not a tag: {1}".format(end, shown(tag)))
+        selector = go_json.text(fields, negated + end + "_selector")
+        if selector:
+            try:
+                found.append(parse(selector, V1))
+            except SelectorError as exc:
+                if not exc.is_limit:
+                    raise
+                doubts.append(str(exc))
+        return tuple(found)
+
+    entity = Entity(
+        nets=_nets(fields, end),
+        not_nets=_nets(fields, "!" + end),
+        selectors=selectors(""),
+        not_selectors=selectors("!"),
+        ports=_ports(fields, end + "_ports"),
+        not_ports=_ports(fields, "!" + end + "_ports"),
+    )
+    if (entity.ports or entity.not_ports) and not may_have_ports:
+        raise ValueError("ports are given without the protocol tcp or udp")
+    return entity, "; ".join(doubts)
+
+
+def _nets(fields: Mapping[str, Any], end: str) -> Tuple[Net, ...]:
+    listed = go_json.items(fields, end + "_nets")
+    single = [fields[end + "_net"]] if end + "_net" in fields else []
+    return tuple([_net(item) for item in listed + single if item is not None])
+
+
+def _net(item: Any) -> Net:
+    if not isinstance(item, str):
+        raise ValueError("a network is not a text: {0}".format(shown(item)))
+    return net_of(item) if item else NO_NET
+
+
+def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Ports, ...]:
+    return tuple([_port(0 if item is None else item, key) for item in go_json.items(fields, key)])
+
+
+def _port(item: Any, key: str) -> Ports:
+    if not isinstance(item, str):
+        port = go_json.integer(item, key, 0, 65535)
+        return port, port
+    found = range_of(item)
+    if min(found) < 0 or found[0] > found[1]:
+        raise ValueError("{0} has what is not a port: {1}".format(key, shown(item)))
+    return found
+
+
+def _fatal_tag(fields: Mapping[str, Any]) -> str:
+    """The one field that nobody validates."""
+    tag = go_json.text(fields, "!dst_tag")
+    return "!dst_tag is not a tag" if tag and not NAME.fullmatch(tag) else ""
+
+
+def _workload(value: str) -> Tuple[str, Optional[Member]]:
+    """The interface's name, and what a selector can select; None for what Felix takes for missing."""
+    try:
+        fields = go_json.struct(go_json.load(value))
+        interface = go_json.text(fields, "name")
+        nets = [net_of(item) for key in ("ipv4_nets", "ipv6_nets") for item in go_json.texts(fields, key)]
+        member = Member(
+            labels=go_json.mapping(fields.get("labels"), "labels"),
+            profiles=tuple(go_json.texts(fields, "profile_ids")),
+            addresses=tuple([(version, first) for version, first, _last in nets]),
+        )
+    except ValueError:
+        return "", None
+    return interface, member if interface else None

@@ -1,0 +1,286 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Policies, tiers, profiles and network sets of Calico v3's data model, as its Felix reads them.
+
+projectcalico/calico v3.32: api/pkg/apis/projectcalico/v3, and what libcalico-go/lib/backend/syncersv1/updateprocessors
+make of it for Felix. What Felix cannot read, or takes for invalid, it takes for missing, the whole object (measured
+with v3.32.1). Staged policies never count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+
+from .._core import go_json
+from .._datastore.snapshot import Documents
+from .._resources.hostendpoint import V3
+from .._resources.selector import Selector, SelectorError, parse
+from .connection import net_of
+from .felix_config_v3 import calico_version
+from .load_common import doubtful, governs_of, kind_of, protocol_of
+from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Member, Policy, Profile, Rule, Rulebook, Rules, Tier
+from .objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
+from .profile_v3 import labels_of_profile
+from .rules_v3 import (
+    NAMESPACE,
+    OF_ACCOUNTS,
+    OF_NAMESPACES,
+    SERVICE_ACCOUNT,
+    fatal_name,
+    nets_of,
+    prefixed,
+    rules_of_spec,
+    with_words_of,
+)
+
+_DEFAULT = "default"
+_HINTS = frozenset(["AssumeNeededOnEveryNode"])
+
+Version = Optional[Tuple[int, int, int]]
+# Before, there are no tiers, and the field is not known.
+_TIERS_SINCE = (3, 29, 0)
+# Since then, policies of the same order are asked in the order of "name//kind".
+_NAME_AND_KIND_SINCE = (3, 32, 0)
+# The profile that Calico has, and nobody stores.
+_DEFAULT_ALLOW = "projectcalico-default-allow"
+_DEFAULT_ALLOW_SINCE = (3, 14, 0)
+
+
+def rulebook_v3(documents: Documents) -> Rulebook:
+    """All that is stored of policies, as Felix sees it: what it takes for missing is left out."""
+    version = calico_version(documents)
+    stored = [("", name, value) for name, value in documents.policies if "/" not in name]
+    policies: List[Policy] = []
+    ignored: Dict[str, str] = {}
+    for namespace, name, value in [*stored, *(documents.network_policies or ())]:
+        policy = _policy(namespace, name, value, version)
+        if policy.ignored:
+            ignored[policy.name] = "Felix ignores it: " + policy.ignored
+        else:
+            policies.append(policy)
+    tiers = _tiers(documents, policies, version)
+    members, doubt = _members(documents)
+    return Rulebook(
+        api_version=V3,
+        tiers=tiers,
+        policies={tier.name: _sorted([each for each in policies if each.tier == tier.name], version) for tier in tiers},
+        profiles=_profiles(documents, version),
+        members=members,
+        workloads={},
+        ignored=ignored,
+        members_doubt=doubt,
+    )
+
+
+def _is_unclear(exc: Exception) -> bool:
+    """Whether Calico may make something of it that this collection does not."""
+    return isinstance(exc, go_json.Ambiguous) or isinstance(exc, SelectorError) and exc.is_limit
+
+
+# --- Tiers and policies ---
+
+
+def _tiers(documents: Documents, policies: List[Policy], version: Version) -> List[Tier]:
+    """In the order in which they are asked: by order, those without one last, then by name."""
+    found: Dict[str, Tier] = {}
+    for name, value in documents.tiers.items():
+        try:
+            spec = read(TIER, value)["spec"]
+        except ValueError:
+            continue
+        found[name] = Tier(name, spec.get("order"), PASS if spec.get("defaultAction") == "Pass" else DENY)
+    has_tiers = version is not None and version >= _TIERS_SINCE
+    stored = set(found)
+    for policy in policies:
+        # Felix asks the policies of a tier that is missing last.
+        found.setdefault(policy.tier, Tier(policy.tier, None, DENY))
+    found.setdefault(_DEFAULT, Tier(_DEFAULT, None, DENY))
+    stored = stored if has_tiers else set(found)
+    return sorted(
+        found.values(), key=lambda tier: (tier.name not in stored, tier.order is None, tier.order or 0.0, tier.name)
+    )
+
+
+def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
+    def name(policy: Policy) -> bytes:
+        if version and version >= _NAME_AND_KIND_SINCE:
+            stored = policy.key
+        else:
+            stored = policy.name[len(policy.tier) + 1 :] if policy.tier == _DEFAULT else policy.name
+        return stored.encode("utf-8", "surrogatepass")
+
+    return sorted(policies, key=lambda policy: (policy.order is None, policy.order or 0.0, name(policy)))
+
+
+def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
+    """A GlobalNetworkPolicy, or a NetworkPolicy, which selects what has the label of its namespace."""
+    tier, order, shown_name, kind = _DEFAULT, float("-inf"), name, ANY_KIND
+    key = "{0}//{1}".format(name, "NetworkPolicy" if namespace else "GlobalNetworkPolicy")
+    try:
+        found = read(POLICY if namespace else GLOBAL_POLICY, value)
+        spec = found["spec"]
+        tier = spec.get("tier") or _DEFAULT
+        order = spec.get("order")
+        shown_name = (namespace + "/" if namespace else "") + _name(name, tier, found["metadata"])
+        kind = kind_of(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
+        if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
+            raise go_json.Ambiguous("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
+        _check_hints(spec.get("performanceHints", []))
+        return Policy(
+            name=shown_name,
+            selector=_policy_selector(spec, namespace),
+            rules=rules_of_spec(spec, namespace),
+            governs=_governs(spec, kind),
+            kind=kind,
+            on_forward=bool(spec.get("applyOnForward")),
+            order=order,
+            tier=tier,
+            key=key,
+            fatal=fatal_name(name),
+        )
+    except (ValueError, SelectorError) as exc:
+        found_policy = doubtful(shown_name, str(exc), kind, order, tier, key)
+        return found_policy if _is_unclear(exc) else dataclasses.replace(found_policy, ignored=str(exc))
+
+
+def _name(name: str, tier: str, metadata: Mapping[str, Any]) -> str:
+    """The tier and the name, whatever of it is in the key (libcalico-go, model/keys.go, determinePolicyName)."""
+    original = _original_name(metadata)
+    if original:
+        name = original
+    elif tier == _DEFAULT and name.startswith(_DEFAULT + "."):
+        name = name[len(_DEFAULT) + 1 :]
+    return name if tier != _DEFAULT and name.startswith(tier + ".") else "{0}.{1}".format(tier, name)
+
+
+def _original_name(metadata: Mapping[str, Any]) -> str:
+    """As the annotation has it, which is for people only; "" where there is none."""
+    try:
+        return go_json.text(go_json.struct(go_json.load(metadata["annotations"]["projectcalico.org/metadata"])), "name")
+    except (KeyError, ValueError):
+        return ""
+
+
+def _check_hints(hints: List[str]) -> None:
+    if len(set(hints)) < len(hints) or not _HINTS.issuperset(hints):
+        raise ValueError("performanceHints has one that is unknown, or one twice")
+
+
+def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
+    return governs_of([each.lower() for each in spec.get("types", ())], kind)
+
+
+def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
+    """The endpoints that a policy selects, those of namespaces and service accounts among them.
+
+    Felix replaces all() in the whole expression, and passes over a selector of namespaces that is none.
+    """
+    text = spec.get("selector", "")
+    for key, prefix in (("namespaceSelector", OF_NAMESPACES), ("serviceAccountSelector", OF_ACCOUNTS)):
+        if not spec.get(key):
+            continue
+        try:
+            more = prefixed(spec[key], prefix)
+        except SelectorError as exc:
+            if exc.is_limit:
+                raise
+            continue
+        text = with_words_of("({0}) && {1}".format(text, more) if text else more, prefix)
+    if namespace:
+        of_namespace = "{0} == '{1}'".format(NAMESPACE, namespace)
+        text = "({0}) && {1}".format(text, of_namespace) if text else of_namespace
+    return parse(text, V3)
+
+
+# --- Profiles ---
+
+
+def _profiles(documents: Documents, version: Version) -> Dict[str, Profile]:
+    found = {
+        name: profile for name, parts in documents.profiles.items() for profile in [_profile(parts[""])] if profile
+    }
+    if version is None or version >= _DEFAULT_ALLOW_SINCE:
+        everything: Rules = {INGRESS: (Rule(),), EGRESS: (Rule(),)}
+        doubt = "" if version else "Calico has it built in since v3.14, and its version is not known"
+        found[_DEFAULT_ALLOW] = Profile(everything, {}, doubt)
+    return found
+
+
+def _profile(value: str) -> Optional[Profile]:
+    """None for one that Felix cannot read."""
+    try:
+        found = read(PROFILE, value)
+    except go_json.Ambiguous as exc:
+        return Profile(None, {}, str(exc))
+    except ValueError:
+        return None
+    labels = labels_of_profile(found)
+    try:
+        return Profile(rules_of_spec(found["spec"]), labels)
+    except (ValueError, SelectorError) as exc:
+        return Profile(None, labels, str(exc) if _is_unclear(exc) else "")
+
+
+# --- What selectors in rules select, but host endpoints ---
+
+
+def _members(documents: Documents) -> Tuple[List[Member], str]:
+    found, doubt = _network_sets(documents)
+    for _node, value in documents.workloads:
+        try:
+            member = _workload(value)
+        except ValueError as exc:
+            doubt = "a workload cannot be read: {0}".format(exc)
+            continue
+        if member:
+            found.append(member)
+    return found, doubt
+
+
+def _network_sets(documents: Documents) -> Tuple[List[Member], str]:
+    """Those that Felix can read: of two of one name, that with the smaller key."""
+    found: Dict[Tuple[str, str], Member] = {}
+    doubt = ""
+    for namespace, key, value in sorted(documents.network_sets):
+        try:
+            fields = read(NETWORK_SET, value)
+        except go_json.Ambiguous as exc:
+            doubt = "a network set cannot be read: {0}".format(exc)
+            continue
+        except ValueError:
+            continue
+        # A set without a name is none.
+        name = fields["metadata"].get("name")
+        if name:
+            found.setdefault((namespace, key if namespace else name), _network_set(namespace, fields))
+    return list(found.values()), doubt
+
+
+def _network_set(namespace: str, fields: Mapping[str, Any]) -> Member:
+    labels, nets = fields["metadata"].get("labels", {}), tuple(nets_of(fields["spec"].get("nets", ())))
+    if not namespace:
+        return Member(labels, (), (), nets)
+    return Member(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
+
+
+def _workload(value: str) -> Optional[Member]:
+    """None for one without an address, which Felix passes over. Raises ValueError: none of them was measured."""
+    fields = read(WORKLOAD, value)
+    spec = fields["spec"]
+    labels = fields["metadata"].get("labels", {})
+    labels = {key: text for key, text in labels.items() if not key.startswith((OF_NAMESPACES, OF_ACCOUNTS))}
+    if spec.get("serviceAccountName"):
+        labels[SERVICE_ACCOUNT] = spec["serviceAccountName"]
+    nets = [net_of(text) for text in spec.get("ipNetworks", ())]
+    named = [
+        (each.get("name", ""), protocol_of(each.get("protocol", "0").lower(), "protocol"), int(each["port"].digits))
+        for each in spec.get("ports", ())
+        if "port" in each
+    ]
+    addresses = tuple([(version, first) for version, first, last in nets if first == last])
+    if not nets:
+        return None
+    return Member(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))

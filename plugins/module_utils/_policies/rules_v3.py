@@ -1,0 +1,183 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rules of Calico v3's policies and profiles, as its Felix reads them.
+
+projectcalico/calico v3.32: libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go and
+libcalico-go/lib/validator/v1, which Felix asks again. What becomes of values that calicoctl would not store was
+measured with Felix v3.32.1.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from .._core.errors import shown
+from .._resources.hostendpoint import V3
+from .._resources.selector import Selector, both, parse
+from .._resources.validation_v3 import PORT_NAME
+from .connection import SCTP, TCP, UDP, Net, Ports, net_of
+from .load_common import not_too_many, protocol_of, with_fatal
+from .model import ALLOW, DENY, EGRESS, INGRESS, LOG, PASS, Entity, Rule, Rules
+
+NAMESPACE, SERVICE_ACCOUNT = "projectcalico.org/namespace", "projectcalico.org/serviceaccount"
+OF_NAMESPACES, OF_ACCOUNTS = "pcns.", "pcsa."
+
+_ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "pass": PASS, "next-tier": PASS}
+_WITH_PORTS = (TCP, UDP, SCTP)
+# Networks of no version of IP: of a service, Calico's etcd knows no endpoints.
+_NOBODY: Tuple[Net, ...] = ((0, 0, -1),)
+
+
+def rules_of_spec(spec: Mapping[str, Any], namespace: str = "") -> Rules:
+    """The rules of both directions, of an object that was read as Go reads it.
+
+    Raises ValueError or SelectorError for what makes the object invalid for Felix, and Ambiguous for more rules than
+    anybody writes.
+    """
+    found: Dict[str, Tuple[Rule, ...]] = {}
+    for direction in (INGRESS, EGRESS):
+        rules = not_too_many(spec.get(direction, []))
+        found[direction] = tuple([_rule(each, namespace) for each in rules])
+    return found
+
+
+def prefixed(text: str, prefix: str) -> str:
+    """A selector over the labels of a namespace or a service account, which endpoints have with a prefix.
+
+    Its all() and global() are replaced in the text (updateprocessors/rules.go). Raises SelectorError.
+    """
+    return with_words_of(str(parse(text, V3, prefix)), prefix)
+
+
+def with_words_of(text: str, prefix: str) -> str:
+    """The text, in which all() and global() mean what they mean for namespaces or service accounts."""
+    label = NAMESPACE if prefix == OF_NAMESPACES else SERVICE_ACCOUNT
+    text = text.replace("all()", "has({0})".format(label))
+    return text.replace("global()", "!has({0})".format(NAMESPACE)) if prefix == OF_NAMESPACES else text
+
+
+def _rule(fields: Mapping[str, Any], namespace: str) -> Rule:
+    action = fields.get("action", "")
+    name = fields.get("protocol")
+    protocol, not_protocol = _protocol(fields, "protocol"), _protocol(fields, "notProtocol")
+    version = fields.get("ipVersion")
+    if version not in (None, 4, 6):
+        raise ValueError("ipVersion is {0}, not 4 or 6".format(version))
+    if version is None:
+        version = {"icmp": 4, "icmpv6": 6}.get((name or "").lower(), 0)
+    source, destination = (_entity(fields.get(end, {}), protocol, namespace) for end in ("source", "destination"))
+    rule = Rule(
+        action=_ACTIONS.get(action.lower(), DENY),
+        version=version,
+        protocol=protocol,
+        not_protocol=not_protocol,
+        icmp=_icmp(fields, "icmp"),
+        not_icmp=_icmp(fields, "notICMP"),
+        source=source,
+        destination=destination,
+    )
+    fatal = ""
+    if action.lower() not in _ACTIONS:
+        fatal = "its action {0} is not a valid action".format(shown(action))
+    elif any(not text for key in ("nets", "notNets") for text in fields.get("source", {}).get(key, ())):
+        fatal = "it has a source network that is an empty string"
+    return with_fatal(rule, fatal, is_v1=False)
+
+
+def _protocol(fields: Mapping[str, Any], key: str) -> int:
+    item = fields.get(key)
+    return 0 if item is None else protocol_of(item.lower(), key)
+
+
+def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[int]]]:
+    """None where there is no type: Felix looks at the code only beside one."""
+    inner = fields.get(key) or {}
+    kind, code = inner.get("type"), inner.get("code")
+    for value, most in ((kind, 254), (code, 255)):
+        if value is not None and not 0 <= value <= most:
+            raise ValueError("{0} has {1}, which is not from 0 to {2}".format(key, value, most))
+    return None if kind is None else (kind, code)
+
+
+def _entity(fields: Mapping[str, Any], protocol: int, namespace: str) -> Entity:
+    ports, port_names = _ports(fields, "ports")
+    not_ports, not_port_names = _ports(fields, "notPorts")
+    if (ports or not_ports) and protocol not in _WITH_PORTS:
+        raise ValueError("ports are given without a protocol that has ports")
+    not_selector = fields.get("notSelector", "")
+    nets = _nets(fields, "nets")
+    if (fields.get("services") or {}).get("name"):
+        nets = _NOBODY
+    return Entity(
+        nets=nets,
+        not_nets=_nets(fields, "notNets"),
+        selectors=_selectors(fields, namespace),
+        not_selectors=(parse(not_selector, V3),) if not_selector else (),
+        ports=ports,
+        port_names=port_names,
+        not_ports=not_ports,
+        not_port_names=not_port_names,
+    )
+
+
+def _selectors(fields: Mapping[str, Any], namespace: str) -> Tuple[Selector, ...]:
+    """All that an endpoint must be selected by, as one (updateprocessors/rules.go, getEndpointSelector)."""
+    parts: List[Selector] = []
+    accounts = fields.get("serviceAccounts") or {}
+    names, text = accounts.get("names", []), fields.get("selector", "")
+    if accounts.get("selector"):
+        parts.append(parse(prefixed(accounts["selector"], OF_ACCOUNTS), V3))
+    if names:
+        listed = ", ".join("'{0}'".format(name) for name in names)
+        parts.append(parse("{0} in {{{1}}}".format(SERVICE_ACCOUNT, listed), V3))
+    if text:
+        parts.append(parse(text, V3))
+    if fields.get("namespaceSelector"):
+        parts.insert(0, parse(prefixed(fields["namespaceSelector"], OF_NAMESPACES), V3))
+    elif namespace and parts:
+        parts.insert(0, parse("{0} == '{1}'".format(NAMESPACE, namespace), V3))
+    return (both(parts),) if parts else ()
+
+
+def _nets(fields: Mapping[str, Any], key: str) -> Tuple[Net, ...]:
+    """Those that are networks: Felix leaves the other ones out."""
+    return tuple(nets_of(fields.get(key, ())))
+
+
+def nets_of(texts: Any) -> List[Net]:
+    found = []
+    for text in texts:
+        try:
+            found.append(net_of(text))
+        except ValueError:
+            pass
+    return found
+
+
+def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Tuple[Ports, ...], Tuple[str, ...]]:
+    """Numbers, and names."""
+    numbers: List[Ports] = []
+    names: List[str] = []
+    for item in fields.get(key, ()):
+        if isinstance(item, str):
+            if not PORT_NAME.fullmatch(item):
+                raise ValueError("{0} has what is not the name of a port: {1}".format(key, shown(item)))
+            names.append(item)
+            continue
+        found = (item, item) if isinstance(item, int) else item
+        if not found[0]:
+            raise ValueError("{0} has port 0".format(key))
+        numbers.append(found)
+    return tuple(numbers), tuple(names)
+
+
+# What iptables takes for more than one word.
+_OTHER_WORDS = re.compile("[\\s\"']")
+
+
+def fatal_name(name: str) -> str:
+    """Why Felix fails on a policy of this name where it is in use; "" when it does not."""
+    return "its name has a space or a quote" if _OTHER_WORDS.search(name) else ""

@@ -1,0 +1,212 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the user gave, as the fields of a host endpoint: only the given ones, each of its right type."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Set, Sized, Tuple
+
+from .._core.errors import InvalidInput, brief, shown
+from .hostendpoint import Port
+
+# Option names as Calico spells them.
+_ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
+
+# Python refuses to write an integer of more than 4300 digits.
+_MOST_BITS = 10000
+# etcd takes no endpoint with so many addresses, labels or ports, so nothing looks at each one.
+_MOST_ITEMS = 100000
+
+# ansible.module_utils.common.parameters
+_MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
+    """The given fields (not None) of a module's options; `places` says what a message calls each."""
+    fields = {}
+    for name, convert in _CONVERT.items():
+        value = options.get(name)
+        if value is not None:
+            fields[name] = convert(value, places[name] if places else name)
+    return fields
+
+
+def fields_from_mapping(mapping: Any) -> Dict[str, Any]:
+    """The given fields of a mapping that Ansible has not checked, in the modules' or in Calico's spelling."""
+    if not isinstance(mapping, Mapping):
+        raise InvalidInput(["{0} is not an endpoint".format(shown(mapping))])
+    return fields_from_options(mapping if _FIELDS.issuperset(mapping) else _in_our_spelling(mapping))
+
+
+def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
+    options: Dict[str, Any] = {}
+    unknown = [key for key, value in mapping.items() if value is not None and key not in _SPELLINGS]
+    if unknown:
+        named = ", ".join(sorted(map(brief, unknown[: InvalidInput.SHOWN])))
+        more = len(unknown) - InvalidInput.SHOWN
+        named += " and {0} more".format(more) if more > 0 else ""
+        raise InvalidInput(["{0} is unknown: an endpoint has {1}".format(named, ", ".join(_CONVERT))])
+    for key, value in mapping.items():
+        name = _SPELLINGS.get(key)
+        if value is None:
+            continue
+        # Where Ansible has checked the options, both spellings are there and the same.
+        if options.setdefault(name, value) != value:
+            aliases = " and ".join(spelling for spelling in _SPELLINGS if _SPELLINGS[spelling] == name)
+            raise InvalidInput(["{0} are the same field, given twice".format(aliases)])
+    return options
+
+
+def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
+    """For a whole endpoint: a label or an annotation given as null is an empty one, as calicoctl has it."""
+    found = dict(fields)
+    for field in ("labels", "annotations") if "annotations" in fields else ("labels",):
+        given = found.setdefault(field, {})
+        if None in given.values():
+            found[field] = {key: "" if value is None else value for key, value in given.items()}
+    return found
+
+
+def text(value: Any, where: str) -> str:
+    """A scalar as calicoctl reads it into a text field: `true` becomes "true", `10` becomes "10", a date its text.
+
+    Raises InvalidInput for what is no scalar, and for numbers that Calico would spell in another way than the user
+    did ("2.0" becomes "2").
+    """
+    if isinstance(value, str):
+        if _MASK in value:
+            raise InvalidInput(
+                [
+                    "{0}: {1} is what Ansible puts in the place of a text that is a password, too".format(
+                        where, shown(value)
+                    )
+                ]
+            )
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        if value.bit_length() > _MOST_BITS:
+            raise InvalidInput(["{0}: {1} is too long; quote it".format(where, shown(value))])
+        return str(value)
+    if isinstance(value, float):
+        if "{0:.6g}".format(value) != repr(value) or not math.isfinite(value):
+            raise InvalidInput(
+                ["{0}: {1} is a YAML number that does not keep its spelling: quote it".format(where, value)]
+            )
+        return repr(value)
+    if isinstance(value, datetime.date):
+        # Ansible has read it before anything here could. Most likely it was written like this.
+        written = value.isoformat()
+        return written[: -len(_UTC)] + "Z" if written.endswith(_UTC) else written
+    raise InvalidInput(["{0}: {1} is not a text".format(where, shown(value))])
+
+
+_UTC = "+00:00"
+
+
+def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
+    """Labels or annotations."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(["{0}: {1} is not a mapping of keys to texts".format(where, shown(value))])
+    _check_number(value, where)
+    # What stands where is only told in messages, and to put it together would take most of the time.
+    found = {
+        key if _is_text(key) else text(key, where): item
+        if item is None or _is_text(item)
+        else text(item, "{0}[{1}]".format(where, brief(key)))
+        for key, item in value.items()
+    }
+    if len(found) < len(value):
+        raise InvalidInput(["{0}: {1} is given twice".format(where, _first_twice(text(key, where) for key in value))])
+    return found
+
+
+def _first_twice(keys: Iterable[str]) -> str:
+    """The key that is given as a number, a truth value or a date, and as a text, too."""
+    seen: Set[str] = set()
+    for key in keys:
+        if key in seen:
+            return brief(key)
+        seen.add(key)
+    return ""
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a text that may be taken as it is."""
+    return type(value) is str and _MASK not in value  # pylint: disable=unidiomatic-typecheck
+
+
+def texts(value: Any, where: str) -> Tuple[str, ...]:
+    return tuple(
+        [
+            item if _is_text(item) else text(item, "{0}[{1}]".format(where, index))
+            for index, item in enumerate(_sequence(value, where))
+        ]
+    )
+
+
+def addresses(value: Any, where: str) -> Tuple[str, ...]:
+    items = _sequence(value, where)
+    for index, item in enumerate(items):
+        if not isinstance(item, str):
+            raise InvalidInput(["{0}[{1}]: {2} is not a text; quote the address".format(where, index, shown(item))])
+    return tuple(map(str, items))
+
+
+def ports(value: Any, where: str) -> Tuple[Port, ...]:
+    return tuple(_port(item, "{0}[{1}]".format(where, index)) for index, item in enumerate(_sequence(value, where)))
+
+
+def _port(value: Any, where: str) -> Port:
+    found = value
+    if isinstance(value, Mapping) and set(value) != set(Port._fields):
+        # Calico reads the keys whatever their case.
+        found = {key.lower(): item for key, item in value.items() if isinstance(key, str)}
+    if not isinstance(found, Mapping) or set(found) != set(Port._fields) or len(found) < len(value):
+        raise InvalidInput(
+            ["{0}: {1} is not a port; it needs exactly name, protocol and port".format(where, shown(value))]
+        )
+    number = _whole(found["port"])
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InvalidInput(["{0}.port: {1} is not a number".format(where, shown(number))])
+    protocol = text(_whole(found["protocol"]), where + ".protocol")
+    return Port(text(found["name"], where + ".name"), protocol, number)
+
+
+def _whole(value: Any) -> Any:
+    """A number that is written as 80.0, as Calico reads it; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def _sequence(value: Any, where: str) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise InvalidInput(["{0}: {1} is not a list".format(where, shown(value))])
+    _check_number(value, where)
+    return value
+
+
+def _check_number(items: Sized, where: str) -> None:
+    if len(items) > _MOST_ITEMS:
+        text = "{0}: holds {1} items, more than etcd takes in one endpoint; give {2} at most"
+        raise InvalidInput([text.format(where, len(items), _MOST_ITEMS)])
+
+
+_CONVERT: Dict[str, Callable[[Any, str], Any]] = {
+    "name": text,
+    "node": text,
+    "labels": labels,
+    "interface_name": text,
+    "expected_ips": addresses,
+    "profiles": texts,
+    "ports": ports,
+    "annotations": labels,
+}
+_FIELDS = frozenset(_CONVERT)
+# How a field may be spelled: our name for it.
+_SPELLINGS = {**{name: name for name in _CONVERT}, **_ALIASES}

@@ -1,0 +1,166 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calico's resource documents, both generations, in and out.
+
+v1: libcalico-go release-v2.6, lib/api/hostendpoint.go; v3: projectcalico/calico, api/pkg/apis/projectcalico/v3.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Dict, FrozenSet, List
+
+from .._core.errors import InvalidInput, brief, shown
+from .fields import fields_from_options
+from .hostendpoint import V1, V3, HostEndpoint
+
+KINDS = {V1: "hostEndpoint", V3: "HostEndpoint"}
+
+# Where a resource keeps each field: {section: {key: field}}.
+_SPEC = {"interfaceName": "interface_name", "expectedIPs": "expected_ips", "profiles": "profiles"}
+_PLACES: Dict[str, Dict[str, Dict[str, str]]] = {
+    V1: {"metadata": {"name": "name", "node": "node", "labels": "labels"}, "spec": _SPEC},
+    V3: {
+        "metadata": {"name": "name", "labels": "labels", "annotations": "annotations"},
+        "spec": dict(_SPEC, node="node", ports="ports"),
+    },
+}
+
+# What a resource may carry that nothing here manages.
+_NOT_MANAGED = ("finalizers", "ownerReferences")
+
+# What the API itself sets, and an exported manifest carries.
+_SET_BY_CALICO: Dict[str, frozenset] = {
+    V1: frozenset(),
+    V3: frozenset(
+        ["uid", "creationTimestamp", "resourceVersion", "generation", "selfLink", "managedFields"],
+    ),
+}
+
+
+# All keys of a resource, and of each of its sections.
+_TOP = frozenset(["apiVersion", "kind", "metadata", "spec"])
+_KNOWN = {
+    (version, section): frozenset(keys).union(_SET_BY_CALICO[version] if section == "metadata" else ())
+    for version, sections in _PLACES.items()
+    for section, keys in sections.items()
+}
+
+# What means a key in other places: in Kubernetes' own resources, and in other tools.
+_SYNONYMS = {"hostname": "node", "nodename": "node", "host": "node"}
+# How Kubernetes stores Calico's resources, and nobody else gives them.
+_STORED_VERSION = "crd.projectcalico.org/v1"
+
+
+def is_resource(item: Mapping[str, Any]) -> bool:
+    """Whether a mapping is meant to be a Calico resource, and not the fields of an endpoint."""
+    if "apiVersion" in item or "kind" in item:
+        return True
+    # A resource has its name in the metadata.
+    return "name" not in item and any(isinstance(key, str) and key.lower() in ("apiversion", "kind") for key in item)
+
+
+def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
+    """The given fields of a resource of either generation.
+
+    Raises InvalidInput that names every unknown or misplaced key.
+    """
+    api_version = _api_version(_spelled(resource, _TOP, "", [], {}))
+    places = _PLACES[api_version]
+    problems: List[str] = []
+    options = {}
+    resource = _spelled(resource, _TOP, "", problems, places)
+    for section, keys in places.items():
+        content = resource.get(section)
+        if content is None:
+            continue
+        if not isinstance(content, Mapping):
+            raise InvalidInput(["resource: {0}: {1} is not a mapping".format(section, shown(content))])
+        content = _spelled(content, _KNOWN[api_version, section], section + ".", problems, places)
+        options.update({field: content[key] for key, field in keys.items() if key in content})
+    if problems:
+        raise InvalidInput(problems)
+    named = {
+        field: "resource: {0}.{1}".format(section, key)
+        for section, keys in places.items()
+        for key, field in keys.items()
+    }
+    return fields_from_options(options, named)
+
+
+def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:
+    """The endpoint as a resource, without its empty fields.
+
+    Raises InvalidInput when the generation has no place for a field that is set.
+    """
+    resource: Dict[str, Any] = {"apiVersion": api_version, "kind": KINDS[api_version]}
+    options = endpoint.as_options(V3)
+    for section, keys in _PLACES[api_version].items():
+        resource[section] = {key: options.pop(field) for key, field in keys.items() if options.get(field)}
+    homeless = sorted(field for field, value in options.items() if value)
+    if homeless:
+        raise InvalidInput(["{0}: {1} cannot be written as {2}".format(endpoint, ", ".join(homeless), api_version)])
+    return resource
+
+
+def _api_version(resource: Mapping[str, Any]) -> str:
+    api_version, kind = resource.get("apiVersion"), resource.get("kind")
+    for known, known_kind in KINDS.items():
+        if api_version == known and kind == known_kind:
+            return known
+    if api_version == _STORED_VERSION:
+        raise InvalidInput(
+            [
+                "resource: apiVersion {0} is the form in which Kubernetes stores Calico's resources: did you mean "
+                "apiVersion: {1}?".format(shown(api_version), V3)
+            ]
+        )
+    raise InvalidInput(
+        [
+            "resource: apiVersion {0} with kind {1} is not a host endpoint: it takes {2}".format(
+                shown(api_version),
+                shown(kind),
+                " or ".join("apiVersion: {0} with kind: {1}".format(*item) for item in KINDS.items()),
+            )
+        ]
+    )
+
+
+def _spelled(
+    content: Mapping[str, Any],
+    known: FrozenSet[str],
+    prefix: str,
+    problems: List[str],
+    places: Mapping[str, Mapping[str, str]],
+) -> Mapping[str, Any]:
+    """The known keys as Calico spells them, which reads them whatever their case; all others are added to problems."""
+    if known.issuperset(content):
+        return content
+    spellings = {key.lower(): key for key in known}
+    found: Dict[str, Any] = {}
+    for key, value in content.items():
+        spelling = spellings.get(key.lower()) if isinstance(key, str) else None
+        if spelling is not None and spelling not in found:
+            found[spelling] = value
+        elif len(problems) < InvalidInput.SHOWN:
+            twice = "is {0}{1} in another case, which is given, too; keep one of the two"
+            problem = twice.format(prefix, spelling) if spelling else _unknown(key, prefix, places)
+            problems.append("resource: {0}{1} {2}".format(prefix, brief(key), problem))
+        else:
+            # It is counted only, and to look for what is meant takes long.
+            problems.append("is unknown")
+    return found
+
+
+def _unknown(key: Any, prefix: str, places: Mapping[str, Mapping[str, str]]) -> str:
+    """What is wrong with a key that Calico does not know here."""
+    if prefix == "metadata." and key in _NOT_MANAGED:
+        return "does not carry over: it is not managed here"
+    name = brief(key).lower()
+    homes = [section + "." + known for section, names in places.items() for known in names]
+    near = difflib.get_close_matches(_SYNONYMS.get(name, name), [home.split(".")[1].lower() for home in homes], 1, 0.75)
+    homes = [home for home in homes if home.split(".")[1].lower() in near and home != prefix + str(key)]
+    return "is unknown: " + ("did you mean {0}?".format(" or ".join(homes)) if homes else "Calico has no such key")

@@ -1,0 +1,111 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the rules of every API generation have in common."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Mapping, NamedTuple, Tuple
+
+from .hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, Port, canonical_ip
+
+# etcd takes 1.5 MB in a request by default (--max-request-bytes), and a value goes through its v3 gateway as base64.
+MOST_BYTES = 1000000
+# Of all annotations of an object, keys and values (k8s.io/apimachinery, pkg/api/validation).
+MOST_ANNOTATION_BYTES = 256 * 1024
+# A label's key in the selectors of either generation, which is all that Calico v1 asks of one (libcalico-go
+# release-v2.6, lib/selector/tokenizer, LabelKeyMatcher, which lib/validator asks, too).
+LABEL_LETTER = "[a-zA-Z0-9_./-]"
+LABEL_KEY = LABEL_LETTER + "{1,512}"
+# (option, value, rule)
+Problem = Tuple[str, object, str]
+
+
+class Rules(NamedTuple):
+    """The rules of one API generation; each gives the problems that it finds."""
+
+    # Of a node or a name: the option, and the value that is given for it.
+    key_part: Callable[[str, str], List[Problem]]
+    # Of an endpoint of which only name and node count.
+    identity: Callable[[HostEndpoint], List[Problem]]
+    labels: Callable[[Tuple[Tuple[str, str], ...]], List[Problem]]
+    interface: Callable[[str], List[Problem]]
+    profiles: Callable[[Tuple[str, ...]], List[Problem]]
+    ports: Callable[[Tuple[Port, ...]], List[Problem]]
+    annotations: Callable[[Mapping[str, str]], List[Problem]]
+    # Of a stored endpoint: why Felix treats it as missing.
+    felix: Callable[[HostEndpoint], List[Problem]]
+
+    def endpoint(self, endpoint: HostEndpoint) -> List[Problem]:
+        """All that is wrong with an endpoint. Nobody needs to know more of one that is too large."""
+        return _size(endpoint) or [
+            *self.key_part("node", endpoint.node),
+            *self.key_part("name", endpoint.name),
+            *self.labels(tuple(endpoint.labels.items())),
+            *_calicos_label(endpoint),
+            *self.interface(endpoint.interface_name),
+            *_addresses(endpoint),
+            *self.profiles(endpoint.profiles),
+            *self.ports(endpoint.ports),
+            *(self.annotations(endpoint.annotations) if endpoint.annotations else ()),
+            *_nothing_to_match(endpoint),
+        ]
+
+
+def _calicos_label(endpoint: HostEndpoint) -> List[Problem]:
+    if CALICO_OWNER_LABEL not in endpoint.labels:
+        return []
+    rule = "is Calico's own label: its controllers would take the endpoint and delete it"
+    return [("labels", CALICO_OWNER_LABEL, rule)]
+
+
+def annotation_bytes(annotations: Mapping[str, str]) -> int:
+    """Raises UnicodeEncodeError for half a character."""
+    return sum(len(key.encode("utf-8")) + len(value.encode("utf-8")) for key, value in annotations.items())
+
+
+def dots_as_interface(interface: str) -> List[Problem]:
+    if interface not in (".", ".."):
+        return []
+    return [("interface_name", interface, "is not allowed: Linux has no interface of that name")]
+
+
+def _addresses(endpoint: HostEndpoint) -> List[Problem]:
+    rule = "is not an IP address: give plain IPv4 or IPv6 addresses, without prefix length or zone"
+    try:
+        # Nearly always they are, and then nobody has to count them.
+        for address in endpoint.expected_ips:
+            canonical_ip(address)
+    except ValueError:
+        return [
+            ("expected_ips[{0}]".format(index), address, rule)
+            for index, address in enumerate(endpoint.expected_ips)
+            if not _is_address(address)
+        ]
+    return []
+
+
+def _is_address(text: str) -> bool:
+    try:
+        canonical_ip(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _size(endpoint: HostEndpoint) -> List[Problem]:
+    labels, ports = endpoint.labels, endpoint.ports
+    texts = [endpoint.name, endpoint.node, endpoint.interface_name, *labels, *labels.values()]
+    texts += [*endpoint.expected_ips, *endpoint.profiles, *endpoint.annotations, *endpoint.annotations.values()]
+    total = sum(map(len, texts)) + 10 * len(texts) + sum([len(port.name) + len(port.protocol) + 40 for port in ports])
+    if total <= MOST_BYTES:
+        return []
+    rule = "is too many bytes for all fields together: etcd takes some {0} in a request".format(MOST_BYTES)
+    return [("size", total, rule)]
+
+
+def _nothing_to_match(endpoint: HostEndpoint) -> List[Problem]:
+    if endpoint.interface_name or endpoint.expected_ips:
+        return []
+    return [("interface_name", "", "is missing: an endpoint needs interface_name, expected_ips or both")]

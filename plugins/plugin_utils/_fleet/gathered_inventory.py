@@ -1,0 +1,143 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is stored, as an inventory of the role's variables that changes nothing when it is applied. Plain Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Dict, List, Optional, Set
+
+from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import CALICO_OWNER_LABEL
+
+# The label that the role gives to what it makes.
+OWNER_LABEL = "app.kubernetes.io/managed-by"
+
+_HEAD = """---
+# Host endpoints as they were stored, as variables of the role netsec.calico.hostendpoints. Use it beside the inventory:
+#     ansible-playbook netsec.calico.apply -i inventory -i {name} --check --diff
+"""
+_LEFT_OUT = "# Stored, or a host, and not in here:\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """What the inventory says of nodes."""
+
+    # {host: node} of the hosts whose variables are wanted.
+    nodes: Mapping[str, str]
+    # Of these, the ones whose node nobody has to say: it is the role's default.
+    default_nodes: Set[str]
+    # The wanted hosts whose node cannot be told.
+    unknown: Sequence[str] = ()
+    # {node: host} of the inventory's other hosts.
+    others: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """The variables of each host, and what is not among them."""
+
+    hosts: Dict[str, Dict[str, Any]]
+    # What hostendpoints_owner has to be; None when there are no endpoints, and it does not matter.
+    owner: Optional[str]
+    # How many endpoints are Calico's own.
+    foreign: int
+    # A line for each thing that is left out, with the reason.
+    left_out: List[str]
+
+    @property
+    def endpoints(self) -> int:
+        return sum(len(variables["hostendpoints_endpoints"]) for variables in self.hosts.values())
+
+    def text(self, name: str) -> str:
+        """The inventory file of that name."""
+        comments = _LEFT_OUT + "".join("# - {0}\n".format(line) for line in self.left_out) if self.left_out else ""
+        group: Dict[str, Any] = {"hosts": self.hosts}
+        if self.owner is not None:
+            # It is one for all hosts of a run, and has to be that of hosts that are added later, too.
+            group["vars"] = {"hostendpoints_owner": self.owner}
+        # PyYAML does not know the kinds of text that Ansible has.
+        document = json.loads(json.dumps({"all": group}))
+        return _HEAD.format(name=name) + comments + yaml_io.dump(document)
+
+
+def gathered_of(
+    stored: Sequence[Mapping[str, Any]], malformed: Sequence[Mapping[str, str]], hosts: Hosts, api_version: str
+) -> Gathered:
+    """The variables that make what is stored, sorted by host and name.
+
+    stored, malformed: as calico_hostendpoint_info returns them.
+    """
+    names = {node: name for name, node in hosts.nodes.items()}
+    ours = [endpoint for endpoint in stored if CALICO_OWNER_LABEL not in endpoint["labels"]]
+    left_out = [_line(each["key"], "Calico cannot read it: " + each["error"]) for each in malformed]
+    left_out += [
+        _line("host " + name, "its node is not known: give facts or hostendpoints_node") for name in hosts.unknown
+    ]
+    taken = []
+    for endpoint in ours:
+        reason = _why_not(endpoint, names, hosts.others, api_version)
+        if reason:
+            left_out.append(_line("host endpoint {name} on node {node}".format(**endpoint), reason))
+        else:
+            taken.append(endpoint)
+    owner = _owner_of(taken)
+    variables = {name: _variables(name, node, hosts.default_nodes) for name, node in sorted(hosts.nodes.items())}
+    for endpoint in taken:
+        variables[names[endpoint["node"]]]["hostendpoints_endpoints"].append(_fields(endpoint, owner))
+    return Gathered(variables, owner, len(stored) - len(ours), sorted(left_out))
+
+
+def _why_not(endpoint: Mapping[str, Any], names: Mapping[str, str], others: Mapping[str, str], api_version: str) -> str:
+    """Why no host's variables can make this endpoint; "" when they can."""
+    node = endpoint["node"]
+    if node in others:
+        return "the host {0} is not in this run".format(others[node])
+    if node not in names:
+        return "the node is no host of the inventory" + _similar(node, names)
+    try:
+        # What it accepts has no character of a template, either.
+        presents_from([("", endpoint)], api_version, {}, str)
+    except InvalidInput as exc:
+        return "it cannot be written as it is, and a purge of all would delete it: " + "; ".join(exc.problems)
+    return ""
+
+
+def _similar(node: str, names: Mapping[str, str]) -> str:
+    """The hosts that may be meant: a short name for a full one, or capitals."""
+    short = node.lower().partition(".")[0]
+    found = [name for known, name in names.items() if short and known.lower().partition(".")[0] == short]
+    return "; is it hostendpoints_node of {0}?".format(" or ".join(sorted(found)[:3])) if found else ""
+
+
+def _owner_of(endpoints: Sequence[Mapping[str, Any]]) -> Optional[str]:
+    owners = {endpoint["labels"].get(OWNER_LABEL) or "" for endpoint in endpoints}
+    if not owners:
+        return None
+    return owners.pop() if len(owners) == 1 else ""
+
+
+def _variables(name: str, node: str, default_nodes: Set[str]) -> Dict[str, Any]:
+    given = {} if name in default_nodes else {"hostendpoints_node": node}
+    return dict(given, hostendpoints_interfaces=[], hostendpoints_endpoints=[])
+
+
+def _fields(endpoint: Mapping[str, Any], owner: Optional[str]) -> Dict[str, Any]:
+    """As hostendpoints_endpoints has it: without what is empty, and without what all endpoints of the host get."""
+    labels = {key: value for key, value in endpoint["labels"].items() if not (owner and key == OWNER_LABEL)}
+    fields = dict(endpoint, labels=labels)
+    del fields["node"]
+    return {field: value for field, value in fields.items() if value}
+
+
+def _line(subject: str, reason: str) -> str:
+    """For a comment: nothing that is stored may end it."""
+    text = "{0}: {1}".format(subject, reason)
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:2000])

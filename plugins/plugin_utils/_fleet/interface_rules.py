@@ -1,0 +1,360 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a host's facts and rules to its endpoints, and why. Plain Python, without Ansible."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Mapping
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, shown
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import API_VERSIONS
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import ETCDV2
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_name, v3_node
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
+    devices,
+    hidden_interfaces,
+    ipv4_of,
+    ipv6_of,
+    masters_of,
+    temporary_ipv6_of,
+    why_unusable,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks import (
+    RuleError,
+    address_of,
+    check_rule,
+    flag,
+    is_in,
+    is_truth,
+    listed,
+    network_of,
+)
+
+# In v3, the names of all nodes' endpoints are of one kind.
+DEFAULT_NAMES = {V1: "{interface}", V3: "{node}-{interface}"}
+# Of the endpoint for all interfaces.
+DEFAULT_NAME_OF_ALL = "{node}-all"
+_PLACEHOLDER = re.compile(r"{([^{}]*)}")
+# How many of a host's names a reason lists.
+_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """What the role knows of one host of the inventory."""
+
+    inventory_hostname: str
+    node: str
+    facts: Mapping[str, Any]
+    rules: Sequence[Mapping[str, Any]]
+    ignore: Sequence[str] = ()
+    api_version: str = V1
+    # For all and by group, already merged; and the host's own, which beat a rule's.
+    labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    host_labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, facts: Any, node: str, inventory_hostname: str = "", datastore_type: str = ETCDV2, **fields: Any
+    ) -> Host:
+        """A host by its facts, with the node's name as that datastore has it.
+
+        Raises RuleError for what are no facts and no datastore, TypeError for what is no field.
+        """
+        if datastore_type not in API_VERSIONS:
+            raise RuleError(
+                "datastore_type {0} is not one of {1}".format(shown(datastore_type), ", ".join(API_VERSIONS))
+            )
+        if not isinstance(facts, Mapping):
+            raise RuleError("{0} is not a mapping of facts".format(shown(facts)))
+        unusable = why_unusable(facts)
+        if unusable:
+            raise RuleError("the facts cannot be used: {0}".format(unusable))
+        api_version = API_VERSIONS[datastore_type]
+        return cls(
+            inventory_hostname=inventory_hostname or node,
+            node=v3_node(node) if api_version == V3 else node,
+            facts=facts,
+            api_version=api_version,
+            **fields,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """One interface, as Ansible's facts have it."""
+
+    name: str
+    type: str
+    active: bool
+    default_route: bool
+    # Of global scope, IPv4 first.
+    addresses: Tuple[str, ...]
+    # Those of them that the host replaces every day, as far as the facts show it.
+    temporary: FrozenSet[str] = frozenset()
+    # The driver of its device, and whether it has a device at all.
+    driver: str = ""
+    physical: bool = False
+    # In lower case.
+    mac: str = ""
+    # The bonds and bridges that it is a member of.
+    masters: Tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What became of an interface: its endpoint, and the number of the rule that made it, or neither; and why.
+
+    One endpoint for all interfaces is that of each of those that its rule matches.
+    """
+
+    interface: str
+    reason: str
+    rule: Optional[int] = None
+    endpoint: Optional[Dict[str, Any]] = None
+
+
+def interfaces_of(facts: Mapping[str, Any]) -> List[Interface]:
+    """The interfaces of a host, sorted by name."""
+    masters = masters_of(facts)
+    found = [
+        _interface(name, device, aliases, facts, masters.get(name, ())) for name, device, aliases in devices(facts)
+    ]
+    return sorted(found, key=lambda interface: interface.name)
+
+
+def verdicts_of(host: Host) -> List[Verdict]:
+    """What becomes of each of the host's interfaces. Raises RuleError."""
+    for index, rule in enumerate(host.rules):
+        check_rule(rule, index, host.api_version)
+    found = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
+    of_all: Dict[int, List[Interface]] = {}
+    for interface in interfaces_of(host.facts):
+        index, reason = _choice(interface, host)
+        if index is None:
+            found.append(Verdict(interface.name, reason))
+        elif _is_for_all(host.rules[index]):
+            of_all.setdefault(index, []).append(interface)
+        else:
+            found.append(Verdict(interface.name, reason, index + 1, _endpoint([interface], host, index)))
+    found += _verdicts_of_all(of_all, host)
+    return sorted(found, key=lambda verdict: verdict.interface)
+
+
+def made_of(verdicts: Sequence[Verdict]) -> List[Verdict]:
+    """The verdicts with an endpoint, each endpoint once."""
+    found: Dict[int, Verdict] = {}
+    for verdict in verdicts:
+        if verdict.endpoint is not None:
+            found.setdefault(id(verdict.endpoint), verdict)
+    return list(found.values())
+
+
+def hidden_of(host: Host) -> str:
+    """Why not all of the host's interfaces can be told by its facts; "" when they can, or rules are not for them."""
+    names = [name for name in hidden_interfaces(host.facts) if not _ignoring(name, host)] if host.rules else []
+    if not names:
+        return ""
+    return (
+        "nothing is known of the interface {0}, since another fact has its name: add it to hostendpoints_ignore, or "
+        "write all endpoints of the host out".format(" and ".join(map(shown, names[:3])))
+    )
+
+
+def endpoints_of(host: Host) -> List[Dict[str, Any]]:
+    """The endpoints that the rules make of the host's interfaces.
+
+    Raises RuleError, also when an interface is hidden, whose endpoint would be missing without a word.
+    """
+    hidden = hidden_of(host)
+    if hidden:
+        raise RuleError(hidden)
+    return [verdict.endpoint for verdict in made_of(verdicts_of(host)) if verdict.endpoint is not None]
+
+
+# --- facts ---
+
+
+def _interface(
+    name: str,
+    device: Mapping[str, Any],
+    aliases: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    masters: Sequence[str],
+) -> Interface:
+    defaults = [facts.get(family) or {} for family in ("default_ipv4", "default_ipv6")]
+    return Interface(
+        name=name,
+        type=device.get("type") or "unknown",
+        active=bool(device.get("active")),
+        default_route=any(default.get("interface") == name for default in defaults),
+        addresses=tuple(dict.fromkeys(_addresses(device, aliases))),
+        temporary=frozenset(temporary_ipv6_of(device)),
+        driver=device.get("module") or "",
+        physical=bool(device.get("pciid")),
+        mac=(device.get("macaddress") or "").lower(),
+        masters=tuple(dict.fromkeys(masters)),
+    )
+
+
+def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for fact in [device, *aliases]:
+        for ipv4 in ipv4_of(fact):
+            # An address of another scope than global cannot be told by the facts, but by its network.
+            if not address_of(ipv4["address"]).is_link_local:
+                yield ipv4["address"]
+    for ipv6 in ipv6_of(device):
+        if ipv6.get("scope") == "global":
+            yield ipv6["address"]
+
+
+# --- rules ---
+
+
+def _choice(interface: Interface, host: Host) -> Tuple[Optional[int], str]:
+    """The rule that takes an interface, None when none does, and why."""
+    ignoring = _ignoring(interface.name, host)
+    if ignoring:
+        return None, "ignored by {0!r}".format(ignoring)
+    misses = []
+    for index, rule in enumerate(host.rules):
+        miss = _miss(interface, rule.get("match") or {})
+        if not miss:
+            return index, "rule {0}".format(index + 1)
+        misses.append("rule {0}: {1}".format(index + 1, miss))
+    return None, "no rule matches: " + ("; ".join(misses) or "there are none")
+
+
+def _is_for_all(rule: Mapping[str, Any]) -> bool:
+    return (rule.get("endpoint") or {}).get("interface_name") == ALL_INTERFACES
+
+
+def _verdicts_of_all(of_all: Mapping[int, Sequence[Interface]], host: Host) -> Iterator[Verdict]:
+    """Those of interfaces, by their rule, that share an endpoint for all. Raises RuleError when there are two."""
+    if len(of_all) > 1:
+        first, second = sorted(of_all)[:2]
+        raise RuleError(
+            "rule {0}: endpoint.interface_name is '*', and rule {1} already makes this host's endpoint for all "
+            "interfaces, which can only be one; put what both match in one rule".format(second + 1, first + 1)
+        )
+    for index, interfaces in of_all.items():
+        endpoint = _endpoint(interfaces, host, index)
+        reason = "rule {0}, whose endpoint is for all interfaces".format(index + 1)
+        for interface in interfaces:
+            yield Verdict(interface.name, reason, index + 1, endpoint)
+
+
+def _hidden_verdict(name: str, host: Host) -> Verdict:
+    ignoring = _ignoring(name, host)
+    return Verdict(name, "ignored by {0!r}".format(ignoring) if ignoring else "another fact has its name")
+
+
+def _ignoring(name: str, host: Host) -> str:
+    """The pattern that ignores an interface of this name; "" when none does."""
+    return next((pattern for pattern in host.ignore if _fits(name, [pattern])), "")
+
+
+def _miss(interface: Interface, match: Mapping[str, Any]) -> str:
+    """Why the interface does not match; "" when it does."""
+    names, types, networks = (listed(match.get(key)) for key in ("name", "type", "network"))
+    if names and not _fits(interface.name, names):
+        return "the name is none of {0}".format(", ".join(names))
+    if types and interface.type not in types:
+        return "its type is {0}, not {1}".format(brief(interface.type), " or ".join(types))
+    if networks:
+        nets = [network_of(network) for network in networks]
+        if not any(is_in(address, nets) for address in interface.addresses):
+            return "no address in {0}".format(", ".join(networks))
+    for key, text in (("default_route", "the default route"), ("active", "active"), ("physical", "a physical device")):
+        if match.get(key) is not None and flag(match[key]) != getattr(interface, key):
+            return "it is {0}{1}".format("not " if flag(match[key]) else "", text)
+    return _miss_of_device(interface, match)
+
+
+def _miss_of_device(interface: Interface, match: Mapping[str, Any]) -> str:
+    drivers, macs = (listed(match.get(key)) for key in ("driver", "mac"))
+    none_of = "matches none of {0}".format
+    if drivers and not (interface.driver and _fits(interface.driver, drivers)):
+        text = "its driver {0}" if interface.driver else "the facts name no driver of it, so it"
+        return "{0} {1}".format(text.format(brief(interface.driver)), none_of(", ".join(drivers)))
+    if macs and not (interface.mac and _fits(interface.mac, [mac.lower() for mac in macs])):
+        text = "its MAC address {0}" if interface.mac else "the facts name no MAC address of it, so it"
+        return "{0} {1}".format(text.format(brief(interface.mac)), none_of(", ".join(macs)))
+    return _miss_of_member(interface, match["member_of"]) if match.get("member_of") is not None else ""
+
+
+def _miss_of_member(interface: Interface, wanted: Any) -> str:
+    names = " and ".join(map(brief, interface.masters[:_SHOWN]))
+    where = "it is a member of " + names if names else "it is not a member of a bond or bridge"
+    if is_truth(wanted):
+        return where if flag(wanted) != bool(interface.masters) else ""
+    if any(_fits(master, listed(wanted)) for master in interface.masters):
+        return ""
+    return "{0}, {1} matches none of {2}".format(where, "which" if names else "so it", ", ".join(listed(wanted)))
+
+
+def _fits(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _endpoint(interfaces: Sequence[Interface], host: Host, index: int) -> Dict[str, Any]:
+    """The endpoint that a rule makes of one interface, or of all that it matches."""
+    template = host.rules[index].get("endpoint") or {}
+    values = {"node": host.node, "inventory_hostname": host.inventory_hostname}
+    if _is_for_all(host.rules[index]):
+        default, interface_name = DEFAULT_NAME_OF_ALL, ALL_INTERFACES
+    else:
+        default, interface_name = DEFAULT_NAMES[host.api_version], interfaces[0].name
+        values["interface"] = interface_name
+        if template.get("interface_name") is not None and not flag(template["interface_name"]):
+            interface_name = ""
+    return {
+        "name": _name(template.get("name") or default, values, host, index),
+        "node": host.node,
+        "labels": {**host.labels, **(template.get("labels") or {}), **host.host_labels},
+        "interface_name": interface_name,
+        "expected_ips": _expected_ips(template.get("expected_ips"), interfaces),
+        "profiles": list(template.get("profiles") or ()),
+        "ports": list(template.get("ports") or ()),
+    }
+
+
+def _expected_ips(wanted: Any, interfaces: Sequence[Interface]) -> List[Any]:
+    """The expected IPs that a rule wants for an endpoint of these interfaces."""
+    if wanted == "none":
+        return []
+    if isinstance(wanted, list):
+        return wanted
+    options = wanted if isinstance(wanted, Mapping) else {}
+    left_out = [network_of(network) for network in listed(options.get("except"))]
+    has_temporary = options.get("temporary") is not None and flag(options["temporary"])
+    found = [
+        address
+        for interface in interfaces
+        for address in interface.addresses
+        if (has_temporary or address not in interface.temporary)
+        # Every host has these, so they say nothing of one.
+        and not address_of(address).is_loopback
+        and not is_in(address, left_out)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _name(pattern: str, values: Mapping[str, str], host: Host, index: int) -> str:
+    try:
+        name = _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
+    except KeyError as exc:
+        raise RuleError(
+            "rule {0}: endpoint.name {1} has {2} in braces; there are {3}".format(
+                index + 1, shown(pattern), brief(str(exc)), ", ".join(sorted(values))
+            )
+        ) from exc
+    return v3_name(name) if host.api_version == V3 else name

@@ -1,0 +1,221 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the lock-out guard has to know of a host, from its facts and Ansible's connection to it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import devices, ipv4_of, ipv6_of
+
+# The variables of a host that say how Ansible reaches it.
+CONNECTION = (
+    "ansible_connection",
+    "ansible_host",
+    "ansible_port",
+    "ansible_ssh_host",
+    "ansible_ssh_port",
+    "ansible_ssh_args",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
+    "ansible_paramiko_proxy_command",
+    "ansible_libssh_proxy_command",
+)
+_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+_PROXIES = ("ansible_paramiko_proxy_command", "ansible_libssh_proxy_command")
+# Kinds of connections that are SSH without saying so.
+_SSH = ("smart", "paramiko")
+# ssh takes the names of its options in any case.
+_JUMP = re.compile(r"(?i:ProxyJump|ProxyCommand)|(?:^|\s)-J")
+# A configuration of ssh's own, in which there may be a jump host.
+_CONFIGURATION = re.compile(r"(?:^|\s)-F\s*(?!\s|none\b|/dev/null\b)\S")
+_DNS_PORT, _SSH_PORT = 53, 22
+_PORT = re.compile("[0-9]{1,5}")
+
+
+def guard_facts_of(
+    name: str,
+    facts: Mapping[str, Any],
+    connection: Mapping[str, Any],
+    resolved: Optional[Mapping[str, Sequence[str]]] = None,
+) -> Dict[str, Any]:
+    """As calico_hostendpoints takes them in guard_facts.
+
+    `connection`: those of CONNECTION that the host has. `resolved`: the addresses of names, as far as they are known.
+    Raises ValueError for a port that is no number.
+    """
+    interfaces = dict(_interfaces(facts))
+    found: Dict[str, Any] = {"interfaces": interfaces, "require": list(_dns(facts))}
+    for family in ("default_ipv6", "default_ipv4"):
+        interface = (facts.get(family) or {}).get("interface")
+        if interface:
+            found["default_interface"] = interface
+    if not is_ssh(connection):
+        return found
+    ssh, others = _ssh(facts, connection, _dialled(name, connection, resolved or {}), interfaces)
+    if ssh is not None:
+        found["ssh"] = ssh
+    found["require"] += others
+    if not _has_jump(connection):
+        found["reached_at"] = {"host": _host(name, connection), "port": _port(connection) or _SSH_PORT}
+    return found
+
+
+def unresolved(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any]) -> str:
+    """The name whose addresses guard_facts_of needs; "" when it needs none. Raises ValueError as that does."""
+    if not is_ssh(connection):
+        return ""
+    told = _told(facts)
+    if told and (_port(connection) or told["port"]) == told["port"]:
+        return ""
+    host = _host(name, connection)
+    return "" if _is_address(host) else host
+
+
+def is_ssh(connection: Mapping[str, Any]) -> bool:
+    """Whether Ansible's connection is one by SSH."""
+    kind = str(connection.get("ansible_connection") or "ssh").rpartition(".")[2]
+    return "ssh" in kind or kind in _SSH
+
+
+def datastore_of(endpoints: Iterable[str]) -> List[Dict[str, Any]]:
+    """The connections to the datastore that a host needs; none to the controller itself."""
+    found = []
+    for url in endpoints:
+        parts = urllib.parse.urlsplit(url)
+        if parts.hostname and parts.port and not _is_loopback(parts.hostname):
+            found.append({"direction": "out", "protocol": "tcp", "port": parts.port, "peer": parts.hostname})
+    return found
+
+
+def _interfaces(facts: Mapping[str, Any]) -> Iterator[Tuple[str, List[str]]]:
+    for name, device, aliases in devices(facts):
+        addresses = [each for fact in [device, *aliases] for each in _addresses(fact)]
+        yield name, list(dict.fromkeys(addresses))
+
+
+def _addresses(fact: Mapping[str, Any]) -> Iterator[str]:
+    for item in [*ipv4_of(fact), *ipv6_of(fact)]:
+        # What older versions of Ansible tell of IPv4.
+        length = item.get("prefix") or item.get("netmask")
+        if length and "." in str(length):
+            length = ipaddress.ip_network("0.0.0.0/" + length).prefixlen
+        yield "{0}/{1}".format(item["address"], length) if length else item["address"]
+
+
+def _dns(facts: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
+    for server in (facts.get("dns") or {}).get("nameservers") or ():
+        peer = str(server).partition("%")[0]
+        if _is_address(peer):
+            yield {"direction": "out", "protocol": "udp", "port": _DNS_PORT, "peer": peer}
+
+
+def _ssh(
+    facts: Mapping[str, Any],
+    connection: Mapping[str, Any],
+    dialled: Sequence[str],
+    interfaces: Mapping[str, Sequence[str]],
+) -> Tuple[Optional[Dict[str, Any]], List[Dict[str, Any]]]:
+    """Ansible's connection, as far as it is known, None when it needs none; and others that may be it."""
+    port = _port(connection)
+    own = {_canonical(each) for addresses in interfaces.values() for each in addresses}
+    # Without loopback: what is forwarded begins at the controller's.
+    address = next((each for each in dialled if _canonical(each) in own and not _is_loopback(each)), "")
+    told = _told(facts)
+    if told:
+        # Of the host itself, either sshd has moved since then, or the port is redirected; of others, it is forwarded.
+        if not address or port in (None, told["port"]):
+            return told, []
+        return told, [{"direction": "in", "protocol": "tcp", "port": port, "peer": told["peer"]}]
+    if dialled and _is_loopback(dialled[0]):
+        # A tunnel or a forwarded port: neither who connects to the host is known, nor to which port.
+        return {}, []
+    found: Dict[str, Any] = {"port": port or _SSH_PORT}
+    if address:
+        found["address"] = address.partition("%")[0]
+    if address and not (_has_jump(connection) or _has_configuration(connection)):
+        peer = _own_address(address, found["port"])
+        if _canonical(peer) == _canonical(address):
+            # It does not leave the machine.
+            return None, []
+        if peer:
+            found["peer"] = peer
+    return found, []
+
+
+def _told(facts: Mapping[str, Any]) -> Dict[str, Any]:
+    """What sshd told when the facts were gathered: the client's address, and its own address and port; else {}."""
+    told = str((facts.get("env") or {}).get("SSH_CONNECTION") or "").split()
+    if len(told) != 4 or not _PORT.fullmatch(told[3]):
+        return {}
+    peer, address = (each.partition("%")[0] for each in (told[0], told[2]))
+    # Where sshd itself does not know, it says UNKNOWN.
+    return (
+        {"peer": peer, "address": address, "port": int(told[3])} if _is_address(peer) and _is_address(address) else {}
+    )
+
+
+def _arguments(connection: Mapping[str, Any]) -> str:
+    return " ".join(str(connection.get(key) or "") for key in _ARGUMENTS)
+
+
+def _has_jump(connection: Mapping[str, Any]) -> bool:
+    return any(connection.get(key) for key in _PROXIES) or bool(_JUMP.search(_arguments(connection)))
+
+
+def _has_configuration(connection: Mapping[str, Any]) -> bool:
+    return bool(_CONFIGURATION.search(_arguments(connection)))
+
+
+def _host(name: str, connection: Mapping[str, Any]) -> str:
+    return str(connection.get("ansible_host") or connection.get("ansible_ssh_host") or name)
+
+
+def _dialled(name: str, connection: Mapping[str, Any], resolved: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """The addresses at which Ansible reaches the host; [] when they are not known."""
+    host = _host(name, connection)
+    if host == "localhost":
+        return ["127.0.0.1"]
+    return [host] if _is_address(host) else resolved.get(host, [])
+
+
+def _port(connection: Mapping[str, Any]) -> Optional[int]:
+    """The port that Ansible is told to use, if any. Raises ValueError for what is no number."""
+    port = connection.get("ansible_port") or connection.get("ansible_ssh_port")
+    return int(port) if port else None
+
+
+def _own_address(host: str, port: int) -> str:
+    """Our address towards a host, by the routes of this machine. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as towards:
+            towards.connect((host, port))
+            return towards.getsockname()[0].partition("%")[0]
+    except OSError:
+        return ""
+
+
+def _canonical(address: str) -> str:
+    """An address, with or without a length, as one text."""
+    text = address.partition("/")[0].partition("%")[0]
+    return str(ipaddress.ip_address(text)) if _is_address(text) else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

@@ -1,0 +1,115 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From Calico v1's host endpoints to v3's, as Calico's own upgrade converts them. Plain Python, without Ansible.
+
+libcalico-go release-v3.3, lib/upgrade/converters/hostendpoint.go.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from typing import Any, Dict, Iterator, List, NamedTuple
+
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import (
+    fields_from_mapping,
+    with_empty_labels,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_name, v3_node, v3_profile
+from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import problems_of
+
+
+class Conversion(NamedTuple):
+    """A v1 endpoint, what becomes of it in v3, and each reason why v3 cannot have that, as a whole message."""
+
+    v1: HostEndpoint
+    v3: HostEndpoint
+    problems: List[str]
+
+
+def conversions_of(hostendpoints: Any) -> List[Conversion]:
+    """What becomes of each endpoint of an etcdv2 datastore, in the given order.
+
+    hostendpoints: a list of endpoints with the modules' option names as keys; to find two that become one, it has to
+    be all of the datastore.
+    Raises InvalidInput with the place of all that are no endpoints of v1.
+    """
+    pairs = [(v1, _converted(v1)) for v1 in _endpoints(hostendpoints)]
+    # Calico's upgrade fails for two that become one, too.
+    nodes: Dict[str, Dict[str, None]] = defaultdict(dict)
+    names: Dict[str, List[HostEndpoint]] = defaultdict(list)
+    for v1, v3 in pairs:
+        nodes[v3.node][v1.node] = None
+        names[v3.name].append(v1)
+
+    def problems(v1: HostEndpoint, v3: HostEndpoint) -> Iterator[str]:
+        yield from _starred(v1)
+        yield from problems_of(v3, V3)
+        other_nodes = [node for node in nodes[v3.node] if node != v1.node]
+        if other_nodes:
+            yield "node: {0} is what node {1} becomes, too".format(shown(v3.node), " and node ".join(other_nodes))
+        others = [str(other) for other in names[v3.name] if other is not v1]
+        if others:
+            yield "name: {0} is what {1} becomes, too".format(shown(v3.name), " and ".join(others))
+
+    return [
+        Conversion(v1, v3, ["{0} becomes {1}: {2}".format(v1, v3, problem) for problem in problems(v1, v3)])
+        for v1, v3 in pairs
+    ]
+
+
+def _starred(v1: HostEndpoint) -> Iterator[str]:
+    """What Calico's upgrade would make a name of, though it is none: a part of one that Ansible has masked."""
+    for field in ("node", "name", "interface_name", "profiles"):
+        value = getattr(v1, field)
+        for text in (value,) if isinstance(value, str) else value:
+            if "*" in text:
+                rule = "has a *, as nothing in v1 has; Ansible puts some in the place of a text that is a password, too"
+                yield "{0}: {1} {2}".format(field, shown(text), rule)
+
+
+def converted(hostendpoints: Any) -> List[HostEndpoint]:
+    """The v3 endpoints of all endpoints of an etcdv2 datastore, in the given order.
+
+    Raises InvalidInput with all that v3 cannot have.
+    """
+    conversions = conversions_of(hostendpoints)
+    problems = [problem for each in conversions for problem in each.problems]
+    if problems:
+        raise InvalidInput(problems)
+    return [each.v3 for each in conversions]
+
+
+def _converted(v1: HostEndpoint) -> HostEndpoint:
+    node = v3_node(v1.node)
+    name = v3_name("{0}.{1}".format(node, v1.name))
+    return dataclasses.replace(v1, node=node, name=name, profiles=tuple(map(v3_profile, v1.profiles)))
+
+
+def _endpoints(hostendpoints: Any) -> List[HostEndpoint]:
+    if not isinstance(hostendpoints, (list, tuple)):
+        raise InvalidInput(["{0} is not a list of endpoints".format(shown(hostendpoints))])
+    endpoints, problems = [], []
+    for index, item in enumerate(hostendpoints):
+        try:
+            endpoints.append(_endpoint(item))
+        except InvalidInput as exc:
+            problems += ["[{0}]: {1}".format(index, problem) for problem in exc.problems]
+    if problems:
+        raise InvalidInput(problems)
+    return endpoints
+
+
+def _endpoint(item: Any) -> HostEndpoint:
+    v1 = HostEndpoint(**with_empty_labels(fields_from_mapping(item)))
+    # v3's rules would not find these: a node alone makes a name, too, and v3 has ports and annotations.
+    if not v1.name:
+        raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(item))])
+    for field in ("ports", "annotations"):
+        if getattr(v1, field):
+            raise InvalidInput(["{0} is not of an etcdv2 datastore: it has {1}".format(v1, field)])
+    return v1

@@ -1,0 +1,151 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what differs in the datastore to the report about the hosts of a run. Plain Python, without Ansible."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Dict, List, Tuple
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, title_of, visible
+
+UNKNOWN = "unknown"
+# What may make an audit fail.
+FAIL_ON = (*CLASSES, UNKNOWN)
+# Findings that the log shows, and the characters of a line there; the reports have all.
+SHOWN = 20
+LINE = 300
+
+
+def report_of(
+    found: Mapping[str, Any],
+    nodes: Mapping[str, str],
+    unknown: Mapping[str, str],
+    uncovered: Mapping[str, str],
+    owner: str,
+    fail_on: Sequence[str],
+    generated: str,
+) -> Dict[str, Any]:
+    """The document of docs/audit_report.schema.json.
+
+    found: what the module calico_hostendpoints_audit has written to its `dest`.
+    nodes: {host: node} of the hosts that were compared.
+    unknown: {host: reason} of those that were not.
+    uncovered: {host: reason} of compared hosts without an endpoint, which are never compliant.
+    fail_on: the classes of which one finding makes the audit fail.
+    generated: when and by what it was made.
+    """
+    hosts_by_node = {node: host for host, node in nodes.items()}
+    findings = [dict(finding, host=hosts_by_node.get(finding["node"], "")) for finding in found["findings"]]
+    endpoints = [dict(endpoint, host=hosts_by_node.get(endpoint["node"], "")) for endpoint in found["endpoints"]]
+    findings.sort(key=lambda finding: (finding["host"], finding["node"], finding["name"], finding["class"]))
+    drifted = {finding["host"]: "" for finding in findings if finding["host"]}
+    for host, reason in _strays(findings, hosts_by_node):
+        drifted.setdefault(host, reason)
+    hosts = [
+        {
+            "host": host,
+            "node": node,
+            "status": "drifted" if host in drifted else UNKNOWN if host in uncovered else "compliant",
+            "reason": drifted.get(host, uncovered.get(host, "")),
+            "compliant": found["compliant"].get(node, 0),
+        }
+        for host, node in nodes.items()
+    ]
+    hosts += [
+        {"host": host, "node": "", "status": UNKNOWN, "reason": reason, "compliant": 0}
+        for host, reason in unknown.items()
+    ]
+    statuses = [host["status"] for host in hosts]
+    classes = dict.fromkeys(CLASSES, 0)
+    classes.update(found["summary"])
+    counts = dict(classes, unknown=statuses.count(UNKNOWN))
+    return {
+        "schema": SCHEMA,
+        "generated": generated,
+        "datastore": found["datastore"],
+        "owner": owner,
+        "fail_on": sorted(fail_on),
+        "failed": any(counts[kind] for kind in fail_on),
+        "reason": _reason(counts, fail_on),
+        "summary": {
+            "hosts": {status: statuses.count(status) for status in ("compliant", "drifted", UNKNOWN)},
+            "endpoints": classes,
+        },
+        "hosts": sorted(hosts, key=lambda host: (host["host"], host["node"])),
+        "findings": findings,
+        "policies": found["policies"],
+        "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
+    }
+
+
+def _strays(findings: Iterable[Mapping[str, Any]], hosts_by_node: Mapping[str, str]) -> Iterator[Tuple[str, str]]:
+    """Each host that has an endpoint which is wanted on another node, and what that means."""
+    for finding in findings:
+        for field in finding["fields"]:
+            host = (
+                hosts_by_node.get(field["have"]) if field["field"] == "node" and finding["class"] == "changed" else ""
+            )
+            if host:
+                yield host, "{0} is on it, and is wanted on {1}".format(finding["name"], finding["node"])
+
+
+def _reason(counts: Mapping[str, int], fail_on: Collection[str]) -> str:
+    """In a line: why it fails, or what was found."""
+    failing = [_counted(kind, counts[kind]) for kind in FAIL_ON if kind in fail_on and counts[kind]]
+    if failing:
+        return "{0} (fail_on: {1})".format(", ".join(failing), ", ".join(kind for kind in FAIL_ON if kind in fail_on))
+    others = [_counted(kind, counts[kind]) for kind in FAIL_ON if counts[kind]]
+    return ", ".join(others) or "all is as wanted"
+
+
+def _counted(kind: str, count: int) -> str:
+    return "{0} {1}".format(count, _unknown_hosts(count) if kind == UNKNOWN else kind)
+
+
+def _unknown_hosts(count: int) -> str:
+    return "unknown host" if count == 1 else "unknown hosts"
+
+
+def banner_of(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
+    """What the log shows: the numbers, the first findings, and where the reports are."""
+    hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
+    lines = [
+        "AUDIT {0}: {1}".format(_verdict(report), report["reason"]),
+        "hosts: {0} compliant, {1} drifted, {2} unknown".format(hosts["compliant"], hosts["drifted"], hosts[UNKNOWN]),
+        "endpoints: "
+        + ", ".join("{0} {1}".format(endpoints[kind], kind) for kind in ("compliant", *CLASSES, "foreign")),
+    ]
+    if report["datastore"]["warning"]:
+        lines.append("datastore: " + report["datastore"]["warning"])
+    unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]
+    lines += unknown[:SHOWN]
+    if len(unknown) > SHOWN:
+        more = len(unknown) - SHOWN
+        lines.append("... and {0} more {1}".format(more, _unknown_hosts(more)))
+    lines += [_line(finding) for finding in report["findings"][:SHOWN]]
+    if len(report["findings"]) > SHOWN:
+        more = len(report["findings"]) - SHOWN
+        lines.append("... and {0} more finding{1}".format(more, "" if more == 1 else "s"))
+    lines += ["report: " + path for path in paths.values()]
+    # Much of it is stored by somebody else, and goes to somebody's terminal.
+    return [_cut(visible(line)) for line in lines]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LINE else line[:LINE] + "..."
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    if report["failed"]:
+        return "FAILED"
+    # With nothing to fail on, nobody has said that what was found is fine.
+    return "found" if report["findings"] or report["summary"]["hosts"][UNKNOWN] else "passed"
+
+
+def _line(finding: Mapping[str, Any]) -> str:
+    text = "{0}: {1} {2}: {3}".format(title_of(finding), finding["class"], finding["name"], finding["message"])
+    fields = ", ".join(field["field"] for field in finding["fields"]) if finding["class"] == "changed" else ""
+    return "{0} ({1})".format(text, fields) if fields else text

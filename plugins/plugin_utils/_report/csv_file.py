@@ -1,0 +1,54 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report of an audit as CSV, for spreadsheets. Plain Python, without Ansible."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, List
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import value_text, visible
+
+COLUMNS = ("class", "host", "node", "name", "interface", "field", "want", "have", "message")
+
+# What a spreadsheet takes for a formula, also in the full width forms of East Asian input, and also behind a
+# semicolon, which ends the cell where the decimal separator is a comma. https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = re.compile("(^|;)([\"' ]*)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])")
+# Excel takes 32,767 characters in a cell and puts the rest into the next row.
+_CELL = 32000
+
+
+def as_csv(report: Mapping[str, Any]) -> bytes:
+    """A line for each finding and field, then one for each unknown host, under a line of `COLUMNS`.
+
+    `want` and `have` are JSON, but for texts. An apostrophe stands before what a spreadsheet would calculate,
+    characters that do not show are written as `\\x1b` is, and cells are cut at 32,000 characters. What is exact is the
+    JSON file.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(value) for value in row] for row in _rows(report))
+    content = text.getvalue()
+    # Without the mark, Excel reads no UTF-8; where ASCII is enough, other readers are spared it.
+    return content.encode("ascii" if content.isascii() else "utf-8-sig")
+
+
+def _rows(report: Mapping[str, Any]) -> Iterator[List[str]]:
+    for finding in report["findings"]:
+        place = [finding[key] for key in ("class", "host", "node", "name", "interface_name")]
+        for field in finding["fields"] or [{"field": "", "want": None, "have": None}]:
+            yield [*place, field["field"], value_text(field["want"]), value_text(field["have"]), finding["message"]]
+    for host in report["hosts"]:
+        if host["status"] == "unknown":
+            yield ["unknown", host["host"], host["node"], "", "", "", "", "", host["reason"]]
+
+
+def _cell(value: str) -> str:
+    text = _FORMULA.sub(r"\1'\2", visible(value))
+    return text if len(text) <= _CELL else text[:_CELL] + " ... (cut)"

@@ -1,0 +1,85 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report of an audit as files. Plain Python, without Ansible."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Dict
+
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem
+from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import replace_file
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.csv_file import as_csv
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError, checked_report
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.html_page import as_html
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.junit_xml import as_junit
+
+
+def as_json(report: Mapping[str, Any]) -> bytes:
+    """The report in one order of keys, in ASCII. Each value has a line of its own, so two audits can be compared."""
+    return (json.dumps(report, indent=2, sort_keys=True) + "\n").encode("ascii")
+
+
+# {format: (file name, how it is made)}
+FORMATS: Dict[str, Any] = {
+    "json": ("audit.json", as_json),
+    "csv": ("audit.csv", as_csv),
+    "junit": ("audit.xml", as_junit),
+    "html": ("audit.html", as_html),
+}
+
+
+def remove_reports(folder: str) -> None:
+    """Remove the files of an earlier audit from the folder, if it exists; of a symbolic link, the link.
+
+    Raises ReportError for one that cannot be removed, and for a folder that is none.
+    """
+    for file, _make in FORMATS.values():
+        path = os.path.join(folder, file)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except NotADirectoryError as exc:
+            text = "cannot write reports into {0}: it is not a directory"
+            raise ReportError(text.format(brief(folder, 255))) from exc
+        except (OSError, ValueError) as exc:
+            text = "cannot remove the older report {0}: {1}"
+            raise ReportError(text.format(brief(path, 255), file_problem(exc))) from exc
+
+
+def write_reports(
+    report: Mapping[str, Any], folder: str, formats: Iterable[str] = ("json", "csv", "junit", "html")
+) -> Dict[str, str]:
+    """Write the report into the folder, which is made where it is not there. Returns {format: path}.
+
+    report: a document of docs/audit_report.schema.json. The files of two documents that only differ in `generated`
+        only differ in one line, and those of a CSV in none.
+    formats: any of `FORMATS`.
+    Each file is replaced as a whole or not at all, and none is unless every format could be made.
+    Raises ReportError for an unknown format, a document that is no report, or a file that cannot be written.
+    """
+    report = checked_report(report, "the document")
+    formats = list(formats)
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ReportError("{0!r} is not a format of reports: {1}".format(unknown[0], ", ".join(FORMATS)))
+    contents = {}
+    for name in formats:
+        file, make = FORMATS[name]
+        contents[name] = (os.path.join(folder, file), make(report))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except (OSError, ValueError) as exc:
+        raise ReportError("cannot write reports into {0}: {1}".format(brief(folder, 255), file_problem(exc))) from exc
+    for path, content in contents.values():
+        try:
+            replace_file(path, content)
+        except OSError as exc:
+            text = "cannot write the report {0}: {1}"
+            raise ReportError(text.format(brief(path, 255), file_problem(exc))) from exc
+    return {name: path for name, (path, _content) in contents.items()}

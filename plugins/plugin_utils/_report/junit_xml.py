@@ -1,0 +1,85 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report of an audit as JUnit XML, for CI systems. Plain Python, without Ansible.
+
+A suite is a host, a case is a finding. The file is red exactly where the audit is, so that a pipeline has one verdict:
+a finding is a failure when its class is in `fail_on`, and skipped otherwise. An unknown host is an error when `unknown`
+is in `fail_on`, and skipped otherwise, as it was not checked. What passes is one case a host: its endpoints that are as
+wanted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Dict, List
+from xml.etree import ElementTree
+
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
+    by_host,
+    title_of,
+    value_text,
+    visible,
+)
+
+_COUNTS = ("tests", "failures", "errors", "skipped")
+_COUNTED_AS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
+
+
+def as_junit(report: Mapping[str, Any]) -> bytes:
+    """The report as JUnit XML. `generated` is in the comment at its beginning."""
+    root = ElementTree.Element("testsuites", name="netsec.calico audit")
+    for host, findings in by_host(report):
+        root.append(_suite(host, findings, report["fail_on"]))
+    _set_counts(root)
+    ElementTree.indent(root)
+    # A comment must not have two hyphens in a row.
+    generated = re.sub("-(?=-)", "- ", visible(report["generated"]))
+    head = '<?xml version="1.0" encoding="utf-8"?>\n<!-- generated: {0} -->\n'.format(generated)
+    return (head + ElementTree.tostring(root, encoding="unicode") + "\n").encode("utf-8")
+
+
+def _suite(host: Dict[str, Any], findings: List[Dict[str, Any]], fail_on: List[str]) -> ElementTree.Element:
+    name = visible(title_of(host))
+    suite = ElementTree.Element("testsuite", name=name)
+    if host["status"] == "unknown":
+        outcome = "error" if "unknown" in fail_on else "skipped"
+        _add_case(suite, name, "host", outcome, "unknown", host["reason"])
+    elif host["compliant"] or host["status"] == "compliant":
+        case = _add_case(suite, name, "endpoints as wanted")
+        ElementTree.SubElement(case, "system-out").text = str(host["compliant"])
+    for finding in findings:
+        outcome = "failure" if finding["class"] in fail_on else "skipped"
+        title = "{class} {name}".format(**finding)
+        case = _add_case(suite, name, title, outcome, finding["class"], finding["message"])
+        case[0].text = "\n".join(
+            "{0}: want {1}, have {2}".format(
+                visible(field["field"]), value_text(field["want"]) or "nothing", value_text(field["have"]) or "nothing"
+            )
+            for field in finding["fields"]
+        )
+    _set_counts(suite)
+    return suite
+
+
+def _add_case(
+    suite: ElementTree.Element, host: str, name: str, outcome: str = "", kind: str = "", message: str = ""
+) -> ElementTree.Element:
+    case = ElementTree.SubElement(suite, "testcase", classname=host, name=visible(name), time="0")
+    if outcome:
+        ElementTree.SubElement(case, outcome, type=kind, message=visible(message))
+    return case
+
+
+def _set_counts(element: ElementTree.Element) -> None:
+    cases = list(element.iter("testcase"))
+    counts = dict.fromkeys(_COUNTS, 0)
+    counts["tests"] = len(cases)
+    for case in cases:
+        for child in case:
+            if child.tag in _COUNTED_AS:
+                counts[_COUNTED_AS[child.tag]] += 1
+    for name, count in counts.items():
+        element.set(name, str(count))

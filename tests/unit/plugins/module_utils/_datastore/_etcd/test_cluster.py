@@ -1,0 +1,47 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The alarm that ends a request."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.cluster import alarm
+
+
+class Rang(Exception):
+    pass
+
+
+def ring():
+    raise Rang
+
+
+def test_an_alarm_is_over_when_it_has_rung():
+    """However short it was: it does not ring where it is turned off, and no signal is left to end the process."""
+    before = signal.getsignal(signal.SIGALRM)
+    is_done = threading.Event()
+
+    def work():
+        while not is_done.is_set():
+            pass
+
+    # Other threads may be given the signal.
+    threads = [threading.Thread(target=work) for _number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _time in range(100):
+            with pytest.raises(Rang), alarm(ring, 0.001):
+                while True:
+                    pass
+            assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+            assert signal.getsignal(signal.SIGALRM) == before
+    finally:
+        is_done.set()
+        for thread in threads:
+            thread.join()
