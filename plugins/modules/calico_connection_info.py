@@ -252,7 +252,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import Host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import Host, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import interfaces_from
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import State
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import items_from, presents_from
@@ -325,7 +325,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     documents = store.read_policies(node)
     evaluation = Evaluation(store.api_version, documents, [want.endpoint for want in wanted.values()])
     dataplane = module.params["dataplane"] or ""
-    host = evaluation.host(node, module.params["interfaces"], failsafes, dataplane)
+    host = build_host(evaluation, node, module.params["interfaces"], failsafes, dataplane)
     of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
     warn(module, listing_warnings_of(of_node, State(), store.api_version))
     results = [host.ask(connection)._asdict() for connection in connections]

@@ -7,12 +7,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from .._datastore.snapshot import Documents, has_node_selectors
 from .._plan.plan import Stored
 from .._policies.connection import PROTOCOLS, Packet
-from .._policies.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
 from .._policies.felix_config import Felix, felix_v1
 from .._policies.felix_config_v3 import felix_v3
 from .._policies.load_v1 import rulebook_v1
@@ -21,10 +20,9 @@ from .._policies.model import Member, Rule, Rulebook
 from .._policies.rules_v3 import NAMESPACE
 from .._resources.hostendpoint import V1, HostEndpoint
 from .endpoint_rules import Asked, Steps, key_of
-from .host import Host
 from .ip_sets import Members
 from .overlooked import Place, Unaddressed, overlooked
-from .resolution import Candidate, addresses_of, candidate_from, candidate_of, interfaces_from, known_by_name
+from .resolution import Candidate, addresses_of, candidate_from, candidate_of, known_by_name
 
 
 class Evaluation:
@@ -101,20 +99,6 @@ class Evaluation:
     def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: Place) -> str:
         """What is added to the reason of a packet that is denied: whom these rules select and no set has."""
         return overlooked(rules, packet, self._members, self._unaddressed, place)
-
-    def host(
-        self,
-        node: str,
-        interfaces: Mapping[str, Sequence[str]],
-        failsafes: GivenFailsafes = NONE_GIVEN,
-        dataplane: str = "",
-    ) -> Host:
-        """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput.
-
-        `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
-        """
-        felix = with_failsafes(self.felix(node, dataplane), failsafes, self.api_version, node)
-        return Host(self, node, interfaces_from(interfaces), felix)
 
     def _endpoints_of(
         self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]

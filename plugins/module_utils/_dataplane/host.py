@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._policies.connection import (
     FORWARD,
@@ -34,16 +34,15 @@ from .._policies.connection import (
     is_loopback,
     text_of,
 )
+from .._policies.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
 from .._policies.felix_config import Failsafe, Felix, is_excluded
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NORMAL, PRE_DNAT, UNTRACKED, Member
 from .._resources.hostendpoint import V1, HostEndpoint
 from .endpoint_rules import FORWARDED, GO_ON, Asked, Outcome
+from .evaluator import Evaluation
 from .fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, fatal_of
 from .overlooked import Place
-from .resolution import ALL_INTERFACES, LOOPBACK, Interface, governed, without_length
-
-if TYPE_CHECKING:
-    from .evaluator import Evaluation
+from .resolution import ALL_INTERFACES, LOOPBACK, Interface, governed, interfaces_from, without_length
 
 UNKNOWN = "unknown"
 
@@ -475,6 +474,21 @@ class Host:
             worst = [each for verdict in (DENY, UNKNOWN, ALLOW) for each in outcomes if each.verdict == verdict]
             self._known_neighbours[key] = worst[0]
         return self._known_neighbours[key]
+
+
+def build_host(
+    evaluation: Evaluation,
+    node: str,
+    interfaces: Mapping[str, Sequence[str]],
+    failsafes: GivenFailsafes = NONE_GIVEN,
+    dataplane: str = "",
+) -> Host:
+    """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput.
+
+    `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
+    """
+    felix = with_failsafes(evaluation.felix(node, dataplane), failsafes, evaluation.api_version, node)
+    return Host(evaluation, node, interfaces_from(interfaces), felix)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Datastores that hold host endpoints. A new one is a new file here and a line in open_store."""
+"""What a datastore that holds host endpoints has to do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ from typing import Callable, Collection, Dict, Iterable, Iterator, List, Match, 
 
 from .._core.errors import DatastoreError
 from .._plan.plan import Change, Stored
-from .._resources.hostendpoint import V1, V3, HostEndpoint
-from .settings import ETCDV2, ETCDV3, Settings
+from .._resources.hostendpoint import HostEndpoint
 from .snapshot import Documents
-
-# The generation of the resources that each datastore holds.
-API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,17 +103,3 @@ def reporting(matches: Iterable[Optional[Match[str]]]) -> Dict[str, bool]:
     for node, kind in (match.groups() for match in matches if match):
         found[node] = found.get(node, False) or kind == "status"
     return found
-
-
-def open_store(settings: Settings) -> Store:
-    """The store of these settings; its client library is imported only here."""
-    # pylint: disable=import-outside-toplevel
-    if settings.datastore_type == ETCDV2:
-        from .etcdv2 import Etcdv2Store
-
-        return Etcdv2Store(settings)
-    if settings.datastore_type == ETCDV3:
-        from .etcdv3 import Etcdv3Store
-
-        return Etcdv3Store(settings)
-    raise ValueError(settings.datastore_type)

@@ -28,7 +28,7 @@ from typing import (
 
 from .._dataplane.evaluator import Evaluation
 from .._dataplane.fatal import LAST_STAYS, fatal_of
-from .._dataplane.host import Host, noted
+from .._dataplane.host import Host, build_host, noted
 from .._dataplane.resolution import ALL_INTERFACES, Candidate, Interface, addresses_of
 from .._datastore.snapshot import Documents
 from .._plan.plan import Stored
@@ -326,11 +326,11 @@ class _Host:
 
     @functools.cached_property
     def before(self) -> Host:
-        return self._before.host(self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
+        return build_host(self._before, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     @functools.cached_property
     def after(self) -> Host:
-        return self._after.host(self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
+        return build_host(self._after, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     def was_denied(self, connection: Connection) -> bool:
         """Whether a change cannot make it worse."""

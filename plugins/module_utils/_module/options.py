@@ -15,7 +15,8 @@ from ansible.module_utils.common.parameters import remove_values
 
 from .._core import yaml_io
 from .._core.errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief, shown
-from .._datastore.base import Store, open_store
+from .._datastore.base import Store
+from .._datastore.factory import open_store
 from .._datastore.settings import DATASTORE_TYPES, Settings, settings_from
 from .._guard.verdict import Unsafe, records_of
 from .._plan.plan import Absent, Patched, Present, Purge, Want

@@ -21,7 +21,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
     shown,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import API_VERSIONS
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import API_VERSIONS
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import settings_from
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import Item, presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3

@@ -14,7 +14,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tup
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import API_VERSIONS
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import API_VERSIONS
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import ETCDV2
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_name, v3_node

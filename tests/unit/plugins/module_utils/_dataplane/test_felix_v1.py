@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import documents_v1
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
@@ -57,7 +57,7 @@ def host_of(row, form=lambda name, address: with_length(address), failsafes=NONE
     """The host, with its addresses in a form that depends on the interface's name."""
     interfaces = {name: [form(name, address) for address in addresses] for name, addresses in row["interfaces"].items()}
     evaluation = Evaluation(V1, documents_v1(row["etcd"], endpoints_of(row["etcd"])))
-    return evaluation.host(row["host"], interfaces, failsafes)
+    return build_host(evaluation, row["host"], interfaces, failsafes)
 
 
 def connection_of(given):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import documents_v3
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
@@ -55,7 +55,7 @@ def with_mode(row, mode):
 def host_of(row, dataplane=""):
     """The host, whose dataplane is known from elsewhere, or from the datastore."""
     evaluation = Evaluation(V3, documents_v3(row["etcd"], endpoints_of(row["etcd"])))
-    return evaluation.host(row["host"], row["interfaces"], dataplane=dataplane)
+    return build_host(evaluation, row["host"], row["interfaces"], dataplane=dataplane)
 
 
 def connection_of(given):

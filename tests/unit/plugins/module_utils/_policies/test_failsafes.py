@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import Documents, documents_v1
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
 from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import GivenFailsafes, failsafes_from
@@ -109,7 +110,7 @@ def v3(version="v3.32.1", **spec):
 
 def verdict(stored, port, given=None, direction="in", peer="192.0.2.9", own="192.0.2.1"):
     evaluation = Evaluation(*stored, endpoints=[BARE])
-    host = evaluation.host("n1", INTERFACES, failsafes_from(given, "x"))
+    host = build_host(evaluation, "n1", INTERFACES, failsafes_from(given, "x"))
     ends = {"src": peer, "dst": own} if direction == "in" else {"src": own, "dst": peer}
     asked = connection_from(dict(ends, direction=direction, protocol="tcp", port=port), "connection")
     return host.ask(asked).verdict

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import Documents, looks_at_others_v3
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
@@ -55,7 +56,7 @@ def ask(documents, endpoints=(WEB,), **connection):
         given.update(src=given["dst"], dst=given["src"])
     if given["direction"] == "forward":
         given.update(src="192.0.2.9", dst="198.51.100.9")
-    host = Evaluation(V3, documents, endpoints).host("n1", INTERFACES)
+    host = build_host(Evaluation(V3, documents, endpoints), "n1", INTERFACES)
     return host.ask(connection_from(given, "connection"))
 
 

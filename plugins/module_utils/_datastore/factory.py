@@ -1,0 +1,28 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which datastores there are. A new one is its own file and a line in each of the two."""
+
+from __future__ import annotations
+
+from .._resources.hostendpoint import V1, V3
+from .base import Store
+from .settings import ETCDV2, ETCDV3, Settings
+
+# The generation of the resources that each datastore holds.
+API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of these settings; its client library is imported only here."""
+    # pylint: disable=import-outside-toplevel
+    if settings.datastore_type == ETCDV2:
+        from .etcdv2 import Etcdv2Store
+
+        return Etcdv2Store(settings)
+    if settings.datastore_type == ETCDV3:
+        from .etcdv3 import Etcdv3Store
+
+        return Etcdv3Store(settings)
+    raise ValueError(settings.datastore_type)
