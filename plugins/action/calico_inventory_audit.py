@@ -22,8 +22,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import 
     required_of,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import HostVariables, has_template
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, banner_of, report_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        run = read_run_variables(self._task, task_vars or {}, self._templar)
+        run = read_run_settings(self._task, task_vars or {}, self._templar)
         variables, arguments, task_vars = run
         folder = _folder(arguments.pop("report_dir", None))
         # Whatever happens now, nobody shall take an older audit's for this one's.
@@ -83,7 +83,7 @@ class ActionModule(ActionBase):
         )
         return result
 
-    def _unknown(self, fleet: Fleet, variables: HostVariables, not_gathered: Mapping[str, str]) -> Dict[str, str]:
+    def _unknown(self, fleet: Fleet, variables: TaskContext, not_gathered: Mapping[str, str]) -> Dict[str, str]:
         """Each host of the play that is not compared, and why."""
         unknown = {
             name: not_gathered.get(name) or "its facts cannot be used: " + reason
@@ -95,7 +95,7 @@ class ActionModule(ActionBase):
             unknown[name] = "it left the play: it could not be reached, a task on it failed, or ended it there"
         return unknown
 
-    def _may_take_part(self, name: str, variables: HostVariables) -> bool:
+    def _may_take_part(self, name: str, variables: TaskContext) -> bool:
         try:
             return variables.takes_part(name, self._templar)
         except AnsibleError:
@@ -168,7 +168,7 @@ def _remove(folder: str) -> None:
         raise RunFailed(str(exc)) from exc
 
 
-def _not_gathered(variables: HostVariables) -> Dict[str, str]:
+def _not_gathered(variables: TaskContext) -> Dict[str, str]:
     found: Dict[str, str] = {}
     if not variables.registers(_GATHERED):
         # What there is, another play of this run has left.
@@ -189,7 +189,7 @@ def _why_failed(result: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, messages)) or str(result.get("msg", ""))
 
 
-def _others(fleet: Fleet, variables: HostVariables) -> Dict[str, Any]:
+def _others(fleet: Fleet, variables: TaskContext) -> Dict[str, Any]:
     """All other hosts of the inventory: their nodes, as far as they are known; else what these may be called."""
     compared = fleet.nodes()
     nodes: Set[str] = set()
@@ -207,7 +207,7 @@ def _others(fleet: Fleet, variables: HostVariables) -> Dict[str, Any]:
     return {"other_nodes": sorted(nodes), "other_hosts": hosts}
 
 
-def _generated(variables: HostVariables) -> str:
+def _generated(variables: TaskContext) -> str:
     known = variables.without_facts(variables.runner())
     parts = [datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")]
     parts += ["{0} {1}".format(text, known[key]) for key, text in _PROVENANCE.items() if known.get(key)]

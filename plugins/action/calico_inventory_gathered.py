@@ -24,8 +24,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inve
     gathered_of,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import HostVariables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext
 
 # The role's default.
 _DEFAULT_OWNER = "netsec.calico"
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        run = read_run_variables(self._task, task_vars or {}, self._templar)
+        run = read_run_settings(self._task, task_vars or {}, self._templar)
         warnings = run.check()
         variables, arguments, task_vars = run
         owner = arguments.pop("owner", None)
@@ -87,7 +87,7 @@ def _path_of(dest: Any) -> str:
     return path
 
 
-def _hosts(fleet: Fleet, variables: HostVariables) -> Hosts:
+def _hosts(fleet: Fleet, variables: TaskContext) -> Hosts:
     """The play's hosts, those that could not be reached among them, as far as their nodes are known."""
     nodes = fleet.nodes()
     default_nodes = {
@@ -110,7 +110,7 @@ def _hosts(fleet: Fleet, variables: HostVariables) -> Hosts:
     return Hosts(nodes, default_nodes, unknown, {node: name for node, name in others.items() if node not in names})
 
 
-def _others(variables: HostVariables) -> List[str]:
+def _others(variables: TaskContext) -> List[str]:
     mine = set(variables.all_names())
     return [name for name in variables.inventory() if name not in mine]
 

@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, api_version_of, guard_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
 
 # Numbers that may also be left out, as a survey gives them that was not answered.
@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        run = read_run_variables(self._task, task_vars or {}, self._templar)
+        run = read_run_settings(self._task, task_vars or {}, self._templar)
         warnings = run.check()
         variables, arguments, task_vars = run
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_variables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
 
 
 class ActionModule(ActionBase):
@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
-        run = read_run_variables(self._task, task_vars or {}, self._templar)
+        run = read_run_settings(self._task, task_vars or {}, self._templar)
         result.update(variables=run.arguments, warnings=run.check())
         # A password may be among them. A failure is shown.
         result["_ansible_no_log"] = True

@@ -58,13 +58,17 @@ from typing import Any, Dict, List
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import LONGEST, brief
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import Host, RuleError, verdicts_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
+    HostInput,
+    RuleError,
+    verdicts_of,
+)
 
 
 def explain_interfaces(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
     """What becomes of each interface of the host with these facts, and why."""
     try:
-        return [dataclasses.asdict(verdict) for verdict in verdicts_of(Host.of(facts, node, **options))]
+        return [dataclasses.asdict(verdict) for verdict in verdicts_of(HostInput.of(facts, node, **options))]
     except (RuleError, TypeError) as exc:
         raise AnsibleFilterError("explain_interfaces: {0}".format(brief(str(exc), LONGEST))) from exc
 

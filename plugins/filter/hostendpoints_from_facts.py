@@ -52,13 +52,17 @@ from typing import Any, Dict, List
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import LONGEST, brief
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import Host, RuleError, endpoints_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
+    HostInput,
+    RuleError,
+    endpoints_of,
+)
 
 
 def hostendpoints_from_facts(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
     """The endpoints of the host with these facts."""
     try:
-        return endpoints_of(Host.of(facts, node, **options))
+        return endpoints_of(HostInput.of(facts, node, **options))
     except (RuleError, TypeError) as exc:
         raise AnsibleFilterError("hostendpoints_from_facts: {0}".format(brief(str(exc), LONGEST))) from exc
 

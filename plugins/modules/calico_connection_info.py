@@ -251,8 +251,8 @@ from typing import Any, Dict, List
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import Host, build_host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import HostDataplane, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import interfaces_from
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import State
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import items_from, presents_from
@@ -299,7 +299,7 @@ def connections_of(given: List[Dict[str, Any]]) -> List[Connection]:
     return found
 
 
-def endpoints_of(host: Host) -> List[Dict[str, Any]]:
+def endpoints_of(host: HostDataplane) -> List[Dict[str, Any]]:
     """Who governs the host's interfaces."""
     return [
         {
@@ -323,7 +323,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     if module.params["endpoints"]:
         wanted = presents_from(items_from(module.params), store.api_version, {}, store.key)
     documents = store.read_policies(node)
-    evaluation = Evaluation(store.api_version, documents, [want.endpoint for want in wanted.values()])
+    evaluation = Evaluator(store.api_version, documents, [want.endpoint for want in wanted.values()])
     dataplane = module.params["dataplane"] or ""
     host = build_host(evaluation, node, module.params["interfaces"], failsafes, dataplane)
     of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]

@@ -163,7 +163,7 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import reconcile
+from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import DatastoreError
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
     GUARD_MODE,
@@ -186,7 +186,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     guarding = guarding_of(module.params)
     store = connect(module)
     want = wanted(module.params, store.api_version)
-    outcome = reconcile(store, {store.key(want.identity): want}, module.check_mode, guard=guarding.check)
+    outcome = apply(store, {store.key(want.identity): want}, module.check_mode, guard=guarding.check)
     for _change, error in outcome.failed:
         raise error
     if outcome.not_attempted:

@@ -251,7 +251,7 @@ from typing import Any, Dict, List, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import reconcile
+from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
 from ansible_collections.netsec.calico.plugins.module_utils._apply.canary import canary_of
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
     GUARD_MODE,
@@ -293,7 +293,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**limits_of(params)) for key, want in wants.items()}
     canary = canary_of(params["canary"], params["canary_wait"], guarding.by_node) if params["canary"] else None
-    outcome = reconcile(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check, canary)
+    outcome = apply(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check, canary)
     warn(module, bulk_warnings_of(outcome, store.api_version))
     result = bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
     return dict(skipped_result_of(params, skipped), **result)

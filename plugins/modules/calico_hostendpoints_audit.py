@@ -233,14 +233,14 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 )
 from ansible_collections.netsec.calico.plugins.module_utils._core.files import path_as_shown
 from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import replace_file
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import Store
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import Datastore
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
     GUARD_OPTIONS,
     GUARD_SOURCES,
-    Guarding,
+    GuardPolicy,
     guarding_of,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import Verdict
+from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardVerdict
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import audit_result_of
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import (
     OTHER_KINDS,
@@ -303,7 +303,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
 
 
 def with_known_nodes(
-    module: AnsibleModule, store: Store, scope: Scope, strays: Callable[[Scope], List[Stored]]
+    module: AnsibleModule, store: Datastore, scope: Scope, strays: Callable[[Scope], List[Stored]]
 ) -> Scope:
     """The scope with the nodes that Calico knows, as far as it takes to find those of strays, which are no orphans."""
     if strays(scope):
@@ -345,8 +345,8 @@ def other_hosts_of(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
 
 
 def policed(
-    module: AnsibleModule, guarding: Guarding, store: Store, stored: List[Stored]
-) -> Tuple[Sequence[Verdict], Optional[Selections]]:
+    module: AnsibleModule, guarding: GuardPolicy, store: Datastore, stored: List[Stored]
+) -> Tuple[Sequence[GuardVerdict], Optional[Selections]]:
     """What the guard says of what is stored, and which policies select it, each if it is asked."""
     params = module.params
     is_guarded = any(params[option] is not None for option in GUARD_OPTIONS)

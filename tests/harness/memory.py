@@ -45,16 +45,16 @@ class MemoryEtcd:
     @contextlib.contextmanager
     def serving(self):
         collections_path()
-        with mock.patch(_UTILS + "_etcd.v2_client.Member", self._member_v2()):
-            with mock.patch(_UTILS + "_etcd.v3_client.Member", self._member_v3()):
+        with mock.patch(_UTILS + "_etcd.v2_client.EtcdV2Server", self._member_v2()):
+            with mock.patch(_UTILS + "_etcd.v3_client.EtcdV3Server", self._member_v3()):
                 yield self
 
     def _member_v2(self):
-        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v2_server import Member
+        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v2_server import EtcdV2Server
 
         memory = self
 
-        class MemberV2(Member):
+        class MemberV2(EtcdV2Server):
             def send(self, request):
                 return True
 
@@ -65,11 +65,11 @@ class MemoryEtcd:
         return MemberV2
 
     def _member_v3(self):
-        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v3_server import Member
+        from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v3_server import EtcdV3Server
 
         memory = self
 
-        class MemberV3(Member):
+        class MemberV3(EtcdV3Server):
             def _post(self, path, document):
                 return self._checked(json.loads(json.dumps(memory.v3(path, document))))
 

@@ -13,10 +13,10 @@ import time
 from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .._core.errors import CalicoError, Conflict, Refused
-from .._datastore.base import State, Store
-from .._guard.verdict import Guarded
-from .._plan.plan import DELETE, NONE, ORDER, Change, Purge, Purged, Stored, Want, change_for, plan, undo_of
-from .canary import Canary, Place
+from .._datastore.base import Datastore, State
+from .._guard.verdict import GuardReport
+from .._plan.plan import DELETE, NONE, ORDER, Change, Desired, Purge, Purged, Stored, change_for, plan, undo_of
+from .canary import Canary, CanaryNode
 from .ending import Ending
 
 TRIES = 5
@@ -24,11 +24,11 @@ TRIES = 5
 SHOWN = 10
 
 # Says what the guard thinks of changes that are about to be written. Raises Unsafe when they must not be.
-GuardCheck = Callable[[Store, Sequence[Change]], Guarded]
+GuardCheck = Callable[[Datastore, Sequence[Change]], GuardReport]
 
 
 @dataclasses.dataclass
-class Outcome:
+class ApplyOutcome:
     """What became of a plan; in check mode, what would become of it."""
 
     # As it was when it began.
@@ -41,11 +41,11 @@ class Outcome:
     # What Calico cannot read on the purged nodes, and the purge leaves alone.
     unreadable: List[Stored] = dataclasses.field(default_factory=list)
     # What the guard says of the changes.
-    guarded: Guarded = dataclasses.field(default_factory=Guarded)
+    guarded: GuardReport = dataclasses.field(default_factory=GuardReport)
     # What has ended the run while something was written; then, no other change was begun.
     ending: Ending = dataclasses.field(default_factory=Ending)
     # The nodes that were changed first, and why that was the end; then, what was undone.
-    canary: List[Place] = dataclasses.field(default_factory=list)
+    canary: List[CanaryNode] = dataclasses.field(default_factory=list)
     stopped: str = ""
     taken_back: List[Change] = dataclasses.field(default_factory=list)
 
@@ -54,15 +54,15 @@ class Outcome:
         return self.done + self.unchanged
 
 
-def reconcile(
-    store: Store,
-    wants: Mapping[str, Want],
+def apply(
+    store: Datastore,
+    wants: Mapping[str, Desired],
     check_mode: bool,
     purge: Optional[Purge] = None,
     purge_limit: Optional[int] = None,
     guard: Optional[GuardCheck] = None,
     canary: Optional[Canary] = None,
-) -> Outcome:
+) -> ApplyOutcome:
     """Read what is stored for what is wanted, by store.key, and on the purged nodes; plan; unless in check mode write.
 
     Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
@@ -77,7 +77,7 @@ def reconcile(
         stored.sort(key=lambda item: (item.node, item.key))
     changes = plan(wants, stored, store.api_version, purge)
     changing = _in_order(change for change in changes if change.operation != NONE)
-    outcome = Outcome(state, unchanged=[change for change in changes if change.operation == NONE])
+    outcome = ApplyOutcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
         outcome.unreadable = [
             # Of a value that cannot be read in v3, nobody knows the node.
@@ -111,7 +111,9 @@ def reconcile(
     return outcome
 
 
-def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+def _try(
+    store: Datastore, canary: Canary, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]
+) -> None:
     """Write the changes of the canary, and undo them unless its nodes are known to answer."""
     _write_all(store, changes, outcome, guard)
     lost = canary.lost(outcome.canary, outcome.ending)
@@ -131,7 +133,7 @@ def _try(store: Store, canary: Canary, changes: List[Change], outcome: Outcome, 
         outcome.stopped = "{0} ended the run before the canary had passed".format(outcome.ending.signal)
 
 
-def _take_back(store: Store, outcome: Outcome) -> None:
+def _take_back(store: Datastore, outcome: ApplyOutcome) -> None:
     """Undo the changes that were made, or may have been. What could not be undone stays done."""
     undone = set()
     # Of these it is told already that they failed; they may have been made all the same.
@@ -150,7 +152,7 @@ def _take_back(store: Store, outcome: Outcome) -> None:
     outcome.failed = [(change, error) for change, error in outcome.failed if id(change) not in undone]
 
 
-def _undo(store: Store, changes: List[Change]) -> Iterator[Tuple[Change, Optional[CalicoError]]]:
+def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Optional[CalicoError]]]:
     now = {item.key: item for item in store.read([change.identity for change in changes], ())}
     undos = []
     for change in changes:
@@ -172,7 +174,7 @@ def _undo(store: Store, changes: List[Change]) -> Iterator[Tuple[Change, Optiona
             return
 
 
-def _refuse_if_locked(store: Store) -> None:
+def _refuse_if_locked(store: Datastore) -> None:
     if store.state.locked:
         raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
 
@@ -198,7 +200,7 @@ def _check_limit(deletions: List[Change], limit: int) -> None:
         )
 
 
-def _write_all(store: Store, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+def _write_all(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
     """Write the changes, none of one operation before all of the one before are written."""
     for _operation, phase in itertools.groupby(changes, key=_operation_of):
         if outcome.failed or outcome.ending.has_come():
@@ -207,7 +209,7 @@ def _write_all(store: Store, changes: List[Change], outcome: Outcome, guard: Opt
             _write(store, list(phase), outcome, guard)
 
 
-def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optional[GuardCheck]) -> None:
+def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
     """Write the changes of one phase; those that met a conflict are read and planned again, at most five times."""
     for attempt in range(TRIES):
         conflicts: List[Tuple[Change, Conflict]] = []
@@ -235,7 +237,7 @@ def _write(store: Store, changes: List[Change], outcome: Outcome, guard: Optiona
         outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
 
 
-def _leave(change: Change, conflict: Conflict, outcome: Outcome) -> None:
+def _leave(change: Change, conflict: Conflict, outcome: ApplyOutcome) -> None:
     """Note that the change is not tried again."""
     if conflict.maybe_done:
         text = "{0}; an earlier try got no answer, so the change may or may not be done; run this again to see"
@@ -245,7 +247,7 @@ def _leave(change: Change, conflict: Conflict, outcome: Outcome) -> None:
 
 
 def _plan_again(
-    store: Store, conflicts: List[Tuple[Change, Conflict]], outcome: Outcome, guard: Optional[GuardCheck]
+    store: Datastore, conflicts: List[Tuple[Change, Conflict]], outcome: ApplyOutcome, guard: Optional[GuardCheck]
 ) -> List[Change]:
     changes = []
     # Time has passed, and who else writes may be calico-upgrade.

@@ -28,7 +28,7 @@ _AT_ONCE = 20
 _SLICE = 0.1
 
 
-class Place(NamedTuple):
+class CanaryNode(NamedTuple):
     """Where a node's SSH is reached from here."""
 
     node: str
@@ -57,16 +57,16 @@ class Canary:
     count: int
     wait: float
     # In the order in which they are taken.
-    places: Sequence[Place]
+    places: Sequence[CanaryNode]
 
-    def part(self, changes: Sequence[Change]) -> Tuple[List[Place], List[Change], List[Change]]:
+    def part(self, changes: Sequence[Change]) -> Tuple[List[CanaryNode], List[Change], List[Change]]:
         """The nodes that are tried, their changes, and all others. Raises Refused when no node can be tried.
 
         An endpoint that moves from one node to another takes both along.
         """
         linked = _linked([_nodes_of(change) for change in changes])
         names: Set[str] = set()
-        tried: List[Place] = []
+        tried: List[CanaryNode] = []
         for place in self.places:
             if place.node in linked and len(tried) < self.count:
                 names |= linked[place.node]
@@ -84,7 +84,7 @@ class Canary:
             [change for change, is_tried in about if not is_tried],
         )
 
-    def check_before(self, places: Sequence[Place]) -> None:
+    def check_before(self, places: Sequence[CanaryNode]) -> None:
         """Raise Refused when one does not answer although nothing was changed yet: it would prove nothing."""
         for place, reason in _why_silent(places, Ending()).items():
             if reason:
@@ -94,7 +94,7 @@ class Canary:
                 )
                 raise Refused(text.format(place, reason))
 
-    def lost(self, places: Sequence[Place], ending: Ending) -> List[Tuple[Place, str]]:
+    def lost(self, places: Sequence[CanaryNode], ending: Ending) -> List[Tuple[CanaryNode, str]]:
         """Those that do not take new connections any more, and why; looked at until the time to wait is over.
 
         None when the run is ended before that.
@@ -116,7 +116,7 @@ class Canary:
                 return gone
             _pause(ending)
 
-    def answering_again(self, places: Sequence[Place], ending: Ending) -> List[Place]:
+    def answering_again(self, places: Sequence[CanaryNode], ending: Ending) -> List[CanaryNode]:
         """Those that take new connections, within the time to wait, or before the run is ended."""
         end = time.monotonic() + self.wait
         silent = list(places)
@@ -128,7 +128,7 @@ class Canary:
             _pause(ending)
 
 
-def _why_silent(places: Collection[Place], ending: Ending) -> Dict[Place, str]:
+def _why_silent(places: Collection[CanaryNode], ending: Ending) -> Dict[CanaryNode, str]:
     """Why each is silent, of those that have told when the run is ended; at the same time, since each may take long."""
     threads = concurrent.futures.ThreadPoolExecutor(min(len(places), _AT_ONCE) or 1)
     reasons = {place: threads.submit(place.why_silent) for place in places}
@@ -174,7 +174,7 @@ def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
         if not is_host or not isinstance(port, int) or not 0 < port <= 65535:
             text = "guard_facts[{0}].reached_at: {1} is not a host and a port from 1 to 65535"
             raise InvalidInput([text.format(brief(node), shown(reached))])
-        places.append(Place(node, host, port))
+        places.append(CanaryNode(node, host, port))
     return Canary(count, wait, places)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, O
 
 from .._dataplane.resolution import ALL_INTERFACES, Interface, addresses_of, candidate_of, governed, interfaces_from
 from .._guard.verdict import UNSAFE as NOT_SAFE
-from .._guard.verdict import Verdict, reasons_of
+from .._guard.verdict import GuardVerdict, reasons_of
 from .._plan.plan import CREATE, DELETE, NONE, Change, Present, Purge, Stored, plan
 from .._resources.hostendpoint import HostEndpoint, changed_fields
 from .._resources.validation import ignored_by_felix
@@ -50,7 +50,7 @@ class Scope(NamedTuple):
         return bool(self.owner) and stored.endpoint.labels.get(self.owner_label) == self.owner
 
 
-class Finding(NamedTuple):
+class AuditFinding(NamedTuple):
     """What is not as it should be about one endpoint."""
 
     kind: str
@@ -64,7 +64,7 @@ class Finding(NamedTuple):
 
 
 class Audit(NamedTuple):
-    findings: List[Finding]
+    findings: List[AuditFinding]
     # Node: how many of its endpoints are as wanted, and have no finding.
     compliant: Dict[str, int]
     # How many endpoints of the audited nodes are Calico's own.
@@ -76,7 +76,7 @@ def audit(
     stored: List[Stored],
     scope: Scope,
     api_version: str,
-    verdicts: Iterable[Verdict] = (),
+    verdicts: Iterable[GuardVerdict] = (),
 ) -> Audit:
     """Compare what is wanted, by key, with all that is stored. `verdicts` are the guard's on what is stored.
 
@@ -111,7 +111,7 @@ def audit(
     )
 
 
-def _of_change(change: Change, scope: Scope, api_version: str) -> Finding:
+def _of_change(change: Change, scope: Scope, api_version: str) -> AuditFinding:
     before = change.before.beside(change.after) if change.before and not change.before.error else None
     known = change.after or before or change.identity
     fields = _fields(change.fields, change.after, before, api_version)
@@ -123,7 +123,7 @@ def _of_change(change: Change, scope: Scope, api_version: str) -> Finding:
         kind, message = MALFORMED, change.before.meaning
     else:
         kind, message = CHANGED, "; ".join(_MEANING[field] for field in change.fields)
-    return Finding(kind, change.identity.node or known.node, known.name, known.interface_name, fields, message)
+    return AuditFinding(kind, change.identity.node or known.node, known.name, known.interface_name, fields, message)
 
 
 def _unmanaged(stored: Stored, scope: Scope) -> str:
@@ -142,33 +142,35 @@ def _fields(
     return [{"field": name, "want": wanted.get(name), "have": found.get(name)} for name in sorted(names)]
 
 
-def _taken(want: Present, stored: Stored, api_version: str) -> Finding:
+def _taken(want: Present, stored: Stored, api_version: str) -> AuditFinding:
     endpoint, found = want.endpoint, stored.beside(want.endpoint)
     fields = _fields(changed_fields(found, endpoint), endpoint, found, api_version)
     message = "an endpoint of Calico's own controllers has this name, which is never changed: choose another name"
-    return Finding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
+    return AuditFinding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
 
 
 def _malformed(
     stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope, api_version: str
-) -> Iterable[Finding]:
+) -> Iterable[AuditFinding]:
     for item in stored:
         # Of a malformed value in v3, nobody knows the node.
         if item.node and item.node not in scope.nodes:
             continue
         if item.error:
             if item.key not in wants:
-                yield Finding(MALFORMED, item.node, item.name, "", [], item.meaning)
+                yield AuditFinding(MALFORMED, item.node, item.name, "", [], item.meaning)
             continue
         if item.endpoint.is_calicos_own:
             continue
         reason = ignored_by_felix(item.endpoint, api_version)
         if reason:
             message = "Felix ignores it, so its interface is open: " + reason
-            yield Finding(MALFORMED, item.node, item.name, item.endpoint.interface_name, [], message)
+            yield AuditFinding(MALFORMED, item.node, item.name, item.endpoint.interface_name, [], message)
 
 
-def _shadowed(stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: str) -> Iterable[Finding]:
+def _shadowed(
+    stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: str
+) -> Iterable[AuditFinding]:
     """The endpoints in the place of which another one of the node governs an interface."""
     by_node: Dict[str, List[Stored]] = {}
     for item in stored:
@@ -188,7 +190,7 @@ def _shadowed(stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, 
 
 def _shadowed_on(
     node: str, items: Sequence[Stored], interfaces: Iterable[Interface], api_version: str
-) -> Iterable[Finding]:
+) -> Iterable[AuditFinding]:
     candidates = [candidate_of(item, api_version) for item in items]
     shadows: Dict[str, List[Any]] = {}
     for interface in interfaces:
@@ -201,7 +203,7 @@ def _shadowed_on(
     for name, places in shadows.items():
         texts = ["{0} governs {1}".format(first.name, interface) for interface, first in places]
         message = "{0}, since its name comes first: this one does nothing there".format(", ".join(texts))
-        yield Finding(SHADOWED, node, name, places[0][0], [], message)
+        yield AuditFinding(SHADOWED, node, name, places[0][0], [], message)
 
 
 def _interfaces(
@@ -227,14 +229,14 @@ def guarded_of(stored: Iterable[Stored], nodes: Collection[str], api_version: st
     return [item.endpoint for item in mine if not ignored_by_felix(item.endpoint, api_version)]
 
 
-def _unsafe(stored: Iterable[Stored], verdicts: Iterable[Verdict]) -> Iterable[Finding]:
+def _unsafe(stored: Iterable[Stored], verdicts: Iterable[GuardVerdict]) -> Iterable[AuditFinding]:
     interfaces = {(item.node, item.name): item.endpoint.interface_name for item in stored}
     for verdict in verdicts:
         # That another one governs the interface is a class of its own.
         verdict = verdict._replace(findings=tuple(each for each in verdict.findings if each.rule != "G08"))
         if any(finding.level == NOT_SAFE for finding in verdict.findings):
             interface = interfaces.get((verdict.node, verdict.name), "")
-            yield Finding(UNSAFE, verdict.node, verdict.name, interface, [], reasons_of(verdict))
+            yield AuditFinding(UNSAFE, verdict.node, verdict.name, interface, [], reasons_of(verdict))
 
 
 def strays_of(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> List[Stored]:
@@ -256,7 +258,7 @@ def _nodes_of(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
     return {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
 
 
-def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[Finding]:
+def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[AuditFinding]:
     nodes = {_short(node) for node in _nodes_of(wants, scope).union(item.node for item in stored)}
     unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
     message = "it is ours, and neither the inventory nor Calico knows its node: decommission the node, if it is gone"
@@ -264,7 +266,7 @@ def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Sco
         message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
         message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
     for item in strays_of(stored, wants, scope):
-        yield Finding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
+        yield AuditFinding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
 
 
 def _short(name: str) -> str:

@@ -12,7 +12,7 @@ from .._plan.plan import Stored
 
 if TYPE_CHECKING:
     # Imported only when it is asked.
-    from .._dataplane.evaluator import Evaluation
+    from .._dataplane.evaluator import Evaluator
 
 
 class Selected(NamedTuple):
@@ -32,7 +32,7 @@ class Selections(NamedTuple):
     unread: Optional[Dict[str, str]]
 
 
-def selections_of(evaluation: Evaluation, stored: Iterable[Stored]) -> Selections:
+def selections_of(evaluation: Evaluator, stored: Iterable[Stored]) -> Selections:
     """The policies that select stored endpoints.
 
     None are known of an endpoint that Felix may not take, or with a profile that cannot be read: its labels may count.

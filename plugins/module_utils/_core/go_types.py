@@ -27,7 +27,7 @@ class Number(NamedTuple):
     digits: str
 
 
-class Members(list):
+class GoObject(list):
     """The keys and values of an object, in their order. A key may be there twice."""
 
 
@@ -45,7 +45,7 @@ def to_json(item: Any) -> str:
         return json_text(item)
     if isinstance(item, Number):
         return item.digits
-    if isinstance(item, (dict, Members)):
+    if isinstance(item, (dict, GoObject)):
         members = item.items() if isinstance(item, dict) else item
         return "{" + ",".join([to_json(key) + ":" + to_json(value) for key, value in members]) + "}"
     if isinstance(item, (list, tuple)):
@@ -76,7 +76,7 @@ def _float(digits: str) -> Number:
     return Number(digits)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=Members, parse_int=Number, parse_float=_float, parse_constant=refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=GoObject, parse_int=Number, parse_float=_float, parse_constant=refuse)
 
 
 def decode(value: str) -> Any:
@@ -207,7 +207,7 @@ def texts(item: Any, before: Any, where: str) -> Dict[str, str]:
     """A mapping of texts to texts."""
     if item is None:
         return {}
-    if not isinstance(item, Members):
+    if not isinstance(item, GoObject):
         raise _wrong(where, "a mapping", item)
     found = dict(before or {})
     for key, value in item:
@@ -219,7 +219,7 @@ def list_of(read_item: Reader) -> Reader:
     def read(item: Any, before: Any, where: str) -> List[Any]:
         if item is None:
             return []
-        if not isinstance(item, list) or isinstance(item, Members):
+        if not isinstance(item, list) or isinstance(item, GoObject):
             raise _wrong(where, "a list", item)
         # The items of a list that was there before are not forgotten: each is read over the one in its place.
         earlier = (before or []) + [None] * len(item)
@@ -235,7 +235,7 @@ def struct(fields: Mapping[str, Reader]) -> Reader:
         found = dict(before or {})
         if item is None:
             return found
-        if not isinstance(item, Members):
+        if not isinstance(item, GoObject):
             raise _wrong(where, "a mapping", item)
         for key, value in item:
             # Whatever its case. What a key that is there twice means, is the field's to say.

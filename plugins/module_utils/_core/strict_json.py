@@ -30,7 +30,7 @@ def load(text: str) -> Any:
     except json.JSONDecodeError as exc:
         reason = exc.msg[:1].lower() + exc.msg[1:]
         raise NotJson("line {0}, column {1}: {2}".format(exc.lineno, exc.colno, reason)) from exc
-    except _Twice as exc:
+    except _JsonKeyTwice as exc:
         raise ValueError(_first_twice(text)) from exc
     except _NoNumber as exc:
         raise ValueError(_line(text, _position(text, exc.token)) + str(exc)) from exc
@@ -43,7 +43,7 @@ def _spaced_keys(text: str) -> int:
     return sum(1 for _match in re.finditer(r'"[ \t\r\n]+:', text))
 
 
-class _Twice(Exception):
+class _JsonKeyTwice(Exception):
     """A key is given twice; the decoder does not say where."""
 
 
@@ -56,7 +56,7 @@ class _NoNumber(Exception):
 def _unique(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
     found = dict(members)
     if len(found) < len(members):
-        raise _Twice
+        raise _JsonKeyTwice
     return found
 
 

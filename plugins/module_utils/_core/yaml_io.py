@@ -71,7 +71,7 @@ def _loaded(text: str, say: Callable[[str, str], str], only_first: bool = False)
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         return _Builder().build(parser(text), only_first)
-    except _Twice as exc:
+    except _YamlKeyTwice as exc:
         raise ValueError(
             "{0}: {1}".format(_place(exc.mark), given_twice(exc.path, _first_line(parser(text), exc)))
         ) from exc
@@ -138,7 +138,7 @@ _UNKNOWN_TAG = "a tag is not supported; leave it out, or quote the text if the !
 _CACHED = 65536
 
 
-class _Twice(Exception):
+class _YamlKeyTwice(Exception):
     """A key of the mapping that begins at this weight is given twice."""
 
     def __init__(self, weight: int, key: Any, path: str, mark: Any) -> None:
@@ -149,10 +149,10 @@ class _Twice(Exception):
         self.mark = mark
 
 
-def _first_line(parser: Any, twice: _Twice) -> int:
+def _first_line(parser: Any, twice: _YamlKeyTwice) -> int:
     """The line on which the key is given first. To remember that of every key would take as much memory as the keys."""
     builder = _Builder(twice)
-    with contextlib.suppress(_Twice):
+    with contextlib.suppress(_YamlKeyTwice):
         builder.build(parser)
     return builder.first_line
 
@@ -175,7 +175,7 @@ class _Frame:
 class _Builder:
     """The documents of a text, from the events of PyYAML's parser."""
 
-    def __init__(self, sought: Optional[_Twice] = None) -> None:
+    def __init__(self, sought: Optional[_YamlKeyTwice] = None) -> None:
         self._sought = sought
         self.first_line = 0
         self._documents: List[Any] = []
@@ -339,7 +339,7 @@ class _Builder:
         if self._sought and (frame.weight, key) == (self._sought.weight, self._sought.key):
             self.first_line = self.first_line or event.start_mark.line + 1
         if key in frame.container or key is _MERGE and frame.merged is not None:
-            raise _Twice(frame.weight, key, self._path(), event.start_mark)
+            raise _YamlKeyTwice(frame.weight, key, self._path(), event.start_mark)
 
     def _path(self) -> str:
         """Where in its document what is being read is: items[3].spec.node."""

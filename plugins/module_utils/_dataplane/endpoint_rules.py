@@ -25,12 +25,12 @@ from .._policies.model import (
     PRE_DNAT,
     UNTRACKED,
     Policy,
+    PolicySet,
     Rule,
-    Rulebook,
     Rules,
 )
 from .._resources.hostendpoint import HostEndpoint
-from .ip_sets import Members
+from .ip_sets import IPSets
 from .match import matches_addresses, matches_destination, matches_source, matches_statically, needs_addresses
 
 # What nothing has decided on yet.
@@ -46,7 +46,7 @@ _NAMED = 5
 _MOST_PEERS = 500
 
 
-class Outcome(NamedTuple):
+class RuleOutcome(NamedTuple):
     """What may become of a packet."""
 
     # ALLOW, DENY or GO_ON.
@@ -70,7 +70,7 @@ class _Step(NamedTuple):
 _Segments = List[List[_Step]]
 
 
-class Steps:
+class RuleSteps:
     """The steps of policies and profiles, which are the same for all endpoints that they are asked for."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Steps:
         return self._reduced((policy, direction), lambda: _steps_of_policy(policy, direction), packet, key)
 
     def of_profile(
-        self, name: str, rulebook: Rulebook, direction: str, packet: Packet, key: Tuple[object, ...]
+        self, name: str, rulebook: PolicySet, direction: str, packet: Packet, key: Tuple[object, ...]
     ) -> List[_Step]:
         """The same of a profile."""
         return self._reduced((name, direction), lambda: _steps_of_profile(name, rulebook, direction), packet, key)
@@ -103,10 +103,10 @@ class Steps:
         return found
 
 
-class Asked:
+class EndpointRules:
     """The rules for the endpoints that have the same labels and profiles."""
 
-    def __init__(self, rulebook: Rulebook, members: Members, steps: Steps, endpoint: HostEndpoint) -> None:
+    def __init__(self, rulebook: PolicySet, members: IPSets, steps: RuleSteps, endpoint: HostEndpoint) -> None:
         self._rulebook = rulebook
         self._members = members
         self._steps = steps
@@ -122,7 +122,7 @@ class Asked:
             self.kinds.update((NORMAL, UNTRACKED, PRE_DNAT))
         self._remaining: Dict[Tuple[object, ...], _Segments] = {}
         self._left: Dict[Tuple[object, ...], _Segments] = {}
-        self._decided: Dict[Tuple[object, ...], List[Outcome]] = {}
+        self._decided: Dict[Tuple[object, ...], List[RuleOutcome]] = {}
         self._allowing: Dict[str, bool] = {}
 
     @functools.cached_property
@@ -171,7 +171,7 @@ class Asked:
             rules += profile.rules[direction]
         return any(doubts) or any(rule.action == ALLOW for rule in rules)
 
-    def decide(self, stage: str, direction: str, packet: Packet) -> List[Outcome]:
+    def decide(self, stage: str, direction: str, packet: Packet) -> List[RuleOutcome]:
         """All that may become of the packet at a stage: the kind of the policies, or FORWARDED. The last is certain.
 
         Of those that are not certain, only the first of each action is told.
@@ -200,8 +200,8 @@ class Asked:
                 if is_sure:
                     break
 
-    def _decide(self, stage: str, direction: str, packet: Packet) -> List[Outcome]:
-        outcomes: List[Outcome] = []
+    def _decide(self, stage: str, direction: str, packet: Packet) -> List[RuleOutcome]:
+        outcomes: List[RuleOutcome] = []
         told = set()
         for segment in self._matching_from_afar(stage, direction, packet):
             # Whether this segment is asked to its end, as far as is known.
@@ -217,11 +217,11 @@ class Asked:
                     doubt = why
                     continue
                 if not why:
-                    outcomes.append(Outcome(step.action, step.by, step.reason))
+                    outcomes.append(RuleOutcome(step.action, step.by, step.reason))
                     return outcomes
                 if step.action not in told:
                     told.add(step.action)
-                    outcomes.append(Outcome(step.action, step.by, step.reason, why))
+                    outcomes.append(RuleOutcome(step.action, step.by, step.reason, why))
         return outcomes
 
     def _matching_from_afar(self, stage: str, direction: str, packet: Packet) -> _Segments:
@@ -297,7 +297,7 @@ def _steps_of_policy(policy: Policy, direction: str) -> List[_Step]:
     return [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
 
 
-def _steps_of_profile(name: str, rulebook: Rulebook, direction: str) -> List[_Step]:
+def _steps_of_profile(name: str, rulebook: PolicySet, direction: str) -> List[_Step]:
     profile = rulebook.profile(name)
     owner = "profile " + name
     steps: List[_Step] = []

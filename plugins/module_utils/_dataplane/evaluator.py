@@ -9,23 +9,23 @@ from __future__ import annotations
 import functools
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
-from .._datastore.snapshot import Documents, has_node_selectors
+from .._datastore.snapshot import PolicySnapshot, has_node_selectors
 from .._plan.plan import Stored
 from .._policies.connection import PROTOCOLS, Packet
 from .._policies.felix_config import Felix, felix_v1
 from .._policies.felix_config_v3 import felix_v3
-from .._policies.load_v1 import rulebook_v1
-from .._policies.load_v3 import rulebook_v3
-from .._policies.model import Member, Rule, Rulebook
+from .._policies.load_v1 import load_policies_v1
+from .._policies.load_v3 import load_policies_v3
+from .._policies.model import PolicySet, Rule, Selectable
 from .._policies.rules_v3 import NAMESPACE
 from .._resources.hostendpoint import V1, HostEndpoint
-from .endpoint_rules import Asked, Steps, key_of
-from .ip_sets import Members
-from .overlooked import Place, Unaddressed, overlooked
+from .endpoint_rules import EndpointRules, RuleSteps, key_of
+from .ip_sets import IPSets
+from .overlooked import PacketEnd, Unaddressed, overlooked
 from .resolution import Candidate, addresses_of, candidate_from, candidate_of, known_by_name
 
 
-class Evaluation:
+class Evaluator:
     """All that is stored, ready to be asked about any number of hosts.
 
     `endpoints` are evaluated as if they were stored; one that is stored under the same name (in v1: node and name) is
@@ -35,19 +35,19 @@ class Evaluation:
     def __init__(
         self,
         api_version: str,
-        documents: Documents,
+        documents: PolicySnapshot,
         endpoints: Iterable[HostEndpoint] = (),
         without: Iterable[HostEndpoint] = (),
     ) -> None:
         self.api_version = api_version
         self.documents = documents
-        self.rulebook: Rulebook = (rulebook_v1 if api_version == V1 else rulebook_v3)(documents)
+        self.rulebook: PolicySet = (load_policies_v1 if api_version == V1 else load_policies_v3)(documents)
         self._by_node = self._endpoints_of(endpoints, without)
         self._candidates: Dict[str, List[Candidate]] = {}
-        self._members = Members(self.rulebook, self._all_members)
+        self._members = IPSets(self.rulebook, self._all_members)
         self._unaddressed = Unaddressed(self.rulebook, self._all_unaddressed)
-        self._asked: Dict[object, Asked] = {}
-        self._steps = Steps()
+        self._asked: Dict[object, EndpointRules] = {}
+        self._steps = RuleSteps()
         self._felix: Dict[Tuple[str, str], Felix] = {}
         self._with_settings = {place for place, _name in documents.config}
         self._has_node_selectors = api_version != V1 and has_node_selectors(documents)
@@ -70,7 +70,7 @@ class Evaluation:
         ]
         return self._candidates_of(node) + unreadable
 
-    def member(self, node: str, name: str) -> Optional[Member]:
+    def member(self, node: str, name: str) -> Optional[Selectable]:
         """What rules may select of an endpoint; None of one that is missing, or that Felix ignores."""
         found = [each for each in self._candidates_of(node) if each.name == name and not each.rejected]
         return _member(found[0].endpoint) if found else None
@@ -88,15 +88,15 @@ class Evaluation:
             self._felix[node, dataplane] = found
         return found
 
-    def asked(self, endpoint: HostEndpoint) -> Asked:
+    def asked(self, endpoint: HostEndpoint) -> EndpointRules:
         """The rules for an endpoint."""
         key = key_of(endpoint)
         found = self._asked.get(key)
         if found is None:
-            found = self._asked[key] = Asked(self.rulebook, self._members, self._steps, endpoint)
+            found = self._asked[key] = EndpointRules(self.rulebook, self._members, self._steps, endpoint)
         return found
 
-    def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: Place) -> str:
+    def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: PacketEnd) -> str:
         """What is added to the reason of a packet that is denied: whom these rules select and no set has."""
         return overlooked(rules, packet, self._members, self._unaddressed, place)
 
@@ -140,7 +140,7 @@ class Evaluation:
     def _identity(self, each: HostEndpoint | Stored) -> Tuple[str, str]:
         return (each.node if self.api_version == V1 else "", each.name)
 
-    def _all_members(self) -> Iterator[Member]:
+    def _all_members(self) -> Iterator[Selectable]:
         """What a selector of a rule may select."""
         yield from self.rulebook.members
         for candidate in self._all_candidates():
@@ -158,6 +158,6 @@ class Evaluation:
                     yield candidate
 
 
-def _member(endpoint: HostEndpoint) -> Member:
+def _member(endpoint: HostEndpoint) -> Selectable:
     named = tuple([(port.name, PROTOCOLS.get(port.protocol.lower(), 0), port.port) for port in endpoint.ports])
-    return Member(endpoint.labels, endpoint.profiles, tuple(addresses_of(endpoint)), (), named)
+    return Selectable(endpoint.labels, endpoint.profiles, tuple(addresses_of(endpoint)), (), named)

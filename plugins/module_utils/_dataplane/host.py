@@ -36,12 +36,12 @@ from .._policies.connection import (
 )
 from .._policies.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
 from .._policies.felix_config import Failsafe, Felix, is_excluded
-from .._policies.model import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NORMAL, PRE_DNAT, UNTRACKED, Member
+from .._policies.model import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NORMAL, PRE_DNAT, UNTRACKED, Selectable
 from .._resources.hostendpoint import V1, HostEndpoint
-from .endpoint_rules import FORWARDED, GO_ON, Asked, Outcome
-from .evaluator import Evaluation
+from .endpoint_rules import FORWARDED, GO_ON, EndpointRules, RuleOutcome
+from .evaluator import Evaluator
 from .fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, fatal_of
-from .overlooked import Place
+from .overlooked import PacketEnd
 from .resolution import ALL_INTERFACES, LOOPBACK, Interface, governed, interfaces_from, without_length
 
 UNKNOWN = "unknown"
@@ -59,13 +59,15 @@ _WILDCARD_SINCE = (3, 14, 0)
 
 # What decides where nftables asks nobody.
 _NOT_ASKED = "connection tracking, with nftables"
-_UNGOVERNED = Outcome(ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through")
+_UNGOVERNED = RuleOutcome(
+    ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through"
+)
 
 
 _FATAL = "Felix fails on a rule that {0} uses, {1}: {2}"
 
 
-class Answer(NamedTuple):
+class ConnectionVerdict(NamedTuple):
     """What becomes of a connection."""
 
     # ALLOW, DENY or UNKNOWN.
@@ -79,10 +81,10 @@ class Answer(NamedTuple):
     neighbour_discovery: str = ""
 
 
-class Host:
+class HostDataplane:
     """A host, which can be asked about connections."""
 
-    def __init__(self, evaluation: Evaluation, node: str, interfaces: Mapping[str, Interface], felix: Felix) -> None:
+    def __init__(self, evaluation: Evaluator, node: str, interfaces: Mapping[str, Interface], felix: Felix) -> None:
         self._evaluation = evaluation
         self.node = node
         self.felix = felix
@@ -91,8 +93,8 @@ class Host:
             name: governed(each, self.candidates, is_excluded(name, felix.excluded))
             for name, each in interfaces.items()
         }
-        self._known_asked: Dict[str, Asked] = {}
-        self._known_neighbours: Dict[Tuple[str, ...], Answer] = {}
+        self._known_asked: Dict[str, EndpointRules] = {}
+        self._known_neighbours: Dict[Tuple[str, ...], ConnectionVerdict] = {}
 
     @functools.cached_property
     def problem(self) -> str:
@@ -117,23 +119,23 @@ class Host:
         return min(found, key=lambda each: not each.is_certain, default=NOT_FATAL)
 
     @property
-    def _workloads(self) -> List[Tuple[str, Member]]:
+    def _workloads(self) -> List[Tuple[str, Selectable]]:
         """Those of this host that are known: the interface's name, and what a selector can select."""
         return self._evaluation.rulebook.workloads.get(self.node, [])
 
-    def ask(self, connection: Connection) -> Answer:
+    def ask(self, connection: Connection) -> ConnectionVerdict:
         """What becomes of a connection."""
         if self.problem:
-            return Answer(UNKNOWN, "unknown", self.problem)
+            return ConnectionVerdict(UNKNOWN, "unknown", self.problem)
         path, why = self._path(connection)
         if path is None:
-            return Answer(UNKNOWN, "unknown", why)
+            return ConnectionVerdict(UNKNOWN, "unknown", why)
         tunnel = self._tunnel(connection)
         if tunnel:
             return tunnel
         if connection.packet.version == 6 and not self.felix.polices_ipv6:
             reason = "Felix does not police IPv6, since Ipv6Support is false"
-            return _noted(Answer(ALLOW, "Ipv6Support is false", reason), self.felix.note)
+            return _noted(ConnectionVerdict(ALLOW, "Ipv6Support is false", reason), self.felix.note)
         answer = _noted(_answer(self._connection(path, connection.packet), self.felix.allow_doubt), self.felix.note)
         if connection.packet.version == 6 and connection.direction != LOCAL:
             return _with_neighbours(answer, self._neighbours(path))
@@ -144,13 +146,13 @@ class Host:
         path, _why = self._path(connection)
         return path.interfaces if path else []
 
-    def neighbours(self, name: str) -> Answer:
+    def neighbours(self, name: str) -> ConnectionVerdict:
         """What becomes of IPv6's neighbour discovery on an interface."""
         if self.problem:
-            return Answer(UNKNOWN, "unknown", self.problem)
+            return ConnectionVerdict(UNKNOWN, "unknown", self.problem)
         return self._neighbours(_Path(self.interfaces[name], None, IN))
 
-    def _tunnel(self, connection: Connection) -> Optional[Answer]:
+    def _tunnel(self, connection: Connection) -> Optional[ConnectionVerdict]:
         """What becomes of a connection that may be a tunnel of Calico's own; None when it is none."""
         packet, felix = connection.packet, self.felix
         is_udp = packet.protocol == UDP
@@ -162,10 +164,12 @@ class Host:
             other = packet.source if connection.direction == IN else packet.destination
             if (packet.version, other) not in felix.tunnel_hosts:
                 reason = "denied: {0} comes from an address that no node has, and Felix drops it before any policy"
-                return Answer(DENY, name, reason.format(name)) if connection.direction == IN else None
+                return ConnectionVerdict(DENY, name, reason.format(name)) if connection.direction == IN else None
         if not name:
             return None
-        return Answer(UNKNOWN, name, "unknown: before any policy, Felix may have rules of its own for " + name)
+        return ConnectionVerdict(
+            UNKNOWN, name, "unknown: before any policy, Felix may have rules of its own for " + name
+        )
 
     def _path(self, connection: Connection) -> Tuple[Optional[_Path], str]:
         """The way of the first packet; None, and why, when it is not known."""
@@ -218,13 +222,13 @@ class Host:
         others = [each for each in self.interfaces.values() if each.name != LOOPBACK]
         return [each for each in others if any(address[0] == own[0] for address in each.addresses)]
 
-    def _connection(self, path: _Path, packet: Packet) -> List[Outcome]:
+    def _connection(self, path: _Path, packet: Packet) -> List[RuleOutcome]:
         """All that may become of a connection: of its first packet, and of the first answer to that."""
         for interface in path.interfaces:
             blocked = self._as_workload(interface)
             if blocked:
                 return [blocked]
-        results: List[Outcome] = []
+        results: List[RuleOutcome] = []
         for sent, is_untracked in self._packet(path, packet, _NEW):
             if sent.action == DENY or not any(self._is_untracked(each) for each in path.interfaces):
                 results.append(sent)
@@ -237,15 +241,15 @@ class Host:
                     results.append(sent._replace(doubt=back.doubt or sent.doubt))
         return results
 
-    def _answers(self, path: _Path, packet: Packet, is_untracked: bool) -> List[Outcome]:
+    def _answers(self, path: _Path, packet: Packet, is_untracked: bool) -> List[RuleOutcome]:
         """What becomes of the answer to a packet that got through."""
         is_answered = packet.protocol in (TCP, UDP, UDPLITE) or packet.icmp and packet.icmp[0] in (8, 128)
         if not is_answered:
-            return [Outcome(ALLOW)]
+            return [RuleOutcome(ALLOW)]
         state = _ESTABLISHED
         if is_untracked:
             state = _INVALID if packet.protocol in (TCP, ICMP, ICMPV6) and self.felix.drops_invalid else _NEW
-        results: List[Outcome] = []
+        results: List[RuleOutcome] = []
         for back, back_untracked in self._packet(path, packet.answer(), state):
             if back.by == _NOT_ASKED and packet.protocol == TCP:
                 # What follows the answer begins a new connection for connection tracking, and is asked about.
@@ -257,7 +261,7 @@ class Host:
                 results.append(back)
         return results
 
-    def _after_untracked_answer(self, path: _Path, back: Outcome) -> List[Outcome]:
+    def _after_untracked_answer(self, path: _Path, back: RuleOutcome) -> List[RuleOutcome]:
         """What becomes of a connection whose answer connection tracking has not seen: the next packet is invalid."""
         reason = "an untracked policy lets the answer through ({0}), and the connection is tracked".format(back.by)
         last = back._replace(action=DENY if self.felix.drops_invalid else ALLOW, reason=reason)
@@ -265,7 +269,7 @@ class Host:
         passing = self._passes_nftables(_INVALID) if path.direction == IN else []
         return passing if passing and not passing[0].doubt else [*passing, last]
 
-    def _packet(self, path: _Path, packet: Packet, state: str) -> List[Tuple[Outcome, bool]]:
+    def _packet(self, path: _Path, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
         """All that may become of one packet, and whether it is untracked then."""
         if path.direction == IN:
             return self._in(path.into, packet, state)
@@ -283,19 +287,19 @@ class Host:
                 results.append((taken._replace(doubt=doubt), sent_untracked or taken_untracked))
         return results
 
-    def _in(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[Outcome, bool]]:
+    def _in(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
         return _then(
             self._enter(interface, packet, state), lambda: self._filtered(interface, INGRESS, packet, state), False
         )
 
-    def _out(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[Outcome, bool]]:
+    def _out(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
         return _then(
             self._raw(interface, EGRESS, packet), lambda: self._filtered(interface, EGRESS, packet, state), True
         )
 
-    def _forward(self, path: _Path, packet: Packet, state: str) -> List[Tuple[Outcome, bool]]:
+    def _forward(self, path: _Path, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
         """In at one interface, out at another: both must let it through."""
-        results: List[Tuple[Outcome, bool]] = []
+        results: List[Tuple[RuleOutcome, bool]] = []
         for entered, is_untracked in self._enter(path.into, packet, state):
             if entered.action == DENY:
                 results.append((entered, is_untracked))
@@ -314,9 +318,9 @@ class Host:
                     results.append((last._replace(doubt=last.doubt or each.doubt), is_untracked))
         return results
 
-    def _enter(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[Outcome, bool]]:
+    def _enter(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
         """Before routing: policies without tracking, and those before DNAT. Tells whether a packet is untracked."""
-        results: List[Tuple[Outcome, bool]] = []
+        results: List[Tuple[RuleOutcome, bool]] = []
         for raw in self._raw(interface, INGRESS, packet):
             if raw.action != GO_ON or state != _NEW:
                 results.append((raw, raw.action == ALLOW))
@@ -325,43 +329,43 @@ class Host:
                 results.append((each._replace(doubt=each.doubt or raw.doubt), False))
         return results
 
-    def _raw(self, interface: Interface, direction: str, packet: Packet) -> List[Outcome]:
+    def _raw(self, interface: Interface, direction: str, packet: Packet) -> List[RuleOutcome]:
         """What policies without tracking make of a packet. Of failsafes, they let both directions go on."""
         if not self._is_untracked(interface):
-            return [Outcome(GO_ON)]
+            return [RuleOutcome(GO_ON)]
         safes = _failsafe(self._failsafes(direction), direction, packet)
         other = EGRESS if direction == INGRESS else INGRESS
         safes += _failsafe(self._failsafes(other), direction, packet, by_source=True)
-        results = [Outcome(GO_ON, doubt=each.doubt) for each in safes]
+        results = [RuleOutcome(GO_ON, doubt=each.doubt) for each in safes]
         if any(not each.doubt for each in results):
             return results
         return results + self._decide(interface, UNTRACKED, direction, packet)
 
-    def _pre_dnat(self, interface: Interface, packet: Packet) -> List[Outcome]:
+    def _pre_dnat(self, interface: Interface, packet: Packet) -> List[RuleOutcome]:
         if interface.governing is None or PRE_DNAT not in self._asked(interface).kinds:
-            return [Outcome(GO_ON)]
+            return [RuleOutcome(GO_ON)]
         safes = _failsafe(self._failsafes(INGRESS), INGRESS, packet)
-        results = [Outcome(GO_ON, doubt=each.doubt) for each in safes]
+        results = [RuleOutcome(GO_ON, doubt=each.doubt) for each in safes]
         if any(not each.doubt for each in results):
             return results
         return results + self._decide(interface, PRE_DNAT, INGRESS, packet)
 
     def _filtered(
         self, interface: Interface, direction: str, packet: Packet, state: str, is_forwarded: bool = False
-    ) -> List[Outcome]:
+    ) -> List[RuleOutcome]:
         """What the filter makes of a packet that comes in at, or goes out of, an interface."""
         if interface.governing is None:
             return [_UNGOVERNED._replace(reason=_UNGOVERNED.reason.format(interface.name), doubt="")]
         if state == _ESTABLISHED:
-            return [Outcome(ALLOW, "an established connection", "it belongs to a connection that is established")]
-        passing: List[Outcome] = []
+            return [RuleOutcome(ALLOW, "an established connection", "it belongs to a connection that is established")]
+        passing: List[RuleOutcome] = []
         if direction == EGRESS and not is_forwarded and (state == _INVALID or _is_never_tracked(packet)):
             passing = self._passes_nftables(state, packet)
         if passing and not passing[0].doubt:
             return passing
         return passing + self._filtered_by_iptables(interface, direction, packet, state, is_forwarded)
 
-    def _passes_nftables(self, state: str, packet: Optional[Packet] = None) -> List[Outcome]:
+    def _passes_nftables(self, state: str, packet: Optional[Packet] = None) -> List[RuleOutcome]:
         """With nftables, Felix asks no egress policy about what has no entry in connection tracking."""
         if self.felix.dataplane == IPTABLES:
             return []
@@ -369,14 +373,14 @@ class Host:
         if not doubt and state != _INVALID and packet and packet.icmp[0] not in _NEIGHBOURS:
             doubt = "what nftables makes of this type of ICMPv6 was not measured"
         reason = "with nftables, Calico asks no egress policy about what connection tracking does not know"
-        return [Outcome(ALLOW, _NOT_ASKED, reason, doubt)]
+        return [RuleOutcome(ALLOW, _NOT_ASKED, reason, doubt)]
 
     def _filtered_by_iptables(
         self, interface: Interface, direction: str, packet: Packet, state: str, is_forwarded: bool
-    ) -> List[Outcome]:
+    ) -> List[RuleOutcome]:
         if state == _INVALID:
             reason = "denied: connection tracking does not know its connection, since a policy lets that be untracked"
-            return [Outcome(DENY, "connection tracking", reason)]
+            return [RuleOutcome(DENY, "connection tracking", reason)]
         if is_forwarded and self._evaluation.api_version != V1:
             return self._decide(interface, FORWARDED, direction, packet)
         safes = _failsafe(self._failsafes(direction), direction, packet)
@@ -384,12 +388,12 @@ class Host:
             return safes
         return safes + self._decide(interface, NORMAL, direction, packet)
 
-    def _decide(self, interface: Interface, stage: str, direction: str, packet: Packet) -> List[Outcome]:
+    def _decide(self, interface: Interface, stage: str, direction: str, packet: Packet) -> List[RuleOutcome]:
         doubt = interface.doubt or self._wildcard_doubt(interface)
         if doubt:
             by = "host endpoint {0}".format(interface.governing.name)
             actions = (ALLOW, DENY) if stage in (NORMAL, FORWARDED) else (ALLOW, DENY, GO_ON)
-            return [Outcome(action, by, "", doubt) for action in actions]
+            return [RuleOutcome(action, by, "", doubt) for action in actions]
         outcomes = self._asked(interface).decide(stage, direction, packet)
         last = outcomes[-1]
         if last.action == DENY and not last.doubt:
@@ -401,10 +405,10 @@ class Host:
         return outcomes
 
     @functools.cached_property
-    def _place(self) -> Place:
-        return Place(self.node, {address for each in self.interfaces.values() for address in each.addresses})
+    def _place(self) -> PacketEnd:
+        return PacketEnd(self.node, {address for each in self.interfaces.values() for address in each.addresses})
 
-    def _asked(self, interface: Interface) -> Asked:
+    def _asked(self, interface: Interface) -> EndpointRules:
         found = self._known_asked.get(interface.name)
         if found is None:
             found = self._known_asked[interface.name] = self._evaluation.asked(interface.governing.endpoint)
@@ -441,7 +445,7 @@ class Host:
             and any(not is_link_local(address) for address in each.addresses)
         ]
 
-    def _as_workload(self, interface: Interface) -> Optional[Outcome]:
+    def _as_workload(self, interface: Interface) -> Optional[RuleOutcome]:
         """What becomes of all traffic of an interface that Felix takes for a workload's; None of another."""
         prefixes = [prefix for prefix in self.felix.workload_prefixes if interface.name.startswith(prefix)]
         if not prefixes:
@@ -452,20 +456,20 @@ class Host:
         if interface.name in self.taken_for_workloads:
             reason = "denied: {0} begins with interfacePrefix {1}, so Felix takes it for a workload's, {2}"
             reason = reason.format(interface.name, prefixes[0], "and removes its addresses")
-            return Outcome(DENY, by, reason)
+            return RuleOutcome(DENY, by, reason)
         if is_v3 or interface.name in known:
             doubt = "{0} is an interface of a workload, which host endpoints do not govern".format(interface.name)
-            return Outcome(GO_ON, by, "", doubt)
+            return RuleOutcome(GO_ON, by, "", doubt)
         reason = (
             "denied: {0} begins with InterfacePrefix {1}, so for Felix it is that of a workload that it does not know"
         )
-        return Outcome(DENY, by, reason.format(interface.name, prefixes[0]))
+        return RuleOutcome(DENY, by, reason.format(interface.name, prefixes[0]))
 
-    def _neighbours(self, path: _Path) -> Answer:
+    def _neighbours(self, path: _Path) -> ConnectionVerdict:
         """What becomes of neighbour discovery on the interfaces: of each of its messages, both ways."""
         key = tuple(each.name for each in path.interfaces)
         if key not in self._known_neighbours:
-            outcomes: List[Answer] = []
+            outcomes: List[ConnectionVerdict] = []
             for interface in path.interfaces:
                 for kind in _NEIGHBOURS:
                     packet = Packet(6, ICMPV6, None, None, None, None, (kind, 0))
@@ -477,18 +481,18 @@ class Host:
 
 
 def build_host(
-    evaluation: Evaluation,
+    evaluation: Evaluator,
     node: str,
     interfaces: Mapping[str, Sequence[str]],
     failsafes: GivenFailsafes = NONE_GIVEN,
     dataplane: str = "",
-) -> Host:
+) -> HostDataplane:
     """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput.
 
     `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
     """
     felix = with_failsafes(evaluation.felix(node, dataplane), failsafes, evaluation.api_version, node)
-    return Host(evaluation, node, interfaces_from(interfaces), felix)
+    return HostDataplane(evaluation, node, interfaces_from(interfaces), felix)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -508,9 +512,11 @@ class _Path:
         return _Path(self.out, self.into, {IN: OUT, OUT: IN}.get(self.direction, self.direction))
 
 
-def _then(before: Iterable[object], after: Callable[[], List[Outcome]], is_raw: bool) -> List[Tuple[Outcome, bool]]:
+def _then(
+    before: Iterable[object], after: Callable[[], List[RuleOutcome]], is_raw: bool
+) -> List[Tuple[RuleOutcome, bool]]:
     """What was decided before, and for what goes on, what is decided after."""
-    results: List[Tuple[Outcome, bool]] = []
+    results: List[Tuple[RuleOutcome, bool]] = []
     for each in before:
         outcome, is_untracked = (each, each.action == ALLOW) if is_raw else each
         if outcome.action != GO_ON:
@@ -520,7 +526,9 @@ def _then(before: Iterable[object], after: Callable[[], List[Outcome]], is_raw: 
     return results
 
 
-def _failsafe(failsafes: Iterable[Failsafe], direction: str, packet: Packet, by_source: bool = False) -> List[Outcome]:
+def _failsafe(
+    failsafes: Iterable[Failsafe], direction: str, packet: Packet, by_source: bool = False
+) -> List[RuleOutcome]:
     """The failsafes that let a packet through, up to the first that surely does."""
     results = []
     ports = packet.sport if by_source else packet.dport
@@ -535,7 +543,7 @@ def _failsafe(failsafes: Iterable[Failsafe], direction: str, packet: Packet, by_
         if not doubt and (ports[0] != ports[1] or is_other is None):
             doubt = "whether the failsafe {0} applies is not known".format(failsafe)
         name = "failsafe {0}".format(failsafe)
-        results.append(Outcome(ALLOW, name, "allowed by the {0} {1}".format(_SIDES[direction], name), doubt))
+        results.append(RuleOutcome(ALLOW, name, "allowed by the {0} {1}".format(_SIDES[direction], name), doubt))
         if not doubt:
             break
     return results
@@ -569,24 +577,24 @@ def noted(text: str, note: str) -> str:
     return "{0} ({1})".format(text, note) if note else text
 
 
-def _noted(answer: Answer, note: str) -> Answer:
+def _noted(answer: ConnectionVerdict, note: str) -> ConnectionVerdict:
     return answer._replace(reason=noted(answer.reason, note)) if note else answer
 
 
-def _answer(outcomes: List[Outcome], allow_doubt: str) -> Answer:
+def _answer(outcomes: List[RuleOutcome], allow_doubt: str) -> ConnectionVerdict:
     """The verdict, if all that may happen comes to the same."""
     verdicts = {outcome.action for outcome in outcomes}
     last = outcomes[-1]
     if len(verdicts) == 1 and last.action != GO_ON:
         if last.action == ALLOW and allow_doubt and last.by != _UNGOVERNED.by:
-            return Answer(UNKNOWN, last.by, "{0}, but {1}".format(last.reason, allow_doubt))
+            return ConnectionVerdict(UNKNOWN, last.by, "{0}, but {1}".format(last.reason, allow_doubt))
         certain = [outcome for outcome in outcomes if not outcome.doubt] or [last]
-        return Answer(last.action, certain[-1].by, certain[-1].reason)
+        return ConnectionVerdict(last.action, certain[-1].by, certain[-1].reason)
     doubtful = [outcome for outcome in outcomes if outcome.doubt]
-    return Answer(UNKNOWN, doubtful[0].by, "unknown: {0}".format(doubtful[0].doubt))
+    return ConnectionVerdict(UNKNOWN, doubtful[0].by, "unknown: {0}".format(doubtful[0].doubt))
 
 
-def _with_neighbours(answer: Answer, neighbours: Answer) -> Answer:
+def _with_neighbours(answer: ConnectionVerdict, neighbours: ConnectionVerdict) -> ConnectionVerdict:
     answer = answer._replace(neighbour_discovery=neighbours.verdict)
     if answer.verdict != ALLOW or neighbours.verdict == ALLOW:
         return answer

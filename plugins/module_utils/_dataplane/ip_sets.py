@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
 from .._policies.connection import Address, Net
-from .._policies.model import Member, Rulebook
+from .._policies.model import PolicySet, Selectable
 from .._resources.selector import Selector
 
 
-class Members:
+class IPSets:
     """Endpoints and network sets by address. Those with the same labels are asked once.
 
     They are not looked at before a rule asks for them: few do, and there may be many.
     """
 
-    def __init__(self, rulebook: Rulebook, members: Callable[[], Iterable[Member]]) -> None:
+    def __init__(self, rulebook: PolicySet, members: Callable[[], Iterable[Selectable]]) -> None:
         self._rulebook = rulebook
         self._members = members
         self._is_known = False
@@ -42,7 +42,7 @@ class Members:
             for member in self._members():
                 self._add(member)
 
-    def _add(self, member: Member) -> None:
+    def _add(self, member: Selectable) -> None:
         if member.doubt and not member.addresses:
             # Nobody knows which addresses it has.
             self._doubt = self._doubt or member.doubt

@@ -13,7 +13,7 @@ from typing import Iterable, Optional, Tuple
 
 from .._policies.connection import Net, Packet, Ports
 from .._policies.model import Entity, Rule
-from .ip_sets import Members
+from .ip_sets import IPSets
 
 Known = Optional[bool]
 
@@ -54,17 +54,17 @@ def needs_addresses(rule: Rule) -> bool:
     )
 
 
-def matches_addresses(rule: Rule, packet: Packet, members: Members) -> Known:
+def matches_addresses(rule: Rule, packet: Packet, members: IPSets) -> Known:
     """The rest, of a rule that matches statically."""
     source = matches_source(rule, packet, members)
     return False if source is False else all_of((source, matches_destination(rule, packet, members)))
 
 
-def matches_source(rule: Rule, packet: Packet, members: Members) -> Known:
+def matches_source(rule: Rule, packet: Packet, members: IPSets) -> Known:
     return _end(rule.source, rule, packet, packet.source, packet.sport, members)
 
 
-def matches_destination(rule: Rule, packet: Packet, members: Members) -> Known:
+def matches_destination(rule: Rule, packet: Packet, members: IPSets) -> Known:
     return _end(rule.destination, rule, packet, packet.destination, packet.dport, members)
 
 
@@ -95,7 +95,7 @@ def _within(wanted: Tuple[Ports, ...], ports: Optional[Ports]) -> Known:
 
 
 def _end(
-    entity: Entity, rule: Rule, packet: Packet, address: Optional[int], ports: Optional[Ports], members: Members
+    entity: Entity, rule: Rule, packet: Packet, address: Optional[int], ports: Optional[Ports], members: IPSets
 ) -> Known:
     if entity == _ANYTHING:
         return True
@@ -140,7 +140,7 @@ def _named(
     packet: Packet,
     address: Optional[int],
     ports: Optional[Ports],
-    members: Members,
+    members: IPSets,
 ) -> Known:
     """Whether the packet's port is one of these names at its address."""
     if ports is None:

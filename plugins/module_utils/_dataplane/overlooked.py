@@ -13,10 +13,10 @@ import functools
 from typing import Callable, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._policies.connection import Address, Packet
-from .._policies.model import DENY, Rule, Rulebook
+from .._policies.model import DENY, PolicySet, Rule
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.selector import Selector
-from .ip_sets import Members
+from .ip_sets import IPSets
 from .match import matches_destination, matches_source
 
 # Rules that a reason names.
@@ -28,7 +28,7 @@ _LONGEST = 120
 class Unaddressed:
     """The endpoints without expected IPs. They are not looked at before somebody asks for them."""
 
-    def __init__(self, rulebook: Rulebook, endpoints: Callable[[], Iterable[HostEndpoint]]) -> None:
+    def __init__(self, rulebook: PolicySet, endpoints: Callable[[], Iterable[HostEndpoint]]) -> None:
         self._rulebook = rulebook
         self._endpoints = endpoints
         # By the texts of selectors.
@@ -70,7 +70,7 @@ class _Selected(NamedTuple):
         return first, self.number - len(self.by_node.get(node, ()))
 
 
-class Place(NamedTuple):
+class PacketEnd(NamedTuple):
     """The host on which a packet is denied: its node, and all of its addresses."""
 
     node: str
@@ -78,7 +78,7 @@ class Place(NamedTuple):
 
 
 def overlooked(
-    rules: Iterable[Tuple[str, Rule]], packet: Packet, members: Members, unaddressed: Unaddressed, place: Place
+    rules: Iterable[Tuple[str, Rule]], packet: Packet, members: IPSets, unaddressed: Unaddressed, place: PacketEnd
 ) -> str:
     """What is added to the reason of a packet that is denied; "" when no endpoint lacks its addresses.
 
@@ -94,7 +94,7 @@ def overlooked(
     return "".join(found)
 
 
-def _of_rule(rule: Rule, packet: Packet, members: Members, unaddressed: Unaddressed, place: Place) -> Iterator[str]:
+def _of_rule(rule: Rule, packet: Packet, members: IPSets, unaddressed: Unaddressed, place: PacketEnd) -> Iterator[str]:
     for name, matches in (("source", matches_source), ("destination", matches_destination)):
         entity = getattr(rule, name)
         selectors = [entity.selectors]

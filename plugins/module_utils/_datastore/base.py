@@ -14,7 +14,7 @@ from typing import Callable, Collection, Dict, Iterable, Iterator, List, Match, 
 from .._core.errors import DatastoreError
 from .._plan.plan import Change, Stored
 from .._resources.hostendpoint import HostEndpoint
-from .snapshot import Documents
+from .snapshot import PolicySnapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ def never() -> bool:
     return False
 
 
-class Store(abc.ABC):
+class Datastore(abc.ABC):
     """Keys, bytes and revisions of one datastore.
 
     Every method raises DatastoreError when the answer is not certain: unreachable, unauthorised and half-read are
@@ -82,7 +82,7 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def read_policies(self, node: str = "") -> Documents:
+    def read_policies(self, node: str = "") -> PolicySnapshot:
         """What decides on the traffic of one node, or of all, and maybe more. Only reads."""
 
     @abc.abstractmethod

@@ -17,11 +17,11 @@ from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Seque
 from .._core.errors import Conflict, DatastoreError, shown
 from .._plan.plan import Change, Stored
 from .._resources.hostendpoint import V1, HostEndpoint
-from ._etcd.v2_client import DIRECTORY, Etcdv2Client, NotInDirectory, Request
-from .base import State, Store, never, reporting
+from ._etcd.v2_client import DIRECTORY, EtcdV2Client, NotInDirectory, Request
+from .base import Datastore, State, never, reporting
 from .codec_v1 import CODEC, encode
 from .settings import Settings
-from .snapshot import Documents, documents_v1, looks_at_others_v1
+from .snapshot import PolicySnapshot, looks_at_others_v1, snapshot_v1
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"
@@ -41,12 +41,12 @@ WRITERS = 4
 FEW_CHANGES = 16
 
 
-class Etcdv2Store(Store):
+class EtcdV2Datastore(Datastore):
     api_version = V1
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._etcd = Etcdv2Client(settings)
+        self._etcd = EtcdV2Client(settings)
         self._writers = [self._etcd]
 
     def read_state(self) -> State:
@@ -119,7 +119,7 @@ class Etcdv2Store(Store):
     def felix_nodes(self) -> Dict[str, bool]:
         return reporting(map(_STATUS.fullmatch, dict(_values(self._etcd.get(_FELIX, True)))))
 
-    def read_policies(self, node: str = "") -> Documents:
+    def read_policies(self, node: str = "") -> PolicySnapshot:
         values: Dict[str, str] = {}
         for key in (_READY, _CONFIG, _POLICIES):
             values.update(_values(self._etcd.get(key, True)))
@@ -130,7 +130,7 @@ class Etcdv2Store(Store):
             hosts = self._hosts()
         for host in hosts:
             values.update(_values(host))
-        return documents_v1(values, [stored for host in hosts for stored in _of_host(host)])
+        return snapshot_v1(values, [stored for host in hosts for stored in _of_host(host)])
 
     def _hosts(self) -> List[Dict[str, Any]]:
         """The etcd nodes of all hosts, with all beneath them."""
@@ -165,7 +165,7 @@ class Etcdv2Store(Store):
         free = list(self._writers)
         is_lost = False
         pending = collections.deque(changes)
-        under_way: Deque[Tuple[Etcdv2Client, Change, Request]] = collections.deque()
+        under_way: Deque[Tuple[EtcdV2Client, Change, Request]] = collections.deque()
         while pending or under_way:
             while pending and free and not is_ended():
                 writer, change = free.pop(), pending.popleft()

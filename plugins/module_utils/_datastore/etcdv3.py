@@ -18,11 +18,11 @@ from .._core.errors import Conflict, DatastoreError, shown
 from .._core.go_json import check_depth
 from .._plan.plan import Change, Stored
 from .._resources.hostendpoint import V3, HostEndpoint
-from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
-from .base import State, Store, never, reporting
+from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Sent, Write
+from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC, encode, time_of_day
 from .settings import Settings
-from .snapshot import Documents, documents_v3, looks_at_others_v3, may_be_in_namespaces, needs_nodes
+from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, needs_nodes, snapshot_v3
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 _HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
@@ -42,11 +42,11 @@ _STATES = 10
 _Batch = List[Tuple[Change, Write]]
 
 
-class Etcdv3Store(Store):
+class EtcdV3Datastore(Datastore):
     api_version = V3
 
     def __init__(self, settings: Settings) -> None:
-        self._etcd = Etcdv3Client(settings)
+        self._etcd = EtcdV3Client(settings)
         # As it was read last.
         self._found_state = KeyValue(_CLUSTER_INFORMATION, None, 0)
 
@@ -94,13 +94,13 @@ class Etcdv3Store(Store):
     def felix_nodes(self) -> Dict[str, bool]:
         return reporting(map(_STATUS.fullmatch, self._etcd.keys(_FELIX)))
 
-    def read_policies(self, node: str = "") -> Documents:
+    def read_policies(self, node: str = "") -> PolicySnapshot:
         (state,) = self._etcd.get([_CLUSTER_INFORMATION])
         values = {} if state.value is None else {state.key: state.value}
         for plural in ("globalnetworkpolicies", "profiles", "tiers", "felixconfigurations"):
             values.update(self._values(plural))
         endpoints = self.list()
-        found = documents_v3(values, endpoints)
+        found = snapshot_v3(values, endpoints)
         if looks_at_others_v3(found):
             for plural in ("globalnetworksets", "networksets", "workloadendpoints"):
                 values.update(self._values(plural))
@@ -111,9 +111,9 @@ class Etcdv3Store(Store):
             ("nodes", needs_nodes),
         )
         for plural, is_needed in wanted:
-            if not is_needed(documents_v3(values, endpoints)) or not self._add(values, plural):
+            if not is_needed(snapshot_v3(values, endpoints)) or not self._add(values, plural):
                 unread.add(plural)
-        return documents_v3(values, endpoints, unread)
+        return snapshot_v3(values, endpoints, unread)
 
     def _add(self, values: Dict[str, str], plural: str) -> bool:
         """Add the texts of a kind that few users can read and that decides rarely; False where it cannot be read."""

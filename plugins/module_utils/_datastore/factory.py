@@ -7,22 +7,22 @@
 from __future__ import annotations
 
 from .._resources.hostendpoint import V1, V3
-from .base import Store
+from .base import Datastore
 from .settings import ETCDV2, ETCDV3, Settings
 
 # The generation of the resources that each datastore holds.
 API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
 
 
-def open_store(settings: Settings) -> Store:
+def open_datastore(settings: Settings) -> Datastore:
     """The store of these settings; its client library is imported only here."""
     # pylint: disable=import-outside-toplevel
     if settings.datastore_type == ETCDV2:
-        from .etcdv2 import Etcdv2Store
+        from .etcdv2 import EtcdV2Datastore
 
-        return Etcdv2Store(settings)
+        return EtcdV2Datastore(settings)
     if settings.datastore_type == ETCDV3:
-        from .etcdv3 import Etcdv3Store
+        from .etcdv3 import EtcdV3Datastore
 
-        return Etcdv3Store(settings)
+        return EtcdV3Datastore(settings)
     raise ValueError(settings.datastore_type)

@@ -18,7 +18,7 @@ from .._plan.plan import Stored
 
 
 @dataclasses.dataclass
-class Documents:
+class PolicySnapshot:
     """The stored texts. A name is as in the key, unescaped; in v3 that of a namespaced object is (namespace, name)."""
 
     # Of every node that was read, malformed ones too.
@@ -56,12 +56,12 @@ _READY = "/calico/v1/Ready"
 _LOOKS_AT_OTHERS = re.compile(r'_(?:selector|tag)"|\\u', re.IGNORECASE)
 
 
-def documents_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Documents:
+def snapshot_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> PolicySnapshot:
     """What is stored under Calico v1's keys, of which those of endpoints are left out.
 
     libcalico-go release-v2.6, lib/backend/model: keys.go, policy.go (the tier in the key does not count), profile.go.
     """
-    found = Documents(endpoints=list(endpoints), state=values.get(_READY))
+    found = PolicySnapshot(endpoints=list(endpoints), state=values.get(_READY))
     for key, value in values.items():
         policy, profile = _POLICY.fullmatch(key), _PROFILE.fullmatch(key)
         workload, config = _WORKLOAD.fullmatch(key), _CONFIG.fullmatch(key)
@@ -86,7 +86,7 @@ _V3_KEY = re.compile(V3_ROOT + "([a-z]+)/([^/]+)(?:/([^/]+))?")
 _NAMESPACED = ("networkpolicies", "networksets", "workloadendpoints")
 
 
-def documents_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: Collection[str] = ()) -> Documents:
+def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: Collection[str] = ()) -> PolicySnapshot:
     """What is stored under Calico v3's keys, of which those of endpoints are left out.
 
     Calico does not read what is stored on another level. What is not among the values counts as not stored, but what
@@ -102,7 +102,7 @@ def documents_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread:
     def named(plural: str) -> List[Tuple[str, str]]:
         return [(name, value) for _namespace, name, value in kinds.get(plural, ())]
 
-    return Documents(
+    return PolicySnapshot(
         endpoints=list(endpoints),
         policies=named("globalnetworkpolicies"),
         profiles={name: {"": value} for name, value in named("profiles")},
@@ -117,20 +117,20 @@ def documents_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread:
     )
 
 
-def may_be_in_namespaces(documents: Documents) -> bool:
+def may_be_in_namespaces(documents: PolicySnapshot) -> bool:
     """Whether an endpoint may have the label by which NetworkPolicies select it, of its own or of a profile."""
     texts = [each.value for each in documents.endpoints]
     texts += [value for parts in documents.profiles.values() for value in parts.values()]
     return any(_NAMESPACE_LABEL in text or "\\u" in text for text in texts)
 
 
-def needs_nodes(documents: Documents) -> bool:
+def needs_nodes(documents: PolicySnapshot) -> bool:
     """Whether the Node objects decide on anything: by their labels, or as ends of tunnels."""
     texts = documents.config.values()
     return has_node_selectors(documents) or bool(documents.ip_pools) or any(map(_TUNNEL.search, texts))
 
 
-def has_node_selectors(documents: Documents) -> bool:
+def has_node_selectors(documents: PolicySnapshot) -> bool:
     """Whether a FelixConfiguration may be meant for nodes with certain labels."""
     return any(_NODE_SELECTOR.search(value) for value in documents.config.values())
 
@@ -140,7 +140,7 @@ _TUNNEL = re.compile(r"(?:vxlan|ipip)enabled|\\u", re.IGNORECASE)
 _NODE_SELECTOR = re.compile(r'nodeselector"|\\u', re.IGNORECASE)
 
 
-def looks_at_others_v3(documents: Documents) -> bool:
+def looks_at_others_v3(documents: PolicySnapshot) -> bool:
     """Whether a rule of a policy or a profile may look at network sets and workloads."""
     texts = [value for _name, value in documents.policies]
     texts += [value for parts in documents.profiles.values() for value in parts.values()]

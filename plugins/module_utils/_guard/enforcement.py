@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional
 from .._core import strict_json
 from .._core.errors import DatastoreError, InvalidInput, shown
 from .._core.files import path_as_shown, read_text
-from .._datastore.base import Store
-from .._datastore.snapshot import Documents
+from .._datastore.base import Datastore
+from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
 from .._resources.hostendpoint import HostEndpoint
-from .verdict import UNKNOWN, UNSAFE, Finding, Guarded, Unsafe, Verdict, refusal_of, verdict_of
+from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, refusal_of, verdict_of
 
 if TYPE_CHECKING:
-    from .guard import Facts, Guard
+    from .guard import Guard, HostFacts
 
 ENFORCE, WARN, OFF = "enforce", "warn", "off"
 
@@ -46,7 +46,7 @@ GUARD_MODE: Dict[str, Any] = {"type": "str", "choices": [ENFORCE, WARN, OFF], "d
 
 
 @dataclasses.dataclass(frozen=True)
-class Guarding:
+class GuardPolicy:
     """How changes are guarded."""
 
     mode: str = WARN
@@ -56,10 +56,10 @@ class Guarding:
     # The most endpoints that one call may change; None for any number.
     limit: Optional[int] = None
 
-    def check(self, store: Store, changes: Sequence[Change]) -> Guarded:
+    def check(self, store: Datastore, changes: Sequence[Change]) -> GuardReport:
         """Before these changes are written. Raises Unsafe when they must not be."""
         if self.mode == OFF or not changes:
-            return Guarded()
+            return GuardReport()
         of_all = self._of_all(changes)
         wanted = [change.after for change in changes if change.after]
         gone = [
@@ -71,7 +71,7 @@ class Guarding:
         try:
             found = self.ask(store, wanted, gone, updated)
         except DatastoreError as exc:
-            found = Guarded([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
+            found = GuardReport([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
             if self.mode == ENFORCE:
                 text = (
                     "nobody knows whether it is safe: what decides on traffic cannot be read: {0}. Give the user the "
@@ -95,27 +95,27 @@ class Guarding:
 
     def ask(
         self,
-        store: Store,
+        store: Datastore,
         wanted: Sequence[HostEndpoint],
         gone: Sequence[HostEndpoint] = (),
         updated: Sequence[HostEndpoint] = (),
-    ) -> Guarded:
+    ) -> GuardReport:
         """What the guard says of endpoints that are wanted, and of those that go."""
         guard = self.guard(store, wanted, gone)
         selections = {(each.node, each.name): guard.selection(each) for each in updated}
         verdicts = guard.check(
             self.facts_of(guard.nodes), others=lambda: self.facts_of(set(self.by_node).difference(guard.nodes))
         )
-        return Guarded(verdicts, selections={key: both for key, both in selections.items() if any(both)})
+        return GuardReport(verdicts, selections={key: both for key, both in selections.items() if any(both)})
 
-    def facts_of(self, nodes: Collection[str]) -> Dict[str, Facts]:
+    def facts_of(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
         """What is known of these nodes. Raises InvalidInput."""
         from .required_connections import facts_of  # pylint: disable=import-outside-toplevel
 
         given = self.by_node
         return {node: facts_of(node, given[node], self.required) for node in sorted(nodes) if node in given}
 
-    def guard(self, store: Store, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
+    def guard(self, store: Datastore, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
         """The guard, with all that decides on traffic. Raises DatastoreError when that cannot be read."""
         from .guard import Guard  # pylint: disable=import-outside-toplevel
 
@@ -145,7 +145,7 @@ class Guarding:
         return found
 
 
-def guarding_of(params: Mapping[str, Any]) -> Guarding:
+def guarding_of(params: Mapping[str, Any]) -> GuardPolicy:
     """What a task's options say. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
         raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(shown(params["guard_limit"]))])
@@ -153,7 +153,7 @@ def guarding_of(params: Mapping[str, Any]) -> Guarding:
         from .required_connections import check_required  # pylint: disable=import-outside-toplevel
 
         check_required(params["guard_require"])
-    return Guarding(
+    return GuardPolicy(
         params.get("guard", WARN),
         params["guard_require"] or (),
         params["guard_facts"] or {},
@@ -162,7 +162,7 @@ def guarding_of(params: Mapping[str, Any]) -> Guarding:
     )
 
 
-def _known_nodes(store: Store, documents: Documents, nodes: Set[str]) -> Tuple[Set[str], str]:
+def _known_nodes(store: Datastore, documents: PolicySnapshot, nodes: Set[str]) -> Tuple[Set[str], str]:
     """The nodes that Calico knows, as far as it takes to find these, and why there may be others that it knows."""
     known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
     problem = ""
@@ -177,6 +177,6 @@ def _known_nodes(store: Store, documents: Documents, nodes: Set[str]) -> Tuple[S
     return known, problem
 
 
-def _not_read(endpoint: HostEndpoint, problem: str) -> Verdict:
-    finding = Finding("G16", UNKNOWN, "what decides on traffic cannot be read: " + problem)
+def _not_read(endpoint: HostEndpoint, problem: str) -> GuardVerdict:
+    finding = GuardFinding("G16", UNKNOWN, "what decides on traffic cannot be read: " + problem)
     return verdict_of(endpoint.node, endpoint.name, [finding])

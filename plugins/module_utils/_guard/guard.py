@@ -26,11 +26,11 @@ from typing import (
     Tuple,
 )
 
-from .._dataplane.evaluator import Evaluation
+from .._dataplane.evaluator import Evaluator
 from .._dataplane.fatal import LAST_STAYS, fatal_of
-from .._dataplane.host import Host, build_host, noted
+from .._dataplane.host import HostDataplane, build_host, noted
 from .._dataplane.resolution import ALL_INTERFACES, Candidate, Interface, addresses_of
-from .._datastore.snapshot import Documents
+from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import Stored
 from .._policies.connection import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, text_of
 from .._policies.failsafes import NONE_GIVEN, GivenFailsafes
@@ -38,14 +38,14 @@ from .._policies.felix_config import is_excluded
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.validation import ignored_by_felix
-from .verdict import UNKNOWN, UNSAFE, WARNING, Finding, Verdict, verdict_of
+from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding, GuardVerdict, verdict_of
 
 # The most characters of an interface's name in Linux.
 _MOST_OF_A_NAME = 15
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class HostFacts:
     """What is known of a host, and what it must be able to do."""
 
     # Addresses by interface, best with the length of the prefix.
@@ -75,7 +75,7 @@ class Guard:
     def __init__(
         self,
         api_version: str,
-        documents: Documents,
+        documents: PolicySnapshot,
         endpoints: Sequence[HostEndpoint],
         without: Sequence[HostEndpoint] = (),
         known_nodes: Optional[Collection[str]] = None,
@@ -87,8 +87,8 @@ class Guard:
         self._known_nodes = None if known_nodes is None else frozenset(known_nodes)
         self._nodes_problem = nodes_problem
         # What is stored.
-        self.before = Evaluation(api_version, documents)
-        self._after = Evaluation(api_version, documents, endpoints, without)
+        self.before = Evaluator(api_version, documents)
+        self._after = Evaluator(api_version, documents, endpoints, without)
 
     @functools.cached_property
     def nodes(self) -> FrozenSet[str]:
@@ -98,23 +98,23 @@ class Guard:
 
     def check(
         self,
-        facts: Mapping[str, Facts],
+        facts: Mapping[str, HostFacts],
         is_stored: bool = False,
-        others: Callable[[], Mapping[str, Facts]] = dict,
-    ) -> List[Verdict]:
+        others: Callable[[], Mapping[str, HostFacts]] = dict,
+    ) -> List[GuardVerdict]:
         """A verdict for each endpoint that is wanted, and then for each that goes, by what is known of the nodes.
 
         Of a node without facts, what needs them is unknown. `others` gives those of nodes without a change, and is
         called only when rules look at what changes. With `is_stored`, the endpoints are what is stored, and no change
         of it. Raises InvalidInput for addresses that are none.
         """
-        hosts = {node: _Host(node, facts[node], self.before, self._after, is_stored) for node in facts}
+        hosts = {node: _HostState(node, facts[node], self.before, self._after, is_stored) for node in facts}
         found = [(endpoint, self._of_wanted(endpoint, hosts)) for endpoint in self._endpoints]
         found += [(endpoint, list(self._of_left(endpoint, hosts))) for endpoint in self._without]
         changed = {} if is_stored else self._changed_members()
         if changed:
             more = others()
-            hosts.update((node, _Host(node, more[node], self.before, self._after, False)) for node in more)
+            hosts.update((node, _HostState(node, more[node], self.before, self._after, False)) for node in more)
             for number, finding in _of_others(hosts.values(), changed):
                 found[number][1].append(finding)
         return [verdict_of(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
@@ -136,7 +136,7 @@ class Guard:
         after = self._after.member(endpoint.node, endpoint.name)
         return {address for each in (before, after) if each and before != after for address in each.addresses}
 
-    def _of_wanted(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> List[Finding]:
+    def _of_wanted(self, endpoint: HostEndpoint, hosts: Mapping[str, _HostState]) -> List[GuardFinding]:
         dataplane = hosts[endpoint.node].facts.dataplane if endpoint.node in hosts else ""
         findings = list(self._of_endpoint(endpoint, dataplane))
         stored = self.before.stored(endpoint)
@@ -144,14 +144,14 @@ class Guard:
             findings += self._of_host(hosts[endpoint.node], endpoint, stored is not None)
         else:
             text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
-            findings.append(Finding("G03", UNKNOWN, text.format(endpoint.node)))
+            findings.append(GuardFinding("G03", UNKNOWN, text.format(endpoint.node)))
             if stored and stored.node == endpoint.node and _claim(stored.endpoint) != _claim(endpoint):
                 findings.append(self._opened(stored.endpoint))
         if stored and stored.node not in ("", endpoint.node):
             findings += self._of_left(stored.endpoint, hosts)
         return findings
 
-    def _of_endpoint(self, endpoint: HostEndpoint, dataplane: str) -> Iterator[Finding]:
+    def _of_endpoint(self, endpoint: HostEndpoint, dataplane: str) -> Iterator[GuardFinding]:
         """What can be said without the facts of its host, but its dataplane."""
         stored = endpoint.as_stored(self._after.api_version)
         if not ignored_by_felix(stored, self._after.api_version):
@@ -162,9 +162,9 @@ class Guard:
         yield from self._selected(endpoint)
         if not endpoint.expected_ips:
             text = "it has no expected IPs, so rules on other hosts that select it by its labels miss it"
-            yield Finding("G12", WARNING, text)
+            yield GuardFinding("G12", WARNING, text)
 
-    def _node(self, endpoint: HostEndpoint) -> Iterator[Finding]:
+    def _node(self, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
         known = self._known_nodes
         if known is None or endpoint.node in known:
             return
@@ -173,13 +173,13 @@ class Guard:
         hint = ": did you mean {0}?".format(" or ".join(alike)) if alike else ""
         if self._nodes_problem:
             text = "whether Calico knows the node {0} is unknown{1} ({2})"
-            yield Finding("G09", UNKNOWN, text.format(endpoint.node, hint, self._nodes_problem))
+            yield GuardFinding("G09", UNKNOWN, text.format(endpoint.node, hint, self._nodes_problem))
         elif alike:
-            yield Finding("G09", UNSAFE, "Calico does not know the node {0}{1}".format(endpoint.node, hint))
+            yield GuardFinding("G09", UNSAFE, "Calico does not know the node {0}{1}".format(endpoint.node, hint))
         else:
             # A host may get its endpoints before Felix runs there for the first time.
             text = "Calico does not know the node {0}, so nothing polices its interfaces yet"
-            yield Finding("G09", WARNING, text.format(endpoint.node))
+            yield GuardFinding("G09", WARNING, text.format(endpoint.node))
 
     def selection(self, endpoint: HostEndpoint) -> Tuple[List[str], List[str]]:
         """Names of the policies that start and stop selecting an endpoint that is stored otherwise."""
@@ -196,12 +196,12 @@ class Guard:
         )
         return sorted(after - before), sorted(before - after)
 
-    def _selected(self, endpoint: HostEndpoint) -> Iterator[Finding]:
+    def _selected(self, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
         _started, stopped = self.selection(endpoint)
         if stopped:
-            yield Finding("G14", WARNING, "policies do not select it any more: {0}".format(", ".join(stopped)))
+            yield GuardFinding("G14", WARNING, "policies do not select it any more: {0}".format(", ".join(stopped)))
 
-    def _of_host(self, host: _Host, endpoint: HostEndpoint, is_stored: bool) -> Iterator[Finding]:
+    def _of_host(self, host: _HostState, endpoint: HostEndpoint, is_stored: bool) -> Iterator[GuardFinding]:
         """What the facts of its host tell of an endpoint that is wanted."""
         touched, opened = self._touched(host, endpoint.name, is_stored)
         yield from _needed(host, endpoint.name, touched)
@@ -214,14 +214,14 @@ class Guard:
         yield from _wildcard(host.after, endpoint)
         if host.facts.ansible_interface in governs:
             text = "Ansible's connection comes through {0}, which it governs".format(host.facts.ansible_interface)
-            yield Finding("G10", WARNING, text)
+            yield GuardFinding("G10", WARNING, text)
         for name in host.after.taken_for_workloads:
-            yield Finding("G16", UNSAFE, _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes)))
+            yield GuardFinding("G16", UNSAFE, _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes)))
         fatal = host.after.fatal
         if fatal.text and not self._after.asked(endpoint).fatal:
-            yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, fatal.text)
+            yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, fatal.text)
 
-    def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> Iterator[Finding]:
+    def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _HostState]) -> Iterator[GuardFinding]:
         """What becomes of a node without an endpoint that was there."""
         if endpoint.node not in hosts:
             yield self._opened(endpoint)
@@ -231,7 +231,7 @@ class Guard:
         yield from _needed(host, endpoint.name, touched)
         yield from _open(host, opened)
 
-    def _touched(self, host: _Host, name: str, is_stored: bool) -> Tuple[Dict[str, Interface], List[str]]:
+    def _touched(self, host: _HostState, name: str, is_stored: bool) -> Tuple[Dict[str, Interface], List[str]]:
         """The interfaces, as they will be, that are in other hands by this endpoint, and names of those in none.
 
         Where one that is wanted governs instead, it is for that one to say.
@@ -248,55 +248,55 @@ class Guard:
                     touched[interface.name] = interface
         return touched, opened
 
-    def _opened(self, endpoint: HostEndpoint) -> Finding:
+    def _opened(self, endpoint: HostEndpoint) -> GuardFinding:
         """What is known without the facts of its host: who else names its interface."""
         name = endpoint.interface_name
         others = [each for each in self._after.candidates(endpoint.node) if not each.rejected]
         if name and not any(each.endpoint.interface_name in ("", name, ALL_INTERFACES) for each in others):
-            return Finding("G15", WARNING, _OPEN.format(name, endpoint.node))
+            return GuardFinding("G15", WARNING, _OPEN.format(name, endpoint.node))
         text = "the facts of node {0} are not known, so nobody knows which interface is in other hands without it"
-        return Finding("G15", UNKNOWN, text.format(endpoint.node))
+        return GuardFinding("G15", UNKNOWN, text.format(endpoint.node))
 
 
 # --- Without the facts of the host ---
 
 
-def _profiles(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Finding]:
+def _profiles(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFinding]:
     for name in endpoint.profiles:
         profile = evaluation.rulebook.profile(name)
         if profile.doubt:
-            yield Finding("G01", UNKNOWN, "profile {0}: {1}".format(name, profile.doubt))
+            yield GuardFinding("G01", UNKNOWN, "profile {0}: {1}".format(name, profile.doubt))
         elif profile.rules is None:
             text = "profile {0} is missing, or has no rules that Felix takes: it drops all that comes to it"
-            yield Finding("G01", UNSAFE, text.format(name))
+            yield GuardFinding("G01", UNSAFE, text.format(name))
 
 
-def _default_drop(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Finding]:
+def _default_drop(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFinding]:
     asked = evaluation.asked(endpoint)
     closed = [direction for direction in (INGRESS, EGRESS) if not asked.allows_something(direction)]
     if closed:
         text = "no policy and no profile allows any {0}: all new traffic but the failsafes is dropped"
-        yield Finding("G02", WARNING, text.format(" or ".join(closed)))
+        yield GuardFinding("G02", WARNING, text.format(" or ".join(closed)))
 
 
-def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> Iterator[Finding]:
+def _stopped(endpoint: HostEndpoint, evaluation: Evaluator, dataplane: str) -> Iterator[GuardFinding]:
     """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
     felix = evaluation.felix(endpoint.node, dataplane)
     if felix.problem:
-        yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
+        yield GuardFinding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
     if is_excluded(endpoint.interface_name, felix.excluded):
         text = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
-        yield Finding("G16", UNSAFE, noted(text.format(endpoint.interface_name), felix.note))
+        yield GuardFinding("G16", UNSAFE, noted(text.format(endpoint.interface_name), felix.note))
     fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
     if fatal.text:
         text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
-        yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
+        yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
     for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
         if candidate.rejected:
             text = "Felix ignores it, so its interface is open: {0}"
-            yield Finding("G16", UNSAFE, noted(text.format(candidate.rejected), felix.note))
+            yield GuardFinding("G16", UNSAFE, noted(text.format(candidate.rejected), felix.note))
         elif candidate.doubt:
-            yield Finding("G16", UNKNOWN, candidate.doubt)
+            yield GuardFinding("G16", UNKNOWN, candidate.doubt)
 
 
 def _mine(endpoint: HostEndpoint, candidates: Iterable[Candidate]) -> List[Candidate]:
@@ -311,10 +311,10 @@ _CUT_OFF = (
 )
 
 
-class _Host:
+class _HostState:
     """A host whose facts are known, as it is and as it will be."""
 
-    def __init__(self, node: str, facts: Facts, before: Evaluation, after: Evaluation, is_stored: bool) -> None:
+    def __init__(self, node: str, facts: HostFacts, before: Evaluator, after: Evaluator, is_stored: bool) -> None:
         self.node = node
         self.facts = facts
         self._before = before
@@ -325,11 +325,11 @@ class _Host:
         self.asked: Set[Connection] = set()
 
     @functools.cached_property
-    def before(self) -> Host:
+    def before(self) -> HostDataplane:
         return build_host(self._before, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     @functools.cached_property
-    def after(self) -> Host:
+    def after(self) -> HostDataplane:
         return build_host(self._after, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     def was_denied(self, connection: Connection) -> bool:
@@ -345,9 +345,9 @@ _OPEN = "no endpoint governs {0} of node {1} any more, so Calico opens it"
 _AS_BEFORE = ", and it was denied before this change, too"
 
 
-def _open(host: _Host, names: Iterable[str]) -> Iterator[Finding]:
+def _open(host: _HostState, names: Iterable[str]) -> Iterator[GuardFinding]:
     for name in sorted(names):
-        yield Finding("G15", WARNING, _OPEN.format(name, host.node))
+        yield GuardFinding("G15", WARNING, _OPEN.format(name, host.node))
 
 
 def _is_governed_by(interface: Interface, name: str) -> bool:
@@ -359,12 +359,12 @@ def _claim(endpoint: HostEndpoint) -> object:
     return endpoint.interface_name or frozenset(addresses_of(endpoint))
 
 
-def _needed(host: _Host, name: str, touched: Mapping[str, Interface]) -> Iterator[Finding]:
+def _needed(host: _HostState, name: str, touched: Mapping[str, Interface]) -> Iterator[GuardFinding]:
     """Connections that must get through, of those that go through these interfaces."""
     if not touched:
         return
     for rule, text in host.facts.doubts:
-        yield Finding(rule, UNKNOWN, text)
+        yield GuardFinding(rule, UNKNOWN, text)
     for connection in host.facts.required:
         interfaces = host.after.interfaces_of(connection)
         through = [interface for interface in interfaces if interface.name in touched]
@@ -385,7 +385,7 @@ def _needed(host: _Host, name: str, touched: Mapping[str, Interface]) -> Iterato
 _AND_THEN = ", and then {0} governs {1} of node {2}"
 
 
-def _required(host: _Host, connection: Connection, where: str) -> Iterator[Finding]:
+def _required(host: _HostState, connection: Connection, where: str) -> Iterator[GuardFinding]:
     host.asked.add(connection)
     answer = host.after.ask(connection)
     if answer.verdict == ALLOW:
@@ -394,17 +394,19 @@ def _required(host: _Host, connection: Connection, where: str) -> Iterator[Findi
     if level == UNSAFE and host.was_denied(connection):
         level, where = WARNING, where + _AS_BEFORE
     text = "{0} is needed{1}: {2}".format(_shown(connection), where, answer.reason)
-    yield Finding(_RULES[connection.direction], level, text)
+    yield GuardFinding(_RULES[connection.direction], level, text)
 
 
-def _possible(host: _Host, connection: Connection, name: str) -> Iterator[Finding]:
+def _possible(host: _HostState, connection: Connection, name: str) -> Iterator[GuardFinding]:
     answer = host.after.ask(connection)
     if answer.verdict == UNKNOWN or answer.verdict == DENY and not host.was_denied(connection):
         text = "{0} is needed, and nobody knows whether it goes through {1}: {2}"
-        yield Finding(_RULES[connection.direction], UNKNOWN, text.format(_shown(connection), name, answer.reason))
+        yield GuardFinding(_RULES[connection.direction], UNKNOWN, text.format(_shown(connection), name, answer.reason))
 
 
-def _of_others(hosts: Iterable[_Host], changed: Mapping[Address, Sequence[int]]) -> Iterator[Tuple[int, Finding]]:
+def _of_others(
+    hosts: Iterable[_HostState], changed: Mapping[Address, Sequence[int]]
+) -> Iterator[Tuple[int, GuardFinding]]:
     """What changed endpoints, given by their addresses, cut off by being another end than rules ask for."""
     for host in hosts:
         for connection in host.facts.required:
@@ -418,7 +420,7 @@ def _of_others(hosts: Iterable[_Host], changed: Mapping[Address, Sequence[int]])
                 yield from ((number, finding) for number in sorted(numbers))
 
 
-def _worse(host: _Host, connection: Connection) -> Optional[Finding]:
+def _worse(host: _HostState, connection: Connection) -> Optional[GuardFinding]:
     """Of a connection that no changed endpoint governs."""
     answer = host.after.ask(connection)
     if answer.verdict == ALLOW:
@@ -428,7 +430,7 @@ def _worse(host: _Host, connection: Connection) -> Optional[Finding]:
         return None
     text = "on node {0}, {1} is needed, and rules there that let it through do not any more: {2}"
     level = UNSAFE if answer.verdict == DENY else UNKNOWN
-    return Finding(_RULES[connection.direction], level, text.format(host.node, _shown(connection), answer.reason))
+    return GuardFinding(_RULES[connection.direction], level, text.format(host.node, _shown(connection), answer.reason))
 
 
 _RULES = {IN: "G03", OUT: "G04", LOCAL: "G04"}
@@ -450,48 +452,50 @@ def _address(version: int, number: Optional[int]) -> str:
     return "an unknown address" if number is None else text_of((version, number))
 
 
-def _failsafes(host: _Host, governs: Collection[str]) -> Iterator[Finding]:
+def _failsafes(host: _HostState, governs: Collection[str]) -> Iterator[GuardFinding]:
     felix, port = host.after.felix, host.facts.ssh_port
     if governs and not felix.problem and not any((each.protocol, each.port) == (TCP, port) for each in felix.inbound):
         text = "tcp port {0} is no inbound failsafe, so only policies and profiles keep SSH open"
-        yield Finding("G05", WARNING, text.format(port))
+        yield GuardFinding("G05", WARNING, text.format(port))
 
 
-def _its_interface(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
+def _its_interface(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
     name = endpoint.interface_name
     if not name or name == ALL_INTERFACES:
         return
     if len(name) > _MOST_OF_A_NAME:
-        yield Finding("G06", UNSAFE, "Linux has no interface with a name as long as {0}".format(name))
+        yield GuardFinding("G06", UNSAFE, "Linux has no interface with a name as long as {0}".format(name))
     elif name.startswith(host.felix.workload_prefixes):
         text = "{0} begins with {1}, so Felix takes it for a workload's"
         prefixes = " or ".join(host.felix.workload_prefixes)
-        yield Finding("G06", UNSAFE, text.format(name, prefixes))
+        yield GuardFinding("G06", UNSAFE, text.format(name, prefixes))
     elif name not in host.interfaces:
-        yield Finding("G06", UNSAFE, "the host has no interface {0}".format(name))
+        yield GuardFinding("G06", UNSAFE, "the host has no interface {0}".format(name))
 
 
-def _its_addresses(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
+def _its_addresses(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
     wanted = addresses_of(endpoint)
     here = {address for interface in host.interfaces.values() for address in interface.addresses}
     absent = _listed([address for address in wanted if address not in here])
     if absent:
         is_inert = not endpoint.interface_name and here.isdisjoint(wanted)
         text = "the host does not have the expected IPs {0}".format(absent)
-        yield Finding("G07", UNSAFE if is_inert else WARNING, text + (", so it governs nothing" if is_inert else ""))
+        yield GuardFinding(
+            "G07", UNSAFE if is_inert else WARNING, text + (", so it governs nothing" if is_inert else "")
+        )
     interface = host.interfaces.get(endpoint.interface_name)
     if interface:
         elsewhere = [each for each in wanted if each in here and each not in interface.addresses]
         if elsewhere:
             text = "the expected IPs {0} are on other interfaces than {1}"
-            yield Finding("G07", WARNING, text.format(_listed(elsewhere), interface.name))
+            yield GuardFinding("G07", WARNING, text.format(_listed(elsewhere), interface.name))
 
 
 def _listed(addresses: Iterable[Address]) -> str:
     return ", ".join(sorted({text_of(address) for address in addresses}))
 
 
-def _claimed(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
+def _claimed(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
     """Interfaces that more than one endpoint wants."""
     for name, interface in sorted(host.interfaces.items()):
         wanting = [each for each in (interface.governing, *interface.shadowed) if each]
@@ -504,18 +508,18 @@ def _claimed(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
             text = "it governs {0}, which {1} claims, too: the first name in alphabetical order wins"
         else:
             text = "it does not govern {0}: of those that claim it ({1}), the first name in alphabetical order wins"
-        yield Finding("G08", UNSAFE, text.format(name, others))
+        yield GuardFinding("G08", UNSAFE, text.format(name, others))
 
 
-def _wildcard(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
+def _wildcard(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
     if endpoint.interface_name != ALL_INTERFACES:
         return
     text = "it governs every interface that no other endpoint governs"
     others = sorted({each.name for each in host.candidates if each.name != endpoint.name and not each.rejected})
-    yield Finding("G11", WARNING, text + (", beside {0}".format(", ".join(others)) if others else ""))
+    yield GuardFinding("G11", WARNING, text + (", beside {0}".format(", ".join(others)) if others else ""))
 
 
-def _neighbours(host: _Host, touched: Mapping[str, Interface]) -> Iterator[Finding]:
+def _neighbours(host: _HostState, touched: Mapping[str, Interface]) -> Iterator[GuardFinding]:
     if not host.after.felix.polices_ipv6:
         return
     through = _over_ipv6(host.after, host.facts.required)
@@ -536,10 +540,10 @@ def _neighbours(host: _Host, touched: Mapping[str, Interface]) -> Iterator[Findi
             "neighbour discovery (icmpv6 types 135 and 136) does not get through {0} in both directions, so IPv6 "
             "fails{1}"
         )
-        yield Finding("G13", level, text.format(name, more))
+        yield GuardFinding("G13", level, text.format(name, more))
 
 
-def _over_ipv6(host: Host, connections: Iterable[Connection]) -> Set[str]:
+def _over_ipv6(host: HostDataplane, connections: Iterable[Connection]) -> Set[str]:
     """The interfaces that connections over IPv6 go through."""
     over_ipv6 = [each for each in connections if each.direction != LOCAL and each.packet.version == 6]
     return {interface.name for connection in over_ipv6 for interface in host.interfaces_of(connection)}

@@ -28,7 +28,7 @@ from .._policies.connection import (
 )
 from .._policies.failsafes import failsafes_from
 from .._policies.model import DATAPLANES
-from .guard import Facts
+from .guard import HostFacts
 
 SSH_PORT = 22
 _FACTS = ("interfaces", "default_interface", "ssh", "require", "reached_at", "failsafes", "dataplane")
@@ -67,7 +67,7 @@ def check_required(given: Optional[Sequence[Mapping[str, Any]]]) -> None:
         _Needed(each, "guard_require[{0}]".format(index))
 
 
-def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> Facts:
+def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> HostFacts:
     """The facts of a node, and what every node needs besides. Raises InvalidInput."""
     where = "guard_facts[{0}]".format(brief(node))
     _check_keys(given, _FACTS, where)
@@ -75,7 +75,7 @@ def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[s
     interfaces = interfaces_from(addresses, where + ".interfaces")
     if not isinstance(default, str):
         raise InvalidInput(["{0}.default_interface: {1} is not the name of an interface".format(where, shown(default))])
-    host = _Host(interfaces, default)
+    host = _RoutingTable(interfaces, default)
     required: List[Connection] = []
     possible: List[Connection] = []
     doubts: List[Tuple[str, str]] = []
@@ -105,7 +105,7 @@ def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[s
             possible += maybe
     failsafes = failsafes_from(given.get("failsafes"), where + ".failsafes")
     dataplane = dataplane_from(given.get("dataplane"), where + ".dataplane")
-    return Facts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes, dataplane)
+    return HostFacts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes, dataplane)
 
 
 def _end(text: Any, where: str, doubts: List[Tuple[str, str]]) -> List[_Peer]:
@@ -155,7 +155,7 @@ _Way = Tuple[Interface, Address]
 _Connections = Tuple[List[Connection], List[Connection]]
 
 
-class _Host:
+class _RoutingTable:
     """Which of its interfaces a connection uses, as far as the networks and the default route tell."""
 
     def __init__(self, interfaces: Dict[str, Interface], default: str) -> None:

@@ -37,7 +37,7 @@ _WAY_OUT = {
 }
 
 
-class Finding(NamedTuple):
+class GuardFinding(NamedTuple):
     """What a rule of the guard says of an endpoint."""
 
     # G01 to G17.
@@ -47,14 +47,14 @@ class Finding(NamedTuple):
     text: str
 
 
-class Verdict(NamedTuple):
+class GuardVerdict(NamedTuple):
     """What is said of one endpoint that is wanted, or of one that goes."""
 
     node: str
     name: str
     # SAFE, UNSAFE or UNKNOWN.
     verdict: str
-    findings: Tuple[Finding, ...]
+    findings: Tuple[GuardFinding, ...]
 
     def __str__(self) -> str:
         return "host endpoint {0} on node {1}".format(self.name, self.node)
@@ -63,16 +63,16 @@ class Verdict(NamedTuple):
 class Unsafe(Refused):
     """The guard refuses to write, and the message says why; `verdicts` are what it rests on."""
 
-    def __init__(self, message: str, verdicts: Sequence[Verdict]) -> None:
+    def __init__(self, message: str, verdicts: Sequence[GuardVerdict]) -> None:
         super().__init__(message)
         self.verdicts = verdicts
 
 
 @dataclasses.dataclass(frozen=True)
-class Guarded:
+class GuardReport:
     """What the guard says of changes."""
 
-    verdicts: Sequence[Verdict] = ()
+    verdicts: Sequence[GuardVerdict] = ()
     # Why nobody knows; "" when the policies could be read.
     problem: str = ""
     # Of an updated endpoint: names of the policies that start and stop selecting it.
@@ -93,16 +93,16 @@ class Guarded:
         return [*self.of_all, *warnings_of(self.verdicts, _NOT_WARNED if self.has_facts else _NOT_WARNED + _OF_FACTS)]
 
 
-def verdict_of(node: str, name: str, findings: Iterable[Finding]) -> Verdict:
+def verdict_of(node: str, name: str, findings: Iterable[GuardFinding]) -> GuardVerdict:
     """The worst of what is found decides."""
     # One reason may come by two ways.
     findings = tuple(sorted(set(findings)))
     levels = {finding.level for finding in findings}
     verdict = UNSAFE if UNSAFE in levels else UNKNOWN if UNKNOWN in levels else SAFE
-    return Verdict(node, name, verdict, findings)
+    return GuardVerdict(node, name, verdict, findings)
 
 
-def records_of(verdicts: Iterable[Verdict]) -> List[Dict[str, Any]]:
+def records_of(verdicts: Iterable[GuardVerdict]) -> List[Dict[str, Any]]:
     """Those that are not safe, as a result has them, the unsafe ones first."""
     found = [
         {
@@ -117,7 +117,7 @@ def records_of(verdicts: Iterable[Verdict]) -> List[Dict[str, Any]]:
     return sorted(found, key=lambda record: record["verdict"] != UNSAFE)
 
 
-def reasons_of(verdict: Verdict) -> str:
+def reasons_of(verdict: GuardVerdict) -> str:
     """Why an endpoint is unsafe, and the way out."""
     findings = [finding for finding in verdict.findings if finding.level == UNSAFE]
     reasons = ["{0} ({1})".format(_cut(finding.text), finding.rule) for finding in findings[:_SHOWN_FINDINGS]]
@@ -125,7 +125,7 @@ def reasons_of(verdict: Verdict) -> str:
     return "{0}. What to do: {1}".format("; ".join(reasons), "; ".join(filter(None, ways)))
 
 
-def refusal_of(verdicts: Sequence[Verdict]) -> str:
+def refusal_of(verdicts: Sequence[GuardVerdict]) -> str:
     """Why it must not be written."""
     unsafe = [verdict for verdict in verdicts if verdict.verdict == UNSAFE]
     text = "{0} of {1} changes would be unsafe: ".format(len(unsafe), len(verdicts))
@@ -135,9 +135,9 @@ def refusal_of(verdicts: Sequence[Verdict]) -> str:
     return text + ". With the guard set to warn, it is written all the same"
 
 
-def warnings_of(verdicts: Sequence[Verdict], without: Collection[Tuple[str, str]]) -> List[str]:
+def warnings_of(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[str, str]]) -> List[str]:
     """A line for each rule and level, but those, however many endpoints it is about."""
-    found: Dict[Tuple[str, str], List[Tuple[Verdict, str]]] = {}
+    found: Dict[Tuple[str, str], List[Tuple[GuardVerdict, str]]] = {}
     for verdict in verdicts:
         for finding in verdict.findings:
             if (finding.rule, finding.level) not in without:
@@ -157,7 +157,7 @@ def _by_level(item: Tuple[Tuple[str, str], Any]) -> Tuple[int, str]:
     return _LEVELS.index(level), rule
 
 
-def _warning(level: str, rule: str, items: List[Tuple[Verdict, str]]) -> str:
+def _warning(level: str, rule: str, items: List[Tuple[GuardVerdict, str]]) -> str:
     verdict, text = items[0]
     of_these = {str(verdict) for verdict, _text in items}
     more = " (and {0} more endpoints like it)".format(len(of_these) - 1) if len(of_these) > 1 else ""

@@ -10,7 +10,7 @@ import collections
 import json
 from typing import Any, Dict, List, Optional
 
-from .._audit.audit import CLASSES, Audit, Finding
+from .._audit.audit import CLASSES, Audit, AuditFinding
 from .._audit.policies import Selections
 from .._core.errors import shown
 from .results import CHANGES_SIZE, FAILURES_SIZE, bounded
@@ -64,7 +64,7 @@ def _policies(selections: Selections) -> Optional[List[Dict[str, Any]]]:
     ]
 
 
-def _finding(finding: Finding) -> Dict[str, Any]:
+def _finding(finding: AuditFinding) -> Dict[str, Any]:
     record = finding._asdict()
     return dict({"class": record.pop("kind")}, **record)
 

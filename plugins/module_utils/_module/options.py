@@ -15,11 +15,11 @@ from ansible.module_utils.common.parameters import remove_values
 
 from .._core import yaml_io
 from .._core.errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief, shown
-from .._datastore.base import Store
-from .._datastore.factory import open_store
+from .._datastore.base import Datastore
+from .._datastore.factory import open_datastore
 from .._datastore.settings import DATASTORE_TYPES, Settings, settings_from
 from .._guard.verdict import Unsafe, records_of
-from .._plan.plan import Absent, Patched, Present, Purge, Want
+from .._plan.plan import Absent, Desired, Patched, Present, Purge
 from .._resources.fields import fields_from_options, with_empty_labels
 from .._resources.hostendpoint import V3, HostEndpoint
 from .._resources.manifest import fields_from_resource
@@ -77,7 +77,7 @@ def settings_of(module: AnsibleModule) -> Settings:
     return settings_from(module.params, os.environ)
 
 
-def connect(module: AnsibleModule) -> Store:
+def connect(module: AnsibleModule) -> Datastore:
     """The store of these settings."""
     urls = module.params["etcd_endpoints"] or ()
     if any("@" in url for url in urls):
@@ -90,10 +90,10 @@ def connect(module: AnsibleModule) -> Store:
     if module._diff:
         # Rather now than after something was written.
         yaml_io.library()
-    return open_store(settings)
+    return open_datastore(settings)
 
 
-def wanted(params: Mapping[str, Any], api_version: str) -> Want:
+def wanted(params: Mapping[str, Any], api_version: str) -> Desired:
     """What the options of a task about one endpoint ask for. Raises InvalidInput."""
     if params["resource"] is not None:
         fields = fields_from_resource(resource_from(params["resource"]))

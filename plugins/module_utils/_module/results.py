@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterable, List, Optional
 
-from .._apply.apply import Outcome
+from .._apply.apply import ApplyOutcome
 from .._core import yaml_io
 from .._core.errors import brief, shown
 from .._datastore.base import State
-from .._guard.verdict import Guarded
+from .._guard.verdict import GuardReport
 from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change, Stored
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.manifest import to_resource
@@ -28,7 +28,7 @@ DIFF_SIZE = 200000
 GUARD_SIZE = 60000
 
 
-def result_of(change: Change, api_version: str, with_diff: bool, guarded: Guarded) -> Dict[str, Any]:
+def result_of(change: Change, api_version: str, with_diff: bool, guarded: GuardReport) -> Dict[str, Any]:
     """The result of a task about one endpoint."""
     result: Dict[str, Any] = {
         "changed": change.operation != NONE,
@@ -48,7 +48,7 @@ def guard_result_of(records: List[Dict[str, Any]]) -> Dict[str, Any]:
     return {"guard": first, "guard_omitted": len(records) - len(first)}
 
 
-def warnings_of(change: Change, outcome: Outcome, api_version: str) -> List[str]:
+def warnings_of(change: Change, outcome: ApplyOutcome, api_version: str) -> List[str]:
     """What the user should know about a change, and about the datastore that it is made in."""
     return _state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
 
@@ -69,7 +69,7 @@ def _change_warnings(change: Change, api_version: str) -> List[str]:
     return warnings
 
 
-def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]) -> Dict[str, Any]:
+def bulk_result_of(outcome: ApplyOutcome, api_version: str, diff_limit: Optional[int]) -> Dict[str, Any]:
     """The result of a task about a set of endpoints; with diffs unless diff_limit is None.
 
     AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
@@ -108,7 +108,7 @@ def bulk_result_of(outcome: Outcome, api_version: str, diff_limit: Optional[int]
     return result
 
 
-def failure_of(outcome: Outcome) -> str:
+def failure_of(outcome: ApplyOutcome) -> str:
     """The message about a canary that was lost, a write that failed part-way, or a run that was ended."""
     if outcome.stopped:
         text = "{0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
@@ -125,7 +125,7 @@ def failure_of(outcome: Outcome) -> str:
     return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.identity, error)
 
 
-def bulk_warnings_of(outcome: Outcome, api_version: str) -> List[str]:
+def bulk_warnings_of(outcome: ApplyOutcome, api_version: str) -> List[str]:
     """What the user should know about the changes, the datastore, and what a purge leaves alone."""
     warnings = [
         "{0}: the value cannot be read, so it is not purged: {1}".format(brief(stored.key, 255), stored.error)
@@ -145,7 +145,7 @@ def _record(change: Change) -> Dict[str, Any]:
     }
 
 
-def _bulk_diff(changes: List[Change], api_version: str, limit: int, guarded: Guarded) -> List[Dict[str, str]]:
+def _bulk_diff(changes: List[Change], api_version: str, limit: int, guarded: GuardReport) -> List[Dict[str, str]]:
     diffs = bounded((diff_of(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
     omitted = len(changes) - len(diffs)
     if omitted:
@@ -198,7 +198,7 @@ def _felix_warnings(endpoint: HostEndpoint, api_version: str) -> List[str]:
     return ["{0}: Felix ignores it, so its interface is open: {1}".format(endpoint, reason)] if reason else []
 
 
-def diff_of(change: Change, api_version: str, guarded: Guarded) -> Dict[str, str]:
+def diff_of(change: Change, api_version: str, guarded: GuardReport) -> Dict[str, str]:
     """One endpoint's difference, each side as the YAML that calicoctl takes, in canonical form.
 
     In canonical form only what is really different shows up as such. Policies that start or stop selecting it are

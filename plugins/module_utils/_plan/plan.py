@@ -236,14 +236,14 @@ class Undone(NamedTuple):
         return self.change.before.endpoint if self.change.before else None
 
 
-Want = Union[Present, Patched, Absent, Purged, Undone]
+Desired = Union[Present, Patched, Absent, Purged, Undone]
 
 
 class Change(NamedTuple):
     """What happens to one endpoint: from `before` (None: not there) to `after` (None: gone)."""
 
     operation: str
-    want: Want
+    want: Desired
     before: Optional[Stored]
     after: Optional[HostEndpoint]
     # Names of the fields that differ.
@@ -257,7 +257,7 @@ class Change(NamedTuple):
         return self.want.identity
 
 
-def change_for(want: Want, stored: Optional[Stored], api_version: str) -> Change:
+def change_for(want: Desired, stored: Optional[Stored], api_version: str) -> Change:
     """What has to happen to the one endpoint that is wanted and, maybe, stored.
 
     Raises InvalidInput when the result would not be valid, Refused when the stored endpoint is Calico's own.
@@ -314,7 +314,7 @@ def undo_of(change: Change, stored: Optional[Stored], api_version: str) -> Chang
 
 
 def plan(
-    wants: Mapping[str, Want], stored: Iterable[Stored], api_version: str, purge: Optional[Purge] = None
+    wants: Mapping[str, Desired], stored: Iterable[Stored], api_version: str, purge: Optional[Purge] = None
 ) -> List[Change]:
     """The changes for all that is wanted, by the keys of the datastore, and for the purge; `none` is one, too.
 

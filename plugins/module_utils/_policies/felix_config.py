@@ -15,7 +15,7 @@ import re
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._core.errors import shown
-from .._datastore.snapshot import Documents
+from .._datastore.snapshot import PolicySnapshot
 from .connection import PROTOCOLS, Address, Net
 from .model import IPTABLES
 
@@ -106,7 +106,7 @@ INTERFACES = re.compile(r"[a-zA-Z0-9_-]{1,15}(?:,[a-zA-Z0-9_-]{1,15})*")
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 
 
-def felix_v1(documents: Documents, node: str) -> Felix:
+def felix_v1(documents: PolicySnapshot, node: str) -> Felix:
     """The settings that Felix 2.6 takes from /calico/v1/host/<node>/config and, behind that, /calico/v1/config."""
     if documents.state != "true":
         found = "missing" if documents.state is None else shown(documents.state)
@@ -119,7 +119,7 @@ def felix_v1(documents: Documents, node: str) -> Felix:
         return Felix(problem=problem, is_stopped=True)
 
 
-def _settings_v1(documents: Documents, node: str) -> Dict[str, str]:
+def _settings_v1(documents: PolicySnapshot, node: str) -> Dict[str, str]:
     """The values that count, by their names in lower case. All of them are read, those that do not count too."""
     found: Dict[str, str] = {}
     for level in ("", node):

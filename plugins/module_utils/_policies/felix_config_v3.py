@@ -15,7 +15,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
 from .._core import go_json, go_types
 from .._core.errors import shown
-from .._datastore.snapshot import Documents
+from .._datastore.snapshot import PolicySnapshot
 from .._resources.hostendpoint import V3
 from .._resources.selector import SelectorError, parse
 from .connection import TCP, UDP, Address, Net, address_of, net_of
@@ -65,7 +65,7 @@ class _Stopped(ValueError):
     """What makes Felix stop, or wait."""
 
 
-def felix_v3(documents: Documents, node: str, dataplane: str = "") -> Felix:
+def felix_v3(documents: PolicySnapshot, node: str, dataplane: str = "") -> Felix:
     """The settings of the FelixConfigurations node.<node>, of one that selects the node, and of default.
 
     `dataplane` is what is known of the host, and comes before these.
@@ -77,7 +77,7 @@ def felix_v3(documents: Documents, node: str, dataplane: str = "") -> Felix:
         return Felix(problem=str(exc), is_stopped=isinstance(exc, _Stopped), dataplane="", note=note)
 
 
-def calico_version(documents: Documents) -> Version:
+def calico_version(documents: PolicySnapshot) -> Version:
     """What Calico v3's ClusterInformation tells; None when it is not known."""
     try:
         return _version(documents.state)
@@ -110,7 +110,7 @@ def _version(state: Optional[str]) -> Version:
 # --- Which values count ---
 
 
-def _settings(documents: Documents, node: str) -> Dict[str, Any]:
+def _settings(documents: PolicySnapshot, node: str) -> Dict[str, Any]:
     """The settings that count, by their names in lower case: texts, and lists of failsafes."""
     found: Dict[str, Any] = {}
     for name in ("default", *_selecting(documents, node), "node." + node):
@@ -142,7 +142,7 @@ def _text(item: Any) -> Any:
     return item.digits if isinstance(item, go_types.Number) else str(item) if isinstance(item, int) else item
 
 
-def _selecting(documents: Documents, node: str) -> List[str]:
+def _selecting(documents: PolicySnapshot, node: str) -> List[str]:
     """The name of the FelixConfiguration whose nodeSelector selects the node: of several, the oldest one."""
     found = []
     for (name, _empty), value in documents.config.items():
@@ -160,7 +160,7 @@ def _selecting(documents: Documents, node: str) -> List[str]:
     return [min(found)[1]] if found else []
 
 
-def _labels_of(documents: Documents, node: str, name: str) -> Optional[Mapping[str, str]]:
+def _labels_of(documents: PolicySnapshot, node: str, name: str) -> Optional[Mapping[str, str]]:
     """The labels of a Node object; None where there is none. Raises ValueError when nobody has looked."""
     if documents.nodes is None:
         raise ValueError("the Node objects were not read")
@@ -195,7 +195,7 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
 # --- What they mean ---
 
 
-def _felix(documents: Documents, settings: Mapping[str, Any], version: Version, dataplane: str) -> Felix:
+def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Version, dataplane: str) -> Felix:
     if _flag(settings, "bpfenabled", False):
         raise ValueError("bpfEnabled is true, and of Felix' dataplanes only those of iptables and nftables are known")
     if settings.get("chaininsertmode", "").lower() == "append":
@@ -259,7 +259,7 @@ def _flag(settings: Mapping[str, Any], key: str, default: bool) -> bool:
     return True if value in TRUE else False if value in FALSE else default
 
 
-def _tunnels(documents: Documents, settings: Mapping[str, Any]) -> Dict[str, bool]:
+def _tunnels(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Dict[str, bool]:
     """The tunnels that may be in use: settings, or else the IP pools, tell."""
     may_have = {key: _flag(settings, key, False) for key in _ENABLED}
     for key, mode in (("vxlanenabled", "vxlanMode"), ("ipipenabled", "ipipMode")):
@@ -282,7 +282,7 @@ _TUNNELS = {
 _ENABLED = ("vxlanenabled", "ipipenabled", "wireguardenabled", "wireguardenabledv6")
 
 
-def _tunnel_hosts(documents: Documents, settings: Mapping[str, Any]) -> Optional[FrozenSet[Address]]:
+def _tunnel_hosts(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Optional[FrozenSet[Address]]:
     """The addresses of all nodes, by any of which they may send packets of tunnels; None when they are not known."""
     if documents.nodes is None or settings.get("externalnodeslist") or settings.get("externalnodescidrlist"):
         return None
@@ -299,7 +299,7 @@ def _tunnel_hosts(documents: Documents, settings: Mapping[str, Any]) -> Optional
     return frozenset(found)
 
 
-def _has_pool(documents: Documents, mode: str) -> bool:
+def _has_pool(documents: PolicySnapshot, mode: str) -> bool:
     """Whether an IP pool has the mode, or may have it."""
     if documents.ip_pools is None:
         return True

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._core import go_json
 from .._core.errors import shown
-from .._datastore.snapshot import Documents
+from .._datastore.snapshot import PolicySnapshot
 from .._resources.hostendpoint import V1
 from .._resources.selector import Selector, SelectorError, has, parse
 from .._resources.validation_v1 import NAME
@@ -30,12 +30,12 @@ from .model import (
     LOG,
     PASS,
     Entity,
-    Member,
     Policy,
+    PolicySet,
     Profile,
     Rule,
-    Rulebook,
     Rules,
+    Selectable,
     Tier,
     in_order,
 )
@@ -44,15 +44,15 @@ _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "next-tier": PA
 _DEFAULT_TIER = Tier("default", None, DENY)
 
 
-def rulebook_v1(documents: Documents) -> Rulebook:
+def load_policies_v1(documents: PolicySnapshot) -> PolicySet:
     """All that is stored of policies, as Felix 2.6 sees it: what it takes for missing is left out."""
     policies = [policy for policy in (_policy(*each) for each in documents.policies) if policy]
-    workloads: Dict[str, List[Tuple[str, Member]]] = {}
+    workloads: Dict[str, List[Tuple[str, Selectable]]] = {}
     for node, value in documents.workloads:
         interface, member = _workload(value)
         if member:
             workloads.setdefault(node, []).append((interface, member))
-    return Rulebook(
+    return PolicySet(
         api_version=V1,
         # The tier in the key does not count.
         tiers=[_DEFAULT_TIER],
@@ -232,13 +232,13 @@ def _fatal_tag(fields: Mapping[str, Any]) -> str:
     return "!dst_tag is not a tag" if tag and not NAME.fullmatch(tag) else ""
 
 
-def _workload(value: str) -> Tuple[str, Optional[Member]]:
+def _workload(value: str) -> Tuple[str, Optional[Selectable]]:
     """The interface's name, and what a selector can select; None for what Felix takes for missing."""
     try:
         fields = go_json.struct(go_json.load(value))
         interface = go_json.text(fields, "name")
         nets = [net_of(item) for key in ("ipv4_nets", "ipv6_nets") for item in go_json.texts(fields, key)]
-        member = Member(
+        member = Selectable(
             labels=go_json.mapping(fields.get("labels"), "labels"),
             profiles=tuple(go_json.texts(fields, "profile_ids")),
             addresses=tuple([(version, first) for version, first, _last in nets]),

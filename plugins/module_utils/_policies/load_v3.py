@@ -15,13 +15,13 @@ import dataclasses
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from .._core import go_json
-from .._datastore.snapshot import Documents
+from .._datastore.snapshot import PolicySnapshot
 from .._resources.hostendpoint import V3
 from .._resources.selector import Selector, SelectorError, parse
 from .connection import net_of
 from .felix_config_v3 import calico_version
 from .load_common import doubtful, governs_of, kind_of, protocol_of
-from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Member, Policy, Profile, Rule, Rulebook, Rules, Tier
+from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Policy, PolicySet, Profile, Rule, Rules, Selectable, Tier
 from .objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
 from .profile_v3 import labels_of_profile
 from .rules_v3 import (
@@ -49,7 +49,7 @@ _DEFAULT_ALLOW = "projectcalico-default-allow"
 _DEFAULT_ALLOW_SINCE = (3, 14, 0)
 
 
-def rulebook_v3(documents: Documents) -> Rulebook:
+def load_policies_v3(documents: PolicySnapshot) -> PolicySet:
     """All that is stored of policies, as Felix sees it: what it takes for missing is left out."""
     version = calico_version(documents)
     stored = [("", name, value) for name, value in documents.policies if "/" not in name]
@@ -63,7 +63,7 @@ def rulebook_v3(documents: Documents) -> Rulebook:
             policies.append(policy)
     tiers = _tiers(documents, policies, version)
     members, doubt = _members(documents)
-    return Rulebook(
+    return PolicySet(
         api_version=V3,
         tiers=tiers,
         policies={tier.name: _sorted([each for each in policies if each.tier == tier.name], version) for tier in tiers},
@@ -83,7 +83,7 @@ def _is_unclear(exc: Exception) -> bool:
 # --- Tiers and policies ---
 
 
-def _tiers(documents: Documents, policies: List[Policy], version: Version) -> List[Tier]:
+def _tiers(documents: PolicySnapshot, policies: List[Policy], version: Version) -> List[Tier]:
     """In the order in which they are asked: by order, those without one last, then by name."""
     found: Dict[str, Tier] = {}
     for name, value in documents.tiers.items():
@@ -198,7 +198,7 @@ def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
 # --- Profiles ---
 
 
-def _profiles(documents: Documents, version: Version) -> Dict[str, Profile]:
+def _profiles(documents: PolicySnapshot, version: Version) -> Dict[str, Profile]:
     found = {
         name: profile for name, parts in documents.profiles.items() for profile in [_profile(parts[""])] if profile
     }
@@ -227,7 +227,7 @@ def _profile(value: str) -> Optional[Profile]:
 # --- What selectors in rules select, but host endpoints ---
 
 
-def _members(documents: Documents) -> Tuple[List[Member], str]:
+def _members(documents: PolicySnapshot) -> Tuple[List[Selectable], str]:
     found, doubt = _network_sets(documents)
     for _node, value in documents.workloads:
         try:
@@ -240,9 +240,9 @@ def _members(documents: Documents) -> Tuple[List[Member], str]:
     return found, doubt
 
 
-def _network_sets(documents: Documents) -> Tuple[List[Member], str]:
+def _network_sets(documents: PolicySnapshot) -> Tuple[List[Selectable], str]:
     """Those that Felix can read: of two of one name, that with the smaller key."""
-    found: Dict[Tuple[str, str], Member] = {}
+    found: Dict[Tuple[str, str], Selectable] = {}
     doubt = ""
     for namespace, key, value in sorted(documents.network_sets):
         try:
@@ -259,14 +259,14 @@ def _network_sets(documents: Documents) -> Tuple[List[Member], str]:
     return list(found.values()), doubt
 
 
-def _network_set(namespace: str, fields: Mapping[str, Any]) -> Member:
+def _network_set(namespace: str, fields: Mapping[str, Any]) -> Selectable:
     labels, nets = fields["metadata"].get("labels", {}), tuple(nets_of(fields["spec"].get("nets", ())))
     if not namespace:
-        return Member(labels, (), (), nets)
-    return Member(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
+        return Selectable(labels, (), (), nets)
+    return Selectable(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
 
 
-def _workload(value: str) -> Optional[Member]:
+def _workload(value: str) -> Optional[Selectable]:
     """None for one without an address, which Felix passes over. Raises ValueError: none of them was measured."""
     fields = read(WORKLOAD, value)
     spec = fields["spec"]
@@ -283,4 +283,4 @@ def _workload(value: str) -> Optional[Member]:
     addresses = tuple([(version, first) for version, first, last in nets if first == last])
     if not nets:
         return None
-    return Member(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))
+    return Selectable(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))

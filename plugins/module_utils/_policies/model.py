@@ -107,7 +107,7 @@ class Profile(NamedTuple):
 MISSING = Profile(None, {})
 
 
-class Member(NamedTuple):
+class Selectable(NamedTuple):
     """What a selector in a rule can select: an endpoint, a workload, a network set."""
 
     labels: Mapping[str, str]
@@ -121,7 +121,7 @@ class Member(NamedTuple):
 
 
 @dataclasses.dataclass
-class Rulebook:
+class PolicySet:
     """All that decides, but the settings of Felix."""
 
     api_version: str
@@ -131,9 +131,9 @@ class Rulebook:
     policies: Dict[str, List[Policy]]
     profiles: Dict[str, Profile]
     # Without the host endpoints.
-    members: List[Member]
+    members: List[Selectable]
     # The workloads among them by node, where that is known: the interface's name, and what a selector can select.
-    workloads: Dict[str, List[Tuple[str, Member]]]
+    workloads: Dict[str, List[Tuple[str, Selectable]]]
     # Why Felix takes a stored policy of Calico v3 for missing, by its name.
     ignored: Dict[str, str] = dataclasses.field(default_factory=dict)
     # Why nothing is known of some members, so that a selector in a rule may miss some; "" when all are.

@@ -116,7 +116,7 @@ def parse(text: str, api_version: str, prefix: str = "") -> Selector:
 
     A text of nothing, or of spaces, selects everything, as all() does. A prefix is put before each label.
     """
-    reader = _Reader(text, _GRAMMARS[api_version], prefix)
+    reader = _SelectorReader(text, _GRAMMARS[api_version], prefix)
     if reader.take(_END):
         return EVERYTHING
     # What was read before each parenthesis that is still open.
@@ -152,7 +152,7 @@ def parse(text: str, api_version: str, prefix: str = "") -> Selector:
             any_of, all_of, negated = enclosing.pop()
 
 
-class _Reader:
+class _SelectorReader:
     """A text and how far it has been read: up to something else than spaces."""
 
     def __init__(self, text: str, grammar: _Grammar, prefix: str = "") -> None:
@@ -188,14 +188,14 @@ class _Reader:
         return SelectorError(str(error), error.position, is_limit=True)
 
 
-def _is_negated(reader: _Reader) -> bool:
+def _is_negated(reader: _SelectorReader) -> bool:
     negated = False
     while reader.take(_NOT):
         negated = not negated
     return negated
 
 
-def _test(reader: _Reader) -> Selector:
+def _test(reader: _SelectorReader) -> Selector:
     """One test, without what may negate it."""
     grammar = reader.grammar
     found = reader.take(grammar.operand)
@@ -224,7 +224,7 @@ def _test(reader: _Reader) -> Selector:
     return Selector(make(label, value), "{0} {1} {2}".format(label, name, _quoted(value)))
 
 
-def _set_test(reader: _Reader, label: str, word: str) -> Selector:
+def _set_test(reader: _SelectorReader, label: str, word: str) -> Selector:
     if not reader.take(_SET_OPEN):
         raise reader.error("a set of values, such as {'a', 'b'}")
     values = []
@@ -240,7 +240,7 @@ def _set_test(reader: _Reader, label: str, word: str) -> Selector:
     return Selector(make(label, frozenset(values)), "{0} {1} {{{2}}}".format(label, name, listed))
 
 
-def _value(reader: _Reader) -> Optional[str]:
+def _value(reader: _SelectorReader) -> Optional[str]:
     found = reader.take(_VALUE)
     return found.group()[1:-1] if found else None
 

@@ -15,7 +15,7 @@ from typing import List, Mapping, Tuple
 
 from .._core.errors import brief
 from .hostendpoint import HostEndpoint, Port
-from .validators import LABEL_KEY, Problem, Rules, dots_as_interface
+from .validators import LABEL_KEY, Problem, Validators, dots_as_interface
 
 # Of nodes and tags, and of profiles where Felix validates the stored value with the model's own tags: without a "/"
 # (felix calc/validation_filter.go, libcalico-go lib/backend/model/hostendpoint.go).
@@ -119,4 +119,4 @@ def _annotations(annotations: Mapping[str, str]) -> List[Problem]:
     ]
 
 
-RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, _felix)
+RULES = Validators(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, _felix)

@@ -17,7 +17,7 @@ from typing import List, Mapping, Tuple
 
 from .._core.errors import brief
 from .hostendpoint import HostEndpoint, Port
-from .validators import MOST_ANNOTATION_BYTES, Problem, Rules, annotation_bytes, dots_as_interface
+from .validators import MOST_ANNOTATION_BYTES, Problem, Validators, annotation_bytes, dots_as_interface
 
 DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 # Of a node, Calico refuses more only since v3.32; of a profile, never.
@@ -150,4 +150,4 @@ def _felix(endpoint: HostEndpoint) -> List[Problem]:
     return problems
 
 
-RULES = Rules(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, felix=_felix)
+RULES = Validators(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, felix=_felix)

@@ -22,7 +22,7 @@ LABEL_KEY = LABEL_LETTER + "{1,512}"
 Problem = Tuple[str, object, str]
 
 
-class Rules(NamedTuple):
+class Validators(NamedTuple):
     """The rules of one API generation; each gives the problems that it finds."""
 
     # Of a node or a name: the option, and the value that is given for it.

@@ -30,9 +30,9 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.validatio
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.dns import resolved
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import why_unusable
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
-    Host,
+    HostInput,
+    RuleDecision,
     RuleError,
-    Verdict,
     hidden_of,
     made_of,
     verdicts_of,
@@ -46,7 +46,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts imp
     is_ssh,
     unresolved,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import HostVariables, has_template
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
 # The variables of each host, and the type of each.
 _VARIABLES = {
@@ -104,7 +104,7 @@ class Fleet:
 
     def __init__(
         self,
-        variables: HostVariables,
+        variables: TaskContext,
         templar: Any,
         api_version: str,
         unusable: Optional[Mapping[str, str]] = None,
@@ -129,7 +129,7 @@ class Fleet:
         # What is one for all hosts, as the first one has it.
         self._first: Dict[str, Any] = {}
         # Each host that takes part, with its endpoints written by hand. Where no facts are needed, there may be none.
-        self.hosts: List[Tuple[Host, List[Dict[str, Any]]]] = []
+        self.hosts: List[Tuple[HostInput, List[Dict[str, Any]]]] = []
         # The nodes that facts may have told.
         self._told: Set[str] = set()
         # How Ansible reaches them: what they have of CONNECTION.
@@ -189,7 +189,7 @@ class Fleet:
         # Not as they are given: a date that YAML has made an object of cannot be written as JSON.
         return [want.endpoint.as_options(V3) for want in presents.values()]
 
-    def _items(self, host: Host, by_hand: List[Any]) -> Iterator[Item]:
+    def _items(self, host: HostInput, by_hand: List[Any]) -> Iterator[Item]:
         """The endpoints of a host, each with the place that it comes from."""
         name = host.inventory_hostname
         try:
@@ -325,11 +325,11 @@ class Fleet:
         # In v3, Felix takes its host's name in lower case, and Calico's upgrade names nodes like this.
         return v3_node(node) if self._api_version == V3 else node
 
-    def _host(self, name: str, facts: Mapping[str, Any]) -> Tuple[Host, List[Dict[str, Any]]]:
+    def _host(self, name: str, facts: Mapping[str, Any]) -> Tuple[HostInput, List[Dict[str, Any]]]:
         values = self._values_of(name, facts)
         labels = dict(values["labels"])
         labels.update(self._labels_of_groups(name, values["group_labels"]))
-        host = Host(
+        host = HostInput(
             inventory_hostname=name,
             node=values["node"],
             facts=facts,
@@ -459,13 +459,13 @@ class Fleet:
         }
 
 
-def _covered(verdict: Verdict) -> str:
+def _covered(verdict: RuleDecision) -> str:
     """What the endpoint of a verdict is for."""
     is_for_all = verdict.endpoint is not None and verdict.endpoint["interface_name"] == ALL_INTERFACES
     return "all interfaces" if is_for_all else verdict.interface
 
 
-def _reasons(verdicts: Sequence[Verdict]) -> str:
+def _reasons(verdicts: Sequence[RuleDecision]) -> str:
     """What became of each interface, in a line."""
     texts = ["{0}: {1}".format(brief(verdict.interface), verdict.reason) for verdict in verdicts[:_INTERFACES_SHOWN]]
     more = len(verdicts) - _INTERFACES_SHOWN

@@ -48,7 +48,7 @@ _SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Host:
+class HostInput:
     """What the role knows of one host of the inventory."""
 
     inventory_hostname: str
@@ -64,7 +64,7 @@ class Host:
     @classmethod
     def of(
         cls, facts: Any, node: str, inventory_hostname: str = "", datastore_type: str = ETCDV2, **fields: Any
-    ) -> Host:
+    ) -> HostInput:
         """A host by its facts, with the node's name as that datastore has it.
 
         Raises RuleError for what are no facts and no datastore, TypeError for what is no field.
@@ -89,7 +89,7 @@ class Host:
 
 
 @dataclasses.dataclass(frozen=True)
-class Interface:
+class HostInterface:
     """One interface, as Ansible's facts have it."""
 
     name: str
@@ -110,7 +110,7 @@ class Interface:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class RuleDecision:
     """What became of an interface: its endpoint, and the number of the rule that made it, or neither; and why.
 
     One endpoint for all interfaces is that of each of those that its rule matches.
@@ -122,7 +122,7 @@ class Verdict:
     endpoint: Optional[Dict[str, Any]] = None
 
 
-def interfaces_of(facts: Mapping[str, Any]) -> List[Interface]:
+def interfaces_of(facts: Mapping[str, Any]) -> List[HostInterface]:
     """The interfaces of a host, sorted by name."""
     masters = masters_of(facts)
     found = [
@@ -131,34 +131,34 @@ def interfaces_of(facts: Mapping[str, Any]) -> List[Interface]:
     return sorted(found, key=lambda interface: interface.name)
 
 
-def verdicts_of(host: Host) -> List[Verdict]:
+def verdicts_of(host: HostInput) -> List[RuleDecision]:
     """What becomes of each of the host's interfaces. Raises RuleError."""
     for index, rule in enumerate(host.rules):
         check_rule(rule, index, host.api_version)
     found = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
-    of_all: Dict[int, List[Interface]] = {}
+    of_all: Dict[int, List[HostInterface]] = {}
     for interface in interfaces_of(host.facts):
         index, reason = _choice(interface, host)
         if index is None:
-            found.append(Verdict(interface.name, reason))
+            found.append(RuleDecision(interface.name, reason))
         elif _is_for_all(host.rules[index]):
             of_all.setdefault(index, []).append(interface)
         else:
-            found.append(Verdict(interface.name, reason, index + 1, _endpoint([interface], host, index)))
+            found.append(RuleDecision(interface.name, reason, index + 1, _endpoint([interface], host, index)))
     found += _verdicts_of_all(of_all, host)
     return sorted(found, key=lambda verdict: verdict.interface)
 
 
-def made_of(verdicts: Sequence[Verdict]) -> List[Verdict]:
+def made_of(verdicts: Sequence[RuleDecision]) -> List[RuleDecision]:
     """The verdicts with an endpoint, each endpoint once."""
-    found: Dict[int, Verdict] = {}
+    found: Dict[int, RuleDecision] = {}
     for verdict in verdicts:
         if verdict.endpoint is not None:
             found.setdefault(id(verdict.endpoint), verdict)
     return list(found.values())
 
 
-def hidden_of(host: Host) -> str:
+def hidden_of(host: HostInput) -> str:
     """Why not all of the host's interfaces can be told by its facts; "" when they can, or rules are not for them."""
     names = [name for name in hidden_interfaces(host.facts) if not _ignoring(name, host)] if host.rules else []
     if not names:
@@ -169,7 +169,7 @@ def hidden_of(host: Host) -> str:
     )
 
 
-def endpoints_of(host: Host) -> List[Dict[str, Any]]:
+def endpoints_of(host: HostInput) -> List[Dict[str, Any]]:
     """The endpoints that the rules make of the host's interfaces.
 
     Raises RuleError, also when an interface is hidden, whose endpoint would be missing without a word.
@@ -189,9 +189,9 @@ def _interface(
     aliases: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
     masters: Sequence[str],
-) -> Interface:
+) -> HostInterface:
     defaults = [facts.get(family) or {} for family in ("default_ipv4", "default_ipv6")]
-    return Interface(
+    return HostInterface(
         name=name,
         type=device.get("type") or "unknown",
         active=bool(device.get("active")),
@@ -219,7 +219,7 @@ def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) 
 # --- rules ---
 
 
-def _choice(interface: Interface, host: Host) -> Tuple[Optional[int], str]:
+def _choice(interface: HostInterface, host: HostInput) -> Tuple[Optional[int], str]:
     """The rule that takes an interface, None when none does, and why."""
     ignoring = _ignoring(interface.name, host)
     if ignoring:
@@ -237,7 +237,7 @@ def _is_for_all(rule: Mapping[str, Any]) -> bool:
     return (rule.get("endpoint") or {}).get("interface_name") == ALL_INTERFACES
 
 
-def _verdicts_of_all(of_all: Mapping[int, Sequence[Interface]], host: Host) -> Iterator[Verdict]:
+def _verdicts_of_all(of_all: Mapping[int, Sequence[HostInterface]], host: HostInput) -> Iterator[RuleDecision]:
     """Those of interfaces, by their rule, that share an endpoint for all. Raises RuleError when there are two."""
     if len(of_all) > 1:
         first, second = sorted(of_all)[:2]
@@ -249,20 +249,20 @@ def _verdicts_of_all(of_all: Mapping[int, Sequence[Interface]], host: Host) -> I
         endpoint = _endpoint(interfaces, host, index)
         reason = "rule {0}, whose endpoint is for all interfaces".format(index + 1)
         for interface in interfaces:
-            yield Verdict(interface.name, reason, index + 1, endpoint)
+            yield RuleDecision(interface.name, reason, index + 1, endpoint)
 
 
-def _hidden_verdict(name: str, host: Host) -> Verdict:
+def _hidden_verdict(name: str, host: HostInput) -> RuleDecision:
     ignoring = _ignoring(name, host)
-    return Verdict(name, "ignored by {0!r}".format(ignoring) if ignoring else "another fact has its name")
+    return RuleDecision(name, "ignored by {0!r}".format(ignoring) if ignoring else "another fact has its name")
 
 
-def _ignoring(name: str, host: Host) -> str:
+def _ignoring(name: str, host: HostInput) -> str:
     """The pattern that ignores an interface of this name; "" when none does."""
     return next((pattern for pattern in host.ignore if _fits(name, [pattern])), "")
 
 
-def _miss(interface: Interface, match: Mapping[str, Any]) -> str:
+def _miss(interface: HostInterface, match: Mapping[str, Any]) -> str:
     """Why the interface does not match; "" when it does."""
     names, types, networks = (listed(match.get(key)) for key in ("name", "type", "network"))
     if names and not _fits(interface.name, names):
@@ -279,7 +279,7 @@ def _miss(interface: Interface, match: Mapping[str, Any]) -> str:
     return _miss_of_device(interface, match)
 
 
-def _miss_of_device(interface: Interface, match: Mapping[str, Any]) -> str:
+def _miss_of_device(interface: HostInterface, match: Mapping[str, Any]) -> str:
     drivers, macs = (listed(match.get(key)) for key in ("driver", "mac"))
     none_of = "matches none of {0}".format
     if drivers and not (interface.driver and _fits(interface.driver, drivers)):
@@ -291,7 +291,7 @@ def _miss_of_device(interface: Interface, match: Mapping[str, Any]) -> str:
     return _miss_of_member(interface, match["member_of"]) if match.get("member_of") is not None else ""
 
 
-def _miss_of_member(interface: Interface, wanted: Any) -> str:
+def _miss_of_member(interface: HostInterface, wanted: Any) -> str:
     names = " and ".join(map(brief, interface.masters[:_SHOWN]))
     where = "it is a member of " + names if names else "it is not a member of a bond or bridge"
     if is_truth(wanted):
@@ -305,7 +305,7 @@ def _fits(text: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
 
 
-def _endpoint(interfaces: Sequence[Interface], host: Host, index: int) -> Dict[str, Any]:
+def _endpoint(interfaces: Sequence[HostInterface], host: HostInput, index: int) -> Dict[str, Any]:
     """The endpoint that a rule makes of one interface, or of all that it matches."""
     template = host.rules[index].get("endpoint") or {}
     values = {"node": host.node, "inventory_hostname": host.inventory_hostname}
@@ -327,7 +327,7 @@ def _endpoint(interfaces: Sequence[Interface], host: Host, index: int) -> Dict[s
     }
 
 
-def _expected_ips(wanted: Any, interfaces: Sequence[Interface]) -> List[Any]:
+def _expected_ips(wanted: Any, interfaces: Sequence[HostInterface]) -> List[Any]:
     """The expected IPs that a rule wants for an endpoint of these interfaces."""
     if wanted == "none":
         return []
@@ -348,7 +348,7 @@ def _expected_ips(wanted: Any, interfaces: Sequence[Interface]) -> List[Any]:
     return list(dict.fromkeys(found))
 
 
-def _name(pattern: str, values: Mapping[str, str], host: Host, index: int) -> str:
+def _name(pattern: str, values: Mapping[str, str], host: HostInput, index: int) -> str:
     try:
         name = _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
     except KeyError as exc:

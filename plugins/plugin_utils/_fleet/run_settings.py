@@ -16,17 +16,17 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import check_spelling
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import HostVariables, has_template
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
 # How the names of this collection's variables begin.
 PREFIXES = ("hostendpoints_", "calico_", "__hostendpoints_", "__calico_")
 _SHOWN = 3
 
 
-class RunVariables(NamedTuple):
+class RunSettings(NamedTuple):
     """What an action plugin works with."""
 
-    hosts: HostVariables
+    hosts: TaskContext
     # The task's options, those of its option `variables` among them.
     arguments: Dict[str, Any]
     # The task's variables, with the Python that its module is run with.
@@ -39,15 +39,15 @@ class RunVariables(NamedTuple):
         return check_spelling(runner, self.hosts.without_facts(runner))
 
 
-def read_run_variables(task: Any, task_vars: Mapping[str, Any], templar: Any) -> RunVariables:
+def read_run_settings(task: Any, task_vars: Mapping[str, Any], templar: Any) -> RunSettings:
     """The options and variables of a task, past the facts. Raises RunFailed for what cannot be templated."""
-    hosts = HostVariables(task, task_vars)
+    hosts = TaskContext(task, task_vars)
     arguments = _take_variables(task.args, hosts, templar)
     python = arguments.pop("python_interpreter", None)
-    return RunVariables(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python))
+    return RunSettings(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python))
 
 
-def check_facts(variables: HostVariables) -> None:
+def check_facts(variables: TaskContext) -> None:
     """Raise RunFailed when the facts of a host of this run hold a variable of this collection.
 
     The role ignores such a fact, but a template of somebody else's may not. And whoever sends it is up to something.
@@ -64,7 +64,7 @@ def check_facts(variables: HostVariables) -> None:
             )
 
 
-def _take_variables(arguments: Mapping[str, Any], variables: HostVariables, templar: Any) -> Dict[str, Any]:
+def _take_variables(arguments: Mapping[str, Any], variables: TaskContext, templar: Any) -> Dict[str, Any]:
     """The task's options, with `variables`, {option: name of a variable}, replaced by what those variables hold.
 
     A variable that is not defined, null or omitted leaves its option as it is. Raises RunFailed for a
@@ -82,7 +82,7 @@ def _take_variables(arguments: Mapping[str, Any], variables: HostVariables, temp
     return found
 
 
-def _value_of(name: str, raw: Dict[str, Any], variables: HostVariables, templar: Any) -> Any:
+def _value_of(name: str, raw: Dict[str, Any], variables: TaskContext, templar: Any) -> Any:
     value = raw.get(name)
     if not has_template(value):
         return value

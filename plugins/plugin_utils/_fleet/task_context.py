@@ -28,7 +28,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed im
 _FREE_STRATEGIES = ("free", "host_pinned")
 
 
-class HostVariables:
+class TaskContext:
     """What one task knows of the other hosts of its play."""
 
     def __init__(self, task: Any, task_vars: Mapping[str, Any]) -> None:

@@ -50,7 +50,7 @@ class EtcdError(Exception):
         self.code = code
 
 
-class Endpoint:
+class EtcdServer:
     """What is the same for every etcd API."""
 
     def __init__(self, url: str, settings: Settings) -> None:
@@ -142,7 +142,7 @@ class Endpoint:
         return "TLS{0}: {1}".format(self._other_scheme(), text)
 
 
-class Members:
+class EtcdCluster:
     """All endpoints, each with a connection of its own. Those that do not answer are asked last."""
 
     def __init__(self, settings: Settings, member: Callable[[str, Settings], Any]) -> None:
@@ -160,16 +160,16 @@ class Members:
     def first(self) -> Any:
         return self._members[self._order[0]]
 
-    def share_order(self, other: Members) -> None:
+    def share_order(self, other: EtcdCluster) -> None:
         """From now on, what either learns about the endpoints is known to both."""
         self._order = other._order
 
-    def put_last(self, member: Endpoint) -> None:
+    def put_last(self, member: EtcdServer) -> None:
         # Others may have done it already, and the next one in the list must not suffer for that.
         if self._order[0] == member.url:
             self._order.append(self._order.pop(0))
 
-    def ask(self, ask: Callable[[Any], Any], is_write: bool, first: Endpoint | None = None) -> Any:
+    def ask(self, ask: Callable[[Any], Any], is_write: bool, first: EtcdServer | None = None) -> Any:
         """What `ask` gives back of the first member that answers. A dead one goes last, so that it costs once.
 
         Raises NoAnswer for a write that may have been carried out, and DatastoreError when no member answers.

@@ -126,7 +126,7 @@ class _Counted(io.RawIOBase):
         super().close()
 
 
-class _Reader(io.BufferedReader):
+class _BodyReader(io.BufferedReader):
     """A reader that does not make room for more bytes than an answer may have, whatever the server announces."""
 
     def read(self, size: Any = -1) -> bytes:
@@ -142,7 +142,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._counted = _Counted(self.fp.detach())
-        self.fp = _Reader(self._counted)
+        self.fp = _BodyReader(self._counted)
 
     def begin(self) -> None:
         super().begin()

@@ -22,7 +22,7 @@ from typing import Any, Dict
 from ..._core.errors import Conflict, DatastoreError
 from ..certificates import check_certificates
 from ..settings import Settings
-from .cluster import EtcdError, Members, NoAnswer, after_unanswered, refused, unsure
+from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
 from .v2_server import (
     COMPARE_FAILED,
     KEY_EXISTS,
@@ -30,7 +30,7 @@ from .v2_server import (
     NOT_A_DIRECTORY,
     NOT_A_FILE,
     UNAUTHORISED,
-    Member,
+    EtcdV2Server,
     Request,
 )
 
@@ -50,24 +50,24 @@ class NotInDirectory(DatastoreError):
         super().__init__(text.format(verb, key, cause))
 
 
-class Etcdv2Client:
+class EtcdV2Client:
     """Reads with quorum, and writes by compare-and-swap, on the first of the endpoints that answers."""
 
     def __init__(self, settings: Settings) -> None:
         check_certificates(settings)
         self._settings = settings
-        self._members = Members(settings, Member)
+        self._members = EtcdCluster(settings, EtcdV2Server)
         # The member that a write was sent to ahead.
-        self._ahead: Member | None = None
+        self._ahead: EtcdV2Server | None = None
         # Whether these credentials are known to be right.
         self._has_read = False
 
     def __str__(self) -> str:
         return str(self._members)
 
-    def another(self) -> Etcdv2Client:
+    def another(self) -> EtcdV2Client:
         """Another client, with connections of its own, that knows what this one learns about the endpoints."""
-        client = Etcdv2Client(self._settings)
+        client = EtcdV2Client(self._settings)
         client._members.share_order(self._members)
         client._has_read = True
         return client

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
 from ..settings import Settings
-from .cluster import NOT_WHOLE, Endpoint, EtcdError, NoAnswer, alarm, plain
+from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
 from .http import borrow, give_back, harden, has_length, parse_object
 
 try:
@@ -58,7 +58,7 @@ class Request(NamedTuple):
         return None if self.value is None else urllib.parse.urlencode({"value": self.value})
 
 
-class Member(Endpoint):
+class EtcdV2Server(EtcdServer):
     """One endpoint, over one kept-alive connection."""
 
     def __init__(self, url: str, settings: Settings) -> None:

@@ -21,8 +21,8 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 from ..._core.errors import DatastoreError
 from ..certificates import check_certificates
 from ..settings import Settings
-from .cluster import EtcdError, Members, NoAnswer, after_unanswered, refused, unsure
-from .v3_server import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, Member, Sent
+from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
+from .v3_server import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, EtcdV3Server, Sent
 
 # Keys that one request reads at the most, and how often a listing in several pages is begun.
 _PAGE = 5000
@@ -79,13 +79,13 @@ class _NotWhole(ValueError):
     """What is wrong with an answer."""
 
 
-class Etcdv3Client:
+class EtcdV3Client:
     """Reads linearizably, and writes by compare-and-swap, on the first of the endpoints that answers."""
 
     def __init__(self, settings: Settings) -> None:
         check_certificates(settings)
         self._settings = settings
-        self._members = Members(settings, Member)
+        self._members = EtcdCluster(settings, EtcdV3Server)
 
     def __str__(self) -> str:
         return str(self._members)

@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
 from ..settings import Settings
-from .cluster import NOT_WHOLE, Endpoint, EtcdError, NoAnswer, alarm, plain
+from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
 from .http import borrow, give_back, harden, has_length, parse_object, pool_of
 
 try:
@@ -90,7 +90,7 @@ class Expired(OSError):
 class Sent:
     """A request that was sent ahead, and is answered later."""
 
-    member: Member
+    member: EtcdV3Server
     document: Dict[str, Any]
     # When it was sent, by the monotonic clock; where its answer comes, and where that connection is from.
     began: float
@@ -100,7 +100,7 @@ class Sent:
     failure: NoAnswer | None = None
 
 
-class Answer(NamedTuple):
+class EtcdAnswer(NamedTuple):
     """An answer that was read to its end, and the server's certificate where that may be the reason for it."""
 
     status: int
@@ -109,7 +109,7 @@ class Answer(NamedTuple):
     certificate: bytes = b""
 
 
-class Member(Endpoint):
+class EtcdV3Server(EtcdServer):
     """One endpoint, over one kept-alive connection."""
 
     def __init__(self, url: str, settings: Settings) -> None:
@@ -118,7 +118,7 @@ class Member(Endpoint):
             raise MissingLibrary("etcd3gw", IMPORT_ERROR)
         self._wants_token = bool(settings.etcd_username)
         # The last answer, and whether the request that matters was sent.
-        self._answer: Answer | None = None
+        self._answer: EtcdAnswer | None = None
         self._is_sent = False
         parts = urllib.parse.urlsplit(url)
         self._client = etcd3gw.Etcd3Client(
@@ -204,7 +204,7 @@ class Member(Endpoint):
             response = sent.connection.getresponse()
             # With urllib3 before 2, it is one of http.client.
             data = response.data if hasattr(response, "data") else response.read()
-            self._answer = Answer(response.status, data, has_length(response.headers))
+            self._answer = EtcdAnswer(response.status, data, has_length(response.headers))
         give_back(sent.pool, sent.connection)
         return self._checked(parse_object(data) if response.status == 200 else None)
 
@@ -219,7 +219,7 @@ class Member(Endpoint):
         self._pool = pool_of(response.raw)
         # Once the answer is read, its connection is the pool's.
         certificate = _certificate(response.raw.connection) if response.status_code == 503 else b""
-        self._answer = Answer(response.status_code, response.content, has_length(response.headers), certificate)
+        self._answer = EtcdAnswer(response.status_code, response.content, has_length(response.headers), certificate)
 
     @contextlib.contextmanager
     def _deadline(self, sent: Sent | None = None) -> Iterator[None]:
@@ -260,7 +260,7 @@ class Member(Endpoint):
         self._expired = True
         raise Expired("no answer in time")
 
-    def _failure(self, answer: Answer) -> Exception:
+    def _failure(self, answer: EtcdAnswer) -> Exception:
         """What an answer that is not the wanted one means."""
         body, content = answer.body[:1000].decode("utf-8", "replace"), parse_object(answer.body)
         if answer.status == 200 or content is None and answer.status < 500 and not answer.has_length:
@@ -283,7 +283,7 @@ class Member(Endpoint):
         return EtcdError(DENIED if "permission denied" in message else code, message)
 
 
-def _gateway_problem(answer: Answer, text: str) -> NoAnswer | None:
+def _gateway_problem(answer: EtcdAnswer, text: str) -> NoAnswer | None:
     """Why the gateway cannot reach its own server, of which it is a client; None when it can, or that is unknown."""
     if not answer.certificate:
         return None

@@ -11,11 +11,11 @@ import threading
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._apply import canary
-from ansible_collections.netsec.calico.plugins.module_utils._apply.canary import Canary, Place, canary_of
+from ansible_collections.netsec.calico.plugins.module_utils._apply.canary import Canary, CanaryNode, canary_of
 from ansible_collections.netsec.calico.plugins.module_utils._apply.ending import Ending
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 
-PLACES = [Place("n%d" % number, "192.0.2.%d" % number, 22) for number in range(1, 5)]
+PLACES = [CanaryNode("n%d" % number, "192.0.2.%d" % number, 22) for number in range(1, 5)]
 
 
 class Clock:
@@ -39,7 +39,7 @@ def clock(monkeypatch):
 
 
 def answering(monkeypatch, why_silent):
-    monkeypatch.setattr(Place, "why_silent", why_silent)
+    monkeypatch.setattr(CanaryNode, "why_silent", why_silent)
 
 
 def test_hosts_that_fail_now_and_then_are_not_looked_at_for_ever(clock, monkeypatch):
@@ -96,7 +96,9 @@ def test_a_place_that_is_none(reached):
 
 
 def test_a_port_that_a_template_has_made_a_text():
-    assert canary_of(1, 10, {"n1": {"reached_at": {"host": "a", "port": "2222"}}}).places == [Place("n1", "a", 2222)]
+    assert canary_of(1, 10, {"n1": {"reached_at": {"host": "a", "port": "2222"}}}).places == [
+        CanaryNode("n1", "a", 2222)
+    ]
 
 
 def test_a_run_that_is_ended_does_not_wait_for_a_host_that_hangs(monkeypatch):

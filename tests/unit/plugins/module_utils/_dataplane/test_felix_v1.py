@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import documents_v1
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
 from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import NONE_GIVEN, failsafes_from
@@ -56,7 +56,7 @@ def with_length(address):
 def host_of(row, form=lambda name, address: with_length(address), failsafes=NONE_GIVEN):
     """The host, with its addresses in a form that depends on the interface's name."""
     interfaces = {name: [form(name, address) for address in addresses] for name, addresses in row["interfaces"].items()}
-    evaluation = Evaluation(V1, documents_v1(row["etcd"], endpoints_of(row["etcd"])))
+    evaluation = Evaluator(V1, snapshot_v1(row["etcd"], endpoints_of(row["etcd"])))
     return build_host(evaluation, row["host"], interfaces, failsafes)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import documents_v3
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v3
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
@@ -54,7 +54,7 @@ def with_mode(row, mode):
 
 def host_of(row, dataplane=""):
     """The host, whose dataplane is known from elsewhere, or from the datastore."""
-    evaluation = Evaluation(V3, documents_v3(row["etcd"], endpoints_of(row["etcd"])))
+    evaluation = Evaluator(V3, snapshot_v3(row["etcd"], endpoints_of(row["etcd"])))
     return build_host(evaluation, row["host"], row["interfaces"], dataplane=dataplane)
 
 

@@ -11,8 +11,8 @@ import json
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import Documents, documents_v1
-from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Facts, Guard
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot, snapshot_v1
+from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
 from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import failsafes_from
@@ -47,8 +47,8 @@ def ssh(port=22, **more):
 
 
 def check(*endpoints, etcd=None, there=(), facts=None, required=(), interfaces=None, **options):
-    documents = documents_v1(tree() if etcd is None else etcd, there)
-    facts = {"n1": Facts(interfaces or INTERFACES, required)} if facts is None else facts
+    documents = snapshot_v1(tree() if etcd is None else etcd, there)
+    facts = {"n1": HostFacts(interfaces or INTERFACES, required)} if facts is None else facts
     return Guard(V1, documents, endpoints, **options).check(facts)
 
 
@@ -102,7 +102,9 @@ def test_g05_no_failsafe_for_ssh():
 
 def test_failsafes_of_felix_own_configuration():
     def said_with(**failsafes):
-        facts = {"n1": Facts(INTERFACES, [ssh(2222)], ssh_port=2222, failsafes=failsafes_from(failsafes, "failsafes"))}
+        facts = {
+            "n1": HostFacts(INTERFACES, [ssh(2222)], ssh_port=2222, failsafes=failsafes_from(failsafes, "failsafes"))
+        }
         return said(web(profiles=()), facts=facts)
 
     assert said_with()[0] == "unsafe"
@@ -127,8 +129,8 @@ def test_g07_addresses_of_others():
 @pytest.mark.parametrize("api_version", [V1, V3])
 def test_an_expected_address_that_is_none_is_no_reason_to_fail(api_version):
     endpoint = web(expected_ips=("", "bad", "192.0.2.77"))
-    documents = documents_v1(tree(), ()) if api_version == V1 else Documents()
-    (verdict,) = Guard(api_version, documents, [endpoint]).check({"n1": Facts(INTERFACES, ())}, is_stored=True)
+    documents = snapshot_v1(tree(), ()) if api_version == V1 else PolicySnapshot()
+    (verdict,) = Guard(api_version, documents, [endpoint]).check({"n1": HostFacts(INTERFACES, ())}, is_stored=True)
     assert ("G07", "warning", "the host does not have the expected IPs 192.0.2.77") in verdict.findings
     # Of Calico v1, what an empty address does was not measured; v3 leaves it out.
     is_unknown = any(each.rule == "G16" and "empty address" in each.text for each in verdict.findings)
@@ -160,7 +162,7 @@ def test_g09_a_node_that_calico_may_know():
 
 
 def test_g10_the_interface_of_the_connection():
-    facts = {"n1": Facts(INTERFACES, ansible_interface="eth0")}
+    facts = {"n1": HostFacts(INTERFACES, ansible_interface="eth0")}
     assert "eth0" in said(web(), facts=facts)[1]["G10"][1]
     assert "G10" not in said(web(interface_name="eth1", expected_ips=("198.51.100.1",)), facts=facts)[1]
 
@@ -170,8 +172,8 @@ def test_g11_all_interfaces():
     profiles = ("projectcalico-default-allow",)
     everywhere = HostEndpoint(name="all", node="n1", interface_name="*", profiles=profiles)
     eth0 = HostEndpoint(name="b", node="n1", interface_name="eth0", expected_ips=("192.0.2.1",), profiles=profiles)
-    guard = Guard(V3, Documents(state=state), [everywhere, eth0])
-    first, second = guard.check({"n1": Facts(INTERFACES, [ssh(2222)])})
+    guard = Guard(V3, PolicySnapshot(state=state), [everywhere, eth0])
+    first, second = guard.check({"n1": HostFacts(INTERFACES, [ssh(2222)])})
     assert {finding.rule: finding.level for finding in first.findings} == {"G11": "warning", "G12": "warning"}
     assert "beside b" in first.findings[0].text
     assert (first.verdict, second.verdict, second.findings) == ("safe", "safe", ())
@@ -263,9 +265,9 @@ def test_a_member_that_rules_of_others_look_at(rules, before, after, unsafe):
         value = {"name": "eth0", "labels": before, "expected_ipv4_addrs": ["192.0.2.9"], "profile_ids": ["open"]}
         there.append(stored("bast", "b", value))
     wanted = [HostEndpoint(node="bast", name="b", labels=after, **bastion)] if after else []
-    guard = Guard(V1, documents_v1(etcd, there), wanted, [] if after else [HostEndpoint(node="bast", name="b")])
-    facts = {"bast": Facts({"eth0": ["192.0.2.9/24"]})}
-    (verdict,) = guard.check(facts, others=lambda: {"n1": Facts(INTERFACES, [ssh(2222)])})
+    guard = Guard(V1, snapshot_v1(etcd, there), wanted, [] if after else [HostEndpoint(node="bast", name="b")])
+    facts = {"bast": HostFacts({"eth0": ["192.0.2.9/24"]})}
+    (verdict,) = guard.check(facts, others=lambda: {"n1": HostFacts(INTERFACES, [ssh(2222)])})
     assert verdict.verdict == ("unsafe" if unsafe else "safe")
     texts = [finding.text for finding in verdict.findings if finding.rule == "G03"]
     assert [text.startswith("on node n1, tcp port 2222 from 192.0.2.9 is needed") for text in texts] == [True] * unsafe

@@ -10,8 +10,8 @@ import json
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import Documents
-from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Facts, Guard
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot
+from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint, Port
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"]}
@@ -27,13 +27,13 @@ def documents(rules=(), name="p", config=None, **more):
     more.setdefault("state", resource({"datastoreReady": True, "calicoVersion": "v3.32.1"}))
     spec = {"selector": "role == 'web'", "ingress": list(rules), "egress": [ALLOW], "types": ["Ingress", "Egress"]}
     configs = {} if config is None else {("default", ""): config if isinstance(config, str) else resource(config)}
-    return Documents(policies=[(name, resource(spec, name))], config=configs, **more)
+    return PolicySnapshot(policies=[(name, resource(spec, name))], config=configs, **more)
 
 
 def said(stored, facts=None, **fields):
     """The verdict on an endpoint, and what G16 says."""
     endpoint = HostEndpoint(**dict(WEB, expected_ips=("192.0.2.1",), **fields))
-    known = {"n1": facts} if facts else {"n1": Facts(INTERFACES)}
+    known = {"n1": facts} if facts else {"n1": HostFacts(INTERFACES)}
     (verdict,) = Guard(V3, stored, [endpoint], known_nodes=["n1"]).check(known)
     return verdict.verdict, "; ".join(each.text for each in verdict.findings if each.rule == "G16")
 
@@ -116,7 +116,7 @@ def test_an_interface_that_felix_passes_over():
 )
 def test_an_endpoint_that_felix_ignores_is_open_and_not_closed(fields, cause):
     endpoint = HostEndpoint(**dict(WEB, **fields))
-    (verdict,) = Guard(V3, documents(), [endpoint], known_nodes=["n1"]).check({"n1": Facts(INTERFACES)})
+    (verdict,) = Guard(V3, documents(), [endpoint], known_nodes=["n1"]).check({"n1": HostFacts(INTERFACES)})
     texts = {each.rule: each.text for each in verdict.findings}
     assert verdict.verdict == "unsafe"
     assert texts["G16"].startswith("Felix ignores it, so its interface is open: " + cause)
@@ -145,7 +145,7 @@ CODE = dict(ALLOW, protocol="ICMP", icmp={"type": 8, "code": 0})
 )
 def test_a_code_of_icmp_crashes_felix_with_nftables(dataplane, mode, level):
     stored = documents([CODE], config={"nftablesMode": mode} if mode else {})
-    verdict, text = said(stored, Facts(INTERFACES, dataplane=dataplane))
+    verdict, text = said(stored, HostFacts(INTERFACES, dataplane=dataplane))
     assert (verdict, "code of ICMP" in text) == (level, level != "safe")
     assert ("set nftablesMode" in text) == (level == "unknown")
 

@@ -11,9 +11,9 @@ import json
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import Documents, documents_v1
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot, snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
 from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import GivenFailsafes, failsafes_from
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
@@ -99,17 +99,17 @@ def test_what_is_wrong_with_failsafes_is_named(given, message):
 def v1(**config):
     etcd = {"/calico/v1/Ready": "true"}
     etcd.update(("/calico/v1/config/" + name, value) for name, value in config.items())
-    return V1, documents_v1(etcd, ())
+    return V1, snapshot_v1(etcd, ())
 
 
 def v3(version="v3.32.1", **spec):
     information = {"spec": {"calicoVersion": version, "datastoreReady": True}}
     configuration = {("default", ""): json.dumps({"spec": spec})}
-    return V3, Documents(state=json.dumps(information), config=configuration)
+    return V3, PolicySnapshot(state=json.dumps(information), config=configuration)
 
 
 def verdict(stored, port, given=None, direction="in", peer="192.0.2.9", own="192.0.2.1"):
-    evaluation = Evaluation(*stored, endpoints=[BARE])
+    evaluation = Evaluator(*stored, endpoints=[BARE])
     host = build_host(evaluation, "n1", INTERFACES, failsafes_from(given, "x"))
     ends = {"src": peer, "dst": own} if direction == "in" else {"src": own, "dst": peer}
     asked = connection_from(dict(ends, direction=direction, protocol="tcp", port=port), "connection")

@@ -11,12 +11,12 @@ import json
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import (
-    documents_v1,
     looks_at_others_v1,
+    snapshot_v1,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from, net_of
@@ -33,7 +33,7 @@ ALLOW_ALL = json.dumps({"inbound_rules": [{}], "outbound_rules": [{}]})
 def ask(etcd=None, endpoints=(ENDPOINT,), interfaces=None, **given):
     etcd = dict({"/calico/v1/Ready": "true", PROFILE + "rules": ALLOW_ALL}, **(etcd or {}))
     connection = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1", "port": 80, **given}
-    host = build_host(Evaluation(V1, documents_v1(etcd, ()), endpoints), "n1", interfaces or INTERFACES)
+    host = build_host(Evaluator(V1, snapshot_v1(etcd, ()), endpoints), "n1", interfaces or INTERFACES)
     return host.ask(connection_from(connection, "connection"))
 
 
@@ -221,7 +221,7 @@ def test_an_endpoint_that_maybe_nobody_but_calico_reads():
         ('{"name":"eth0"', "allow"),
         ('{"name":"eth0","x":' + "[" * 200 + "]" * 200 + "}", "unknown"),
     ):
-        host = build_host(Evaluation(V1, documents_v1(tree, [stored(value)])), "n1", INTERFACES)
+        host = build_host(Evaluator(V1, snapshot_v1(tree, [stored(value)])), "n1", INTERFACES)
         assert host.ask(connection).verdict == verdict
 
 

@@ -12,10 +12,13 @@ import time
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluation
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import Documents, looks_at_others_v3
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import (
+    PolicySnapshot,
+    looks_at_others_v3,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint, Port
@@ -46,7 +49,7 @@ def datastore(*policies, version=NEWEST, **parts):
     parts.setdefault("state", resource(information))
     parts.setdefault("config", {("default", ""): resource({"nftablesMode": "Disabled"})})
     parts["profiles"] = {name: {"": value} for name, value in parts.get("profiles", {}).items()}
-    return Documents(policies=list(policies), **parts)
+    return PolicySnapshot(policies=list(policies), **parts)
 
 
 def ask(documents, endpoints=(WEB,), **connection):
@@ -56,7 +59,7 @@ def ask(documents, endpoints=(WEB,), **connection):
         given.update(src=given["dst"], dst=given["src"])
     if given["direction"] == "forward":
         given.update(src="192.0.2.9", dst="198.51.100.9")
-    host = build_host(Evaluation(V3, documents, endpoints), "n1", INTERFACES)
+    host = build_host(Evaluator(V3, documents, endpoints), "n1", INTERFACES)
     return host.ask(connection_from(given, "connection"))
 
 

@@ -20,7 +20,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import 
     why_unusable,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
-    Host,
+    HostInput,
     RuleError,
     interfaces_of,
     verdicts_of,
@@ -88,9 +88,9 @@ def test_facts_with_anything_in_any_place(place, value):
     assert reason.isprintable() and len(reason) < 500
     if reason:
         with pytest.raises(RuleError):
-            Host.of(facts, "worker-1", rules=[{}])
+            HostInput.of(facts, "worker-1", rules=[{}])
         return
-    for verdict in verdicts_of(Host.of(facts, "worker-1", rules=[{}])):
+    for verdict in verdicts_of(HostInput.of(facts, "worker-1", rules=[{}])):
         assert verdict.endpoint or verdict.reason
     unresolved("worker-1", facts, SSH)
     found = guard_facts_of("worker-1", facts, SSH)

@@ -11,7 +11,7 @@ import yaml
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import why_unusable
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
-    Host,
+    HostInput,
     RuleError,
     endpoints_of,
     interfaces_of,
@@ -44,7 +44,7 @@ FACTS = facts(
 
 
 def host(*rules, **fields):
-    return Host.of(fields.pop("facts", FACTS), "worker-1", rules=rules, **fields)
+    return HostInput.of(fields.pop("facts", FACTS), "worker-1", rules=rules, **fields)
 
 
 def made(*rules, **fields):
@@ -227,13 +227,13 @@ def test_a_name_for_all_interfaces_has_no_interface():
 
 def test_names_and_nodes_of_etcdv3():
     rules = [{"match": {"name": "eth0"}}, {"match": {"name": "lo"}, "endpoint": {"name": "{inventory_hostname}_lo"}}]
-    found = endpoints_of(Host.of(FACTS, "DB_1", rules=rules, datastore_type="etcdv3"))
+    found = endpoints_of(HostInput.of(FACTS, "DB_1", rules=rules, datastore_type="etcdv3"))
     assert [(endpoint["node"], endpoint["name"]) for endpoint in found] == [
         ("db-1", "db-1-eth0"),
         ("db-1", "db-1-lo-7adc6819"),
     ]
     with pytest.raises(RuleError, match="datastore_type 'etcd3' is not one of etcdv2, etcdv3"):
-        Host.of(FACTS, "DB_1", rules=rules, datastore_type="etcd3")
+        HostInput.of(FACTS, "DB_1", rules=rules, datastore_type="etcd3")
 
 
 # --- expected IPs ---

@@ -15,7 +15,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import presents_from
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import problems_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import Host, endpoints_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import HostInput, endpoints_of
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import conversions_of, converted
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors" / "v1_to_v3_names.jsonl"
@@ -112,8 +112,8 @@ def test_the_roles_rules_can_give_the_same_names():
     device = {"device": "Bond_0", "type": "ether", "active": True, "ipv4": {"address": "192.0.2.7"}}
     facts = {"interfaces": ["Bond_0"], "Bond_0": device}
     rules = [{"endpoint": {"name": "{node}.{interface}"}}]
-    (of_facts,) = endpoints_of(Host.of(facts, "DB_1", rules=rules, datastore_type="etcdv3"))
-    v1 = endpoints_of(Host.of(facts, "DB_1", rules=[{}]))
+    (of_facts,) = endpoints_of(HostInput.of(facts, "DB_1", rules=rules, datastore_type="etcdv3"))
+    v1 = endpoints_of(HostInput.of(facts, "DB_1", rules=[{}]))
     assert of_facts == converted(v1)[0].as_options(V3)
 
 
