@@ -248,6 +248,7 @@ def lint(session: nox.Session) -> None:
         ("reuse", "lint", "--lines"),
         ("ruff", "check", "--output-format", "concise"),
         ("ruff", "format", "--check"),
+        ("python", "-m", "tests.layers"),
         ("yamllint", "--strict", "."),
         ("shellcheck", *scripts),
         ("antsibull-changelog", "lint"),

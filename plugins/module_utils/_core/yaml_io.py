@@ -37,8 +37,9 @@ class NotYaml(ValueError):
 
 
 def library() -> Any:
-    """PyYAML itself, imported only by the tasks that need it. Raises MissingLibrary where there is none."""
+    """PyYAML itself. Raises MissingLibrary where there is none."""
     try:
+        # A task that needs none works where there is none.
         import yaml  # pylint: disable=import-outside-toplevel
     except ImportError as exc:
         raise MissingLibrary("PyYAML", traceback.format_exc()) from exc

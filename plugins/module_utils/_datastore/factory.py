@@ -15,13 +15,15 @@ API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
 
 
 def open_datastore(settings: Settings) -> Datastore:
-    """The store of these settings; its client library is imported only here."""
+    """The datastore of these settings."""
     # pylint: disable=import-outside-toplevel
     if settings.datastore_type == ETCDV2:
+        # Its client library may be the only one that is there.
         from .etcdv2 import EtcdV2Datastore
 
         return EtcdV2Datastore(settings)
     if settings.datastore_type == ETCDV3:
+        # As above.
         from .etcdv3 import EtcdV3Datastore
 
         return EtcdV3Datastore(settings)

@@ -110,6 +110,7 @@ class GuardPolicy:
 
     def facts_of(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
         """What is known of these nodes. Raises InvalidInput."""
+        # Only a run with changes evaluates, and what that needs takes a tenth of a second to pack and to import.
         from .required_connections import facts_of  # pylint: disable=import-outside-toplevel
 
         given = self.by_node
@@ -117,6 +118,7 @@ class GuardPolicy:
 
     def guard(self, store: Datastore, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
         """The guard, with all that decides on traffic. Raises DatastoreError when that cannot be read."""
+        # As above.
         from .guard import Guard  # pylint: disable=import-outside-toplevel
 
         nodes = {each.node for each in [*wanted, *gone]}
@@ -150,6 +152,7 @@ def guarding_of(params: Mapping[str, Any]) -> GuardPolicy:
     if (params.get("guard_limit") or 0) < 0:
         raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(shown(params["guard_limit"]))])
     if params["guard_require"]:
+        # As above.
         from .required_connections import check_required  # pylint: disable=import-outside-toplevel
 
         check_required(params["guard_require"])

@@ -1,0 +1,126 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the shared code imports as the house is built: `python -m tests.layers`, a part of `make lint`.
+
+Packages import downwards, files of a package in no circle. Ansible and the client libraries stay in their packages.
+An import within a function has its reason in a comment above it.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import sys
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+from graphlib import CycleError, TopologicalSorter
+
+PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
+COLLECTION = "ansible_collections.netsec.calico.plugins."
+# From the ground up.
+MODULE_UTILS = (
+    "_core",
+    "_resources",
+    "_plan",
+    "_datastore",
+    "_policies",
+    "_dataplane",
+    "_guard",
+    "_apply",
+    "_audit",
+    "_module",
+)
+LAYERS = [*("module_utils." + name for name in MODULE_UTILS), "plugin_utils"]
+# {library: where it may be imported}
+LIBRARIES = {
+    "ansible": ("module_utils._module", "plugin_utils"),
+    "etcd": ("module_utils._datastore._etcd",),
+    "etcd3gw": ("module_utils._datastore._etcd",),
+    "requests": ("module_utils._datastore._etcd",),
+    "urllib3": ("module_utils._datastore._etcd",),
+    "yaml": ("module_utils._core.yaml_io",),
+}
+
+
+class Import(NamedTuple):
+    """What a file imports, by its name below `plugins` where it is ours."""
+
+    name: str
+    line: int
+    is_explained: bool
+
+
+def main() -> int:
+    files = {_name_of(path): path for path in sorted(PLUGINS.glob("*_utils/**/*.py")) if path.stem != "__init__"}
+    imports = {name: list(imports_of(name, path, files)) for name, path in files.items()}
+    problems = [
+        f"{files[name].relative_to(PLUGINS.parent)}:{found.line}: {problem}"
+        for name, all_found in imports.items()
+        for found in all_found
+        for problem in problems_of(name, found)
+    ]
+    try:
+        graph = {name: {each.name for each in found if each.name in files} for name, found in imports.items()}
+        TopologicalSorter(graph).prepare()
+    except CycleError as exc:
+        problems.append("a circle: " + " imports ".join(reversed(exc.args[1])))
+    print("\n".join(problems) or f"{len(files)} files import downwards")
+    return bool(problems)
+
+
+def problems_of(name: str, found: Import) -> Iterator[str]:
+    if not found.is_explained:
+        yield f"imports {found.name} within a function: say why in a comment above it"
+    own, other = _layer_of(name), _layer_of(found.name)
+    if own is not None and other is not None and other > own:
+        yield f"imports {found.name}, which points up: {LAYERS[other]} is above {LAYERS[own]}"
+    allowed = LIBRARIES.get(found.name.partition(".")[0])
+    if allowed and not any(f"{name}.".startswith(place + ".") for place in allowed):
+        yield f"imports {found.name}, which is for {' and '.join(allowed)} only"
+
+
+def imports_of(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import]:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    lines = text.splitlines()
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    local = {child for function in functions for child in ast.walk(function)}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            is_explained = node not in local or _has_reason(lines, node.lineno)
+            for imported in _names_of(node, name, files):
+                yield Import(imported, node.lineno, is_explained)
+
+
+def _names_of(node: ast.Import | ast.ImportFrom, name: str, files: dict[str, Path]) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    module = (node.module or "").removeprefix(COLLECTION)
+    if node.level:
+        module = ".".join([*name.split(".")[: -node.level], *filter(None, [node.module])])
+    # `from package import file`, or `from file import name`.
+    for alias in node.names:
+        yield f"{module}.{alias.name}" if f"{module}.{alias.name}" in files else module
+
+
+def _has_reason(lines: list[str], number: int) -> bool:
+    """Whether a comment that is more than a directive stands above this line."""
+    above = reversed([line.strip() for line in lines[: number - 1]])
+    comments = itertools.takewhile(lambda line: line.startswith("#"), above)
+    return any(not comment.startswith("# pylint:") for comment in comments)
+
+
+def _layer_of(name: str) -> int | None:
+    found = [number for number, layer in enumerate(LAYERS) if f"{name}.".startswith(layer + ".")]
+    return found[0] if found else None
+
+
+def _name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PLUGINS).with_suffix("").parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
