@@ -159,13 +159,13 @@ def test_while_many_writes_are_under_way(datastore, hosts, wire, number):
     count = 300 if datastore.type == "etcdv3" else 40
     given = {"endpoints": [endpoint("n1", "e%03d" % each, profiles=[OPEN]) for each in range(count)]}
     run = Run(wire, **with_canary(hosts, given))
-    # On etcdv3, 127 are in one transaction, and two of these are under way.
+    # On etcdv3, 127 are in one transaction, and at most two of these are under way.
     wire.before(datastore.writing(), run.ended_by(number), nth=1 if datastore.type == "etcdv3" else 10)
     result = run.result()
     assert_undone(datastore, {}, result, number)
     made = len(result["taken_back"])
     assert made + len(result["not_attempted"]) == count
-    assert made == 254 if datastore.type == "etcdv3" else 10 <= made <= 14
+    assert made in (127, 254) if datastore.type == "etcdv3" else 10 <= made <= 14
 
 
 def test_while_a_write_that_met_a_conflict_is_tried_again(datastore, hosts, wire, number):

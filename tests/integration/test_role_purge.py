@@ -260,7 +260,8 @@ class Shape:
         left, made, failures = dict(self.stored), set(), 0
         calls = list(self._batches())
         for hosts in calls:
-            known = [name for name in hosts if not name.startswith("lost")]
+            # Without rules, no facts are needed.
+            known = [name for name in hosts if not (name.startswith("lost") and self.rules[name])]
             wanted = {name + "/" + eth for name in known for eth in ("eth0", "eth1") if self._rule_takes(name, eth)}
             purged = {} if self.purge == "none" else dict.fromkeys(known, self.purge)
             purged.update(dict.fromkeys(self.decommission, "owned"))
