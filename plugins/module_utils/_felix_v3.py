@@ -16,7 +16,8 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 from . import _go, _json
 from ._datastore._documents import Documents
 from ._errors import shown
-from ._felix import FALSE, INTERFACES, TRUE, Failsafe, Felix, is_excluded, list_of, returns, version_of
+from ._felix import FALSE, TRUE, Failsafe, Felix, list_of, returns, version_of
+from ._felix_values import excluded_by, why_invalid
 from ._hostendpoint import V3
 from ._objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, read
 from ._policy import IPTABLES, NFTABLES
@@ -37,27 +38,15 @@ _NETS_SINCE = (3, 17, 0)
 _AUTO_SINCE, _NFTABLES_SINCE = (3, 32, 0), (3, 29, 0)
 
 _FAILSAFES = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
-# What a setting may be, in lower case; anything else stops Felix ("die-on-fail").
-_CHOICES = {
-    "chaininsertmode": ("insert", "append"),
-    "defaultendpointtohostaction": ("drop", "return", "accept"),
-    **{
-        program + stage + "allowaction": ("accept", "return")
-        for program in ("iptables", "nftables")
-        for stage in ("filter", "mangle")
-    },
-    "iptablesfilterdenyaction": ("drop", "reject"),
-    "nftablesfilterdenyaction": ("drop", "reject"),
-}
 _ALLOW_ACTIONS = (
     "iptablesFilterAllowAction",
     "iptablesMangleAllowAction",
     "nftablesFilterAllowAction",
     "nftablesMangleAllowAction",
 )
-# Of kube-proxy, which has the addresses of services.
-_EXCLUDED = "kube-ipvs0"
 _ANNOTATION = "config.projectcalico.org/"
+# Settings that annotations call otherwise than the spec ("confignamev1").
+_ANNOTATED = {"ipinipenabled": "ipipenabled", "ipipenabled": "", "externalnodescidrlist": "externalnodeslist"}
 _STOPS = "{0}, on which Felix stops or does not start: what it did last stays, and a host where it never ran stays open"
 
 
@@ -125,11 +114,13 @@ def _settings(documents: Documents, node: str) -> Dict[str, Any]:
             raise _Stopped(_STOPS.format("Felix cannot read {0}: {1}".format(where, exc))) from exc
         # The spelling that a message has, and the value.
         of_object = {key.lower(): (key, _text(item)) for key, item in fields["spec"].items() if item is not None}
-        for key, text in fields["metadata"].get("annotations", {}).items():
-            if key.startswith(_ANNOTATION):
+        for annotation, text in fields["metadata"].get("annotations", {}).items():
+            if annotation.startswith(_ANNOTATION):
                 # It comes before the same setting in the spec.
-                name = key[len(_ANNOTATION) :]
-                of_object[name.lower()] = (name, text)
+                name = annotation[len(_ANNOTATION) :]
+                if not text:
+                    raise ValueError("the annotation {0} of {1} is empty: remove it".format(annotation, where))
+                of_object[_ANNOTATED.get(name.lower(), name.lower())] = (name, text)
         for key, (name, item) in of_object.items():
             _check(key, item, "the setting {0} of {1}".format(name, where))
             found[key] = item
@@ -146,21 +137,25 @@ def _selecting(documents: Documents, node: str) -> List[str]:
     """The name of the FelixConfiguration whose nodeSelector selects the node: of several, the oldest one."""
     found = []
     for (name, _empty), value in documents.config.items():
-        if name == "default" or name.startswith("node.") or "nodeselector" not in value.lower():
+        may_select = "nodeselector" in value.lower() or "\\u" in value
+        if name == "default" or name.startswith("node.") or not may_select:
             continue
         try:
             fields = read(FELIX_CONFIGURATION, value)
             selector = fields["spec"].get("nodeSelector", "")
-            if selector and _labels_of(documents, node, name) is not None:
-                if parse(selector, V3).matches(_labels_of(documents, node, name) or {}):
-                    found.append((fields["metadata"].get("creationTimestamp", ""), name))
+            labels = _labels_of(documents, node) if selector else None
+            if labels is not None and parse(selector, V3).matches(labels):
+                found.append((fields["metadata"].get("creationTimestamp", ""), name))
         except (ValueError, SelectorError) as exc:
+            if isinstance(exc, SelectorError) and not exc.is_limit:
+                # Felix passes over it.
+                continue
             text = "the FelixConfiguration {0} has a nodeSelector, and it is unknown whether it is this node's: {1}"
             raise ValueError(text.format(name, exc)) from exc
     return [min(found)[1]] if found else []
 
 
-def _labels_of(documents: Documents, node: str, name: str) -> Optional[Mapping[str, str]]:
+def _labels_of(documents: Documents, node: str) -> Optional[Mapping[str, str]]:
     """The labels of a Node object; None where there is none. Raises ValueError when nobody has looked."""
     if documents.nodes is None:
         raise ValueError("the Node objects were not read")
@@ -171,10 +166,12 @@ def _labels_of(documents: Documents, node: str, name: str) -> Optional[Mapping[s
 
 def _check(key: str, value: Any, where: str) -> None:
     """Raise ValueError for what stops Felix, wherever it stands."""
-    if key in _CHOICES and value and value.lower() not in _CHOICES[key]:
-        raise _Stopped(_STOPS.format("{0} cannot be {1}".format(where, shown(value))))
-    if key == "interfaceprefix" and value and not INTERFACES.fullmatch(value):
-        raise _Stopped(_STOPS.format("{0} cannot be {1}".format(where, shown(value))))
+    try:
+        problem = why_invalid(key, value)
+    except ValueError as exc:
+        raise ValueError("{0}: {1}".format(where, exc)) from exc
+    if problem:
+        raise _Stopped(_STOPS.format("{0} {1}".format(where, problem)))
     if key in [option.lower() for option in _FAILSAFES]:
         for protocol, _port, net in _ports(value, where):
             _check_failsafe(protocol, net, where)
@@ -185,7 +182,8 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
         problem = "{0} has the protocol {1}, not tcp or udp".format(where, shown(protocol))
         raise _Stopped(_STOPS.format(problem))
     try:
-        is_net = not net or net_of(net) and not ("." in net and ":" in net)
+        # Felix cannot read its own spelling of IPv4 addresses that are written as IPv6 addresses.
+        is_net = not net or net_of(net)[0] == (6 if ":" in net else 4)
     except ValueError:
         is_net = False
     if not is_net:
@@ -200,11 +198,11 @@ def _felix(documents: Documents, settings: Mapping[str, Any], version: Version, 
         raise ValueError("bpfEnabled is true, and of Felix' dataplanes only those of iptables and nftables are known")
     if settings.get("chaininsertmode", "").lower() == "append":
         raise ValueError("chainInsertMode is append, so other rules of iptables are asked before Calico's")
+    if not _flag(settings, "useinternaldataplanedriver", True):
+        raise ValueError("useInternalDataplaneDriver is false, so another program than Felix does what is stored")
     if version is not None and version[0] != 3:
         raise ValueError("Calico is {0}, of which only 3 is known".format(".".join(map(str, version))))
     dataplane = dataplane or _dataplane(settings, version)
-    excluded = [each.strip() for each in settings.get("interfaceexclude", _EXCLUDED).split(",") if each.strip()]
-    _check_patterns(excluded)
     if settings.get("iptablesfilterdenyaction", "").lower() == "reject" and dataplane != NFTABLES:
         problem = "iptablesFilterDenyAction is Reject, which the kernel refuses in the table raw"
         raise _Stopped(_STOPS.format(problem))
@@ -221,19 +219,11 @@ def _felix(documents: Documents, settings: Mapping[str, Any], version: Version, 
         vxlan_ports=_ports_of(settings, may_have, "vxlanPort"),
         wireguard_ports=_ports_of(settings, may_have, "wireguardListeningPort", "wireguardListeningPortV6"),
         tunnel_hosts=_tunnel_hosts(documents, settings),
-        excluded=tuple(excluded),
+        excluded=tuple(excluded_by(settings.get("interfaceexclude", ""))),
         dataplane=dataplane,
         version=version,
         note=_note(version),
     )
-
-
-def _check_patterns(excluded: List[str]) -> None:
-    for each in excluded:
-        try:
-            is_excluded("", [each])
-        except re.error as exc:
-            raise ValueError("interfaceExclude has a pattern that is not known: {0}".format(shown(each))) from exc
 
 
 def _note(version: Version) -> str:
@@ -256,14 +246,14 @@ def _dataplane(settings: Mapping[str, Any], version: Version) -> str:
 
 def _flag(settings: Mapping[str, Any], key: str, default: bool) -> bool:
     value = settings.get(key, "").lower()
-    return True if value in TRUE else False if value in FALSE else default
+    return True if value in TRUE else False if value in (*FALSE, "none") else default
 
 
 def _tunnels(documents: Documents, settings: Mapping[str, Any]) -> Dict[str, bool]:
     """The tunnels that may be in use: settings, or else the IP pools, tell."""
     may_have = {key: _flag(settings, key, False) for key in _ENABLED}
     for key, mode in (("vxlanenabled", "vxlanMode"), ("ipipenabled", "ipipMode")):
-        if key not in settings:
+        if settings.get(key, "").lower() not in TRUE + FALSE:
             may_have[key] = _has_pool(documents, mode)
     return may_have
 

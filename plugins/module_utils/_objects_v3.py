@@ -31,7 +31,12 @@ def _port(item: Any, before: Any, where: str) -> Any:
         if min(found) < 0 or found[0] > found[1]:
             raise ValueError("{0} is not a range of ports: {1}".format(where, shown(item)))
         return found
+    if not _PORT_NAME.fullmatch(item):
+        raise ValueError("{0} is not a port: {1}".format(where, shown(item)))
     return item
+
+
+_PORT_NAME = re.compile("[a-zA-Z0-9_.-]{1,128}")
 
 
 _ICMP = {"type": _INT, "code": _INT}
@@ -135,11 +140,44 @@ _FELIX_TYPES = {
     "duration": _duration,
     "list": _go.list_of(_go.text),
 }
-_FAILSAFE_LISTS = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
+_UINT32 = _go.integer(0, 2**32 - 1)
+_TABLES = _go.struct({"min": _INT, "max": _INT})
+_HEALTH_TIMEOUT = {"name": _go.text, "timeout": _duration}
+_CONNTRACK_TIMEOUTS = (
+    "creationGracePeriod",
+    "tcpSynSent",
+    "tcpEstablished",
+    "tcpFinsSeen",
+    "tcpResetSeen",
+    "udpTimeout",
+    "icmpTimeout",
+    "genericTimeout",
+)
+
+
+def _dscp(item: Any, before: Any, where: str) -> Any:
+    """A number of 8 bits, or a word (libcalico-go, numorstring/dscp.go)."""
+    return item if isinstance(item, str) else _go.number(255)(item, None, where)
+
+
+_OTHERS = {
+    "failsafeInboundHostPorts": _go.list_of(_go.struct(_FAILSAFE)),
+    "failsafeOutboundHostPorts": _go.list_of(_go.struct(_FAILSAFE)),
+    "iptablesMarkMask": _UINT32,
+    "nftablesMarkMask": _UINT32,
+    "istioDSCPMark": _dscp,
+    "natPortRange": _port,
+    "bpfPSNATPorts": _port,
+    "kubeNodePortRanges": _go.list_of(_port),
+    "routeTableRange": _TABLES,
+    "routeTableRanges": _go.list_of(_TABLES),
+    "healthTimeoutOverrides": _go.list_of(_go.struct(_HEALTH_TIMEOUT)),
+    "bpfConntrackTimeouts": _go.struct(dict.fromkeys(_CONNTRACK_TIMEOUTS, _go.text)),
+}
 FELIX_CONFIGURATION = _reader(
     {
         **{name: _go.nullable(_FELIX_TYPES[kind]) for kind, names in TYPES.items() for name in names},
-        **dict.fromkeys(_FAILSAFE_LISTS, _go.nullable(_go.list_of(_go.struct(_FAILSAFE)))),
+        **{name: _go.nullable(reader) for name, reader in _OTHERS.items()},
     }
 )
 

@@ -43,7 +43,6 @@ from ._policy_rules_v3 import (
     nets_of,
     prefixed,
     rules_of_spec,
-    with_words_of,
 )
 from ._profile_v3 import labels_of_profile
 from ._selector import Selector, SelectorError, parse
@@ -138,6 +137,8 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
         tier = spec.get("tier") or _DEFAULT
         order = spec.get("order")
         shown_name = (namespace + "/" if namespace else "") + _name(name, tier, found["metadata"])
+        # What it selects goes by the object, not by its key.
+        namespace = namespace and found["metadata"].get("namespace", "")
         kind = kind_of(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
         if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
             raise _json.Ambiguous("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
@@ -189,10 +190,14 @@ def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
 def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
     """The endpoints that a policy selects, those of namespaces and service accounts among them.
 
-    Felix replaces all() in the whole expression, and passes over a selector of namespaces that is none.
+    updateprocessors/globalnetworkpolicyprocessor.go and networkpolicyprocessor.go: Felix passes over a selector of
+    namespaces or accounts that is none, and in a GlobalNetworkPolicy replaces all() in the whole expression.
     """
     text = spec.get("selector", "")
-    for key, prefix in (("namespaceSelector", OF_NAMESPACES), ("serviceAccountSelector", OF_ACCOUNTS)):
+    if namespace:
+        of_namespace = "{0} == '{1}'".format(NAMESPACE, namespace)
+        text = "({0}) && {1}".format(text, of_namespace) if text else of_namespace
+    for key, prefix, label in _PREFIXED:
         if not spec.get(key):
             continue
         try:
@@ -200,12 +205,16 @@ def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
         except SelectorError as exc:
             if exc.is_limit:
                 raise
-            continue
-        text = with_words_of("({0}) && {1}".format(text, more) if text else more, prefix)
-    if namespace:
-        of_namespace = "{0} == '{1}'".format(NAMESPACE, namespace)
-        text = "({0}) && {1}".format(text, of_namespace) if text else of_namespace
+        else:
+            text = "({0}) && {1}".format(text, more) if text else more
+        text = text if namespace else text.replace("all()", "has({0})".format(label))
     return parse(text, V3)
+
+
+_PREFIXED = (
+    ("namespaceSelector", OF_NAMESPACES, NAMESPACE),
+    ("serviceAccountSelector", OF_ACCOUNTS, SERVICE_ACCOUNT),
+)
 
 
 # --- Profiles ---
@@ -276,6 +285,8 @@ def _network_set(namespace: str, fields: Mapping[str, Any]) -> Member:
     labels, nets = fields["metadata"].get("labels", {}), tuple(nets_of(fields["spec"].get("nets", ())))
     if not namespace:
         return Member(labels, (), (), nets)
+    # As the object has it, not its key.
+    namespace = fields["metadata"].get("namespace", "")
     return Member(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
 
 

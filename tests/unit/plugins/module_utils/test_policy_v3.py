@@ -192,6 +192,50 @@ def test_a_host_endpoint_that_says_it_is_in_a_namespace():
     assert verdict(datastore(policy("default.a", [tcp("Allow", 80)])), [web]) == "unknown"
 
 
+def in_namespace(rule=None, selector="all()", labels=None, metadata=None, **spec):
+    """What an endpoint with the label of a namespace lets in, by a NetworkPolicy of it."""
+    metadata = {"namespace": "x"} if metadata is None else metadata
+    spec = dict(spec, selector=selector, types=["Ingress"], ingress=[rule or {"action": "Allow"}])
+    labels = dict(labels or {}, **{"projectcalico.org/namespace": "x"})
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels=labels)
+    documents = datastore(network_policies=[("x", "default.a", resource(spec, **metadata))])
+    other = HostEndpoint(name="b", node="n2", expected_ips=("192.0.2.9",))
+    return verdict(documents, [web, other])
+
+
+def test_a_policy_of_a_namespace():
+    assert in_namespace() == "allow"
+    assert in_namespace(serviceAccountSelector="all()") == "allow"
+    assert in_namespace(metadata={"namespace": "y"}) == "deny"
+    # Without a namespace in the object, it is for all.
+    assert in_namespace(metadata={}) == "allow"
+
+
+def test_a_rule_of_a_namespace_is_about_the_namespace_as_soon_as_it_has_a_selector():
+    assert in_namespace({"action": "Allow", "source": {"nets": ["192.0.2.9"]}}) == "allow"
+    assert in_namespace({"action": "Allow", "source": {"notSelector": "has(role)"}}) == "deny"
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({"namespaceSelector": "global()"}, "allow"),
+        ({"namespaceSelector": "!global()"}, "deny"),
+        ({"namespaceSelector": "all()"}, "allow"),
+        # Felix drops what is no selector, but replaces all() all the same.
+        ({"selector": "all()", "namespaceSelector": "(("}, "allow"),
+        ({"selector": "all()", "serviceAccountSelector": "(("}, "deny"),
+        ({"selector": "", "serviceAccountSelector": "(("}, "allow"),
+    ],
+)
+def test_words_in_selectors_of_an_endpoint_that_says_it_is_in_a_namespace(more, expected):
+    labels = {"projectcalico.org/namespace": "x"}
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels=labels)
+    more = {"selector": "", **more}
+    documents = datastore(policy("default.a", [tcp("Allow", 80)], **more), network_policies=[])
+    assert verdict(documents, [web]) == expected
+
+
 def test_labels_are_inherited_from_profiles():
     profiles = {"p": resource({"labelsToApply": {"role": "db", "site": "x"}}, name="p")}
     web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels={"role": "web"}, profiles=("p",))
@@ -232,6 +276,10 @@ SETS = [
         ({"notNets": ["bad"]}, "allow"),
         ({"serviceAccounts": {"names": ["robot"]}}, "allow"),
         ({"serviceAccounts": {"names": ["human"]}}, "deny"),
+        # all() is replaced in selectors of namespaces only.
+        ({"serviceAccounts": {"selector": "all()"}, "selector": "role == 'db'"}, "allow"),
+        # Names that make no selector are dropped, and what else there is of accounts.
+        ({"serviceAccounts": {"names": ["o'brien"], "selector": "team == 'x'"}}, "allow"),
     ],
 )
 def test_the_other_end(source, expected):
@@ -445,6 +493,8 @@ def test_a_policy_that_is_too_large_matters_where_it_is_asked():
         {"action": "Allow", "source": {"selector": "role = 'web'"}},
         {"action": "Allow", "source": {"nets": "192.0.2.0/24"}},
         {"action": 5},
+        {"action": "Allow", "protocol": "ICMP", "destination": {"ports": ["web"]}},
+        {"action": "Allow", "protocol": 136, "source": {"notPorts": ["web"]}},
     ],
 )
 def test_a_policy_with_an_invalid_rule_is_missing_for_felix(rule):
@@ -626,12 +676,103 @@ def test_failsafes_that_are_set():
         ({"default": {"bpfEnabled": "yes"}}, "bpfEnabled"),
         ({"node.n1": {"vxlanPort": "4789"}}, "vxlanPort"),
         ({"default": {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]}}, "'bad'"),
+        (
+            {"default": {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "::ffff:c000:209"}]}},
+            "'::ffff:c000:209'",
+        ),
+        ({"default": {"interfacePrefix": "none"}}, "interfacePrefix"),
+        ({"default": {"maxIpsetSize": 5, "bpfLogLevel": "none"}}, "bpfLogLevel"),
+        ({"default": {"iptablesMarkMask": 0}}, "iptablesMarkMask"),
+        ({"default": {"iptablesMarkMask": 15}}, "iptablesMarkMask"),
+        ({"default": {"nftablesMarkMask": -1}}, "nftablesMarkMask"),
+        ({"default": {"metadataPort": 70000}}, "metadataPort"),
+        ({"default": {"metadataAddr": "a b"}}, "metadataAddr"),
+        ({"default": {"openstackRegion": "Europe 1"}}, "openstackRegion"),
+        ({"default": {"externalNodesList": ["192.0.2.0/24", "x"]}}, "externalNodesList"),
+        ({"default": {"routeTableRange": {"min": 5, "max": 300}}}, "routeTableRange"),
+        ({"default": {"routeTableRange": {"min": "5"}}}, "routeTableRange"),
+        ({"default": {"routeTableRanges": []}}, "routeTableRanges"),
+        ({"default": {"routeTableRanges": "1-5"}}, "routeTableRanges"),
+        ({"default": {"healthTimeoutOverrides": [{"name": "a", "timeout": "5"}]}}, "healthTimeoutOverrides"),
+        ({"default": {"bpfConntrackTimeouts": {"tcpSynSent": 5}}}, "bpfConntrackTimeouts"),
+        ({"default": {"natPortRange": {}}}, "natPortRange"),
+        ({"default": {"kubeNodePortRanges": [70000]}}, "kubeNodePortRanges"),
+        ({"default": {"istioDSCPMark": 300}}, "istioDSCPMark"),
+        ({"default": {"nftablesRefreshInterval": "5"}}, "nftablesRefreshInterval"),
+        ({"default": {"useInternalDataplaneDriver": False}}, "useInternalDataplaneDriver"),
+        ({"default": {"dataplaneDriver": "mine"}}, "dataplaneDriver"),
+        ({"default": {"interfaceExclude": "/(?!eth0)/"}}, "interfaceExclude"),
     ],
 )
 def test_settings_that_make_all_unknown(config, cause):
     documents = datastore(config={(name, ""): resource(spec) for name, spec in config.items()})
     answer = ask(documents, port=22)
     assert answer.verdict == "unknown" and cause in answer.reason
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"iptablesMarkMask": 0xFFFF0000, "nftablesMarkMask": 31},
+        {"metadataPort": 8775, "metadataAddr": "none", "openstackRegion": "europe-1"},
+        {"externalNodesList": ["192.0.2.0/24", "2001:db8::1"]},
+        {"routeTableRange": {"min": 1, "max": 250}, "routeTableRanges": [{"min": 1, "max": 65535}]},
+        {"healthTimeoutOverrides": [{"name": "a", "timeout": "5s"}], "bpfConntrackTimeouts": {"tcpSynSent": "Auto"}},
+        {"natPortRange": "5000:6000", "kubeNodePortRanges": [5, "6:7"], "istioDSCPMark": "EF"},
+        # Felix takes the default for them.
+        {"iptablesBackend": "mine", "logSeverityScreen": "Loud", "bpfLogLevel": "mine"},
+        {"dataplaneWatchdogTimeout": "5s", "nftablesRefreshInterval": "5s"},
+    ],
+)
+def test_settings_that_decide_on_nothing(spec):
+    assert [verdict(datastore(config={("default", ""): resource(spec)}), port=port) for port in (22, 80)] == [
+        "allow",
+        "deny",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value, is_excluded",
+    [
+        ("eth0", True),
+        ("lo,/th0$/", True),
+        ("/^eth[0-9]+$/", True),
+        ("eth", False),
+        # Felix cannot read these lists, and excludes what it does without one.
+        ("lo, eth0", False),
+        ("eth0,", False),
+        ("eth0,eth0.5", False),
+        ("eth0,/a b/", False),
+        ("none", False),
+    ],
+)
+def test_interfaces_that_felix_passes_over(value, is_excluded):
+    config = {("default", ""): resource({"interfaceExclude": value})}
+    assert (verdict(datastore(config=config)) == "allow") == is_excluded
+
+
+def annotated(name, text, **spec):
+    annotations = {"config.projectcalico.org/" + name: text}
+    return datastore(config={("default", ""): resource(spec, annotations=annotations)})
+
+
+def test_settings_in_annotations():
+    assert verdict(annotated("FailsafeInboundHostPorts", "tcp:80")) == "allow"
+    assert verdict(annotated("FailsafeInboundHostPorts", "none"), port=22) == "deny"
+    # What becomes of this is not certain.
+    answer = ask(annotated("FailsafeInboundHostPorts", ""), port=22)
+    assert answer.verdict == "unknown" and "FailsafeInboundHostPorts of the FelixConfiguration default" in answer.reason
+    over_ipv6 = {"src": "2001:db8::9", "dst": "2001:db8::1"}
+    assert verdict(annotated("Ipv6Support", "none"), **over_ipv6) == "allow"
+    assert verdict(annotated("Ipv6Support", "maybe"), **over_ipv6) == "deny"
+    ipip = {"protocol": "4", "port": None}
+    assert verdict(annotated("IpInIpEnabled", "false", ipipEnabled=True), **ipip) == "deny"
+    assert verdict(annotated("IPIPEnabled", "false", ipipEnabled=True), **ipip) == "unknown"
+
+
+def test_a_node_selector_that_is_none_selects_nothing():
+    config = {("some", ""): resource({"nodeSelector": "a ==", "failsafeInboundHostPorts": []})}
+    assert verdict(datastore(config=config, nodes={"n1": resource({}, labels={})}), port=22) == "allow"
 
 
 def test_tunnels_are_not_for_policies_alone():
