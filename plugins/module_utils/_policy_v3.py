@@ -74,16 +74,17 @@ def rulebook_v3(documents: Documents) -> Rulebook:
         else:
             policies.append(policy)
     tiers = _tiers(documents, policies, version)
-    members, doubt = _members(documents)
+    members, doubt = _network_sets(documents)
+    workloads, doubt_of_workloads = _workloads(documents)
     return Rulebook(
         api_version=V3,
         tiers=tiers,
         policies={tier.name: _sorted([each for each in policies if each.tier == tier.name], version) for tier in tiers},
         profiles=_profiles(documents, version),
-        members=members,
-        workloads={},
+        members=[*members, *(member for found in workloads.values() for _name, member in found)],
+        workloads=workloads,
         ignored=ignored,
-        members_doubt=doubt,
+        members_doubt=doubt or doubt_of_workloads,
     )
 
 
@@ -249,16 +250,18 @@ def _profile(value: str) -> Optional[Profile]:
 # --- What selectors in rules select, but host endpoints ---
 
 
-def _members(documents: Documents) -> Tuple[List[Member], str]:
-    found, doubt = _network_sets(documents)
+def _workloads(documents: Documents) -> Tuple[Dict[str, List[Tuple[str, Member]]], str]:
+    """Those of each node: the interface's name, and what a selector can select; and why some are not among them."""
+    found: Dict[str, List[Tuple[str, Member]]] = {}
+    doubt = ""
     for _node, value in documents.workloads:
         try:
-            member = _workload(value)
+            spec, member = _workload(value)
         except ValueError as exc:
             doubt = "a workload cannot be read: {0}".format(exc)
             continue
         if member:
-            found.append(member)
+            found.setdefault(spec.get("node", ""), []).append((spec.get("interfaceName", ""), member))
     return found, doubt
 
 
@@ -290,8 +293,8 @@ def _network_set(namespace: str, fields: Mapping[str, Any]) -> Member:
     return Member(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
 
 
-def _workload(value: str) -> Optional[Member]:
-    """None for one without an address, which Felix passes over. Raises ValueError: none of them was measured."""
+def _workload(value: str) -> Tuple[Mapping[str, Any], Optional[Member]]:
+    """Its spec, and None for one without an address, which Felix passes over. Raises ValueError: none was measured."""
     fields = read(WORKLOAD, value)
     spec = fields["spec"]
     labels = fields["metadata"].get("labels", {})
@@ -306,5 +309,5 @@ def _workload(value: str) -> Optional[Member]:
     ]
     addresses = tuple([(version, first) for version, first, last in nets if first == last])
     if not nets:
-        return None
-    return Member(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))
+        return spec, None
+    return spec, Member(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))

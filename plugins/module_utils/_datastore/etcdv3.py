@@ -24,6 +24,7 @@ from ._documents import (
     documents_v3,
     looks_at_others_v3,
     may_be_in_namespaces,
+    may_fail_v3,
     needs_nodes,
 )
 from ._etcdv3_client import MOST_BYTES, MOST_WRITES, Etcdv3Client, KeyValue, Sent, Write
@@ -110,6 +111,8 @@ class Etcdv3Store(Store):
         if looks_at_others_v3(found):
             for plural in ("globalnetworksets", "networksets", "workloadendpoints"):
                 values.update(self._values(plural))
+        elif may_fail_v3(found):
+            self._add(values, "workloadendpoints")
         unread = set()
         wanted = (
             ("ippools", lambda _documents: True),

@@ -12,7 +12,11 @@ import time
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._datastore._documents import Documents, looks_at_others_v3
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._documents import (
+    Documents,
+    looks_at_others_v3,
+    may_fail_v3,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._v3_value import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._evaluation import Evaluation
 from ansible_collections.netsec.calico.plugins.module_utils._hostendpoint import V3, HostEndpoint, Port
@@ -520,6 +524,51 @@ def test_what_crashes_felix_is_named(rule, cause):
     answer = ask(datastore(policy("default.a", [rule])), port=22)
     assert answer.verdict == "unknown" and cause in answer.reason and "Felix fails" in answer.reason
     assert verdict(datastore(policy("default.a", [rule], selector="role == 'db'")), port=22) == "allow"
+
+
+def pod(node, profiles=(), **labels):
+    spec = {"node": node, "interfaceName": "cali1", "ipNetworks": ["192.0.2.77/32"], "profiles": list(profiles)}
+    return "", resource(spec, name=node + "-pod", labels=labels)
+
+
+def test_what_crashes_felix_may_be_used_by_a_workload_of_the_host():
+    rules = [{"action": "Reject"}]
+    pods = policy("default.a", rules, selector="app == 'pod'")
+    answer = ask(datastore(pods, workloads=[pod("n1", app="pod")]), port=22)
+    assert answer.verdict == "unknown" and "the workload of cali1" in answer.reason
+    assert verdict(datastore(pods, workloads=[pod("n2", app="pod"), pod("n1")]), port=22) == "allow"
+    profiles = {"p": resource({"egress": rules}, name="p")}
+    assert verdict(datastore(profiles=profiles, workloads=[pod("n1", ["p"])]), port=22) == "unknown"
+    namespaced = ("x", "default.a", resource({"selector": "all()", "ingress": rules}, namespace="x"))
+    in_x = pod("n1", **{"projectcalico.org/namespace": "x"})
+    assert verdict(datastore(network_policies=[namespaced], workloads=[in_x]), port=22) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "rule, may_fail",
+    [
+        ({"action": "Reject"}, True),
+        ({"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}, True),
+        ({"action": "Allow", "icmp": {"type": 8}}, True),
+        ({"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}, True),
+        ({"action": "Allow", "protocol": "ICMPv6", "ipVersion": 4, "icmp": {"type": 8}}, True),
+        ({"action": "Allow", "protocol": "TCP", "notICMP": {"type": 8}}, True),
+        ({"action": "Allow", "source": {"nets": ["192.0.2.0/24", ""]}}, True),
+        ({"action": "Allow", "source": {"notNets": [None]}}, True),
+        ({"action": "Allow", "source": {"nets": "x"}, "icmp": {"type": 8}}, True),
+        ({"action": "pass", "protocol": "ICMP", "icmp": {"type": 8}}, False),
+        ({"action": "", "protocol": "ICMP"}, False),
+        ({"action": "Log", "source": {"nets": ["192.0.2.0/24"], "selector": ""}}, False),
+    ],
+)
+def test_the_rules_for_which_workloads_are_read(rule, may_fail):
+    assert may_fail_v3(datastore(policy("default.a", [rule]))) == may_fail
+    assert may_fail_v3(datastore(profiles={"p": resource({"egress": [rule]})})) == may_fail
+
+
+def test_the_names_for_which_workloads_are_read():
+    assert may_fail_v3(datastore(policy("default.a b")))
+    assert not may_fail_v3(datastore(policy("default.a-b")))
 
 
 def mode(text):
