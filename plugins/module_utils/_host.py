@@ -115,6 +115,7 @@ class Host:
             for fatal in [fatal_of(self._evaluation.asked(endpoint).fatal, self.felix.dataplane)]
             if fatal.text
         ]
+        found += [Fatal(text, False) for text in [self._evaluation.rulebook.fatal] if text]
         return min(found, key=lambda each: not each.is_certain, default=NOT_FATAL)
 
     @property

@@ -136,6 +136,8 @@ class Rulebook:
     workloads: Dict[str, List[Tuple[str, Member]]]
     # Why Felix takes a stored policy of Calico v3 for missing, by its name.
     ignored: Dict[str, str] = dataclasses.field(default_factory=dict)
+    # Why Felix probably fails on every host, whoever uses it; "" when it does not.
+    fatal: str = ""
     # Why nothing is known of some members, so that a selector in a rule may miss some; "" when all are.
     members_doubt: str = ""
 

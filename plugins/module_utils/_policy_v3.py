@@ -74,7 +74,7 @@ def rulebook_v3(documents: Documents) -> Rulebook:
         else:
             policies.append(policy)
     tiers = _tiers(documents, policies, version)
-    members, doubt = _network_sets(documents)
+    members, doubt, fatal = _network_sets(documents)
     workloads, doubt_of_workloads = _workloads(documents)
     return Rulebook(
         api_version=V3,
@@ -84,6 +84,7 @@ def rulebook_v3(documents: Documents) -> Rulebook:
         members=[*members, *(member for found in workloads.values() for _name, member in found)],
         workloads=workloads,
         ignored=ignored,
+        fatal=fatal,
         members_doubt=doubt or doubt_of_workloads,
     )
 
@@ -265,10 +266,14 @@ def _workloads(documents: Documents) -> Tuple[Dict[str, List[Tuple[str, Member]]
     return found, doubt
 
 
-def _network_sets(documents: Documents) -> Tuple[List[Member], str]:
-    """Those that Felix can read: of two of one name, that with the smaller key."""
+def _network_sets(documents: Documents) -> Tuple[List[Member], str, str]:
+    """Those that Felix can read: of two of one name, that with the smaller key.
+
+    With them, why nothing is known of another one, and why Felix probably fails: it takes an empty text for a network
+    without an address (felix, ip/ip_addr.go, CIDRFromIPNet).
+    """
     found: Dict[Tuple[str, str], Member] = {}
-    doubt = ""
+    doubt = fatal = ""
     for namespace, key, value in sorted(documents.network_sets):
         try:
             fields = read(NETWORK_SET, value)
@@ -277,11 +282,15 @@ def _network_sets(documents: Documents) -> Tuple[List[Member], str]:
             continue
         except ValueError:
             continue
+        if "" in fields["spec"].get("nets", ()):
+            fatal = "Felix probably fails on the network set {0}, which has a network that is an empty string".format(
+                key
+            )
         # A set without a name is none.
         name = fields["metadata"].get("name")
         if name:
             found.setdefault((namespace, key if namespace else name), _network_set(namespace, fields))
-    return list(found.values()), doubt
+    return list(found.values()), doubt, fatal
 
 
 def _network_set(namespace: str, fields: Mapping[str, Any]) -> Member:
