@@ -208,6 +208,12 @@ def _felix(documents: Documents, settings: Mapping[str, Any], version: Version, 
         raise _Stopped(_STOPS.format(problem))
     returning = [name for name in _ALLOW_ACTIONS if settings.get(name.lower(), "").lower() == "return"]
     may_have = _tunnels(documents, settings)
+    # Over IPv6, only the pools decide (felix, calc/encapsulation_resolver.go).
+    vxlan_versions = [
+        version
+        for version, has_vxlan in ((4, may_have["vxlanenabled"]), (6, _has_pool(documents, "vxlanMode", 6)))
+        if has_vxlan
+    ]
     return Felix(
         inbound=_failsafes(settings, _FAILSAFES[0], _default(_INBOUND, version), version),
         outbound=_failsafes(settings, _FAILSAFES[1], _default(_OUTBOUND, version), version),
@@ -216,7 +222,8 @@ def _felix(documents: Documents, settings: Mapping[str, Any], version: Version, 
         drops_invalid=not _flag(settings, "disableconntrackinvalidcheck", False),
         allow_doubt=returns(returning),
         has_ipip=may_have["ipipenabled"],
-        vxlan_ports=_ports_of(settings, may_have, "vxlanPort"),
+        vxlan_ports=_ports_of(settings, dict(may_have, vxlanenabled=bool(vxlan_versions)), "vxlanPort"),
+        vxlan_versions=tuple(vxlan_versions),
         wireguard_ports=_ports_of(settings, may_have, "wireguardListeningPort", "wireguardListeningPortV6"),
         tunnel_hosts=_tunnel_hosts(documents, settings),
         excluded=tuple(excluded_by(settings.get("interfaceexclude", ""))),
@@ -254,7 +261,7 @@ def _tunnels(documents: Documents, settings: Mapping[str, Any]) -> Dict[str, boo
     may_have = {key: _flag(settings, key, False) for key in _ENABLED}
     for key, mode in (("vxlanenabled", "vxlanMode"), ("ipipenabled", "ipipMode")):
         if settings.get(key, "").lower() not in TRUE + FALSE:
-            may_have[key] = _has_pool(documents, mode)
+            may_have[key] = _has_pool(documents, mode, 4)
     return may_have
 
 
@@ -273,8 +280,16 @@ _ENABLED = ("vxlanenabled", "ipipenabled", "wireguardenabled", "wireguardenabled
 
 
 def _tunnel_hosts(documents: Documents, settings: Mapping[str, Any]) -> Optional[FrozenSet[Address]]:
-    """The addresses of all nodes, by any of which they may send packets of tunnels; None when they are not known."""
-    if documents.nodes is None or settings.get("externalnodeslist") or settings.get("externalnodescidrlist"):
+    """The addresses of all nodes, by any of which they may send packets of tunnels.
+
+    None when they are not known, or when nobody has looked whether there are tunnels.
+    """
+    if (
+        documents.nodes is None
+        or documents.ip_pools is None
+        or settings.get("externalnodeslist")
+        or settings.get("externalnodescidrlist")
+    ):
         return None
     found: Set[Address] = set()
     for value in documents.nodes.values():
@@ -289,16 +304,16 @@ def _tunnel_hosts(documents: Documents, settings: Mapping[str, Any]) -> Optional
     return frozenset(found)
 
 
-def _has_pool(documents: Documents, mode: str) -> bool:
-    """Whether an IP pool has the mode, or may have it."""
+def _has_pool(documents: Documents, mode: str, version: int) -> bool:
+    """Whether an IP pool of the version of IP has the mode, or may have it."""
     if documents.ip_pools is None:
         return True
     for value in documents.ip_pools:
         try:
-            found = read(IP_POOL, value)["spec"].get(mode, "")
+            spec = read(IP_POOL, value)["spec"]
         except ValueError:
             continue
-        if found not in ("", "Never"):
+        if spec.get(mode, "") not in ("", "Never") and (":" in spec.get("cidr", "")) == (version == 6):
             return True
     return False
 

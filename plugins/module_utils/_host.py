@@ -157,7 +157,8 @@ class Host:
         packet, felix = connection.packet, self.felix
         is_udp = packet.protocol == UDP
         name = "IPIP" if packet.version == 4 and packet.protocol == IPIP and felix.has_ipip else ""
-        name = "VXLAN" if is_udp and packet.dport[0] in felix.vxlan_ports else name
+        if is_udp and packet.dport[0] in felix.vxlan_ports and packet.version in felix.vxlan_versions:
+            name = "VXLAN"
         if is_udp and packet.dport[0] in felix.wireguard_ports:
             name = "WireGuard"
         elif name and felix.tunnel_hosts is not None and connection.direction in (IN, OUT):

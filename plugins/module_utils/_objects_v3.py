@@ -121,7 +121,7 @@ NODE = _reader(
     }
 )
 CLUSTER_INFORMATION = _reader({"calicoVersion": _go.text, "datastoreReady": _go.flag})
-IP_POOL = _reader({"vxlanMode": _go.text, "ipipMode": _go.text})
+IP_POOL = _reader({"cidr": _go.text, "vxlanMode": _go.text, "ipipMode": _go.text})
 # Go's time.ParseDuration.
 _DURATION = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)", re.ASCII)
 

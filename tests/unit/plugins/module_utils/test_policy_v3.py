@@ -840,6 +840,23 @@ def test_tunnels_are_not_for_policies_alone():
     ]
 
 
+def test_tunnels_over_ipv6_are_those_of_pools_only():
+    def answers(config, pools):
+        given = {("default", ""): resource(config)}
+        documents = datastore(config=given, ip_pools=list(map(resource, pools)), nodes={})
+        ends = {}, {"src": "2001:db8::9", "dst": "2001:db8::1"}
+        return [ask(documents, protocol="udp", port=4789, **each).decided_by for each in ends]
+
+    of_6, of_4 = {"cidr": "2001:db8:1::/64", "vxlanMode": "Always"}, {"cidr": "10.0.0.0/8", "vxlanMode": "Always"}
+    assert answers({"vxlanEnabled": True}, []) == ["VXLAN", "no profile"]
+    assert answers({"vxlanEnabled": False}, [of_6]) == ["no profile", "VXLAN"]
+    assert answers({}, [of_4]) == ["VXLAN", "no profile"]
+
+
+def test_whether_tunnels_are_in_use_is_unknown_where_the_pools_were_not_read():
+    assert verdict(datastore(nodes={}), protocol="udp", port=4789) == "unknown"
+
+
 def test_other_rules_that_are_asked_too():
     config = {("default", ""): resource({"iptablesFilterAllowAction": "Return"})}
     assert verdict(datastore(config=config), port=22) == "unknown"
