@@ -33,7 +33,7 @@ from ._fatal import LAST_STAYS, fatal_of
 from ._felix import is_excluded
 from ._governing import ALL_INTERFACES, Candidate, Interface, addresses_of
 from ._host import Host, noted
-from ._hostendpoint import HostEndpoint
+from ._hostendpoint import V1, HostEndpoint
 from ._plan import Stored
 from ._policy import ALLOW, DENY, EGRESS, INGRESS
 from ._traffic import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, text_of
@@ -145,6 +145,7 @@ class Guard:
         else:
             text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
             findings.append(Finding("G03", UNKNOWN, text.format(endpoint.node)))
+            findings += _of_a_workload(endpoint, self._after)
             if stored and stored.node == endpoint.node and _claim(stored.endpoint) != _claim(endpoint):
                 findings.append(self._opened(stored.endpoint))
         if stored and stored.node not in ("", endpoint.node):
@@ -210,6 +211,7 @@ class Guard:
         yield from _failsafes(host, governs)
         yield from _its_interface(host.after, endpoint)
         yield from _its_addresses(host.after, endpoint)
+        yield from _passed_over(host.after, endpoint)
         yield from _claimed(host.after, endpoint)
         yield from _wildcard(host.after, endpoint)
         if host.facts.ansible_interface in governs:
@@ -279,14 +281,16 @@ def _default_drop(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Fi
         yield Finding("G02", WARNING, text.format(" or ".join(closed)))
 
 
+_PASSED_OVER = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
+
+
 def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> Iterator[Finding]:
     """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
     felix = evaluation.felix(endpoint.node, dataplane)
     if felix.problem:
         yield Finding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
     if is_excluded(endpoint.interface_name, felix.excluded):
-        text = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
-        yield Finding("G16", UNSAFE, noted(text.format(endpoint.interface_name), felix.note))
+        yield Finding("G16", UNSAFE, noted(_PASSED_OVER.format(endpoint.interface_name), felix.note))
     fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
     if fatal.text:
         text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
@@ -297,6 +301,17 @@ def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> 
             yield Finding("G16", UNSAFE, noted(text.format(candidate.rejected), felix.note))
         elif candidate.doubt:
             yield Finding("G16", UNKNOWN, candidate.doubt)
+
+
+def _of_a_workload(endpoint: HostEndpoint, evaluation: Evaluation) -> Iterator[Finding]:
+    """What is certain of its interface where nobody knows whether the host has it."""
+    felix = evaluation.felix(endpoint.node)
+    if not felix.problem and endpoint.interface_name.startswith(felix.workload_prefixes):
+        text = "{0} begins with interfacePrefix {1}, so Felix takes it for a workload's, and no endpoint governs it"
+        if evaluation.api_version != V1:
+            text += "; if it is the host's own, Felix removes its addresses"
+        prefixes = " or ".join(felix.workload_prefixes)
+        yield Finding("G16", UNSAFE, noted(text.format(endpoint.interface_name, prefixes), felix.note))
 
 
 def _mine(endpoint: HostEndpoint, candidates: Iterable[Candidate]) -> List[Candidate]:
@@ -485,6 +500,14 @@ def _its_addresses(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
         if elsewhere:
             text = "the expected IPs {0} are on other interfaces than {1}"
             yield Finding("G07", WARNING, text.format(_listed(elsewhere), interface.name))
+
+
+def _passed_over(host: Host, endpoint: HostEndpoint) -> Iterator[Finding]:
+    """Interfaces of its addresses that Felix does not know. One that it names is told without the host."""
+    wanted = set() if endpoint.interface_name else set(addresses_of(endpoint))
+    for name, interface in sorted(host.interfaces.items()):
+        if wanted.intersection(interface.addresses) and is_excluded(name, host.felix.excluded):
+            yield Finding("G16", UNSAFE, noted(_PASSED_OVER.format(name), host.felix.note))
 
 
 def _listed(addresses: Iterable[Address]) -> str:

@@ -32,7 +32,7 @@ def documents(rules=(), name="p", config=None, **more):
 
 def said(stored, facts=None, **fields):
     """The verdict on an endpoint, and what G16 says."""
-    endpoint = HostEndpoint(**dict(WEB, expected_ips=("192.0.2.1",), **fields))
+    endpoint = HostEndpoint(**{**WEB, "expected_ips": ("192.0.2.1",), **fields})
     known = {"n1": facts} if facts else {"n1": Facts(INTERFACES)}
     (verdict,) = Guard(V3, stored, [endpoint], known_nodes=["n1"]).check(known)
     return verdict.verdict, "; ".join(each.text for each in verdict.findings if each.rule == "G16")
@@ -108,6 +108,20 @@ def test_an_interface_that_felix_passes_over():
     assert (
         verdict == "unsafe" and text == "interfaceExclude has eth0, so Felix passes over it, and the interface is open"
     )
+
+
+def test_an_interface_of_its_addresses_that_felix_passes_over():
+    verdict, text = said(documents(config={"interfaceExclude": "/eth.*/"}), interface_name="")
+    assert verdict == "unsafe" and text.startswith("interfaceExclude has eth0")
+    assert said(documents(config={"interfaceExclude": "eth1"}), interface_name="")[0] == "safe"
+
+
+def test_an_interface_that_felix_takes_for_a_workloads_is_named_without_facts():
+    endpoint = HostEndpoint(**WEB)
+    (verdict,) = Guard(V3, documents(config={"interfacePrefix": "eth"}), [endpoint]).check({})
+    (text,) = [each.text for each in verdict.findings if each.rule == "G16"]
+    assert verdict.verdict == "unsafe" and text.startswith("eth0 begins with interfacePrefix eth")
+    assert "removes its addresses" in text
 
 
 @pytest.mark.parametrize(
