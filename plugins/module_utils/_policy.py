@@ -75,7 +75,7 @@ class Policy:
     # None comes after every number.
     order: Optional[float] = None
     tier: str = "default"
-    # The name and the kind as Calico v3 sorts by them.
+    # The name, the namespace and the kind as Calico v3 sorts by them.
     key: str = ""
     # Why Felix fails on it where it selects an endpoint of the host, whatever its rules; "" when it does not.
     fatal: str = ""

@@ -54,7 +54,7 @@ _HINTS = frozenset(["AssumeNeededOnEveryNode"])
 Version = Optional[Tuple[int, int, int]]
 # Before, there are no tiers, and the field is not known.
 _TIERS_SINCE = (3, 29, 0)
-# Since then, policies of the same order are asked in the order of "name//kind".
+# Since then, policies of the same order are asked in the order of "name/namespace/kind" (calc/policy_sorter.go).
 _NAME_AND_KIND_SINCE = (3, 32, 0)
 # The profile that Calico has, and nobody stores.
 _DEFAULT_ALLOW = "projectcalico-default-allow"
@@ -132,7 +132,7 @@ def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
 def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
     """A GlobalNetworkPolicy, or a NetworkPolicy, which selects what has the label of its namespace."""
     tier, order, shown_name, kind = _DEFAULT, float("-inf"), name, ANY_KIND
-    key = "{0}//{1}".format(name, "NetworkPolicy" if namespace else "GlobalNetworkPolicy")
+    key = "{0}/{1}/{2}".format(name, namespace, "NetworkPolicy" if namespace else "GlobalNetworkPolicy")
     try:
         found = read(POLICY if namespace else GLOBAL_POLICY, value)
         spec = found["spec"]

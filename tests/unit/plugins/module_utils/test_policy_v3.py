@@ -215,6 +215,17 @@ def test_a_policy_of_a_namespace():
     assert in_namespace(metadata={}) == "allow"
 
 
+def test_policies_of_one_name_and_order_are_evaluated_by_their_namespace():
+    def stored(namespace, action):
+        spec = {"order": 1, "selector": "all()", "types": ["Ingress"], "ingress": [{"action": action}]}
+        return namespace, "default.a", resource(spec, namespace="x")
+
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels={"projectcalico.org/namespace": "x"})
+    for first, second in (("Allow", "Deny"), ("Deny", "Allow")):
+        documents = datastore(network_policies=[stored("c", second), stored("b", first)])
+        assert verdict(documents, [web]) == first.lower()
+
+
 def test_a_rule_of_a_namespace_is_about_the_namespace_as_soon_as_it_has_a_selector():
     assert in_namespace({"action": "Allow", "source": {"nets": ["192.0.2.9"]}}) == "allow"
     assert in_namespace({"action": "Allow", "source": {"notSelector": "has(role)"}}) == "deny"
