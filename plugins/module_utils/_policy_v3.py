@@ -12,10 +12,11 @@ with v3.32.1). Staged policies never count.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
 from . import _json
 from ._datastore._documents import Documents
+from ._errors import shown
 from ._felix_v3 import calico_version
 from ._hostendpoint import V3
 from ._objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
@@ -269,8 +270,7 @@ def _workloads(documents: Documents) -> Tuple[Dict[str, List[Tuple[str, Member]]
 def _network_sets(documents: Documents) -> Tuple[List[Member], str, str]:
     """Those that Felix can read: of two of one name, that with the smaller key.
 
-    With them, why nothing is known of another one, and why Felix probably fails: it takes an empty text for a network
-    without an address (felix, ip/ip_addr.go, CIDRFromIPNet).
+    With them, why nothing is known of another one, and why Felix probably fails.
     """
     found: Dict[Tuple[str, str], Member] = {}
     doubt = fatal = ""
@@ -282,15 +282,27 @@ def _network_sets(documents: Documents) -> Tuple[List[Member], str, str]:
             continue
         except ValueError:
             continue
-        if "" in fields["spec"].get("nets", ()):
-            fatal = "Felix probably fails on the network set {0}, which has a network that is an empty string".format(
-                key
-            )
+        problem = _why_fatal_net(fields["spec"].get("nets", ()))
+        if problem:
+            fatal = "Felix probably fails on the network set {0}, which has {1}".format(key, problem)
         # A set without a name is none.
         name = fields["metadata"].get("name")
         if name:
             found.setdefault((namespace, key if namespace else name), _network_set(namespace, fields))
     return list(found.values()), doubt, fatal
+
+
+def _why_fatal_net(texts: Iterable[str]) -> str:
+    """Why Felix probably fails on one of these networks (ip/ip_addr.go, CIDRFromIPNet); "" when it does not.
+
+    It reads an empty text as a network without an address, and keeps the length of an IPv4-mapped one.
+    """
+    for text in texts:
+        if not text:
+            return "a network that is an empty string"
+        if "/" in text and ":" in text and any(version == 4 for version, _first, _last in nets_of([text])):
+            return "the IPv4-mapped network {0}".format(shown(text))
+    return ""
 
 
 def _network_set(namespace: str, fields: Mapping[str, Any]) -> Member:

@@ -537,8 +537,8 @@ def test_what_crashes_felix_is_named(rule, cause):
     assert verdict(datastore(policy("default.a", [rule], selector="role == 'db'")), port=22) == "allow"
 
 
-@pytest.mark.parametrize("text", ["", None])
-def test_a_network_set_with_an_empty_network(text):
+@pytest.mark.parametrize("text", ["", None, "::ffff:192.0.2.0/120"])
+def test_a_network_set_on_which_felix_probably_fails(text):
     documents = datastore(network_sets=[("", "office", resource({"nets": ["192.0.2.0/24", text]}, name="office"))])
     answer = ask(documents, port=22)
     assert answer.verdict == "unknown" and "network set office" in answer.reason
