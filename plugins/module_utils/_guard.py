@@ -218,10 +218,11 @@ class Guard:
             text = "Ansible's connection comes through {0}, which it governs".format(host.facts.ansible_interface)
             yield Finding("G10", WARNING, text)
         for name in host.after.taken_for_workloads:
-            yield Finding("G16", UNSAFE, _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes)))
+            text = _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes))
+            yield Finding("G16", UNSAFE, noted(text, host.after.felix.note))
         fatal = host.after.fatal
         if fatal.text and not self._after.asked(endpoint).fatal:
-            yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, fatal.text)
+            yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(fatal.text, host.after.felix.note))
 
     def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _Host]) -> Iterator[Finding]:
         """What becomes of a node without an endpoint that was there."""
@@ -295,6 +296,8 @@ def _stopped(endpoint: HostEndpoint, evaluation: Evaluation, dataplane: str) -> 
     if fatal.text:
         text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
         yield Finding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
+    if evaluation.rulebook.fatal:
+        yield Finding("G16", UNKNOWN, noted(evaluation.rulebook.fatal, felix.note))
     for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
         if candidate.rejected:
             text = "Felix ignores it, so its interface is open: {0}"

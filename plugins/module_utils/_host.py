@@ -126,7 +126,7 @@ class Host:
     def ask(self, connection: Connection) -> Answer:
         """What becomes of a connection."""
         if self.problem:
-            return Answer(UNKNOWN, "unknown", self.problem)
+            return _noted(Answer(UNKNOWN, "unknown", self.problem), self.felix.note)
         path, why = self._path(connection)
         if path is None:
             return Answer(UNKNOWN, "unknown", why)
@@ -149,7 +149,7 @@ class Host:
     def neighbours(self, name: str) -> Answer:
         """What becomes of IPv6's neighbour discovery on an interface."""
         if self.problem:
-            return Answer(UNKNOWN, "unknown", self.problem)
+            return _noted(Answer(UNKNOWN, "unknown", self.problem), self.felix.note)
         return self._neighbours(_Path(self.interfaces[name], None, IN))
 
     def _tunnel(self, connection: Connection) -> Optional[Answer]:

@@ -164,6 +164,23 @@ def test_a_code_of_icmp_crashes_felix_with_nftables(dataplane, mode, level):
     assert ("set nftablesMode" in text) == (level == "unknown")
 
 
+def test_a_network_set_on_which_felix_probably_fails_is_named_without_facts():
+    spec = {"metadata": {"name": "office"}, "spec": {"nets": [""]}}
+    stored = documents(network_sets=[("", "office", json.dumps(spec))])
+    (verdict,) = Guard(V3, stored, [HostEndpoint(**WEB)]).check({})
+    assert any(each.rule == "G16" and "network set office" in each.text for each in verdict.findings)
+
+
+def test_what_another_endpoint_of_the_host_uses_is_told_with_the_version():
+    state = resource({"datastoreReady": True, "calicoVersion": "v3.29.1"})
+    stored = documents([{"action": "Reject"}], state=state)
+    other = HostEndpoint(name="n1-eth1", node="n1", interface_name="eth1", labels={"role": "web"})
+    mine = HostEndpoint(name="n1-eth0", node="n1", interface_name="eth0")
+    verdict, _other = Guard(V3, stored, [mine, other], known_nodes=["n1"]).check({"n1": Facts(INTERFACES)})
+    (text,) = [each.text for each in verdict.findings if each.rule == "G16"]
+    assert "host endpoint n1-eth1" in text and text.endswith("(measured with Calico v3.32.1, not with v3.29.1)")
+
+
 def test_of_a_version_that_was_not_measured_g16_says_so():
     state = resource({"datastoreReady": True, "calicoVersion": "v3.29.1"})
     for stored in (documents([{"action": "Reject"}], state=state), documents(config="{", state=state)):

@@ -614,6 +614,8 @@ def test_a_code_of_icmp_depends_on_the_dataplane(config, version, expected):
 def test_a_version_that_was_not_measured_is_told_once():
     note = "(measured with Calico v3.32.1, not with v3.31.7)"
     assert ask(datastore(version="v3.31.7")).reason.count(note) == 1
+    crashing = policy("default.a", [{"action": "Reject"}])
+    assert ask(datastore(crashing, version="v3.31.7")).reason.count(note) == 1
     assert "measured" not in ask(datastore()).reason
 
 
