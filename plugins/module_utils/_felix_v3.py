@@ -19,7 +19,7 @@ from ._errors import shown
 from ._felix import FALSE, TRUE, Failsafe, Felix, list_of, returns, version_of
 from ._felix_values import excluded_by, why_invalid
 from ._hostendpoint import V3
-from ._objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, read
+from ._objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, SETTINGS, read
 from ._policy import IPTABLES, NFTABLES
 from ._selector import SelectorError, parse
 from ._traffic import TCP, UDP, Address, Net, address_of, net_of
@@ -47,6 +47,16 @@ _ALLOW_ACTIONS = (
 _ANNOTATION = "config.projectcalico.org/"
 # Settings that annotations call otherwise than the spec ("confignamev1").
 _ANNOTATED = {"ipinipenabled": "ipipenabled", "ipipenabled": "", "externalnodescidrlist": "externalnodeslist"}
+# Settings that decide here, as Felix spells them.
+_SPELLED = frozenset(
+    """
+    BPFEnabled ChainInsertMode DefaultEndpointToHostAction DisableConntrackInvalidCheck FailsafeInboundHostPorts
+    FailsafeOutboundHostPorts InterfaceExclude InterfacePrefix IpInIpEnabled Ipv6Support IptablesFilterAllowAction
+    IptablesFilterDenyAction IptablesMangleAllowAction NFTablesMode NftablesFilterAllowAction NftablesFilterDenyAction
+    NftablesMangleAllowAction UseInternalDataplaneDriver VXLANEnabled VXLANPort WireguardEnabled WireguardEnabledV6
+    WireguardListeningPort WireguardListeningPortV6
+    """.split()
+)
 _STOPS = "{0}, on which Felix stops or does not start: what it did last stays, and a host where it never ran stays open"
 
 
@@ -114,16 +124,32 @@ def _settings(documents: Documents, node: str) -> Dict[str, Any]:
             raise _Stopped(_STOPS.format("Felix cannot read {0}: {1}".format(where, exc))) from exc
         # The spelling that a message has, and the value.
         of_object = {key.lower(): (key, _text(item)) for key, item in fields["spec"].items() if item is not None}
-        for annotation, text in fields["metadata"].get("annotations", {}).items():
-            if annotation.startswith(_ANNOTATION):
-                # It comes before the same setting in the spec.
-                name = annotation[len(_ANNOTATION) :]
-                if not text:
-                    raise ValueError("the annotation {0} of {1} is empty: remove it".format(annotation, where))
-                of_object[_ANNOTATED.get(name.lower(), name.lower())] = (name, text)
+        # They come before the same settings in the spec.
+        of_object.update(_annotated(fields["metadata"].get("annotations", {}), of_object, where))
         for key, (name, item) in of_object.items():
             _check(key, item, "the setting {0} of {1}".format(name, where))
             found[key] = item
+    return found
+
+
+def _annotated(
+    annotations: Mapping[str, str], of_spec: Mapping[str, Tuple[str, Any]], where: str
+) -> Dict[str, Tuple[str, Any]]:
+    """The settings in annotations, by their names in lower case. Raises ValueError where Felix may read others."""
+    found: Dict[str, Tuple[str, Any]] = {}
+    for annotation, text in annotations.items():
+        if not annotation.startswith(_ANNOTATION):
+            continue
+        name = annotation[len(_ANNOTATION) :]
+        key = _ANNOTATED.get(name.lower(), name.lower())
+        if key in SETTINGS and not text:
+            raise ValueError("the annotation {0} of {1} is empty: remove it".format(annotation, where))
+        # Felix reads another spelling as a setting of its own, and one of the two wins by chance.
+        others = [each for each in (found.get(key), of_spec.get(key)) if each and each[1] != text]
+        if key in SETTINGS and others and (name not in _SPELLED or key in found):
+            text = "{0} sets {1} in two spellings, and which one counts is chance: remove one"
+            raise ValueError(text.format(where, others[0][0]))
+        found[key] = (name, text)
     return found
 
 

@@ -174,12 +174,13 @@ _OTHERS = {
     "healthTimeoutOverrides": _go.list_of(_go.struct(_HEALTH_TIMEOUT)),
     "bpfConntrackTimeouts": _go.struct(dict.fromkeys(_CONNTRACK_TIMEOUTS, _go.text)),
 }
-FELIX_CONFIGURATION = _reader(
-    {
-        **{name: _go.nullable(_FELIX_TYPES[kind]) for kind, names in TYPES.items() for name in names},
-        **{name: _go.nullable(reader) for name, reader in _OTHERS.items()},
-    }
-)
+_SETTINGS = {
+    **{name: _go.nullable(_FELIX_TYPES[kind]) for kind, names in TYPES.items() for name in names},
+    **{name: _go.nullable(reader) for name, reader in _OTHERS.items()},
+}
+FELIX_CONFIGURATION = _reader(_SETTINGS)
+# The names of all settings, in lower case.
+SETTINGS = frozenset(name.lower() for name in _SETTINGS)
 
 
 def read(reader: _go.Reader, value: str) -> Dict[str, Any]:

@@ -831,12 +831,22 @@ def test_settings_in_annotations():
     # What becomes of this is not certain.
     answer = ask(annotated("FailsafeInboundHostPorts", ""), port=22)
     assert answer.verdict == "unknown" and "FailsafeInboundHostPorts of the FelixConfiguration default" in answer.reason
+    assert verdict(annotated("Unknown", ""), port=22) == "allow"
     over_ipv6 = {"src": "2001:db8::9", "dst": "2001:db8::1"}
     assert verdict(annotated("Ipv6Support", "none"), **over_ipv6) == "allow"
     assert verdict(annotated("Ipv6Support", "maybe"), **over_ipv6) == "deny"
     ipip = {"protocol": "4", "port": None}
     assert verdict(annotated("IpInIpEnabled", "false", ipipEnabled=True), **ipip) == "deny"
     assert verdict(annotated("IPIPEnabled", "false", ipipEnabled=True), **ipip) == "unknown"
+
+
+def test_a_setting_in_two_spellings():
+    """Felix reads them in no order."""
+    ports = [{"protocol": "TCP", "port": 80}]
+    assert verdict(annotated("FailsafeInboundHostPorts", "tcp:22", failsafeInboundHostPorts=ports)) == "deny"
+    assert verdict(annotated("failsafeInboundHostPorts", "tcp:80")) == "allow"
+    answer = ask(annotated("failsafeInboundHostPorts", "tcp:22", failsafeInboundHostPorts=ports))
+    assert answer.verdict == "unknown" and "failsafeInboundHostPorts in two spellings" in answer.reason
 
 
 def test_a_node_selector_that_is_none_selects_nothing():
