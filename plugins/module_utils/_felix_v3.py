@@ -232,6 +232,8 @@ def _felix(documents: Documents, settings: Mapping[str, Any], version: Version, 
     if settings.get("iptablesfilterdenyaction", "").lower() == "reject" and dataplane != NFTABLES:
         problem = "iptablesFilterDenyAction is Reject, which the kernel refuses in the table raw"
         raise _Stopped(_STOPS.format(problem))
+    if settings.get("nftablesfilterdenyaction", "").lower() == "reject" and dataplane != IPTABLES:
+        raise ValueError("nftablesFilterDenyAction is Reject, which was not measured with nftables")
     returning = [name for name in _ALLOW_ACTIONS if settings.get(name.lower(), "").lower() == "return"]
     may_have = _tunnels(documents, settings)
     # Over IPv6, only the pools decide (felix, calc/encapsulation_resolver.go).

@@ -771,6 +771,7 @@ def test_failsafes_that_are_set():
         ({"default": {"useInternalDataplaneDriver": False}}, "useInternalDataplaneDriver"),
         ({"default": {"dataplaneDriver": "mine"}}, "dataplaneDriver"),
         ({"default": {"interfaceExclude": "/(?!eth0)/"}}, "interfaceExclude"),
+        ({"default": {"nftablesMode": "Enabled", "nftablesFilterDenyAction": "Reject"}}, "nftablesFilterDenyAction"),
     ],
 )
 def test_settings_that_make_all_unknown(config, cause):
@@ -791,6 +792,7 @@ def test_settings_that_make_all_unknown(config, cause):
         # Felix takes the default for them.
         {"iptablesBackend": "mine", "logSeverityScreen": "Loud", "bpfLogLevel": "mine"},
         {"dataplaneWatchdogTimeout": "5s", "nftablesRefreshInterval": "5s"},
+        {"nftablesMode": "Disabled", "nftablesFilterDenyAction": "Reject"},
     ],
 )
 def test_settings_that_decide_on_nothing(spec):
