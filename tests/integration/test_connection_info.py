@@ -353,3 +353,21 @@ def test_a_version_of_calico_that_was_not_measured_is_told(datastore):
     put_resource(datastore, "clusterinformations", "default", version)
     reason = ask(datastore, connections=[OTHER])["results"][0]["reason"]
     assert reason.endswith(" (measured with Calico v3.32.1, not with v3.27.5)")
+
+
+@only_etcdv3
+def test_workloads_of_the_host_are_read_where_a_rule_may_crash_felix(datastore):
+    put_resource(datastore, "clusterinformations", "default", {"calicoVersion": "v3.32.1", "datastoreReady": True})
+    datastore.put_endpoint(WEB_ENDPOINT)
+    both = {"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}
+    put_resource(datastore, "globalnetworkpolicies", "pods", {"selector": "app == 'pod'", "ingress": [both]})
+    pod = {"node": "n2", "interfaceName": "cali1", "ipNetworks": ["192.0.2.77/32"]}
+
+    def verdict(node):
+        value = {"metadata": {"name": "pod", "labels": {"app": "pod"}}, "spec": dict(pod, node=node)}
+        datastore.put(RESOURCES + "workloadendpoints/ns/pod", json.dumps(value))
+        (answer,) = ask(datastore, connections=[SSH])["results"]
+        return answer["verdict"], "the workload of cali1" in answer["reason"]
+
+    assert verdict("n2") == ("allow", False)
+    assert verdict("n1") == ("unknown", True)

@@ -116,6 +116,7 @@ class HostDataplane:
             for fatal in [fatal_of(self._evaluation.asked(endpoint).fatal, self.felix.dataplane)]
             if fatal.text
         ]
+        found += [Fatal(text, False) for text in [self._evaluation.rulebook.fatal] if text]
         return min(found, key=lambda each: not each.is_certain, default=NOT_FATAL)
 
     @property
@@ -126,7 +127,7 @@ class HostDataplane:
     def ask(self, connection: Connection) -> ConnectionVerdict:
         """What becomes of a connection."""
         if self.problem:
-            return ConnectionVerdict(UNKNOWN, "unknown", self.problem)
+            return _noted(ConnectionVerdict(UNKNOWN, "unknown", self.problem), self.felix.note)
         path, why = self._path(connection)
         if path is None:
             return ConnectionVerdict(UNKNOWN, "unknown", why)
@@ -149,7 +150,7 @@ class HostDataplane:
     def neighbours(self, name: str) -> ConnectionVerdict:
         """What becomes of IPv6's neighbour discovery on an interface."""
         if self.problem:
-            return ConnectionVerdict(UNKNOWN, "unknown", self.problem)
+            return _noted(ConnectionVerdict(UNKNOWN, "unknown", self.problem), self.felix.note)
         return self._neighbours(_Path(self.interfaces[name], None, IN))
 
     def _tunnel(self, connection: Connection) -> Optional[ConnectionVerdict]:
@@ -157,7 +158,8 @@ class HostDataplane:
         packet, felix = connection.packet, self.felix
         is_udp = packet.protocol == UDP
         name = "IPIP" if packet.version == 4 and packet.protocol == IPIP and felix.has_ipip else ""
-        name = "VXLAN" if is_udp and packet.dport[0] in felix.vxlan_ports else name
+        if is_udp and packet.dport[0] in felix.vxlan_ports and packet.version in felix.vxlan_versions:
+            name = "VXLAN"
         if is_udp and packet.dport[0] in felix.wireguard_ports:
             name = "WireGuard"
         elif name and felix.tunnel_hosts is not None and connection.direction in (IN, OUT):

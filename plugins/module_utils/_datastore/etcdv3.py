@@ -22,7 +22,7 @@ from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Se
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC, encode, time_of_day
 from .settings import Settings
-from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, needs_nodes, snapshot_v3
+from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, may_fail_v3, needs_nodes, snapshot_v3
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 _HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
@@ -104,6 +104,8 @@ class EtcdV3Datastore(Datastore):
         if looks_at_others_v3(found):
             for plural in ("globalnetworksets", "networksets", "workloadendpoints"):
                 values.update(self._values(plural))
+        elif may_fail_v3(found):
+            self._add(values, "workloadendpoints")
         unread = set()
         wanted = (
             ("ippools", lambda _documents: True),

@@ -147,6 +147,47 @@ def looks_at_others_v3(documents: PolicySnapshot) -> bool:
     return any(_HAS_ENDS.search(value) and _looks_at_others(value) for value in texts)
 
 
+def may_fail_v3(documents: PolicySnapshot) -> bool:
+    """Whether Felix may fail on a policy or a profile where a workload uses it."""
+    texts = [value for _name, value in documents.policies]
+    texts += [value for parts in documents.profiles.values() for value in parts.values()]
+    return any(map(_NO_NAME.search, (name for name, _value in documents.policies))) or any(
+        _MAY_FAIL.search(value) and _may_fail(value) for value in texts
+    )
+
+
+# In the name of a policy.
+_NO_NAME = re.compile("[\\s\"']")
+# What Felix does not read as an action, or a field of a rule that it fails on beside, or without, another one.
+_MAY_FAIL = re.compile(
+    r'"action"\s*:\s*"(?!(?:allow|deny|log|pass|next-tier)?")|"notprotocol"|icmp"\s*:|(?:""|null)\s*[],]|\\u',
+    re.IGNORECASE,
+)
+_ICMP = ("icmp", "icmpv6")
+
+
+def _may_fail(value: str) -> bool:
+    """Whether Felix may fail on a rule of a policy or a profile; true of one that cannot be read."""
+    try:
+        spec = go_json.struct(go_json.struct(go_json.load(value)).get("spec"))
+        rules = [go_json.struct(rule) for key in ("ingress", "egress") for rule in go_json.items(spec, key)]
+        return any(_may_be_fatal(rule) for rule in rules)
+    except ValueError:
+        return True
+
+
+def _may_be_fatal(rule: Mapping[str, Any]) -> bool:
+    types = [go_json.struct(rule[key]) for key in ("icmp", "noticmp") if key in rule]
+    is_icmp = str(rule.get("protocol")).lower() in _ICMP and "ipversion" not in rule
+    source = go_json.struct(rule.get("source"))
+    return (
+        not re.fullmatch("(?:allow|deny|log|pass|next-tier)?", go_json.text(rule, "action").lower())
+        or "notprotocol" in rule
+        or any("code" in each or not is_icmp for each in types)
+        or any(not net for key in ("nets", "notnets") for net in go_json.items(source, key))
+    )
+
+
 _HAS_ENDS = re.compile(r'(?:source|destination)"|\\u', re.IGNORECASE)
 _PORTS = re.compile("[0-9:]*")
 

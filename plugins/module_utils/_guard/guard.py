@@ -36,7 +36,7 @@ from .._policies.connection import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Conn
 from .._policies.failsafes import NONE_GIVEN, GivenFailsafes
 from .._policies.felix_config import is_excluded
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS
-from .._resources.hostendpoint import HostEndpoint
+from .._resources.hostendpoint import V1, HostEndpoint
 from .._resources.validation import ignored_by_felix
 from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding, GuardVerdict, verdict_of
 
@@ -145,6 +145,7 @@ class Guard:
         else:
             text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
             findings.append(GuardFinding("G03", UNKNOWN, text.format(endpoint.node)))
+            findings += _of_a_workload(endpoint, self._after)
             if stored and stored.node == endpoint.node and _claim(stored.endpoint) != _claim(endpoint):
                 findings.append(self._opened(stored.endpoint))
         if stored and stored.node not in ("", endpoint.node):
@@ -210,16 +211,18 @@ class Guard:
         yield from _failsafes(host, governs)
         yield from _its_interface(host.after, endpoint)
         yield from _its_addresses(host.after, endpoint)
+        yield from _passed_over(host.after, endpoint)
         yield from _claimed(host.after, endpoint)
         yield from _wildcard(host.after, endpoint)
         if host.facts.ansible_interface in governs:
             text = "Ansible's connection comes through {0}, which it governs".format(host.facts.ansible_interface)
             yield GuardFinding("G10", WARNING, text)
         for name in host.after.taken_for_workloads:
-            yield GuardFinding("G16", UNSAFE, _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes)))
+            text = _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes))
+            yield GuardFinding("G16", UNSAFE, noted(text, host.after.felix.note))
         fatal = host.after.fatal
         if fatal.text and not self._after.asked(endpoint).fatal:
-            yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, fatal.text)
+            yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(fatal.text, host.after.felix.note))
 
     def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _HostState]) -> Iterator[GuardFinding]:
         """What becomes of a node without an endpoint that was there."""
@@ -279,24 +282,39 @@ def _default_drop(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[Gua
         yield GuardFinding("G02", WARNING, text.format(" or ".join(closed)))
 
 
+_PASSED_OVER = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
+
+
 def _stopped(endpoint: HostEndpoint, evaluation: Evaluator, dataplane: str) -> Iterator[GuardFinding]:
     """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
     felix = evaluation.felix(endpoint.node, dataplane)
     if felix.problem:
         yield GuardFinding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
     if is_excluded(endpoint.interface_name, felix.excluded):
-        text = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
-        yield GuardFinding("G16", UNSAFE, noted(text.format(endpoint.interface_name), felix.note))
+        yield GuardFinding("G16", UNSAFE, noted(_PASSED_OVER.format(endpoint.interface_name), felix.note))
     fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
     if fatal.text:
         text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
         yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
+    if evaluation.rulebook.fatal:
+        yield GuardFinding("G16", UNKNOWN, noted(evaluation.rulebook.fatal, felix.note))
     for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
         if candidate.rejected:
             text = "Felix ignores it, so its interface is open: {0}"
             yield GuardFinding("G16", UNSAFE, noted(text.format(candidate.rejected), felix.note))
         elif candidate.doubt:
             yield GuardFinding("G16", UNKNOWN, candidate.doubt)
+
+
+def _of_a_workload(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFinding]:
+    """What is certain of its interface where nobody knows whether the host has it."""
+    felix = evaluation.felix(endpoint.node)
+    if not felix.problem and endpoint.interface_name.startswith(felix.workload_prefixes):
+        text = "{0} begins with interfacePrefix {1}, so Felix takes it for a workload's, and no endpoint governs it"
+        if evaluation.api_version != V1:
+            text += "; if it is the host's own, Felix removes its addresses"
+        prefixes = " or ".join(felix.workload_prefixes)
+        yield GuardFinding("G16", UNSAFE, noted(text.format(endpoint.interface_name, prefixes), felix.note))
 
 
 def _mine(endpoint: HostEndpoint, candidates: Iterable[Candidate]) -> List[Candidate]:
@@ -489,6 +507,14 @@ def _its_addresses(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Guar
         if elsewhere:
             text = "the expected IPs {0} are on other interfaces than {1}"
             yield GuardFinding("G07", WARNING, text.format(_listed(elsewhere), interface.name))
+
+
+def _passed_over(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
+    """Interfaces of its addresses that Felix does not know. One that it names is told without the host."""
+    wanted = set() if endpoint.interface_name else set(addresses_of(endpoint))
+    for name, interface in sorted(host.interfaces.items()):
+        if wanted.intersection(interface.addresses) and is_excluded(name, host.felix.excluded):
+            yield GuardFinding("G16", UNSAFE, noted(_PASSED_OVER.format(name), host.felix.note))
 
 
 def _listed(addresses: Iterable[Address]) -> str:

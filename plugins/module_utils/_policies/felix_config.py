@@ -55,6 +55,8 @@ class Felix(NamedTuple):
     # and of WireGuard.
     has_ipip: bool = True
     vxlan_ports: Tuple[int, ...] = ()
+    # The versions of IP that VXLAN may be used over.
+    vxlan_versions: Tuple[int, ...] = (4, 6)
     wireguard_ports: Tuple[int, ...] = ()
     # The addresses of the hosts that may use the first two; None when they are not known.
     tunnel_hosts: Optional[FrozenSet[Address]] = None

@@ -19,9 +19,10 @@ from .._datastore.snapshot import PolicySnapshot
 from .._resources.hostendpoint import V3
 from .._resources.selector import SelectorError, parse
 from .connection import TCP, UDP, Address, Net, address_of, net_of
-from .felix_config import FALSE, INTERFACES, TRUE, Failsafe, Felix, is_excluded, list_of, returns, version_of
+from .felix_config import FALSE, TRUE, Failsafe, Felix, list_of, returns, version_of
+from .felix_values import excluded_by, why_invalid
 from .model import IPTABLES, NFTABLES
-from .objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, read
+from .objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, SETTINGS, read
 
 Version = Optional[Tuple[int, int, int]]
 # What the evaluation was measured with.
@@ -37,27 +38,25 @@ _NETS_SINCE = (3, 17, 0)
 _AUTO_SINCE, _NFTABLES_SINCE = (3, 32, 0), (3, 29, 0)
 
 _FAILSAFES = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
-# What a setting may be, in lower case; anything else stops Felix ("die-on-fail").
-_CHOICES = {
-    "chaininsertmode": ("insert", "append"),
-    "defaultendpointtohostaction": ("drop", "return", "accept"),
-    **{
-        program + stage + "allowaction": ("accept", "return")
-        for program in ("iptables", "nftables")
-        for stage in ("filter", "mangle")
-    },
-    "iptablesfilterdenyaction": ("drop", "reject"),
-    "nftablesfilterdenyaction": ("drop", "reject"),
-}
 _ALLOW_ACTIONS = (
     "iptablesFilterAllowAction",
     "iptablesMangleAllowAction",
     "nftablesFilterAllowAction",
     "nftablesMangleAllowAction",
 )
-# Of kube-proxy, which has the addresses of services.
-_EXCLUDED = "kube-ipvs0"
 _ANNOTATION = "config.projectcalico.org/"
+# Settings that annotations call otherwise than the spec ("confignamev1").
+_ANNOTATED = {"ipinipenabled": "ipipenabled", "ipipenabled": "", "externalnodescidrlist": "externalnodeslist"}
+# Settings that decide here, as Felix spells them.
+_SPELLED = frozenset(
+    """
+    BPFEnabled ChainInsertMode DefaultEndpointToHostAction DisableConntrackInvalidCheck FailsafeInboundHostPorts
+    FailsafeOutboundHostPorts InterfaceExclude InterfacePrefix IpInIpEnabled Ipv6Support IptablesFilterAllowAction
+    IptablesFilterDenyAction IptablesMangleAllowAction NFTablesMode NftablesFilterAllowAction NftablesFilterDenyAction
+    NftablesMangleAllowAction UseInternalDataplaneDriver VXLANEnabled VXLANPort WireguardEnabled WireguardEnabledV6
+    WireguardListeningPort WireguardListeningPortV6
+    """.split()
+)
 _STOPS = "{0}, on which Felix stops or does not start: what it did last stays, and a host where it never ran stays open"
 
 
@@ -125,14 +124,32 @@ def _settings(documents: PolicySnapshot, node: str) -> Dict[str, Any]:
             raise _Stopped(_STOPS.format("Felix cannot read {0}: {1}".format(where, exc))) from exc
         # The spelling that a message has, and the value.
         of_object = {key.lower(): (key, _text(item)) for key, item in fields["spec"].items() if item is not None}
-        for key, text in fields["metadata"].get("annotations", {}).items():
-            if key.startswith(_ANNOTATION):
-                # It comes before the same setting in the spec.
-                name = key[len(_ANNOTATION) :]
-                of_object[name.lower()] = (name, text)
+        # They come before the same settings in the spec.
+        of_object.update(_annotated(fields["metadata"].get("annotations", {}), of_object, where))
         for key, (name, item) in of_object.items():
             _check(key, item, "the setting {0} of {1}".format(name, where))
             found[key] = item
+    return found
+
+
+def _annotated(
+    annotations: Mapping[str, str], of_spec: Mapping[str, Tuple[str, Any]], where: str
+) -> Dict[str, Tuple[str, Any]]:
+    """The settings in annotations, by their names in lower case. Raises ValueError where Felix may read others."""
+    found: Dict[str, Tuple[str, Any]] = {}
+    for annotation, text in annotations.items():
+        if not annotation.startswith(_ANNOTATION):
+            continue
+        name = annotation[len(_ANNOTATION) :]
+        key = _ANNOTATED.get(name.lower(), name.lower())
+        if key in SETTINGS and not text:
+            raise ValueError("the annotation {0} of {1} is empty: remove it".format(annotation, where))
+        # Felix reads another spelling as a setting of its own, and one of the two wins by chance.
+        others = [each for each in (found.get(key), of_spec.get(key)) if each and each[1] != text]
+        if key in SETTINGS and others and (name not in _SPELLED or key in found):
+            text = "{0} sets {1} in two spellings, and which one counts is chance: remove one"
+            raise ValueError(text.format(where, others[0][0]))
+        found[key] = (name, text)
     return found
 
 
@@ -146,21 +163,25 @@ def _selecting(documents: PolicySnapshot, node: str) -> List[str]:
     """The name of the FelixConfiguration whose nodeSelector selects the node: of several, the oldest one."""
     found = []
     for (name, _empty), value in documents.config.items():
-        if name == "default" or name.startswith("node.") or "nodeselector" not in value.lower():
+        may_select = "nodeselector" in value.lower() or "\\u" in value
+        if name == "default" or name.startswith("node.") or not may_select:
             continue
         try:
             fields = read(FELIX_CONFIGURATION, value)
             selector = fields["spec"].get("nodeSelector", "")
-            if selector and _labels_of(documents, node, name) is not None:
-                if parse(selector, V3).matches(_labels_of(documents, node, name) or {}):
-                    found.append((fields["metadata"].get("creationTimestamp", ""), name))
+            labels = _labels_of(documents, node) if selector else None
+            if labels is not None and parse(selector, V3).matches(labels):
+                found.append((fields["metadata"].get("creationTimestamp", ""), name))
         except (ValueError, SelectorError) as exc:
+            if isinstance(exc, SelectorError) and not exc.is_limit:
+                # Felix passes over it.
+                continue
             text = "the FelixConfiguration {0} has a nodeSelector, and it is unknown whether it is this node's: {1}"
             raise ValueError(text.format(name, exc)) from exc
     return [min(found)[1]] if found else []
 
 
-def _labels_of(documents: PolicySnapshot, node: str, name: str) -> Optional[Mapping[str, str]]:
+def _labels_of(documents: PolicySnapshot, node: str) -> Optional[Mapping[str, str]]:
     """The labels of a Node object; None where there is none. Raises ValueError when nobody has looked."""
     if documents.nodes is None:
         raise ValueError("the Node objects were not read")
@@ -171,10 +192,12 @@ def _labels_of(documents: PolicySnapshot, node: str, name: str) -> Optional[Mapp
 
 def _check(key: str, value: Any, where: str) -> None:
     """Raise ValueError for what stops Felix, wherever it stands."""
-    if key in _CHOICES and value and value.lower() not in _CHOICES[key]:
-        raise _Stopped(_STOPS.format("{0} cannot be {1}".format(where, shown(value))))
-    if key == "interfaceprefix" and value and not INTERFACES.fullmatch(value):
-        raise _Stopped(_STOPS.format("{0} cannot be {1}".format(where, shown(value))))
+    try:
+        problem = why_invalid(key, value)
+    except ValueError as exc:
+        raise ValueError("{0}: {1}".format(where, exc)) from exc
+    if problem:
+        raise _Stopped(_STOPS.format("{0} {1}".format(where, problem)))
     if key in [option.lower() for option in _FAILSAFES]:
         for protocol, _port, net in _ports(value, where):
             _check_failsafe(protocol, net, where)
@@ -185,7 +208,8 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
         problem = "{0} has the protocol {1}, not tcp or udp".format(where, shown(protocol))
         raise _Stopped(_STOPS.format(problem))
     try:
-        is_net = not net or net_of(net) and not ("." in net and ":" in net)
+        # Felix cannot read its own spelling of IPv4 addresses that are written as IPv6 addresses.
+        is_net = not net or net_of(net)[0] == (6 if ":" in net else 4)
     except ValueError:
         is_net = False
     if not is_net:
@@ -200,16 +224,24 @@ def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Vers
         raise ValueError("bpfEnabled is true, and of Felix' dataplanes only those of iptables and nftables are known")
     if settings.get("chaininsertmode", "").lower() == "append":
         raise ValueError("chainInsertMode is append, so other rules of iptables are asked before Calico's")
+    if not _flag(settings, "useinternaldataplanedriver", True):
+        raise ValueError("useInternalDataplaneDriver is false, so another program than Felix does what is stored")
     if version is not None and version[0] != 3:
         raise ValueError("Calico is {0}, of which only 3 is known".format(".".join(map(str, version))))
     dataplane = dataplane or _dataplane(settings, version)
-    excluded = [each.strip() for each in settings.get("interfaceexclude", _EXCLUDED).split(",") if each.strip()]
-    _check_patterns(excluded)
     if settings.get("iptablesfilterdenyaction", "").lower() == "reject" and dataplane != NFTABLES:
         problem = "iptablesFilterDenyAction is Reject, which the kernel refuses in the table raw"
         raise _Stopped(_STOPS.format(problem))
+    if settings.get("nftablesfilterdenyaction", "").lower() == "reject" and dataplane != IPTABLES:
+        raise ValueError("nftablesFilterDenyAction is Reject, which was not measured with nftables")
     returning = [name for name in _ALLOW_ACTIONS if settings.get(name.lower(), "").lower() == "return"]
     may_have = _tunnels(documents, settings)
+    # Over IPv6, only the pools decide (felix, calc/encapsulation_resolver.go).
+    vxlan_versions = [
+        version
+        for version, has_vxlan in ((4, may_have["vxlanenabled"]), (6, _has_pool(documents, "vxlanMode", 6)))
+        if has_vxlan
+    ]
     return Felix(
         inbound=_failsafes(settings, _FAILSAFES[0], _default(_INBOUND, version), version),
         outbound=_failsafes(settings, _FAILSAFES[1], _default(_OUTBOUND, version), version),
@@ -218,22 +250,15 @@ def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Vers
         drops_invalid=not _flag(settings, "disableconntrackinvalidcheck", False),
         allow_doubt=returns(returning),
         has_ipip=may_have["ipipenabled"],
-        vxlan_ports=_ports_of(settings, may_have, "vxlanPort"),
+        vxlan_ports=_ports_of(settings, dict(may_have, vxlanenabled=bool(vxlan_versions)), "vxlanPort"),
+        vxlan_versions=tuple(vxlan_versions),
         wireguard_ports=_ports_of(settings, may_have, "wireguardListeningPort", "wireguardListeningPortV6"),
         tunnel_hosts=_tunnel_hosts(documents, settings),
-        excluded=tuple(excluded),
+        excluded=tuple(excluded_by(settings.get("interfaceexclude", ""))),
         dataplane=dataplane,
         version=version,
         note=_note(version),
     )
-
-
-def _check_patterns(excluded: List[str]) -> None:
-    for each in excluded:
-        try:
-            is_excluded("", [each])
-        except re.error as exc:
-            raise ValueError("interfaceExclude has a pattern that is not known: {0}".format(shown(each))) from exc
 
 
 def _note(version: Version) -> str:
@@ -256,15 +281,15 @@ def _dataplane(settings: Mapping[str, Any], version: Version) -> str:
 
 def _flag(settings: Mapping[str, Any], key: str, default: bool) -> bool:
     value = settings.get(key, "").lower()
-    return True if value in TRUE else False if value in FALSE else default
+    return True if value in TRUE else False if value in (*FALSE, "none") else default
 
 
 def _tunnels(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Dict[str, bool]:
     """The tunnels that may be in use: settings, or else the IP pools, tell."""
     may_have = {key: _flag(settings, key, False) for key in _ENABLED}
     for key, mode in (("vxlanenabled", "vxlanMode"), ("ipipenabled", "ipipMode")):
-        if key not in settings:
-            may_have[key] = _has_pool(documents, mode)
+        if settings.get(key, "").lower() not in TRUE + FALSE:
+            may_have[key] = _has_pool(documents, mode, 4)
     return may_have
 
 
@@ -283,8 +308,16 @@ _ENABLED = ("vxlanenabled", "ipipenabled", "wireguardenabled", "wireguardenabled
 
 
 def _tunnel_hosts(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Optional[FrozenSet[Address]]:
-    """The addresses of all nodes, by any of which they may send packets of tunnels; None when they are not known."""
-    if documents.nodes is None or settings.get("externalnodeslist") or settings.get("externalnodescidrlist"):
+    """The addresses of all nodes, by any of which they may send packets of tunnels.
+
+    None when they are not known, or when nobody has looked whether there are tunnels.
+    """
+    if (
+        documents.nodes is None
+        or documents.ip_pools is None
+        or settings.get("externalnodeslist")
+        or settings.get("externalnodescidrlist")
+    ):
         return None
     found: Set[Address] = set()
     for value in documents.nodes.values():
@@ -299,16 +332,16 @@ def _tunnel_hosts(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Opt
     return frozenset(found)
 
 
-def _has_pool(documents: PolicySnapshot, mode: str) -> bool:
-    """Whether an IP pool has the mode, or may have it."""
+def _has_pool(documents: PolicySnapshot, mode: str, version: int) -> bool:
+    """Whether an IP pool of the version of IP has the mode, or may have it."""
     if documents.ip_pools is None:
         return True
     for value in documents.ip_pools:
         try:
-            found = read(IP_POOL, value)["spec"].get(mode, "")
+            spec = read(IP_POOL, value)["spec"]
         except ValueError:
             continue
-        if found not in ("", "Never"):
+        if spec.get(mode, "") not in ("", "Never") and (":" in spec.get("cidr", "")) == (version == 6):
             return True
     return False
 

@@ -4,8 +4,8 @@
 
 """The types of the fields of a FelixConfiguration, as its CRD in Calico v3.32.1 has them.
 
-A field of a wrong type keeps Felix from starting, whichever it is. What is no flag, number, text or list of texts is
-left out, but the failsafe ports, which are in _objects_v3.py.
+A field of a wrong type keeps Felix from starting, whichever it is. What is no flag, number, text, duration or list of
+texts is in _objects_v3.py.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _NUMBERS = """
     bpfMaglevMaxServices bpfMapSizeConntrack bpfMapSizeConntrackCleanupQueue bpfMapSizeIPSets
     bpfMapSizeIfState bpfMapSizeNATAffinity bpfMapSizeNATBackend bpfMapSizeNATFrontend
     bpfMapSizePerCpuConntrack bpfMapSizeRoute debugPort deviceRouteProtocol goGCThreshold goMaxProcs
-    goMemoryLimitMB healthPort ipipMTU iptablesMarkMask ipv4ElevatedRoutePriority ipv4NormalRoutePriority
-    ipv6ElevatedRoutePriority ipv6NormalRoutePriority istioDSCPMark logActionRateLimitBurst maxIpsetSize
-    metadataPort nftablesMarkMask prometheusMetricsPort vxlanMTU vxlanMTUV6 vxlanPort vxlanVNI
+    goMemoryLimitMB healthPort ipipMTU ipv4ElevatedRoutePriority ipv4NormalRoutePriority
+    ipv6ElevatedRoutePriority ipv6NormalRoutePriority logActionRateLimitBurst maxIpsetSize
+    metadataPort prometheusMetricsPort vxlanMTU vxlanMTUV6 vxlanPort vxlanVNI
     wireguardListeningPort wireguardListeningPortV6 wireguardMTU wireguardMTUV6 wireguardRoutingRulePriority
 """
 _TEXTS = """
     awsSrcDstCheck bpfAttachType bpfCTLBLogFilter bpfConnectTimeLoadBalancing bpfConntrackLogLevel
     bpfConntrackMode bpfDataIfacePattern bpfDisableGROForIfaces bpfEnforceRPF bpfExternalServiceMode
     bpfHostNetworkedNATWithoutCTLB bpfJITHardening bpfL3IfacePattern bpfLogLevel bpfMapSizeConntrackScaling
-    bpfProfiling bpfRedirectToPeer cgroupV2Path chainInsertMode dataplaneDriver dataplaneWatchdogTimeout
+    bpfProfiling bpfRedirectToPeer cgroupV2Path chainInsertMode dataplaneDriver
     debugHost debugMemoryProfilePath defaultEndpointToHostAction deviceRouteSourceAddress
     deviceRouteSourceAddressIPv6 endpointStatusPathPrefix featureDetectOverride featureGates floatingIPs
     flowLogsGoldmaneServer flowLogsLocalReporter flowLogsPolicyEvaluationMode healthHost interfaceExclude
@@ -51,11 +51,12 @@ _TEXTS = """
     wireguardInterfaceNameV6 workloadSourceSpoofing
 """
 _DURATIONS = """
-    bpfKubeProxyMinSyncPeriod debugSimulateCalcGraphHangAfter debugSimulateDataplaneApplyDelay
-    debugSimulateDataplaneHangAfter endpointReportingDelay flowLogsFlushInterval interfaceRefreshInterval
-    ipsetsRefreshInterval iptablesLockProbeInterval iptablesPostWriteCheckInterval iptablesRefreshInterval
-    liveMigrationRouteConvergenceTime netlinkTimeout reportingInterval reportingTTL routeRefreshInterval
-    usageReportingInitialDelay usageReportingInterval wireguardKeepAlive xdpRefreshInterval
+    bpfKubeProxyMinSyncPeriod dataplaneWatchdogTimeout debugSimulateCalcGraphHangAfter
+    debugSimulateDataplaneApplyDelay debugSimulateDataplaneHangAfter endpointReportingDelay
+    flowLogsFlushInterval interfaceRefreshInterval ipsetsRefreshInterval iptablesLockProbeInterval
+    iptablesPostWriteCheckInterval iptablesRefreshInterval liveMigrationRouteConvergenceTime netlinkTimeout
+    nftablesRefreshInterval reportingInterval reportingTTL routeRefreshInterval usageReportingInitialDelay
+    usageReportingInterval wireguardKeepAlive xdpRefreshInterval
 """
 _LISTS = """
     bpfDSROptoutCIDRs bpfExcludeCIDRsFromNAT bpfForceTrackPacketsFromIfaces externalNodesList

@@ -12,9 +12,10 @@ with v3.32.1). Staged policies never count.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
 from .._core import go_json
+from .._core.errors import shown
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.hostendpoint import V3
 from .._resources.selector import Selector, SelectorError, parse
@@ -33,7 +34,6 @@ from .rules_v3 import (
     nets_of,
     prefixed,
     rules_of_spec,
-    with_words_of,
 )
 
 _DEFAULT = "default"
@@ -42,7 +42,7 @@ _HINTS = frozenset(["AssumeNeededOnEveryNode"])
 Version = Optional[Tuple[int, int, int]]
 # Before, there are no tiers, and the field is not known.
 _TIERS_SINCE = (3, 29, 0)
-# Since then, policies of the same order are asked in the order of "name//kind".
+# Since then, policies of the same order are asked in the order of "name/namespace/kind" (calc/policy_sorter.go).
 _NAME_AND_KIND_SINCE = (3, 32, 0)
 # The profile that Calico has, and nobody stores.
 _DEFAULT_ALLOW = "projectcalico-default-allow"
@@ -62,16 +62,18 @@ def load_policies_v3(documents: PolicySnapshot) -> PolicySet:
         else:
             policies.append(policy)
     tiers = _tiers(documents, policies, version)
-    members, doubt = _members(documents)
+    members, doubt, fatal = _network_sets(documents)
+    workloads, doubt_of_workloads = _workloads(documents)
     return PolicySet(
         api_version=V3,
         tiers=tiers,
         policies={tier.name: _sorted([each for each in policies if each.tier == tier.name], version) for tier in tiers},
         profiles=_profiles(documents, version),
-        members=members,
-        workloads={},
+        members=[*members, *(member for found in workloads.values() for _name, member in found)],
+        workloads=workloads,
         ignored=ignored,
-        members_doubt=doubt,
+        fatal=fatal,
+        members_doubt=doubt or doubt_of_workloads,
     )
 
 
@@ -118,13 +120,15 @@ def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
 def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
     """A GlobalNetworkPolicy, or a NetworkPolicy, which selects what has the label of its namespace."""
     tier, order, shown_name, kind = _DEFAULT, float("-inf"), name, ANY_KIND
-    key = "{0}//{1}".format(name, "NetworkPolicy" if namespace else "GlobalNetworkPolicy")
+    key = "{0}/{1}/{2}".format(name, namespace, "NetworkPolicy" if namespace else "GlobalNetworkPolicy")
     try:
         found = read(POLICY if namespace else GLOBAL_POLICY, value)
         spec = found["spec"]
         tier = spec.get("tier") or _DEFAULT
         order = spec.get("order")
         shown_name = (namespace + "/" if namespace else "") + _name(name, tier, found["metadata"])
+        # What it selects goes by the object, not by its key.
+        namespace = namespace and found["metadata"].get("namespace", "")
         kind = kind_of(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
         if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
             raise go_json.Ambiguous("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
@@ -176,10 +180,14 @@ def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
 def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
     """The endpoints that a policy selects, those of namespaces and service accounts among them.
 
-    Felix replaces all() in the whole expression, and passes over a selector of namespaces that is none.
+    updateprocessors/globalnetworkpolicyprocessor.go and networkpolicyprocessor.go: Felix passes over a selector of
+    namespaces or accounts that is none, and in a GlobalNetworkPolicy replaces all() in the whole expression.
     """
     text = spec.get("selector", "")
-    for key, prefix in (("namespaceSelector", OF_NAMESPACES), ("serviceAccountSelector", OF_ACCOUNTS)):
+    if namespace:
+        of_namespace = "{0} == '{1}'".format(NAMESPACE, namespace)
+        text = "({0}) && {1}".format(text, of_namespace) if text else of_namespace
+    for key, prefix, label in _PREFIXED:
         if not spec.get(key):
             continue
         try:
@@ -187,12 +195,16 @@ def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
         except SelectorError as exc:
             if exc.is_limit:
                 raise
-            continue
-        text = with_words_of("({0}) && {1}".format(text, more) if text else more, prefix)
-    if namespace:
-        of_namespace = "{0} == '{1}'".format(NAMESPACE, namespace)
-        text = "({0}) && {1}".format(text, of_namespace) if text else of_namespace
+        else:
+            text = "({0}) && {1}".format(text, more) if text else more
+        text = text if namespace else text.replace("all()", "has({0})".format(label))
     return parse(text, V3)
+
+
+_PREFIXED = (
+    ("namespaceSelector", OF_NAMESPACES, NAMESPACE),
+    ("serviceAccountSelector", OF_ACCOUNTS, SERVICE_ACCOUNT),
+)
 
 
 # --- Profiles ---
@@ -227,23 +239,28 @@ def _profile(value: str) -> Optional[Profile]:
 # --- What selectors in rules select, but host endpoints ---
 
 
-def _members(documents: PolicySnapshot) -> Tuple[List[Selectable], str]:
-    found, doubt = _network_sets(documents)
+def _workloads(documents: PolicySnapshot) -> Tuple[Dict[str, List[Tuple[str, Selectable]]], str]:
+    """Those of each node: the interface's name, and what a selector can select; and why some are not among them."""
+    found: Dict[str, List[Tuple[str, Selectable]]] = {}
+    doubt = ""
     for _node, value in documents.workloads:
         try:
-            member = _workload(value)
+            spec, member = _workload(value)
         except ValueError as exc:
             doubt = "a workload cannot be read: {0}".format(exc)
             continue
         if member:
-            found.append(member)
+            found.setdefault(spec.get("node", ""), []).append((spec.get("interfaceName", ""), member))
     return found, doubt
 
 
-def _network_sets(documents: PolicySnapshot) -> Tuple[List[Selectable], str]:
-    """Those that Felix can read: of two of one name, that with the smaller key."""
+def _network_sets(documents: PolicySnapshot) -> Tuple[List[Selectable], str, str]:
+    """Those that Felix can read: of two of one name, that with the smaller key.
+
+    With them, why nothing is known of another one, and why Felix probably fails.
+    """
     found: Dict[Tuple[str, str], Selectable] = {}
-    doubt = ""
+    doubt = fatal = ""
     for namespace, key, value in sorted(documents.network_sets):
         try:
             fields = read(NETWORK_SET, value)
@@ -252,22 +269,40 @@ def _network_sets(documents: PolicySnapshot) -> Tuple[List[Selectable], str]:
             continue
         except ValueError:
             continue
+        problem = _why_fatal_net(fields["spec"].get("nets", ()))
+        if problem:
+            fatal = "Felix probably fails on the network set {0}, which has {1}".format(key, problem)
         # A set without a name is none.
         name = fields["metadata"].get("name")
         if name:
             found.setdefault((namespace, key if namespace else name), _network_set(namespace, fields))
-    return list(found.values()), doubt
+    return list(found.values()), doubt, fatal
+
+
+def _why_fatal_net(texts: Iterable[str]) -> str:
+    """Why Felix probably fails on one of these networks (ip/ip_addr.go, CIDRFromIPNet); "" when it does not.
+
+    It reads an empty text as a network without an address, and keeps the length of an IPv4-mapped one.
+    """
+    for text in texts:
+        if not text:
+            return "a network that is an empty string"
+        if "/" in text and ":" in text and any(version == 4 for version, _first, _last in nets_of([text])):
+            return "the IPv4-mapped network {0}".format(shown(text))
+    return ""
 
 
 def _network_set(namespace: str, fields: Mapping[str, Any]) -> Selectable:
     labels, nets = fields["metadata"].get("labels", {}), tuple(nets_of(fields["spec"].get("nets", ())))
     if not namespace:
         return Selectable(labels, (), (), nets)
+    # As the object has it, not its key.
+    namespace = fields["metadata"].get("namespace", "")
     return Selectable(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
 
 
-def _workload(value: str) -> Optional[Selectable]:
-    """None for one without an address, which Felix passes over. Raises ValueError: none of them was measured."""
+def _workload(value: str) -> Tuple[Mapping[str, Any], Optional[Selectable]]:
+    """Its spec, and None for one without an address, which Felix passes over. Raises ValueError: none was measured."""
     fields = read(WORKLOAD, value)
     spec = fields["spec"]
     labels = fields["metadata"].get("labels", {})
@@ -282,5 +317,5 @@ def _workload(value: str) -> Optional[Selectable]:
     ]
     addresses = tuple([(version, first) for version, first, last in nets if first == last])
     if not nets:
-        return None
-    return Selectable(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))
+        return spec, None
+    return spec, Selectable(labels, tuple(spec.get("profiles", ())), addresses, tuple(nets), tuple(named))

@@ -75,7 +75,7 @@ class Policy:
     # None comes after every number.
     order: Optional[float] = None
     tier: str = "default"
-    # The name and the kind as Calico v3 sorts by them.
+    # The name, the namespace and the kind as Calico v3 sorts by them.
     key: str = ""
     # Why Felix fails on it where it selects an endpoint of the host, whatever its rules; "" when it does not.
     fatal: str = ""
@@ -136,6 +136,8 @@ class PolicySet:
     workloads: Dict[str, List[Tuple[str, Selectable]]]
     # Why Felix takes a stored policy of Calico v3 for missing, by its name.
     ignored: Dict[str, str] = dataclasses.field(default_factory=dict)
+    # Why Felix probably fails on every host, whoever uses it; "" when it does not.
+    fatal: str = ""
     # Why nothing is known of some members, so that a selector in a rule may miss some; "" when all are.
     members_doubt: str = ""
 

@@ -31,7 +31,12 @@ def _port(item: Any, before: Any, where: str) -> Any:
         if min(found) < 0 or found[0] > found[1]:
             raise ValueError("{0} is not a range of ports: {1}".format(where, shown(item)))
         return found
+    if not _PORT_NAME.fullmatch(item):
+        raise ValueError("{0} is not a port: {1}".format(where, shown(item)))
     return item
+
+
+_PORT_NAME = re.compile("[a-zA-Z0-9_.-]{1,128}")
 
 
 _ICMP = {"type": _INT, "code": _INT}
@@ -121,7 +126,7 @@ NODE = _reader(
     }
 )
 CLUSTER_INFORMATION = _reader({"calicoVersion": go_types.text, "datastoreReady": go_types.flag})
-IP_POOL = _reader({"vxlanMode": go_types.text, "ipipMode": go_types.text})
+IP_POOL = _reader({"cidr": go_types.text, "vxlanMode": go_types.text, "ipipMode": go_types.text})
 # Go's time.ParseDuration.
 _DURATION = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)", re.ASCII)
 
@@ -140,13 +145,47 @@ _FELIX_TYPES = {
     "duration": _duration,
     "list": go_types.list_of(go_types.text),
 }
-_FAILSAFE_LISTS = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
-FELIX_CONFIGURATION = _reader(
-    {
-        **{name: go_types.nullable(_FELIX_TYPES[kind]) for kind, names in TYPES.items() for name in names},
-        **dict.fromkeys(_FAILSAFE_LISTS, go_types.nullable(go_types.list_of(go_types.struct(_FAILSAFE)))),
-    }
+_UINT32 = go_types.integer(0, 2**32 - 1)
+_TABLES = go_types.struct({"min": _INT, "max": _INT})
+_HEALTH_TIMEOUT = {"name": go_types.text, "timeout": _duration}
+_CONNTRACK_TIMEOUTS = (
+    "creationGracePeriod",
+    "tcpSynSent",
+    "tcpEstablished",
+    "tcpFinsSeen",
+    "tcpResetSeen",
+    "udpTimeout",
+    "icmpTimeout",
+    "genericTimeout",
 )
+
+
+def _dscp(item: Any, before: Any, where: str) -> Any:
+    """A number of 8 bits, or a word (libcalico-go, numorstring/dscp.go)."""
+    return item if isinstance(item, str) else go_types.number(255)(item, None, where)
+
+
+_OTHERS = {
+    "failsafeInboundHostPorts": go_types.list_of(go_types.struct(_FAILSAFE)),
+    "failsafeOutboundHostPorts": go_types.list_of(go_types.struct(_FAILSAFE)),
+    "iptablesMarkMask": _UINT32,
+    "nftablesMarkMask": _UINT32,
+    "istioDSCPMark": _dscp,
+    "natPortRange": _port,
+    "bpfPSNATPorts": _port,
+    "kubeNodePortRanges": go_types.list_of(_port),
+    "routeTableRange": _TABLES,
+    "routeTableRanges": go_types.list_of(_TABLES),
+    "healthTimeoutOverrides": go_types.list_of(go_types.struct(_HEALTH_TIMEOUT)),
+    "bpfConntrackTimeouts": go_types.struct(dict.fromkeys(_CONNTRACK_TIMEOUTS, go_types.text)),
+}
+_SETTINGS = {
+    **{name: go_types.nullable(_FELIX_TYPES[kind]) for kind, names in TYPES.items() for name in names},
+    **{name: go_types.nullable(reader) for name, reader in _OTHERS.items()},
+}
+FELIX_CONFIGURATION = _reader(_SETTINGS)
+# The names of all settings, in lower case.
+SETTINGS = frozenset(name.lower() for name in _SETTINGS)
 
 
 def read(reader: go_types.Reader, value: str) -> Dict[str, Any]:

@@ -11,17 +11,21 @@ libcalico-go/lib/validator/v3/validator.go.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, List, Mapping, Tuple
+import re
+from typing import Any, Iterable, Iterator, List, Mapping
 
+from .._core.go_json import digits
 from .._resources.hostendpoint import V3
 from .._resources.selector import SelectorError, parse
 from .._resources.validation_v3 import DNS_NAME, DNS_NAME_MAX, LABEL_NAME, PORT_NAME, is_qualified
+from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
 from .connection import net_of
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
 _PROTOCOLS = ("TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite")
 _WITH_PORTS = ("TCP", "UDP", "SCTP", "6", "17", "132")
 _ICMP = {"ICMP": 4, "ICMPv6": 6}
+_EVERYBODY = (net_of("0.0.0.0/0"), net_of("::/0"))
 _MOST_METHODS = 20
 _MOST_OF_A_PATH = 1024
 
@@ -40,11 +44,19 @@ def is_valid(profile: Mapping[str, Any]) -> bool:
         return False
     if not all(_are_labels(each) for each in (metadata.get("labels", {}), spec.get("labelsToApply", {}))):
         return False
+    if not _are_annotations(metadata.get("annotations", {})):
+        return False
     return all(all(_checks(rule)) for key in ("ingress", "egress") for rule in spec.get(key, ()))
 
 
 def _are_labels(labels: Mapping[str, str]) -> bool:
     return all(is_qualified(key) and (not text or LABEL_NAME.fullmatch(text)) for key, text in labels.items())
+
+
+def _are_annotations(annotations: Mapping[str, str]) -> bool:
+    return all(is_qualified(key.lower()) for key in annotations) and annotation_bytes(annotations) <= (
+        MOST_ANNOTATION_BYTES
+    )
 
 
 def _checks(rule: Mapping[str, Any]) -> Iterator[bool]:
@@ -58,26 +70,28 @@ def _checks(rule: Mapping[str, Any]) -> Iterator[bool]:
     for end in ends:
         yield _are_ports(end, protocol)
         yield _are_selectors(end)
-    for key in ("icmp", "notICMP"):
-        yield _is_icmp(rule.get(key) or {}, key == "notICMP" or protocol in _ICMP)
+        yield _is_service(end)
+    yield ends[1].get("services") is None or not (ends[1].get("ports") or ends[1].get("notPorts"))
+    yield rule.get("icmp") is None or protocol in _ICMP
+    yield all(_is_icmp(rule.get(key) or {}) for key in ("icmp", "notICMP"))
     yield _is_http(rule)
-    yield all(is_qualified(key.lower()) for key in (rule.get("metadata") or {}).get("annotations", {}))
+    yield _are_annotations((rule.get("metadata") or {}).get("annotations", {}))
 
 
 def _is_protocol(text: str) -> bool:
-    return text in _PROTOCOLS or text.isdigit() and text != "0"
+    return text in _PROTOCOLS or digits(text, 255) > 0
 
 
 def _are_nets(ends: Iterable[Mapping[str, Any]], version: Any) -> bool:
-    texts = [text for end in ends for key in ("nets", "notNets") for text in end.get(key, ())]
-    if any(text in ("0.0.0.0/0", "::/0") for end in ends for text in end.get("notNets", ())):
-        return False
+    texts = [(key, text) for end in ends for key in ("nets", "notNets") for text in end.get(key, ())]
     versions = set()
-    for text in texts:
+    for key, text in texts:
         try:
             found = net_of(text)
             address = net_of(text.partition("/")[0])
         except ValueError:
+            return False
+        if key == "notNets" and found in _EVERYBODY:
             return False
         # No address alone, and no bits behind the prefix.
         if "/" not in text or found[1] != address[1]:
@@ -101,28 +115,37 @@ def _first(port: Any) -> int:
 
 def _are_selectors(end: Mapping[str, Any]) -> bool:
     accounts = end.get("serviceAccounts") or {}
-    texts: List[Tuple[str, bool]] = [
-        (end.get("selector", ""), False),
-        (end.get("notSelector", ""), True),
-        (accounts.get("selector", ""), True),
-        (end.get("namespaceSelector", ""), end.get("namespaceSelector", "").strip() == "global()"),
-    ]
-    return all(_is_selector(*each) for each in texts)
-
-
-def _is_selector(text: str, may_be_global: bool) -> bool:
+    selector, of_namespaces = end.get("selector", ""), end.get("namespaceSelector", "")
     try:
-        parse(text, V3)
+        for text in (selector, of_namespaces, end.get("notSelector", ""), accounts.get("selector", "")):
+            parse(text, V3)
     except SelectorError:
         return False
-    return may_be_global or "global()" not in text
+    is_alone = "global(" not in of_namespaces or _GLOBAL.fullmatch(of_namespaces)
+    return "global()" not in selector and bool(is_alone)
 
 
-def _is_icmp(icmp: Mapping[str, Any], has_protocol: bool) -> bool:
+_GLOBAL = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*")
+
+
+def _is_service(end: Mapping[str, Any]) -> bool:
+    service = end.get("services")
+    if service is None:
+        return True
+    others = ("nets", "notNets", "selector", "notSelector", "namespaceSelector")
+    names = (service.get("name", ""), service.get("namespace", "") or "default")
+    return (
+        all(len(name) <= DNS_NAME_MAX and DNS_NAME.fullmatch(name) for name in names)
+        and end.get("serviceAccounts") is None
+        and not any(end.get(key) for key in others)
+    )
+
+
+def _is_icmp(icmp: Mapping[str, Any]) -> bool:
     kind, code = icmp.get("type"), icmp.get("code")
     if kind is None:
         return code is None
-    return has_protocol and 0 <= kind <= 254 and (code is None or 0 <= code <= 255)
+    return 0 <= kind <= 254 and (code is None or 0 <= code <= 255)
 
 
 def _is_http(rule: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._core.errors import shown
 from .._resources.hostendpoint import V3
-from .._resources.selector import Selector, both, parse
+from .._resources.selector import Selector, SelectorError, both, parse
 from .._resources.validation_v3 import PORT_NAME
 from .connection import SCTP, TCP, UDP, Net, Ports, net_of
 from .load_common import not_too_many, protocol_of, with_fatal
@@ -47,16 +47,9 @@ def rules_of_spec(spec: Mapping[str, Any], namespace: str = "") -> Rules:
 def prefixed(text: str, prefix: str) -> str:
     """A selector over the labels of a namespace or a service account, which endpoints have with a prefix.
 
-    Its all() and global() are replaced in the text (updateprocessors/rules.go). Raises SelectorError.
+    Raises SelectorError.
     """
-    return with_words_of(str(parse(text, V3, prefix)), prefix)
-
-
-def with_words_of(text: str, prefix: str) -> str:
-    """The text, in which all() and global() mean what they mean for namespaces or service accounts."""
-    label = NAMESPACE if prefix == OF_NAMESPACES else SERVICE_ACCOUNT
-    text = text.replace("all()", "has({0})".format(label))
-    return text.replace("global()", "!has({0})".format(NAMESPACE)) if prefix == OF_NAMESPACES else text
+    return str(parse(text, V3, prefix))
 
 
 def _rule(fields: Mapping[str, Any], namespace: str) -> Rule:
@@ -68,7 +61,7 @@ def _rule(fields: Mapping[str, Any], namespace: str) -> Rule:
         raise ValueError("ipVersion is {0}, not 4 or 6".format(version))
     if version is None:
         version = {"icmp": 4, "icmpv6": 6}.get((name or "").lower(), 0)
-    source, destination = (_entity(fields.get(end, {}), protocol, namespace) for end in ("source", "destination"))
+    source, destination = (_entity(fields.get(end, {}), name, protocol, namespace) for end in ("source", "destination"))
     rule = Rule(
         action=_ACTIONS.get(action.lower(), DENY),
         version=version,
@@ -102,10 +95,12 @@ def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[i
     return None if kind is None else (kind, code)
 
 
-def _entity(fields: Mapping[str, Any], protocol: int, namespace: str) -> Entity:
+def _entity(fields: Mapping[str, Any], name: Optional[str], protocol: int, namespace: str) -> Entity:
     ports, port_names = _ports(fields, "ports")
     not_ports, not_port_names = _ports(fields, "notPorts")
-    if (ports or not_ports) and protocol not in _WITH_PORTS:
+    # Names of ports need no protocol, but beside one that has no ports, there cannot be any.
+    needing = ports or not_ports or name is not None and (port_names or not_port_names)
+    if needing and protocol not in _WITH_PORTS:
         raise ValueError("ports are given without a protocol that has ports")
     not_selector = fields.get("notSelector", "")
     nets = _nets(fields, "nets")
@@ -125,21 +120,28 @@ def _entity(fields: Mapping[str, Any], protocol: int, namespace: str) -> Entity:
 
 def _selectors(fields: Mapping[str, Any], namespace: str) -> Tuple[Selector, ...]:
     """All that an endpoint must be selected by, as one (updateprocessors/rules.go, getEndpointSelector)."""
-    parts: List[Selector] = []
-    accounts = fields.get("serviceAccounts") or {}
-    names, text = accounts.get("names", []), fields.get("selector", "")
-    if accounts.get("selector"):
-        parts.append(parse(prefixed(accounts["selector"], OF_ACCOUNTS), V3))
-    if names:
-        listed = ", ".join("'{0}'".format(name) for name in names)
-        parts.append(parse("{0} in {{{1}}}".format(SERVICE_ACCOUNT, listed), V3))
-    if text:
-        parts.append(parse(text, V3))
+    parts = _accounts(fields.get("serviceAccounts") or {})
+    if fields.get("selector"):
+        parts.append(parse(fields["selector"], V3))
     if fields.get("namespaceSelector"):
-        parts.insert(0, parse(prefixed(fields["namespaceSelector"], OF_NAMESPACES), V3))
-    elif namespace and parts:
+        text = prefixed(fields["namespaceSelector"], OF_NAMESPACES)
+        text = text.replace("all()", "has({0})".format(NAMESPACE)).replace("global()", "!has({0})".format(NAMESPACE))
+        parts.insert(0, parse(text, V3))
+    elif namespace and (parts or fields.get("notSelector")):
         parts.insert(0, parse("{0} == '{1}'".format(NAMESPACE, namespace), V3))
     return (both(parts),) if parts else ()
+
+
+def _accounts(accounts: Mapping[str, Any]) -> List[Selector]:
+    """The endpoints of service accounts. Felix drops this where a name makes no selector (parseServiceAccounts)."""
+    parts = [parse(accounts["selector"], V3, OF_ACCOUNTS)] if accounts.get("selector") else []
+    if accounts.get("names"):
+        text = "{0} in {{ '{1}' }}".format(SERVICE_ACCOUNT, "', '".join(accounts["names"]))
+        try:
+            parts.append(parse(text, V3))
+        except SelectorError:
+            return []
+    return parts
 
 
 def _nets(fields: Mapping[str, Any], key: str) -> Tuple[Net, ...]:

@@ -32,7 +32,7 @@ def documents(rules=(), name="p", config=None, **more):
 
 def said(stored, facts=None, **fields):
     """The verdict on an endpoint, and what G16 says."""
-    endpoint = HostEndpoint(**dict(WEB, expected_ips=("192.0.2.1",), **fields))
+    endpoint = HostEndpoint(**{**WEB, "expected_ips": ("192.0.2.1",), **fields})
     known = {"n1": facts} if facts else {"n1": HostFacts(INTERFACES)}
     (verdict,) = Guard(V3, stored, [endpoint], known_nodes=["n1"]).check(known)
     return verdict.verdict, "; ".join(each.text for each in verdict.findings if each.rule == "G16")
@@ -110,6 +110,20 @@ def test_an_interface_that_felix_passes_over():
     )
 
 
+def test_an_interface_of_its_addresses_that_felix_passes_over():
+    verdict, text = said(documents(config={"interfaceExclude": "/eth.*/"}), interface_name="")
+    assert verdict == "unsafe" and text.startswith("interfaceExclude has eth0")
+    assert said(documents(config={"interfaceExclude": "eth1"}), interface_name="")[0] == "safe"
+
+
+def test_an_interface_that_felix_takes_for_a_workloads_is_named_without_facts():
+    endpoint = HostEndpoint(**WEB)
+    (verdict,) = Guard(V3, documents(config={"interfacePrefix": "eth"}), [endpoint]).check({})
+    (text,) = [each.text for each in verdict.findings if each.rule == "G16"]
+    assert verdict.verdict == "unsafe" and text.startswith("eth0 begins with interfacePrefix eth")
+    assert "removes its addresses" in text
+
+
 @pytest.mark.parametrize(
     "fields, cause",
     [({"profiles": ("p" * 129,)}, "profiles[0]"), ({"ports": (Port("a", "ICMP", 80),)}, "ports[0].protocol")],
@@ -148,6 +162,23 @@ def test_a_code_of_icmp_crashes_felix_with_nftables(dataplane, mode, level):
     verdict, text = said(stored, HostFacts(INTERFACES, dataplane=dataplane))
     assert (verdict, "code of ICMP" in text) == (level, level != "safe")
     assert ("set nftablesMode" in text) == (level == "unknown")
+
+
+def test_a_network_set_on_which_felix_probably_fails_is_named_without_facts():
+    spec = {"metadata": {"name": "office"}, "spec": {"nets": [""]}}
+    stored = documents(network_sets=[("", "office", json.dumps(spec))])
+    (verdict,) = Guard(V3, stored, [HostEndpoint(**WEB)]).check({})
+    assert any(each.rule == "G16" and "network set office" in each.text for each in verdict.findings)
+
+
+def test_what_another_endpoint_of_the_host_uses_is_told_with_the_version():
+    state = resource({"datastoreReady": True, "calicoVersion": "v3.29.1"})
+    stored = documents([{"action": "Reject"}], state=state)
+    other = HostEndpoint(name="n1-eth1", node="n1", interface_name="eth1", labels={"role": "web"})
+    mine = HostEndpoint(name="n1-eth0", node="n1", interface_name="eth0")
+    verdict, _other = Guard(V3, stored, [mine, other], known_nodes=["n1"]).check({"n1": HostFacts(INTERFACES)})
+    (text,) = [each.text for each in verdict.findings if each.rule == "G16"]
+    assert "host endpoint n1-eth1" in text and text.endswith("(measured with Calico v3.32.1, not with v3.29.1)")
 
 
 def test_of_a_version_that_was_not_measured_g16_says_so():

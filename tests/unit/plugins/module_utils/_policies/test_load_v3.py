@@ -18,6 +18,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import (
     PolicySnapshot,
     looks_at_others_v3,
+    may_fail_v3,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
@@ -196,6 +197,61 @@ def test_a_host_endpoint_that_says_it_is_in_a_namespace():
     assert verdict(datastore(policy("default.a", [tcp("Allow", 80)])), [web]) == "unknown"
 
 
+def in_namespace(rule=None, selector="all()", labels=None, metadata=None, **spec):
+    """What an endpoint with the label of a namespace lets in, by a NetworkPolicy of it."""
+    metadata = {"namespace": "x"} if metadata is None else metadata
+    spec = dict(spec, selector=selector, types=["Ingress"], ingress=[rule or {"action": "Allow"}])
+    labels = dict(labels or {}, **{"projectcalico.org/namespace": "x"})
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels=labels)
+    documents = datastore(network_policies=[("x", "default.a", resource(spec, **metadata))])
+    other = HostEndpoint(name="b", node="n2", expected_ips=("192.0.2.9",))
+    return verdict(documents, [web, other])
+
+
+def test_a_policy_of_a_namespace():
+    assert in_namespace() == "allow"
+    assert in_namespace(serviceAccountSelector="all()") == "allow"
+    assert in_namespace(metadata={"namespace": "y"}) == "deny"
+    # Without a namespace in the object, it is for all.
+    assert in_namespace(metadata={}) == "allow"
+
+
+def test_policies_of_one_name_and_order_are_evaluated_by_their_namespace():
+    def stored(namespace, action):
+        spec = {"order": 1, "selector": "all()", "types": ["Ingress"], "ingress": [{"action": action}]}
+        return namespace, "default.a", resource(spec, namespace="x")
+
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels={"projectcalico.org/namespace": "x"})
+    for first, second in (("Allow", "Deny"), ("Deny", "Allow")):
+        documents = datastore(network_policies=[stored("c", second), stored("b", first)])
+        assert verdict(documents, [web]) == first.lower()
+
+
+def test_a_rule_of_a_namespace_is_about_the_namespace_as_soon_as_it_has_a_selector():
+    assert in_namespace({"action": "Allow", "source": {"nets": ["192.0.2.9"]}}) == "allow"
+    assert in_namespace({"action": "Allow", "source": {"notSelector": "has(role)"}}) == "deny"
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({"namespaceSelector": "global()"}, "allow"),
+        ({"namespaceSelector": "!global()"}, "deny"),
+        ({"namespaceSelector": "all()"}, "allow"),
+        # Felix drops what is no selector, but replaces all() all the same.
+        ({"selector": "all()", "namespaceSelector": "(("}, "allow"),
+        ({"selector": "all()", "serviceAccountSelector": "(("}, "deny"),
+        ({"selector": "", "serviceAccountSelector": "(("}, "allow"),
+    ],
+)
+def test_words_in_selectors_of_an_endpoint_that_says_it_is_in_a_namespace(more, expected):
+    labels = {"projectcalico.org/namespace": "x"}
+    web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels=labels)
+    more = {"selector": "", **more}
+    documents = datastore(policy("default.a", [tcp("Allow", 80)], **more), network_policies=[])
+    assert verdict(documents, [web]) == expected
+
+
 def test_labels_are_inherited_from_profiles():
     profiles = {"p": resource({"labelsToApply": {"role": "db", "site": "x"}}, name="p")}
     web = HostEndpoint(name="a", node="n1", interface_name="eth0", labels={"role": "web"}, profiles=("p",))
@@ -236,6 +292,10 @@ SETS = [
         ({"notNets": ["bad"]}, "allow"),
         ({"serviceAccounts": {"names": ["robot"]}}, "allow"),
         ({"serviceAccounts": {"names": ["human"]}}, "deny"),
+        # all() is replaced in selectors of namespaces only.
+        ({"serviceAccounts": {"selector": "all()"}, "selector": "role == 'db'"}, "allow"),
+        # Names that make no selector are dropped, and what else there is of accounts.
+        ({"serviceAccounts": {"names": ["o'brien"], "selector": "team == 'x'"}}, "allow"),
     ],
 )
 def test_the_other_end(source, expected):
@@ -449,6 +509,8 @@ def test_a_policy_that_is_too_large_matters_where_it_is_asked():
         {"action": "Allow", "source": {"selector": "role = 'web'"}},
         {"action": "Allow", "source": {"nets": "192.0.2.0/24"}},
         {"action": 5},
+        {"action": "Allow", "protocol": "ICMP", "destination": {"ports": ["web"]}},
+        {"action": "Allow", "protocol": 136, "source": {"notPorts": ["web"]}},
     ],
 )
 def test_a_policy_with_an_invalid_rule_is_missing_for_felix(rule):
@@ -476,6 +538,58 @@ def test_what_crashes_felix_is_named(rule, cause):
     assert verdict(datastore(policy("default.a", [rule], selector="role == 'db'")), port=22) == "allow"
 
 
+@pytest.mark.parametrize("text", ["", None, "::ffff:192.0.2.0/120"])
+def test_a_network_set_on_which_felix_probably_fails(text):
+    documents = datastore(network_sets=[("", "office", resource({"nets": ["192.0.2.0/24", text]}, name="office"))])
+    answer = ask(documents, port=22)
+    assert answer.verdict == "unknown" and "network set office" in answer.reason
+
+
+def pod(node, profiles=(), **labels):
+    spec = {"node": node, "interfaceName": "cali1", "ipNetworks": ["192.0.2.77/32"], "profiles": list(profiles)}
+    return "", resource(spec, name=node + "-pod", labels=labels)
+
+
+def test_what_crashes_felix_may_be_used_by_a_workload_of_the_host():
+    rules = [{"action": "Reject"}]
+    pods = policy("default.a", rules, selector="app == 'pod'")
+    answer = ask(datastore(pods, workloads=[pod("n1", app="pod")]), port=22)
+    assert answer.verdict == "unknown" and "the workload of cali1" in answer.reason
+    assert verdict(datastore(pods, workloads=[pod("n2", app="pod"), pod("n1")]), port=22) == "allow"
+    profiles = {"p": resource({"egress": rules}, name="p")}
+    assert verdict(datastore(profiles=profiles, workloads=[pod("n1", ["p"])]), port=22) == "unknown"
+    namespaced = ("x", "default.a", resource({"selector": "all()", "ingress": rules}, namespace="x"))
+    in_x = pod("n1", **{"projectcalico.org/namespace": "x"})
+    assert verdict(datastore(network_policies=[namespaced], workloads=[in_x]), port=22) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "rule, may_fail",
+    [
+        ({"action": "Reject"}, True),
+        ({"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}, True),
+        ({"action": "Allow", "icmp": {"type": 8}}, True),
+        ({"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}, True),
+        ({"action": "Allow", "protocol": "ICMPv6", "ipVersion": 4, "icmp": {"type": 8}}, True),
+        ({"action": "Allow", "protocol": "TCP", "notICMP": {"type": 8}}, True),
+        ({"action": "Allow", "source": {"nets": ["192.0.2.0/24", ""]}}, True),
+        ({"action": "Allow", "source": {"notNets": [None]}}, True),
+        ({"action": "Allow", "source": {"nets": "x"}, "icmp": {"type": 8}}, True),
+        ({"action": "pass", "protocol": "ICMP", "icmp": {"type": 8}}, False),
+        ({"action": "", "protocol": "ICMP"}, False),
+        ({"action": "Log", "source": {"nets": ["192.0.2.0/24"], "selector": ""}}, False),
+    ],
+)
+def test_the_rules_for_which_workloads_are_read(rule, may_fail):
+    assert may_fail_v3(datastore(policy("default.a", [rule]))) == may_fail
+    assert may_fail_v3(datastore(profiles={"p": resource({"egress": [rule]})})) == may_fail
+
+
+def test_the_names_for_which_workloads_are_read():
+    assert may_fail_v3(datastore(policy("default.a b")))
+    assert not may_fail_v3(datastore(policy("default.a-b")))
+
+
 def mode(text):
     return {("default", ""): resource({"nftablesMode": text})}
 
@@ -501,6 +615,8 @@ def test_a_code_of_icmp_depends_on_the_dataplane(config, version, expected):
 def test_a_version_that_was_not_measured_is_told_once():
     note = "(measured with Calico v3.32.1, not with v3.31.7)"
     assert ask(datastore(version="v3.31.7")).reason.count(note) == 1
+    crashing = policy("default.a", [{"action": "Reject"}])
+    assert ask(datastore(crashing, version="v3.31.7")).reason.count(note) == 1
     assert "measured" not in ask(datastore()).reason
 
 
@@ -630,12 +746,115 @@ def test_failsafes_that_are_set():
         ({"default": {"bpfEnabled": "yes"}}, "bpfEnabled"),
         ({"node.n1": {"vxlanPort": "4789"}}, "vxlanPort"),
         ({"default": {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]}}, "'bad'"),
+        (
+            {"default": {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "::ffff:c000:209"}]}},
+            "'::ffff:c000:209'",
+        ),
+        ({"default": {"interfacePrefix": "none"}}, "interfacePrefix"),
+        ({"default": {"maxIpsetSize": 5, "bpfLogLevel": "none"}}, "bpfLogLevel"),
+        ({"default": {"iptablesMarkMask": 0}}, "iptablesMarkMask"),
+        ({"default": {"iptablesMarkMask": 15}}, "iptablesMarkMask"),
+        ({"default": {"nftablesMarkMask": -1}}, "nftablesMarkMask"),
+        ({"default": {"metadataPort": 70000}}, "metadataPort"),
+        ({"default": {"metadataAddr": "a b"}}, "metadataAddr"),
+        ({"default": {"openstackRegion": "Europe 1"}}, "openstackRegion"),
+        ({"default": {"externalNodesList": ["192.0.2.0/24", "x"]}}, "externalNodesList"),
+        ({"default": {"routeTableRange": {"min": 5, "max": 300}}}, "routeTableRange"),
+        ({"default": {"routeTableRange": {"min": "5"}}}, "routeTableRange"),
+        ({"default": {"routeTableRanges": []}}, "routeTableRanges"),
+        ({"default": {"routeTableRanges": "1-5"}}, "routeTableRanges"),
+        ({"default": {"healthTimeoutOverrides": [{"name": "a", "timeout": "5"}]}}, "healthTimeoutOverrides"),
+        ({"default": {"bpfConntrackTimeouts": {"tcpSynSent": 5}}}, "bpfConntrackTimeouts"),
+        ({"default": {"natPortRange": {}}}, "natPortRange"),
+        ({"default": {"kubeNodePortRanges": [70000]}}, "kubeNodePortRanges"),
+        ({"default": {"istioDSCPMark": 300}}, "istioDSCPMark"),
+        ({"default": {"nftablesRefreshInterval": "5"}}, "nftablesRefreshInterval"),
+        ({"default": {"useInternalDataplaneDriver": False}}, "useInternalDataplaneDriver"),
+        ({"default": {"dataplaneDriver": "mine"}}, "dataplaneDriver"),
+        ({"default": {"interfaceExclude": "/(?!eth0)/"}}, "interfaceExclude"),
+        ({"default": {"nftablesMode": "Enabled", "nftablesFilterDenyAction": "Reject"}}, "nftablesFilterDenyAction"),
     ],
 )
 def test_settings_that_make_all_unknown(config, cause):
     documents = datastore(config={(name, ""): resource(spec) for name, spec in config.items()})
     answer = ask(documents, port=22)
     assert answer.verdict == "unknown" and cause in answer.reason
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"iptablesMarkMask": 0xFFFF0000, "nftablesMarkMask": 31},
+        {"metadataPort": 8775, "metadataAddr": "none", "openstackRegion": "europe-1"},
+        {"externalNodesList": ["192.0.2.0/24", "2001:db8::1"]},
+        {"routeTableRange": {"min": 1, "max": 250}, "routeTableRanges": [{"min": 1, "max": 65535}]},
+        {"healthTimeoutOverrides": [{"name": "a", "timeout": "5s"}], "bpfConntrackTimeouts": {"tcpSynSent": "Auto"}},
+        {"natPortRange": "5000:6000", "kubeNodePortRanges": [5, "6:7"], "istioDSCPMark": "EF"},
+        # Felix takes the default for them.
+        {"iptablesBackend": "mine", "logSeverityScreen": "Loud", "bpfLogLevel": "mine"},
+        {"dataplaneWatchdogTimeout": "5s", "nftablesRefreshInterval": "5s"},
+        {"nftablesMode": "Disabled", "nftablesFilterDenyAction": "Reject"},
+    ],
+)
+def test_settings_that_decide_on_nothing(spec):
+    assert [verdict(datastore(config={("default", ""): resource(spec)}), port=port) for port in (22, 80)] == [
+        "allow",
+        "deny",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value, is_excluded",
+    [
+        ("eth0", True),
+        ("lo,/th0$/", True),
+        ("/^eth[0-9]+$/", True),
+        ("eth", False),
+        # Felix cannot read these lists, and excludes what it does without one.
+        ("lo, eth0", False),
+        ("eth0,", False),
+        ("eth0,eth0.5", False),
+        ("eth0,/a b/", False),
+        ("none", False),
+    ],
+)
+def test_interfaces_that_felix_passes_over(value, is_excluded):
+    config = {("default", ""): resource({"interfaceExclude": value})}
+    assert (verdict(datastore(config=config)) == "allow") == is_excluded
+
+
+def annotated(name, text, **spec):
+    annotations = {"config.projectcalico.org/" + name: text}
+    return datastore(config={("default", ""): resource(spec, annotations=annotations)})
+
+
+def test_settings_in_annotations():
+    assert verdict(annotated("FailsafeInboundHostPorts", "tcp:80")) == "allow"
+    assert verdict(annotated("FailsafeInboundHostPorts", "none"), port=22) == "deny"
+    # What becomes of this is not certain.
+    answer = ask(annotated("FailsafeInboundHostPorts", ""), port=22)
+    assert answer.verdict == "unknown" and "FailsafeInboundHostPorts of the FelixConfiguration default" in answer.reason
+    assert verdict(annotated("Unknown", ""), port=22) == "allow"
+    over_ipv6 = {"src": "2001:db8::9", "dst": "2001:db8::1"}
+    assert verdict(annotated("Ipv6Support", "none"), **over_ipv6) == "allow"
+    assert verdict(annotated("Ipv6Support", "maybe"), **over_ipv6) == "deny"
+    ipip = {"protocol": "4", "port": None}
+    assert verdict(annotated("IpInIpEnabled", "false", ipipEnabled=True), **ipip) == "deny"
+    assert verdict(annotated("IPIPEnabled", "false", ipipEnabled=True), **ipip) == "unknown"
+
+
+def test_a_setting_in_two_spellings():
+    """Felix reads them in no order."""
+    ports = [{"protocol": "TCP", "port": 80}]
+    assert verdict(annotated("FailsafeInboundHostPorts", "tcp:22", failsafeInboundHostPorts=ports)) == "deny"
+    assert verdict(annotated("failsafeInboundHostPorts", "tcp:80")) == "allow"
+    answer = ask(annotated("failsafeInboundHostPorts", "tcp:22", failsafeInboundHostPorts=ports))
+    assert answer.verdict == "unknown" and "failsafeInboundHostPorts in two spellings" in answer.reason
+
+
+def test_a_node_selector_that_is_none_selects_nothing():
+    config = {("some", ""): resource({"nodeSelector": "a ==", "failsafeInboundHostPorts": []})}
+    assert verdict(datastore(config=config, nodes={"n1": resource({}, labels={})}), port=22) == "allow"
 
 
 def test_tunnels_are_not_for_policies_alone():
@@ -645,6 +864,23 @@ def test_tunnels_are_not_for_policies_alone():
         "deny",
         "unknown",
     ]
+
+
+def test_tunnels_over_ipv6_are_those_of_pools_only():
+    def answers(config, pools):
+        given = {("default", ""): resource(config)}
+        documents = datastore(config=given, ip_pools=list(map(resource, pools)), nodes={})
+        ends = {}, {"src": "2001:db8::9", "dst": "2001:db8::1"}
+        return [ask(documents, protocol="udp", port=4789, **each).decided_by for each in ends]
+
+    of_6, of_4 = {"cidr": "2001:db8:1::/64", "vxlanMode": "Always"}, {"cidr": "10.0.0.0/8", "vxlanMode": "Always"}
+    assert answers({"vxlanEnabled": True}, []) == ["VXLAN", "no profile"]
+    assert answers({"vxlanEnabled": False}, [of_6]) == ["no profile", "VXLAN"]
+    assert answers({}, [of_4]) == ["VXLAN", "no profile"]
+
+
+def test_whether_tunnels_are_in_use_is_unknown_where_the_pools_were_not_read():
+    assert verdict(datastore(nodes={}), protocol="udp", port=4789) == "unknown"
 
 
 def test_other_rules_that_are_asked_too():

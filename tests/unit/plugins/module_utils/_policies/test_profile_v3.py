@@ -31,9 +31,9 @@ def test_what_calicoctl_takes(row):
     assert is_valid(read(PROFILE, value)) == row["valid"]
 
 
-def profile(rule, labels=None, name="p"):
+def profile(rule, labels=None, name="p", **more):
     spec = {"ingress": [rule], "labelsToApply": {"role": "web"} if labels is None else labels}
-    return read(PROFILE, json.dumps({"metadata": {"name": name}, "spec": spec}))
+    return read(PROFILE, json.dumps({"metadata": dict(more, name=name), "spec": spec}))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,14 @@ def profile(rule, labels=None, name="p"):
         {"action": "Allow", "protocol": "tcp"},
         {"action": "Allow", "icmp": {"type": 8}},
         {"action": "Allow", "source": {"selector": "a ="}},
+        {"action": "Allow", "icmp": {}},
+        {"action": "Allow", "protocol": "256"},
+        {"action": "Allow", "source": {"notNets": ["::0/0"]}},
+        {"action": "Allow", "source": {"namespaceSelector": "global( ) || a == 'b'"}},
+        {"action": "Allow", "source": {"services": {"name": ""}}},
+        {"action": "Allow", "source": {"services": {"name": "dns"}, "selector": "a == 'b'"}},
+        {"action": "Allow", "protocol": "TCP", "destination": {"services": {"name": "dns"}, "ports": [53]}},
+        {"action": "Allow", "metadata": {"annotations": {"a b": "c"}}},
     ],
 )
 def test_a_rule_that_calicoctl_refuses_takes_all_labels(rule):
@@ -58,3 +66,23 @@ def test_a_rule_that_calicoctl_refuses_takes_all_labels(rule):
 def test_an_invalid_label_or_name_takes_all_labels():
     assert labels_of_profile(profile({"action": "Allow"}, {"role": "web", "a b": "c"})) == {}
     assert labels_of_profile(profile({"action": "Allow"}, name="")) == {}
+    assert labels_of_profile(profile({"action": "Allow"}, annotations={"a b": "c"})) == {}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"action": "Allow", "notICMP": {}},
+        {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}},
+        {"action": "Allow", "protocol": "47"},
+        {"action": "Allow", "source": {"namespaceSelector": " global( ) "}},
+        {
+            "action": "Allow",
+            "protocol": "TCP",
+            "source": {"services": {"name": "dns", "namespace": "x"}, "ports": [53]},
+        },
+        {"action": "Allow", "metadata": {"annotations": {"A/b": "c d"}}},
+    ],
+)
+def test_a_rule_that_calicoctl_takes_keeps_the_labels(rule):
+    assert labels_of_profile(profile(rule)) == {"role": "web"}

@@ -1,0 +1,151 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Values of settings that Felix of Calico v3 does not start with, and what it makes of others that it cannot read.
+
+projectcalico/calico v3.32.1, felix/config: config_params.go, param_types.go. A "die-on-fail" setting stops Felix, and
+so does "none" for a "non-zero" one; any other that Felix cannot read has its default. The failsafes are elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict, List, Tuple
+
+from .._core.errors import shown
+from .connection import net_of
+from .felix_config import INTERFACES
+
+# What a setting may be, in lower case.
+_CHOICES = {
+    "chaininsertmode": ("insert", "append"),
+    "defaultendpointtohostaction": ("drop", "return", "accept"),
+    **{
+        program + stage + "allowaction": ("accept", "return")
+        for program in ("iptables", "nftables")
+        for stage in ("filter", "mangle")
+    },
+    "iptablesfilterdenyaction": ("drop", "reject"),
+    "nftablesfilterdenyaction": ("drop", "reject"),
+}
+# Of others, "none" stops Felix, and nothing else does.
+_NOT_NONE = frozenset(
+    """
+    awssrcdstcheck bpfattachtype bpfconnecttimeloadbalancing bpfconntrackloglevel bpfenforcerpf bpfexportbuffersizemb
+    bpfexternalservicemode bpfhostnetworkednatwithoutctlb bpfjithardening bpfloglevel bpfmapsizeconntrack
+    bpfmapsizeconntrackcleanupqueue bpfmapsizeconntrackscaling bpfmapsizeifstate bpfmapsizeipsets bpfmapsizenataffinity
+    bpfmapsizenatbackend bpfmapsizenatfrontend bpfmapsizeroute bpfprofiling bpfredirecttopeer maxipsetsize
+    wireguardinterfacename wireguardinterfacenamev6
+    """.split()
+)
+# Of kube-proxy, which has the addresses of services.
+_EXCLUDED = "kube-ipvs0"
+# Bits that Felix takes of a mask for its marks (felix, dataplane/driver.go).
+_LEAST_BITS = 5
+_MOST_TABLES = 0xFFFF
+_MOST_OF_A_REGION = 46
+
+_HOSTNAME = re.compile("[a-zA-Z0-9_.-]+")
+_REGION = re.compile("[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
+_NUMBER = re.compile("0x[0-9a-f]{1,8}|0|[1-9][0-9]{0,9}", re.IGNORECASE)
+_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
+
+
+def why_invalid(key: str, value: Any) -> str:
+    """Why Felix stops with a value of the setting, given by its name in lower case; "" when it does not.
+
+    Raises ValueError where that depends on the host.
+    """
+    if key == "dataplanedriver" and value:
+        raise ValueError("it is {0}, and Felix stops where that program is missing".format(shown(value)))
+    if isinstance(value, str) and value.lower() == "none" and key in _NOT_NONE:
+        return "cannot be none"
+    is_valid = _CHECKS.get(key)
+    if value in ("", None) or is_valid is None or is_valid(value):
+        return ""
+    return "cannot be {0}".format(shown(value))
+
+
+def excluded_by(value: str) -> List[str]:
+    """The names and patterns of interfaceExclude. Of a list with one that Felix cannot read, its default counts.
+
+    Raises ValueError for a pattern that Python may read otherwise than Go.
+    """
+    if value.lower() == "none":
+        return []
+    found = (value or _EXCLUDED).split(",")
+    if not all(map(_NAME_OR_PATTERN.fullmatch, found)):
+        return [_EXCLUDED]
+    for each in found:
+        if each.startswith("/") and not _is_plain(each[1:-1]):
+            raise ValueError("interfaceExclude has a pattern that is not known: {0}".format(shown(each)))
+    return found
+
+
+_NAME_OR_PATTERN = re.compile(r"/[^\t\n\f\r ]+/|[a-zA-Z0-9_-]{1,15}")
+# What means the same in both, and maybe is valid in one only.
+_PLAIN = re.compile(r"(?:[a-zA-Z0-9_:.,@^$|()*+?\]-]|\[(?!:)|\\[.d/-])+")
+
+
+def _is_plain(pattern: str) -> bool:
+    if not _PLAIN.fullmatch(pattern) or re.search(r"\(\?|[*+?]{2}", pattern):
+        return False
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+def _is_mark(value: str) -> bool:
+    return bool(_NUMBER.fullmatch(value)) and bin(int(value, 0) & 0xFFFFFFFF).count("1") >= _LEAST_BITS
+
+
+def _is_port(value: str) -> bool:
+    return bool(_NUMBER.fullmatch(value)) and int(value, 0) <= 65535
+
+
+def _are_nets(value: Any) -> bool:
+    texts = value.split(",") if isinstance(value, str) else ",".join(value).split(",")
+    try:
+        return all(net_of(text.strip(" ")) for text in texts if text.strip(" "))
+    except ValueError:
+        return False
+
+
+def _is_table_range(value: Any) -> bool:
+    found = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    first, last = _numbers(found.groups() if found else (0, 0)) if isinstance(value, str) else _tables(value)
+    return 1 <= first <= last <= 250
+
+
+def _are_table_ranges(value: Any) -> bool:
+    found = [_numbers(each) for each in _RANGE.findall(value)] if isinstance(value, str) else list(map(_tables, value))
+    are_valid = all(1 <= first <= last <= 0xFFFFFFFF for first, last in found)
+    return bool(found) and are_valid and sum(last - first + 1 for first, last in found) <= _MOST_TABLES
+
+
+def _numbers(texts: Any) -> Tuple[int, int]:
+    first, last = texts
+    return int(first), int(last)
+
+
+def _tables(fields: Any) -> Tuple[int, int]:
+    return fields.get("min") or 0, fields.get("max") or 0
+
+
+_CHECKS: Dict[str, Callable[[Any], bool]] = {
+    **{key: lambda value, choices=choices: value.lower() in choices for key, choices in _CHOICES.items()},
+    "interfaceprefix": lambda value: value.lower() != "none" and bool(INTERFACES.fullmatch(value)),
+    "iptablesmarkmask": _is_mark,
+    "nftablesmarkmask": _is_mark,
+    "metadataaddr": lambda value: bool(_HOSTNAME.fullmatch(value)),
+    "metadataport": lambda value: value.lower() == "none" or _is_port(value),
+    "openstackregion": lambda value: (
+        value.lower() == "none" or bool(_REGION.fullmatch(value)) and len(value) <= _MOST_OF_A_REGION
+    ),
+    "externalnodeslist": lambda value: value == "none" or _are_nets(value),
+    "routetablerange": lambda value: value == "none" or _is_table_range(value),
+    "routetableranges": lambda value: value == "none" or _are_table_ranges(value),
+}
