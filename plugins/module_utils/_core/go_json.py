@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Tuple, Type, TypeVar
 
 from .errors import shown
+
+_T = TypeVar("_T")
 
 # Nobody nests deeper, Python's own limit is not far, and Go's is another in each version.
 MAX_DEPTH = 100
@@ -164,7 +166,7 @@ def digits(item: str, most: int) -> int:
     return int(item)
 
 
-def _typed(fields: Mapping[str, Any], key: str, kind: Callable[[], Any], default: Any) -> Any:
+def _typed(fields: Mapping[str, Any], key: str, kind: Type[_T], default: _T) -> _T:
     item = fields.get(key)
     if item is None:
         return default

@@ -27,7 +27,7 @@ class Number(NamedTuple):
     digits: str
 
 
-class GoObject(list):
+class GoObject(List[Tuple[str, Any]]):
     """The keys and values of an object, in their order. A key may be there twice."""
 
 
@@ -169,7 +169,8 @@ def protocol(item: Any, before: Any, where: str) -> str:
     if isinstance(item, str):
         digits = protocol_number(item)
         return whole(item) if digits is None else digits
-    return number(255)(item, None, where).digits
+    found: Number = number(255)(item, None, where)
+    return found.digits
 
 
 # What Go's RFC 3339 is.

@@ -13,7 +13,7 @@ import sys
 OLDEST = (3, 8)
 
 
-def check_python():
+def check_python() -> None:
     """End the module with a failure that says what to do, as Ansible reads it, on a Python that is too old."""
     if sys.version_info >= OLDEST:
         return

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+
+# The standard library has it without types.
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Dict, List, Tuple
 

@@ -93,21 +93,21 @@ def _place(mark: Any) -> str:
 
 def dump(value: Any) -> str:
     """The value as block-style YAML, mappings in their own order, that every reader of YAML reads alike."""
-    return library().dump(value, Dumper=_dumper(), sort_keys=False, default_flow_style=False)
+    text: str = library().dump(value, Dumper=_dumper(), sort_keys=False, default_flow_style=False)
+    return text
 
 
 @functools.lru_cache(maxsize=None)
 def _dumper() -> Any:
-    class Dumper(library().SafeDumper):
-        """Quotes what PyYAML reads as text, and other readers, calicoctl's among them, as something else."""
-
-    Dumper.add_representer(
+    """A dumper that quotes what PyYAML reads as a string and other readers, such as calicoctl, as something else."""
+    dumper: Any = type("Dumper", (library().SafeDumper,), {})
+    dumper.add_representer(
         str,
-        lambda dumper, text: dumper.represent_scalar(
+        lambda self, text: self.represent_scalar(
             "tag:yaml.org,2002:str", text, style="'" if _is_ambiguous(text) else None
         ),
     )
-    return Dumper
+    return dumper
 
 
 def _is_ambiguous(text: str) -> bool:

@@ -122,7 +122,10 @@ class Evaluator:
 
     def candidate(self, each: HostEndpoint | Stored) -> Candidate:
         """An endpoint, stored or not, as Felix sees it."""
-        found = (candidate_of if isinstance(each, Stored) else candidate_from)(each, self.api_version)
+        if isinstance(each, Stored):
+            found = candidate_of(each, self.api_version)
+        else:
+            found = candidate_from(each, self.api_version)
         endpoint = found.endpoint
         if self.api_version == V1 or self.documents.network_policies is not None or found.rejected:
             return found

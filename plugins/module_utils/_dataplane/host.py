@@ -42,7 +42,7 @@ from .endpoint_rules import FORWARDED, GO_ON, EndpointRules, RuleOutcome
 from .evaluator import Evaluator
 from .fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, fatal_of
 from .overlooked import PacketEnd
-from .resolution import ALL_INTERFACES, LOOPBACK, Interface, governed, interfaces_from, without_length
+from .resolution import ALL_INTERFACES, LOOPBACK, Candidate, Interface, governed, interfaces_from, without_length
 
 UNKNOWN = "unknown"
 
@@ -156,11 +156,11 @@ class HostDataplane:
     def _tunnel(self, connection: Connection) -> Optional[ConnectionVerdict]:
         """What becomes of a connection that may be a tunnel of Calico's own; None when it is none."""
         packet, felix = connection.packet, self.felix
-        is_udp = packet.protocol == UDP
+        udp_port = packet.dport[0] if packet.protocol == UDP and packet.dport else None
         name = "IPIP" if packet.version == 4 and packet.protocol == IPIP and felix.has_ipip else ""
-        if is_udp and packet.dport[0] in felix.vxlan_ports and packet.version in felix.vxlan_versions:
+        if udp_port in felix.vxlan_ports and packet.version in felix.vxlan_versions:
             name = "VXLAN"
-        if is_udp and packet.dport[0] in felix.wireguard_ports:
+        if udp_port in felix.wireguard_ports:
             name = "WireGuard"
         elif name and felix.tunnel_hosts is not None and connection.direction in (IN, OUT):
             other = packet.source if connection.direction == IN else packet.destination
@@ -274,47 +274,47 @@ class HostDataplane:
     def _packet(self, path: _Path, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
         """All that may become of one packet, and whether it is untracked then."""
         if path.direction == IN:
-            return self._in(path.into, packet, state)
+            return self._in(path.incoming, packet, state)
         if path.direction == OUT:
-            return self._out(path.out, packet, state)
+            return self._out(path.outgoing, packet, state)
         if path.direction == FORWARD:
             return self._forward(path, packet, state)
         results = []
-        for sent, sent_untracked in self._out(path.out, packet, state):
+        for sent, sent_untracked in self._out(path.outgoing, packet, state):
             if sent.action == DENY:
                 results.append((sent, sent_untracked))
                 continue
-            for taken, taken_untracked in self._in(path.into, packet, state):
+            for taken, taken_untracked in self._in(path.incoming, packet, state):
                 doubt = taken.doubt or sent.doubt
                 results.append((taken._replace(doubt=doubt), sent_untracked or taken_untracked))
         return results
 
     def _in(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
-        return _then(
-            self._enter(interface, packet, state), lambda: self._filtered(interface, INGRESS, packet, state), False
-        )
+        entered = self._enter(interface, packet, state)
+        return _then(entered, lambda: self._filtered(interface, INGRESS, packet, state))
 
     def _out(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
-        return _then(
-            self._raw(interface, EGRESS, packet), lambda: self._filtered(interface, EGRESS, packet, state), True
-        )
+        raw = [(each, each.action == ALLOW) for each in self._raw(interface, EGRESS, packet)]
+        return _then(raw, lambda: self._filtered(interface, EGRESS, packet, state))
 
     def _forward(self, path: _Path, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
         """In at one interface, out at another: both must let it through."""
         results: List[Tuple[RuleOutcome, bool]] = []
-        for entered, is_untracked in self._enter(path.into, packet, state):
+        for entered, is_untracked in self._enter(path.incoming, packet, state):
             if entered.action == DENY:
                 results.append((entered, is_untracked))
                 continue
             # What was let through before is not asked again where it comes in.
-            first = [entered] if entered.action == ALLOW else self._filtered(path.into, INGRESS, packet, state, True)
+            first = [entered]
+            if entered.action != ALLOW:
+                first = self._filtered(path.incoming, INGRESS, packet, state, True)
             for each in first:
                 each = each._replace(doubt=each.doubt or entered.doubt)
                 if each.action == DENY or each.by.startswith("failsafe"):
                     results.append((each, is_untracked))
                     continue
                 left = _NEW if is_untracked else state
-                for last in self._filtered(path.out, EGRESS, packet, left, True):
+                for last in self._filtered(path.outgoing, EGRESS, packet, left, True):
                     if last.by == _UNGOVERNED.by:
                         last = each
                     results.append((last._replace(doubt=last.doubt or each.doubt), is_untracked))
@@ -372,7 +372,7 @@ class HostDataplane:
         if self.felix.dataplane == IPTABLES:
             return []
         doubt = "" if self.felix.dataplane else "it depends on the dataplane, {0}".format(WHICH_DATAPLANE)
-        if not doubt and state != _INVALID and packet and packet.icmp[0] not in _NEIGHBOURS:
+        if not doubt and state != _INVALID and packet and packet.icmp and packet.icmp[0] not in _NEIGHBOURS:
             doubt = "what nftables makes of this type of ICMPv6 was not measured"
         reason = "with nftables, Calico asks no egress policy about what connection tracking does not know"
         return [RuleOutcome(ALLOW, _NOT_ASKED, reason, doubt)]
@@ -393,7 +393,7 @@ class HostDataplane:
     def _decide(self, interface: Interface, stage: str, direction: str, packet: Packet) -> List[RuleOutcome]:
         doubt = interface.doubt or self._wildcard_doubt(interface)
         if doubt:
-            by = "host endpoint {0}".format(interface.governing.name)
+            by = "host endpoint {0}".format(_governing(interface).name)
             actions = (ALLOW, DENY) if stage in (NORMAL, FORWARDED) else (ALLOW, DENY, GO_ON)
             return [RuleOutcome(action, by, "", doubt) for action in actions]
         outcomes = self._asked(interface).decide(stage, direction, packet)
@@ -413,7 +413,7 @@ class HostDataplane:
     def _asked(self, interface: Interface) -> EndpointRules:
         found = self._known_asked.get(interface.name)
         if found is None:
-            found = self._known_asked[interface.name] = self._evaluation.asked(interface.governing.endpoint)
+            found = self._known_asked[interface.name] = self._evaluation.asked(_governing(interface).endpoint)
         return found
 
     def _failsafes(self, direction: str) -> Tuple[Failsafe, ...]:
@@ -427,7 +427,7 @@ class HostDataplane:
         return UNTRACKED in self._asked(interface).kinds
 
     def _wildcard_doubt(self, interface: Interface) -> str:
-        if interface.governing.endpoint.interface_name != ALL_INTERFACES:
+        if _governing(interface).endpoint.interface_name != ALL_INTERFACES:
             return ""
         if self.felix.version is None or self.felix.version < _WILDCARD_SINCE:
             return (
@@ -510,17 +510,34 @@ class _Path:
         found = [each for each in (self.into, self.out) if each]
         return found[:1] if self.direction == LOCAL else found
 
+    @property
+    def incoming(self) -> Interface:
+        """The interface that it comes in by, unless it only goes out."""
+        assert self.into is not None
+        return self.into
+
+    @property
+    def outgoing(self) -> Interface:
+        """The interface that it goes out by, unless it only comes in."""
+        assert self.out is not None
+        return self.out
+
     def back(self) -> _Path:
         return _Path(self.out, self.into, {IN: OUT, OUT: IN}.get(self.direction, self.direction))
 
 
+def _governing(interface: Interface) -> Candidate:
+    """The endpoint of an interface that is governed."""
+    assert interface.governing is not None
+    return interface.governing
+
+
 def _then(
-    before: Iterable[object], after: Callable[[], List[RuleOutcome]], is_raw: bool
+    before: Iterable[Tuple[RuleOutcome, bool]], after: Callable[[], List[RuleOutcome]]
 ) -> List[Tuple[RuleOutcome, bool]]:
     """What was decided before, and for what goes on, what is decided after."""
     results: List[Tuple[RuleOutcome, bool]] = []
-    for each in before:
-        outcome, is_untracked = (each, each.action == ALLOW) if is_raw else each
+    for outcome, is_untracked in before:
         if outcome.action != GO_ON:
             results.append((outcome, is_untracked))
         else:

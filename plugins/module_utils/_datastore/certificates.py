@@ -29,7 +29,7 @@ def _check_ca(name: str, path: str) -> None:
     _load(name, lambda: context.load_verify_locations(path))
     # A bundle may hold old authorities beside the one that counts.
     _check_expiry(
-        name, max((authority["notAfter"] for authority in context.get_ca_certs()), key=_seconds, default=None)
+        name, max((str(authority["notAfter"]) for authority in context.get_ca_certs()), key=_seconds, default=None)
     )
 
 
@@ -40,7 +40,8 @@ def _check_client(settings: Settings) -> None:
     _load(cert_name, lambda: _read(cert))
     if key:
         _load(named(settings, "etcd_key_file"), lambda: _read(key))
-    # The only way that the standard library has to read the dates of a certificate that is no authority's.
+    # The only way that the standard library has to read the dates of a certificate that is no authority's. It is
+    # private, and so has no types.
     _load(cert_name, lambda: decoded.update(ssl._ssl._test_decode_cert(cert)))  # type: ignore[attr-defined]
     _check_expiry(cert_name, decoded["notAfter"])
     try:

@@ -155,15 +155,22 @@ def _unknown_members(value: str) -> List[str]:
     """The members of a stored object that are not Calico's, to the letter: Python would spell some numbers anew."""
     decoder = json.JSONDecoder(parse_int=_number)
     members = []
-    end = _GAP.match(value, value.index("{") + 1).end()
+    end = _after_gap(value, value.index("{") + 1)
     while value[end] == '"':
         start = end
         key, end = decoder.raw_decode(value, start)
-        _item, end = decoder.raw_decode(value, _GAP.match(value, end).end())
+        _item, end = decoder.raw_decode(value, _after_gap(value, end))
         if key.lower() not in _TYPES:
             members.append(value[start:end])
-        end = _GAP.match(value, end).end()
+        end = _after_gap(value, end)
     return members
+
+
+def _after_gap(value: str, position: int) -> int:
+    gap = _GAP.match(value, position)
+    # A gap may be empty.
+    assert gap is not None
+    return gap.end()
 
 
 def _text(item: Any, where: str, key: str = "") -> str:

@@ -89,7 +89,7 @@ _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9T
 def _is_new(value: str, endpoint: HostEndpoint) -> bool:
     """Whether the value is what a new endpoint like this would get, whenever that was."""
     match = _SET_BY_CALICO.search(value)
-    return bool(match) and is_time(match.group(2)) and value == _new(endpoint, *match.groups())
+    return match is not None and is_time(match.group(2)) and value == _new(endpoint, *match.groups())
 
 
 def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
@@ -120,7 +120,8 @@ def read_endpoint(value: str) -> HostEndpoint:
 
 
 def _annotations(value: str) -> Dict[str, str]:
-    return _load(value).get("metadata", {}).get("annotations", {})
+    found: Dict[str, str] = _load(value).get("metadata", {}).get("annotations", {})
+    return found
 
 
 CODEC = Codec(decode, is_of=_is_new, annotations=_annotations)
@@ -172,7 +173,8 @@ def _encoded_ports(endpoint: HostEndpoint, stored: List[Dict[str, Any]]) -> List
 
 def _load(value: str) -> Dict[str, Any]:
     """What Calico reads from a value: known keys as Go spells them, and others. Raises ValueError when it cannot."""
-    return _READ(go_types.decode(value), None, "")
+    found: Dict[str, Any] = _READ(go_types.decode(value), None, "")
+    return found
 
 
 def _plain(value: str) -> Dict[str, Any] | None:

@@ -17,7 +17,8 @@ from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Seque
 from .._core.errors import Conflict, DatastoreError, shown
 from .._plan.plan import Change, Stored
 from .._resources.hostendpoint import V1, HostEndpoint
-from ._etcd.v2_client import DIRECTORY, EtcdV2Client, NotInDirectory, Request
+from ._etcd.v2_client import DIRECTORY, EtcdV2Client, NotInDirectory
+from ._etcd.v2_server import Request
 from .base import Datastore, State, never, reporting
 from .codec_v1 import CODEC, encode
 from .settings import Settings
@@ -134,7 +135,8 @@ class EtcdV2Datastore(Datastore):
 
     def _hosts(self) -> List[Dict[str, Any]]:
         """The etcd nodes of all hosts, with all beneath them."""
-        return self._directory(_HOSTS).get("nodes", [])
+        hosts: List[Dict[str, Any]] = self._directory(_HOSTS).get("nodes", [])
+        return hosts
 
     def _host(self, name: str) -> Dict[str, Any]:
         """The etcd node of one host, with its endpoints only."""
@@ -192,6 +194,8 @@ class EtcdV2Datastore(Datastore):
         if text is None and endpoint:
             text = encode(endpoint, stored)
         if stored is None:
+            # Where nothing is stored and nothing shall be, nothing is written.
+            assert endpoint is not None
             return Request("PUT", self.key(endpoint), {"prevExist": "false"}, text)
         return Request("DELETE" if text is None else "PUT", stored.key, {"prevIndex": str(stored.revision)}, text)
 
@@ -252,7 +256,8 @@ def _endpoint_directories(host: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 
 def _name(host: Dict[str, Any]) -> str:
-    return host["key"].rpartition("/")[2]
+    key: str = host["key"]
+    return key.rpartition("/")[2]
 
 
 def _directories_for_endpoints(host: Dict[str, Any]) -> Iterator[Dict[str, Any]]:

@@ -18,7 +18,8 @@ from .._core.errors import Conflict, DatastoreError, shown
 from .._core.go_json import check_depth
 from .._plan.plan import Change, Stored
 from .._resources.hostendpoint import V3, HostEndpoint
-from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Sent, Write
+from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write
+from ._etcd.v3_server import Sent
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC, encode, time_of_day
 from .settings import Settings
@@ -207,6 +208,8 @@ class EtcdV3Datastore(Datastore):
         if text is None and endpoint:
             text = encode(endpoint, stored, now=now)
         if stored is None:
+            # Where nothing is stored and nothing shall be, nothing is written.
+            assert endpoint is not None
             return Write(self.key(endpoint), text, 0)
         return Write(stored.key, text, stored.revision)
 

@@ -136,7 +136,7 @@ def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) ->
     values: Dict[str, Any] = {}
     sources: Dict[str, str] = {}
     path = options.get("calicoctl_config") or environment.get("CALICOCTL_CONFIG") or ""
-    layers = [
+    layers: List[Tuple[Mapping[str, Any], str]] = [
         (_from_environment(environment, not path), "environment"),
         (_from_file(path, options) if path else {}, "file {0}".format(brief(path, 255))),
         ({name: options.get(name) for name in _FILE_KEYS}, "option"),

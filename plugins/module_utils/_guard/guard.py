@@ -94,7 +94,8 @@ class Guard:
     def nodes(self) -> FrozenSet[str]:
         """The nodes that are changed: in v3, an endpoint may leave one for another."""
         stored = filter(None, map(self.before.stored, self._endpoints))
-        return frozenset(each.node for each in (*self._endpoints, *self._without, *stored))
+        changed = [each.node for each in (*self._endpoints, *self._without)]
+        return frozenset([*changed, *(each.node for each in stored)])
 
     def check(
         self,
@@ -390,7 +391,7 @@ def _needed(host: _HostState, name: str, touched: Mapping[str, Interface]) -> It
             others = [
                 _AND_THEN.format(each.governing.name, each.name, host.node)
                 for each in through
-                if not _is_governed_by(each, name)
+                if each.governing and each.governing.name != name
             ]
             yield from _required(host, connection, "".join(others))
     for connection in host.facts.possible:
@@ -431,7 +432,7 @@ def _of_others(
             if connection in host.asked:
                 continue
             packet = connection.packet
-            ends = [(packet.version, number) for number in (packet.source, packet.destination)]
+            ends = [(packet.version, number) for number in (packet.source, packet.destination) if number is not None]
             numbers = {number for end in ends for number in changed.get(end, ())}
             finding = _worse(host, connection) if numbers else None
             if finding:

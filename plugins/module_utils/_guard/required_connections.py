@@ -43,9 +43,10 @@ class _Needed:
     def __init__(self, given: Mapping[str, Any], where: str) -> None:
         """Raises InvalidInput."""
         _check_keys(given, _REQUIRED, where)
-        self.direction = given.get("direction")
-        if self.direction not in list(_RULES):
-            raise InvalidInput(["{0}.direction: {1} is neither in nor out".format(where, shown(self.direction))])
+        direction = given.get("direction")
+        if not isinstance(direction, str) or direction not in _RULES:
+            raise InvalidInput(["{0}.direction: {1} is neither in nor out".format(where, shown(direction))])
+        self.direction = direction
         try:
             self.protocol = protocol_of(given.get("protocol"))
         except ValueError as exc:
@@ -130,7 +131,7 @@ def dataplane_from(given: Any, where: str) -> str:
     """The dataplane of a host's Felix; "" when it is not given. Raises InvalidInput."""
     if given in (None, ""):
         return ""
-    if given not in DATAPLANES:
+    if not isinstance(given, str) or given not in DATAPLANES:
         raise InvalidInput(["{0}: {1} is not {2}".format(where, shown(given), " or ".join(DATAPLANES))])
     return given
 
@@ -147,6 +148,10 @@ class _Peer(NamedTuple):
     number: Optional[int]
     # Of a link-local address: the interface.
     zone: str = ""
+
+    @property
+    def address(self) -> Optional[Address]:
+        return None if self.number is None else (self.version, self.number)
 
 
 # An interface, and the host's own address there.
@@ -184,11 +189,16 @@ class _RoutingTable:
         return [connection(way) for way in sure], [connection(way) for way in maybe]
 
     def _ways_of_ssh(self, peers: Sequence[_Peer], addresses: Sequence[_Peer]) -> Tuple[List[_Way], List[_Way]]:
-        ways = [(each, own) for own in addresses for each in self._interfaces if own[:2] in each.addresses]
+        ways = [
+            ((each, own.address), own.zone)
+            for own in addresses
+            for each in self._interfaces
+            if own.address in each.addresses
+        ]
         if ways:
             # Interfaces may have the same link-local address.
-            named = [(each, own[:2]) for each, own in ways if own.zone == each.name]
-            found = named or [(each, own[:2]) for each, own in ways]
+            named = [way for way, zone in ways if zone == way[0].name]
+            found = named or [way for way, _zone in ways]
             if len(found) > 1 and found[0][1] == found[1][1]:
                 return [], found
             return found[:1], self._other_ways(found[0], peers)
@@ -262,10 +272,11 @@ class _RoutingTable:
             named = [way for way in ways if way[0].name == peer.zone] or (ways if len(ways) == 1 else [])
             return (named, []) if named else ([], ways)
         ways = [way for way in self._global if way[1][0] == peer.version]
-        for interface, own in ways:
-            for net in interface.nets if peer.number is not None else ():
-                if net[0] == peer.version and net[1] <= peer.number <= net[2] and net[1] <= own[1] <= net[2]:
-                    return [(interface, own)], []
+        if peer.number is not None:
+            for interface, own in ways:
+                for net in interface.nets:
+                    if net[0] == peer.version and net[1] <= peer.number <= net[2] and net[1] <= own[1] <= net[2]:
+                        return [(interface, own)], []
         first = {interface.name: (interface, own) for interface, own in reversed(ways)}
         sure = first.pop(self._default, None) or (first.popitem()[1] if len(first) == 1 else None)
         if sure is None:
@@ -313,7 +324,7 @@ def _looked_up(peer: str) -> Tuple[List[_Peer], str]:
         found = socket.getaddrinfo(peer, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
         return [], str(exc)
-    texts = dict.fromkeys(each[4][0].partition("%")[0] for each in found)
+    texts = dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found)
     return [_Peer(*address_of(text)) for text in texts], ""
 
 

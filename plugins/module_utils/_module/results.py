@@ -61,7 +61,7 @@ def _change_warnings(change: Change, api_version: str) -> List[str]:
         warnings.append(
             "{0}: the value that is {1} could not be read: {2}".format(brief(before.key, 255), verb, before.error)
         )
-    if change.operation == UPDATE and "node" in change.fields:
+    if change.operation == UPDATE and before and "node" in change.fields:
         text = "{0} is taken from node {1}, whose interface it does not police any more"
         warnings.append(text.format(change.after, before.node))
     if change.after:
@@ -209,7 +209,7 @@ def diff_of(change: Change, api_version: str, guarded: GuardReport) -> Dict[str,
     diff = {
         "before_header": str(change.identity),
         "after_header": "{0} ({1})".format(change.identity, change.operation),
-        "before": _stored_text(change, api_version) if change.before else "",
+        "before": _stored_text(change.before, change.after, api_version) if change.before else "",
         "after": _text(change.after, api_version) if change.after else "",
     }
     diff["before"] += "".join("# selected by the policy {0}\n".format(name) for name in stopped)
@@ -217,13 +217,12 @@ def diff_of(change: Change, api_version: str, guarded: GuardReport) -> Dict[str,
     return diff
 
 
-def _stored_text(change: Change, api_version: str) -> str:
-    stored = change.before
+def _stored_text(stored: Stored, after: Optional[HostEndpoint], api_version: str) -> str:
     if stored.error:
         # It goes to somebody's terminal.
         value = stored.value if stored.value.isprintable() else shown(stored.value, len(stored.value) * 6)
         return "# Calico cannot read this value: {0}\n{1}\n".format(stored.error, value)
-    return _text(stored.beside(change.after), api_version)
+    return _text(stored.beside(after), api_version)
 
 
 def _text(endpoint: HostEndpoint, api_version: str) -> str:

@@ -285,10 +285,12 @@ def change_for(want: Desired, stored: Optional[Stored], api_version: str) -> Cha
         operation = UPDATE if fields or stored.error else NONE
     if operation == NONE:
         return Change(NONE, want, stored, readable, [])
-    if operation == UPDATE and isinstance(want, Present):
-        want.check_update(stored, fields)
-    if operation == UPDATE and "annotations" in fields:
-        _check_annotations(after, {**stored.annotations, **after.annotations})
+    if stored and after:
+        # An update.
+        if isinstance(want, Present):
+            want.check_update(stored, fields)
+        if "annotations" in fields:
+            _check_annotations(after, {**stored.annotations, **after.annotations})
     return Change(operation, want, stored, after, fields)
 
 

@@ -11,7 +11,7 @@ config/param_types.go): PROTOCOL:PORT, PROTOCOL:NET:PORT with IPv6 in brackets, 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
 from .._resources.hostendpoint import V1
@@ -51,17 +51,20 @@ def with_failsafes(felix: Felix, given: GivenFailsafes, api_version: str, node: 
 
     Raises InvalidInput for a network where Felix knows none.
     """
-    lists: Dict[str, Tuple[Failsafe, ...]] = {}
-    for side, failsafes in given._asdict().items():
-        if failsafes is None:
-            continue
-        for failsafe in failsafes:
-            if failsafe.net and api_version == V1:
-                text = "failsafes of node {0}: {1} is for a network, which Felix of Calico v1 does not support; {2}"
-                raise InvalidInput([text.format(node, failsafe, "leave out the network")])
-        doubt = doubt_of_nets("failsafes", felix.version)
-        lists[side] = tuple([each._replace(doubt=doubt if each.net else "") for each in failsafes])
-    return felix._replace(**lists)
+    for failsafe in (*(given.inbound or ()), *(given.outbound or ())):
+        if failsafe.net and api_version == V1:
+            text = "failsafes of node {0}: {1} is for a network, which Felix of Calico v1 does not support; {2}"
+            raise InvalidInput([text.format(node, failsafe, "leave out the network")])
+    return felix._replace(
+        inbound=felix.inbound if given.inbound is None else _known_to(felix, given.inbound),
+        outbound=felix.outbound if given.outbound is None else _known_to(felix, given.outbound),
+    )
+
+
+def _known_to(felix: Felix, failsafes: Tuple[Failsafe, ...]) -> Tuple[Failsafe, ...]:
+    """The failsafes, with the doubt whether this version of Felix reads their networks."""
+    doubt = doubt_of_nets("failsafes", felix.version)
+    return tuple([each._replace(doubt=doubt if each.net else "") for each in failsafes])
 
 
 def _list_from(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:

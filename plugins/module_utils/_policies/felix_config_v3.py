@@ -187,7 +187,8 @@ def _labels_of(documents: PolicySnapshot, node: str) -> Optional[Mapping[str, st
         raise ValueError("the Node objects were not read")
     if node not in documents.nodes:
         return None
-    return read(NODE, documents.nodes[node])["metadata"].get("labels", {})
+    labels: Mapping[str, str] = read(NODE, documents.nodes[node])["metadata"].get("labels", {})
+    return labels
 
 
 def _check(key: str, value: Any, where: str) -> None:

@@ -52,9 +52,9 @@ def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
         named += " and {0} more".format(more) if more > 0 else ""
         raise InvalidInput(["{0} is unknown: an endpoint has {1}".format(named, ", ".join(_CONVERT))])
     for key, value in mapping.items():
-        name = _SPELLINGS.get(key)
         if value is None:
             continue
+        name = _SPELLINGS[key]
         # Where Ansible has checked the options, both spellings are there and the same.
         if options.setdefault(name, value) != value:
             aliases = " and ".join(spelling for spelling in _SPELLINGS if _SPELLINGS[spelling] == name)

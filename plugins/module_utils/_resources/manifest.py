@@ -33,7 +33,7 @@ _PLACES: Dict[str, Dict[str, Dict[str, str]]] = {
 _NOT_MANAGED = ("finalizers", "ownerReferences")
 
 # What the API itself sets, and an exported manifest carries.
-_SET_BY_CALICO: Dict[str, frozenset] = {
+_SET_BY_CALICO: Dict[str, FrozenSet[str]] = {
     V1: frozenset(),
     V3: frozenset(
         ["uid", "creationTimestamp", "resourceVersion", "generation", "selfLink", "managedFields"],

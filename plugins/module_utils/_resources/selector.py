@@ -11,7 +11,7 @@ v1: libcalico-go release-v2.6, lib/selector. v3: projectcalico/calico v3.32, lib
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._core.errors import CalicoError, shown
 from .hostendpoint import V1, V3
@@ -59,14 +59,14 @@ class _Grammar(NamedTuple):
     # How messages call it.
     calico: str
     # A test in parentheses, or the label that any other test begins with.
-    operand: re.Pattern
+    operand: re.Pattern[str]
     # What stands between a label and its value or values.
-    operator: re.Pattern
+    operator: re.Pattern[str]
     operands: str
     operators: str
 
 
-def _words(pattern: str, spaces: str) -> re.Pattern:
+def _words(pattern: str, spaces: str) -> re.Pattern[str]:
     for word, stands_for in (("<spaces>", spaces), ("<label>", LABEL_KEY), ("<letter>", LABEL_LETTER)):
         pattern = pattern.replace(word, stands_for)
     return re.compile(pattern, re.ASCII)
@@ -162,7 +162,7 @@ class _SelectorReader:
         self.position = 0
         self._read_up_to(0)
 
-    def take(self, pattern: re.Pattern) -> Optional[re.Match]:
+    def take(self, pattern: re.Pattern[str]) -> Optional[re.Match[str]]:
         """What the pattern finds here, which then has been read; None when it finds nothing."""
         found = pattern.match(self.text, self.position)
         if found:
@@ -272,7 +272,7 @@ _VALUE_TESTS: Dict[str, Tuple[str, Callable[[str, str], Test]]] = {
     "startswith": ("starts with", _starts_with),
     "endswith": ("ends with", _ends_with),
 }
-_SET_TESTS: Dict[str, Tuple[str, Callable[[str, frozenset], Test]]] = {
+_SET_TESTS: Dict[str, Tuple[str, Callable[[str, FrozenSet[str]], Test]]] = {
     "in": ("in", lambda label, values: lambda labels: labels.get(label) in values),
     "notin": ("not in", lambda label, values: lambda labels: labels.get(label) not in values),
 }

@@ -19,7 +19,7 @@ _THREADS = 16
 
 def resolved(names: Iterable[str], seconds: float = SECONDS) -> Dict[str, List[str]]:
     """{name: its addresses, in the order in which ssh tries them}, without those that cannot be told in this time."""
-    left: queue.SimpleQueue = queue.SimpleQueue()
+    left: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in dict.fromkeys(names):
         left.put(name)
     found: Dict[str, List[str]] = {}
@@ -34,7 +34,7 @@ def resolved(names: Iterable[str], seconds: float = SECONDS) -> Dict[str, List[s
     return dict(found)
 
 
-def _resolve(left: queue.SimpleQueue, found: Dict[str, List[str]], end: float) -> None:
+def _resolve(left: queue.SimpleQueue[str], found: Dict[str, List[str]], end: float) -> None:
     while time.monotonic() < end:
         try:
             name = left.get_nowait()

@@ -32,12 +32,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
     HostInput,
     RuleDecision,
-    RuleError,
     hidden_of,
     made_of,
     verdicts_of,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX, check_spelling
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks import RuleError
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import (
     CONNECTION,
@@ -362,7 +362,7 @@ class Fleet:
         self._warnings.update(dict.fromkeys(check_spelling(name, raw)))
         self._check_same(name, raw)
         keys = _BY_HAND if name in self.by_hand else tuple(_VARIABLES)
-        values = dict.fromkeys(_VARIABLES, None)
+        values: Dict[str, Any] = dict.fromkeys(_VARIABLES)
         values.update({key: raw.get(_PREFIX + key) for key in keys})
         if values["node"] == _DEFAULT_NODE:
             values["node"] = facts.get("nodename", "")
@@ -509,7 +509,8 @@ def _checked_failsafes(name: str, failsafes: Any) -> Mapping[str, Any]:
         failsafes_from(failsafes, _PREFIX + "failsafes")
     except InvalidInput as exc:
         raise RunFailed("{0}: {1}".format(name, exc)) from exc
-    return failsafes
+    checked: Mapping[str, Any] = failsafes
+    return checked
 
 
 def _checked_dataplane(name: str, dataplane: Any) -> str:

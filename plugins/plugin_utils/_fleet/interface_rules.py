@@ -138,13 +138,13 @@ def verdicts_of(host: HostInput) -> List[RuleDecision]:
     found = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
     of_all: Dict[int, List[HostInterface]] = {}
     for interface in interfaces_of(host.facts):
-        index, reason = _choice(interface, host)
-        if index is None:
+        chosen, reason = _choice(interface, host)
+        if chosen is None:
             found.append(RuleDecision(interface.name, reason))
-        elif _is_for_all(host.rules[index]):
-            of_all.setdefault(index, []).append(interface)
+        elif _is_for_all(host.rules[chosen]):
+            of_all.setdefault(chosen, []).append(interface)
         else:
-            found.append(RuleDecision(interface.name, reason, index + 1, _endpoint([interface], host, index)))
+            found.append(RuleDecision(interface.name, reason, chosen + 1, _endpoint([interface], host, chosen)))
     found += _verdicts_of_all(of_all, host)
     return sorted(found, key=lambda verdict: verdict.interface)
 

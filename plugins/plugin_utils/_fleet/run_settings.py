@@ -98,5 +98,5 @@ def _with_interpreter(task_vars: Mapping[str, Any], delegate_to: Optional[str], 
     found = dict(task_vars, **own)
     delegated = found.get("ansible_delegated_vars") or {}
     if delegate_to in delegated:
-        found["ansible_delegated_vars"] = dict(delegated, **{delegate_to: dict(delegated[delegate_to], **own)})
+        found["ansible_delegated_vars"] = {**delegated, delegate_to: dict(delegated[delegate_to], **own)}
     return found

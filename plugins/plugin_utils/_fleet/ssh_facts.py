@@ -198,7 +198,7 @@ def _own_address(host: str, port: int) -> str:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as towards:
             towards.connect((host, port))
-            return towards.getsockname()[0].partition("%")[0]
+            return str(towards.getsockname()[0]).partition("%")[0]
     except OSError:
         return ""
 

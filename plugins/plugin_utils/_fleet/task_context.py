@@ -121,7 +121,8 @@ class TaskContext:
             # Before ansible-core 2.19.
             conditional = Conditional(loader=templar._loader)
             conditional.when = conditions
-            return conditional.evaluate_conditional(templar, variables)
+            holds: bool = conditional.evaluate_conditional(templar, variables)
+            return holds
 
     def _conditions(self) -> List[Any]:
         found: List[Any] = []
@@ -183,6 +184,7 @@ class TaskContext:
 
     def _variables_of(self, name: str) -> Dict[str, Any]:
         host = self._hostvars._inventory.get_host(name)
+        variables: Dict[str, Any]
         variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
         variables["hostvars"] = self._hostvars
         # Where lookups of files begin.

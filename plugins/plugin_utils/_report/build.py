@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Tuple
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, title_of, visible
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, title_of
 
 UNKNOWN = "unknown"
 # What may make an audit fail.

@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Dict, List, Tuple
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     ReportError,
     checked_report,
     host_key,
     title_of,
     value_text,
-    visible,
 )
 
 # The most lines of `text` under one heading.

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, List
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import value_text, visible
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import value_text
 
 COLUMNS = ("class", "host", "node", "name", "interface", "field", "want", "have", "message")
 

@@ -107,6 +107,7 @@ def _is_datastore(datastore: Any) -> bool:
 
 def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[str, Any]]]]:
     """Each host of the report with its findings, as (host, findings); then those that only findings name."""
+    groups: Dict[Tuple[str, str], Tuple[Dict[str, Any], List[Dict[str, Any]]]]
     groups = {host_key(host): (host, []) for host in report["hosts"]}
     for finding in report["findings"]:
         key = host_key(finding)

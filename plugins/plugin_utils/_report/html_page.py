@@ -20,13 +20,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     CLASSES,
     by_host,
     host_key,
     title_of,
     value_text,
-    visible,
 )
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -212,7 +212,7 @@ def _kinds(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _groups(report: Mapping[str, Any]) -> Iterator[str]:
-    groups: Dict[str, List[Any]] = {name: [] for name in _GROUPS}
+    groups: Dict[str, List[Tuple[Dict[str, Any], List[Dict[str, Any]], str]]] = {name: [] for name in _GROUPS}
     endpoints: Dict[Any, List[Any]] = {}
     for endpoint in report["endpoints"]:
         endpoints.setdefault(host_key(endpoint), []).append(endpoint)
@@ -223,7 +223,11 @@ def _groups(report: Mapping[str, Any]) -> Iterator[str]:
         if groups[name]:
             # A host without findings is a line, not a card.
             lines = [_line(host, policies) for host, findings, policies in groups[name] if not findings]
-            cards = [_card(*each, report["fail_on"]) for each in groups[name] if each[1]]
+            cards = [
+                _card(host, findings, policies, report["fail_on"])
+                for host, findings, policies in groups[name]
+                if findings
+            ]
             yield '<section class="hosts">\n<h2>{0}</h2>\n<p>{1}</p>'.format(title, meaning)
             yield from cards
             if lines:

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from typing import Any, Dict, List
 from xml.etree import ElementTree
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     by_host,
     title_of,
     value_text,
-    visible,
 )
 
 _COUNTS = ("tests", "failures", "errors", "skipped")

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import urllib.parse
-from typing import Any, Callable, Iterator, List, Sequence
+from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
 
 from ..._core.errors import CalicoError, DatastoreError
 from ..settings import Settings
@@ -142,10 +142,14 @@ class EtcdServer:
         return "TLS{0}: {1}".format(self._other_scheme(), text)
 
 
-class EtcdCluster:
+_Server = TypeVar("_Server", bound=EtcdServer)
+_Answer = TypeVar("_Answer")
+
+
+class EtcdCluster(Generic[_Server]):
     """All endpoints, each with a connection of its own. Those that do not answer are asked last."""
 
-    def __init__(self, settings: Settings, member: Callable[[str, Settings], Any]) -> None:
+    def __init__(self, settings: Settings, member: Callable[[str, Settings], _Server]) -> None:
         self._settings = settings
         self._members = {url: member(url, settings) for url in settings.etcd_endpoints}
         self._order = list(self._members)
@@ -157,10 +161,10 @@ class EtcdCluster:
         return "etcd at {0}".format(self._order[0])
 
     @property
-    def first(self) -> Any:
+    def first(self) -> _Server:
         return self._members[self._order[0]]
 
-    def share_order(self, other: EtcdCluster) -> None:
+    def share_order(self, other: EtcdCluster[_Server]) -> None:
         """From now on, what either learns about the endpoints is known to both."""
         self._order = other._order
 
@@ -169,7 +173,7 @@ class EtcdCluster:
         if self._order[0] == member.url:
             self._order.append(self._order.pop(0))
 
-    def ask(self, ask: Callable[[Any], Any], is_write: bool, first: EtcdServer | None = None) -> Any:
+    def ask(self, ask: Callable[[_Server], _Answer], is_write: bool, first: _Server | None = None) -> _Answer:
         """What `ask` gives back of the first member that answers. A dead one goes last, so that it costs once.
 
         Raises NoAnswer for a write that may have been carried out, and DatastoreError when no member answers.

@@ -10,7 +10,7 @@ import http.client
 import io
 import json
 import ssl
-from typing import Any, Mapping
+from typing import Any, Dict, Mapping
 
 from ..._core.errors import brief
 from ..._core.go_json import shallow
@@ -63,7 +63,7 @@ def pool_of(response: Any) -> Any:
     return response._pool
 
 
-def parse_object(data: Any) -> Any:
+def parse_object(data: Any) -> Dict[str, Any] | None:
     """The JSON object that an answer is, or None. What is nested deeper than Python reads is left empty."""
     try:
         content = _decoded(data)
@@ -81,13 +81,13 @@ def _decoded(data: Any) -> Any:
         return json.loads(shallow(text, 2 * _DIRECTORIES))
 
 
-def has_length(headers: Mapping[str, str]) -> bool:
+def has_length(headers: Mapping[str, str] | http.client.HTTPMessage) -> bool:
     """Whether an answer with these headers tells where it ends; any other one may be cut without a sign of it."""
     return "Content-Length" in headers or "Transfer-Encoding" in headers
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext:
-    context = create_urllib3_context()
+    context: ssl.SSLContext = create_urllib3_context()
     if settings.etcd_ca_cert_file:
         # From Python 3.13 on, it refuses authorities without key usage or identifiers, as many private ones are.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT

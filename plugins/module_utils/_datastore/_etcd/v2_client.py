@@ -81,7 +81,7 @@ class EtcdV2Client:
         if recursive:
             params["recursive"] = "true"
         try:
-            node = self._on_any(Request("GET", key, params))["node"]
+            node: Dict[str, Any] | None = self._on_any(Request("GET", key, params))["node"]
         except EtcdError as exc:
             if exc.code == KEY_NOT_FOUND:
                 node = None

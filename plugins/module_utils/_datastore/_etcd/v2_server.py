@@ -12,7 +12,7 @@ import socket
 import time
 import traceback
 import urllib.parse
-from typing import Any, Dict, Iterator, NamedTuple
+from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
 from ..settings import Settings
@@ -23,9 +23,8 @@ try:
     import etcd
     import urllib3
 except ImportError:
-    etcd = None
-    urllib3 = None
-    IMPORT_ERROR = traceback.format_exc()
+    # Then no server is made, and nothing else looks for them.
+    IMPORT_ERROR: str | None = traceback.format_exc()
 else:
     IMPORT_ERROR = None
 
@@ -62,7 +61,7 @@ class EtcdV2Server(EtcdServer):
     """One endpoint, over one kept-alive connection."""
 
     def __init__(self, url: str, settings: Settings) -> None:
-        if etcd is None:
+        if IMPORT_ERROR is not None:
             raise MissingLibrary("python-etcd", IMPORT_ERROR)
         if urllib3.__version__ == "2.6.0":
             raise DatastoreError("python-etcd does not work with urllib3 2.6.0: install another version of urllib3")
@@ -136,8 +135,7 @@ class EtcdV2Server(EtcdServer):
     def _content(self, request: Request, status: int, data: bytes, has_length: bool) -> Dict[str, Any]:
         content, text = parse_object(data), data[:1000].decode("utf-8", "replace")
         if status in (200, 201):
-            node = content and content.get("node")
-            if not _is_node(node, request.key):
+            if content is None or not _is_node(content.get("node"), request.key):
                 raise NoAnswer(NOT_WHOLE.format(shown(text, 120)), True)
             self._has_answered = True
             return content
@@ -176,9 +174,11 @@ def _is_node(node: Any, key: str) -> bool:
 def _client(url: str, settings: Settings) -> Any:
     """python-etcd's client, which knows how to authenticate and how TLS is done."""
     parts = urllib.parse.urlsplit(url)
-    cert = settings.etcd_cert_file
-    if cert and settings.etcd_key_file:
-        cert = (cert, settings.etcd_key_file)
+    cert: str | Tuple[str, str] = settings.etcd_cert_file
+    if settings.etcd_cert_file and settings.etcd_key_file:
+        cert = (settings.etcd_cert_file, settings.etcd_key_file)
+    # The settings refuse a URL without a host.
+    assert parts.hostname is not None
     client = etcd.Client(
         host="[{0}]".format(parts.hostname) if ":" in parts.hostname else parts.hostname,
         port=parts.port,

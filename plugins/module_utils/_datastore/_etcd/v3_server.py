@@ -26,11 +26,8 @@ try:
     import urllib3
     from etcd3gw import exceptions
 except ImportError:
-    requests = None
-    urllib3 = None
-    etcd3gw = None
-    exceptions = None
-    IMPORT_ERROR = traceback.format_exc()
+    # Then no server is made, and nothing else looks for them.
+    IMPORT_ERROR: str | None = traceback.format_exc()
 else:
     IMPORT_ERROR = None
 
@@ -114,7 +111,7 @@ class EtcdV3Server(EtcdServer):
 
     def __init__(self, url: str, settings: Settings) -> None:
         super().__init__(url, settings)
-        if etcd3gw is None:
+        if IMPORT_ERROR is not None:
             raise MissingLibrary("etcd3gw", IMPORT_ERROR)
         self._wants_token = bool(settings.etcd_username)
         # The last answer, and whether the request that matters was sent.
@@ -210,6 +207,8 @@ class EtcdV3Server(EtcdServer):
 
     def _checked(self, content: Any) -> Dict[str, Any]:
         if not isinstance(content, dict) or not isinstance(content.get("header"), dict):
+            # Whichever way the answer came, it was kept.
+            assert self._answer is not None
             raise self._failure(self._answer)
         self._has_answered = True
         return content
@@ -320,7 +319,10 @@ def _session(url: str, settings: Settings) -> Any:
     # No member of etcd redirects, so that would not be one.
     session.max_redirects = 0
     session.headers["Accept-Encoding"] = "identity"
-    harden(session.get_adapter(url).poolmanager, url, settings)
+    adapter = session.get_adapter(url)
+    # requests has no other one for HTTP and HTTPS.
+    assert isinstance(adapter, requests.adapters.HTTPAdapter)
+    harden(adapter.poolmanager, url, settings)
     session.verify = settings.etcd_ca_cert_file or True
     if settings.etcd_cert_file:
         session.cert = (settings.etcd_cert_file, settings.etcd_key_file or settings.etcd_cert_file)
