@@ -18,13 +18,13 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import (
     Fleet,
-    api_version_of,
-    required_of,
+    build_required,
+    read_api_version,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, banner_of, report_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report, format_banner
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
 
@@ -56,18 +56,18 @@ class ActionModule(ActionBase):
         if variables.has_batches():
             raise RunFailed("an audit is about all hosts at once: leave out serial and the strategy free")
         not_gathered = _not_gathered(variables)
-        fleet = Fleet(variables, self._templar, api_version_of(arguments), not_gathered, _OF_THE_RUN, guards=True)
+        fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _OF_THE_RUN, guards=True)
         nodes = fleet.nodes()
         unknown = self._unknown(fleet, variables, not_gathered)
         arguments["nodes"] = sorted(nodes.values())
         arguments.update(_others(fleet, variables))
-        arguments["guard_require"] = required_of(arguments)
+        arguments["guard_require"] = build_required(arguments)
         found = self._audit(fleet, arguments, task_vars, result)
         if found is None:
             return result
         warnings += fleet.warnings()
         result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
-        report = report_of(
+        report = build_report(
             found, nodes, unknown, fleet.uncovered, arguments.get("owner") or "", fail_on, _generated(variables)
         )
         paths = _written(report, folder, formats)
@@ -77,7 +77,7 @@ class ActionModule(ActionBase):
             {key: report[key] for key in ("summary", "reason", "datastore")},
             fails=report["failed"],
             reports=paths,
-            banner=banner_of(report, paths),
+            banner=format_banner(report, paths),
             unknown_hosts=unknown_hosts,
             unknown_hosts_omitted=len(unknown) - len(unknown_hosts),
         )

@@ -17,11 +17,11 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file 
     replace_file,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import DIFF_SIZE, FAILURES_SIZE, bounded
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, api_version_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, read_api_version
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import (
     Gathered,
     Hosts,
-    gathered_of,
+    build_gathered,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
@@ -45,10 +45,10 @@ class ActionModule(ActionBase):
         warnings = run.check()
         variables, arguments, task_vars = run
         owner = arguments.pop("owner", None)
-        dest = _path_of(arguments.pop("dest", None))
+        dest = _parse_path(arguments.pop("dest", None))
         if variables.has_batches():
             raise RunFailed("one file is about all hosts at once: leave out serial and the strategy free")
-        api_version = api_version_of(arguments)
+        api_version = read_api_version(arguments)
         hosts = _hosts(Fleet(variables, self._templar, api_version), variables)
         done = self._execute_module(
             module_name="netsec.calico.calico_hostendpoint_info", module_args=arguments, task_vars=task_vars
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
             result.update(done)
             return result
         _check_masked(done["hostendpoints"])
-        gathered = gathered_of(done["hostendpoints"], done["malformed"], hosts, api_version)
+        gathered = build_gathered(done["hostendpoints"], done["malformed"], hosts, api_version)
         result["warnings"] = warnings + done.get("warnings", []) + _warnings(gathered, owner)
         result.update(_written(dest, gathered.text(os.path.basename(dest)), self._task.check_mode, self._task.diff))
         result.update(
@@ -72,7 +72,7 @@ class ActionModule(ActionBase):
         return result
 
 
-def _path_of(dest: Any) -> str:
+def _parse_path(dest: Any) -> str:
     if not isinstance(dest, str) or not dest:
         raise RunFailed(
             "dest is missing: name the inventory file, for example -e hostendpoints_gathered_dest=hostendpoints.yml"
@@ -144,7 +144,7 @@ def _warnings(gathered: Gathered, owner: Any) -> List[str]:
 def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, Any]:
     """Make the file hold the text. Raises RunFailed, in check mode too."""
     try:
-        before = _content_of(path)
+        before = _read_content(path)
         if text != before and is_check:
             check_replaceable(path)
         elif text != before:
@@ -160,7 +160,7 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
     return result
 
 
-def _content_of(path: str) -> str:
+def _read_content(path: str) -> str:
     if regular_file(path) is None:
         return ""
     with open(path, encoding="utf-8") as stream:

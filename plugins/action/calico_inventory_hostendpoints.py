@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, api_version_of, guard_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, prepare_guard, read_api_version
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
@@ -38,13 +38,13 @@ class ActionModule(ActionBase):
         warnings = run.check()
         variables, arguments, task_vars = run
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
-        api_version = api_version_of(arguments)
+        api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise RunFailed("hostendpoints_purge_limit is empty: give a number")
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
-        is_guarded = guard_of(arguments)
+        is_guarded = prepare_guard(arguments)
         has_canary = str(arguments.get("canary", 0)) != "0"
         fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded, connects=has_canary)
         result["hosts"] = len(fleet.hosts)

@@ -69,13 +69,13 @@ from typing import Any, Dict, List
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import conversions_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import convert_endpoints
 
 
 def explain_convert_v1(hostendpoints: Any) -> List[Dict[str, Any]]:
     """What becomes of each of these v1 endpoints, and what is in the way."""
     try:
-        conversions = conversions_of(hostendpoints)
+        conversions = convert_endpoints(hostendpoints)
     except InvalidInput as exc:
         raise AnsibleFilterError("explain_convert_v1: {0}".format("; ".join(exc.problems))) from exc
     return [

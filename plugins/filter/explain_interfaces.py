@@ -61,14 +61,14 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
     HostInput,
     RuleError,
-    verdicts_of,
+    decide,
 )
 
 
 def explain_interfaces(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
     """What becomes of each interface of the host with these facts, and why."""
     try:
-        return [dataclasses.asdict(verdict) for verdict in verdicts_of(HostInput.of(facts, node, **options))]
+        return [dataclasses.asdict(verdict) for verdict in decide(HostInput.of(facts, node, **options))]
     except (RuleError, TypeError) as exc:
         raise AnsibleFilterError("explain_interfaces: {0}".format(brief(str(exc), LONGEST))) from exc
 

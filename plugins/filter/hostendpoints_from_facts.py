@@ -55,14 +55,14 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
     HostInput,
     RuleError,
-    endpoints_of,
+    build_endpoints,
 )
 
 
 def hostendpoints_from_facts(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
     """The endpoints of the host with these facts."""
     try:
-        return endpoints_of(HostInput.of(facts, node, **options))
+        return build_endpoints(HostInput.of(facts, node, **options))
     except (RuleError, TypeError) as exc:
         raise AnsibleFilterError("hostendpoints_from_facts: {0}".format(brief(str(exc), LONGEST))) from exc
 

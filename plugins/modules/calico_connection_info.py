@@ -253,9 +253,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import HostDataplane, build_host
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import interfaces_from
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import parse_interfaces
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import State
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import items_from, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents, read_items
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     HOSTENDPOINT_OPTIONS,
@@ -263,13 +263,13 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.options impo
     run,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import listing_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import build_listing_warnings
+from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import parse_failsafes
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import (
     DIRECTIONS,
     Connection,
-    connection_from,
+    parse_connection,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import failsafes_from
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import DATAPLANES
 from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_filter
 
@@ -286,12 +286,12 @@ CONNECTION = {
 }
 
 
-def connections_of(given: List[Dict[str, Any]]) -> List[Connection]:
+def parse_connections(given: List[Dict[str, Any]]) -> List[Connection]:
     """The option, checked. Raises InvalidInput with all that is wrong."""
     found, problems = [], []
     for index, each in enumerate(given):
         try:
-            found.append(connection_from(each, "connections[{0}]".format(index)))
+            found.append(parse_connection(each, "connections[{0}]".format(index)))
         except InvalidInput as exc:
             problems += exc.problems
     if problems:
@@ -299,7 +299,7 @@ def connections_of(given: List[Dict[str, Any]]) -> List[Connection]:
     return found
 
 
-def endpoints_of(host: HostDataplane) -> List[Dict[str, Any]]:
+def list_governing(host: HostDataplane) -> List[Dict[str, Any]]:
     """Who governs the host's interfaces."""
     return [
         {
@@ -316,20 +316,20 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     node = module.params["node"]
     store = connect(module)
     check_filter(node, None, store.api_version)
-    interfaces_from(module.params["interfaces"])
-    failsafes = failsafes_from(module.params["failsafes"], "failsafes")
-    connections = connections_of(module.params["connections"])
+    parse_interfaces(module.params["interfaces"])
+    failsafes = parse_failsafes(module.params["failsafes"], "failsafes")
+    connections = parse_connections(module.params["connections"])
     wanted: Dict[str, Any] = {}
     if module.params["endpoints"]:
-        wanted = presents_from(items_from(module.params), store.api_version, {}, store.key)
+        wanted = build_presents(read_items(module.params), store.api_version, {}, store.key)
     documents = store.read_policies(node)
     evaluation = Evaluator(store.api_version, documents, [want.endpoint for want in wanted.values()])
     dataplane = module.params["dataplane"] or ""
     host = build_host(evaluation, node, module.params["interfaces"], failsafes, dataplane)
     of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
-    warn(module, listing_warnings_of(of_node, State(), store.api_version))
+    warn(module, build_listing_warnings(of_node, State(), store.api_version))
     results = [host.ask(connection)._asdict() for connection in connections]
-    return {"changed": False, "results": results, "endpoints": endpoints_of(host)}
+    return {"changed": False, "results": results, "endpoints": list_governing(host)}
 
 
 def main() -> None:

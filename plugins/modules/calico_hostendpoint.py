@@ -169,7 +169,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
     GUARD_MODE,
     GUARD_OPTIONS,
     GUARD_SOURCES,
-    guarding_of,
+    parse_guard_policy,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
@@ -179,21 +179,25 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.options impo
     wanted,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import failure_of, result_of, warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import (
+    build_result,
+    build_warnings,
+    format_failure,
+)
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
-    guarding = guarding_of(module.params)
+    guarding = parse_guard_policy(module.params)
     store = connect(module)
     want = wanted(module.params, store.api_version)
     outcome = apply(store, {store.key(want.identity): want}, module.check_mode, guard=guarding.check)
     for _change, error in outcome.failed:
         raise error
     if outcome.not_attempted:
-        raise DatastoreError(failure_of(outcome))
+        raise DatastoreError(format_failure(outcome))
     change = outcome.changes[0]
-    warn(module, warnings_of(change, outcome, store.api_version))
-    return result_of(change, store.api_version, module._diff, outcome.guarded)
+    warn(module, build_warnings(change, outcome, store.api_version))
+    return build_result(change, store.api_version, module._diff, outcome.guarded)
 
 
 def main() -> None:

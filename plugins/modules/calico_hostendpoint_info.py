@@ -119,12 +119,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.options impo
     run,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import listing_of, listing_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import build_listing, build_listing_warnings
 from ansible_collections.netsec.calico.plugins.module_utils._resources.selector import Selector, parse
 from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_filter
 
 
-def selector_of(text: Optional[str], api_version: str) -> Optional[Selector]:
+def parse_selector_option(text: Optional[str], api_version: str) -> Optional[Selector]:
     """What the option says. Raises SelectorError, and InvalidInput for one that is empty."""
     if text is None:
         return None
@@ -137,15 +137,15 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     store = connect(module)
     node, name = module.params["node"], module.params["name"]
     check_filter(node, name, store.api_version)
-    selector = selector_of(module.params["selector"], store.api_version)
+    selector = parse_selector_option(module.params["selector"], store.api_version)
     found = [
         stored
         for stored in store.list(node or "")
         if name in (None, stored.name)
         and (selector is None or stored.error or selector.matches(stored.endpoint.labels))
     ]
-    warn(module, listing_warnings_of(found, store.state, store.api_version))
-    return listing_of(found, store.api_version)
+    warn(module, build_listing_warnings(found, store.state, store.api_version))
+    return build_listing(found, store.api_version)
 
 
 def main() -> None:

@@ -252,54 +252,57 @@ from typing import Any, Dict, List, Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
-from ansible_collections.netsec.calico.plugins.module_utils._apply.canary import canary_of
+from ansible_collections.netsec.calico.plugins.module_utils._apply.canary import parse_canary
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
     GUARD_MODE,
     GUARD_OPTIONS,
     GUARD_SOURCES,
-    guarding_of,
+    parse_guard_policy,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import (
     OTHER_KINDS,
     OtherKind,
+    build_presents,
+    build_skipped_result,
     check_decommissioned,
-    items_from,
-    presents_from,
-    skipped_result_of,
+    read_items,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     SET_OPTIONS,
+    build_owner_labels,
     check_limits,
     connect,
-    owner_labels_of,
-    purge_of,
+    parse_purge,
     run,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import bulk_result_of, bulk_warnings_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.results import (
+    build_bulk_result,
+    build_bulk_warnings,
+)
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     check_limits(params)
-    guarding = guarding_of(params)
+    guarding = parse_guard_policy(params)
     store = connect(module)
-    purge = purge_of(params, store.api_version)
+    purge = parse_purge(params, store.api_version)
     skipped: List[OtherKind] = []
-    items = items_from(params, skipped)
-    wants = presents_from(items, store.api_version, owner_labels_of(params, store.api_version), store.key)
+    items = read_items(params, skipped)
+    wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
-        wants = {key: want._replace(**limits_of(params)) for key, want in wants.items()}
-    canary = canary_of(params["canary"], params["canary_wait"], guarding.by_node) if params["canary"] else None
+        wants = {key: want._replace(**build_limits(params)) for key, want in wants.items()}
+    canary = parse_canary(params["canary"], params["canary_wait"], guarding.by_node) if params["canary"] else None
     outcome = apply(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check, canary)
-    warn(module, bulk_warnings_of(outcome, store.api_version))
-    result = bulk_result_of(outcome, store.api_version, params["diff_limit"] if module._diff else None)
-    return dict(skipped_result_of(params, skipped), **result)
+    warn(module, build_bulk_warnings(outcome, store.api_version))
+    result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    return dict(build_skipped_result(params, skipped), **result)
 
 
-def limits_of(params: Mapping[str, Any]) -> Dict[str, Any]:
+def build_limits(params: Mapping[str, Any]) -> Dict[str, Any]:
     """What an endpoint of the set may replace."""
     nodes = params["purge_nodes"]
     known = None if nodes is None else frozenset(nodes).union(params["decommission_nodes"] or ())

@@ -219,11 +219,16 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import Scope, audit, guarded_of, strays_of
+from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import (
+    Scope,
+    audit,
+    select_guarded,
+    select_strays,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._audit.policies import (
     Selections,
+    build_selections,
     not_known,
-    selections_of,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import (
     DatastoreError,
@@ -238,25 +243,25 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
     GUARD_OPTIONS,
     GUARD_SOURCES,
     GuardPolicy,
-    guarding_of,
+    parse_guard_policy,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardVerdict
-from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import audit_result_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import build_audit_result
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import (
     OTHER_KINDS,
     OtherKind,
+    build_presents,
+    build_skipped_result,
     check_decommissioned,
-    items_from,
-    presents_from,
-    skipped_result_of,
+    read_items,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     CONNECTION_OPTIONS,
     SET_OPTIONS,
+    build_owner_labels,
     connect,
-    owner_labels_of,
+    read_settings,
     run,
-    settings_of,
     warn,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
@@ -273,33 +278,33 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     check_nodes("nodes", params["nodes"], store.api_version)
     check_nodes("decommission_nodes", decommissioned, store.api_version)
     skipped: List[OtherKind] = []
-    items = items_from(params, skipped)
-    wants = presents_from(items, store.api_version, owner_labels_of(params, store.api_version), store.key)
+    items = read_items(params, skipped)
+    wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
-    guarding = guarding_of(params)
+    guarding = parse_guard_policy(params)
     scope = Scope(
         nodes=set(params["nodes"]),
         other_nodes=set(params["other_nodes"] or ()),
         owner_label=params["owner_label"],
         owner=params["owner"] or "",
-        other_hosts=other_hosts_of(params["other_hosts"] or {}),
+        other_hosts=parse_other_hosts(params["other_hosts"] or {}),
         decommissioned=set(decommissioned),
         interfaces=guarding.interfaces(),
     )
     stored = store.list()
-    scope = with_known_nodes(module, store, scope, lambda now: strays_of(stored, wants, now))
+    scope = with_known_nodes(module, store, scope, lambda now: select_strays(stored, wants, now))
     verdicts, selections = policed(module, guarding, store, stored)
     found = audit(wants, stored, scope, store.api_version, verdicts)
-    settings = settings_of(module)
+    settings = read_settings(module)
     datastore = {
         "type": settings.datastore_type,
         "endpoints": list(settings.etcd_endpoints),
         "warning": store.state.warning or store.state.locked,
     }
-    skipped_result = skipped_result_of(params, skipped)
+    skipped_result = build_skipped_result(params, skipped)
     if params["dest"]:
-        write(params["dest"], dict(skipped_result, **audit_result_of(found, datastore, selections)))
-    return dict(skipped_result, **audit_result_of(found, datastore, selections, is_bounded=True))
+        write(params["dest"], dict(skipped_result, **build_audit_result(found, datastore, selections)))
+    return dict(skipped_result, **build_audit_result(found, datastore, selections, is_bounded=True))
 
 
 def with_known_nodes(
@@ -333,7 +338,7 @@ def listed(nodes: List[str]) -> str:
     return ", ".join(nodes[:NODES_SHOWN]) + (" and {0} more".format(more) if more > 0 else "")
 
 
-def other_hosts_of(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
+def parse_other_hosts(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
     problems = [
         "other_hosts[{0}]: {1} is not a list of names".format(host, shown(names))
         for host, names in hosts.items()
@@ -351,13 +356,13 @@ def policed(
     params = module.params
     is_guarded = any(params[option] is not None for option in GUARD_OPTIONS)
     mine = [item for item in stored if item.node in params["nodes"]]
-    endpoints = guarded_of(mine, params["nodes"], store.api_version)
+    endpoints = select_guarded(mine, params["nodes"], store.api_version)
     if not (is_guarded and endpoints or params["policies"] and mine):
         return (), Selections([], {}) if params["policies"] else None
     try:
         guard = guarding.guard(store, endpoints)
-        verdicts = guard.check(guarding.facts_of(guard.nodes), is_stored=True) if is_guarded else ()
-        return verdicts, selections_of(guard.before, mine) if params["policies"] else None
+        verdicts = guard.check(guarding.facts_for(guard.nodes), is_stored=True) if is_guarded else ()
+        return verdicts, build_selections(guard.before, mine) if params["policies"] else None
     except DatastoreError as exc:
         warn(module, ["what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc)])
         return (), not_known(mine) if params["policies"] else None

@@ -57,7 +57,7 @@ def owner_labels(kind):
 
 
 def test_applied_again_it_changes_nothing(datastore):
-    from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, gathered_of
+    from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, build_gathered
 
     api_version = {"etcdv2": "v1", "etcdv3": "projectcalico.org/v3"}[datastore.type]
     seen = Counter()
@@ -73,7 +73,7 @@ def test_applied_again_it_changes_nothing(datastore):
         before, revision = datastore.stored(), datastore.revision()
         found = run_module("calico_hostendpoint_info", connection(datastore))
         hosts = Hosts({"host-" + node: node for node in NODES}, set())
-        gathered = gathered_of(found["hostendpoints"], found["malformed"], hosts, api_version)
+        gathered = build_gathered(found["hostendpoints"], found["malformed"], hosts, api_version)
         inventory = yaml.safe_load(gathered.text("x.yml"))["all"]
         # What is no variable is named.
         kinds = Counter(

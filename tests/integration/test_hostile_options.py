@@ -298,7 +298,7 @@ def test_whatever_is_given(memory, module, _nothing_outside):
         memory.reset()
         memory.put_endpoint(dict(VALID[ONE], name="n1-old"))
         before = memory.revision()
-        with mock.patch.object(arguments, "_invocation_of", wraps=arguments._invocation_of) as is_ours:
+        with mock.patch.object(arguments, "_shorten_invocation", wraps=arguments._shorten_invocation) as is_ours:
             result = run_module(module, parameters(memory, module, options), check, diff)
         assert "exception" not in result
         assert memory.revision() == before or not (result["failed"] or check), result

@@ -347,12 +347,12 @@ def gathered_and_migrated(store, values):
     from ansible_collections.netsec.calico.plugins.filter.convert_v1 import convert_v1
     from ansible_collections.netsec.calico.plugins.filter.explain_convert_v1 import explain_convert_v1
     from ansible_collections.netsec.calico.plugins.filter.to_resource import resources
-    from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, gathered_of
+    from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, build_gathered
 
     result = store.done("calico_hostendpoint_info")
     api_version = {"etcdv2": "v1", "etcdv3": "projectcalico.org/v3"}[store.datastore.type]
     hosts = Hosts({"host1": "n1", "host2": "n2"}, set())
-    gathered = gathered_of(result["hostendpoints"], result["malformed"], hosts, api_version)
+    gathered = build_gathered(result["hostendpoints"], result["malformed"], hosts, api_version)
     made = gathered.hosts["host2"]["hostendpoints_endpoints"]
     assert sorted(each["name"] for each in made) == ["n2-eth0", "n2-eth1", "n2-old"]
     assert gathered.text("hosts.yml").encode("utf-8")

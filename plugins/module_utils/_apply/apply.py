@@ -15,7 +15,20 @@ from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequen
 from .._core.errors import CalicoError, Conflict, Refused
 from .._datastore.base import Datastore, State
 from .._guard.verdict import GuardReport
-from .._plan.plan import DELETE, NONE, ORDER, Change, Desired, Purge, Purged, Stored, Undone, change_for, plan, undo_of
+from .._plan.plan import (
+    DELETE,
+    NONE,
+    ORDER,
+    Change,
+    Desired,
+    Purge,
+    Purged,
+    Stored,
+    Undone,
+    build_change,
+    build_undo,
+    plan,
+)
 from .canary import Canary, CanaryNode
 from .ending import Ending
 
@@ -161,10 +174,10 @@ def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Opt
             # It was not made.
             continue
         try:
-            undos.append(undo_of(change, stored, store.api_version))
+            undos.append(build_undo(change, stored, store.api_version))
         except Conflict as exc:
             yield change, exc
-    for _operation, phase in itertools.groupby(_in_order(undos), key=_operation_of):
+    for _operation, phase in itertools.groupby(_in_order(undos), key=_get_operation):
         is_over = False
         for undo, error in store.write(list(phase)):
             assert isinstance(undo.want, Undone)
@@ -184,7 +197,7 @@ def _in_order(changes: Iterable[Change]) -> List[Change]:
     return sorted(changes, key=lambda change: (_RANK[change.operation], change.identity.node, change.identity.name))
 
 
-def _operation_of(change: Change) -> str:
+def _get_operation(change: Change) -> str:
     return change.operation
 
 
@@ -202,7 +215,7 @@ def _check_limit(deletions: List[Change], limit: int) -> None:
 
 def _write_all(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
     """Write the changes, none of one operation before all of the one before are written."""
-    for _operation, phase in itertools.groupby(changes, key=_operation_of):
+    for _operation, phase in itertools.groupby(changes, key=_get_operation):
         if outcome.failed or outcome.ending.has_come():
             outcome.not_attempted += phase
         else:
@@ -258,7 +271,7 @@ def _plan_again(
             continue
         try:
             _refuse_if_locked(store)
-            again = change_for(change.want, store.get(change.identity), store.api_version)
+            again = build_change(change.want, store.get(change.identity), store.api_version)
             if guard and again.operation != NONE and again.after != change.after:
                 # It is not what was asked about.
                 guard(store, [again])

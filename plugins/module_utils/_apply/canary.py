@@ -64,7 +64,7 @@ class Canary:
 
         An endpoint that moves from one node to another takes both along.
         """
-        linked = _linked([_nodes_of(change) for change in changes])
+        linked = _linked([_list_nodes(change) for change in changes])
         names: Set[str] = set()
         tried: List[CanaryNode] = []
         for place in self.places:
@@ -77,7 +77,7 @@ class Canary:
                 "nothing was written: give reached_at in guard_facts (the role: hosts that are reached by SSH directly)"
             )
             raise Refused(text.format(_listed(sorted(linked))))
-        about = [(change, bool(_nodes_of(change) & names)) for change in changes]
+        about = [(change, bool(_list_nodes(change) & names)) for change in changes]
         return (
             tried,
             [change for change, is_tried in about if is_tried],
@@ -156,7 +156,7 @@ def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
     return found
 
 
-def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
+def parse_canary(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
     """What a task's options say, with the guard's facts by node. Raises InvalidInput."""
     if count < 0:
         raise InvalidInput(["canary: {0} is not a number of nodes, from 0".format(shown(count))])
@@ -177,7 +177,7 @@ def canary_of(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
     return Canary(count, wait, places)
 
 
-def _nodes_of(change: Change) -> Set[str]:
+def _list_nodes(change: Change) -> Set[str]:
     nodes = {
         endpoint.node for endpoint in (change.after, change.before.endpoint if change.before else None) if endpoint
     }

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
-from .._dataplane.resolution import ALL_INTERFACES, Interface, addresses_of, candidate_of, governed, interfaces_from
+from .._dataplane.resolution import (
+    ALL_INTERFACES,
+    Interface,
+    governed,
+    parse_expected_ips,
+    parse_interfaces,
+    read_candidate,
+)
 from .._guard.verdict import UNSAFE as NOT_SAFE
-from .._guard.verdict import GuardVerdict, reasons_of
+from .._guard.verdict import GuardVerdict, format_reasons
 from .._plan.plan import DELETE, NONE, Change, Present, Purge, Stored, plan
 from .._resources.hostendpoint import HostEndpoint, changed_fields
 from .._resources.validation import ignored_by_felix
@@ -184,7 +191,7 @@ def _shadowed(
         names = [item.endpoint.interface_name for item in items]
         # Most nodes: each endpoint has an interface of its own.
         if not all(names) or len(set(names)) < len(names):
-            known = interfaces_from(scope.interfaces.get(node, {}), "guard_facts[{0}].interfaces".format(node))
+            known = parse_interfaces(scope.interfaces.get(node, {}), "guard_facts[{0}].interfaces".format(node))
             interfaces = _interfaces(known, wanted.get(node, ()), [item.endpoint for item in items])
             yield from _shadowed_on(node, items, interfaces, api_version)
 
@@ -192,7 +199,7 @@ def _shadowed(
 def _shadowed_on(
     node: str, items: Sequence[Stored], interfaces: Iterable[Interface], api_version: str
 ) -> Iterable[AuditFinding]:
-    candidates = [candidate_of(item, api_version) for item in items]
+    candidates = [read_candidate(item, api_version) for item in items]
     shadows: Dict[str, List[Any]] = {}
     for interface in interfaces:
         found = governed(interface, candidates)
@@ -219,12 +226,12 @@ def _interfaces(
         addresses: Dict[str, List[Any]] = {}
         for endpoint in endpoints:
             if endpoint.interface_name and endpoint.interface_name not in found:
-                addresses.setdefault(endpoint.interface_name, []).extend(addresses_of(endpoint))
+                addresses.setdefault(endpoint.interface_name, []).extend(parse_expected_ips(endpoint))
         found.update({name: Interface(name, tuple(each)) for name, each in addresses.items()})
     return found.values()
 
 
-def guarded_of(stored: Iterable[Stored], nodes: Collection[str], api_version: str) -> List[HostEndpoint]:
+def select_guarded(stored: Iterable[Stored], nodes: Collection[str], api_version: str) -> List[HostEndpoint]:
     """The endpoints of these nodes that the guard can say something of."""
     mine = [item for item in stored if not item.error and item.node in nodes and not item.endpoint.is_calicos_own]
     return [item.endpoint for item in mine if not ignored_by_felix(item.endpoint, api_version)]
@@ -237,12 +244,12 @@ def _unsafe(stored: Iterable[Stored], verdicts: Iterable[GuardVerdict]) -> Itera
         verdict = verdict._replace(findings=tuple(each for each in verdict.findings if each.rule != "G08"))
         if any(finding.level == NOT_SAFE for finding in verdict.findings):
             interface = interfaces.get((verdict.node, verdict.name), "")
-            yield AuditFinding(UNSAFE, verdict.node, verdict.name, interface, [], reasons_of(verdict))
+            yield AuditFinding(UNSAFE, verdict.node, verdict.name, interface, [], format_reasons(verdict))
 
 
-def strays_of(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> List[Stored]:
+def select_strays(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> List[Stored]:
     """What is ours on a node that nobody knows. A node that may be that of a host whose node is not known is none."""
-    known = _nodes_of(wants, scope)
+    known = _list_nodes(wants, scope)
     maybe = {_short(name) for names in scope.other_hosts.values() for name in names}
     return [
         item
@@ -255,18 +262,18 @@ def strays_of(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Sco
     ]
 
 
-def _nodes_of(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
+def _list_nodes(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
     return {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
 
 
 def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[AuditFinding]:
-    nodes = {_short(node) for node in _nodes_of(wants, scope).union(item.node for item in stored)}
+    nodes = {_short(node) for node in _list_nodes(wants, scope).union(item.node for item in stored)}
     unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
     message = "it is ours, and neither the inventory nor Calico knows its node: decommission the node, if it is gone"
     if unknown:
         message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
         message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
-    for item in strays_of(stored, wants, scope):
+    for item in select_strays(stored, wants, scope):
         yield AuditFinding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
 
 

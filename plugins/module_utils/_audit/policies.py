@@ -32,7 +32,7 @@ class Selections(NamedTuple):
     unread: Optional[Dict[str, str]]
 
 
-def selections_of(evaluation: Evaluator, stored: Iterable[Stored]) -> Selections:
+def build_selections(evaluation: Evaluator, stored: Iterable[Stored]) -> Selections:
     """The policies that select stored endpoints.
 
     None are known of an endpoint that Felix may not take, or with a profile that cannot be read: its labels may count.

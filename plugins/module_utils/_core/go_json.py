@@ -29,7 +29,7 @@ class Ambiguous(ValueError):
 def load(text: str) -> Any:
     check_depth(text)
     try:
-        return whole_of(_DECODER.decode(text), text)
+        return replace_halves(_DECODER.decode(text), text)
     except json.JSONDecodeError as exc:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
 
@@ -65,18 +65,18 @@ def shallow(text_: str, depth: int) -> str:
     return "".join(kept) + text_[start:]
 
 
-def whole_of(item: Any, text: str) -> Any:
+def replace_halves(item: Any, text: str) -> Any:
     """What was decoded from the text, with U+FFFD in the place of each half of a character, as Go reads it."""
-    return _whole_of(item) if "\\u" in text else item
+    return _replace_halves(item) if "\\u" in text else item
 
 
-def _whole_of(item: Any) -> Any:
+def _replace_halves(item: Any) -> Any:
     if isinstance(item, str):
         return whole(item)
     if isinstance(item, list):
-        return [_whole_of(each) for each in item]
+        return [_replace_halves(each) for each in item]
     if isinstance(item, dict):
-        return {whole(key): _whole_of(each) for key, each in item.items()}
+        return {whole(key): _replace_halves(each) for key, each in item.items()}
     return item
 
 

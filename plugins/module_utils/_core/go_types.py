@@ -177,7 +177,7 @@ def protocol(item: Any, before: Any, where: str) -> str:
 _RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,]\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
-def time_of(item: Any, before: Any, where: str) -> str:
+def read_time(item: Any, before: Any, where: str) -> str:
     if item is None:
         return ""
     match = _RFC_3339.fullmatch(item) if isinstance(item, str) else None
@@ -199,7 +199,7 @@ def time_of(item: Any, before: Any, where: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def is_time(text: str) -> bool:
     try:
-        return bool(time_of(text, None, ""))
+        return bool(read_time(text, None, ""))
     except ValueError:
         return False
 
@@ -216,7 +216,7 @@ def texts(item: Any, before: Any, where: str) -> Dict[str, str]:
     return found
 
 
-def list_of(read_item: Reader) -> Reader:
+def read_list_with(read_item: Reader) -> Reader:
     def read(item: Any, before: Any, where: str) -> List[Any]:
         if item is None:
             return []
@@ -268,7 +268,7 @@ _MANAGER = {
     "manager": text,
     "operation": text,
     "apiVersion": text,
-    "time": time_of,
+    "time": read_time,
     "fieldsType": text,
     "fieldsV1": anything,
     "subresource": text,
@@ -281,12 +281,12 @@ METADATA = {
     "uid": text,
     "resourceVersion": text,
     "generation": number(2**63 - 1),
-    "creationTimestamp": time_of,
-    "deletionTimestamp": time_of,
+    "creationTimestamp": read_time,
+    "deletionTimestamp": read_time,
     "deletionGracePeriodSeconds": number(2**63 - 1),
     "labels": texts,
     "annotations": texts,
-    "ownerReferences": list_of(struct(_OWNER)),
-    "finalizers": list_of(text),
-    "managedFields": list_of(struct(_MANAGER)),
+    "ownerReferences": read_list_with(struct(_OWNER)),
+    "finalizers": read_list_with(text),
+    "managedFields": read_list_with(struct(_MANAGER)),
 }

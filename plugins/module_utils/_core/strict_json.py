@@ -13,7 +13,7 @@ import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Dict, List, Tuple
 
-from .yaml_io import LONGEST_NUMBER, MOST_VALUES, given_twice, path_of
+from .yaml_io import LONGEST_NUMBER, MOST_VALUES, format_path, given_twice
 
 
 class NotJson(ValueError):
@@ -94,7 +94,7 @@ def _first_twice(text: str) -> str:
             if is_key:
                 keys[-1] = key
                 if key in open_[-1]:
-                    return _line(text, start) + given_twice(path_of(keys), _number(text, open_[-1][key]))
+                    return _line(text, start) + given_twice(format_path(keys), _number(text, open_[-1][key]))
                 open_[-1][key] = start
                 is_key = False
         elif mark in "{[":

@@ -346,10 +346,10 @@ class _Builder:
         """Where in its document what is being read is: items[3].spec.node."""
         keys = [len(frame.container) if isinstance(frame.container, list) else frame.key for frame in self._frames]
         number = len(self._documents)
-        return ("document {0}: ".format(number) if number > 1 else "") + path_of(keys)
+        return ("document {0}: ".format(number) if number > 1 else "") + format_path(keys)
 
 
-def path_of(keys: List[Any]) -> str:
+def format_path(keys: List[Any]) -> str:
     """Keys of mappings, and numbers of items, as a message names the place."""
     parts = ["[{0}]".format(key) if isinstance(key, int) else "." + brief(key) for key in keys]
     return "".join(parts).lstrip(".")

@@ -374,6 +374,6 @@ def _shortened(segments: _Segments) -> _Segments:
     return found
 
 
-def key_of(endpoint: HostEndpoint) -> Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]]:
+def build_rules_key(endpoint: HostEndpoint) -> Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]]:
     """What endpoints have in common for which the same rules are asked."""
     return frozenset(endpoint.labels.items()), endpoint.profiles

@@ -11,18 +11,18 @@ from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from .._datastore.snapshot import PolicySnapshot, has_node_selectors
 from .._plan.plan import Stored
+from .._policies._felix.config import Felix, felix_v1
+from .._policies._felix.config_v3 import felix_v3
 from .._policies.connection import PROTOCOLS, Packet
-from .._policies.felix_config import Felix, felix_v1
-from .._policies.felix_config_v3 import felix_v3
 from .._policies.load_v1 import load_policies_v1
 from .._policies.load_v3 import load_policies_v3
 from .._policies.model import PolicySet, Rule, Selectable
 from .._policies.rules_v3 import NAMESPACE
 from .._resources.hostendpoint import V1, HostEndpoint
-from .endpoint_rules import EndpointRules, RuleSteps, key_of
+from .endpoint_rules import EndpointRules, RuleSteps, build_rules_key
 from .ip_sets import IPSets
 from .overlooked import PacketEnd, Unaddressed, overlooked
-from .resolution import Candidate, addresses_of, candidate_from, candidate_of, known_by_name
+from .resolution import Candidate, build_candidate, known_by_name, parse_expected_ips, read_candidate
 
 
 class Evaluator:
@@ -90,7 +90,7 @@ class Evaluator:
 
     def asked(self, endpoint: HostEndpoint) -> EndpointRules:
         """The rules for an endpoint."""
-        key = key_of(endpoint)
+        key = build_rules_key(endpoint)
         found = self._asked.get(key)
         if found is None:
             found = self._asked[key] = EndpointRules(self.rulebook, self._members, self._steps, endpoint)
@@ -123,9 +123,9 @@ class Evaluator:
     def candidate(self, each: HostEndpoint | Stored) -> Candidate:
         """An endpoint, stored or not, as Felix sees it."""
         if isinstance(each, Stored):
-            found = candidate_of(each, self.api_version)
+            found = read_candidate(each, self.api_version)
         else:
-            found = candidate_from(each, self.api_version)
+            found = build_candidate(each, self.api_version)
         endpoint = found.endpoint
         if self.api_version == V1 or self.documents.network_policies is not None or found.rejected:
             return found
@@ -137,7 +137,7 @@ class Evaluator:
     def _node_of(self, stored: Stored) -> str:
         """The node as Felix has it, which reads more of Calico v3's values than calicoctl; "" where nobody knows it."""
         if stored.error and self.api_version != V1:
-            return candidate_of(stored, self.api_version).endpoint.node
+            return read_candidate(stored, self.api_version).endpoint.node
         return stored.node
 
     def _identity(self, each: HostEndpoint | Stored) -> Tuple[str, str]:
@@ -151,7 +151,7 @@ class Evaluator:
 
     def _all_unaddressed(self) -> Iterator[HostEndpoint]:
         endpoints = (candidate.endpoint for candidate in self._all_candidates())
-        return (endpoint for endpoint in endpoints if not addresses_of(endpoint))
+        return (endpoint for endpoint in endpoints if not parse_expected_ips(endpoint))
 
     def _all_candidates(self) -> Iterator[Candidate]:
         """Those of all nodes that Felix takes."""
@@ -163,4 +163,4 @@ class Evaluator:
 
 def _member(endpoint: HostEndpoint) -> Selectable:
     named = tuple([(port.name, PROTOCOLS.get(port.protocol.lower(), 0), port.port) for port in endpoint.ports])
-    return Selectable(endpoint.labels, endpoint.profiles, tuple(addresses_of(endpoint)), (), named)
+    return Selectable(endpoint.labels, endpoint.profiles, tuple(parse_expected_ips(endpoint)), (), named)

@@ -25,7 +25,7 @@ class Fatal(NamedTuple):
 NOT_FATAL = Fatal("", False)
 
 
-def fatal_of(fatal: Mapping[str, str], dataplane: str) -> Fatal:
+def decide_fatal(fatal: Mapping[str, str], dataplane: str) -> Fatal:
     """What Felix fails on, of what it fails on with each dataplane.
 
     Felix that chooses its dataplane takes iptables, unless it finds that kube-proxy uses nftables.

@@ -15,6 +15,8 @@ import dataclasses
 import functools
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .._policies._felix.config import Failsafe, Felix, is_excluded
+from .._policies._felix.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
 from .._policies.connection import (
     FORWARD,
     ICMP,
@@ -30,19 +32,17 @@ from .._policies.connection import (
     Connection,
     Net,
     Packet,
+    format_address,
     is_link_local,
     is_loopback,
-    text_of,
 )
-from .._policies.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
-from .._policies.felix_config import Failsafe, Felix, is_excluded
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NORMAL, PRE_DNAT, UNTRACKED, Selectable
 from .._resources.hostendpoint import V1, HostEndpoint
 from .endpoint_rules import FORWARDED, GO_ON, EndpointRules, RuleOutcome
 from .evaluator import Evaluator
-from .fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, fatal_of
+from .fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, decide_fatal
 from .overlooked import PacketEnd
-from .resolution import ALL_INTERFACES, LOOPBACK, Candidate, Interface, governed, interfaces_from, without_length
+from .resolution import ALL_INTERFACES, LOOPBACK, Candidate, Interface, governed, parse_interfaces, without_length
 
 UNKNOWN = "unknown"
 
@@ -113,7 +113,7 @@ class HostDataplane:
         found = [
             Fatal(_FATAL.format(owner, LAST_STAYS, fatal.text), fatal.is_certain)
             for owner, endpoint in owners
-            for fatal in [fatal_of(self._evaluation.asked(endpoint).fatal, self.felix.dataplane)]
+            for fatal in [decide_fatal(self._evaluation.asked(endpoint).fatal, self.felix.dataplane)]
             if fatal.text
         ]
         found += [Fatal(text, False) for text in [self._evaluation.rulebook.fatal] if text]
@@ -209,7 +209,7 @@ class HostDataplane:
             for address in without_length(each, version) if each not in matching else ():
                 # Its network may have the other end in it, or be the nearer one of two.
                 if not nets or any(_is_in(net, *address) for net in nets):
-                    return None, _NO_LENGTH.format(text_of(address), each.name, option)
+                    return None, _NO_LENGTH.format(format_address(address), each.name, option)
         if len(matching) == 1:
             return matching[0], ""
         problem = "more than one interface leads there" if matching else "no interface has these addresses"
@@ -494,7 +494,7 @@ def build_host(
     `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
     """
     felix = with_failsafes(evaluation.felix(node, dataplane), failsafes, evaluation.api_version, node)
-    return HostDataplane(evaluation, node, interfaces_from(interfaces), felix)
+    return HostDataplane(evaluation, node, parse_interfaces(interfaces), felix)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .ip_sets import IPSets
 Known = Optional[bool]
 
 
-def all_of(answers: Iterable[Known]) -> Known:
+def combine_all(answers: Iterable[Known]) -> Known:
     result: Known = True
     for answer in answers:
         if answer is False:
@@ -43,7 +43,7 @@ def matches_statically(rule: Rule, packet: Packet) -> Known:
     for nets in (source.nets, source.not_nets, destination.nets, destination.not_nets):
         if nets and not any(net[0] == packet.version for net in nets):
             return False
-    ports = all_of((_ports(source, packet.sport), _ports(destination, packet.dport)))
+    ports = combine_all((_ports(source, packet.sport), _ports(destination, packet.dport)))
     return None if ports and rule.doubt else ports
 
 
@@ -57,7 +57,7 @@ def needs_addresses(rule: Rule) -> bool:
 def matches_addresses(rule: Rule, packet: Packet, members: IPSets) -> Known:
     """The rest, of a rule that matches statically."""
     source = matches_source(rule, packet, members)
-    return False if source is False else all_of((source, matches_destination(rule, packet, members)))
+    return False if source is False else combine_all((source, matches_destination(rule, packet, members)))
 
 
 def matches_source(rule: Rule, packet: Packet, members: IPSets) -> Known:
@@ -82,7 +82,7 @@ def _ports(entity: Entity, ports: Optional[Ports]) -> Known:
     if found is False or not entity.not_ports:
         return found
     without = _within(entity.not_ports, ports)
-    return all_of((found, None if without is None else not without))
+    return combine_all((found, None if without is None else not without))
 
 
 def _within(wanted: Tuple[Ports, ...], ports: Optional[Ports]) -> Known:
@@ -119,7 +119,7 @@ def _end(
     if entity.not_port_names:
         named = _named(entity.not_port_names, rule, packet, address, ports, members)
         answers.append(None if named is None else not named)
-    return all_of(answers)
+    return combine_all(answers)
 
 
 _ANYTHING = Entity()

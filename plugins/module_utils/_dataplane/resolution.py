@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from .._core.errors import InvalidInput, brief, shown
 from .._datastore.codec_v3 import read_endpoint
 from .._plan.plan import Stored
-from .._policies.connection import Address, Net, address_of, is_link_local, net_of
+from .._policies.connection import Address, Net, is_link_local, parse_address, parse_net
 from .._resources.hostendpoint import V1, HostEndpoint
 from .._resources.validation import ignored_by_felix
 
@@ -60,10 +60,10 @@ class Interface:
     doubt: str = ""
 
 
-def candidate_of(stored: Stored, api_version: str) -> Candidate:
+def read_candidate(stored: Stored, api_version: str) -> Candidate:
     """A stored endpoint as Felix sees it: in v3 it is known by the name in its metadata, not by its key."""
     if not stored.error:
-        return candidate_from(stored.endpoint, api_version)._replace(key=stored.name)
+        return build_candidate(stored.endpoint, api_version)._replace(key=stored.name)
     endpoint = HostEndpoint(name=stored.name, node=stored.node_of_key)
     if not stored.is_certain:
         return Candidate(endpoint, doubt="{0} cannot be read: {1}".format(endpoint, stored.error), text=stored.value)
@@ -75,10 +75,10 @@ def candidate_of(stored: Stored, api_version: str) -> Candidate:
         return Candidate(endpoint, rejected=str(exc))
     if not found.name or not found.node:
         return Candidate(endpoint, rejected=stored.error)
-    return candidate_from(found, api_version)._replace(key=stored.name)
+    return build_candidate(found, api_version)._replace(key=stored.name)
 
 
-def candidate_from(endpoint: HostEndpoint, api_version: str) -> Candidate:
+def build_candidate(endpoint: HostEndpoint, api_version: str) -> Candidate:
     is_empty = api_version == V1 and "" in endpoint.expected_ips
     doubt = "{0} expects an empty address".format(endpoint) if is_empty else ""
     return Candidate(endpoint, ignored_by_felix(endpoint, api_version), doubt, key=endpoint.name)
@@ -92,7 +92,7 @@ def known_by_name(candidates: Iterable[Candidate]) -> List[Candidate]:
     return list(found.values())
 
 
-def interfaces_from(given: Any, where: str = "interfaces") -> Dict[str, Interface]:
+def parse_interfaces(given: Any, where: str = "interfaces") -> Dict[str, Interface]:
     """The interfaces of a host: addresses, maybe with the length of a prefix, by name. Raises InvalidInput."""
     if not isinstance(given, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping of interfaces to addresses".format(where, shown(given))])
@@ -103,14 +103,14 @@ def interfaces_from(given: Any, where: str = "interfaces") -> Dict[str, Interfac
         addresses, nets = [], []
         for text in texts:
             try:
-                addresses.append(address_of(text.partition("/")[0]))
+                addresses.append(parse_address(text.partition("/")[0]))
                 if "/" in text:
-                    nets.append(net_of(text))
+                    nets.append(parse_net(text))
             except ValueError as exc:
                 problem = "{0}[{1}]: {2} is not an IP address".format(where, brief(name), shown(text))
                 raise InvalidInput([problem]) from exc
         found[name] = Interface(name, tuple(addresses), tuple(nets))
-    loopback = (address_of("127.0.0.1"), address_of("::1"))
+    loopback = (parse_address("127.0.0.1"), parse_address("::1"))
     found.setdefault(LOOPBACK, Interface(LOOPBACK, loopback))
     return found
 
@@ -157,15 +157,15 @@ def _wants(candidate: Candidate, interface: Interface) -> bool:
         return bool(candidate.rejected or candidate.doubt)
     if endpoint.interface_name:
         return endpoint.interface_name in (interface.name, ALL_INTERFACES)
-    return any(address in interface.addresses for address in addresses_of(endpoint))
+    return any(address in interface.addresses for address in parse_expected_ips(endpoint))
 
 
-def addresses_of(endpoint: HostEndpoint) -> List[Address]:
+def parse_expected_ips(endpoint: HostEndpoint) -> List[Address]:
     """The expected addresses that are addresses."""
     found = []
     for text in endpoint.expected_ips:
         try:
-            found.append(address_of(text))
+            found.append(parse_address(text))
         except ValueError:
             pass
     return found

@@ -15,7 +15,7 @@ import re
 from typing import Any, Dict, List, Tuple
 
 from .._core.errors import shown
-from .._core.go_json import check_depth, folded, whole_of
+from .._core.go_json import check_depth, folded, replace_halves
 from .._plan.plan import Codec, Stored
 from .._resources.hostendpoint import HostEndpoint, canonical_ip
 
@@ -110,12 +110,12 @@ def _load(value: str) -> Any:
         content = _PLAIN_DECODER.decode(value)
         if _members(content) == value.count('":') and not _SPACED.search(value):
             # No key is there twice.
-            return whole_of(content, value)
+            return replace_halves(content, value)
     except ValueError:
         # What is wrong is said below.
         pass
     try:
-        return whole_of(_DECODER.decode(value), value)
+        return replace_halves(_DECODER.decode(value), value)
     except ValueError as exc:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
 

@@ -217,9 +217,9 @@ _PORT = {"name": go_types.text, "protocol": go_types.protocol, "port": go_types.
 _SPEC = {
     "node": go_types.text,
     "interfaceName": go_types.text,
-    "expectedIPs": go_types.list_of(go_types.text),
-    "profiles": go_types.list_of(go_types.text),
-    "ports": go_types.list_of(go_types.struct(_PORT)),
+    "expectedIPs": go_types.read_list_with(go_types.text),
+    "profiles": go_types.read_list_with(go_types.text),
+    "ports": go_types.read_list_with(go_types.struct(_PORT)),
 }
 _OBJECT = {
     "kind": go_types.text,

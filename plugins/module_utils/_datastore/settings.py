@@ -125,7 +125,7 @@ class Settings:
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def settings_from(options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+def build_settings(options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """The settings that the options, the file that they or the environment name, and the environment give.
 
     Which datastore it is, is never taken from beneath a place that should say it: a file that is named names it, or an
@@ -253,7 +253,7 @@ def _read(path: str) -> Tuple[_Generation, Dict[str, Any]]:
     Raises InvalidInput with all that calicoctl would not take: what it ignored would lead to another datastore.
     """
     top = _Part(_load(path), "", ("apiVersion", "kind", "metadata", "spec"))
-    generation = _generation_of(top.members, path)
+    generation = _read_generation(top.members, path)
     metadata = _Part(top.members.get("metadata"), "metadata", generation.metadata)
     spec = _Part(top.members.get("spec"), "spec", generation.spec)
     problems = [problem for part in (top, metadata, spec) for problem in part.problems(generation)]
@@ -262,7 +262,7 @@ def _read(path: str) -> Tuple[_Generation, Dict[str, Any]]:
     return generation, spec.members
 
 
-def _generation_of(members: Mapping[str, Any], path: str) -> _Generation:
+def _read_generation(members: Mapping[str, Any], path: str) -> _Generation:
     found = members.get("apiVersion"), members.get("kind")
     for generation in _GENERATIONS:
         if found == (generation.api_version, generation.kind):

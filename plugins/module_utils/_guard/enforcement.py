@@ -20,7 +20,7 @@ from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
 from .._resources.hostendpoint import HostEndpoint
-from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, refusal_of, verdict_of
+from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
 if TYPE_CHECKING:
     from .guard import Guard, HostFacts
@@ -81,7 +81,7 @@ class GuardPolicy:
                 raise Unsafe(text.format(exc), found.verdicts) from exc
             return found
         if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
-            raise Unsafe(refusal_of(found.verdicts), found.verdicts)
+            raise Unsafe(format_refusal(found.verdicts), found.verdicts)
         return dataclasses.replace(found, of_all=of_all, has_facts=self.mode == ENFORCE or bool(self.by_node))
 
     def _of_all(self, changes: Sequence[Change]) -> List[str]:
@@ -104,17 +104,17 @@ class GuardPolicy:
         guard = self.guard(store, wanted, gone)
         selections = {(each.node, each.name): guard.selection(each) for each in updated}
         verdicts = guard.check(
-            self.facts_of(guard.nodes), others=lambda: self.facts_of(set(self.by_node).difference(guard.nodes))
+            self.facts_for(guard.nodes), others=lambda: self.facts_for(set(self.by_node).difference(guard.nodes))
         )
         return GuardReport(verdicts, selections={key: both for key, both in selections.items() if any(both)})
 
-    def facts_of(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
+    def facts_for(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
         """What is known of these nodes. Raises InvalidInput."""
         # Only a run with changes evaluates, and what that needs takes a tenth of a second to pack and to import.
-        from .required_connections import facts_of  # pylint: disable=import-outside-toplevel
+        from .required_connections import parse_host_facts  # pylint: disable=import-outside-toplevel
 
         given = self.by_node
-        return {node: facts_of(node, given[node], self.required) for node in sorted(nodes) if node in given}
+        return {node: parse_host_facts(node, given[node], self.required) for node in sorted(nodes) if node in given}
 
     def guard(self, store: Datastore, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
         """The guard, with all that decides on traffic. Raises DatastoreError when that cannot be read."""
@@ -147,7 +147,7 @@ class GuardPolicy:
         return found
 
 
-def guarding_of(params: Mapping[str, Any]) -> GuardPolicy:
+def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
     """What a task's options say. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
         raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(shown(params["guard_limit"]))])
@@ -182,4 +182,4 @@ def _known_nodes(store: Datastore, documents: PolicySnapshot, nodes: Set[str]) -
 
 def _not_read(endpoint: HostEndpoint, problem: str) -> GuardVerdict:
     finding = GuardFinding("G16", UNKNOWN, "what decides on traffic cannot be read: " + problem)
-    return verdict_of(endpoint.node, endpoint.name, [finding])
+    return build_verdict(endpoint.node, endpoint.name, [finding])

@@ -27,18 +27,18 @@ from typing import (
 )
 
 from .._dataplane.evaluator import Evaluator
-from .._dataplane.fatal import LAST_STAYS, fatal_of
+from .._dataplane.fatal import LAST_STAYS, decide_fatal
 from .._dataplane.host import HostDataplane, build_host, noted
-from .._dataplane.resolution import ALL_INTERFACES, Candidate, Interface, addresses_of
+from .._dataplane.resolution import ALL_INTERFACES, Candidate, Interface, parse_expected_ips
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import Stored
-from .._policies.connection import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, text_of
-from .._policies.failsafes import NONE_GIVEN, GivenFailsafes
-from .._policies.felix_config import is_excluded
+from .._policies._felix.config import is_excluded
+from .._policies._felix.failsafes import NONE_GIVEN, GivenFailsafes
+from .._policies.connection import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, format_address
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS
 from .._resources.hostendpoint import V1, HostEndpoint
 from .._resources.validation import ignored_by_felix
-from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding, GuardVerdict, verdict_of
+from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding, GuardVerdict, build_verdict
 
 # The most characters of an interface's name in Linux.
 _MOST_OF_A_NAME = 15
@@ -118,7 +118,7 @@ class Guard:
             hosts.update((node, _HostState(node, more[node], self.before, self._after, False)) for node in more)
             for number, finding in _of_others(hosts.values(), changed):
                 found[number][1].append(finding)
-        return [verdict_of(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
+        return [build_verdict(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
 
     def _changed_members(self) -> Dict[Address, List[int]]:
         """Where rules find something else than before: at which addresses, and the numbers of the endpoints there."""
@@ -127,7 +127,7 @@ class Guard:
             return found
         for number, endpoint in enumerate([*self._endpoints, *self._without]):
             stored = self.before.stored(endpoint)
-            for address in self._changed_at(endpoint, stored) if stored else addresses_of(endpoint):
+            for address in self._changed_at(endpoint, stored) if stored else parse_expected_ips(endpoint):
                 found.setdefault(address, []).append(number)
         return found
 
@@ -293,7 +293,7 @@ def _stopped(endpoint: HostEndpoint, evaluation: Evaluator, dataplane: str) -> I
         yield GuardFinding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
     if is_excluded(endpoint.interface_name, felix.excluded):
         yield GuardFinding("G16", UNSAFE, noted(_PASSED_OVER.format(endpoint.interface_name), felix.note))
-    fatal = fatal_of(evaluation.asked(endpoint).fatal, felix.dataplane)
+    fatal = decide_fatal(evaluation.asked(endpoint).fatal, felix.dataplane)
     if fatal.text:
         text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
         yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
@@ -375,7 +375,7 @@ def _is_governed_by(interface: Interface, name: str) -> bool:
 
 def _claim(endpoint: HostEndpoint) -> object:
     """What decides which interfaces it wants."""
-    return endpoint.interface_name or frozenset(addresses_of(endpoint))
+    return endpoint.interface_name or frozenset(parse_expected_ips(endpoint))
 
 
 def _needed(host: _HostState, name: str, touched: Mapping[str, Interface]) -> Iterator[GuardFinding]:
@@ -468,7 +468,7 @@ _NAMES: Dict[int, str] = {number: name for name, number in PROTOCOLS.items()}
 
 
 def _address(version: int, number: Optional[int]) -> str:
-    return "an unknown address" if number is None else text_of((version, number))
+    return "an unknown address" if number is None else format_address((version, number))
 
 
 def _failsafes(host: _HostState, governs: Collection[str]) -> Iterator[GuardFinding]:
@@ -493,7 +493,7 @@ def _its_interface(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Guar
 
 
 def _its_addresses(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
-    wanted = addresses_of(endpoint)
+    wanted = parse_expected_ips(endpoint)
     here = {address for interface in host.interfaces.values() for address in interface.addresses}
     absent = _listed([address for address in wanted if address not in here])
     if absent:
@@ -512,14 +512,14 @@ def _its_addresses(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Guar
 
 def _passed_over(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
     """Interfaces of its addresses that Felix does not know. One that it names is told without the host."""
-    wanted = set() if endpoint.interface_name else set(addresses_of(endpoint))
+    wanted = set() if endpoint.interface_name else set(parse_expected_ips(endpoint))
     for name, interface in sorted(host.interfaces.items()):
         if wanted.intersection(interface.addresses) and is_excluded(name, host.felix.excluded):
             yield GuardFinding("G16", UNSAFE, noted(_PASSED_OVER.format(name), host.felix.note))
 
 
 def _listed(addresses: Iterable[Address]) -> str:
-    return ", ".join(sorted({text_of(address) for address in addresses}))
+    return ", ".join(sorted({format_address(address) for address in addresses}))
 
 
 def _claimed(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:

@@ -11,7 +11,8 @@ import socket
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
-from .._dataplane.resolution import LOOPBACK, Interface, interfaces_from, without_length
+from .._dataplane.resolution import LOOPBACK, Interface, parse_interfaces, without_length
+from .._policies._felix.failsafes import parse_failsafes
 from .._policies.connection import (
     IN,
     LOCAL,
@@ -20,13 +21,12 @@ from .._policies.connection import (
     WITH_PORTS,
     Address,
     Connection,
-    address_of,
     is_link_local,
     is_loopback,
     new_packet,
-    protocol_of,
+    parse_address,
+    parse_protocol,
 )
-from .._policies.failsafes import failsafes_from
 from .._policies.model import DATAPLANES
 from .guard import HostFacts
 
@@ -48,7 +48,7 @@ class _Needed:
             raise InvalidInput(["{0}.direction: {1} is neither in nor out".format(where, shown(direction))])
         self.direction = direction
         try:
-            self.protocol = protocol_of(given.get("protocol"))
+            self.protocol = parse_protocol(given.get("protocol"))
         except ValueError as exc:
             raise InvalidInput(["{0}.protocol: {1} {2}".format(where, shown(given.get("protocol")), exc)]) from exc
         self.port = _port(given.get("port"), where) if given.get("port") is not None else None
@@ -68,12 +68,12 @@ def check_required(given: Optional[Sequence[Mapping[str, Any]]]) -> None:
         _Needed(each, "guard_require[{0}]".format(index))
 
 
-def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> HostFacts:
+def parse_host_facts(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> HostFacts:
     """The facts of a node, and what every node needs besides. Raises InvalidInput."""
     where = "guard_facts[{0}]".format(brief(node))
     _check_keys(given, _FACTS, where)
     addresses, default = given.get("interfaces"), given.get("default_interface") or ""
-    interfaces = interfaces_from(addresses, where + ".interfaces")
+    interfaces = parse_interfaces(addresses, where + ".interfaces")
     if not isinstance(default, str):
         raise InvalidInput(["{0}.default_interface: {1} is not the name of an interface".format(where, shown(default))])
     host = _RoutingTable(interfaces, default)
@@ -104,8 +104,8 @@ def facts_of(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[s
         else:
             required += sure
             possible += maybe
-    failsafes = failsafes_from(given.get("failsafes"), where + ".failsafes")
-    dataplane = dataplane_from(given.get("dataplane"), where + ".dataplane")
+    failsafes = parse_failsafes(given.get("failsafes"), where + ".failsafes")
+    dataplane = parse_dataplane(given.get("dataplane"), where + ".dataplane")
     return HostFacts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes, dataplane)
 
 
@@ -127,7 +127,7 @@ def _numbered(given: Mapping[str, Any], where: str) -> Iterator[Tuple[int, Any]]
     return enumerate(required)
 
 
-def dataplane_from(given: Any, where: str) -> str:
+def parse_dataplane(given: Any, where: str) -> str:
     """The dataplane of a host's Felix; "" when it is not given. Raises InvalidInput."""
     if given in (None, ""):
         return ""
@@ -317,7 +317,7 @@ def _looked_up(peer: str) -> Tuple[List[_Peer], str]:
         return [], "it is not a host name"
     address, _percent, zone = peer.partition("%")
     try:
-        return [_Peer(*address_of(address), zone)], ""
+        return [_Peer(*parse_address(address), zone)], ""
     except ValueError:
         pass
     try:
@@ -325,7 +325,7 @@ def _looked_up(peer: str) -> Tuple[List[_Peer], str]:
     except (OSError, UnicodeError) as exc:
         return [], str(exc)
     texts = dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found)
-    return [_Peer(*address_of(text)) for text in texts], ""
+    return [_Peer(*parse_address(text)) for text in texts], ""
 
 
 def _port(value: Any, where: str) -> int:

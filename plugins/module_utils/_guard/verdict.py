@@ -84,16 +84,19 @@ class GuardReport:
 
     def records(self) -> List[Dict[str, Any]]:
         """As a result has them."""
-        return records_of(self.verdicts)
+        return format_records(self.verdicts)
 
     def warnings(self) -> List[str]:
         if self.problem:
             text = "guard: {0} changes are unknown to be safe, since what decides on traffic cannot be read: {1}"
             return [*self.of_all, text.format(len(self.verdicts), self.problem)]
-        return [*self.of_all, *warnings_of(self.verdicts, _NOT_WARNED if self.has_facts else _NOT_WARNED + _OF_FACTS)]
+        return [
+            *self.of_all,
+            *format_warnings(self.verdicts, _NOT_WARNED if self.has_facts else _NOT_WARNED + _OF_FACTS),
+        ]
 
 
-def verdict_of(node: str, name: str, findings: Iterable[GuardFinding]) -> GuardVerdict:
+def build_verdict(node: str, name: str, findings: Iterable[GuardFinding]) -> GuardVerdict:
     """The worst of what is found decides."""
     # One reason may come by two ways.
     findings = tuple(sorted(set(findings)))
@@ -102,7 +105,7 @@ def verdict_of(node: str, name: str, findings: Iterable[GuardFinding]) -> GuardV
     return GuardVerdict(node, name, verdict, findings)
 
 
-def records_of(verdicts: Iterable[GuardVerdict]) -> List[Dict[str, Any]]:
+def format_records(verdicts: Iterable[GuardVerdict]) -> List[Dict[str, Any]]:
     """Those that are not safe, as a result has them, the unsafe ones first."""
     found = [
         {
@@ -117,7 +120,7 @@ def records_of(verdicts: Iterable[GuardVerdict]) -> List[Dict[str, Any]]:
     return sorted(found, key=lambda record: record["verdict"] != UNSAFE)
 
 
-def reasons_of(verdict: GuardVerdict) -> str:
+def format_reasons(verdict: GuardVerdict) -> str:
     """Why an endpoint is unsafe, and the way out."""
     findings = [finding for finding in verdict.findings if finding.level == UNSAFE]
     reasons = ["{0} ({1})".format(_cut(finding.text), finding.rule) for finding in findings[:_SHOWN_FINDINGS]]
@@ -125,17 +128,17 @@ def reasons_of(verdict: GuardVerdict) -> str:
     return "{0}. What to do: {1}".format("; ".join(reasons), "; ".join(filter(None, ways)))
 
 
-def refusal_of(verdicts: Sequence[GuardVerdict]) -> str:
+def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
     """Why it must not be written."""
     unsafe = [verdict for verdict in verdicts if verdict.verdict == UNSAFE]
     text = "{0} of {1} changes would be unsafe: ".format(len(unsafe), len(verdicts))
-    text += ". ".join("{0}: {1}".format(verdict, reasons_of(verdict)) for verdict in unsafe[:_SHOWN])
+    text += ". ".join("{0}: {1}".format(verdict, format_reasons(verdict)) for verdict in unsafe[:_SHOWN])
     if len(unsafe) > _SHOWN:
         text += ". And {0} more".format(len(unsafe) - _SHOWN)
     return text + ". With the guard set to warn, it is written all the same"
 
 
-def warnings_of(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[str, str]]) -> List[str]:
+def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[str, str]]) -> List[str]:
     """A line for each rule and level, but those, however many endpoints it is about."""
     found: Dict[Tuple[str, str], List[Tuple[GuardVerdict, str]]] = {}
     for verdict in verdicts:

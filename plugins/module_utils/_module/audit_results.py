@@ -19,7 +19,7 @@ from .results import CHANGES_SIZE, FAILURES_SIZE, bounded
 CUT = 300
 
 
-def audit_result_of(
+def build_audit_result(
     found: Audit, datastore: Dict[str, Any], selections: Optional[Selections] = None, is_bounded: bool = False
 ) -> Dict[str, Any]:
     """The result of an audit; bounded, it ends where AWX would throw it away, and says less of the endpoints."""

@@ -49,7 +49,7 @@ class OtherKind(NamedTuple):
     name: str
 
 
-def items_from(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = None) -> Iterator[Item]:
+def read_items(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = None) -> Iterator[Item]:
     """The items of the option that is given; those that are skipped, since other_kinds says so, are added to a list.
 
     Raises InvalidInput for a file that cannot be read, and for a set that is none.
@@ -69,7 +69,7 @@ def items_from(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = N
         raise InvalidInput([text.format(source, len(skipped))])
 
 
-def skipped_result_of(params: Mapping[str, Any], skipped: Sequence[OtherKind]) -> Dict[str, Any]:
+def build_skipped_result(params: Mapping[str, Any], skipped: Sequence[OtherKind]) -> Dict[str, Any]:
     """What a result says of the resources that were skipped."""
     if params["other_kinds"] != "skip":
         return {}
@@ -122,11 +122,11 @@ def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:
         yield from _items_of_file(params["src"])
 
 
-def resource_from(value: Any) -> Mapping[str, Any]:
+def parse_resource(value: Any) -> Mapping[str, Any]:
     """The option of one resource, a mapping or a text. Raises InvalidInput for what is neither."""
     if isinstance(value, str):
         try:
-            documents = [document for document in documents_of(value) if document is not None]
+            documents = [document for document in parse_documents(value) if document is not None]
         except ValueError as exc:
             raise InvalidInput(["resource: {0}".format(exc)]) from exc
         if len(documents) != 1:
@@ -138,7 +138,7 @@ def resource_from(value: Any) -> Mapping[str, Any]:
     return value
 
 
-def presents_from(
+def build_presents(
     items: Iterable[Item], api_version: str, owner_labels: Mapping[str, str], key: Callable[[HostEndpoint], str]
 ) -> Dict[str, Present]:
     """Each item as an endpoint that shall be present, by its key, with the owner's labels.
@@ -218,7 +218,7 @@ def _items_of_file(path: str) -> Iterator[Item]:
 def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
     """The items of all documents of a text."""
     try:
-        documents = documents_of(text, path)
+        documents = parse_documents(text, path)
     except ValueError as exc:
         raise InvalidInput(["{0}: {1}".format(source, exc)]) from exc
     found = False
@@ -245,7 +245,7 @@ _LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("l
 _MOST_LETTERS_OF_FLOW = 1000000
 
 
-def documents_of(text: str, path: str = "") -> List[Any]:
+def parse_documents(text: str, path: str = "") -> List[Any]:
     """The documents of a text that is JSON or YAML. Raises ValueError for what is neither, or is not read here."""
     # JSON is much faster to read than the YAML that it is, too.
     if text.lstrip()[:1] not in ("[", "{"):

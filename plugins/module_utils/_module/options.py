@@ -17,15 +17,15 @@ from .._core import yaml_io
 from .._core.errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief, shown
 from .._datastore.base import Datastore
 from .._datastore.factory import open_datastore
-from .._datastore.settings import DATASTORE_TYPES, Settings, settings_from
-from .._guard.verdict import Unsafe, records_of
+from .._datastore.settings import DATASTORE_TYPES, Settings, build_settings
+from .._guard.verdict import Unsafe, format_records
 from .._plan.plan import Absent, Desired, Patched, Present, Purge
 from .._resources.fields import fields_from_options, with_empty_labels
 from .._resources.hostendpoint import V3, HostEndpoint
 from .._resources.manifest import fields_from_resource
 from .._resources.validation import check, check_identity, check_label, check_nodes
-from .endpoint_set import resource_from
-from .results import guard_result_of
+from .endpoint_set import parse_resource
+from .results import build_guard_result
 
 # Characters of JSON of one option that a result repeats.
 PARAMETER_SIZE = 20000
@@ -72,9 +72,9 @@ SET_OPTIONS: Dict[str, Dict[str, Any]] = {
 }
 
 
-def settings_of(module: AnsibleModule) -> Settings:
+def read_settings(module: AnsibleModule) -> Settings:
     """What the module's options, the environment and calicoctl's file say of the datastore."""
-    return settings_from(module.params, os.environ)
+    return build_settings(module.params, os.environ)
 
 
 def connect(module: AnsibleModule) -> Datastore:
@@ -83,7 +83,7 @@ def connect(module: AnsibleModule) -> Datastore:
     if any("@" in url for url in urls):
         # A password in a URL is refused, but Ansible repeats the options in the result.
         module.no_log_values.update(urls)
-    settings = settings_of(module)
+    settings = read_settings(module)
     if settings.etcd_password:
         # It may come from the file or the environment, where Ansible does not know it.
         module.no_log_values.add(settings.etcd_password)
@@ -96,7 +96,7 @@ def connect(module: AnsibleModule) -> Datastore:
 def wanted(params: Mapping[str, Any], api_version: str) -> Desired:
     """What the options of a task about one endpoint ask for. Raises InvalidInput."""
     if params["resource"] is not None:
-        fields = fields_from_resource(resource_from(params["resource"]))
+        fields = fields_from_resource(parse_resource(params["resource"]))
     else:
         fields = fields_from_options(params)
     identity = HostEndpoint(name=fields.pop("name", ""), node=fields.pop("node", ""))
@@ -122,7 +122,7 @@ def check_limits(params: Mapping[str, Any]) -> None:
             raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, shown(params[option]))])
 
 
-def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
+def parse_purge(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
     """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name and no owner."""
     owner, label = params["owner"], params["owner_label"]
     decommissioned = params["decommission_nodes"] or []
@@ -136,7 +136,7 @@ def purge_of(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
     return Purge(nodes, label) if nodes else None
 
 
-def owner_labels_of(params: Mapping[str, Any], api_version: str) -> Dict[str, str]:
+def build_owner_labels(params: Mapping[str, Any], api_version: str) -> Dict[str, str]:
     """The label that every endpoint of a set gets, if an owner is given. Raises InvalidInput for what is no label."""
     if not params["owner"]:
         return {}
@@ -156,7 +156,7 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
     A result with the key `failures` is one that failed part-way.
     """
     _tidy(module.params, module.argument_spec)
-    invocation = _invocation_of(module.params)
+    invocation = _shorten_invocation(module.params)
     finish = module.fail_json
     try:
         result = work(module)
@@ -166,7 +166,9 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
         result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
     except Unsafe as exc:
         # Of a change that is refused later, after a conflict, the result's failures tell.
-        result = dict(guard_result_of(records_of(exc.verdicts)), msg="nothing was written, since {0}".format(exc))
+        result = dict(
+            build_guard_result(format_records(exc.verdicts)), msg="nothing was written, since {0}".format(exc)
+        )
     except CalicoError as exc:
         result = {"msg": str(exc)}
     if _is_masked(module, result):
@@ -207,7 +209,7 @@ def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> N
             _tidy(item, spec["options"])
 
 
-def _invocation_of(params: Mapping[str, Any]) -> Dict[str, Any]:
+def _shorten_invocation(params: Mapping[str, Any]) -> Dict[str, Any]:
     """The task's options, which Ansible repeats in the result, without long lists and texts: AWX keeps no large one."""
     return {"module_args": {name: _repeated(value) for name, value in params.items()}}
 

@@ -28,7 +28,7 @@ DIFF_SIZE = 200000
 GUARD_SIZE = 60000
 
 
-def result_of(change: Change, api_version: str, with_diff: bool, guarded: GuardReport) -> Dict[str, Any]:
+def build_result(change: Change, api_version: str, with_diff: bool, guarded: GuardReport) -> Dict[str, Any]:
     """The result of a task about one endpoint."""
     result: Dict[str, Any] = {
         "changed": change.operation != NONE,
@@ -36,19 +36,19 @@ def result_of(change: Change, api_version: str, with_diff: bool, guarded: GuardR
         "fields": change.fields,
         "hostendpoint": change.after.as_options(api_version) if change.after else None,
     }
-    result.update(guard_result_of(guarded.records()))
+    result.update(build_guard_result(guarded.records()))
     if with_diff:
-        result["diff"] = diff_of(change, api_version, guarded)
+        result["diff"] = build_diff(change, api_version, guarded)
     return result
 
 
-def guard_result_of(records: List[Dict[str, Any]]) -> Dict[str, Any]:
+def build_guard_result(records: List[Dict[str, Any]]) -> Dict[str, Any]:
     """What the guard says of changes, as far as there is room for it."""
     first = bounded(records, GUARD_SIZE)
     return {"guard": first, "guard_omitted": len(records) - len(first)}
 
 
-def warnings_of(change: Change, outcome: ApplyOutcome, api_version: str) -> List[str]:
+def build_warnings(change: Change, outcome: ApplyOutcome, api_version: str) -> List[str]:
     """What the user should know about a change, and about the datastore that it is made in."""
     return _state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
 
@@ -69,7 +69,7 @@ def _change_warnings(change: Change, api_version: str) -> List[str]:
     return warnings
 
 
-def bulk_result_of(outcome: ApplyOutcome, api_version: str, diff_limit: Optional[int]) -> Dict[str, Any]:
+def build_bulk_result(outcome: ApplyOutcome, api_version: str, diff_limit: Optional[int]) -> Dict[str, Any]:
     """The result of a task about a set of endpoints; with diffs unless diff_limit is None.
 
     AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
@@ -87,13 +87,13 @@ def bulk_result_of(outcome: ApplyOutcome, api_version: str, diff_limit: Optional
         "changes": changes,
         "changes_omitted": len(outcome.done) - len(changes),
     }
-    result.update(guard_result_of(outcome.guarded.records()))
+    result.update(build_guard_result(outcome.guarded.records()))
     if outcome.canary:
         result["canary"] = [place.node for place in outcome.canary]
     if outcome.stopped:
         result["taken_back"] = bounded((_record(change) for change in outcome.taken_back), FAILURES_SIZE)
     if outcome.failed or outcome.stopped or outcome.not_attempted:
-        result["msg"] = failure_of(outcome)
+        result["msg"] = format_failure(outcome)
         # Not "failed", which is Ansible's own.
         failures = bounded((dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE)
         left = bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
@@ -108,7 +108,7 @@ def bulk_result_of(outcome: ApplyOutcome, api_version: str, diff_limit: Optional
     return result
 
 
-def failure_of(outcome: ApplyOutcome) -> str:
+def format_failure(outcome: ApplyOutcome) -> str:
     """The message about a canary that was lost, a write that failed part-way, or a run that was ended."""
     if outcome.stopped:
         text = "{0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
@@ -125,7 +125,7 @@ def failure_of(outcome: ApplyOutcome) -> str:
     return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.identity, error)
 
 
-def bulk_warnings_of(outcome: ApplyOutcome, api_version: str) -> List[str]:
+def build_bulk_warnings(outcome: ApplyOutcome, api_version: str) -> List[str]:
     """What the user should know about the changes, the datastore, and what a purge leaves alone."""
     warnings = [
         "{0}: the value cannot be read, so it is not purged: {1}".format(brief(stored.key, 255), stored.error)
@@ -146,7 +146,7 @@ def _record(change: Change) -> Dict[str, Any]:
 
 
 def _bulk_diff(changes: List[Change], api_version: str, limit: int, guarded: GuardReport) -> List[Dict[str, str]]:
-    diffs = bounded((diff_of(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
+    diffs = bounded((build_diff(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
     omitted = len(changes) - len(diffs)
     if omitted:
         diffs.append({"prepared": "... and {0} more endpoints change (diff_limit is {1})\n".format(omitted, limit)})
@@ -164,7 +164,7 @@ def bounded(items: Iterable[Any], size: int) -> List[Any]:
     return first
 
 
-def listing_of(found: List[Stored], api_version: str) -> Dict[str, Any]:
+def build_listing(found: List[Stored], api_version: str) -> Dict[str, Any]:
     """The result of a task that reads."""
     return {
         "changed": False,
@@ -173,7 +173,7 @@ def listing_of(found: List[Stored], api_version: str) -> Dict[str, Any]:
     }
 
 
-def listing_warnings_of(found: List[Stored], state: State, api_version: str) -> List[str]:
+def build_listing_warnings(found: List[Stored], state: State, api_version: str) -> List[str]:
     """What leaves interfaces open without anybody noticing, and the state of the datastore."""
     warnings = []
     for stored in found:
@@ -198,7 +198,7 @@ def _felix_warnings(endpoint: HostEndpoint, api_version: str) -> List[str]:
     return ["{0}: Felix ignores it, so its interface is open: {1}".format(endpoint, reason)] if reason else []
 
 
-def diff_of(change: Change, api_version: str, guarded: GuardReport) -> Dict[str, str]:
+def build_diff(change: Change, api_version: str, guarded: GuardReport) -> Dict[str, str]:
     """One endpoint's difference, each side as the YAML that calicoctl takes, in canonical form.
 
     In canonical form only what is really different shows up as such. Policies that start or stop selecting it are

@@ -13,7 +13,7 @@ from typing import Any, Callable, Collection, Iterable, List, Mapping, NamedTupl
 from .._core.errors import CalicoError, Conflict, InvalidInput, Refused
 from .._core.go_json import Ambiguous
 from .._resources.hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, changed_fields
-from .._resources.validation import problems_of
+from .._resources.validation import find_problems
 from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
 
 NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
@@ -170,12 +170,12 @@ class Patched(NamedTuple):
                 ]
             )
         patched = stored.endpoint.patched(self.fields)
-        before = problems_of(stored.endpoint, api_version)
+        before = find_problems(stored.endpoint, api_version)
         problems = [
             problem + " (so it is stored: give this field as well, or use state present)"
             if problem in before
             else problem
-            for problem in problems_of(patched, api_version)
+            for problem in find_problems(patched, api_version)
         ]
         if problems:
             raise InvalidInput(["{0}: {1}".format(self.identity, problems[0])] + problems[1:])
@@ -257,7 +257,7 @@ class Change(NamedTuple):
         return self.want.identity
 
 
-def change_for(want: Desired, stored: Optional[Stored], api_version: str) -> Change:
+def build_change(want: Desired, stored: Optional[Stored], api_version: str) -> Change:
     """What has to happen to the one endpoint that is wanted and, maybe, stored.
 
     Raises InvalidInput when the result would not be valid, Refused when the stored endpoint is Calico's own.
@@ -302,7 +302,7 @@ def _check_annotations(endpoint: HostEndpoint, annotations: Mapping[str, str]) -
         raise InvalidInput([text.format(endpoint, size, MOST_ANNOTATION_BYTES)])
 
 
-def undo_of(change: Change, stored: Optional[Stored], api_version: str) -> Change:
+def build_undo(change: Change, stored: Optional[Stored], api_version: str) -> Change:
     """What undoes a change that was made, with its text, when `stored` is what there is now.
 
     Raises Conflict when somebody has changed the endpoint since.
@@ -331,7 +331,7 @@ def plan(
     changes, problems = [], []
     for key, want in wants.items():
         try:
-            changes.append(change_for(want, found.get(key), api_version))
+            changes.append(build_change(want, found.get(key), api_version))
         except CalicoError as exc:
             problems.append(str(exc))
     if problems:

@@ -67,14 +67,14 @@ class Connection(NamedTuple):
 
 
 @functools.lru_cache(maxsize=65536)
-def address_of(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """Raises ValueError for what Go's net.ParseIP refuses."""
     canonical = canonical_ip(text)
     family = socket.AF_INET6 if ":" in canonical else socket.AF_INET
     return (6 if ":" in canonical else 4), int.from_bytes(socket.inet_pton(family, canonical), "big")
 
 
-def text_of(address: Address) -> str:
+def format_address(address: Address) -> str:
     """The address as text."""
     version, number = address
     if version == 4:
@@ -99,14 +99,14 @@ _PREFIX_LENGTH = re.compile("[0-9]{1,4}")
 
 
 @functools.lru_cache(maxsize=65536)
-def net_of(text: str) -> Net:
+def parse_net(text: str) -> Net:
     """A network, or an address, which is a network of one. Bits behind the prefix don't count, as in iptables.
 
     Raises ValueError for what libcalico-go's IPNet refuses (lib/net/ipnet.go); one of IPv4-mapped IPv6 addresses is
     one of IPv4 addresses there.
     """
     address, slash, length = text.partition("/")
-    version, number = address_of(address)
+    version, number = parse_address(address)
     bits = _BITS[version]
     if not slash:
         return version, number, number
@@ -118,7 +118,7 @@ def net_of(text: str) -> Net:
     return version, first, first + (1 << hosts) - 1
 
 
-def connection_from(given: Mapping[str, Any], where: str) -> Connection:
+def parse_connection(given: Mapping[str, Any], where: str) -> Connection:
     """The connection of a module's suboptions; `where` begins the messages. Raises InvalidInput."""
     problems: List[str] = []
 
@@ -132,7 +132,7 @@ def connection_from(given: Mapping[str, Any], where: str) -> Connection:
             problems.append("{0}.{1}: {2} {3}".format(where, option, shown(value), exc))
             return None
 
-    protocol = take("protocol", protocol_of)
+    protocol = take("protocol", parse_protocol)
     source, destination = take("src", _address), take("dst", _address)
     port, sport = take("port", _port), take("sport", _port)
     icmp_type = take("icmp_type", _icmp_type)
@@ -187,7 +187,7 @@ def _contradictions(given: Mapping[str, Any], protocol: Optional[int], source: O
 _NUMBER = re.compile("0*[0-9]{1,3}")
 
 
-def protocol_of(value: Any) -> int:
+def parse_protocol(value: Any) -> int:
     """The number of a protocol that is given by name or number. Raises ValueError."""
     text = str(value).lower() if isinstance(value, (str, int)) else ""
     if text in PROTOCOLS:
@@ -199,7 +199,7 @@ def protocol_of(value: Any) -> int:
 
 def _address(value: Any) -> Address:
     try:
-        return address_of(str(value))
+        return parse_address(str(value))
     except ValueError as exc:
         raise ValueError("is not an IP address") from exc
 

@@ -25,17 +25,17 @@ def doubtful(name: str, why: str, kind: str, order: Optional[float], tier: str =
     return Policy(name, EVERYTHING, {}, _BOTH, kind, on_forward=True, order=order, tier=tier, key=key, doubt=why)
 
 
-def kind_of(is_untracked: bool, is_pre_dnat: bool) -> str:
+def build_kind(is_untracked: bool, is_pre_dnat: bool) -> str:
     return UNTRACKED if is_untracked else PRE_DNAT if is_pre_dnat else NORMAL
 
 
-def governs_of(types: Sequence[str], kind: str) -> FrozenSet[str]:
+def read_directions(types: Sequence[str], kind: str) -> FrozenSet[str]:
     """The directions that a policy governs. Without types, Felix takes both (calc/policy_sorter.go)."""
     found = _BOTH.intersection(types) if types else _BOTH
     return found - {EGRESS} if kind == PRE_DNAT else found
 
 
-def rules_of(fields: Mapping[str, Any], key: str) -> List[Any]:
+def read_rules(fields: Mapping[str, Any], key: str) -> List[Any]:
     """The rules of a direction, not read yet. Raises Ambiguous for more than anybody writes: each takes a kilobyte."""
     return not_too_many(go_json.items(fields, key))
 
@@ -49,7 +49,7 @@ def not_too_many(rules: List[Any]) -> List[Any]:
     return rules
 
 
-def protocol_of(item: Any, key: str) -> int:
+def read_protocol(item: Any, key: str) -> int:
     """0 for what is not given. Raises ValueError for what is no protocol."""
     if item is None:
         return 0
@@ -62,7 +62,7 @@ def protocol_of(item: Any, key: str) -> int:
     return found
 
 
-def range_of(text: str) -> Ports:
+def parse_port_range(text: str) -> Ports:
     """The ports of "80" or "80:90"; -1 for what is no number of a port."""
     first, colon, last = text.partition(":")
     return go_json.digits(first, 65535), go_json.digits(last if colon else first, 65535)
@@ -82,7 +82,7 @@ def _why_fatal(rule: Rule) -> str:
     if 4 in versions and any(NO_NET in each for end in (rule.source, rule.destination) for each in end[:2]):
         return "it has a network that is an empty text"
     for version in versions:
-        if not _is_icmp_of(rule, version) and (rule.not_icmp or rule.icmp and rule.protocol):
+        if not _is_icmp_in(rule, version) and (rule.not_icmp or rule.icmp and rule.protocol):
             return _OTHER_ICMP.format(version, {4: "icmp", 6: "icmpv6"}[version])
     return ""
 
@@ -94,7 +94,7 @@ def _why_refused_by_iptables(rule: Rule) -> str:
     if rule.protocol and rule.not_protocol:
         return "it has both protocol and {0}, which iptables refuses".format("notProtocol (!protocol)")
     for version in (4, 6):
-        if rule.icmp and _exists_for(rule, version) and not _is_icmp_of(rule, version):
+        if rule.icmp and _exists_for(rule, version) and not _is_icmp_in(rule, version):
             return _OTHER_ICMP.format(version, {4: "icmp", 6: "icmpv6"}[version])
     return ""
 
@@ -106,7 +106,7 @@ def _why_refused_by_nft(rule: Rule) -> str:
     return ""
 
 
-def _is_icmp_of(rule: Rule, version: int) -> bool:
+def _is_icmp_in(rule: Rule, version: int) -> bool:
     return rule.protocol == {4: ICMP, 6: ICMPV6}[version]
 
 

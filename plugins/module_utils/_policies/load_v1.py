@@ -19,8 +19,17 @@ from .._datastore.snapshot import PolicySnapshot
 from .._resources.hostendpoint import V1
 from .._resources.selector import Selector, SelectorError, has, parse
 from .._resources.validation_v1 import NAME
-from .connection import TCP, UDP, Net, Ports, net_of
-from .load_common import NO_NET, doubtful, governs_of, kind_of, protocol_of, range_of, rules_of, with_fatal
+from .connection import TCP, UDP, Net, Ports, parse_net
+from .load_common import (
+    NO_NET,
+    build_kind,
+    doubtful,
+    parse_port_range,
+    read_directions,
+    read_protocol,
+    read_rules,
+    with_fatal,
+)
 from .model import (
     ALLOW,
     ANY_KIND,
@@ -70,13 +79,13 @@ def _policy(name: str, value: str) -> Optional[Policy]:
     try:
         fields = go_json.struct(go_json.load(value))
         order = go_json.number(fields["order"], "order") if "order" in fields else None
-        kind = kind_of(go_json.flag(fields, "untracked"), go_json.flag(fields, "pre_dnat"))
+        kind = build_kind(go_json.flag(fields, "untracked"), go_json.flag(fields, "pre_dnat"))
         go_json.mapping(fields.get("annotations"), "annotations")
         return Policy(
             name=name,
             selector=parse(go_json.text(fields, "selector"), V1),
             rules=_rules(fields),
-            governs=governs_of([each.lower() for each in go_json.texts(fields, "types")], kind),
+            governs=read_directions([each.lower() for each in go_json.texts(fields, "types")], kind),
             kind=kind,
             order=order,
         )
@@ -113,8 +122,8 @@ def _profile(parts: Mapping[str, str]) -> Profile:
 
 def _rules(fields: Mapping[str, Any]) -> Rules:
     return {
-        INGRESS: tuple([_rule(item) for item in rules_of(fields, "inbound_rules")]),
-        EGRESS: tuple([_rule(item) for item in rules_of(fields, "outbound_rules")]),
+        INGRESS: tuple([_rule(item) for item in read_rules(fields, "inbound_rules")]),
+        EGRESS: tuple([_rule(item) for item in read_rules(fields, "outbound_rules")]),
     }
 
 
@@ -125,7 +134,7 @@ def _rule(item: Any) -> Rule:
     if action not in _ACTIONS:
         raise ValueError("action is not one: {0}".format(shown(action)))
     go_json.text(fields, "log_prefix")
-    protocol, not_protocol = (protocol_of(fields.get(key), key) for key in ("protocol", "!protocol"))
+    protocol, not_protocol = (read_protocol(fields.get(key), key) for key in ("protocol", "!protocol"))
     version = _version(fields)
     if not version and fields.get("protocol") in ("icmp", "icmpv6"):
         version = 4 if fields["protocol"] == "icmp" else 6
@@ -209,7 +218,7 @@ def _nets(fields: Mapping[str, Any], end: str) -> Tuple[Net, ...]:
 def _net(item: Any) -> Net:
     if not isinstance(item, str):
         raise ValueError("a network is not a text: {0}".format(shown(item)))
-    return net_of(item) if item else NO_NET
+    return parse_net(item) if item else NO_NET
 
 
 def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Ports, ...]:
@@ -220,7 +229,7 @@ def _port(item: Any, key: str) -> Ports:
     if not isinstance(item, str):
         port = go_json.integer(item, key, 0, 65535)
         return port, port
-    found = range_of(item)
+    found = parse_port_range(item)
     if min(found) < 0 or found[0] > found[1]:
         raise ValueError("{0} has what is not a port: {1}".format(key, shown(item)))
     return found
@@ -237,7 +246,7 @@ def _workload(value: str) -> Tuple[str, Optional[Selectable]]:
     try:
         fields = go_json.struct(go_json.load(value))
         interface = go_json.text(fields, "name")
-        nets = [net_of(item) for key in ("ipv4_nets", "ipv6_nets") for item in go_json.texts(fields, key)]
+        nets = [parse_net(item) for key in ("ipv4_nets", "ipv6_nets") for item in go_json.texts(fields, key)]
         member = Selectable(
             labels=go_json.mapping(fields.get("labels"), "labels"),
             profiles=tuple(go_json.texts(fields, "profile_ids")),

@@ -19,9 +19,9 @@ from .._core.errors import shown
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.hostendpoint import V3
 from .._resources.selector import Selector, SelectorError, parse
-from .connection import net_of
-from .felix_config_v3 import calico_version
-from .load_common import doubtful, governs_of, kind_of, protocol_of
+from ._felix.config_v3 import calico_version
+from .connection import parse_net
+from .load_common import build_kind, doubtful, read_directions, read_protocol
 from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Policy, PolicySet, Profile, Rule, Rules, Selectable, Tier
 from .objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
 from .profile_v3 import labels_of_profile
@@ -31,7 +31,7 @@ from .rules_v3 import (
     OF_NAMESPACES,
     SERVICE_ACCOUNT,
     fatal_name,
-    nets_of,
+    parse_nets,
     prefixed,
     rules_of_spec,
 )
@@ -129,7 +129,7 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
         shown_name = (namespace + "/" if namespace else "") + _name(name, tier, found["metadata"])
         # What it selects goes by the object, not by its key.
         namespace = namespace and found["metadata"].get("namespace", "")
-        kind = kind_of(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
+        kind = build_kind(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
         if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
             raise go_json.Ambiguous("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
         _check_hints(spec.get("performanceHints", []))
@@ -174,7 +174,7 @@ def _check_hints(hints: List[str]) -> None:
 
 
 def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
-    return governs_of([each.lower() for each in spec.get("types", ())], kind)
+    return read_directions([each.lower() for each in spec.get("types", ())], kind)
 
 
 def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
@@ -287,13 +287,13 @@ def _why_fatal_net(texts: Iterable[str]) -> str:
     for text in texts:
         if not text:
             return "a network that is an empty string"
-        if "/" in text and ":" in text and any(version == 4 for version, _first, _last in nets_of([text])):
+        if "/" in text and ":" in text and any(version == 4 for version, _first, _last in parse_nets([text])):
             return "the IPv4-mapped network {0}".format(shown(text))
     return ""
 
 
 def _network_set(namespace: str, fields: Mapping[str, Any]) -> Selectable:
-    labels, nets = fields["metadata"].get("labels", {}), tuple(nets_of(fields["spec"].get("nets", ())))
+    labels, nets = fields["metadata"].get("labels", {}), tuple(parse_nets(fields["spec"].get("nets", ())))
     if not namespace:
         return Selectable(labels, (), (), nets)
     # As the object has it, not its key.
@@ -309,9 +309,9 @@ def _workload(value: str) -> Tuple[Mapping[str, Any], Optional[Selectable]]:
     labels = {key: text for key, text in labels.items() if not key.startswith((OF_NAMESPACES, OF_ACCOUNTS))}
     if spec.get("serviceAccountName"):
         labels[SERVICE_ACCOUNT] = spec["serviceAccountName"]
-    nets = [net_of(text) for text in spec.get("ipNetworks", ())]
+    nets = [parse_net(text) for text in spec.get("ipNetworks", ())]
     named = [
-        (each.get("name", ""), protocol_of(each.get("protocol", "0").lower(), "protocol"), int(each["port"].digits))
+        (each.get("name", ""), read_protocol(each.get("protocol", "0").lower(), "protocol"), int(each["port"].digits))
         for each in spec.get("ports", ())
         if "port" in each
     ]

@@ -16,7 +16,7 @@ from typing import Any, Dict
 from .._core import go_types
 from .._core.errors import shown
 from .._core.go_json import digits
-from .felix_fields import TYPES
+from ._felix.fields import TYPES
 
 _INT = go_types.integer(-(2**63), 2**63 - 1)
 
@@ -40,20 +40,20 @@ _PORT_NAME = re.compile("[a-zA-Z0-9_.-]{1,128}")
 
 
 _ICMP = {"type": _INT, "code": _INT}
-_SERVICE_ACCOUNTS = {"names": go_types.list_of(go_types.text), "selector": go_types.text}
+_SERVICE_ACCOUNTS = {"names": go_types.read_list_with(go_types.text), "selector": go_types.text}
 _ENTITY = {
-    "nets": go_types.list_of(go_types.text),
+    "nets": go_types.read_list_with(go_types.text),
     "selector": go_types.text,
     "namespaceSelector": go_types.text,
     "services": go_types.nullable(go_types.struct({"name": go_types.text, "namespace": go_types.text})),
-    "ports": go_types.list_of(_port),
-    "notNets": go_types.list_of(go_types.text),
+    "ports": go_types.read_list_with(_port),
+    "notNets": go_types.read_list_with(go_types.text),
     "notSelector": go_types.text,
-    "notPorts": go_types.list_of(_port),
+    "notPorts": go_types.read_list_with(_port),
     "serviceAccounts": go_types.nullable(go_types.struct(_SERVICE_ACCOUNTS)),
 }
 _PATH = {"exact": go_types.text, "prefix": go_types.text}
-_HTTP = {"methods": go_types.list_of(go_types.text), "paths": go_types.list_of(go_types.struct(_PATH))}
+_HTTP = {"methods": go_types.read_list_with(go_types.text), "paths": go_types.read_list_with(go_types.struct(_PATH))}
 _RULE = {
     "action": go_types.text,
     "ipVersion": _INT,
@@ -66,14 +66,17 @@ _RULE = {
     "http": go_types.nullable(go_types.struct(_HTTP)),
     "metadata": go_types.nullable(go_types.struct({"annotations": go_types.texts})),
 }
-_RULES = {"ingress": go_types.list_of(go_types.struct(_RULE)), "egress": go_types.list_of(go_types.struct(_RULE))}
+_RULES = {
+    "ingress": go_types.read_list_with(go_types.struct(_RULE)),
+    "egress": go_types.read_list_with(go_types.struct(_RULE)),
+}
 _POLICY = {
     **_RULES,
     "tier": go_types.text,
     "order": go_types.real,
     "selector": go_types.text,
-    "types": go_types.list_of(go_types.text),
-    "performanceHints": go_types.list_of(go_types.text),
+    "types": go_types.read_list_with(go_types.text),
+    "performanceHints": go_types.read_list_with(go_types.text),
 }
 _GLOBAL_POLICY = {
     **_POLICY,
@@ -94,10 +97,10 @@ _WORKLOAD_PORT = {
 _WORKLOAD = {
     "node": go_types.text,
     "serviceAccountName": go_types.text,
-    "ipNetworks": go_types.list_of(go_types.text),
-    "profiles": go_types.list_of(go_types.text),
+    "ipNetworks": go_types.read_list_with(go_types.text),
+    "profiles": go_types.read_list_with(go_types.text),
     "interfaceName": go_types.text,
-    "ports": go_types.list_of(go_types.struct(_WORKLOAD_PORT)),
+    "ports": go_types.read_list_with(go_types.struct(_WORKLOAD_PORT)),
 }
 
 
@@ -115,14 +118,14 @@ GLOBAL_POLICY = _reader(_GLOBAL_POLICY)
 POLICY = _reader(dict(_POLICY, serviceAccountSelector=go_types.text))
 PROFILE = _reader(dict(_RULES, labelsToApply=go_types.texts))
 TIER = _reader({"order": go_types.real, "defaultAction": go_types.nullable(go_types.text)})
-NETWORK_SET = _reader({"nets": go_types.list_of(go_types.text)})
+NETWORK_SET = _reader({"nets": go_types.read_list_with(go_types.text)})
 WORKLOAD = _reader(_WORKLOAD)
 _BGP = {"ipv4Address": go_types.text, "ipv6Address": go_types.text}
 NODE = _reader(
     {
         "bgp": go_types.struct(_BGP),
-        "addresses": go_types.list_of(go_types.struct({"address": go_types.text})),
-        "interfaces": go_types.list_of(go_types.struct({"addresses": go_types.list_of(go_types.text)})),
+        "addresses": go_types.read_list_with(go_types.struct({"address": go_types.text})),
+        "interfaces": go_types.read_list_with(go_types.struct({"addresses": go_types.read_list_with(go_types.text)})),
     }
 )
 CLUSTER_INFORMATION = _reader({"calicoVersion": go_types.text, "datastoreReady": go_types.flag})
@@ -143,7 +146,7 @@ _FELIX_TYPES = {
     "number": _INT,
     "text": go_types.text,
     "duration": _duration,
-    "list": go_types.list_of(go_types.text),
+    "list": go_types.read_list_with(go_types.text),
 }
 _UINT32 = go_types.integer(0, 2**32 - 1)
 _TABLES = go_types.struct({"min": _INT, "max": _INT})
@@ -166,17 +169,17 @@ def _dscp(item: Any, before: Any, where: str) -> Any:
 
 
 _OTHERS = {
-    "failsafeInboundHostPorts": go_types.list_of(go_types.struct(_FAILSAFE)),
-    "failsafeOutboundHostPorts": go_types.list_of(go_types.struct(_FAILSAFE)),
+    "failsafeInboundHostPorts": go_types.read_list_with(go_types.struct(_FAILSAFE)),
+    "failsafeOutboundHostPorts": go_types.read_list_with(go_types.struct(_FAILSAFE)),
     "iptablesMarkMask": _UINT32,
     "nftablesMarkMask": _UINT32,
     "istioDSCPMark": _dscp,
     "natPortRange": _port,
     "bpfPSNATPorts": _port,
-    "kubeNodePortRanges": go_types.list_of(_port),
+    "kubeNodePortRanges": go_types.read_list_with(_port),
     "routeTableRange": _TABLES,
-    "routeTableRanges": go_types.list_of(_TABLES),
-    "healthTimeoutOverrides": go_types.list_of(go_types.struct(_HEALTH_TIMEOUT)),
+    "routeTableRanges": go_types.read_list_with(_TABLES),
+    "healthTimeoutOverrides": go_types.read_list_with(go_types.struct(_HEALTH_TIMEOUT)),
     "bpfConntrackTimeouts": go_types.struct(dict.fromkeys(_CONNTRACK_TIMEOUTS, go_types.text)),
 }
 _SETTINGS = {

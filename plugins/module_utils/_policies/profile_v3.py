@@ -19,13 +19,13 @@ from .._resources.hostendpoint import V3
 from .._resources.selector import SelectorError, parse
 from .._resources.validation_v3 import DNS_NAME, DNS_NAME_MAX, LABEL_NAME, PORT_NAME, is_qualified
 from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
-from .connection import net_of
+from .connection import parse_net
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
 _PROTOCOLS = ("TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite")
 _WITH_PORTS = ("TCP", "UDP", "SCTP", "6", "17", "132")
 _ICMP = {"ICMP": 4, "ICMPv6": 6}
-_EVERYBODY = (net_of("0.0.0.0/0"), net_of("::/0"))
+_EVERYBODY = (parse_net("0.0.0.0/0"), parse_net("::/0"))
 _MOST_METHODS = 20
 _MOST_OF_A_PATH = 1024
 
@@ -87,8 +87,8 @@ def _are_nets(ends: Iterable[Mapping[str, Any]], version: Any) -> bool:
     versions = set()
     for key, text in texts:
         try:
-            found = net_of(text)
-            address = net_of(text.partition("/")[0])
+            found = parse_net(text)
+            address = parse_net(text.partition("/")[0])
         except ValueError:
             return False
         if key == "notNets" and found in _EVERYBODY:

@@ -18,8 +18,8 @@ from .._core.errors import shown
 from .._resources.hostendpoint import V3
 from .._resources.selector import Selector, SelectorError, both, parse
 from .._resources.validation_v3 import PORT_NAME
-from .connection import SCTP, TCP, UDP, Net, Ports, net_of
-from .load_common import not_too_many, protocol_of, with_fatal
+from .connection import SCTP, TCP, UDP, Net, Ports, parse_net
+from .load_common import not_too_many, read_protocol, with_fatal
 from .model import ALLOW, DENY, EGRESS, INGRESS, LOG, PASS, Entity, Rule, Rules
 
 NAMESPACE, SERVICE_ACCOUNT = "projectcalico.org/namespace", "projectcalico.org/serviceaccount"
@@ -82,7 +82,7 @@ def _rule(fields: Mapping[str, Any], namespace: str) -> Rule:
 
 def _protocol(fields: Mapping[str, Any], key: str) -> int:
     item = fields.get(key)
-    return 0 if item is None else protocol_of(item.lower(), key)
+    return 0 if item is None else read_protocol(item.lower(), key)
 
 
 def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[int]]]:
@@ -146,14 +146,14 @@ def _accounts(accounts: Mapping[str, Any]) -> List[Selector]:
 
 def _nets(fields: Mapping[str, Any], key: str) -> Tuple[Net, ...]:
     """Those that are networks: Felix leaves the other ones out."""
-    return tuple(nets_of(fields.get(key, ())))
+    return tuple(parse_nets(fields.get(key, ())))
 
 
-def nets_of(texts: Any) -> List[Net]:
+def parse_nets(texts: Any) -> List[Net]:
     found = []
     for text in texts:
         try:
-            found.append(net_of(text))
+            found.append(parse_net(text))
         except ValueError:
             pass
     return found

@@ -23,10 +23,10 @@ _RULES = {V1: RULES_V1, V3: RULES_V3}
 
 def check(endpoint: HostEndpoint, api_version: str) -> None:
     """Raise InvalidInput with every rule that the endpoint breaks."""
-    _raise(endpoint, problems_of(endpoint, api_version))
+    _raise(endpoint, find_problems(endpoint, api_version))
 
 
-def problems_of(endpoint: HostEndpoint, api_version: str) -> List[str]:
+def find_problems(endpoint: HostEndpoint, api_version: str) -> List[str]:
     """Every rule that the endpoint breaks, each with the option and the value."""
     return [_text(*problem) for problem in _RULES[api_version].endpoint(endpoint)]
 

@@ -47,18 +47,18 @@ def devices(facts: Mapping[str, Any]) -> Iterator[Tuple[str, Mapping[str, Any], 
             yield name, _fact(name, facts), aliases.get(name, [])
 
 
-def ipv4_of(fact: Mapping[str, Any]) -> List[Mapping[str, Any]]:
+def read_ipv4(fact: Mapping[str, Any]) -> List[Mapping[str, Any]]:
     """The IPv4 addresses of an interface, or of a label: {address, prefix or netmask, ...}."""
     found = [fact.get("ipv4") or {}, *(fact.get("ipv4_secondaries") or ())]
     return [each for each in found if each.get("address")]
 
 
-def ipv6_of(fact: Mapping[str, Any]) -> List[Mapping[str, Any]]:
+def read_ipv6(fact: Mapping[str, Any]) -> List[Mapping[str, Any]]:
     """The IPv6 addresses of an interface: {address, prefix, scope}."""
     return [each for each in fact.get("ipv6") or () if each.get("address")]
 
 
-def temporary_ipv6_of(fact: Mapping[str, Any]) -> List[str]:
+def read_temporary_ipv6(fact: Mapping[str, Any]) -> List[str]:
     """The temporary IPv6 addresses of an interface (RFC 8981), as far as its fact shows which ones are.
 
     The fact has no flags, but an order. `setup` lists what `ip addr show primary` prints, and then what `ip addr show
@@ -68,7 +68,7 @@ def temporary_ipv6_of(fact: Mapping[str, Any]) -> List[str]:
     """
     first, networks, found = set(), set(), []
     is_second_list = False
-    for each in ipv6_of(fact):
+    for each in read_ipv6(fact):
         address, network = each["address"], int(ipaddress.ip_address(each["address"])) >> 64
         if each.get("scope") == "link":
             is_second_list = True
@@ -80,7 +80,7 @@ def temporary_ipv6_of(fact: Mapping[str, Any]) -> List[str]:
     return found
 
 
-def masters_of(facts: Mapping[str, Any]) -> Dict[str, List[str]]:
+def read_masters(facts: Mapping[str, Any]) -> Dict[str, List[str]]:
     """The bonds and bridges that each interface is a member of, by its name."""
     found: Dict[str, List[str]] = {}
     for name, device, _aliases_of_it in devices(facts):
@@ -149,7 +149,7 @@ def _problems(facts: Mapping[str, Any]) -> Iterator[str]:
     for name in names:
         fact = _fact(name, facts)
         yield from _interface_problems(name, fact)
-        count += len(ipv4_of(fact)) + len(ipv6_of(fact)) if isinstance(fact, Mapping) else 0
+        count += len(read_ipv4(fact)) + len(read_ipv6(fact)) if isinstance(fact, Mapping) else 0
     if not count:
         yield "no interface has an address, not even lo"
     if count > MOST_ADDRESSES:

@@ -22,8 +22,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 )
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import API_VERSIONS
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import settings_from
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import Item, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import build_settings
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import Item, build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_node
 from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_nodes
@@ -32,17 +32,17 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
     HostInput,
     RuleDecision,
-    hidden_of,
-    made_of,
-    verdicts_of,
+    decide,
+    explain_hidden,
+    select_made,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX, check_spelling
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks import RuleError
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import (
     CONNECTION,
-    datastore_of,
-    guard_facts_of,
+    build_datastore_connections,
+    build_guard_facts,
     is_ssh,
     unresolved,
 )
@@ -170,7 +170,7 @@ class Fleet:
         addresses = resolved(names - {""})
         found = {}
         for host, name, connection in known:
-            found[host.node] = _of_connection(guard_facts_of, name, host.facts, connection, addresses)
+            found[host.node] = _of_connection(build_guard_facts, name, host.facts, connection, addresses)
             found[host.node]["require"] += self._required.get(name, [])
             if self._failsafes.get(name):
                 found[host.node]["failsafes"] = self._failsafes[name]
@@ -183,7 +183,7 @@ class Fleet:
         items = [item for host, by_hand in self.hosts for item in self._items(host, by_hand)]
         key = "{0.node}/{0.name}" if self._api_version == V1 else "{0.name}"
         try:
-            presents = presents_from(items, self._api_version, {}, key.format)
+            presents = build_presents(items, self._api_version, {}, key.format)
         except InvalidInput as exc:
             raise RunFailed(str(exc)) from exc
         # Not as they are given: a date that YAML has made an object of cannot be written as JSON.
@@ -193,10 +193,10 @@ class Fleet:
         """The endpoints of a host, each with the place that it comes from."""
         name = host.inventory_hostname
         try:
-            verdicts = verdicts_of(host)
+            verdicts = decide(host)
         except RuleError as exc:
             raise RunFailed("{0}: hostendpoints_interfaces: {1}".format(name, exc)) from exc
-        made = made_of(verdicts)
+        made = select_made(verdicts)
         if host.rules and not made and not by_hand:
             self.uncovered[name] = _reasons(verdicts)
         for verdict in made:
@@ -230,7 +230,7 @@ class Fleet:
                 self.by_hand[name] = reason
                 facts = {}
             host, by_hand = self._host(name, facts)
-            hidden = hidden_of(host)
+            hidden = explain_hidden(host)
             if hidden:
                 self.without_facts[name] = hidden
                 continue
@@ -503,10 +503,10 @@ def _checked_failsafes(name: str, failsafes: Any) -> Mapping[str, Any]:
         return {}
     # As for what is required.
     # pylint: disable-next=import-outside-toplevel
-    from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import failsafes_from
+    from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import parse_failsafes
 
     try:
-        failsafes_from(failsafes, _PREFIX + "failsafes")
+        parse_failsafes(failsafes, _PREFIX + "failsafes")
     except InvalidInput as exc:
         raise RunFailed("{0}: {1}".format(name, exc)) from exc
     checked: Mapping[str, Any] = failsafes
@@ -519,10 +519,10 @@ def _checked_dataplane(name: str, dataplane: Any) -> str:
         return ""
     # As for what is required.
     # pylint: disable-next=import-outside-toplevel
-    from ansible_collections.netsec.calico.plugins.module_utils._guard.required_connections import dataplane_from
+    from ansible_collections.netsec.calico.plugins.module_utils._guard.required_connections import parse_dataplane
 
     try:
-        return dataplane_from(dataplane, _PREFIX + "dataplane")
+        return parse_dataplane(dataplane, _PREFIX + "dataplane")
     except InvalidInput as exc:
         raise RunFailed("{0}: {1}".format(name, exc)) from exc
 
@@ -563,16 +563,16 @@ def _ssh_configuration() -> Dict[str, Any]:
     return {variable: value for variable, value in found.items() if value}
 
 
-def api_version_of(arguments: Mapping[str, Any]) -> str:
+def read_api_version(arguments: Mapping[str, Any]) -> str:
     """The generation of what the datastore holds that the task, the controller's environment or the file tells."""
     try:
-        settings = settings_from(arguments, os.environ)
+        settings = build_settings(arguments, os.environ)
     except CalicoError as exc:
         raise RunFailed(str(exc)) from exc
     return API_VERSIONS[settings.datastore_type]
 
 
-def guard_of(arguments: Dict[str, Any]) -> bool:
+def prepare_guard(arguments: Dict[str, Any]) -> bool:
     """Whether the task's guard is on; then what every host needs is what the task says, and the datastore."""
     # In YAML, off is false.
     arguments["guard"] = {False: "off", "false": "off", None: "enforce"}.get(
@@ -580,16 +580,16 @@ def guard_of(arguments: Dict[str, Any]) -> bool:
     )
     if str(arguments["guard"]).lower() == "off":
         return False
-    arguments["guard_require"] = required_of(arguments)
+    arguments["guard_require"] = build_required(arguments)
     return True
 
 
-def required_of(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
+def build_required(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """The connections that every host needs: what the task says, and the datastore."""
     required = arguments.get("guard_require") or []
     if not isinstance(required, list):
         raise RunFailed("guard_require is not a list: {0}".format(shown(required)))
     try:
-        return required + datastore_of(settings_from(arguments, os.environ).etcd_endpoints)
+        return required + build_datastore_connections(build_settings(arguments, os.environ).etcd_endpoints)
     except CalicoError as exc:
         raise RunFailed(str(exc)) from exc

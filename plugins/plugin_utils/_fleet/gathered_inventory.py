@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import CALICO_OWNER_LABEL
 
 # The label that the role gives to what it makes.
@@ -68,7 +68,7 @@ class Gathered:
         return _HEAD.format(name=name) + comments + yaml_io.dump(document)
 
 
-def gathered_of(
+def build_gathered(
     stored: Sequence[Mapping[str, Any]], malformed: Sequence[Mapping[str, str]], hosts: Hosts, api_version: str
 ) -> Gathered:
     """The variables that make what is stored, sorted by host and name.
@@ -88,7 +88,7 @@ def gathered_of(
             left_out.append(_line("host endpoint {name} on node {node}".format(**endpoint), reason))
         else:
             taken.append(endpoint)
-    owner = _owner_of(taken)
+    owner = _find_owner(taken)
     variables = {name: _variables(name, node, hosts.default_nodes) for name, node in sorted(hosts.nodes.items())}
     for endpoint in taken:
         variables[names[endpoint["node"]]]["hostendpoints_endpoints"].append(_fields(endpoint, owner))
@@ -104,7 +104,7 @@ def _why_not(endpoint: Mapping[str, Any], names: Mapping[str, str], others: Mapp
         return "the node is no host of the inventory" + _similar(node, names)
     try:
         # What it accepts has no character of a template, either.
-        presents_from([("", endpoint)], api_version, {}, str)
+        build_presents([("", endpoint)], api_version, {}, str)
     except InvalidInput as exc:
         return "it cannot be written as it is, and a purge of all would delete it: " + "; ".join(exc.problems)
     return ""
@@ -117,7 +117,7 @@ def _similar(node: str, names: Mapping[str, str]) -> str:
     return "; is it hostendpoints_node of {0}?".format(" or ".join(sorted(found)[:3])) if found else ""
 
 
-def _owner_of(endpoints: Sequence[Mapping[str, Any]]) -> Optional[str]:
+def _find_owner(endpoints: Sequence[Mapping[str, Any]]) -> Optional[str]:
     owners = {endpoint["labels"].get(OWNER_LABEL) or "" for endpoint in endpoints}
     if not owners:
         return None

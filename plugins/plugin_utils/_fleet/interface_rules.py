@@ -21,21 +21,21 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_n
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
     devices,
     hidden_interfaces,
-    ipv4_of,
-    ipv6_of,
-    masters_of,
-    temporary_ipv6_of,
+    read_ipv4,
+    read_ipv6,
+    read_masters,
+    read_temporary_ipv6,
     why_unusable,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks import (
     RuleError,
-    address_of,
     check_rule,
     flag,
     is_in,
     is_truth,
     listed,
-    network_of,
+    parse_address,
+    parse_network,
 )
 
 # In v3, the names of all nodes' endpoints are of one kind.
@@ -122,22 +122,22 @@ class RuleDecision:
     endpoint: Optional[Dict[str, Any]] = None
 
 
-def interfaces_of(facts: Mapping[str, Any]) -> List[HostInterface]:
+def read_interfaces(facts: Mapping[str, Any]) -> List[HostInterface]:
     """The interfaces of a host, sorted by name."""
-    masters = masters_of(facts)
+    masters = read_masters(facts)
     found = [
         _interface(name, device, aliases, facts, masters.get(name, ())) for name, device, aliases in devices(facts)
     ]
     return sorted(found, key=lambda interface: interface.name)
 
 
-def verdicts_of(host: HostInput) -> List[RuleDecision]:
+def decide(host: HostInput) -> List[RuleDecision]:
     """What becomes of each of the host's interfaces. Raises RuleError."""
     for index, rule in enumerate(host.rules):
         check_rule(rule, index, host.api_version)
     found = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
     of_all: Dict[int, List[HostInterface]] = {}
-    for interface in interfaces_of(host.facts):
+    for interface in read_interfaces(host.facts):
         chosen, reason = _choice(interface, host)
         if chosen is None:
             found.append(RuleDecision(interface.name, reason))
@@ -149,7 +149,7 @@ def verdicts_of(host: HostInput) -> List[RuleDecision]:
     return sorted(found, key=lambda verdict: verdict.interface)
 
 
-def made_of(verdicts: Sequence[RuleDecision]) -> List[RuleDecision]:
+def select_made(verdicts: Sequence[RuleDecision]) -> List[RuleDecision]:
     """The verdicts with an endpoint, each endpoint once."""
     found: Dict[int, RuleDecision] = {}
     for verdict in verdicts:
@@ -158,7 +158,7 @@ def made_of(verdicts: Sequence[RuleDecision]) -> List[RuleDecision]:
     return list(found.values())
 
 
-def hidden_of(host: HostInput) -> str:
+def explain_hidden(host: HostInput) -> str:
     """Why not all of the host's interfaces can be told by its facts; "" when they can, or rules are not for them."""
     names = [name for name in hidden_interfaces(host.facts) if not _ignoring(name, host)] if host.rules else []
     if not names:
@@ -169,15 +169,15 @@ def hidden_of(host: HostInput) -> str:
     )
 
 
-def endpoints_of(host: HostInput) -> List[Dict[str, Any]]:
+def build_endpoints(host: HostInput) -> List[Dict[str, Any]]:
     """The endpoints that the rules make of the host's interfaces.
 
     Raises RuleError, also when an interface is hidden, whose endpoint would be missing without a word.
     """
-    hidden = hidden_of(host)
+    hidden = explain_hidden(host)
     if hidden:
         raise RuleError(hidden)
-    return [verdict.endpoint for verdict in made_of(verdicts_of(host)) if verdict.endpoint is not None]
+    return [verdict.endpoint for verdict in select_made(decide(host)) if verdict.endpoint is not None]
 
 
 # --- facts ---
@@ -197,7 +197,7 @@ def _interface(
         active=bool(device.get("active")),
         default_route=any(default.get("interface") == name for default in defaults),
         addresses=tuple(dict.fromkeys(_addresses(device, aliases))),
-        temporary=frozenset(temporary_ipv6_of(device)),
+        temporary=frozenset(read_temporary_ipv6(device)),
         driver=device.get("module") or "",
         physical=bool(device.get("pciid")),
         mac=(device.get("macaddress") or "").lower(),
@@ -207,11 +207,11 @@ def _interface(
 
 def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for fact in [device, *aliases]:
-        for ipv4 in ipv4_of(fact):
+        for ipv4 in read_ipv4(fact):
             # An address of another scope than global cannot be told by the facts, but by its network.
-            if not address_of(ipv4["address"]).is_link_local:
+            if not parse_address(ipv4["address"]).is_link_local:
                 yield ipv4["address"]
-    for ipv6 in ipv6_of(device):
+    for ipv6 in read_ipv6(device):
         if ipv6.get("scope") == "global":
             yield ipv6["address"]
 
@@ -270,7 +270,7 @@ def _miss(interface: HostInterface, match: Mapping[str, Any]) -> str:
     if types and interface.type not in types:
         return "its type is {0}, not {1}".format(brief(interface.type), " or ".join(types))
     if networks:
-        nets = [network_of(network) for network in networks]
+        nets = [parse_network(network) for network in networks]
         if not any(is_in(address, nets) for address in interface.addresses):
             return "no address in {0}".format(", ".join(networks))
     for key, text in (("default_route", "the default route"), ("active", "active"), ("physical", "a physical device")):
@@ -334,7 +334,7 @@ def _expected_ips(wanted: Any, interfaces: Sequence[HostInterface]) -> List[Any]
     if isinstance(wanted, list):
         return wanted
     options = wanted if isinstance(wanted, Mapping) else {}
-    left_out = [network_of(network) for network in listed(options.get("except"))]
+    left_out = [parse_network(network) for network in listed(options.get("except"))]
     has_temporary = options.get("temporary") is not None and flag(options["temporary"])
     found = [
         address
@@ -342,7 +342,7 @@ def _expected_ips(wanted: Any, interfaces: Sequence[HostInterface]) -> List[Any]
         for address in interface.addresses
         if (has_temporary or address not in interface.temporary)
         # Every host has these, so they say nothing of one.
-        and not address_of(address).is_loopback
+        and not parse_address(address).is_loopback
         and not is_in(address, left_out)
     ]
     return list(dict.fromkeys(found))

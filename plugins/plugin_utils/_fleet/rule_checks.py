@@ -36,7 +36,7 @@ def check_rule(rule: Any, index: int, api_version: str) -> None:
                     raise RuleError("{0}.{1} {2} is not {3}".format(section, key, shown(value), kind))
         for network in listed((rule.get("match") or {}).get("network")):
             try:
-                network_of(network)
+                parse_network(network)
             except ValueError as exc:
                 raise RuleError("match.network: {0}".format(exc)) from exc
         endpoint = rule.get("endpoint") or {}
@@ -51,12 +51,12 @@ def check_rule(rule: Any, index: int, api_version: str) -> None:
         raise RuleError("rule {0}: {1}".format(index + 1, exc)) from exc
 
 
-def network_of(text: str) -> Network:
+def parse_network(text: str) -> Network:
     """Raises ValueError for what is neither a network nor an address. Bits behind the prefix do not count."""
     return ipaddress.ip_network(text, strict=False)
 
 
-def address_of(text: str) -> IpAddress:
+def parse_address(text: str) -> IpAddress:
     """The address as Calico reads it, for which one of IPv4 stays so when it is written as one of IPv6."""
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
@@ -64,7 +64,7 @@ def address_of(text: str) -> IpAddress:
 
 def is_in(text: str, networks: Sequence[Network]) -> bool:
     """Whether an address is in one of the networks."""
-    address = address_of(text)
+    address = parse_address(text)
     return any(address in network for network in networks)
 
 
@@ -126,7 +126,7 @@ def _check_expected_ips(value: Mapping[str, Any]) -> None:
     for index, text in enumerate(listed(left_out)):
         try:
             # A number would be an address, too.
-            network_of(text if isinstance(text, str) else "")
+            parse_network(text if isinstance(text, str) else "")
         except ValueError as exc:
             rule = "is not a network or an address, such as 192.0.2.0/24 or 2001:db8::1"
             raise RuleError("{0}except[{1}]: {2} {3}".format(where, index, shown(text), rule)) from exc

@@ -76,13 +76,13 @@ def _take_variables(arguments: Mapping[str, Any], variables: TaskContext, templa
         raise RunFailed("variables: {0} is not a mapping of options to names of variables".format(brief(named)))
     raw = variables.without_facts(variables.runner())
     for option, name in named.items():
-        value = _value_of(name, raw, variables, templar)
+        value = _read_value(name, raw, variables, templar)
         if value is not None:
             found[option] = value
     return found
 
 
-def _value_of(name: str, raw: Dict[str, Any], variables: TaskContext, templar: Any) -> Any:
+def _read_value(name: str, raw: Dict[str, Any], variables: TaskContext, templar: Any) -> Any:
     value = raw.get(name)
     if not has_template(value):
         return value

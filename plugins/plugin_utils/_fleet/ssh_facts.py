@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import devices, ipv4_of, ipv6_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import devices, read_ipv4, read_ipv6
 
 # The variables of a host that say how Ansible reaches it.
 CONNECTION = (
@@ -40,7 +40,7 @@ _DNS_PORT, _SSH_PORT = 53, 22
 _PORT = re.compile("[0-9]{1,5}")
 
 
-def guard_facts_of(
+def build_guard_facts(
     name: str,
     facts: Mapping[str, Any],
     connection: Mapping[str, Any],
@@ -69,7 +69,7 @@ def guard_facts_of(
 
 
 def unresolved(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any]) -> str:
-    """The name whose addresses guard_facts_of needs; "" when it needs none. Raises ValueError as that does."""
+    """The name whose addresses build_guard_facts needs; "" when it needs none. Raises ValueError as that does."""
     if not is_ssh(connection):
         return ""
     told = _told(facts)
@@ -85,7 +85,7 @@ def is_ssh(connection: Mapping[str, Any]) -> bool:
     return "ssh" in kind or kind in _SSH
 
 
-def datastore_of(endpoints: Iterable[str]) -> List[Dict[str, Any]]:
+def build_datastore_connections(endpoints: Iterable[str]) -> List[Dict[str, Any]]:
     """The connections to the datastore that a host needs; none to the controller itself."""
     found = []
     for url in endpoints:
@@ -102,7 +102,7 @@ def _interfaces(facts: Mapping[str, Any]) -> Iterator[Tuple[str, List[str]]]:
 
 
 def _addresses(fact: Mapping[str, Any]) -> Iterator[str]:
-    for item in [*ipv4_of(fact), *ipv6_of(fact)]:
+    for item in [*read_ipv4(fact), *read_ipv6(fact)]:
         # What older versions of Ansible tell of IPv4.
         length = item.get("prefix") or item.get("netmask")
         if length and "." in str(length):

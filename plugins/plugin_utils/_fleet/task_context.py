@@ -37,7 +37,7 @@ class TaskContext:
         self._hostvars = task_vars["hostvars"]
         self._manager = self._hostvars._variable_manager
         self._cache = self._manager._fact_cache
-        self._play = _play_of(task)
+        self._play = _find_play(task)
         self._latest: Tuple[str, Mapping[str, Any]] = ("", {})
 
     def names(self) -> List[str]:
@@ -255,7 +255,7 @@ def _decrypted(value: Any) -> Any:
     return str(value) if getattr(value, "__ENCRYPTED__", False) else value
 
 
-def _play_of(task: Any) -> Any:
+def _find_play(task: Any) -> Any:
     parent = task._parent
     while not hasattr(parent, "_play"):
         parent = parent._parent

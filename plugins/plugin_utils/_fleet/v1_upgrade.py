@@ -20,7 +20,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.fields im
 )
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_name, v3_node, v3_profile
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import problems_of
+from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import find_problems
 
 
 class Conversion(NamedTuple):
@@ -31,7 +31,7 @@ class Conversion(NamedTuple):
     problems: List[str]
 
 
-def conversions_of(hostendpoints: Any) -> List[Conversion]:
+def convert_endpoints(hostendpoints: Any) -> List[Conversion]:
     """What becomes of each endpoint of an etcdv2 datastore, in the given order.
 
     hostendpoints: a list of endpoints with the modules' option names as keys; to find two that become one, it has to
@@ -48,7 +48,7 @@ def conversions_of(hostendpoints: Any) -> List[Conversion]:
 
     def problems(v1: HostEndpoint, v3: HostEndpoint) -> Iterator[str]:
         yield from _starred(v1)
-        yield from problems_of(v3, V3)
+        yield from find_problems(v3, V3)
         other_nodes = [node for node in nodes[v3.node] if node != v1.node]
         if other_nodes:
             yield "node: {0} is what node {1} becomes, too".format(shown(v3.node), " and node ".join(other_nodes))
@@ -77,7 +77,7 @@ def converted(hostendpoints: Any) -> List[HostEndpoint]:
 
     Raises InvalidInput with all that v3 cannot have.
     """
-    conversions = conversions_of(hostendpoints)
+    conversions = convert_endpoints(hostendpoints)
     problems = [problem for each in conversions for problem in each.problems]
     if problems:
         raise InvalidInput(problems)

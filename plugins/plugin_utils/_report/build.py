@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, title_of
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, format_title
 
 UNKNOWN = "unknown"
 # What may make an audit fail.
@@ -20,7 +20,7 @@ SHOWN = 20
 LINE = 300
 
 
-def report_of(
+def build_report(
     found: Mapping[str, Any],
     nodes: Mapping[str, str],
     unknown: Mapping[str, str],
@@ -110,7 +110,7 @@ def _unknown_hosts(count: int) -> str:
     return "unknown host" if count == 1 else "unknown hosts"
 
 
-def banner_of(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
+def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
     """What the log shows: the numbers, the first findings, and where the reports are."""
     hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
     lines = [
@@ -147,6 +147,6 @@ def _verdict(report: Mapping[str, Any]) -> str:
 
 
 def _line(finding: Mapping[str, Any]) -> str:
-    text = "{0}: {1} {2}: {3}".format(title_of(finding), finding["class"], finding["name"], finding["message"])
+    text = "{0}: {1} {2}: {3}".format(format_title(finding), finding["class"], finding["name"], finding["message"])
     fields = ", ".join(field["field"] for field in finding["fields"]) if finding["class"] == "changed" else ""
     return "{0} ({1})".format(text, fields) if fields else text

@@ -14,8 +14,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     ReportError,
     checked_report,
+    format_title,
     host_key,
-    title_of,
     value_text,
 )
 
@@ -30,7 +30,7 @@ def changes_between(before: Any, after: Any) -> Dict[str, Any]:
     node that is no host, its node.
     Raises ReportError for what is no report, or has another version of the schema.
     """
-    before, after = _report_of(before, "before"), _report_of(after, "after")
+    before, after = _check_report(before, "before"), _check_report(after, "after")
     old, new = _by_key(before), _by_key(after)
     statuses = {host_key(host): host["status"] for host in after["hosts"]}
     gone = [old[key] for key in old if key not in new]
@@ -46,7 +46,7 @@ def changes_between(before: Any, after: Any) -> Dict[str, Any]:
     return dict(changes, text=list(_lines(before, after, changes)))
 
 
-def _report_of(document: Any, what: str) -> Dict[str, Any]:
+def _check_report(document: Any, what: str) -> Dict[str, Any]:
     if isinstance(document, (str, bytes)):
         try:
             document = json.loads(document)
@@ -121,11 +121,11 @@ def _section(title: str, items: Iterator[str]) -> Iterator[str]:
 
 
 def _finding_line(finding: Mapping[str, Any]) -> str:
-    place = "{class} {name} on {0}: {message}".format(title_of(finding), **finding)
+    place = "{class} {name} on {0}: {message}".format(format_title(finding), **finding)
     fields = ", ".join(str(field.get("field")) for field in finding.get("fields") or [])
     return visible("{0} ({1})".format(place, fields) if fields else place)
 
 
 def _host_line(host: Mapping[str, str]) -> str:
     statuses = [host[when] or "not in the report" for when in ("before", "after")]
-    return visible("{0}: {1} -> {2}".format(title_of(host), *statuses))
+    return visible("{0}: {1} -> {2}".format(format_title(host), *statuses))

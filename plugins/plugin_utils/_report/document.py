@@ -118,7 +118,7 @@ def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[s
     return list(groups.values())
 
 
-def title_of(item: Mapping[str, Any]) -> str:
+def format_title(item: Mapping[str, Any]) -> str:
     """What a host, or the place of a finding, is called. Of a value that cannot be read, the node may not be known."""
     return item["host"] or item["node"] or "(node not known)"
 

@@ -24,8 +24,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     CLASSES,
     by_host,
+    format_title,
     host_key,
-    title_of,
     value_text,
 )
 
@@ -239,7 +239,7 @@ def _line(host: Mapping[str, Any], policies: str) -> str:
     about = [_name(host["node"])] if host["node"] not in ("", host["host"]) and host["host"] else []
     about.append(_text(host["reason"]) if host["reason"] else _many(host["compliant"], "endpoint"))
     line = '<li data-status="{0}">{1} <small>{2}</small>{3}</li>'
-    return line.format(host["status"], _text(title_of(host)), " · ".join(about), policies)
+    return line.format(host["status"], _text(format_title(host)), " · ".join(about), policies)
 
 
 def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], policies: str, fail_on: List[str]) -> str:
@@ -253,7 +253,7 @@ def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], policies: str
         about.append(_text(host["reason"]))
     card = '<article class="host" data-status="{0}"><h3>{1}</h3><p>{2}</p>{3}{4}</article>'
     shown = "".join(_finding(finding, fail_on) for finding in findings)
-    return card.format(host["status"], _text(title_of(host)), " · ".join(about), policies, shown)
+    return card.format(host["status"], _text(format_title(host)), " · ".join(about), policies, shown)
 
 
 def _policies(endpoints: Sequence[Mapping[str, Any]]) -> str:
@@ -301,12 +301,12 @@ def _fields(fields: List[Dict[str, Any]]) -> str:
     row = '<tr><th scope="row">{0}<td data-label="Want">{1}<td data-label="Have">{2}'
     rows = []
     for field in fields:
-        want, have = _lines_of(field["want"]), _lines_of(field["have"])
+        want, have = _format_lines(field["want"]), _format_lines(field["have"])
         rows.append(row.format(_text(field["field"]), _marked(want, have, "b"), _marked(have, want, "i")))
     return head + "".join(rows) + "</table>"
 
 
-def _lines_of(value: Any) -> List[str]:
+def _format_lines(value: Any) -> List[str]:
     """A value as people read it: an item, or a key with its value, on each line."""
     if isinstance(value, Mapping):
         return ["{0}: {1}".format(visible(key), value_text(value[key])) for key in sorted(value)]

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     by_host,
-    title_of,
+    format_title,
     value_text,
 )
 
@@ -42,7 +42,7 @@ def as_junit(report: Mapping[str, Any]) -> bytes:
 
 
 def _suite(host: Dict[str, Any], findings: List[Dict[str, Any]], fail_on: List[str]) -> ElementTree.Element:
-    name = visible(title_of(host))
+    name = visible(format_title(host))
     suite = ElementTree.Element("testsuite", name=name)
     if host["status"] == "unknown":
         outcome = "error" if "unknown" in fail_on else "skipped"

@@ -58,7 +58,7 @@ def give_back(pool: Any, connection: Any) -> None:
     pool._put_conn(connection)
 
 
-def pool_of(response: Any) -> Any:
+def get_pool(response: Any) -> Any:
     """The pool that an answer's connection belongs to."""
     return response._pool
 

@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 from ..._core.errors import DatastoreError, MissingLibrary, shown
 from ..settings import Settings
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
-from .http import borrow, give_back, harden, has_length, parse_object, pool_of
+from .http import borrow, get_pool, give_back, harden, has_length, parse_object
 
 try:
     import etcd3gw
@@ -215,7 +215,7 @@ class EtcdV3Server(EtcdServer):
 
     def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
         """Keep an answer, of which etcd3gw's exceptions tell little; not before all of it is there."""
-        self._pool = pool_of(response.raw)
+        self._pool = get_pool(response.raw)
         # Once the answer is read, its connection is the pool's.
         certificate = _certificate(response.raw.connection) if response.status_code == 503 else b""
         self._answer = EtcdAnswer(response.status_code, response.content, has_length(response.headers), certificate)

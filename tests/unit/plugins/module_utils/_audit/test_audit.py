@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import Scope, audit
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC, encode
-from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import audit_result_of
+from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import build_audit_result
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Present, Stored
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import (
     CALICO_OWNER_LABEL,
@@ -190,7 +190,7 @@ def test_calicos_own_is_never_a_finding():
 
 def test_a_finding_that_is_too_large_is_listed_and_cut():
     name = "x" * 400000
-    result = audit_result_of(
+    result = build_audit_result(
         found([], [stored(endpoint(name=name, interface_name="eth0", labels={}))]), {}, is_bounded=True
     )
     assert result["findings_omitted"] == 0 and result["findings"][0]["class"] == "unmanaged"

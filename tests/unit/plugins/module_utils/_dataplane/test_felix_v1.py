@@ -17,8 +17,11 @@ from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host impo
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
-from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import NONE_GIVEN, failsafes_from
+from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import (
+    NONE_GIVEN,
+    parse_failsafes,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1
 
@@ -66,7 +69,7 @@ def connection_of(given):
     if given["direction"] == "forward":
         fields["in_interface"] = "eth0" if given["src"] in BEHIND_ETH0 else None
         fields["out_interface"] = "eth0" if given["dst"] in BEHIND_ETH0 else None
-    return connection_from(fields, "connection")
+    return parse_connection(fields, "connection")
 
 
 def answers_of(row, **given):
@@ -146,7 +149,7 @@ LOCAL = [row for row in ROWS if row.get("environment") == "felix-local-config" a
 
 @pytest.mark.parametrize("row", **named(LOCAL))
 def test_failsafes_of_felix_environment_and_file(row):
-    given = failsafes_from(local_failsafes_of(row), "failsafes")
+    given = parse_failsafes(local_failsafes_of(row), "failsafes")
     assert [
         (asked, answer) for answer, verdict, asked in answers_of(row, failsafes=given) if answer.verdict != verdict
     ] == []

@@ -18,7 +18,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host impo
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v3
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3
 
@@ -64,7 +64,7 @@ def connection_of(given):
     if given["direction"] == "forward":
         fields["in_interface"] = "eth0" if given["src"] in BEHIND_ETH0 else None
         fields["out_interface"] = "eth0" if given["dst"] in BEHIND_ETH0 else None
-    return connection_from(fields, "connection")
+    return parse_connection(fields, "connection")
 
 
 def answers_of(row, dataplane=""):

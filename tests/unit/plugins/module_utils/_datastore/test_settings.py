@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import settings_from
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import build_settings
 
 
 def settings(environment=None, **options):
-    return settings_from(options, environment or {})
+    return build_settings(options, environment or {})
 
 
 def message(environment=None, **options):

@@ -14,8 +14,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot, snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
-from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import failsafes_from
+from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import parse_failsafes
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24", "2001:db8::1/64"]}
@@ -43,7 +43,7 @@ def web(**fields):
 
 
 def ssh(port=22, **more):
-    return connection_from(dict(CONTROLLER, port=port, **more), "required")
+    return parse_connection(dict(CONTROLLER, port=port, **more), "required")
 
 
 def check(*endpoints, etcd=None, there=(), facts=None, required=(), interfaces=None, **options):
@@ -85,7 +85,7 @@ def test_g03_the_controller_is_locked_out():
 
 
 def test_g04_felix_is_cut_off():
-    etcd = connection_from(
+    etcd = parse_connection(
         {"direction": "out", "protocol": "tcp", "src": "192.0.2.1", "dst": "192.0.2.8", "port": 4379}, "x"
     )
     verdict, findings = said(web(profiles=()), required=[etcd])
@@ -103,7 +103,7 @@ def test_g05_no_failsafe_for_ssh():
 def test_failsafes_of_felix_own_configuration():
     def said_with(**failsafes):
         facts = {
-            "n1": HostFacts(INTERFACES, [ssh(2222)], ssh_port=2222, failsafes=failsafes_from(failsafes, "failsafes"))
+            "n1": HostFacts(INTERFACES, [ssh(2222)], ssh_port=2222, failsafes=parse_failsafes(failsafes, "failsafes"))
         }
         return said(web(profiles=()), facts=facts)
 
@@ -187,12 +187,12 @@ def test_g13_neighbour_discovery():
     eth1 = web(interface_name="eth1", expected_ips=("198.51.100.1",), profiles=())
     verdict, findings = said(eth1)
     assert (verdict, findings["G13"][0]) == ("safe", "warning")
-    over_ipv6 = connection_from(dict(CONTROLLER, src="2001:db8::9", dst="2001:db8::1", port=22), "required")
+    over_ipv6 = parse_connection(dict(CONTROLLER, src="2001:db8::9", dst="2001:db8::1", port=22), "required")
     verdict, findings = said(eth1, required=[over_ipv6])
     assert (verdict, findings["G13"][0]) == ("unsafe", "unsafe")
     assert said(web(interface_name="eth1", expected_ips=("198.51.100.1",)), required=[over_ipv6]) == ("safe", {})
     out = {"direction": "out", "protocol": "tcp", "src": "2001:db8::1", "dst": "2001:db8::8", "port": 2379}
-    to_etcd = connection_from(out, "required")
+    to_etcd = parse_connection(out, "required")
     assert said(eth1, required=[to_etcd])[1]["G13"][0] == "unsafe"
     # It was so before.
     there = [stored("n1", "e1", {"name": "eth1"})]

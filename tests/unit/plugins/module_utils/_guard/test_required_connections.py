@@ -11,7 +11,10 @@ import socket
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._guard.required_connections import check_required, facts_of
+from ansible_collections.netsec.calico.plugins.module_utils._guard.required_connections import (
+    check_required,
+    parse_host_facts,
+)
 
 GIVEN = {"interfaces": {"eth0": ["192.0.2.1/24"], "eth1": ["10.0.0.1/8"]}, "default_interface": "eth0"}
 
@@ -19,7 +22,7 @@ GIVEN = {"interfaces": {"eth0": ["192.0.2.1/24"], "eth1": ["10.0.0.1/8"]}, "defa
 def ways(given=None, **needed):
     """(direction, in interface, out interface) of what becomes of one that is needed."""
     needed = dict({"direction": "out", "protocol": "tcp", "port": 443}, **needed)
-    found = facts_of("n1", given or GIVEN, [needed])
+    found = parse_host_facts("n1", given or GIVEN, [needed])
     return [(each.direction, each.in_interface, each.out_interface) for each in found.required]
 
 
@@ -38,17 +41,19 @@ def test_a_host_without_ipv6_needs_none():
 
 
 def test_a_way_that_nobody_knows():
-    facts = facts_of("n1", dict(GIVEN, default_interface=""), [{"direction": "in", "protocol": "tcp", "port": 1}])
+    facts = parse_host_facts(
+        "n1", dict(GIVEN, default_interface=""), [{"direction": "in", "protocol": "tcp", "port": 1}]
+    )
     assert facts.required == () and [rule for rule, _text in facts.doubts] == ["G03"]
-    facts = facts_of("n1", dict(GIVEN, default_interface="", ssh={"peer": "203.0.113.9"}), [])
+    facts = parse_host_facts("n1", dict(GIVEN, default_interface="", ssh={"peer": "203.0.113.9"}), [])
     assert [rule for rule, _text in facts.doubts] == ["G03"]
 
 
 def test_ssh():
-    facts = facts_of("n1", dict(GIVEN, ssh={"peer": "203.0.113.9", "address": "10.0.0.1", "port": 2222}), [])
+    facts = parse_host_facts("n1", dict(GIVEN, ssh={"peer": "203.0.113.9", "address": "10.0.0.1", "port": 2222}), [])
     assert (facts.ansible_interface, facts.ssh_port) == ("eth1", 2222)
     # A translated address.
-    facts = facts_of("n1", dict(GIVEN, ssh={"peer": "203.0.113.9", "address": "198.51.100.1"}), [])
+    facts = parse_host_facts("n1", dict(GIVEN, ssh={"peer": "203.0.113.9", "address": "198.51.100.1"}), [])
     assert (facts.ansible_interface, facts.ssh_port) == ("eth0", 22)
 
 
@@ -56,16 +61,16 @@ def test_without_prefix_lengths_another_way_is_possible():
     """Its own address does not tell by which interface a host is reached."""
     given = {"interfaces": {"eth0": ["192.0.2.1"], "eth1": ["10.0.0.1"]}, "default_interface": "eth0"}
     needed = {"direction": "out", "protocol": "tcp", "port": 443, "peer": "10.9.9.9"}
-    facts = facts_of("n1", given, [needed])
+    facts = parse_host_facts("n1", given, [needed])
     assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
     ssh = {"peer": "10.9.9.9", "address": "192.0.2.1"}
-    facts = facts_of("n1", dict(given, ssh=ssh), [])
+    facts = parse_host_facts("n1", dict(given, ssh=ssh), [])
     assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
     assert facts.ansible_interface == ""
     # With the lengths, nothing but a peer in the other interface's network makes that possible.
-    facts = facts_of("n1", dict(GIVEN, ssh=ssh), [])
+    facts = parse_host_facts("n1", dict(GIVEN, ssh=ssh), [])
     assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
-    facts = facts_of("n1", dict(GIVEN, ssh=dict(ssh, peer="203.0.113.9")), [])
+    facts = parse_host_facts("n1", dict(GIVEN, ssh=dict(ssh, peer="203.0.113.9")), [])
     assert (ways_of(facts.required), facts.possible, facts.ansible_interface) == ([(4, "eth0")], (), "eth0")
 
 
@@ -75,18 +80,18 @@ def ways_of(connections):
 
 def test_from_anywhere_it_may_come_through_any():
     needed = {"direction": "in", "protocol": "tcp", "port": 9100}
-    facts = facts_of("n1", GIVEN, [needed])
+    facts = parse_host_facts("n1", GIVEN, [needed])
     assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
     one = {"interfaces": {"eth0": ["192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64"], "lo": ["10.0.0.9/32"]}}
-    facts = facts_of("n1", one, [needed])
+    facts = parse_host_facts("n1", one, [needed])
     assert (ways_of(facts.required), facts.possible, facts.doubts) == ([(4, "eth0"), (6, "eth0")], (), ())
 
 
 def test_ssh_of_which_nobody_knows_anything():
-    facts = facts_of("n1", dict(GIVEN, ssh={"port": 2222}), [])
+    facts = parse_host_facts("n1", dict(GIVEN, ssh={"port": 2222}), [])
     assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
     assert facts.ansible_interface == ""
-    facts = facts_of("n1", {"interfaces": {"eth0": ["192.0.2.1/24"]}, "ssh": {"port": 2222}}, [])
+    facts = parse_host_facts("n1", {"interfaces": {"eth0": ["192.0.2.1/24"]}, "ssh": {"port": 2222}}, [])
     assert (facts.ansible_interface, facts.possible) == ("eth0", ())
 
 
@@ -106,7 +111,7 @@ LINK_LOCAL = {"eth0": ["192.0.2.1/24", "fe80::1/64"], "eth1": ["fe80::1/64"], "e
     ],
 )
 def test_ssh_from_the_same_link(ssh, sure, maybe):
-    facts = facts_of("n1", {"interfaces": LINK_LOCAL, "default_interface": "eth0", "ssh": ssh}, [])
+    facts = parse_host_facts("n1", {"interfaces": LINK_LOCAL, "default_interface": "eth0", "ssh": ssh}, [])
     assert ways_of(facts.required) == [(6, name) for name in sure]
     assert ways_of(facts.possible) == [(6, name) for name in maybe]
     assert facts.doubts == ()
@@ -115,13 +120,13 @@ def test_ssh_from_the_same_link(ssh, sure, maybe):
 def test_a_server_on_the_same_link():
     given = {"interfaces": LINK_LOCAL, "default_interface": "eth0"}
     assert ways(given, peer="fe80::53%eth2") == [("out", "", "eth2")]
-    facts = facts_of("n1", given, [{"direction": "out", "protocol": "udp", "port": 53, "peer": "fe80::53"}])
+    facts = parse_host_facts("n1", given, [{"direction": "out", "protocol": "udp", "port": 53, "peer": "fe80::53"}])
     assert facts.required == () and len(facts.possible) == 3
 
 
 def test_an_address_of_the_loopback_comes_through_another_interface():
     given = {"interfaces": {"eth0": ["192.0.2.1/24"], "lo": ["10.0.0.9/32"]}}
-    facts = facts_of("n1", dict(given, ssh={"peer": "203.0.113.9", "address": "10.0.0.9"}), [])
+    facts = parse_host_facts("n1", dict(given, ssh={"peer": "203.0.113.9", "address": "10.0.0.9"}), [])
     (connection,) = facts.required
     assert (facts.ansible_interface, connection.packet.destination) == ("eth0", 10 << 24 | 9)
 
@@ -138,12 +143,12 @@ def test_a_name_is_looked_up_once(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     for node in ("n1", "n2"):
         for peer in ("192.0.2.999", "not.test"):
-            facts = facts_of(node, dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
+            facts = parse_host_facts(node, dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
             # The connection is needed, wherever it comes from.
             assert ways_of(facts.required) == [(4, "eth0")] and facts.required[0].packet.source is None
             ((rule, text),) = facts.doubts
             assert rule == "G03" and peer in text and "nobody knows" in text
-    facts = facts_of("n1", dict(GIVEN, ssh={"peer": "here.test", "address": "192.0.2.1"}), [])
+    facts = parse_host_facts("n1", dict(GIVEN, ssh={"peer": "here.test", "address": "192.0.2.1"}), [])
     assert facts.required[0].packet.source == 203 << 24 | 113 << 8 | 9 and facts.doubts == ()
     assert asked == ["192.0.2.999", "not.test", "here.test"]
 
@@ -151,7 +156,7 @@ def test_a_name_is_looked_up_once(monkeypatch):
 @pytest.mark.parametrize("ssh", [{"peer": 5}, {"address": ["192.0.2.1"]}])
 def test_an_end_that_is_none(ssh):
     with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].ssh.*is no address and no name"):
-        facts_of("n1", dict(GIVEN, ssh=ssh), [])
+        parse_host_facts("n1", dict(GIVEN, ssh=ssh), [])
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,7 @@ def test_what_is_no_connection(wrong):
 )
 def test_facts_that_are_none(wrong, place):
     with pytest.raises(InvalidInput) as error:
-        facts_of("n1", wrong, [])
+        parse_host_facts("n1", wrong, [])
     assert str(error.value).startswith("guard_facts[n1]%s: " % place)
 
 
@@ -211,15 +216,17 @@ def test_facts_that_are_none(wrong, place):
 )
 def test_a_peer_that_cannot_be_a_name_is_not_looked_up(peer, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", None)
-    facts = facts_of("n1", dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
+    facts = parse_host_facts("n1", dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
     ((rule, text),) = facts.doubts
     assert rule == "G03" and "not a host name" in text
 
 
 def test_failsafes_of_felix_own_configuration():
-    facts = facts_of("n1", dict(GIVEN, failsafes={"inbound": ["tcp:2222"]}), [])
+    facts = parse_host_facts("n1", dict(GIVEN, failsafes={"inbound": ["tcp:2222"]}), [])
     assert [str(each) for each in facts.failsafes.inbound] == ["tcp:2222"] and facts.failsafes.outbound is None
-    assert facts_of("n1", GIVEN, []).failsafes == facts_of("n1", dict(GIVEN, failsafes=None), []).failsafes
+    assert (
+        parse_host_facts("n1", GIVEN, []).failsafes == parse_host_facts("n1", dict(GIVEN, failsafes=None), []).failsafes
+    )
     with pytest.raises(InvalidInput) as error:
-        facts_of("n1", dict(GIVEN, failsafes={"inbound": ["icmp:8"]}), [])
+        parse_host_facts("n1", dict(GIVEN, failsafes={"inbound": ["icmp:8"]}), [])
     assert str(error.value) == "guard_facts[n1].failsafes.inbound[0].protocol: 'icmp' is not tcp or udp"

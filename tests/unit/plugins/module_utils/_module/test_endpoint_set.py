@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import items_from, presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents, read_items
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3
 
 FIELDS = {"name": "n1-eth0", "node": "n1", "labels": {"a": "b"}, "interface_name": "eth0", "expected_ips": ["10.0.0.1"]}
@@ -136,7 +136,7 @@ def outcome(content, api_version):
     with tempfile.NamedTemporaryFile(delete=False) as file:
         file.write(data)
     try:
-        return presents_from(items_from({"src": file.name}), api_version, {}, "{0.node}/{0.name}".format)
+        return build_presents(read_items({"src": file.name}), api_version, {}, "{0.node}/{0.name}".format)
     except InvalidInput as exc:
         return str(exc).replace(file.name, "FILE")
     finally:

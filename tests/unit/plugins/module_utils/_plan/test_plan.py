@@ -13,7 +13,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import (
     Patched,
     Present,
     Stored,
-    change_for,
+    build_change,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, HostEndpoint
 
@@ -38,7 +38,7 @@ def stored(endpoint=ENDPOINT, error=""):
 
 
 def plan(want, found):
-    return change_for(want, found, V1)
+    return build_change(want, found, V1)
 
 
 def test_what_is_missing_is_created():

@@ -19,7 +19,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot 
     snapshot_v1,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from, net_of
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection, parse_net
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, HostEndpoint
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"], "eth2": ["203.0.113.1/24"]}
@@ -34,7 +34,7 @@ def ask(etcd=None, endpoints=(ENDPOINT,), interfaces=None, **given):
     etcd = dict({"/calico/v1/Ready": "true", PROFILE + "rules": ALLOW_ALL}, **(etcd or {}))
     connection = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1", "port": 80, **given}
     host = build_host(Evaluator(V1, snapshot_v1(etcd, ()), endpoints), "n1", interfaces or INTERFACES)
-    return host.ask(connection_from(connection, "connection"))
+    return host.ask(parse_connection(connection, "connection"))
 
 
 def policy(*rules, **more):
@@ -192,8 +192,8 @@ def test_the_interface_decides(given, verdict):
     ],
 )
 def test_networks(text, first, last):
-    low, high = net_of(first), net_of(last)
-    assert net_of(text) == (low[0], low[1], high[2])
+    low, high = parse_net(first), parse_net(last)
+    assert parse_net(text) == (low[0], low[1], high[2])
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_networks(text, first, last):
 )
 def test_what_is_no_network(text):
     with pytest.raises(ValueError):
-        net_of(text)
+        parse_net(text)
 
 
 def test_rules_that_look_at_others():
@@ -216,7 +216,7 @@ def test_an_endpoint_that_maybe_nobody_but_calico_reads():
         return Stored("/calico/v1/host/n1/endpoint/e1", 1, value, "n1", "e1", CODEC)
 
     tree = {"/calico/v1/Ready": "true"}
-    connection = connection_from(dict(SSH, port=80), "connection")
+    connection = parse_connection(dict(SSH, port=80), "connection")
     for value, verdict in (
         ('{"name":"eth0"', "allow"),
         ('{"name":"eth0","x":' + "[" * 200 + "]" * 200 + "}", "unknown"),
@@ -227,5 +227,5 @@ def test_an_endpoint_that_maybe_nobody_but_calico_reads():
 
 def test_all_that_is_wrong_with_a_connection_is_told():
     with pytest.raises(InvalidInput) as caught:
-        connection_from({"direction": "in", "protocol": "0", "src": "x", "dst": "192.0.2.1", "port": 70000}, "c")
+        parse_connection({"direction": "in", "protocol": "0", "src": "x", "dst": "192.0.2.1", "port": 70000}, "c")
     assert len(caught.value.problems) == 3

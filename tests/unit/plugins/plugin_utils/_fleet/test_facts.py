@@ -15,17 +15,17 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
-    masters_of,
-    temporary_ipv6_of,
+    read_masters,
+    read_temporary_ipv6,
     why_unusable,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
     HostInput,
     RuleError,
-    interfaces_of,
-    verdicts_of,
+    decide,
+    read_interfaces,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import guard_facts_of, unresolved
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import build_guard_facts, unresolved
 from ansible_collections.netsec.calico.tests.harness.fleet import interface, server
 
 FACTS = dict(
@@ -90,10 +90,10 @@ def test_facts_with_anything_in_any_place(place, value):
         with pytest.raises(RuleError):
             HostInput.of(facts, "worker-1", rules=[{}])
         return
-    for verdict in verdicts_of(HostInput.of(facts, "worker-1", rules=[{}])):
+    for verdict in decide(HostInput.of(facts, "worker-1", rules=[{}])):
         assert verdict.endpoint or verdict.reason
     unresolved("worker-1", facts, SSH)
-    found = guard_facts_of("worker-1", facts, SSH)
+    found = build_guard_facts("worker-1", facts, SSH)
     assert all(isinstance(name, str) for name in found["interfaces"])
 
 
@@ -189,13 +189,13 @@ def gathered(tmp_path, monkeypatch):
 
 
 def test_temporary_addresses_of_setup_are_recognised(gathered):
-    assert temporary_ipv6_of(gathered["eth0"]) == ["2001:db8::fa8f:808a:1ecc:3f5"]
-    assert temporary_ipv6_of(gathered["bond0"]) == []
+    assert read_temporary_ipv6(gathered["eth0"]) == ["2001:db8::fa8f:808a:1ecc:3f5"]
+    assert read_temporary_ipv6(gathered["bond0"]) == []
 
 
 def test_devices_of_setup_are_recognised(gathered):
     assert why_unusable(gathered) == ""
-    found = {each.name: each for each in interfaces_of(gathered)}
+    found = {each.name: each for each in read_interfaces(gathered)}
     assert sorted(found) == ["bond0", "br-lan", "eth0", "eth1", "lo"]
     assert [name for name, each in found.items() if each.physical] == ["eth0"]
     assert (found["eth0"].driver, found["eth0"].mac) == ("virtio_net", "36:7b:4a:f8:69:5b")
@@ -206,5 +206,5 @@ def test_devices_of_setup_are_recognised(gathered):
         "2001:db8::7",
         "2001:db8::fa8f:808a:1ecc:3f5",
     )
-    assert masters_of(gathered) == {"eth1": ["bond0"], "eth2": ["bond0"], "tap3": ["br-lan"]}
+    assert read_masters(gathered) == {"eth1": ["bond0"], "eth2": ["bond0"], "tap3": ["br-lan"]}
     assert found["eth1"].masters == ("bond0",)

@@ -13,9 +13,9 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
     HostInput,
     RuleError,
-    endpoints_of,
-    interfaces_of,
-    verdicts_of,
+    build_endpoints,
+    decide,
+    read_interfaces,
 )
 from ansible_collections.netsec.calico.tests.harness.fleet import interface
 
@@ -48,7 +48,7 @@ def host(*rules, **fields):
 
 
 def made(*rules, **fields):
-    return {endpoint["interface_name"]: endpoint for endpoint in endpoints_of(host(*rules, **fields))}
+    return {endpoint["interface_name"]: endpoint for endpoint in build_endpoints(host(*rules, **fields))}
 
 
 def test_the_expected_ips_are_the_addresses_of_global_scope():
@@ -67,7 +67,7 @@ def test_an_address_with_a_label_of_its_own_belongs_to_its_interface():
     found = facts(
         interface("eth7", "192.0.2.7"), interface("eth7_x"), also=["eth7_1"], eth7_1={"ipv4": {"address": "10.9.0.1"}}
     )
-    assert [(item.name, item.addresses) for item in interfaces_of(found)] == [
+    assert [(item.name, item.addresses) for item in read_interfaces(found)] == [
         ("eth7", ("192.0.2.7", "10.9.0.1")),
         ("eth7_x", ()),
     ]
@@ -76,7 +76,7 @@ def test_an_address_with_a_label_of_its_own_belongs_to_its_interface():
 def test_an_interface_may_have_the_name_of_another_fact():
     found = facts(interface("mounts"), also=["mounts"])
     found["mounts"] = [{"mount": "/"}]
-    assert interfaces_of(found) == []
+    assert read_interfaces(found) == []
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ def test_host_labels_beat_a_rules_and_those_beat_the_ones_for_all():
 )
 def test_what_a_rule_says_of_the_endpoint(endpoint, fields):
     rule = {"match": {"name": "eth0"}, "endpoint": endpoint}
-    (found,) = endpoints_of(host(rule, inventory_hostname="w1"))
+    (found,) = build_endpoints(host(rule, inventory_hostname="w1"))
     assert {key: found[key] for key in fields} == fields
 
 
 def test_every_interface_is_explained():
     rules = [{"match": {"type": "ether", "network": "10.0.0.0/8"}}, {"match": {"active": False}}]
-    verdicts = {item.interface: item.reason for item in verdicts_of(host(*rules, ignore=["lo", "docker*"]))}
+    verdicts = {item.interface: item.reason for item in decide(host(*rules, ignore=["lo", "docker*"]))}
     assert verdicts == {
         "br-lan": "no rule matches: rule 1: its type is bridge, not ether; rule 2: it is active",
         "docker0": "ignored by 'docker*'",
@@ -154,7 +154,7 @@ def test_every_interface_is_explained():
         "eth2": "no rule matches: rule 1: no address in 10.0.0.0/8; rule 2: it is active",
         "lo": "ignored by 'lo'",
     }
-    assert verdicts_of(host())[0].reason == "no rule matches: there are none"
+    assert decide(host())[0].reason == "no rule matches: there are none"
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,14 @@ def test_every_interface_is_explained():
 def test_what_is_wrong_with_a_rule_is_named(rule, message):
     rules = ({"match": {"name": "nothing"}}, rule)
     with pytest.raises(RuleError) as error:
-        endpoints_of(host(*rules))
+        build_endpoints(host(*rules))
     assert message in str(error.value)
 
 
 def test_a_name_for_all_interfaces_has_no_interface():
     rule = {"endpoint": {"interface_name": "*", "name": "{node}-{interface}"}}
     with pytest.raises(RuleError) as error:
-        endpoints_of(host(rule, datastore_type="etcdv3"))
+        build_endpoints(host(rule, datastore_type="etcdv3"))
     assert str(error.value) == (
         "rule 1: endpoint.name '{node}-{interface}' has 'interface' in braces; there are inventory_hostname, node"
     )
@@ -227,7 +227,7 @@ def test_a_name_for_all_interfaces_has_no_interface():
 
 def test_names_and_nodes_of_etcdv3():
     rules = [{"match": {"name": "eth0"}}, {"match": {"name": "lo"}, "endpoint": {"name": "{inventory_hostname}_lo"}}]
-    found = endpoints_of(HostInput.of(FACTS, "DB_1", rules=rules, datastore_type="etcdv3"))
+    found = build_endpoints(HostInput.of(FACTS, "DB_1", rules=rules, datastore_type="etcdv3"))
     assert [(endpoint["node"], endpoint["name"]) for endpoint in found] == [
         ("db-1", "db-1-eth0"),
         ("db-1", "db-1-lo-7adc6819"),
@@ -241,7 +241,7 @@ def test_names_and_nodes_of_etcdv3():
 
 def expected_ips_of(found, expected_ips="facts", name="eth0", **fields):
     rule = {"match": {"name": name}, "endpoint": {"expected_ips": expected_ips}}
-    (endpoint,) = endpoints_of(host(rule, facts=found, **fields))
+    (endpoint,) = build_endpoints(host(rule, facts=found, **fields))
     return endpoint["expected_ips"]
 
 
@@ -286,7 +286,7 @@ def test_a_rule_leaves_the_addresses_of_some_networks_out(left_out, expected_ips
 
 def test_an_address_that_is_left_out_still_matches():
     rule = {"match": {"network": "192.0.2.100/32"}, "endpoint": {"expected_ips": {"except": "192.0.2.100"}}}
-    (endpoint,) = endpoints_of(host(rule, facts=KEEPALIVED))
+    (endpoint,) = build_endpoints(host(rule, facts=KEEPALIVED))
     assert endpoint["expected_ips"] == ["192.0.2.7", "192.0.2.101", "2001:db8::7", "2001:db8::100"]
 
 
@@ -396,7 +396,7 @@ def test_a_rule_matches_by_what_facts_say_of_the_device(match, names):
     ],
 )
 def test_the_reason_says_what_of_the_device_does_not_match(name, match, reason):
-    reasons = {item.interface: item.reason for item in verdicts_of(host({"match": match}, facts=DEVICES))}
+    reasons = {item.interface: item.reason for item in decide(host({"match": match}, facts=DEVICES))}
     assert reasons[name] == "no rule matches: rule 1: " + reason
 
 
@@ -405,7 +405,7 @@ def test_a_reason_has_no_control_characters_of_a_host():
     odd["lo"] = interface("lo", "127.0.0.1")
     odd["interfaces"].append("lo")
     for match in ({"driver": "x"}, {"mac": "x"}, {"member_of": "x"}):
-        for verdict in verdicts_of(host({"match": match}, facts=odd)):
+        for verdict in decide(host({"match": match}, facts=odd)):
             assert verdict.reason.isprintable() and len(verdict.reason) < 300
 
 
@@ -428,7 +428,7 @@ def test_interfaces_of_virtual_machines_and_containers_are_ignored_by_default(na
 
 
 def made_v3(*rules, **fields):
-    return endpoints_of(host(*rules, datastore_type="etcdv3", **fields))
+    return build_endpoints(host(*rules, datastore_type="etcdv3", **fields))
 
 
 WILDCARD = {"interface_name": "*"}
@@ -459,7 +459,7 @@ def test_it_has_the_addresses_of_the_interfaces_that_no_earlier_rule_takes():
         ("w1-rest", "*", ["10.2.0.7", "10.1.0.7"]),
         ("worker-1-eth0", "eth0", ["192.0.2.7", "192.0.2.8", "2001:db8::7"]),
     ]
-    reasons = {item.interface: item.reason for item in verdicts_of(host(*rules, datastore_type="etcdv3"))}
+    reasons = {item.interface: item.reason for item in decide(host(*rules, datastore_type="etcdv3"))}
     assert reasons["eth1"] == reasons["br-lan"] == "rule 2, whose endpoint is for all interfaces"
     assert reasons["eth0"] == "rule 1"
 
@@ -496,7 +496,7 @@ def test_a_host_has_only_one_endpoint_for_all_interfaces():
 
 def test_calico_v1_has_no_endpoint_for_all_interfaces():
     with pytest.raises(RuleError) as error:
-        endpoints_of(host({"match": {"name": "nothing"}, "endpoint": WILDCARD}))
+        build_endpoints(host({"match": {"name": "nothing"}, "endpoint": WILDCARD}))
     assert str(error.value) == (
         "rule 1: endpoint.interface_name '*' is for all interfaces, which Calico v1 (datastore_type etcdv2) does not "
         "have; set it to true or false"

@@ -14,8 +14,8 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.dns import resolved
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import (
-    datastore_of,
-    guard_facts_of,
+    build_datastore_connections,
+    build_guard_facts,
     unresolved,
 )
 
@@ -34,7 +34,7 @@ FACTS = {
 
 
 def test_interfaces_and_dns():
-    found = guard_facts_of("h", FACTS, {"ansible_connection": "local"})
+    found = build_guard_facts("h", FACTS, {"ansible_connection": "local"})
     assert found["interfaces"] == {
         "lo": ["127.0.0.1/8"],
         "eth0": ["192.0.2.1/24", "2001:db8::1/64"],
@@ -56,7 +56,7 @@ def routed(monkeypatch):
 
 
 def ssh_of(connection, facts=None):
-    return guard_facts_of("h", FACTS if facts is None else facts, connection, NAMES).get("ssh")
+    return build_guard_facts("h", FACTS if facts is None else facts, connection, NAMES).get("ssh")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_nobody_knows_where_a_jump_host_connects_from(variable, value, jumps):
 
 def test_the_canary_is_reached_as_ansible_reaches_it():
     def reached(**connection):
-        return guard_facts_of("h", FACTS, connection).get("reached_at")
+        return build_guard_facts("h", FACTS, connection).get("reached_at")
 
     assert reached(ansible_host="127.0.0.1", ansible_port=2222) == {"host": "127.0.0.1", "port": 2222}
     assert reached() == {"host": "h", "port": 22}
@@ -117,17 +117,17 @@ def test_the_canary_is_reached_as_ansible_reaches_it():
 def test_what_sshd_told_comes_first():
     facts = dict(FACTS, env={"SSH_CONNECTION": "192.0.2.9 50000 192.0.2.1 2222"})
     told = {"peer": "192.0.2.9", "address": "192.0.2.1", "port": 2222}
-    dns = guard_facts_of("h", FACTS, {})["require"]
+    dns = build_guard_facts("h", FACTS, {})["require"]
     for forwarded in ("198.51.100.1", "127.0.0.1", "unknown"):
-        found = guard_facts_of("h", facts, {"ansible_host": forwarded, "ansible_port": 22}, NAMES)
+        found = build_guard_facts("h", facts, {"ansible_host": forwarded, "ansible_port": 22}, NAMES)
         assert found["ssh"] == told and found["require"] == dns
     # Of the host itself, what was told may be old.
     also = {"direction": "in", "protocol": "tcp", "port": 22, "peer": PEER}
     for itself in (OWN, "web1"):
-        found = guard_facts_of("h", facts, {"ansible_host": itself, "ansible_port": 22}, NAMES)
+        found = build_guard_facts("h", facts, {"ansible_host": itself, "ansible_port": 22}, NAMES)
         assert found["ssh"] == told and found["require"] == [*dns, also]
         for port in ({}, {"ansible_port": 2222}):
-            assert guard_facts_of("h", facts, {"ansible_host": itself, **port}, NAMES)["require"] == dns
+            assert build_guard_facts("h", facts, {"ansible_host": itself, **port}, NAMES)["require"] == dns
 
 
 def test_sshd_may_not_know():
@@ -168,5 +168,7 @@ def test_a_dead_resolver_does_not_hold_up_the_run(monkeypatch):
 
 
 def test_the_datastore_on_the_controller_is_nobodys_business():
-    found = datastore_of(["http://127.0.0.1:2379", "http://localhost:2379", "https://etcd1.example.com:2379"])
+    found = build_datastore_connections(
+        ["http://127.0.0.1:2379", "http://localhost:2379", "https://etcd1.example.com:2379"]
+    )
     assert found == [{"direction": "out", "protocol": "tcp", "port": 2379, "peer": "etcd1.example.com"}]

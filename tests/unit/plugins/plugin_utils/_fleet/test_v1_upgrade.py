@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import presents_from
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import problems_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import HostInput, endpoints_of
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import conversions_of, converted
+from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import find_problems
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import HostInput, build_endpoints
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import convert_endpoints, converted
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors" / "v1_to_v3_names.jsonl"
 ROWS = [json.loads(line) for line in VECTORS.read_text(encoding="utf-8").splitlines()]
@@ -34,7 +34,7 @@ def why_not(*hostendpoints):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "%(v1_node)s/%(v1_name)s" % row)
 def test_names_are_calico_upgrades(row):
-    (found,) = conversions_of([endpoint(row["v1_node"], row["v1_name"], profiles=["p", row["v1_name"]])])
+    (found,) = convert_endpoints([endpoint(row["v1_node"], row["v1_name"], profiles=["p", row["v1_name"]])])
     assert (found.v3.node, found.v3.name) == (row["v3_node"], row["v3_name"])
     assert found.v3.profiles == ("p", row["profile_of_name"])
     # Of nothing but punctuation, a profile's name becomes one that v3 refuses.
@@ -103,7 +103,7 @@ def test_two_nodes_that_become_one_without_a_name_in_common():
 )
 def test_what_are_no_v1_endpoints(given_, problem):
     with pytest.raises(InvalidInput) as error:
-        conversions_of(given_)
+        convert_endpoints(given_)
     assert problem in str(error.value)
 
 
@@ -112,8 +112,8 @@ def test_the_roles_rules_can_give_the_same_names():
     device = {"device": "Bond_0", "type": "ether", "active": True, "ipv4": {"address": "192.0.2.7"}}
     facts = {"interfaces": ["Bond_0"], "Bond_0": device}
     rules = [{"endpoint": {"name": "{node}.{interface}"}}]
-    (of_facts,) = endpoints_of(HostInput.of(facts, "DB_1", rules=rules, datastore_type="etcdv3"))
-    v1 = endpoints_of(HostInput.of(facts, "DB_1", rules=[{}]))
+    (of_facts,) = build_endpoints(HostInput.of(facts, "DB_1", rules=rules, datastore_type="etcdv3"))
+    v1 = build_endpoints(HostInput.of(facts, "DB_1", rules=[{}]))
     assert of_facts == converted(v1)[0].as_options(V3)
 
 
@@ -136,7 +136,7 @@ V1_ENDPOINTS = st.builds(
     interface_name=st.just("") | texts("[a-zA-Z0-9_.-]{1,15}"),
     expected_ips=st.lists(st.ip_addresses().map(str), max_size=3).map(tuple),
     profiles=st.lists(texts("(k8s_ns[.])?[a-zA-Z0-9_./-]{1,100}"), max_size=3).map(tuple),
-).filter(lambda each: not [problem for problem in problems_of(each, V1) if "created-by" not in problem])
+).filter(lambda each: not [problem for problem in find_problems(each, V1) if "created-by" not in problem])
 
 
 # Of these, many become one.
@@ -146,7 +146,7 @@ CLOSE_ENDPOINTS = st.builds(HostEndpoint, name=CLOSE, node=CLOSE, interface_name
 
 @given(st.lists(V1_ENDPOINTS | CLOSE_ENDPOINTS, max_size=6, unique_by=lambda each: (each.node, each.name)))
 def test_each_is_either_accepted_by_v3_or_reported(v1):
-    conversions = conversions_of([each.as_options(V1) for each in v1])
+    conversions = convert_endpoints([each.as_options(V1) for each in v1])
     assert [each.v1 for each in conversions] == v1
     good = [each for each in conversions if not each.problems]
     for each in good:
@@ -157,7 +157,7 @@ def test_each_is_either_accepted_by_v3_or_reported(v1):
         )
     # As calico_hostendpoints takes them: valid, and none of them twice.
     items = [(str(each.v1), each.v3.as_options(V3)) for each in good]
-    assert len(presents_from(items, V3, {}, "{0.name}".format)) == len(good)
+    assert len(build_presents(items, V3, {}, "{0.name}".format)) == len(good)
     # Of two nodes, none becomes the same.
     assert len({each.v1.node for each in good}) == len({each.v3.node for each in good})
     for each in conversions:
@@ -165,4 +165,4 @@ def test_each_is_either_accepted_by_v3_or_reported(v1):
         clash = any(each.v3.name == other.v3.name for other in others) or any(
             each.v3.node == other.v3.node and each.v1.node != other.v1.node for other in others
         )
-        assert bool(each.problems) == (clash or bool(problems_of(each.v3, V3)))
+        assert bool(each.problems) == (clash or bool(find_problems(each.v3, V3)))

@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
-from .._core.errors import InvalidInput, brief, shown
-from .._resources.hostendpoint import V1
-from .connection import TCP, UDP, Net, net_of
-from .felix_config import Failsafe, Felix
-from .felix_config_v3 import doubt_of_nets
+from ..._core.errors import InvalidInput, brief, shown
+from ..._resources.hostendpoint import V1
+from ..connection import TCP, UDP, Net, parse_net
+from .config import Failsafe, Felix
+from .config_v3 import doubt_of_nets
 
 SIDES = ("inbound", "outbound")
 _KEYS = ("protocol", "port", "net")
@@ -36,14 +36,14 @@ class GivenFailsafes(NamedTuple):
 NONE_GIVEN = GivenFailsafes()
 
 
-def failsafes_from(given: Any, where: str) -> GivenFailsafes:
+def parse_failsafes(given: Any, where: str) -> GivenFailsafes:
     """{inbound, outbound} as a task gives it; `where` begins the messages. Raises InvalidInput."""
     if given is None:
         return NONE_GIVEN
     if not isinstance(given, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping with inbound and outbound".format(where, shown(given))])
     _check_keys(given, SIDES, where)
-    return GivenFailsafes(*[_list_from(given.get(side), "{0}.{1}".format(where, side)) for side in SIDES])
+    return GivenFailsafes(*[_parse_list(given.get(side), "{0}.{1}".format(where, side)) for side in SIDES])
 
 
 def with_failsafes(felix: Felix, given: GivenFailsafes, api_version: str, node: str) -> Felix:
@@ -67,7 +67,7 @@ def _known_to(felix: Felix, failsafes: Tuple[Failsafe, ...]) -> Tuple[Failsafe, 
     return tuple([each._replace(doubt=doubt if each.net else "") for each in failsafes])
 
 
-def _list_from(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:
+def _parse_list(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:
     if given is None:
         return None
     if not isinstance(given, (list, tuple)):
@@ -76,7 +76,7 @@ def _list_from(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:
     found: List[Failsafe] = []
     for index, item in enumerate(given):
         try:
-            found.append(_failsafe_from(item, "{0}[{1}]".format(where, index)))
+            found.append(_parse_failsafe(item, "{0}[{1}]".format(where, index)))
         except InvalidInput as exc:
             problems += exc.problems
     if problems:
@@ -84,8 +84,8 @@ def _list_from(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:
     return tuple(found)
 
 
-def _failsafe_from(item: Any, where: str) -> Failsafe:
-    fields = item if isinstance(item, Mapping) else _fields_of(item, where)
+def _parse_failsafe(item: Any, where: str) -> Failsafe:
+    fields = item if isinstance(item, Mapping) else _parse_fields(item, where)
     _check_keys(fields, _KEYS, where)
     for key, what in (("protocol", "; set it to tcp or udp"), ("port", "")):
         if fields.get(key) in (None, ""):
@@ -93,10 +93,10 @@ def _failsafe_from(item: Any, where: str) -> Failsafe:
     protocol = _PROTOCOLS.get(str(fields["protocol"]).lower())
     if protocol is None:
         raise InvalidInput(["{0}.protocol: {1} is not tcp or udp".format(where, shown(fields["protocol"]))])
-    return Failsafe(protocol, _port_from(fields["port"], where), _net_from(fields.get("net"), where))
+    return Failsafe(protocol, _parse_port(fields["port"], where), _parse_net(fields.get("net"), where))
 
 
-def _fields_of(item: Any, where: str) -> Mapping[str, Any]:
+def _parse_fields(item: Any, where: str) -> Mapping[str, Any]:
     """What a text, or the number of a port, says."""
     is_number = isinstance(item, int) and not isinstance(item, bool)
     found = _TEXT.fullmatch(str(item).strip()) if is_number or isinstance(item, str) else None
@@ -107,18 +107,18 @@ def _fields_of(item: Any, where: str) -> Mapping[str, Any]:
     return {"protocol": "tcp" if protocol is None else protocol, "port": port, "net": net_v6 or net}
 
 
-def _port_from(value: Any, where: str) -> int:
+def _parse_port(value: Any, where: str) -> int:
     is_number = not isinstance(value, bool) and bool(_PORT.fullmatch(str(value)))
     if not is_number or not 0 < int(value) <= 65535:
         raise InvalidInput(["{0}.port: {1} is not a number from 1 to 65535".format(where, shown(value))])
     return int(value)
 
 
-def _net_from(value: Any, where: str) -> Optional[Net]:
+def _parse_net(value: Any, where: str) -> Optional[Net]:
     if value in (None, ""):
         return None
     try:
-        return net_of(value if isinstance(value, str) else "")
+        return parse_net(value if isinstance(value, str) else "")
     except ValueError as exc:
         rule = "is not a network or an address, such as 192.0.2.0/24 or 2001:db8::1"
         raise InvalidInput(["{0}.net: {1} {2}".format(where, shown(value), rule)]) from exc

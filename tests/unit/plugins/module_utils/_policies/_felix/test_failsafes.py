@@ -14,8 +14,11 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot, snapshot_v1
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import connection_from
-from ansible_collections.netsec.calico.plugins.module_utils._policies.failsafes import GivenFailsafes, failsafes_from
+from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import (
+    GivenFailsafes,
+    parse_failsafes,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
 
 INTERFACES = {"eth0": ["192.0.2.1/24", "2001:db8::1/64"]}
@@ -24,7 +27,7 @@ BARE = HostEndpoint(name="e1", node="n1", interface_name="eth0")
 
 
 def listed(value):
-    found = failsafes_from({"inbound": [value]}, "x").inbound
+    found = parse_failsafes({"inbound": [value]}, "x").inbound
     return [(str(each), each.net) for each in found]
 
 
@@ -48,9 +51,9 @@ def test_a_failsafe_is_given_as_felix_has_it(value, failsafe, net):
 
 
 def test_a_list_that_is_not_given_is_not_an_empty_one():
-    assert failsafes_from(None, "x") == failsafes_from({}, "x") == GivenFailsafes(None, None)
-    assert failsafes_from({"inbound": None}, "x").inbound is None
-    assert failsafes_from({"inbound": []}, "x") == GivenFailsafes((), None)
+    assert parse_failsafes(None, "x") == parse_failsafes({}, "x") == GivenFailsafes(None, None)
+    assert parse_failsafes({"inbound": None}, "x").inbound is None
+    assert parse_failsafes({"inbound": []}, "x") == GivenFailsafes((), None)
 
 
 FORM = "is not a failsafe such as tcp:22, udp:192.0.2.0/24:68 or 22"
@@ -92,7 +95,7 @@ FORM = "is not a failsafe such as tcp:22, udp:192.0.2.0/24:68 or 22"
 )
 def test_what_is_wrong_with_failsafes_is_named(given, message):
     with pytest.raises(InvalidInput) as error:
-        failsafes_from(given, "x")
+        parse_failsafes(given, "x")
     assert message in str(error.value)
 
 
@@ -110,9 +113,9 @@ def v3(version="v3.32.1", **spec):
 
 def verdict(stored, port, given=None, direction="in", peer="192.0.2.9", own="192.0.2.1"):
     evaluation = Evaluator(*stored, endpoints=[BARE])
-    host = build_host(evaluation, "n1", INTERFACES, failsafes_from(given, "x"))
+    host = build_host(evaluation, "n1", INTERFACES, parse_failsafes(given, "x"))
     ends = {"src": peer, "dst": own} if direction == "in" else {"src": own, "dst": peer}
-    asked = connection_from(dict(ends, direction=direction, protocol="tcp", port=port), "connection")
+    asked = parse_connection(dict(ends, direction=direction, protocol="tcp", port=port), "connection")
     return host.ask(asked).verdict
 
 

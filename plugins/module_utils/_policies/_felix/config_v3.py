@@ -13,23 +13,23 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
-from .._core import go_json, go_types
-from .._core.errors import shown
-from .._datastore.snapshot import PolicySnapshot
-from .._resources.hostendpoint import V3
-from .._resources.selector import SelectorError, parse
-from .connection import TCP, UDP, Address, Net, address_of, net_of
-from .felix_config import FALSE, TRUE, Failsafe, Felix, list_of, returns, version_of
-from .felix_values import excluded_by, why_invalid
-from .model import IPTABLES, NFTABLES
-from .objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, SETTINGS, read
+from ..._core import go_json, go_types
+from ..._core.errors import shown
+from ..._datastore.snapshot import PolicySnapshot
+from ..._resources.hostendpoint import V3
+from ..._resources.selector import SelectorError, parse
+from ..connection import TCP, UDP, Address, Net, parse_address, parse_net
+from ..model import IPTABLES, NFTABLES
+from ..objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, SETTINGS, read
+from .config import FALSE, TRUE, Failsafe, Felix, parse_failsafe_list, parse_version, returns
+from .values import excluded_by, why_invalid
 
 Version = Optional[Tuple[int, int, int]]
 # What the evaluation was measured with.
 MEASURED = (3, 32, 1)
 
-_INBOUND = list_of("tcp:22 udp:68 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
-_OUTBOUND = list_of("udp:53 udp:67 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
+_INBOUND = parse_failsafe_list("tcp:22 udp:68 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
+_OUTBOUND = parse_failsafe_list("udp:53 udp:67 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
 # What later versions have besides, in either direction: felix' tags v3.14.1 and v3.15.0.
 _LATER = (((3, 14, 1), Failsafe(TCP, 6443)), ((3, 15, 0), Failsafe(TCP, 5473)))
 # Before, Felix took no network in a list of failsafes, or dropped it (felix, config/param_types.go).
@@ -103,7 +103,7 @@ def _version(state: Optional[str]) -> Version:
         raise _Stopped("Felix cannot read the ClusterInformation, and waits: {0}".format(exc)) from exc
     if spec.get("datastoreReady") is not True:
         raise _Stopped("datastoreReady of the ClusterInformation is not true, and Felix waits until it is")
-    return version_of(spec.get("calicoVersion", ""))
+    return parse_version(spec.get("calicoVersion", ""))
 
 
 # --- Which values count ---
@@ -169,7 +169,7 @@ def _selecting(documents: PolicySnapshot, node: str) -> List[str]:
         try:
             fields = read(FELIX_CONFIGURATION, value)
             selector = fields["spec"].get("nodeSelector", "")
-            labels = _labels_of(documents, node) if selector else None
+            labels = _read_node_labels(documents, node) if selector else None
             if labels is not None and parse(selector, V3).matches(labels):
                 found.append((fields["metadata"].get("creationTimestamp", ""), name))
         except (ValueError, SelectorError) as exc:
@@ -181,7 +181,7 @@ def _selecting(documents: PolicySnapshot, node: str) -> List[str]:
     return [min(found)[1]] if found else []
 
 
-def _labels_of(documents: PolicySnapshot, node: str) -> Optional[Mapping[str, str]]:
+def _read_node_labels(documents: PolicySnapshot, node: str) -> Optional[Mapping[str, str]]:
     """The labels of a Node object; None where there is none. Raises ValueError when nobody has looked."""
     if documents.nodes is None:
         raise ValueError("the Node objects were not read")
@@ -210,7 +210,7 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
         raise _Stopped(_STOPS.format(problem))
     try:
         # Felix cannot read its own spelling of IPv4 addresses that are written as IPv6 addresses.
-        is_net = not net or net_of(net)[0] == (6 if ":" in net else 4)
+        is_net = not net or parse_net(net)[0] == (6 if ":" in net else 4)
     except ValueError:
         is_net = False
     if not is_net:
@@ -251,9 +251,9 @@ def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Vers
         drops_invalid=not _flag(settings, "disableconntrackinvalidcheck", False),
         allow_doubt=returns(returning),
         has_ipip=may_have["ipipenabled"],
-        vxlan_ports=_ports_of(settings, dict(may_have, vxlanenabled=bool(vxlan_versions)), "vxlanPort"),
+        vxlan_ports=_read_ports(settings, dict(may_have, vxlanenabled=bool(vxlan_versions)), "vxlanPort"),
         vxlan_versions=tuple(vxlan_versions),
-        wireguard_ports=_ports_of(settings, may_have, "wireguardListeningPort", "wireguardListeningPortV6"),
+        wireguard_ports=_read_ports(settings, may_have, "wireguardListeningPort", "wireguardListeningPortV6"),
         tunnel_hosts=_tunnel_hosts(documents, settings),
         excluded=tuple(excluded_by(settings.get("interfaceexclude", ""))),
         dataplane=dataplane,
@@ -294,7 +294,7 @@ def _tunnels(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Dict[str
     return may_have
 
 
-def _ports_of(settings: Mapping[str, Any], may_have: Mapping[str, bool], *options: str) -> Tuple[int, ...]:
+def _read_ports(settings: Mapping[str, Any], may_have: Mapping[str, bool], *options: str) -> Tuple[int, ...]:
     found = [settings.get(option.lower(), _TUNNELS[option][0]) for option in options if may_have[_TUNNELS[option][1]]]
     return tuple([int(port) for port in found if port.isdigit()])
 
@@ -327,7 +327,7 @@ def _tunnel_hosts(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Opt
             texts = [each.get("address", "") for each in spec.get("addresses", ())]
             texts += [text for each in spec.get("interfaces", ()) for text in each.get("addresses", ())]
             texts += [spec.get("bgp", {}).get(key, "") for key in ("ipv4Address", "ipv6Address")]
-            found.update(address_of(text.partition("/")[0]) for text in texts if text)
+            found.update(parse_address(text.partition("/")[0]) for text in texts if text)
         except ValueError:
             return None
     return frozenset(found)
@@ -367,7 +367,7 @@ def _failsafes(
         return default
     found = []
     for protocol, port, text in _ports(settings[option.lower()], option):
-        net: Optional[Net] = net_of(text) if text else None
+        net: Optional[Net] = parse_net(text) if text else None
         doubt = doubt_of_nets(option, version) if net else ""
         # Port 0 is none.
         if port:

@@ -10,12 +10,13 @@ so does "none" for a "non-zero" one; any other that Felix cannot read has its de
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Collection, Dict, List, Tuple
 
-from .._core.errors import shown
-from .connection import net_of
-from .felix_config import INTERFACES
+from ..._core.errors import shown
+from ..connection import parse_net
+from .config import INTERFACES
 
 # What a setting may be, in lower case.
 _CHOICES = {
@@ -109,7 +110,7 @@ def _is_port(value: str) -> bool:
 def _are_nets(value: Any) -> bool:
     texts = value.split(",") if isinstance(value, str) else ",".join(value).split(",")
     try:
-        return all(net_of(text.strip(" ")) for text in texts if text.strip(" "))
+        return all(parse_net(text.strip(" ")) for text in texts if text.strip(" "))
     except ValueError:
         return False
 
@@ -135,8 +136,12 @@ def _tables(fields: Any) -> Tuple[int, int]:
     return fields.get("min") or 0, fields.get("max") or 0
 
 
+def _is_one_of(choices: Collection[str], value: Any) -> bool:
+    return value.lower() in choices
+
+
 _CHECKS: Dict[str, Callable[[Any], bool]] = {
-    **{key: lambda value, choices=choices: value.lower() in choices for key, choices in _CHOICES.items()},
+    **{key: functools.partial(_is_one_of, choices) for key, choices in _CHOICES.items()},
     "interfaceprefix": lambda value: value.lower() != "none" and bool(INTERFACES.fullmatch(value)),
     "iptablesmarkmask": _is_mark,
     "nftablesmarkmask": _is_mark,

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
-from .._core.errors import shown
-from .._datastore.snapshot import PolicySnapshot
-from .connection import PROTOCOLS, Address, Net
-from .model import IPTABLES
+from ..._core.errors import shown
+from ..._datastore.snapshot import PolicySnapshot
+from ..connection import PROTOCOLS, Address, Net
+from ..model import IPTABLES
 
 
 class Failsafe(NamedTuple):
@@ -70,18 +70,18 @@ class Felix(NamedTuple):
     note: str = ""
 
 
-def list_of(text: str) -> Tuple[Failsafe, ...]:
+def parse_failsafe_list(text: str) -> Tuple[Failsafe, ...]:
     return tuple([Failsafe(PROTOCOLS[protocol], int(port)) for protocol, port in re.findall("([a-z]+):([0-9]+)", text)])
 
 
 # Of Calico 2.3 to 2.6.
-_INBOUND_V1 = list_of("tcp:22 udp:68")
-_OUTBOUND_V1 = list_of("tcp:2379 tcp:2380 tcp:4001 tcp:7001 udp:53 udp:67")
+_INBOUND_V1 = parse_failsafe_list("tcp:22 udp:68")
+_OUTBOUND_V1 = parse_failsafe_list("tcp:2379 tcp:2380 tcp:4001 tcp:7001 udp:53 udp:67")
 
 _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[^0-9].*)?", re.DOTALL | re.ASCII)
 
 
-def version_of(text: str) -> Optional[Tuple[int, int, int]]:
+def parse_version(text: str) -> Optional[Tuple[int, int, int]]:
     """(major, minor, patch) of "v3.32.1"; None for what is no version."""
     found = _VERSION.fullmatch(text)
     return (int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)) if found else None
@@ -149,7 +149,7 @@ def _check_v1(key: str, value: str, where: str) -> None:
 
 
 def _felix_v1(settings: Mapping[str, str]) -> Felix:
-    version = version_of(settings.get("calicoversion", ""))
+    version = parse_version(settings.get("calicoversion", ""))
     if version and not (2, 3) <= version[:2] <= (2, 6):
         return Felix(problem="Calico is {0}, of which only 2.3 to 2.6 are known".format(settings["calicoversion"]))
     if settings.get("chaininsertmode", "").lower() == "append":
