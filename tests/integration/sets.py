@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -60,6 +61,12 @@ json.dump({"result": result, "peak_kilobytes": int(peak.split()[1])}, sys.stdout
 """
 
 
+def _take_signals():
+    """In the background of a shell, where tests may run, SIGINT is ignored, and would be by all that they start."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class ModuleProcess:
     """The task in a process of its own, which can be killed."""
 
@@ -72,6 +79,7 @@ class ModuleProcess:
             stdout=subprocess.PIPE,
             cwd=str(COLLECTION),
             env=environment,
+            preexec_fn=_take_signals,
         )
         self._parameters = json.dumps(parameters).encode()
 
