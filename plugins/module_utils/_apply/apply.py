@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import random
 import time
-from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
 from .._core.errors import CalicoError, Conflict, Refused
 from .._datastore.base import Datastore, State
@@ -180,8 +180,7 @@ def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Opt
     for _operation, phase in itertools.groupby(_in_order(undos), key=_get_operation):
         is_over = False
         for undo, error in store.write(list(phase)):
-            assert isinstance(undo.want, Undone)
-            yield undo.want.change, error
+            yield cast(Undone, undo.want).change, error
             is_over = is_over or bool(error and not isinstance(error, Conflict))
         if is_over:
             return

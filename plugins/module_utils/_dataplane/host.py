@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, cast
 
 from .._policies._felix.config import Failsafe, Felix, is_excluded
 from .._policies._felix.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
@@ -513,14 +513,12 @@ class _Path:
     @property
     def incoming(self) -> Interface:
         """The interface that it comes in by, unless it only goes out."""
-        assert self.into is not None
-        return self.into
+        return cast(Interface, self.into)
 
     @property
     def outgoing(self) -> Interface:
         """The interface that it goes out by, unless it only comes in."""
-        assert self.out is not None
-        return self.out
+        return cast(Interface, self.out)
 
     def back(self) -> _Path:
         return _Path(self.out, self.into, {IN: OUT, OUT: IN}.get(self.direction, self.direction))
@@ -528,8 +526,7 @@ class _Path:
 
 def _governing(interface: Interface) -> Candidate:
     """The endpoint of an interface that is governed."""
-    assert interface.governing is not None
-    return interface.governing
+    return cast(Candidate, interface.governing)
 
 
 def _then(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Match, Tuple, cast
 
 from .._core.errors import shown
 from .._core.go_json import check_depth, folded, replace_halves
@@ -167,10 +167,8 @@ def _unknown_members(value: str) -> List[str]:
 
 
 def _after_gap(value: str, position: int) -> int:
-    gap = _GAP.match(value, position)
-    # A gap may be empty.
-    assert gap is not None
-    return gap.end()
+    # A gap may be empty, so there always is one.
+    return cast(Match[str], _GAP.match(value, position)).end()
 
 
 def _text(item: Any, where: str, key: str = "") -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import collections
 import re
-from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Sequence, Tuple, cast
 
 from .._core.errors import Conflict, DatastoreError, shown
 from .._plan.plan import Change, Stored
@@ -195,8 +195,7 @@ class EtcdV2Datastore(Datastore):
             text = encode(endpoint, stored)
         if stored is None:
             # Where nothing is stored and nothing shall be, nothing is written.
-            assert endpoint is not None
-            return Request("PUT", self.key(endpoint), {"prevExist": "false"}, text)
+            return Request("PUT", self.key(cast(HostEndpoint, endpoint)), {"prevExist": "false"}, text)
         return Request("DELETE" if text is None else "PUT", stored.key, {"prevIndex": str(stored.revision)}, text)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import collections
 import json
 import re
-from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple, cast
 
 from .._core.errors import Conflict, DatastoreError, shown
 from .._core.go_json import check_depth
@@ -209,8 +209,7 @@ class EtcdV3Datastore(Datastore):
             text = encode(endpoint, stored, now=now)
         if stored is None:
             # Where nothing is stored and nothing shall be, nothing is written.
-            assert endpoint is not None
-            return Write(self.key(endpoint), text, 0)
+            return Write(self.key(cast(HostEndpoint, endpoint)), text, 0)
         return Write(stored.key, text, stored.revision)
 
 

@@ -177,10 +177,10 @@ def _client(url: str, settings: Settings) -> Any:
     cert: str | Tuple[str, str] = settings.etcd_cert_file
     if settings.etcd_cert_file and settings.etcd_key_file:
         cert = (settings.etcd_cert_file, settings.etcd_key_file)
-    # The settings refuse a URL without a host.
-    assert parts.hostname is not None
+    # The settings refuse a URL without one.
+    host = parts.hostname or ""
     client = etcd.Client(
-        host="[{0}]".format(parts.hostname) if ":" in parts.hostname else parts.hostname,
+        host="[{0}]".format(host) if ":" in host else host,
         port=parts.port,
         protocol=parts.scheme,
         read_timeout=settings.timeout,

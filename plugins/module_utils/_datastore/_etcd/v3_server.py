@@ -13,7 +13,7 @@ import json
 import time
 import traceback
 import urllib.parse
-from typing import Any, Dict, Iterator, NamedTuple
+from typing import Any, Dict, Iterator, NamedTuple, cast
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
 from ..settings import Settings
@@ -208,8 +208,7 @@ class EtcdV3Server(EtcdServer):
     def _checked(self, content: Any) -> Dict[str, Any]:
         if not isinstance(content, dict) or not isinstance(content.get("header"), dict):
             # Whichever way the answer came, it was kept.
-            assert self._answer is not None
-            raise self._failure(self._answer)
+            raise self._failure(cast(EtcdAnswer, self._answer))
         self._has_answered = True
         return content
 
@@ -321,8 +320,7 @@ def _session(url: str, settings: Settings) -> Any:
     session.headers["Accept-Encoding"] = "identity"
     adapter = session.get_adapter(url)
     # requests has no other one for HTTP and HTTPS.
-    assert isinstance(adapter, requests.adapters.HTTPAdapter)
-    harden(adapter.poolmanager, url, settings)
+    harden(cast(requests.adapters.HTTPAdapter, adapter).poolmanager, url, settings)
     session.verify = settings.etcd_ca_cert_file or True
     if settings.etcd_cert_file:
         session.cert = (settings.etcd_cert_file, settings.etcd_key_file or settings.etcd_cert_file)
