@@ -532,7 +532,7 @@ def test_the_audit_finds_what_is_unsafe(datastore):
             {},
             "setting",
             {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]},
-            "failsafeInboundHostPorts of the FelixConfiguration default has what is not a network: 'bad'",
+            "failsafeInboundHostPorts of the FelixConfiguration default has an invalid network: 'bad'",
         ),
         ({}, "setting", {"iptablesFilterDenyAction": "Reject"}, "iptablesFilterDenyAction is Reject"),
         ({}, "setting", {"interfacePrefix": "eth"}, "the host is cut off"),

@@ -27,8 +27,7 @@ class Selected(NamedTuple):
 class Selections(NamedTuple):
     # Sorted by node and name.
     endpoints: List[Selected]
-    # Why nobody knows whom a policy selects, or why it selects nobody since Felix ignores it, by its name; None when no
-    # policy could be read.
+    # {name of a policy: why its selection is unknown, or why Felix ignores it}; None when no policy could be read.
     unread: Optional[Dict[str, str]]
 
 

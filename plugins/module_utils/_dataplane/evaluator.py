@@ -130,12 +130,12 @@ class Evaluator:
         if self.api_version == V1 or self.documents.network_policies is not None or found.rejected:
             return found
         if NAMESPACE in self.rulebook.labels_of(endpoint.labels, endpoint.profiles):
-            doubt = "{0} has the label {1}, so NetworkPolicies may select it, which were not read"
+            doubt = "{0} has the label {1}, so a NetworkPolicy may select it, and the NetworkPolicies were not read"
             return found._replace(doubt=found.doubt or doubt.format(endpoint, NAMESPACE))
         return found
 
     def _node_of(self, stored: Stored) -> str:
-        """The node as Felix has it, which reads more of Calico v3's values than calicoctl; "" where nobody knows it."""
+        """The node as Felix has it, which reads more of Calico v3's values than calicoctl; "" where it is unknown."""
         if stored.error and self.api_version != V1:
             return read_candidate(stored, self.api_version).endpoint.node
         return stored.node

@@ -11,7 +11,7 @@ from typing import Mapping, NamedTuple
 from .._policies.model import IPTABLES, NFTABLES
 
 # What that means where Felix stops.
-LAST_STAYS = "and what it did last stays, and a host where it never ran stays open"
+LAST_STAYS = "keeps its last rules, and a host where it never ran stays open"
 
 
 class Fatal(NamedTuple):

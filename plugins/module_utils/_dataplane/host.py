@@ -57,7 +57,7 @@ _NEVER_TRACKED = (130, 131, 132, 133, 134, *_NEIGHBOURS, 143)
 # Of a wildcard, before: pre-DNAT policy only, and the rest allowed.
 _WILDCARD_SINCE = (3, 14, 0)
 
-# What decides where nftables asks nobody.
+# What decides where nftables evaluates no policy.
 _NOT_ASKED = "connection tracking, with nftables"
 _UNGOVERNED = RuleOutcome(
     ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through"
@@ -82,7 +82,7 @@ class ConnectionVerdict(NamedTuple):
 
 
 class HostDataplane:
-    """A host, which can be asked about connections."""
+    """A host with its interfaces, which evaluates connections."""
 
     def __init__(self, evaluation: Evaluator, node: str, interfaces: Mapping[str, Interface], felix: Felix) -> None:
         self._evaluation = evaluation
@@ -169,9 +169,7 @@ class HostDataplane:
                 return ConnectionVerdict(DENY, name, reason.format(name)) if connection.direction == IN else None
         if not name:
             return None
-        return ConnectionVerdict(
-            UNKNOWN, name, "unknown: before any policy, Felix may have rules of its own for " + name
-        )
+        return ConnectionVerdict(UNKNOWN, name, "unknown: Felix may have its own rules, before any policy, for " + name)
 
     def _path(self, connection: Connection) -> Tuple[Optional[_Path], str]:
         """The way of the first packet; None, and why, when it is not known."""
@@ -368,13 +366,13 @@ class HostDataplane:
         return passing + self._filtered_by_iptables(interface, direction, packet, state, is_forwarded)
 
     def _passes_nftables(self, state: str, packet: Optional[Packet] = None) -> List[RuleOutcome]:
-        """With nftables, Felix asks no egress policy about what has no entry in connection tracking."""
+        """With nftables, Felix evaluates no egress policy for a packet without a conntrack entry."""
         if self.felix.dataplane == IPTABLES:
             return []
         doubt = "" if self.felix.dataplane else "it depends on the dataplane, {0}".format(WHICH_DATAPLANE)
         if not doubt and state != _INVALID and packet and packet.icmp and packet.icmp[0] not in _NEIGHBOURS:
-            doubt = "what nftables makes of this type of ICMPv6 was not measured"
-        reason = "with nftables, Calico asks no egress policy about what connection tracking does not know"
+            doubt = "the effect of nftables on this ICMPv6 type was not measured"
+        reason = "with nftables, Calico evaluates no egress policy for a packet without a conntrack entry"
         return [RuleOutcome(ALLOW, _NOT_ASKED, reason, doubt)]
 
     def _filtered_by_iptables(
@@ -448,7 +446,7 @@ class HostDataplane:
         ]
 
     def _as_workload(self, interface: Interface) -> Optional[RuleOutcome]:
-        """What becomes of all traffic of an interface that Felix takes for a workload's; None of another."""
+        """The verdict for all traffic of an interface that Felix treats as a workload's; None for any other."""
         prefixes = [prefix for prefix in self.felix.workload_prefixes if interface.name.startswith(prefix)]
         if not prefixes:
             return None
@@ -456,9 +454,11 @@ class HostDataplane:
         known = [name for name, _member in self._workloads]
         is_v3 = self._evaluation.api_version != V1
         if interface.name in self.taken_for_workloads:
-            reason = "denied: {0} begins with interfacePrefix {1}, so Felix takes it for a workload's, {2}"
-            reason = reason.format(interface.name, prefixes[0], "and removes its addresses")
-            return RuleOutcome(DENY, by, reason)
+            reason = (
+                "denied: {0} begins with interfacePrefix {1}, so Felix treats it as a workload interface and removes "
+                "its addresses"
+            )
+            return RuleOutcome(DENY, by, reason.format(interface.name, prefixes[0]))
         if is_v3 or interface.name in known:
             doubt = "{0} is an interface of a workload, which host endpoints do not govern".format(interface.name)
             return RuleOutcome(GO_ON, by, "", doubt)

@@ -44,7 +44,7 @@ class IPSets:
 
     def _add(self, member: Selectable) -> None:
         if member.doubt and not member.addresses:
-            # Nobody knows which addresses it has.
+            # Its addresses are unknown.
             self._doubt = self._doubt or member.doubt
         key = (frozenset(member.labels.items()), member.profiles, bool(member.doubt))
         group = self._groups.get(key)

@@ -283,7 +283,7 @@ def _default_drop(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[Gua
         yield GuardFinding("G02", WARNING, text.format(" or ".join(closed)))
 
 
-_PASSED_OVER = "interfaceExclude has {0}, so Felix passes over it, and the interface is open"
+_PASSED_OVER = "interfaceExclude has {0}, so Felix ignores the interface, which is open"
 
 
 def _stopped(endpoint: HostEndpoint, evaluation: Evaluator, dataplane: str) -> Iterator[GuardFinding]:
@@ -308,10 +308,13 @@ def _stopped(endpoint: HostEndpoint, evaluation: Evaluator, dataplane: str) -> I
 
 
 def _of_a_workload(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFinding]:
-    """What is certain of its interface where nobody knows whether the host has it."""
+    """The findings about its interface that hold whether or not the host has it."""
     felix = evaluation.felix(endpoint.node)
     if not felix.problem and endpoint.interface_name.startswith(felix.workload_prefixes):
-        text = "{0} begins with interfacePrefix {1}, so Felix takes it for a workload's, and no endpoint governs it"
+        text = (
+            "{0} begins with interfacePrefix {1}, so Felix treats it as a workload interface, and no endpoint governs "
+            "it"
+        )
         if evaluation.api_version != V1:
             text += "; if it is the host's own, Felix removes its addresses"
         prefixes = " or ".join(felix.workload_prefixes)
@@ -325,8 +328,8 @@ def _mine(endpoint: HostEndpoint, candidates: Iterable[Candidate]) -> List[Candi
 # --- With them ---
 
 _CUT_OFF = (
-    "{0} begins with interfacePrefix {1}, so Felix takes it for a workload's and removes its addresses: the host is "
-    "cut off, with or without an endpoint"
+    "{0} begins with interfacePrefix {1}, so Felix treats it as a workload interface and removes its addresses: the "
+    "host is cut off, with or without an endpoint"
 )
 
 
@@ -485,7 +488,7 @@ def _its_interface(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Guar
     if len(name) > _MOST_OF_A_NAME:
         yield GuardFinding("G06", UNSAFE, "Linux has no interface with a name as long as {0}".format(name))
     elif name.startswith(host.felix.workload_prefixes):
-        text = "{0} begins with {1}, so Felix takes it for a workload's"
+        text = "{0} begins with {1}, so Felix treats it as a workload interface"
         prefixes = " or ".join(host.felix.workload_prefixes)
         yield GuardFinding("G06", UNSAFE, text.format(name, prefixes))
     elif name not in host.interfaces:

@@ -33,7 +33,7 @@ _WAY_OUT = {
     "G08": "remove one of the endpoints, or give it another interface",
     "G09": "give the node's name as Calico has it",
     "G13": "write a policy that allows icmpv6 types 135 and 136 in both directions",
-    "G16": "correct the named endpoint, rule, setting or object; until then, Felix does not do what is stored",
+    "G16": "correct the named endpoint, rule, setting or object; until then, Felix does not apply what is stored",
 }
 
 

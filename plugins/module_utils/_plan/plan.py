@@ -99,7 +99,8 @@ class Stored:
     def meaning(self) -> str:
         """What an error means, in a sentence."""
         if self.is_misnamed:
-            return "calicoctl cannot change it, and Felix takes it for an endpoint of that name: {0}".format(self.error)
+            text = "calicoctl cannot change it, and Felix accepts it as an endpoint of that name: {0}"
+            return text.format(self.error)
         if self.is_certain:
             return "Calico cannot read it, so the interface that it is meant for is open: {0}".format(self.error)
         return "it is unknown whether Calico can read it, and whether its interface is open: {0}".format(self.error)

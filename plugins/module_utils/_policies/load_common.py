@@ -80,7 +80,7 @@ def _why_fatal(rule: Rule) -> str:
     """What neither dataplane takes."""
     versions = [version for version in (4, 6) if _exists_for(rule, version)]
     if 4 in versions and any(NO_NET in each for end in (rule.source, rule.destination) for each in end[:2]):
-        return "it has a network that is an empty text"
+        return "it has an empty network"
     for version in versions:
         if not _is_icmp_in(rule, version) and (rule.not_icmp or rule.icmp and rule.protocol):
             return _OTHER_ICMP.format(version, {4: "icmp", 6: "icmpv6"}[version])
@@ -92,7 +92,7 @@ _OTHER_ICMP = "it has a type of ICMP, and for IPv{0} not the protocol {1}"
 
 def _why_refused_by_iptables(rule: Rule) -> str:
     if rule.protocol and rule.not_protocol:
-        return "it has both protocol and {0}, which iptables refuses".format("notProtocol (!protocol)")
+        return "it has both protocol and notProtocol (!protocol), which iptables refuses"
     for version in (4, 6):
         if rule.icmp and _exists_for(rule, version) and not _is_icmp_in(rule, version):
             return _OTHER_ICMP.format(version, {4: "icmp", 6: "icmpv6"}[version])

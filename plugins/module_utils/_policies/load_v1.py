@@ -231,7 +231,7 @@ def _port(item: Any, key: str) -> Ports:
         return port, port
     found = parse_port_range(item)
     if min(found) < 0 or found[0] > found[1]:
-        raise ValueError("{0} has what is not a port: {1}".format(key, shown(item)))
+        raise ValueError("{0} has an invalid port: {1}".format(key, shown(item)))
     return found
 
 

@@ -170,7 +170,7 @@ def _original_name(metadata: Mapping[str, Any]) -> str:
 
 def _check_hints(hints: List[str]) -> None:
     if len(set(hints)) < len(hints) or not _HINTS.issuperset(hints):
-        raise ValueError("performanceHints has one that is unknown, or one twice")
+        raise ValueError("performanceHints has an unknown or repeated value")
 
 
 def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
@@ -216,7 +216,7 @@ def _profiles(documents: PolicySnapshot, version: Version) -> Dict[str, Profile]
     }
     if version is None or version >= _DEFAULT_ALLOW_SINCE:
         everything: Rules = {INGRESS: (Rule(),), EGRESS: (Rule(),)}
-        doubt = "" if version else "Calico has it built in since v3.14, and its version is not known"
+        doubt = "" if version else "Calico has it built in since v3.14, and the version of Calico is unknown"
         found[_DEFAULT_ALLOW] = Profile(everything, {}, doubt)
     return found
 
@@ -286,7 +286,7 @@ def _why_fatal_net(texts: Iterable[str]) -> str:
     """
     for text in texts:
         if not text:
-            return "a network that is an empty string"
+            return "an empty network"
         if "/" in text and ":" in text and any(version == 4 for version, _first, _last in parse_nets([text])):
             return "the IPv4-mapped network {0}".format(shown(text))
     return ""

@@ -76,7 +76,7 @@ def _rule(fields: Mapping[str, Any], namespace: str) -> Rule:
     if action.lower() not in _ACTIONS:
         fatal = "its action {0} is not a valid action".format(shown(action))
     elif any(not text for key in ("nets", "notNets") for text in fields.get("source", {}).get(key, ())):
-        fatal = "it has a source network that is an empty string"
+        fatal = "it has an empty source network"
     return with_fatal(rule, fatal, is_v1=False)
 
 
@@ -166,7 +166,7 @@ def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Tuple[Ports, ...], Tupl
     for item in fields.get(key, ()):
         if isinstance(item, str):
             if not PORT_NAME.fullmatch(item):
-                raise ValueError("{0} has what is not the name of a port: {1}".format(key, shown(item)))
+                raise ValueError("{0} has an invalid port name: {1}".format(key, shown(item)))
             names.append(item)
             continue
         found = (item, item) if isinstance(item, int) else item

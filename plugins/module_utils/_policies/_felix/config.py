@@ -62,7 +62,7 @@ class Felix(NamedTuple):
     tunnel_hosts: Optional[FrozenSet[Address]] = None
     # Interfaces that it passes over: names, or patterns between slashes.
     excluded: Tuple[str, ...] = ()
-    # IPTABLES or NFTABLES; "" when nobody knows which.
+    # IPTABLES or NFTABLES; "" when that is unknown.
     dataplane: str = IPTABLES
     # (major, minor, patch) of Calico; None when it is not known.
     version: Optional[Tuple[int, int, int]] = None
@@ -82,7 +82,7 @@ _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[^0-9].*)?", re
 
 
 def parse_version(text: str) -> Optional[Tuple[int, int, int]]:
-    """(major, minor, patch) of "v3.32.1"; None for what is no version."""
+    """(major, minor, patch) of "v3.32.1"; None for an invalid version."""
     found = _VERSION.fullmatch(text)
     return (int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)) if found else None
 
@@ -117,7 +117,7 @@ def felix_v1(documents: PolicySnapshot, node: str) -> Felix:
     try:
         return _felix_v1(_settings_v1(documents, node))
     except ValueError as exc:
-        problem = "{0}, on which Felix stops or does not start: what it did last stays".format(exc)
+        problem = "{0}. Felix stops or does not start, and keeps its last rules".format(exc)
         return Felix(problem=problem, is_stopped=True)
 
 
@@ -153,7 +153,7 @@ def _felix_v1(settings: Mapping[str, str]) -> Felix:
     if version and not (2, 3) <= version[:2] <= (2, 6):
         return Felix(problem="Calico is {0}, of which only 2.3 to 2.6 are known".format(settings["calicoversion"]))
     if settings.get("chaininsertmode", "").lower() == "append":
-        return Felix(problem="ChainInsertMode is append, so other rules of iptables are asked before Calico's")
+        return Felix(problem="ChainInsertMode is append, so other iptables rules are evaluated before Calico's")
     returning = [
         name
         for name in ("IptablesFilterAllowAction", "IptablesMangleAllowAction")
@@ -171,7 +171,7 @@ def _felix_v1(settings: Mapping[str, str]) -> Felix:
 
 
 def returns(names: List[str]) -> str:
-    return "{0} is RETURN, so other rules of iptables are asked, too".format(names[0]) if names else ""
+    return "{0} is RETURN, so other iptables rules are evaluated, too".format(names[0]) if names else ""
 
 
 def _failsafes_v1(settings: Mapping[str, str], key: str, default: Tuple[Failsafe, ...]) -> Tuple[Failsafe, ...]:
@@ -192,7 +192,7 @@ def _ports_v1(value: str, where: str) -> Tuple[Failsafe, ...]:
         if not colon:
             protocol, port = "tcp", item
         if not re.fullmatch("[+-]?[0-9]{1,18}", port) or not 0 <= int(port) <= 65535:
-            raise ValueError("{0} has what is no port: {1}".format(where, shown(item)))
+            raise ValueError("{0} has an invalid port: {1}".format(where, shown(item)))
         if protocol.lower() not in ("tcp", "udp"):
             raise ValueError("{0} has an unknown protocol: {1}".format(where, shown(item)))
         found.append(Failsafe(PROTOCOLS[protocol.lower()], int(port)))

@@ -57,7 +57,7 @@ _SPELLED = frozenset(
     WireguardListeningPort WireguardListeningPortV6
     """.split()
 )
-_STOPS = "{0}, on which Felix stops or does not start: what it did last stays, and a host where it never ran stays open"
+_STOPS = "{0}. Felix stops or does not start, keeps its last rules, and a host where it never ran stays open"
 
 
 class _Stopped(ValueError):
@@ -94,7 +94,7 @@ def doubt_of_nets(where: str, version: Version) -> str:
 def _version(state: Optional[str]) -> Version:
     """Raises ValueError when Felix does nothing with what is stored."""
     if state is None:
-        raise _Stopped("there is no ClusterInformation: no Calico has been started on this datastore")
+        raise _Stopped("the ClusterInformation is missing: Calico was never started on this datastore")
     try:
         spec = read(CLUSTER_INFORMATION, state)["spec"]
     except go_json.Ambiguous:
@@ -147,7 +147,7 @@ def _annotated(
         # Felix reads another spelling as a setting of its own, and one of the two wins by chance.
         others = [each for each in (found.get(key), of_spec.get(key)) if each and each[1] != text]
         if key in SETTINGS and others and (name not in _SPELLED or key in found):
-            text = "{0} sets {1} in two spellings, and which one counts is chance: remove one"
+            text = "{0} sets {1} in two spellings, and which of them applies is undefined; remove one"
             raise ValueError(text.format(where, others[0][0]))
         found[key] = (name, text)
     return found
@@ -214,7 +214,7 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
     except ValueError:
         is_net = False
     if not is_net:
-        raise _Stopped(_STOPS.format("{0} has what is not a network: {1}".format(where, shown(net))))
+        raise _Stopped(_STOPS.format("{0} has an invalid network: {1}".format(where, shown(net))))
 
 
 # --- What they mean ---
@@ -222,11 +222,11 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
 
 def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Version, dataplane: str) -> Felix:
     if _flag(settings, "bpfenabled", False):
-        raise ValueError("bpfEnabled is true, and of Felix' dataplanes only those of iptables and nftables are known")
+        raise ValueError("bpfEnabled is true, and only Felix's iptables and nftables dataplanes can be evaluated")
     if settings.get("chaininsertmode", "").lower() == "append":
-        raise ValueError("chainInsertMode is append, so other rules of iptables are asked before Calico's")
+        raise ValueError("chainInsertMode is append, so other iptables rules are evaluated before Calico's")
     if not _flag(settings, "useinternaldataplanedriver", True):
-        raise ValueError("useInternalDataplaneDriver is false, so another program than Felix does what is stored")
+        raise ValueError("useInternalDataplaneDriver is false, so a program other than Felix programs the host")
     if version is not None and version[0] != 3:
         raise ValueError("Calico is {0}, of which only 3 is known".format(".".join(map(str, version))))
     dataplane = dataplane or _dataplane(settings, version)
@@ -351,7 +351,7 @@ def _has_pool(documents: PolicySnapshot, mode: str, version: int) -> bool:
 
 
 def _default(first: Tuple[Failsafe, ...], version: Version) -> Tuple[Failsafe, ...]:
-    doubt = "" if version else "the version of Calico is not known, and whether {0} is a failsafe depends on it"
+    doubt = "" if version else "the version of Calico is unknown, and it decides whether {0} is a failsafe"
     later = [
         failsafe._replace(doubt=doubt.format(failsafe))
         for since, failsafe in _LATER
@@ -389,7 +389,7 @@ def _ports(value: Any, where: str) -> List[Tuple[str, int, str]]:
     for item in [] if value.lower() == "none" else value.split(","):
         match = _ITEM.fullmatch(item.strip())
         if item.strip() and (not match or int(match.group(4)) > 65535):
-            raise _Stopped(_STOPS.format("{0} has what is not a port: {1}".format(where, shown(item))))
+            raise _Stopped(_STOPS.format("{0} has an invalid port: {1}".format(where, shown(item))))
         if match:
             protocol, net_v6, net, port = match.groups()
             found.append(("tcp" if protocol is None else protocol, int(port), net_v6 or net or ""))

@@ -80,7 +80,7 @@ def excluded_by(value: str) -> List[str]:
         return [_EXCLUDED]
     for each in found:
         if each.startswith("/") and not _is_plain(each[1:-1]):
-            raise ValueError("interfaceExclude has a pattern that is not known: {0}".format(shown(each)))
+            raise ValueError("interfaceExclude has a pattern whose matches are unknown: {0}".format(shown(each)))
     return found
 
 

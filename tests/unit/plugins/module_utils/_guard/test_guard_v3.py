@@ -46,8 +46,8 @@ def tcp(**more):
     "rule, cause",
     [
         ({"action": "Reject"}, "its action 'Reject' is not a valid action"),
-        (tcp(source={"nets": [""]}), "source network that is an empty string"),
-        (tcp(source={"notNets": [None]}), "source network that is an empty string"),
+        (tcp(source={"nets": [""]}), "empty source network"),
+        (tcp(source={"notNets": [None]}), "empty source network"),
         (dict(ALLOW, icmp={"type": 8}), "it has a type of ICMP, and for IPv4 not the protocol icmp"),
         (tcp(icmp={"type": 8}), "it has a type of ICMP"),
         (dict(ALLOW, protocol=1, icmp={"type": 8}), "for IPv6 not the protocol icmpv6"),
@@ -72,7 +72,7 @@ def test_a_policy_whose_name_has_a_space():
 @pytest.mark.parametrize(
     "config, cause",
     [
-        ({"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]}, "what is not a network: 'bad'"),
+        ({"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]}, "an invalid network: 'bad'"),
         ({"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "::ffff:192.0.2.1/128"}]}, "network"),
         ({"failsafeOutboundHostPorts": [{"protocol": "SCTP", "port": 22}]}, "protocol 'SCTP', not tcp or udp"),
         ({"failsafeOutboundHostPorts": [{"port": 22}]}, "protocol '', not tcp or udp"),
@@ -105,9 +105,7 @@ def test_an_interface_prefix_that_fits_the_hosts_own_interfaces():
 
 def test_an_interface_that_felix_passes_over():
     verdict, text = said(documents(config={"interfaceExclude": "/eth.*/"}))
-    assert (
-        verdict == "unsafe" and text == "interfaceExclude has eth0, so Felix passes over it, and the interface is open"
-    )
+    assert verdict == "unsafe" and text == "interfaceExclude has eth0, so Felix ignores the interface, which is open"
 
 
 def test_an_interface_of_its_addresses_that_felix_passes_over():
