@@ -53,13 +53,13 @@ class Import(NamedTuple):
 
 
 def main() -> int:
-    files = {_name_of(path): path for path in sorted(PLUGINS.glob("*_utils/**/*.py")) if path.stem != "__init__"}
-    imports = {name: list(imports_of(name, path, files)) for name, path in files.items()}
+    files = {_get_name(path): path for path in sorted(PLUGINS.glob("*_utils/**/*.py")) if path.stem != "__init__"}
+    imports = {name: list(read_imports(name, path, files)) for name, path in files.items()}
     problems = [
         f"{files[name].relative_to(PLUGINS.parent)}:{found.line}: {problem}"
         for name, all_found in imports.items()
         for found in all_found
-        for problem in problems_of(name, found)
+        for problem in find_problems(name, found)
     ]
     try:
         graph = {name: {each.name for each in found if each.name in files} for name, found in imports.items()}
@@ -70,10 +70,10 @@ def main() -> int:
     return bool(problems)
 
 
-def problems_of(name: str, found: Import) -> Iterator[str]:
+def find_problems(name: str, found: Import) -> Iterator[str]:
     if not found.is_explained:
         yield f"imports {found.name} within a function: say why in a comment above it"
-    own, other = _layer_of(name), _layer_of(found.name)
+    own, other = _find_layer(name), _find_layer(found.name)
     if own is not None and other is not None and other > own:
         yield f"imports {found.name}, which points up: {LAYERS[other]} is above {LAYERS[own]}"
     allowed = LIBRARIES.get(found.name.partition(".")[0])
@@ -81,7 +81,7 @@ def problems_of(name: str, found: Import) -> Iterator[str]:
         yield f"imports {found.name}, which is for {' and '.join(allowed)} only"
 
 
-def imports_of(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import]:
+def read_imports(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import]:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     lines = text.splitlines()
@@ -90,11 +90,11 @@ def imports_of(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             is_explained = node not in local or _has_reason(lines, node.lineno)
-            for imported in _names_of(node, name, files):
+            for imported in _list_names(node, name, files):
                 yield Import(imported, node.lineno, is_explained)
 
 
-def _names_of(node: ast.Import | ast.ImportFrom, name: str, files: dict[str, Path]) -> Iterator[str]:
+def _list_names(node: ast.Import | ast.ImportFrom, name: str, files: dict[str, Path]) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
         return
@@ -113,12 +113,12 @@ def _has_reason(lines: list[str], number: int) -> bool:
     return any(not comment.startswith("# pylint:") for comment in comments)
 
 
-def _layer_of(name: str) -> int | None:
+def _find_layer(name: str) -> int | None:
     found = [number for number, layer in enumerate(LAYERS) if f"{name}.".startswith(layer + ".")]
     return found[0] if found else None
 
 
-def _name_of(path: Path) -> str:
+def _get_name(path: Path) -> str:
     return ".".join(path.relative_to(PLUGINS).with_suffix("").parts)
 
 

@@ -38,7 +38,7 @@ class Datastore(abc.ABC):
     never "nothing there".
     """
 
-    # The generation of the resources that it holds: V1 or V3 of _hostendpoint.
+    # The generation of the resources that it holds: V1 or V3 of _resources/hostendpoint.
     api_version: str
 
     @functools.cached_property

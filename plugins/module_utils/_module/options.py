@@ -30,7 +30,7 @@ from .results import build_guard_result
 # Characters of JSON of one option that a result repeats.
 PARAMETER_SIZE = 20000
 
-# Environment and calicoctl's file come before the defaults, so no option has a default here; see _connection.py.
+# Environment and calicoctl's file come before the defaults (_datastore/settings.py), so no option has a default here.
 CONNECTION_OPTIONS: Dict[str, Dict[str, Any]] = {
     "datastore_type": {"type": "str", "choices": list(DATASTORE_TYPES)},
     "etcd_endpoints": {"type": "list", "elements": "str"},

@@ -279,26 +279,13 @@ class Fleet:
     def _refuse_given_nodes(self, names: Mapping[str, str], known: Set[str]) -> None:
         """Raise RunFailed when the facts of a host make it the node that the inventory gives to another host.
 
-        `known`: hosts that need not be asked. The facts of the others say nothing here, since any host may lie.
+        `known`: hosts that are checked already. The facts of the others do not count, since any host may lie.
         """
         told = {node for node in self._told if names.get(node) and node != self.calicos_name(names[node])}
         for other in self._variables.inventory() if told else ():
-            node = "" if other in known else self._given_node(other)
+            node = "" if other in known else self.node_of(other, with_facts=False)
             if node in told and self._is_of_the_run(other):
                 _claim(node, other, dict(names))
-
-    def _given_node(self, name: str) -> str:
-        """The node that the inventory gives to a host, without its facts; "" when it gives none."""
-        raw = self._variables.without_facts(name)
-        node = raw.get(_PREFIX + "node")
-        if node == _DEFAULT_NODE:
-            return ""
-        if has_template(node):
-            try:
-                node = self._templated(name, raw, ["node"], with_facts=False)["node"]
-            except RunFailed:
-                return ""
-        return self.calicos_name(node) if isinstance(node, str) else ""
 
     def _is_of_the_run(self, name: str) -> bool:
         """Whether the role is called for a host, and with the datastore of the run."""
@@ -309,14 +296,19 @@ class Fleet:
             return False
         return takes_part and not _differing(self._variables.without_facts(name), self._first, self._of_the_run)
 
-    def node_of(self, name: str, raw: Optional[Mapping[str, Any]] = None) -> str:
-        """The node that a host outside this run is; "" when that cannot be told. `raw`: its variables but facts."""
-        node = (self._variables.without_facts(name) if raw is None else raw).get(_PREFIX + "node")
+    def node_of(self, name: str, raw: Optional[Mapping[str, Any]] = None, with_facts: bool = True) -> str:
+        """The node of a host outside this run; "" when it cannot be determined.
+
+        `raw`: its variables without facts. `with_facts`: whether its own facts may give the node, too.
+        """
+        raw = self._variables.without_facts(name) if raw is None else raw
+        node = raw.get(_PREFIX + "node")
         if node == _DEFAULT_NODE:
-            node = self._variables.facts(name).get("nodename", "")
+            node = self._variables.facts(name).get("nodename", "") if with_facts else ""
         if has_template(node):
+            variables = self._variables.all(name) if with_facts else dict(raw)
             try:
-                node = self._templated(name, self._variables.all(name), ["node"])["node"]
+                node = self._templated(name, variables, ["node"], with_facts)["node"]
             except RunFailed:
                 return ""
         return self.calicos_name(node) if isinstance(node, str) else ""

@@ -52,7 +52,7 @@ def check_facts(variables: TaskContext) -> None:
 
     The role ignores such a fact, but a template of somebody else's may not. And whoever sends it is up to something.
     """
-    for name in dict.fromkeys([variables.runner(), *variables.names(), *variables.failed()]):
+    for name in dict.fromkeys([variables.runner(), *variables.names(), *variables.unbatched()]):
         found = sorted(key for key in map(str, variables.fact_names(name)) if key.startswith(PREFIXES))
         if found:
             names = ", ".join(brief(key) for key in found[:_SHOWN]) + (", ..." if found[_SHOWN:] else "")

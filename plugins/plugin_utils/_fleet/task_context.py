@@ -46,8 +46,8 @@ class TaskContext:
             return [self._task_vars["inventory_hostname"]]
         return list(self._task_vars["ansible_play_batch"])
 
-    def failed(self) -> List[str]:
-        """The hosts that failed before this task; none where the play has batches, each of which has its own."""
+    def unbatched(self) -> List[str]:
+        """All hosts of the play, failed ones too; none where the play has batches, each of which has its own."""
         return [] if self.has_batches() else self.all_names()
 
     def nodes_so_far(self) -> Dict[str, str]:

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -21,23 +19,19 @@ from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.fai
     NONE_GIVEN,
     parse_failsafes,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
-from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
+from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1
+from ansible_collections.netsec.calico.tests.unit.plugins.module_utils._dataplane.measured import (
+    VERDICTS,
+    build_connection,
+    read_rows,
+)
 
-VECTORS = Path(__file__).resolve().parents[4] / "vectors"
-ROWS = [
-    json.loads(line)
-    for name in ("felix_v1_dataplane.jsonl", "felix_v1_dataplane_random.jsonl")
-    for line in (VECTORS / name).read_text(encoding="utf-8").splitlines()
-]
+ROWS = [*read_rows("felix_v1_dataplane.jsonl"), *read_rows("felix_v1_dataplane_random.jsonl")]
 # Causes that the datastore shows. The other ones are Felix' own files, other rules of iptables, connections that were
 # there before, and a Felix that is stopped.
 VISIBLE = ("felix-failed", "felix-waiting")
 PLAIN = [row for row in ROWS if "environment" not in row]
-VERDICTS = {"open": ALLOW, "blocked": DENY}
-# Peers that are in no network of the host's interfaces.
-BEHIND_ETH0 = ("10.9.0.5", "fd09::5")
 ENDPOINT = re.compile("/calico/v1/host/([^/]+)/endpoint/([^/]+)")
 
 
@@ -63,21 +57,12 @@ def host_of(row, form=lambda name, address: with_length(address), failsafes=NONE
     return build_host(evaluation, row["host"], interfaces, failsafes)
 
 
-def connection_of(given):
-    """With the way that a forwarded connection took, where the addresses do not tell it."""
-    fields = {key: value for key, value in given.items() if key not in ("result", "established")}
-    if given["direction"] == "forward":
-        fields["in_interface"] = "eth0" if given["src"] in BEHIND_ETH0 else None
-        fields["out_interface"] = "eth0" if given["dst"] in BEHIND_ETH0 else None
-    return parse_connection(fields, "connection")
-
-
 def answers_of(row, **given):
     """The answer, what Felix did, and the connection; of connections that were new."""
     host = host_of(row, **given)
     for given in row["connections"]:
         if not given.get("established"):
-            yield host.ask(connection_of(given)), VERDICTS[given["result"]], given
+            yield host.ask(build_connection(given)), VERDICTS[given["result"]], given
 
 
 def named(rows):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import functools
 import json
-from pathlib import Path
 
 import pytest
 
@@ -18,23 +17,21 @@ from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host impo
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v3
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
-from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3
+from ansible_collections.netsec.calico.tests.unit.plugins.module_utils._dataplane.measured import (
+    VERDICTS,
+    build_connection,
+    read_rows,
+)
 
-VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 RESOURCES = "/calico/resources/v3/projectcalico.org/"
 ENDPOINTS = RESOURCES + "hostendpoints/"
 FELIX = RESOURCES + "felixconfigurations/default"
-VERDICTS = {"open": ALLOW, "blocked": DENY}
-# Peers that are in no network of the host's interfaces.
-BEHIND_ETH0 = ("10.9.0.5", "fd09::5")
 
 
 @functools.lru_cache(maxsize=None)
 def rows_of(name):
-    lines = (VECTORS / "felix_v3_dataplane{0}.jsonl".format(name)).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return read_rows("felix_v3_dataplane{0}.jsonl".format(name))
 
 
 def endpoints_of(etcd):
@@ -58,18 +55,9 @@ def host_of(row, dataplane=""):
     return build_host(evaluation, row["host"], row["interfaces"], dataplane=dataplane)
 
 
-def connection_of(given):
-    """With the way that a forwarded connection took, where the addresses do not tell it."""
-    fields = {key: value for key, value in given.items() if key not in ("result", "established")}
-    if given["direction"] == "forward":
-        fields["in_interface"] = "eth0" if given["src"] in BEHIND_ETH0 else None
-        fields["out_interface"] = "eth0" if given["dst"] in BEHIND_ETH0 else None
-    return parse_connection(fields, "connection")
-
-
 def answers_of(row, dataplane=""):
     host = host_of(row, dataplane)
-    return [(host.ask(connection_of(given)), VERDICTS[given["result"]], given) for given in row["connections"]]
+    return [(host.ask(build_connection(given)), VERDICTS[given["result"]], given) for given in row["connections"]]
 
 
 class Score:
