@@ -325,6 +325,14 @@ def test_settings_for_nodes_with_a_label(datastore):
 
 
 @only_etcdv3
+def test_an_interface_that_felix_is_told_to_ignore(datastore):
+    datastore.put_endpoint(WEB_ENDPOINT)
+    put_resource(datastore, "felixconfigurations", "default", {"interfaceExclude": "eth0"})
+    (answer,) = ask(datastore, connections=[SSH])["results"]
+    assert answer["verdict"] == "allow" and "interfaceExclude matches eth0" in answer["reason"]
+
+
+@only_etcdv3
 def test_the_dataplane_decides_where_nftables_differs(datastore):
     """Felix v3.32.1 writes a code of ICMP so that nft refuses it, and nobody knows what is programmed then."""
     put_policies(datastore)

@@ -62,7 +62,7 @@ _NOT_ASKED = "connection tracking, with nftables"
 _UNGOVERNED = RuleOutcome(
     ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through"
 )
-
+_EXCLUDED = "interfaceExclude matches {0}, so Felix ignores the interface, and Calico lets everything through"
 
 _FATAL = "Felix fails on a rule that {0} uses, {1}: {2}"
 
@@ -355,7 +355,8 @@ class HostDataplane:
     ) -> List[RuleOutcome]:
         """What the filter makes of a packet that comes in at, or goes out of, an interface."""
         if interface.governing is None:
-            return [_UNGOVERNED._replace(reason=_UNGOVERNED.reason.format(interface.name), doubt="")]
+            reason = _EXCLUDED if is_excluded(interface.name, self.felix.excluded) else _UNGOVERNED.reason
+            return [_UNGOVERNED._replace(reason=reason.format(interface.name), doubt="")]
         if state == _ESTABLISHED:
             return [RuleOutcome(ALLOW, "an established connection", "it belongs to a connection that is established")]
         passing: List[RuleOutcome] = []
