@@ -74,9 +74,8 @@ class GuardPolicy:
             found = GuardReport([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
             if self.mode == ENFORCE:
                 text = (
-                    "nobody knows whether it is safe: what decides on traffic cannot be read: {0}. Give the user the "
-                    "right to read Calico's policies, profiles and settings. With the guard set to warn, it is "
-                    "written all the same"
+                    "the change could not be checked: what decides on traffic cannot be read: {0}. Give the user the "
+                    "right to read Calico's policies, profiles and settings, or set guard to warn to write it anyway"
                 )
                 raise Unsafe(text.format(exc), found.verdicts) from exc
             return found

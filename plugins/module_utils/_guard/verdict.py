@@ -135,7 +135,7 @@ def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
     text += ". ".join("{0}: {1}".format(verdict, format_reasons(verdict)) for verdict in unsafe[:_SHOWN])
     if len(unsafe) > _SHOWN:
         text += ". And {0} more".format(len(unsafe) - _SHOWN)
-    return text + ". With the guard set to warn, it is written all the same"
+    return text + ". Set guard to warn to write it anyway"
 
 
 def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[str, str]]) -> List[str]:
