@@ -186,6 +186,8 @@ RESOURCE = {
     "metadata": {"name": "n1-eth0", "labels": {"a": "b"}},
     "spec": {"node": "n1", "interfaceName": "eth0", "expectedIPs": ["10.0.0.1"], "profiles": ["p"]},
 }
+# Of such a text, ansible-core makes an integer that it then cannot write.
+LONG_NUMBER = "9" * 5000
 # What options that are not of one piece look like.
 DOCUMENTS = {
     "guard_facts": {"n1": FACTS},
@@ -200,8 +202,7 @@ DOCUMENTS = {
     "other_hosts": {"h1": ["n1", "192.0.2.1"]},
 }
 TEXTS = [
-    # Of a long text of digits, ansible-core makes an integer that it cannot write.
-    *(text for text in HOSTILE_TEXTS if not text.isdigit()),
+    *(text for text in HOSTILE_TEXTS if text != LONG_NUMBER),
     "\ud800",
     "http://127.0.0.1:2379",
     "http://a\nb",
@@ -254,6 +255,7 @@ def decoded(data):
     if data.count(b"[") + data.count(b"{") > 500:
         # ansible-core's own recursion ends before that.
         return []
+    data = data.replace(b'"%s"' % LONG_NUMBER.encode(), b'"9"')
     try:
         return json.loads(data, parse_float=finite, parse_constant=str)
     except ValueError:
