@@ -62,14 +62,13 @@ from typing import Any, Dict, List
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import converted
 
 
 def convert_v1(hostendpoints: Any) -> List[Dict[str, Any]]:
     """The v3 endpoints of these v1 ones."""
     try:
-        return [endpoint.as_options(V3) for endpoint in converted(hostendpoints)]
+        return [endpoint.as_options() for endpoint in converted(hostendpoints)]
     except InvalidInput as exc:
         # All of them: to mend one after another would take a run for each.
         raise AnsibleFilterError("convert_v1: {0}".format("; ".join(exc.problems))) from exc

@@ -55,7 +55,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.fields im
     fields_from_mapping,
     with_empty_labels,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import KINDS, to_resource
 
 
@@ -76,7 +76,7 @@ def _resource(value: Any, api_version: str) -> Any:
         if not endpoint.name:
             raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(value))])
         # As it is to be stored: in v3, Felix asks for the names of protocols.
-        return to_resource(endpoint.as_stored(V3), api_version)
+        return to_resource(endpoint.with_protocol_names(), api_version)
     except CalicoError as exc:
         raise AnsibleFilterError("to_resource: {0}".format(exc)) from exc
 

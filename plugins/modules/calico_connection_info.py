@@ -257,8 +257,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolutio
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import State
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents, read_items
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
-    CONNECTION_OPTIONS,
     HOSTENDPOINT_OPTIONS,
+    build_connection_options,
     connect,
     run,
     warn,
@@ -271,7 +271,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._policies.connection
     parse_connection,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import DATAPLANES
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_filter
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import as_host_endpoint
 
 CONNECTION = {
     "direction": {"type": "str", "choices": list(DIRECTIONS), "required": True},
@@ -315,27 +315,27 @@ def list_governing(host: HostDataplane) -> List[Dict[str, Any]]:
 def work(module: AnsibleModule) -> Dict[str, Any]:
     node = module.params["node"]
     store = connect(module)
-    check_filter(node, None, store.api_version)
+    store.api_version.check_filter(node, None)
     parse_interfaces(module.params["interfaces"])
     failsafes = parse_failsafes(module.params["failsafes"], "failsafes")
     connections = parse_connections(module.params["connections"])
     wanted: Dict[str, Any] = {}
     if module.params["endpoints"]:
         wanted = build_presents(read_items(module.params), store.api_version, {}, store.key)
-    documents = store.read_policies(node)
-    evaluation = Evaluator(store.api_version, documents, [want.endpoint for want in wanted.values()])
+    snapshot = store.read_policies(node)
+    evaluator = Evaluator(store.api_version, snapshot, [as_host_endpoint(want.resource) for want in wanted.values()])
     dataplane = module.params["dataplane"] or ""
-    host = build_host(evaluation, node, module.params["interfaces"], failsafes, dataplane)
-    of_node = [each for each in documents.endpoints if each.node in (node, "") and each.key not in wanted]
+    host = build_host(evaluator, node, module.params["interfaces"], failsafes, dataplane)
+    of_node = [each for each in snapshot.endpoints if each.node in (node, "") and each.key not in wanted]
     warn(module, build_listing_warnings(of_node, State(), store.api_version))
-    results = [host.ask(connection)._asdict() for connection in connections]
+    results = [host.evaluate(connection)._asdict() for connection in connections]
     return {"changed": False, "results": results, "endpoints": list_governing(host)}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            CONNECTION_OPTIONS,
+            build_connection_options(),
             node={"type": "str", "required": True},
             interfaces={"type": "dict", "required": True},
             # Checked here: of sub-options, ansible-core ends in a traceback when it is given true or a number.

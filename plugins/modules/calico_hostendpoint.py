@@ -172,8 +172,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
     parse_guard_policy,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
-    CONNECTION_OPTIONS,
     HOSTENDPOINT_OPTIONS,
+    build_connection_options,
     connect,
     run,
     wanted,
@@ -187,10 +187,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.results impo
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
-    guarding = parse_guard_policy(module.params)
+    guard_policy = parse_guard_policy(module.params)
     store = connect(module)
     want = wanted(module.params, store.api_version)
-    outcome = apply(store, {store.key(want.identity): want}, module.check_mode, guard=guarding.check)
+    outcome = apply(store, {store.key(want.ref): want}, module.check_mode, guard=guard_policy.check)
     for _change, error in outcome.failed:
         raise error
     if outcome.not_attempted:
@@ -203,7 +203,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            CONNECTION_OPTIONS,
+            build_connection_options(),
             state={"type": "str", "choices": ["present", "patched", "absent"], "default": "present"},
             resource={"type": "raw"},
             guard=GUARD_MODE,

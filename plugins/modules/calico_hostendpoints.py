@@ -268,8 +268,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set
     read_items,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
-    CONNECTION_OPTIONS,
     SET_OPTIONS,
+    build_connection_options,
     build_owner_labels,
     check_limits,
     connect,
@@ -286,7 +286,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.results impo
 def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     check_limits(params)
-    guarding = parse_guard_policy(params)
+    guard_policy = parse_guard_policy(params)
     store = connect(module)
     purge = parse_purge(params, store.api_version)
     skipped: List[OtherKind] = []
@@ -295,8 +295,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**build_limits(params)) for key, want in wants.items()}
-    canary = parse_canary(params["canary"], params["canary_wait"], guarding.by_node) if params["canary"] else None
-    outcome = apply(store, wants, module.check_mode, purge, params["purge_limit"], guarding.check, canary)
+    canary = parse_canary(params["canary"], params["canary_wait"], guard_policy.by_node) if params["canary"] else None
+    outcome = apply(store, wants, module.check_mode, purge, params["purge_limit"], guard_policy.check, canary)
     warn(module, build_bulk_warnings(outcome, store.api_version))
     result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
     return dict(build_skipped_result(params, skipped), **result)
@@ -312,7 +312,7 @@ def build_limits(params: Mapping[str, Any]) -> Dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            CONNECTION_OPTIONS,
+            build_connection_options(),
             **SET_OPTIONS,
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,

@@ -256,16 +256,15 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set
     read_items,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
-    CONNECTION_OPTIONS,
     SET_OPTIONS,
+    build_connection_options,
     build_owner_labels,
     connect,
     read_settings,
     run,
     warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_nodes
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 
 # Names of nodes in a warning.
 NODES_SHOWN = 5
@@ -275,13 +274,13 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     store = connect(module)
     decommissioned = params["decommission_nodes"] or ()
-    check_nodes("nodes", params["nodes"], store.api_version)
-    check_nodes("decommission_nodes", decommissioned, store.api_version)
+    store.api_version.check_nodes("nodes", params["nodes"])
+    store.api_version.check_nodes("decommission_nodes", decommissioned)
     skipped: List[OtherKind] = []
     items = read_items(params, skipped)
     wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
-    guarding = parse_guard_policy(params)
+    guard_policy = parse_guard_policy(params)
     scope = Scope(
         nodes=set(params["nodes"]),
         other_nodes=set(params["other_nodes"] or ()),
@@ -289,16 +288,16 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         owner=params["owner"] or "",
         other_hosts=parse_other_hosts(params["other_hosts"] or {}),
         decommissioned=set(decommissioned),
-        interfaces=guarding.interfaces(),
+        interfaces=guard_policy.interfaces(),
     )
     stored = store.list()
     scope = with_known_nodes(module, store, scope, lambda now: select_strays(stored, wants, now))
-    verdicts, selections = policed(module, guarding, store, stored)
+    verdicts, selections = policed(module, guard_policy, store, stored)
     found = audit(wants, stored, scope, store.api_version, verdicts)
     settings = read_settings(module)
     datastore = {
         "type": settings.datastore_type,
-        "endpoints": list(settings.etcd_endpoints),
+        "endpoints": list(settings.servers),
         "warning": store.state.warning or store.state.locked,
     }
     skipped_result = build_skipped_result(params, skipped)
@@ -350,7 +349,7 @@ def parse_other_hosts(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
 
 
 def policed(
-    module: AnsibleModule, guarding: GuardPolicy, store: Datastore, stored: List[Stored]
+    module: AnsibleModule, guard_policy: GuardPolicy, store: Datastore, stored: List[Stored]
 ) -> Tuple[Sequence[GuardVerdict], Optional[Selections]]:
     """What the guard says of what is stored, and which policies select it, each if it is asked."""
     params = module.params
@@ -360,8 +359,8 @@ def policed(
     if not (is_guarded and endpoints or params["policies"] and mine):
         return (), Selections([], {}) if params["policies"] else None
     try:
-        guard = guarding.guard(store, endpoints)
-        verdicts = guard.check(guarding.facts_for(guard.nodes), is_stored=True) if is_guarded else ()
+        guard = guard_policy.guard(store, endpoints)
+        verdicts = guard.check(guard_policy.facts_for(guard.nodes), is_stored=True) if is_guarded else ()
         return verdicts, build_selections(guard.before, mine) if params["policies"] else None
     except DatastoreError as exc:
         warn(module, ["what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc)])
@@ -378,7 +377,7 @@ def write(dest: str, content: Dict[str, Any]) -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            CONNECTION_OPTIONS,
+            build_connection_options(),
             **SET_OPTIONS,
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,

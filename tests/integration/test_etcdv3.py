@@ -184,7 +184,7 @@ def test_an_endpoint_is_not_taken_from_a_node_outside_of_the_purge(datastore):
     wanted = [dict(TASK, node="n2"), endpoint("n3")]
     for check in (True, False):
         result = hostendpoints(datastore, check=check, endpoints=wanted, purge_nodes=["n2", "n3"])
-        assert result["failed"] and "is not taken from node n1" in result["msg"]
+        assert result["failed"] and "already exists on node n1, which is not part of this run" in result["msg"]
         assert datastore.stored() == before
     assert hostendpoints(datastore, endpoints=wanted, purge_nodes=["n1", "n2"])["summary"]["updated"] == 1
 

@@ -57,9 +57,10 @@ def owner_labels(kind):
 
 
 def test_applied_again_it_changes_nothing(datastore):
+    from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES
     from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, build_gathered
 
-    api_version = {"etcdv2": "v1", "etcdv3": "projectcalico.org/v3"}[datastore.type]
+    api_version = DATASTORES[datastore.type].api_version
     seen = Counter()
 
     @settings(max_examples=80, deadline=None)

@@ -347,17 +347,18 @@ def gathered_and_migrated(store, values):
     from ansible_collections.netsec.calico.plugins.filter.convert_v1 import convert_v1
     from ansible_collections.netsec.calico.plugins.filter.explain_convert_v1 import explain_convert_v1
     from ansible_collections.netsec.calico.plugins.filter.to_resource import resources
+    from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES
     from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import Hosts, build_gathered
 
     result = store.done("calico_hostendpoint_info")
-    api_version = {"etcdv2": "v1", "etcdv3": "projectcalico.org/v3"}[store.datastore.type]
+    api_version = DATASTORES[store.datastore.type].api_version
     hosts = Hosts({"host1": "n1", "host2": "n2"}, set())
     gathered = build_gathered(result["hostendpoints"], result["malformed"], hosts, api_version)
     made = gathered.hosts["host2"]["hostendpoints_endpoints"]
     assert sorted(each["name"] for each in made) == ["n2-eth0", "n2-eth1", "n2-old"]
     assert gathered.text("hosts.yml").encode("utf-8")
     for each in result["hostendpoints"]:
-        for convert in (lambda item: resources(item, api_version), lambda item: resources([item], "v1")):
+        for convert in (lambda item: resources(item, api_version.name), lambda item: resources([item], "v1")):
             try:
                 json.dumps(convert(each)).encode("utf-8")
             except AnsibleFilterError as exc:

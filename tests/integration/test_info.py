@@ -340,5 +340,5 @@ def test_a_locked_datastore_is_read_with_a_warning(datastore):
 def test_an_object_of_another_name_than_its_key_is_taken_by_felix(datastore):
     datastore.put(datastore.key("n1", "n1-eth0"), '{"metadata":{"name":"n1-eth1"},"spec":{"node":"n1"}}')
     (warning,) = info(datastore)["warnings"]
-    assert "Felix accepts it as an endpoint of that name: metadata.name is n1-eth1" in warning
+    assert "Felix accepts it under that name: metadata.name is n1-eth1" in warning
     assert "is open" not in warning

@@ -162,7 +162,7 @@ def test_all_that_is_in_the_way_is_told_before_anything_is_written(calico):
         "endpoint db-2.eth1 on node db-2: node: 'db-2' is what node DB_2 becomes, too",
         "endpoint eth0 on node n1 becomes host endpoint n1.eth0 on node n1: labels: 'a/b/c' is not a label key",
         "endpoint n2.eth0 on node n2: labels: 'projectcalico.org/created-by' is Calico's own label",
-        "endpoint eth0 on node - becomes host endpoint eth0-dd42b064 on node (no node): node: is missing",
+        "endpoint eth0 on node - becomes host endpoint eth0-dd42b064: node: is missing",
         "/calico/v1/host/n3/endpoint/eth0",
     ]:
         assert line in message
@@ -188,7 +188,7 @@ def test_an_endpoint_that_was_changed_in_v3_is_not_overwritten_unasked(calico):
     before = contents(calico)
     for check in ((), ("--check",)):
         message = stopped(migrate(calico, *check), WRITE)
-        assert "web1.eth0 on node web1 is there and differs (profiles), and overwrite is false" in message
+        assert "web1.eth0 on node web1 already exists and differs (profiles), and overwrite is false" in message
         assert "web2" not in message and contents(calico) == before
     run = migrate(calico, hostendpoints_migrate_overwrite=True)
     assert run.result(WRITE)["summary"] == {"created": 1, "updated": 1, "deleted": 0, "unchanged": 2}

@@ -99,7 +99,9 @@ def test_an_endpoint_is_never_taken_from_a_host_outside_the_run(fleet):
     hosts = ["web1", "db-1"]
     variables = {"hostendpoints_interfaces": [{"match": {"name": ["eth0"]}, "endpoint": {"name": "{interface}"}}]}
     run = fleet.run(hosts, variables=variables, serial=1)
-    assert run.returncode != 0 and "is not taken from node web1.example.com" in run.stdout
+    assert (
+        run.returncode != 0 and "already exists on node web1.example.com, which is not part of this run" in run.stdout
+    )
     before = fleet.stored()
     assert [place.split("/")[0] for place in before] == ["web1.example.com"]
     run = fleet.run(hosts, "--limit", "db-1", variables=variables)

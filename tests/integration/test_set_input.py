@@ -389,5 +389,5 @@ def test_without_overwrite_only_new_ones_are_written(datastore):
     wanted = [endpoint("n1", profiles=["p"]), endpoint("n3")]
     for check in (True, False):
         result = hostendpoints(datastore, check=check, endpoints=wanted, overwrite=False)
-        assert result["failed"] and "is there and differs (profiles), and overwrite is false" in result["msg"]
+        assert result["failed"] and "already exists and differs (profiles), and overwrite is false" in result["msg"]
     assert datastore.stored() == before

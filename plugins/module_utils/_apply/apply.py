@@ -15,25 +15,15 @@ from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequen
 from .._core.errors import CalicoError, Conflict, Refused
 from .._datastore.base import Datastore, State
 from .._guard.verdict import GuardReport
-from .._plan.plan import (
-    DELETE,
-    NONE,
-    ORDER,
-    Change,
-    Desired,
-    Purge,
-    Purged,
-    Stored,
-    Undone,
-    build_change,
-    build_undo,
-    plan,
-)
+from .._plan.desired import Desired, Purge, Purged
+from .._plan.plan import DELETE, NONE, ORDER, Change, Undone, build_change, build_undo, plan
+from .._plan.stored import Stored
+from .._resources.resource import count_kinds
 from .canary import Canary, CanaryNode
 from .ending import Ending
 
 TRIES = 5
-# How many endpoints a message names.
+# Number of resources that a message names.
 SHOWN = 10
 
 # Says what the guard thinks of changes that are about to be written. Raises Unsafe when they must not be.
@@ -83,7 +73,7 @@ def apply(
     ends the run before that is known, their changes are undone and nothing else is written. Raises CalicoError when
     not.
     """
-    stored = store.read([want.identity for want in wants.values()], purge.nodes if purge else ())
+    stored = store.read([want.ref for want in wants.values()], purge.nodes if purge else ())
     state = store.state
     if purge:
         # etcd v2 lists in no order, and messages shall not differ from run to run.
@@ -165,11 +155,11 @@ def _take_back(store: Datastore, outcome: ApplyOutcome) -> None:
 
 
 def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Optional[CalicoError]]]:
-    now = {item.key: item for item in store.read([change.identity for change in changes], ())}
+    now = {item.key: item for item in store.read([change.ref for change in changes], ())}
     undos = []
     for change in changes:
         before = change.before
-        stored = now.get(before.key if before else store.key(change.identity))
+        stored = now.get(before.key if before else store.key(change.ref))
         if (stored and stored.revision) == (before and before.revision):
             # It was not made.
             continue
@@ -188,12 +178,12 @@ def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Opt
 
 def _refuse_if_locked(store: Datastore) -> None:
     if store.state.locked:
-        raise Refused("no host endpoint can be changed now: {0}".format(store.state.locked))
+        raise Refused("nothing can be changed now: {0}".format(store.state.locked))
 
 
 def _in_order(changes: Iterable[Change]) -> List[Change]:
     """In the order in which they are written."""
-    return sorted(changes, key=lambda change: (_RANK[change.operation], change.identity.node, change.identity.name))
+    return sorted(changes, key=lambda change: (_RANK[change.operation], change.ref.node, change.ref.name))
 
 
 def _get_operation(change: Change) -> str:
@@ -205,10 +195,15 @@ _RANK = {operation: rank for rank, operation in enumerate(ORDER)}
 
 def _check_limit(deletions: List[Change], limit: int) -> None:
     if len(deletions) > limit:
-        named = ", ".join(str(change.identity) for change in deletions[:SHOWN])
+        named = ", ".join(str(change.ref) for change in deletions[:SHOWN])
         raise Refused(
-            "the purge would delete {0} endpoints, which is more than the purge_limit of {1}, so nothing at all was "
-            "written: {2}{3}".format(len(deletions), limit, named, ", ..." if len(deletions) > SHOWN else "")
+            "the purge would delete {0}, which is more than the purge_limit of {1}, so nothing was written: "
+            "{2}{3}".format(
+                count_kinds([change.ref for change in deletions]),
+                limit,
+                named,
+                ", ..." if len(deletions) > SHOWN else "",
+            )
         )
 
 
@@ -270,7 +265,7 @@ def _plan_again(
             continue
         try:
             _refuse_if_locked(store)
-            again = build_change(change.want, store.get(change.identity), store.api_version)
+            again = build_change(cast(Desired, change.want), store.get(change.ref), store.api_version)
             if guard and again.operation != NONE and again.after != change.after:
                 # It is not what was asked about.
                 guard(store, [again])

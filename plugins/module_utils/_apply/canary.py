@@ -179,10 +179,10 @@ def parse_canary(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
 
 def _list_nodes(change: Change) -> Set[str]:
     nodes = {
-        endpoint.node for endpoint in (change.after, change.before.endpoint if change.before else None) if endpoint
+        resource.node for resource in (change.after, change.before.resource if change.before else None) if resource
     }
     # Of a value that cannot be read, v3 does not tell the node.
-    return nodes - {""} or {change.identity.node}
+    return nodes - {""} or {change.ref.node}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -18,9 +18,12 @@ from .._dataplane.resolution import (
 )
 from .._guard.verdict import UNSAFE as NOT_SAFE
 from .._guard.verdict import GuardVerdict, format_reasons
-from .._plan.plan import DELETE, NONE, Change, Present, Purge, Stored, plan
-from .._resources.hostendpoint import HostEndpoint, changed_fields
-from .._resources.validation import ignored_by_felix
+from .._plan.desired import Present, Purge
+from .._plan.plan import DELETE, NONE, Change, plan
+from .._plan.stored import Stored
+from .._resources.api_version import ApiVersion
+from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
+from .._resources.resource import Resource, changed_fields
 
 MISSING, CHANGED, UNMANAGED, ORPHANED = "missing", "changed", "unmanaged", "orphaned"
 SHADOWED, MALFORMED, UNSAFE = "shadowed", "malformed", "unsafe"
@@ -54,7 +57,7 @@ class Scope(NamedTuple):
     interfaces: Mapping[str, Mapping[str, Sequence[str]]] = {}
 
     def owns(self, stored: Stored) -> bool:
-        return bool(self.owner) and stored.endpoint.labels.get(self.owner_label) == self.owner
+        return bool(self.owner) and stored.resource.labels.get(self.owner_label) == self.owner
 
 
 class AuditFinding(NamedTuple):
@@ -82,7 +85,7 @@ def audit(
     wants: Mapping[str, Present],
     stored: List[Stored],
     scope: Scope,
-    api_version: str,
+    api_version: ApiVersion,
     verdicts: Iterable[GuardVerdict] = (),
 ) -> Audit:
     """Compare what is wanted, by key, with all that is stored. `verdicts` are the guard's on what is stored.
@@ -90,7 +93,7 @@ def audit(
     Raises InvalidInput for what cannot be planned.
     """
     mine = [item for item in stored if item.node in scope.nodes]
-    foreign = {item.key: item for item in stored if item.endpoint.is_calicos_own}
+    foreign = {item.key: item for item in stored if item.resource.is_calicos_own}
     purged: Dict[str, Optional[str]] = dict.fromkeys(scope.decommissioned, scope.owner)
     purged.update(dict.fromkeys(scope.nodes))
     changes = plan(
@@ -108,9 +111,9 @@ def audit(
     flawed = {(finding.node, finding.name) for finding in findings}
     compliant: Dict[str, int] = {}
     for change in changes:
-        identity = change.identity
-        if change.operation == NONE and change.after and (identity.node, identity.name) not in flawed:
-            compliant[identity.node] = compliant.get(identity.node, 0) + 1
+        ref = change.ref
+        if change.operation == NONE and change.after and (ref.node, ref.name) not in flawed:
+            compliant[ref.node] = compliant.get(ref.node, 0) + 1
     return Audit(
         sorted(findings, key=lambda finding: (finding.node, finding.name, CLASSES.index(finding.kind))),
         compliant,
@@ -118,10 +121,10 @@ def audit(
     )
 
 
-def _of_change(change: Change, scope: Scope, api_version: str) -> AuditFinding:
+def _of_change(change: Change, scope: Scope, api_version: ApiVersion) -> AuditFinding:
     stored = change.before
     before = stored.beside(change.after) if stored and not stored.error else None
-    known = change.after or before or change.identity
+    known = change.after or before
     fields = _fields(change.fields, change.after, before, api_version)
     if stored is None:
         kind, message = MISSING, "it is not stored: nothing polices the interface, unless another endpoint does"
@@ -131,7 +134,9 @@ def _of_change(change: Change, scope: Scope, api_version: str) -> AuditFinding:
         kind, message = MALFORMED, stored.meaning
     else:
         kind, message = CHANGED, "; ".join(_MEANING[field] for field in change.fields)
-    return AuditFinding(kind, change.identity.node or known.node, known.name, known.interface_name, fields, message)
+    node = change.ref.node or (known.node if known else "")
+    interface = as_host_endpoint(known).interface_name if known else ""
+    return AuditFinding(kind, node, change.ref.name, interface, fields, message)
 
 
 def _unmanaged(stored: Stored, scope: Scope) -> str:
@@ -143,22 +148,22 @@ def _unmanaged(stored: Stored, scope: Scope) -> str:
 
 
 def _fields(
-    names: Iterable[str], want: Optional[HostEndpoint], have: Optional[HostEndpoint], api_version: str
+    names: Iterable[str], want: Optional[Resource], have: Optional[Resource], api_version: ApiVersion
 ) -> List[Dict[str, Any]]:
     # In canonical form, only what is really different shows up as such.
-    wanted, found = (side.canonical().as_options(api_version) if side else {} for side in (want, have))
+    wanted, found = (api_version.as_options(side.canonical()) if side else {} for side in (want, have))
     return [{"field": name, "want": wanted.get(name), "have": found.get(name)} for name in sorted(names)]
 
 
-def _taken(want: Present, stored: Stored, api_version: str) -> AuditFinding:
-    endpoint, found = want.endpoint, stored.beside(want.endpoint)
+def _taken(want: Present, stored: Stored, api_version: ApiVersion) -> AuditFinding:
+    endpoint, found = as_host_endpoint(want.resource), stored.beside(want.resource)
     fields = _fields(changed_fields(found, endpoint), endpoint, found, api_version)
     message = "an endpoint of Calico's own controllers has this name, which is never changed: choose another name"
     return AuditFinding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
 
 
 def _malformed(
-    stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope, api_version: str
+    stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope, api_version: ApiVersion
 ) -> Iterable[AuditFinding]:
     for item in stored:
         # Of a malformed value in v3, nobody knows the node.
@@ -168,36 +173,36 @@ def _malformed(
             if item.key not in wants:
                 yield AuditFinding(MALFORMED, item.node, item.name, "", [], item.meaning)
             continue
-        if item.endpoint.is_calicos_own:
+        if item.resource.is_calicos_own:
             continue
-        reason = ignored_by_felix(item.endpoint, api_version)
+        reason = api_version.why_ignored(item.resource)
         if reason:
             message = "Felix ignores it, so its interface is open: " + reason
-            yield AuditFinding(MALFORMED, item.node, item.name, item.endpoint.interface_name, [], message)
+            yield AuditFinding(MALFORMED, item.node, item.name, _get_interface(item), [], message)
 
 
 def _shadowed(
-    stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: str
+    stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: ApiVersion
 ) -> Iterable[AuditFinding]:
     """The endpoints in the place of which another one of the node governs an interface."""
     by_node: Dict[str, List[Stored]] = {}
     for item in stored:
-        if not item.error and (item.endpoint.interface_name or item.endpoint.expected_ips):
+        if not item.error and (_get_interface(item) or as_host_endpoint(item.resource).expected_ips):
             by_node.setdefault(item.node, []).append(item)
     wanted: Dict[str, List[HostEndpoint]] = {}
     for want in wants:
-        wanted.setdefault(want.endpoint.node, []).append(want.endpoint)
+        wanted.setdefault(want.resource.node, []).append(as_host_endpoint(want.resource))
     for node, items in by_node.items():
-        names = [item.endpoint.interface_name for item in items]
+        names = [_get_interface(item) for item in items]
         # Most nodes: each endpoint has an interface of its own.
         if not all(names) or len(set(names)) < len(names):
             known = parse_interfaces(scope.interfaces.get(node, {}), "guard_facts[{0}].interfaces".format(node))
-            interfaces = _interfaces(known, wanted.get(node, ()), [item.endpoint for item in items])
+            interfaces = _interfaces(known, wanted.get(node, ()), [as_host_endpoint(item.resource) for item in items])
             yield from _shadowed_on(node, items, interfaces, api_version)
 
 
 def _shadowed_on(
-    node: str, items: Sequence[Stored], interfaces: Iterable[Interface], api_version: str
+    node: str, items: Sequence[Stored], interfaces: Iterable[Interface], api_version: ApiVersion
 ) -> Iterable[AuditFinding]:
     candidates = [read_candidate(item, api_version) for item in items]
     shadows: Dict[str, List[Any]] = {}
@@ -231,14 +236,14 @@ def _interfaces(
     return found.values()
 
 
-def select_guarded(stored: Iterable[Stored], nodes: Collection[str], api_version: str) -> List[HostEndpoint]:
+def select_guarded(stored: Iterable[Stored], nodes: Collection[str], api_version: ApiVersion) -> List[HostEndpoint]:
     """The endpoints of these nodes that the guard can say something of."""
-    mine = [item for item in stored if not item.error and item.node in nodes and not item.endpoint.is_calicos_own]
-    return [item.endpoint for item in mine if not ignored_by_felix(item.endpoint, api_version)]
+    mine = [item for item in stored if not item.error and item.node in nodes and not item.resource.is_calicos_own]
+    return [as_host_endpoint(item.resource) for item in mine if not api_version.why_ignored(item.resource)]
 
 
 def _unsafe(stored: Iterable[Stored], verdicts: Iterable[GuardVerdict]) -> Iterable[AuditFinding]:
-    interfaces = {(item.node, item.name): item.endpoint.interface_name for item in stored}
+    interfaces = {(item.node, item.name): _get_interface(item) for item in stored}
     for verdict in verdicts:
         # That another one governs the interface is a class of its own.
         verdict = verdict._replace(findings=tuple(each for each in verdict.findings if each.rule != "G08"))
@@ -263,7 +268,7 @@ def select_strays(stored: Iterable[Stored], wants: Mapping[str, Present], scope:
 
 
 def _list_nodes(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
-    return {want.endpoint.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
+    return {want.resource.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
 
 
 def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[AuditFinding]:
@@ -274,7 +279,11 @@ def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Sco
         message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
         message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
     for item in select_strays(stored, wants, scope):
-        yield AuditFinding(ORPHANED, item.node, item.name, item.endpoint.interface_name, [], message)
+        yield AuditFinding(ORPHANED, item.node, item.name, _get_interface(item), [], message)
+
+
+def _get_interface(item: Stored) -> str:
+    return as_host_endpoint(item.resource).interface_name
 
 
 def _short(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple, Optional
 
-from .._plan.plan import Stored
+from .._plan.stored import Stored
 
 if TYPE_CHECKING:
     # Imported only when it is asked.
@@ -31,22 +31,22 @@ class Selections(NamedTuple):
     unread: Optional[Dict[str, str]]
 
 
-def build_selections(evaluation: Evaluator, stored: Iterable[Stored]) -> Selections:
+def build_selections(evaluator: Evaluator, stored: Iterable[Stored]) -> Selections:
     """The policies that select stored endpoints.
 
     None are known of an endpoint that Felix may not take, or with a profile that cannot be read: its labels may count.
     """
-    rulebook = evaluation.rulebook
+    policy_set = evaluator.policy_set
     unread = {
-        policy.name: policy.doubt for policies in rulebook.policies.values() for policy in policies if policy.doubt
+        policy.name: policy.doubt for policies in policy_set.policies.values() for policy in policies if policy.doubt
     }
-    unread.update(rulebook.ignored)
+    unread.update(policy_set.ignored)
     found = []
     for item in _sorted(stored):
-        candidate = evaluation.candidate(item)
+        candidate = evaluator.candidate(item)
         endpoint = candidate.endpoint
-        doubts = [candidate.rejected, candidate.doubt, *(rulebook.profile(name).doubt for name in endpoint.profiles)]
-        found.append(Selected(item.node, item.name, None if any(doubts) else evaluation.asked(endpoint).selecting))
+        doubts = [candidate.rejected, candidate.doubt, *(policy_set.profile(name).doubt for name in endpoint.profiles)]
+        found.append(Selected(item.node, item.name, None if any(doubts) else evaluator.rules_for(endpoint).selecting))
     return Selections(found, unread)
 
 

@@ -82,10 +82,10 @@ class RuleSteps:
         return self._reduced((policy, direction), lambda: _steps_of_policy(policy, direction), packet, key)
 
     def of_profile(
-        self, name: str, rulebook: PolicySet, direction: str, packet: Packet, key: Tuple[object, ...]
+        self, name: str, policy_set: PolicySet, direction: str, packet: Packet, key: Tuple[object, ...]
     ) -> List[_Step]:
         """The same of a profile."""
-        return self._reduced((name, direction), lambda: _steps_of_profile(name, rulebook, direction), packet, key)
+        return self._reduced((name, direction), lambda: _steps_of_profile(name, policy_set, direction), packet, key)
 
     def _reduced(
         self,
@@ -106,15 +106,15 @@ class RuleSteps:
 class EndpointRules:
     """The rules for the endpoints that have the same labels and profiles."""
 
-    def __init__(self, rulebook: PolicySet, members: IPSets, steps: RuleSteps, endpoint: HostEndpoint) -> None:
-        self._rulebook = rulebook
+    def __init__(self, policy_set: PolicySet, members: IPSets, steps: RuleSteps, endpoint: HostEndpoint) -> None:
+        self._policy_set = policy_set
         self._members = members
         self._steps = steps
         self._profiles = endpoint.profiles
-        labels = rulebook.labels_of(endpoint.labels, endpoint.profiles)
+        labels = policy_set.labels_of(endpoint.labels, endpoint.profiles)
         # By tier.
         self.policies: Dict[str, List[Policy]] = {}
-        for tier, policies in rulebook.policies.items():
+        for tier, policies in policy_set.policies.items():
             self.policies[tier] = [each for each in policies if each.selector.matches(labels)]
         # The kinds of the policies that may select the endpoint.
         self.kinds = {policy.kind for policies in self.policies.values() for policy in policies}
@@ -131,7 +131,7 @@ class EndpointRules:
 
         One that cannot be read is not among them, as nobody knows whom it selects.
         """
-        policies = [each for tier in self._rulebook.tiers for each in self.policies[tier.name] if not each.doubt]
+        policies = [each for tier in self._policy_set.tiers for each in self.policies[tier.name] if not each.doubt]
         return list(dict.fromkeys(each.name for each in sorted(policies, key=lambda each: _KINDS.index(each.kind))))
 
     @functools.cached_property
@@ -151,7 +151,7 @@ class EndpointRules:
                     yield "policy " + policy.name, dict.fromkeys(DATAPLANES, policy.fatal)
                 yield from _fatal_rules("policy " + policy.name, policy.rules)
         for name in self._profiles:
-            yield from _fatal_rules("profile " + name, self._rulebook.profile(name).rules or {})
+            yield from _fatal_rules("profile " + name, self._policy_set.profile(name).rules or {})
 
     def allows_something(self, direction: str) -> bool:
         """Whether a rule of a policy or a profile allows any traffic in a direction, or may do so."""
@@ -164,7 +164,7 @@ class EndpointRules:
         rules = [rule for policy in policies for rule in policy.rules.get(direction, ())]
         doubts = [policy.doubt for policy in policies]
         for name in self._profiles:
-            profile = self._rulebook.profile(name)
+            profile = self._policy_set.profile(name)
             doubts.append(profile.doubt)
             if profile.rules is None:
                 break
@@ -257,7 +257,7 @@ class EndpointRules:
     def _segments(self, stage: str, direction: str, packet: Packet, key: Tuple[object, ...]) -> _Segments:
         segments: _Segments = []
         is_governed = False
-        for tier in self._rulebook.tiers:
+        for tier in self._policy_set.tiers:
             policies = [each for each in self.policies.get(tier.name, ()) if _is_asked(each, stage, direction)]
             segment = [step for each in policies for step in self._steps.of_policy(each, direction, packet, key)]
             if policies and stage in (NORMAL, FORWARDED):
@@ -266,7 +266,7 @@ class EndpointRules:
             segments.append(segment)
         if stage == NORMAL:
             for name in self._profiles:
-                segments.append(self._steps.of_profile(name, self._rulebook, direction, packet, key))
+                segments.append(self._steps.of_profile(name, self._policy_set, direction, packet, key))
             segments.append([_end_of_profiles(self._profiles, is_governed, direction)])
         elif stage == FORWARDED:
             segments.append([_end_of_forwarded(is_governed, direction)])
@@ -297,16 +297,16 @@ def _steps_of_policy(policy: Policy, direction: str) -> List[_Step]:
     return [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
 
 
-def _steps_of_profile(name: str, rulebook: PolicySet, direction: str) -> List[_Step]:
-    profile = rulebook.profile(name)
+def _steps_of_profile(name: str, policy_set: PolicySet, direction: str) -> List[_Step]:
+    profile = policy_set.profile(name)
     owner = "profile " + name
     steps: List[_Step] = []
     if profile.doubt:
         why = "profile {0}: {1}".format(name, profile.doubt)
         steps += [_Step(action, None, owner, "", why) for action in (ALLOW, DENY)]
     if profile.rules is None:
-        by = owner if name in rulebook.profiles else "missing " + owner
-        why = "has no rules that Felix takes" if name in rulebook.profiles else "does not exist"
+        by = owner if name in policy_set.profiles else "missing " + owner
+        why = "has no rules that Felix takes" if name in policy_set.profiles else "does not exist"
         reason = "denied: {0} {1}, and so drops everything".format(owner, why)
         return steps + [_Step(DENY, None, by, reason)]
     rules = profile.rules[direction]

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._datastore.snapshot import PolicySnapshot, has_node_selectors
-from .._plan.plan import Stored
+from .._plan.stored import Stored
 from .._policies._felix.config import Felix, felix_v1
 from .._policies._felix.config_v3 import felix_v3
 from .._policies.connection import PROTOCOLS, Packet
@@ -18,11 +18,29 @@ from .._policies.load_v1 import load_policies_v1
 from .._policies.load_v3 import load_policies_v3
 from .._policies.model import PolicySet, Rule, Selectable
 from .._policies.rules_v3 import NAMESPACE
-from .._resources.hostendpoint import V1, HostEndpoint
+from .._resources.api_version import V1, V3, ApiVersion
+from .._resources.hostendpoint import HostEndpoint
+from .._resources.resource import Ref
 from .endpoint_rules import EndpointRules, RuleSteps, build_rules_key
 from .ip_sets import IPSets
 from .overlooked import PacketEnd, Unaddressed, overlooked
 from .resolution import Candidate, build_candidate, known_by_name, parse_expected_ips, read_candidate
+
+
+class _Generation(NamedTuple):
+    """How a Felix of one API version reads what is stored."""
+
+    load_policies: Callable[[PolicySnapshot], PolicySet]
+    # (snapshot, node, dataplane)
+    read_felix: Callable[[PolicySnapshot, str, str], Felix]
+    # Of a node's own settings in the snapshot.
+    config_place: str
+
+
+_GENERATIONS = {
+    V1.name: _Generation(load_policies_v1, lambda snapshot, node, _dataplane: felix_v1(snapshot, node), "{0}"),
+    V3.name: _Generation(load_policies_v3, felix_v3, "node.{0}"),
+}
 
 
 class Evaluator:
@@ -34,31 +52,32 @@ class Evaluator:
 
     def __init__(
         self,
-        api_version: str,
-        documents: PolicySnapshot,
+        api_version: ApiVersion,
+        snapshot: PolicySnapshot,
         endpoints: Iterable[HostEndpoint] = (),
         without: Iterable[HostEndpoint] = (),
     ) -> None:
         self.api_version = api_version
-        self.documents = documents
-        self.rulebook: PolicySet = (load_policies_v1 if api_version == V1 else load_policies_v3)(documents)
+        self.snapshot = snapshot
+        self._generation = _GENERATIONS[api_version.name]
+        self.policy_set = self._generation.load_policies(snapshot)
         self._by_node = self._endpoints_of(endpoints, without)
         self._candidates: Dict[str, List[Candidate]] = {}
-        self._members = IPSets(self.rulebook, self._all_members)
-        self._unaddressed = Unaddressed(self.rulebook, self._all_unaddressed)
+        self._members = IPSets(self.policy_set, self._all_members)
+        self._unaddressed = Unaddressed(self.policy_set, self._all_unaddressed)
         self._asked: Dict[object, EndpointRules] = {}
         self._steps = RuleSteps()
         self._felix: Dict[Tuple[str, str], Felix] = {}
-        self._with_settings = {place for place, _name in documents.config}
-        self._has_node_selectors = api_version != V1 and has_node_selectors(documents)
+        self._with_settings = {place for place, _name in snapshot.config}
+        self._has_node_selectors = has_node_selectors(snapshot)
 
     def stored(self, endpoint: HostEndpoint) -> Optional[Stored]:
-        """What is stored under the name of an endpoint (in v1: node and name); None when nothing is."""
-        return self._stored.get(self._identity(endpoint))
+        """What is stored in the place of an endpoint; None when nothing is."""
+        return self._stored.get(self._identify(endpoint))
 
     @functools.cached_property
-    def _stored(self) -> Dict[Tuple[str, str], Stored]:
-        return {self._identity(each): each for each in self.documents.endpoints}
+    def _stored(self) -> Dict[Ref, Stored]:
+        return {self._identify(each): each for each in self.snapshot.endpoints}
 
     def candidates(self, node: str) -> List[Candidate]:
         """The endpoints of a node, and in v3 those that may be, since nobody can read the node."""
@@ -77,23 +96,21 @@ class Evaluator:
 
     def felix(self, node: str, dataplane: str = "") -> Felix:
         """The settings of a node's Felix, whose dataplane may be known from elsewhere."""
-        place = node if self.api_version == V1 else "node." + node
+        place = self._generation.config_place.format(node)
         if place not in self._with_settings and not self._has_node_selectors:
             # Those of all nodes.
             node = ""
         found = self._felix.get((node, dataplane))
         if found is None:
-            is_v1 = self.api_version == V1
-            found = felix_v1(self.documents, node) if is_v1 else felix_v3(self.documents, node, dataplane)
-            self._felix[node, dataplane] = found
+            found = self._felix[node, dataplane] = self._generation.read_felix(self.snapshot, node, dataplane)
         return found
 
-    def asked(self, endpoint: HostEndpoint) -> EndpointRules:
+    def rules_for(self, endpoint: HostEndpoint) -> EndpointRules:
         """The rules for an endpoint."""
         key = build_rules_key(endpoint)
         found = self._asked.get(key)
         if found is None:
-            found = self._asked[key] = EndpointRules(self.rulebook, self._members, self._steps, endpoint)
+            found = self._asked[key] = EndpointRules(self.policy_set, self._members, self._steps, endpoint)
         return found
 
     def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: PacketEnd) -> str:
@@ -104,11 +121,11 @@ class Evaluator:
         self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]
     ) -> Dict[str, List[HostEndpoint | Stored]]:
         """Those of each node, of which most are never looked at."""
-        wanted = {self._identity(each): each.as_stored(self.api_version) for each in endpoints}
-        left_out = {self._identity(each) for each in without}.union(wanted)
+        wanted = {self._identify(each): self.api_version.as_stored(each) for each in endpoints}
+        left_out = {self._identify(each) for each in without}.union(wanted)
         found: Dict[str, List[HostEndpoint | Stored]] = {}
-        for stored in self.documents.endpoints:
-            if self._identity(stored) not in left_out:
+        for stored in self.snapshot.endpoints:
+            if self._identify(stored) not in left_out:
                 found.setdefault(self._node_of(stored), []).append(stored)
         for endpoint in wanted.values():
             found.setdefault(endpoint.node, []).append(endpoint)
@@ -117,7 +134,8 @@ class Evaluator:
     def _candidates_of(self, node: str) -> List[Candidate]:
         if node not in self._candidates:
             found = [self.candidate(each) for each in self._by_node.get(node, ())]
-            self._candidates[node] = known_by_name(found) if node and self.api_version != V1 else found
+            is_by_name = node and not self.api_version.has_names_per_node
+            self._candidates[node] = known_by_name(found) if is_by_name else found
         return self._candidates[node]
 
     def candidate(self, each: HostEndpoint | Stored) -> Candidate:
@@ -127,25 +145,25 @@ class Evaluator:
         else:
             found = build_candidate(each, self.api_version)
         endpoint = found.endpoint
-        if self.api_version == V1 or self.documents.network_policies is not None or found.rejected:
+        if self.snapshot.network_policies is not None or found.rejected:
             return found
-        if NAMESPACE in self.rulebook.labels_of(endpoint.labels, endpoint.profiles):
+        if NAMESPACE in self.policy_set.labels_of(endpoint.labels, endpoint.profiles):
             doubt = "{0} has the label {1}, so a NetworkPolicy may select it, and the NetworkPolicies were not read"
             return found._replace(doubt=found.doubt or doubt.format(endpoint, NAMESPACE))
         return found
 
     def _node_of(self, stored: Stored) -> str:
         """The node as Felix has it, which reads more of Calico v3's values than calicoctl; "" where it is unknown."""
-        if stored.error and self.api_version != V1:
+        if stored.error:
             return read_candidate(stored, self.api_version).endpoint.node
         return stored.node
 
-    def _identity(self, each: HostEndpoint | Stored) -> Tuple[str, str]:
-        return (each.node if self.api_version == V1 else "", each.name)
+    def _identify(self, each: HostEndpoint | Stored) -> Ref:
+        return self.api_version.identify(each.ref)
 
     def _all_members(self) -> Iterator[Selectable]:
         """What a selector of a rule may select."""
-        yield from self.rulebook.members
+        yield from self.policy_set.members
         for candidate in self._all_candidates():
             yield _member(candidate.endpoint)._replace(doubt=candidate.doubt)
 

@@ -37,7 +37,7 @@ from .._policies.connection import (
     is_loopback,
 )
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS, IPTABLES, NORMAL, PRE_DNAT, UNTRACKED, Selectable
-from .._resources.hostendpoint import V1, HostEndpoint
+from .._resources.hostendpoint import HostEndpoint
 from .endpoint_rules import FORWARDED, GO_ON, EndpointRules, RuleOutcome
 from .evaluator import Evaluator
 from .fatal import LAST_STAYS, NOT_FATAL, WHICH_DATAPLANE, Fatal, decide_fatal
@@ -84,11 +84,11 @@ class ConnectionVerdict(NamedTuple):
 class HostDataplane:
     """A host with its interfaces, which evaluates connections."""
 
-    def __init__(self, evaluation: Evaluator, node: str, interfaces: Mapping[str, Interface], felix: Felix) -> None:
-        self._evaluation = evaluation
+    def __init__(self, evaluator: Evaluator, node: str, interfaces: Mapping[str, Interface], felix: Felix) -> None:
+        self._evaluator = evaluator
         self.node = node
         self.felix = felix
-        self.candidates = evaluation.candidates(node)
+        self.candidates = evaluator.candidates(node)
         self.interfaces = {
             name: governed(each, self.candidates, is_excluded(name, felix.excluded))
             for name, each in interfaces.items()
@@ -113,18 +113,18 @@ class HostDataplane:
         found = [
             Fatal(_FATAL.format(owner, LAST_STAYS, fatal.text), fatal.is_certain)
             for owner, endpoint in owners
-            for fatal in [decide_fatal(self._evaluation.asked(endpoint).fatal, self.felix.dataplane)]
+            for fatal in [decide_fatal(self._evaluator.rules_for(endpoint).fatal, self.felix.dataplane)]
             if fatal.text
         ]
-        found += [Fatal(text, False) for text in [self._evaluation.rulebook.fatal] if text]
+        found += [Fatal(text, False) for text in [self._evaluator.policy_set.fatal] if text]
         return min(found, key=lambda each: not each.is_certain, default=NOT_FATAL)
 
     @property
     def _workloads(self) -> List[Tuple[str, Selectable]]:
         """Those of this host that are known: the interface's name, and what a selector can select."""
-        return self._evaluation.rulebook.workloads.get(self.node, [])
+        return self._evaluator.policy_set.workloads.get(self.node, [])
 
-    def ask(self, connection: Connection) -> ConnectionVerdict:
+    def evaluate(self, connection: Connection) -> ConnectionVerdict:
         """What becomes of a connection."""
         if self.problem:
             return _noted(ConnectionVerdict(UNKNOWN, "unknown", self.problem), self.felix.note)
@@ -382,7 +382,7 @@ class HostDataplane:
         if state == _INVALID:
             reason = "denied: connection tracking does not know its connection, since a policy lets that be untracked"
             return [RuleOutcome(DENY, "connection tracking", reason)]
-        if is_forwarded and self._evaluation.api_version != V1:
+        if is_forwarded and self.felix.has_forward_policies:
             return self._decide(interface, FORWARDED, direction, packet)
         safes = _failsafe(self._failsafes(direction), direction, packet)
         if any(not each.doubt for each in safes):
@@ -401,7 +401,7 @@ class HostDataplane:
             rules = self._asked(interface).passed_over(stage, direction, packet)
             return [
                 *outcomes[:-1],
-                last._replace(reason=last.reason + self._evaluation.overlooked(rules, packet, self._place)),
+                last._replace(reason=last.reason + self._evaluator.overlooked(rules, packet, self._place)),
             ]
         return outcomes
 
@@ -412,7 +412,7 @@ class HostDataplane:
     def _asked(self, interface: Interface) -> EndpointRules:
         found = self._known_asked.get(interface.name)
         if found is None:
-            found = self._known_asked[interface.name] = self._evaluation.asked(_governing(interface).endpoint)
+            found = self._known_asked[interface.name] = self._evaluator.rules_for(_governing(interface).endpoint)
         return found
 
     def _failsafes(self, direction: str) -> Tuple[Failsafe, ...]:
@@ -437,7 +437,7 @@ class HostDataplane:
     @functools.cached_property
     def taken_for_workloads(self) -> List[str]:
         """The host's own interfaces that Felix of Calico v3 takes for workloads', whose addresses it removes."""
-        if self._evaluation.api_version == V1:
+        if not self.felix.removes_addresses:
             return []
         return [
             name
@@ -453,14 +453,13 @@ class HostDataplane:
             return None
         by = "InterfacePrefix {0}".format(prefixes[0])
         known = [name for name, _member in self._workloads]
-        is_v3 = self._evaluation.api_version != V1
         if interface.name in self.taken_for_workloads:
             reason = (
                 "denied: {0} begins with interfacePrefix {1}, so Felix treats it as a workload interface and removes "
                 "its addresses"
             )
             return RuleOutcome(DENY, by, reason.format(interface.name, prefixes[0]))
-        if is_v3 or interface.name in known:
+        if not self.felix.denies_unknown_workloads or interface.name in known:
             doubt = "{0} is an interface of a workload, which host endpoints do not govern".format(interface.name)
             return RuleOutcome(GO_ON, by, "", doubt)
         reason = (
@@ -484,7 +483,7 @@ class HostDataplane:
 
 
 def build_host(
-    evaluation: Evaluator,
+    evaluator: Evaluator,
     node: str,
     interfaces: Mapping[str, Sequence[str]],
     failsafes: GivenFailsafes = NONE_GIVEN,
@@ -494,8 +493,8 @@ def build_host(
 
     `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
     """
-    felix = with_failsafes(evaluation.felix(node, dataplane), failsafes, evaluation.api_version, node)
-    return HostDataplane(evaluation, node, parse_interfaces(interfaces), felix)
+    felix = with_failsafes(evaluator.felix(node, dataplane), failsafes, node)
+    return HostDataplane(evaluator, node, parse_interfaces(interfaces), felix)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,11 @@ class IPSets:
     They are not looked at before a rule asks for them: few do, and there may be many.
     """
 
-    def __init__(self, rulebook: PolicySet, members: Callable[[], Iterable[Selectable]]) -> None:
-        self._rulebook = rulebook
+    def __init__(self, policy_set: PolicySet, members: Callable[[], Iterable[Selectable]]) -> None:
+        self._policy_set = policy_set
         self._members = members
         self._is_known = False
-        self._doubt = rulebook.members_doubt
+        self._doubt = policy_set.members_doubt
         # Labels, by the number of the group that has them.
         self._labels: List[Mapping[str, str]] = []
         self._groups: Dict[Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...], bool], int] = {}
@@ -50,7 +50,7 @@ class IPSets:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = len(self._labels)
-            self._labels.append(self._rulebook.labels_of(member.labels, member.profiles))
+            self._labels.append(self._policy_set.labels_of(member.labels, member.profiles))
             self._doubtful.update([group] if member.doubt else ())
         for address in member.addresses:
             self._by_address.setdefault(address, set()).add(group)

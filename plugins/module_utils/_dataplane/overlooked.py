@@ -28,8 +28,8 @@ _LONGEST = 120
 class Unaddressed:
     """The endpoints without expected IPs. They are not looked at before somebody asks for them."""
 
-    def __init__(self, rulebook: PolicySet, endpoints: Callable[[], Iterable[HostEndpoint]]) -> None:
-        self._rulebook = rulebook
+    def __init__(self, policy_set: PolicySet, endpoints: Callable[[], Iterable[HostEndpoint]]) -> None:
+        self._policy_set = policy_set
         self._endpoints = endpoints
         # By the texts of selectors.
         self._selected: Dict[Tuple[Tuple[str, ...], ...], _Selected] = {}
@@ -50,7 +50,7 @@ class Unaddressed:
     @functools.cached_property
     def _all(self) -> List[Tuple[HostEndpoint, Mapping[str, str]]]:
         endpoints = sorted(self._endpoints(), key=lambda each: (each.node, each.name))
-        return [(each, self._rulebook.labels_of(each.labels, each.profiles)) for each in endpoints]
+        return [(each, self._policy_set.labels_of(each.labels, each.profiles)) for each in endpoints]
 
 
 class _Selected(NamedTuple):

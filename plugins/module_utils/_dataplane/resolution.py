@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
-from .._datastore.codec_v3 import read_endpoint
-from .._plan.plan import Stored
+from .._plan.stored import Stored
 from .._policies.connection import Address, Net, is_link_local, parse_address, parse_net
-from .._resources.hostendpoint import V1, HostEndpoint
-from .._resources.validation import ignored_by_felix
+from .._resources.api_version import ApiVersion
+from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 
 # Calico v3's name for all interfaces that no other endpoint governs.
 ALL_INTERFACES = "*"
@@ -60,17 +59,17 @@ class Interface:
     doubt: str = ""
 
 
-def read_candidate(stored: Stored, api_version: str) -> Candidate:
+def read_candidate(stored: Stored, api_version: ApiVersion) -> Candidate:
     """A stored endpoint as Felix sees it: in v3 it is known by the name in its metadata, not by its key."""
+    endpoint = as_host_endpoint(stored.resource)
     if not stored.error:
-        return build_candidate(stored.endpoint, api_version)._replace(key=stored.name)
-    endpoint = HostEndpoint(name=stored.name, node=stored.node_of_key)
+        return build_candidate(endpoint, api_version)._replace(key=stored.name)
     if not stored.is_certain:
         return Candidate(endpoint, doubt="{0} cannot be read: {1}".format(endpoint, stored.error), text=stored.value)
-    if api_version == V1 or stored.misplaced:
+    if stored.codec.decode_for_felix is None or stored.misplaced:
         return Candidate(endpoint, rejected=stored.error)
     try:
-        found = read_endpoint(stored.value)
+        found = as_host_endpoint(stored.codec.decode_for_felix(stored.value))
     except ValueError as exc:
         return Candidate(endpoint, rejected=str(exc))
     if not found.name or not found.node:
@@ -78,10 +77,9 @@ def read_candidate(stored: Stored, api_version: str) -> Candidate:
     return build_candidate(found, api_version)._replace(key=stored.name)
 
 
-def build_candidate(endpoint: HostEndpoint, api_version: str) -> Candidate:
-    is_empty = api_version == V1 and "" in endpoint.expected_ips
-    doubt = "{0} expects an empty address".format(endpoint) if is_empty else ""
-    return Candidate(endpoint, ignored_by_felix(endpoint, api_version), doubt, key=endpoint.name)
+def build_candidate(endpoint: HostEndpoint, api_version: ApiVersion) -> Candidate:
+    rejected, doubt = api_version.why_ignored(endpoint), api_version.find_doubt(endpoint)
+    return Candidate(endpoint, rejected, doubt, key=endpoint.name)
 
 
 def known_by_name(candidates: Iterable[Candidate]) -> List[Candidate]:

@@ -12,8 +12,10 @@ import functools
 from typing import Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
 
 from .._core.errors import DatastoreError
-from .._plan.plan import Change, Stored
-from .._resources.hostendpoint import HostEndpoint
+from .._plan.plan import Change
+from .._plan.stored import Stored
+from .._resources.api_version import ApiVersion
+from .._resources.resource import Ref
 from .snapshot import PolicySnapshot
 
 
@@ -32,14 +34,14 @@ def never() -> bool:
 
 
 class Datastore(abc.ABC):
-    """Keys, bytes and revisions of one datastore.
+    """Keys, bytes and revisions of one datastore. A revision is an opaque string.
 
     Every method raises DatastoreError when the answer is not certain: unreachable, unauthorised and half-read are
     never "nothing there".
     """
 
-    # The generation of the resources that it holds: V1 or V3 of _resources/hostendpoint.
-    api_version: str
+    # That of the resources that it holds.
+    api_version: ApiVersion
 
     @functools.cached_property
     def state(self) -> State:
@@ -55,16 +57,16 @@ class Datastore(abc.ABC):
         """Read what Calico says of its datastore."""
 
     @abc.abstractmethod
-    def key(self, identity: HostEndpoint) -> str:
-        """The key under which the endpoint of this name (on etcdv2: this node and name) is stored."""
+    def key(self, ref: Ref) -> str:
+        """The key under which this resource is stored, or would be."""
 
     @abc.abstractmethod
-    def read(self, identities: Sequence[HostEndpoint], nodes: Collection[str]) -> List[Stored]:
-        """What is stored for these endpoints and on these nodes, and maybe more, in as few requests as make sense."""
+    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
+        """What is stored for these resources and on these nodes, and maybe more, in as few requests as make sense."""
 
     @abc.abstractmethod
-    def get(self, identity: HostEndpoint) -> Stored | None:
-        """What is stored for this name (on etcdv2: this node and name); None when nothing is."""
+    def get(self, ref: Ref) -> Stored | None:
+        """What is stored for this resource; None when nothing is."""
 
     @abc.abstractmethod
     def list(self, node: str = "") -> List[Stored]:
@@ -89,11 +91,11 @@ class Datastore(abc.ABC):
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
-        """Write the changes, each as it was planned, and tell of each, with its text, what became of it.
+        """Write the changes, each as it was planned, and yield each with its text, its new revision, and its error.
 
-        That is a Conflict when what is stored is not what was read; what is not managed is kept. After the first error
-        that is no conflict, no other change is begun, and those that were not are left out: the next write would most
-        likely meet it, too. So it is as soon as is_ended() holds.
+        The error is a Conflict when what is stored is not what was read; what is not managed is kept. After the first
+        error that is not a conflict, or as soon as is_ended() holds, no other change is begun, and those that were not
+        are left out: the next write would most likely fail as well.
         """
 
 

@@ -12,10 +12,11 @@ from typing import Any, Callable, Dict
 
 from .._core.errors import InvalidInput, file_problem
 from .._core.files import check_regular
-from .settings import Settings, named
+from ._etcd.settings import EtcdSettings
+from .settings import named
 
 
-def check_certificates(settings: Settings) -> None:
+def check_certificates(settings: EtcdSettings) -> None:
     """Raise InvalidInput for a file that is missing, unreadable, no certificate, expired, or no pair."""
     if settings.etcd_ca_cert_file:
         _check_ca(named(settings, "etcd_ca_cert_file"), settings.etcd_ca_cert_file)
@@ -33,7 +34,7 @@ def _check_ca(name: str, path: str) -> None:
     )
 
 
-def _check_client(settings: Settings) -> None:
+def _check_client(settings: EtcdSettings) -> None:
     cert, key = settings.etcd_cert_file, settings.etcd_key_file
     cert_name = named(settings, "etcd_cert_file")
     decoded: Dict[str, Any] = {}
@@ -51,7 +52,7 @@ def _check_client(settings: Settings) -> None:
         raise _key_problem(settings, exc) from exc
 
 
-def _key_problem(settings: Settings, exc: ssl.SSLError) -> InvalidInput:
+def _key_problem(settings: EtcdSettings, exc: ssl.SSLError) -> InvalidInput:
     cert_name = named(settings, "etcd_cert_file")
     if not settings.etcd_key_file:
         return InvalidInput([cert_name + ": holds no usable key beside the certificate; give etcd_key_file"])

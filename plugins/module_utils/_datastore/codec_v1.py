@@ -16,8 +16,9 @@ from typing import Any, Dict, List, Match, Tuple, cast
 
 from .._core.errors import shown
 from .._core.go_json import check_depth, folded, replace_halves
-from .._plan.plan import Codec, Stored
-from .._resources.hostendpoint import HostEndpoint, canonical_ip
+from .._plan.stored import Codec, Stored
+from .._resources.hostendpoint import HostEndpoint, as_host_endpoint, canonical_ip
+from .._resources.resource import Ref
 
 # What may stand between the keys and the values of an object.
 _GAP = re.compile(r"[\s:,]*")
@@ -72,7 +73,7 @@ def _json_object(members: Tuple[Tuple[str, str], ...]) -> str:
     return _ENCODER.encode(dict(members))
 
 
-def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
+def decode(value: str, ref: Ref) -> HostEndpoint:
     """The endpoint that Calico reads from a value. Raises ValueError when it reads none."""
     content = _load(value)
     if content is None:
@@ -90,8 +91,8 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
             raise ValueError("{0} is not a {1}: {2}".format(key, _NAMES[kind], shown(item)))
         found[field] = dict(found[field], **item) if kind is dict and field in found else item
     return HostEndpoint(
-        name=identity.name,
-        node=identity.node,
+        name=ref.name,
+        node=ref.node,
         labels={key: _text(item, "labels", key) for key, item in found.get("labels", {}).items()},
         interface_name=found.get("name", ""),
         expected_ips=(*_addresses(found, "expected_ipv4_addrs"), *_addresses(found, "expected_ipv6_addrs")),
@@ -99,7 +100,7 @@ def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
     )
 
 
-CODEC = Codec(decode, is_of=lambda value, endpoint: value == encode(endpoint))
+CODEC = Codec(HostEndpoint, decode, is_of=lambda value, resource: value == encode(as_host_endpoint(resource)))
 
 _NAMES = {str: "text", list: "list", dict: "mapping"}
 

@@ -19,9 +19,10 @@ from typing import Any, Dict, List, Mapping
 from .._core import go_types
 from .._core.errors import brief
 from .._core.go_types import ZERO, Number, is_time, json_of_texts, json_text, protocol_number, refuse, to_json
-from .._plan.plan import Codec, Misnamed, Stored
-from .._resources.hostendpoint import V3, HostEndpoint, Port
-from .._resources.manifest import KINDS
+from .._plan.stored import Codec, Misnamed, Stored
+from .._resources.hostendpoint import HostEndpoint, Port, as_host_endpoint
+from .._resources.manifest import KINDS, V3_NAME
+from .._resources.resource import Ref, Resource
 
 
 def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", now: str = "") -> str:
@@ -56,7 +57,9 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
         ports=_encoded_ports(endpoint, spec.get("ports", [])),
     )
     metadata, spec = _in_order(go_types.METADATA, metadata), _in_order(_SPEC, spec)
-    return to_json(_in_order(_OBJECT, dict(found, kind=KINDS[V3], apiVersion=V3, metadata=metadata, spec=spec)))
+    return to_json(
+        _in_order(_OBJECT, dict(found, kind=KINDS[V3_NAME], apiVersion=V3_NAME, metadata=metadata, spec=spec))
+    )
 
 
 def time_of_day() -> str:
@@ -82,22 +85,22 @@ def _new(endpoint: HostEndpoint, uid: str, now: str) -> str:
     return "".join(parts) + "}}"
 
 
-_NEW = '{{"kind":"{0}","apiVersion":"{1}","metadata":{{"name":'.format(KINDS[V3], V3)
+_NEW = '{{"kind":"{0}","apiVersion":"{1}","metadata":{{"name":'.format(KINDS[V3_NAME], V3_NAME)
 _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9TZ:-]{20})"')
 
 
-def _is_new(value: str, endpoint: HostEndpoint) -> bool:
+def _is_new(value: str, resource: Resource) -> bool:
     """Whether the value is what a new endpoint like this would get, whenever that was."""
     match = _SET_BY_CALICO.search(value)
-    return match is not None and is_time(match.group(2)) and value == _new(endpoint, *match.groups())
+    return match is not None and is_time(match.group(2)) and value == _new(as_host_endpoint(resource), *match.groups())
 
 
-def decode(value: str, identity: HostEndpoint) -> HostEndpoint:
+def decode(value: str, ref: Ref) -> HostEndpoint:
     """The endpoint that Calico reads from a value. Raises ValueError when it reads none, or none of this name."""
     found = read_endpoint(value)
-    if found.name != identity.name:
+    if found.name != ref.name:
         problem = "metadata.name is {0}, not {1} as in the key"
-        problem = problem.format(brief(found.name) or "missing", brief(identity.name))
+        problem = problem.format(brief(found.name) or "missing", brief(ref.name))
         raise (Misnamed if found.name and found.node else ValueError)(problem)
     if not found.node:
         raise ValueError("spec.node is missing")
@@ -124,7 +127,7 @@ def _annotations(value: str) -> Dict[str, str]:
     return found
 
 
-CODEC = Codec(decode, is_of=_is_new, annotations=_annotations)
+CODEC = Codec(HostEndpoint, decode, _is_new, _annotations, decode_for_felix=read_endpoint)
 
 
 def _kept(stored: Stored | None) -> Dict[str, Any]:

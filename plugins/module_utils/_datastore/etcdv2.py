@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import collections
 import re
-from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Sequence, Tuple, cast
+from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Sequence, Tuple
 
 from .._core.errors import Conflict, DatastoreError, shown
-from .._plan.plan import Change, Stored
-from .._resources.hostendpoint import V1, HostEndpoint
+from .._plan.plan import Change
+from .._plan.stored import Stored
+from .._resources.api_version import V1
+from .._resources.hostendpoint import as_host_endpoint
+from .._resources.resource import Ref
+from ._etcd.settings import EtcdSettings
 from ._etcd.v2_client import DIRECTORY, EtcdV2Client, NotInDirectory
 from ._etcd.v2_server import Request
 from .base import Datastore, State, never, reporting
 from .codec_v1 import CODEC, encode
-from .settings import Settings
 from .snapshot import PolicySnapshot, looks_at_others_v1, snapshot_v1
 
 _HOSTS = "/calico/v1/host"
@@ -45,7 +48,7 @@ FEW_CHANGES = 16
 class EtcdV2Datastore(Datastore):
     api_version = V1
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EtcdSettings) -> None:
         self._settings = settings
         self._etcd = EtcdV2Client(settings)
         self._writers = [self._etcd]
@@ -66,43 +69,40 @@ class EtcdV2Datastore(Datastore):
             )
         return State()
 
-    def key(self, identity: HostEndpoint) -> str:
+    def key(self, ref: Ref) -> str:
         # Only the name is escaped, the percent sign first.
-        return "{0}/{1}".format(_directory(identity.node), identity.name.replace("%", "%25").replace("/", "%2f"))
+        return "{0}/{1}".format(_directory(ref.node), ref.name.replace("%", "%25").replace("/", "%2f"))
 
-    def read(self, identities: Sequence[HostEndpoint], nodes: Collection[str]) -> List[Stored]:
-        if len(identities) == 1 and not nodes:
-            stored = self.get(identities[0])
+    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
+        if len(refs) == 1 and not nodes:
+            stored = self.get(refs[0])
             return [stored] if stored else []
-        nodes = {identity.node for identity in identities}.union(nodes)
+        nodes = {ref.node for ref in refs}.union(nodes)
         hosts = self._hosts() if len(nodes) > FEW_NODES else [self._host(node) for node in sorted(nodes)]
         keys = {node["key"] for host in hosts for node in _directories_for_endpoints(host)}
         if keys:
-            keys.intersection_update([self.key(identity) for identity in identities])
+            keys.intersection_update([self.key(ref) for ref in refs])
         if keys:
             raise DatastoreError(DIRECTORY.format(min(keys)))
         found = [stored for host in hosts for stored in _of_host(host)]
-        self._check_directories(found, identities)
+        self._check_directories(found, refs)
         return found
 
-    def _check_directories(self, found: Sequence[Stored], identities: Sequence[HostEndpoint]) -> None:
+    def _check_directories(self, found: Sequence[Stored], refs: Sequence[Ref]) -> None:
         """Raise DatastoreError when one of these endpoints cannot be written since a value is in its way."""
         values = {stored.node: stored.key for stored in found if not stored.name}
-        for identity in identities if values else ():
-            if identity.node in values:
-                raise DatastoreError(
-                    "{0}: {1}, so {2} cannot be there; remove it with etcdctl".format(
-                        values[identity.node], _NO_DIRECTORY, identity
-                    )
-                )
+        for ref in refs if values else ():
+            if ref.node in values:
+                text = "{0}: {1}, so {2} cannot be stored; remove it with etcdctl"
+                raise DatastoreError(text.format(values[ref.node], _NO_DIRECTORY, ref))
 
-    def get(self, identity: HostEndpoint) -> Stored | None:
-        node = self._etcd.get(self.key(identity))
+    def get(self, ref: Ref) -> Stored | None:
+        node = self._etcd.get(self.key(ref))
         if node is None:
             return None
         if node.get("dir"):
             raise DatastoreError(DIRECTORY.format(node["key"]))
-        return _endpoint(identity.node, node)
+        return _endpoint(ref.node, node)
 
     def list(self, node: str = "") -> List[Stored]:
         hosts = [self._host(node)] if node else self._hosts()
@@ -180,7 +180,7 @@ class EtcdV2Datastore(Datastore):
             free.append(writer)
             error = None
             try:
-                writer.write(request, is_lost)
+                change = change._replace(revision=writer.write(request, is_lost))
             except DatastoreError as exc:
                 error = exc
                 if not isinstance(exc, Conflict):
@@ -189,14 +189,13 @@ class EtcdV2Datastore(Datastore):
             yield change, error
 
     def _request(self, change: Change) -> Request:
-        stored, endpoint = change.before, change.after
+        stored = change.before
         text = change.text
-        if text is None and endpoint:
-            text = encode(endpoint, stored)
+        if text is None and change.after:
+            text = encode(as_host_endpoint(change.after), stored)
         if stored is None:
-            # Where nothing is stored and nothing shall be, nothing is written.
-            return Request("PUT", self.key(cast(HostEndpoint, endpoint)), {"prevExist": "false"}, text)
-        return Request("DELETE" if text is None else "PUT", stored.key, {"prevIndex": str(stored.revision)}, text)
+            return Request("PUT", self.key(change.ref), {"prevExist": "false"}, text)
+        return Request("DELETE" if text is None else "PUT", stored.key, {"prevIndex": stored.revision}, text)
 
 
 def _values(node: Dict[str, Any] | None) -> Dict[str, str]:
@@ -271,7 +270,9 @@ def _stored(node: Dict[str, Any], host: str, name: str, misplaced: str = "") -> 
     value, revision = node.get("value", ""), node.get("modifiedIndex")
     if not isinstance(value, str) or not isinstance(revision, int):
         raise DatastoreError("{0}: what answers is not etcd: {1}".format(node["key"], shown(node)))
-    return Stored(node["key"], revision, value, host, name, _UNCLEAR if "\ufffd" in node["key"] else CODEC, misplaced)
+    return Stored(
+        node["key"], str(revision), value, host, name, _UNCLEAR if "\ufffd" in node["key"] else CODEC, misplaced
+    )
 
 
 _UNCLEAR = CODEC.of_unclear_key("the key is not UTF-8, or has the character that etcd lists in its place (U+FFFD)")

@@ -12,17 +12,20 @@ from __future__ import annotations
 import collections
 import json
 import re
-from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple, cast
+from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from .._core.errors import Conflict, DatastoreError, shown
 from .._core.go_json import check_depth
-from .._plan.plan import Change, Stored
-from .._resources.hostendpoint import V3, HostEndpoint
-from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write
+from .._plan.plan import Change
+from .._plan.stored import Stored
+from .._resources.api_version import V3
+from .._resources.hostendpoint import as_host_endpoint
+from .._resources.resource import Ref
+from ._etcd.settings import EtcdSettings
+from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC, encode, time_of_day
-from .settings import Settings
 from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, may_fail_v3, needs_nodes, snapshot_v3
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
@@ -46,7 +49,7 @@ _Batch = List[Tuple[Change, Write]]
 class EtcdV3Datastore(Datastore):
     api_version = V3
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EtcdSettings) -> None:
         self._etcd = EtcdV3Client(settings)
         # As it was read last.
         self._found_state = KeyValue(_CLUSTER_INFORMATION, None, 0)
@@ -71,17 +74,17 @@ class EtcdV3Datastore(Datastore):
             )
         return State()
 
-    def key(self, identity: HostEndpoint) -> str:
-        return _HOSTENDPOINTS + identity.name
+    def key(self, ref: Ref) -> str:
+        return _HOSTENDPOINTS + ref.name
 
-    def read(self, identities: Sequence[HostEndpoint], nodes: Collection[str]) -> List[Stored]:
-        if nodes or len(identities) > FEW_ENDPOINTS:
+    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
+        if nodes or len(refs) > FEW_ENDPOINTS:
             return [_stored(item) for item in self._etcd.list(_HOSTENDPOINTS)]
-        found = self._etcd.get([self.key(identity) for identity in identities])
+        found = self._etcd.get([self.key(ref) for ref in refs])
         return [_stored(item) for item in found if item.value is not None]
 
-    def get(self, identity: HostEndpoint) -> Stored | None:
-        return next(iter(self.read([identity], ())), None)
+    def get(self, ref: Ref) -> Stored | None:
+        return next(iter(self.read([ref], ())), None)
 
     def list(self, node: str = "") -> List[Stored]:
         found = [_stored(item) for item in self._etcd.list(_HOSTENDPOINTS)]
@@ -148,25 +151,25 @@ class EtcdV3Datastore(Datastore):
                 return
             batch, sent = under_way.popleft()
             try:
-                conflict = self._etcd.write([write for _change, write in batch], self._found_state, sent)
+                result = self._etcd.write([write for _change, write in batch], self._found_state, sent)
             except DatastoreError as exc:
                 yield from ((change, exc) for change, _write in batch)
                 yield from self._last(under_way)
                 return
-            if conflict is None:
-                yield from ((change, None) for change, _write in batch)
+            if isinstance(result, Written):
+                yield from _list_made(batch, result)
                 continue
-            # What has stopped all is told, the others are tried again, before what comes after them is told.
+            # What has stopped all is reported, the others are tried again, before what comes after them is reported.
             again = []
-            for (change, write), item in zip(batch, conflict.found):
+            for (change, write), item in zip(batch, result.found):
                 if item.revision == write.revision:
                     again.append((change, write))
-                elif conflict.maybe_done and item.value == write.value:
-                    yield change, None
+                elif result.maybe_done and item.value == write.value:
+                    yield from _list_made([(change, write)], Written(str(item.revision)))
                 else:
                     text = "somebody else changed {0} at the same time".format(item.key)
-                    yield change, Conflict(text, conflict.maybe_done)
-            if conflict.is_other_state:
+                    yield change, Conflict(text, result.maybe_done)
+            if result.is_other_state:
                 states += 1
                 stop = self._why_stop(states)
                 if stop:
@@ -184,7 +187,7 @@ class EtcdV3Datastore(Datastore):
         except DatastoreError as exc:
             return exc
         if locked:
-            return DatastoreError("no host endpoint can be changed any more: {0}".format(locked))
+            return DatastoreError("nothing can be changed any more: {0}".format(locked))
         if states > _STATES:
             return DatastoreError("somebody else changes {0} again and again".format(_CLUSTER_INFORMATION))
         return None
@@ -193,8 +196,9 @@ class EtcdV3Datastore(Datastore):
         """What became of those that were under way when another one failed; what surely was not made is left out."""
         for batch, sent in under_way:
             try:
-                if sent and self._etcd.is_done([write for _change, write in batch], sent):
-                    yield from ((change, None) for change, _write in batch)
+                written = self._etcd.receive([write for _change, write in batch], sent) if sent else None
+                if written:
+                    yield from _list_made(batch, written)
             except DatastoreError as exc:
                 yield from ((change, exc) for change, _write in batch)
 
@@ -203,14 +207,19 @@ class EtcdV3Datastore(Datastore):
         return change._replace(text=write.value), write
 
     def _write(self, change: Change, now: str) -> Write:
-        stored, endpoint = change.before, change.after
+        stored = change.before
         text = change.text
-        if text is None and endpoint:
-            text = encode(endpoint, stored, now=now)
+        if text is None and change.after:
+            text = encode(as_host_endpoint(change.after), stored, now=now)
         if stored is None:
-            # Where nothing is stored and nothing shall be, nothing is written.
-            return Write(self.key(cast(HostEndpoint, endpoint)), text, 0)
-        return Write(stored.key, text, stored.revision)
+            return Write(self.key(change.ref), text, 0)
+        return Write(stored.key, text, int(stored.revision))
+
+
+def _list_made(batch: _Batch, written: Written) -> Iterator[Tuple[Change, None]]:
+    """The changes of a batch that was written, with their revisions."""
+    for change, write in batch:
+        yield change._replace(revision="" if write.value is None else written.revision), None
 
 
 def _datastore_ready(text: str) -> bool | None:
@@ -250,7 +259,9 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
 def _stored(item: KeyValue) -> Stored:
     name = item.key[len(_HOSTENDPOINTS) :]
     misplaced = "" if name and "/" not in name else "the key is not one of an endpoint, so Calico does not list it"
-    return Stored(item.key, item.revision, item.value or "", "", name, CODEC if item.is_clear else _UNCLEAR, misplaced)
+    return Stored(
+        item.key, str(item.revision), item.value or "", "", name, CODEC if item.is_clear else _UNCLEAR, misplaced
+    )
 
 
 _UNCLEAR = CODEC.of_unclear_key("the key is not UTF-8")

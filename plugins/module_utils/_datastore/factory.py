@@ -2,29 +2,81 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which datastores there are. A new one is its own file and a line in each of the two."""
+"""Which datastores exist. A new one has files of its own and a row in DATASTORES."""
 
 from __future__ import annotations
 
-from .._resources.hostendpoint import V1, V3
-from .base import Datastore
-from .settings import ETCDV2, ETCDV3, Settings
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
-# The generation of the resources that each datastore holds.
-API_VERSIONS = {ETCDV2: V1, ETCDV3: V3}
+from .._core.errors import InvalidInput, shown
+from .._resources.api_version import V1, V3, ApiVersion
+from ._etcd.settings import ETCD
+from .base import Datastore
+from .settings import GENERAL_OPTIONS, Family, Option, Settings, read_given, read_timeout
+
+
+def _open_etcdv2(settings: Any) -> Datastore:
+    # Its client library may be the only one that is installed.
+    from .etcdv2 import EtcdV2Datastore  # pylint: disable=import-outside-toplevel
+
+    return EtcdV2Datastore(settings)
+
+
+def _open_etcdv3(settings: Any) -> Datastore:
+    # As above.
+    from .etcdv3 import EtcdV3Datastore  # pylint: disable=import-outside-toplevel
+
+    return EtcdV3Datastore(settings)
+
+
+class DatastoreType(NamedTuple):
+    """A value of the option datastore_type."""
+
+    # That of the resources that it holds.
+    api_version: ApiVersion
+    family: Family
+    # With the settings that the family builds.
+    open: Callable[[Any], Datastore]
+
+
+DEFAULT = "etcdv2"
+DATASTORES: Dict[str, DatastoreType] = {
+    "etcdv2": DatastoreType(V1, ETCD, _open_etcdv2),
+    "etcdv3": DatastoreType(V3, ETCD, _open_etcdv3),
+}
+# Calico's third one, which is not supported yet.
+_KUBERNETES = "kubernetes"
+
+
+def list_options() -> Tuple[Option, ...]:
+    """The connection options of all datastores."""
+    return (*GENERAL_OPTIONS, *(option for family in _list_families() for option in family.options))
+
+
+def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> Settings:
+    """The settings that the options, the environment's variables and calicoctl's file give.
+
+    Raises InvalidInput, naming the source, for what cannot be a setting.
+    """
+    given = read_given(options, variables, _list_families())
+    datastore_type = given.values.get("datastore_type", DEFAULT)
+    if datastore_type not in DATASTORES:
+        problem = "is not supported yet" if datastore_type == _KUBERNETES else "is not a datastore type"
+        text = "datastore_type ({0}): {1} {2}: set it to {3}, if Calico keeps its data in etcd"
+        source = given.get_source("datastore_type")
+        raise InvalidInput([text.format(source, shown(datastore_type), problem, " or ".join(DATASTORES))])
+    return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))
 
 
 def open_datastore(settings: Settings) -> Datastore:
     """The datastore of these settings."""
-    # pylint: disable=import-outside-toplevel
-    if settings.datastore_type == ETCDV2:
-        # Its client library may be the only one that is there.
-        from .etcdv2 import EtcdV2Datastore
+    return DATASTORES[settings.datastore_type].open(settings)
 
-        return EtcdV2Datastore(settings)
-    if settings.datastore_type == ETCDV3:
-        # As above.
-        from .etcdv3 import EtcdV3Datastore
 
-        return EtcdV3Datastore(settings)
-    raise ValueError(settings.datastore_type)
+def get_api_version(settings: Settings) -> ApiVersion:
+    """That of the resources of the datastore of these settings."""
+    return DATASTORES[settings.datastore_type].api_version
+
+
+def _list_families() -> Tuple[Family, ...]:
+    return tuple({id(each.family): each.family for each in DATASTORES.values()}.values())

@@ -14,7 +14,7 @@ import re
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .._core import go_json
-from .._plan.plan import Stored
+from .._plan.stored import Stored
 
 
 @dataclasses.dataclass
@@ -61,7 +61,8 @@ def snapshot_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Polic
 
     libcalico-go release-v2.6, lib/backend/model: keys.go, policy.go (the tier in the key does not count), profile.go.
     """
-    found = PolicySnapshot(endpoints=list(endpoints), state=values.get(_READY))
+    # It has no NetworkPolicies.
+    found = PolicySnapshot(endpoints=list(endpoints), state=values.get(_READY), network_policies=[])
     for key, value in values.items():
         policy, profile = _POLICY.fullmatch(key), _PROFILE.fullmatch(key)
         workload, config = _WORKLOAD.fullmatch(key), _CONFIG.fullmatch(key)
@@ -117,22 +118,22 @@ def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: 
     )
 
 
-def may_be_in_namespaces(documents: PolicySnapshot) -> bool:
+def may_be_in_namespaces(snapshot: PolicySnapshot) -> bool:
     """Whether an endpoint may have the label by which NetworkPolicies select it, of its own or of a profile."""
-    texts = [each.value for each in documents.endpoints]
-    texts += [value for parts in documents.profiles.values() for value in parts.values()]
+    texts = [each.value for each in snapshot.endpoints]
+    texts += [value for parts in snapshot.profiles.values() for value in parts.values()]
     return any(_NAMESPACE_LABEL in text or "\\u" in text for text in texts)
 
 
-def needs_nodes(documents: PolicySnapshot) -> bool:
+def needs_nodes(snapshot: PolicySnapshot) -> bool:
     """Whether the Node objects decide on anything: by their labels, or as ends of tunnels."""
-    texts = documents.config.values()
-    return has_node_selectors(documents) or bool(documents.ip_pools) or any(map(_TUNNEL.search, texts))
+    texts = snapshot.config.values()
+    return has_node_selectors(snapshot) or bool(snapshot.ip_pools) or any(map(_TUNNEL.search, texts))
 
 
-def has_node_selectors(documents: PolicySnapshot) -> bool:
+def has_node_selectors(snapshot: PolicySnapshot) -> bool:
     """Whether a FelixConfiguration may be meant for nodes with certain labels."""
-    return any(_NODE_SELECTOR.search(value) for value in documents.config.values())
+    return any(_NODE_SELECTOR.search(value) for value in snapshot.config.values())
 
 
 _NAMESPACE_LABEL = "projectcalico.org/namespace"
@@ -140,18 +141,18 @@ _TUNNEL = re.compile(r"(?:vxlan|ipip)enabled|\\u", re.IGNORECASE)
 _NODE_SELECTOR = re.compile(r'nodeselector"|\\u', re.IGNORECASE)
 
 
-def looks_at_others_v3(documents: PolicySnapshot) -> bool:
+def looks_at_others_v3(snapshot: PolicySnapshot) -> bool:
     """Whether a rule of a policy or a profile may look at network sets and workloads."""
-    texts = [value for _name, value in documents.policies]
-    texts += [value for parts in documents.profiles.values() for value in parts.values()]
+    texts = [value for _name, value in snapshot.policies]
+    texts += [value for parts in snapshot.profiles.values() for value in parts.values()]
     return any(_HAS_ENDS.search(value) and _looks_at_others(value) for value in texts)
 
 
-def may_fail_v3(documents: PolicySnapshot) -> bool:
+def may_fail_v3(snapshot: PolicySnapshot) -> bool:
     """Whether Felix may fail on a policy or a profile where a workload uses it."""
-    texts = [value for _name, value in documents.policies]
-    texts += [value for parts in documents.profiles.values() for value in parts.values()]
-    return any(map(_NO_NAME.search, (name for name, _value in documents.policies))) or any(
+    texts = [value for _name, value in snapshot.policies]
+    texts += [value for parts in snapshot.profiles.values() for value in parts.values()]
+    return any(map(_NO_NAME.search, (name for name, _value in snapshot.policies))) or any(
         _MAY_FAIL.search(value) and _may_fail(value) for value in texts
     )
 

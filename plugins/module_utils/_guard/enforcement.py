@@ -19,7 +19,7 @@ from .._core.files import path_as_shown, read_text
 from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
-from .._resources.hostendpoint import HostEndpoint
+from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
 if TYPE_CHECKING:
@@ -61,15 +61,15 @@ class GuardPolicy:
         if self.mode == OFF or not changes:
             return GuardReport()
         of_all = self._of_all(changes)
-        wanted = [change.after for change in changes if change.after]
+        wanted = [as_host_endpoint(change.after) for change in changes if change.after]
         gone = [
-            change.before.endpoint
+            as_host_endpoint(change.before.resource)
             for change in changes
             if change.after is None and change.before and not change.before.error
         ]
-        updated = [change.after for change in changes if change.operation == UPDATE and change.after]
+        updated = [as_host_endpoint(change.after) for change in changes if change.operation == UPDATE and change.after]
         try:
-            found = self.ask(store, wanted, gone, updated)
+            found = self.evaluate(store, wanted, gone, updated)
         except DatastoreError as exc:
             found = GuardReport([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
             if self.mode == ENFORCE:
@@ -92,7 +92,7 @@ class GuardPolicy:
             raise Unsafe(text + " (G17). What to do: raise it if that is meant", ())
         return ["guard G17: " + text]
 
-    def ask(
+    def evaluate(
         self,
         store: Datastore,
         wanted: Sequence[HostEndpoint],
@@ -121,8 +121,8 @@ class GuardPolicy:
         from .guard import Guard  # pylint: disable=import-outside-toplevel
 
         nodes = {each.node for each in [*wanted, *gone]}
-        documents = store.read_policies(min(nodes) if len(nodes) == 1 else "")
-        return Guard(store.api_version, documents, wanted, gone, *_known_nodes(store, documents, nodes))
+        snapshot = store.read_policies(min(nodes) if len(nodes) == 1 else "")
+        return Guard(store.api_version, snapshot, wanted, gone, *_known_nodes(store, snapshot, nodes))
 
     def interfaces(self) -> Dict[str, Any]:
         """{node: {interface: its addresses}}, as far as the facts tell, and not checked. Raises InvalidInput."""
@@ -164,9 +164,9 @@ def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
     )
 
 
-def _known_nodes(store: Datastore, documents: PolicySnapshot, nodes: Set[str]) -> Tuple[Set[str], str]:
+def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) -> Tuple[Set[str], str]:
     """The nodes that Calico knows, as far as it takes to find these, and why there may be others that it knows."""
-    known = {node for node, _name in documents.config}.union(node for node, _text in documents.workloads)
+    known = {node for node, _name in snapshot.config}.union(node for node, _text in snapshot.workloads)
     problem = ""
     for read in (store.known_nodes, store.felix_nodes):
         if known.issuperset(nodes):

@@ -4,7 +4,7 @@
 
 """The lock-out guard: whether host endpoints, as they are wanted, cut their hosts off.
 
-It asks _evaluation.py, as calico_connection_info does; there is no second evaluation.
+It evaluates with _dataplane, as calico_connection_info does: there is no second evaluation.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from .._dataplane.fatal import LAST_STAYS, decide_fatal
 from .._dataplane.host import HostDataplane, build_host, noted
 from .._dataplane.resolution import ALL_INTERFACES, Candidate, Interface, parse_expected_ips
 from .._datastore.snapshot import PolicySnapshot
-from .._plan.plan import Stored
+from .._plan.stored import Stored
 from .._policies._felix.config import is_excluded
 from .._policies._felix.failsafes import NONE_GIVEN, GivenFailsafes
 from .._policies.connection import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, format_address
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS
-from .._resources.hostendpoint import V1, HostEndpoint
-from .._resources.validation import ignored_by_felix
+from .._resources.api_version import ApiVersion
+from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding, GuardVerdict, build_verdict
 
 # The most characters of an interface's name in Linux.
@@ -74,8 +74,8 @@ class Guard:
 
     def __init__(
         self,
-        api_version: str,
-        documents: PolicySnapshot,
+        api_version: ApiVersion,
+        snapshot: PolicySnapshot,
         endpoints: Sequence[HostEndpoint],
         without: Sequence[HostEndpoint] = (),
         known_nodes: Optional[Collection[str]] = None,
@@ -87,8 +87,8 @@ class Guard:
         self._known_nodes = None if known_nodes is None else frozenset(known_nodes)
         self._nodes_problem = nodes_problem
         # What is stored.
-        self.before = Evaluator(api_version, documents)
-        self._after = Evaluator(api_version, documents, endpoints, without)
+        self.before = Evaluator(api_version, snapshot)
+        self._after = Evaluator(api_version, snapshot, endpoints, without)
 
     @functools.cached_property
     def nodes(self) -> FrozenSet[str]:
@@ -123,7 +123,7 @@ class Guard:
     def _changed_members(self) -> Dict[Address, List[int]]:
         """Where rules find something else than before: at which addresses, and the numbers of the endpoints there."""
         found: Dict[Address, List[int]] = {}
-        if not self._after.rulebook.looks_at_members():
+        if not self._after.policy_set.looks_at_members():
             return found
         for number, endpoint in enumerate([*self._endpoints, *self._without]):
             stored = self.before.stored(endpoint)
@@ -147,16 +147,17 @@ class Guard:
             text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
             findings.append(GuardFinding("G03", UNKNOWN, text.format(endpoint.node)))
             findings += _of_a_workload(endpoint, self._after)
-            if stored and stored.node == endpoint.node and _claim(stored.endpoint) != _claim(endpoint):
-                findings.append(self._opened(stored.endpoint))
+            before = as_host_endpoint(stored.resource) if stored else endpoint
+            if before.node == endpoint.node and _claim(before) != _claim(endpoint):
+                findings.append(self._opened(before))
         if stored and stored.node not in ("", endpoint.node):
-            findings += self._of_left(stored.endpoint, hosts)
+            findings += self._of_left(as_host_endpoint(stored.resource), hosts)
         return findings
 
     def _of_endpoint(self, endpoint: HostEndpoint, dataplane: str) -> Iterator[GuardFinding]:
         """What can be said without the facts of its host, but its dataplane."""
-        stored = endpoint.as_stored(self._after.api_version)
-        if not ignored_by_felix(stored, self._after.api_version):
+        api_version = self._after.api_version
+        if not api_version.why_ignored(api_version.as_stored(endpoint)):
             yield from _profiles(endpoint, self._after)
             yield from _default_drop(endpoint, self._after)
         yield from _stopped(endpoint, self._after, dataplane)
@@ -193,8 +194,8 @@ class Guard:
         if not stored:
             return [], []
         before, after = (
-            frozenset(evaluation.asked(each).selecting)
-            for evaluation, each in ((self.before, stored[0]), (self._after, endpoint))
+            frozenset(evaluator.rules_for(each).selecting)
+            for evaluator, each in ((self.before, stored[0]), (self._after, endpoint))
         )
         return sorted(after - before), sorted(before - after)
 
@@ -222,7 +223,7 @@ class Guard:
             text = _CUT_OFF.format(name, " or ".join(host.after.felix.workload_prefixes))
             yield GuardFinding("G16", UNSAFE, noted(text, host.after.felix.note))
         fatal = host.after.fatal
-        if fatal.text and not self._after.asked(endpoint).fatal:
+        if fatal.text and not self._after.rules_for(endpoint).fatal:
             yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(fatal.text, host.after.felix.note))
 
     def _of_left(self, endpoint: HostEndpoint, hosts: Mapping[str, _HostState]) -> Iterator[GuardFinding]:
@@ -265,9 +266,9 @@ class Guard:
 # --- Without the facts of the host ---
 
 
-def _profiles(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFinding]:
+def _profiles(endpoint: HostEndpoint, evaluator: Evaluator) -> Iterator[GuardFinding]:
     for name in endpoint.profiles:
-        profile = evaluation.rulebook.profile(name)
+        profile = evaluator.policy_set.profile(name)
         if profile.doubt:
             yield GuardFinding("G01", UNKNOWN, "profile {0}: {1}".format(name, profile.doubt))
         elif profile.rules is None:
@@ -275,8 +276,8 @@ def _profiles(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFi
             yield GuardFinding("G01", UNSAFE, text.format(name))
 
 
-def _default_drop(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFinding]:
-    asked = evaluation.asked(endpoint)
+def _default_drop(endpoint: HostEndpoint, evaluator: Evaluator) -> Iterator[GuardFinding]:
+    asked = evaluator.rules_for(endpoint)
     closed = [direction for direction in (INGRESS, EGRESS) if not asked.allows_something(direction)]
     if closed:
         text = "no policy and no profile allows any {0}: all new traffic but the failsafes is dropped"
@@ -286,20 +287,20 @@ def _default_drop(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[Gua
 _PASSED_OVER = "interfaceExclude has {0}, so Felix ignores the interface, which is open"
 
 
-def _stopped(endpoint: HostEndpoint, evaluation: Evaluator, dataplane: str) -> Iterator[GuardFinding]:
+def _stopped(endpoint: HostEndpoint, evaluator: Evaluator, dataplane: str) -> Iterator[GuardFinding]:
     """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
-    felix = evaluation.felix(endpoint.node, dataplane)
+    felix = evaluator.felix(endpoint.node, dataplane)
     if felix.problem:
         yield GuardFinding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))
     if is_excluded(endpoint.interface_name, felix.excluded):
         yield GuardFinding("G16", UNSAFE, noted(_PASSED_OVER.format(endpoint.interface_name), felix.note))
-    fatal = decide_fatal(evaluation.asked(endpoint).fatal, felix.dataplane)
+    fatal = decide_fatal(evaluator.rules_for(endpoint).fatal, felix.dataplane)
     if fatal.text:
         text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
         yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
-    if evaluation.rulebook.fatal:
-        yield GuardFinding("G16", UNKNOWN, noted(evaluation.rulebook.fatal, felix.note))
-    for candidate in _mine(endpoint, evaluation.candidates(endpoint.node)):
+    if evaluator.policy_set.fatal:
+        yield GuardFinding("G16", UNKNOWN, noted(evaluator.policy_set.fatal, felix.note))
+    for candidate in _mine(endpoint, evaluator.candidates(endpoint.node)):
         if candidate.rejected:
             text = "Felix ignores it, so its interface is open: {0}"
             yield GuardFinding("G16", UNSAFE, noted(text.format(candidate.rejected), felix.note))
@@ -307,15 +308,15 @@ def _stopped(endpoint: HostEndpoint, evaluation: Evaluator, dataplane: str) -> I
             yield GuardFinding("G16", UNKNOWN, candidate.doubt)
 
 
-def _of_a_workload(endpoint: HostEndpoint, evaluation: Evaluator) -> Iterator[GuardFinding]:
+def _of_a_workload(endpoint: HostEndpoint, evaluator: Evaluator) -> Iterator[GuardFinding]:
     """The findings about its interface that hold whether or not the host has it."""
-    felix = evaluation.felix(endpoint.node)
+    felix = evaluator.felix(endpoint.node)
     if not felix.problem and endpoint.interface_name.startswith(felix.workload_prefixes):
         text = (
             "{0} begins with interfacePrefix {1}, so Felix treats it as a workload interface, and no endpoint governs "
             "it"
         )
-        if evaluation.api_version != V1:
+        if felix.removes_addresses:
             text += "; if it is the host's own, Felix removes its addresses"
         prefixes = " or ".join(felix.workload_prefixes)
         yield GuardFinding("G16", UNSAFE, noted(text.format(endpoint.interface_name, prefixes), felix.note))
@@ -356,7 +357,7 @@ class _HostState:
 
     def was_denied(self, connection: Connection) -> bool:
         """Whether a change cannot make it worse."""
-        return not self._is_stored and self.before.ask(connection).verdict == DENY
+        return not self._is_stored and self.before.evaluate(connection).verdict == DENY
 
     def was_without_neighbours(self, name: str) -> bool:
         """The same of neighbour discovery on an interface."""
@@ -409,7 +410,7 @@ _AND_THEN = ", and then {0} governs {1} of node {2}"
 
 def _required(host: _HostState, connection: Connection, where: str) -> Iterator[GuardFinding]:
     host.asked.add(connection)
-    answer = host.after.ask(connection)
+    answer = host.after.evaluate(connection)
     if answer.verdict == ALLOW:
         return
     level = UNKNOWN if answer.verdict == UNKNOWN else UNSAFE
@@ -420,7 +421,7 @@ def _required(host: _HostState, connection: Connection, where: str) -> Iterator[
 
 
 def _possible(host: _HostState, connection: Connection, name: str) -> Iterator[GuardFinding]:
-    answer = host.after.ask(connection)
+    answer = host.after.evaluate(connection)
     if answer.verdict == UNKNOWN or answer.verdict == DENY and not host.was_denied(connection):
         text = "{0} is needed, and nobody knows whether it goes through {1}: {2}"
         yield GuardFinding(_RULES[connection.direction], UNKNOWN, text.format(_shown(connection), name, answer.reason))
@@ -444,10 +445,10 @@ def _of_others(
 
 def _worse(host: _HostState, connection: Connection) -> Optional[GuardFinding]:
     """Of a connection that no changed endpoint governs."""
-    answer = host.after.ask(connection)
+    answer = host.after.evaluate(connection)
     if answer.verdict == ALLOW:
         return None
-    before = host.before.ask(connection).verdict
+    before = host.before.evaluate(connection).verdict
     if before == DENY or before == answer.verdict:
         return None
     text = "on node {0}, {1} is needed, and rules there that let it through do not any more: {2}"

@@ -13,6 +13,7 @@ from typing import (
     Callable,
     Collection,
     Dict,
+    Hashable,
     Iterable,
     Iterator,
     List,
@@ -20,22 +21,26 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    TypeVar,
 )
 
 from .._core import strict_json, yaml_io
 from .._core.errors import InvalidInput, brief, shown
 from .._core.files import path_as_shown, read_text
-from .._plan.plan import Present
+from .._plan.desired import Present
+from .._resources.api_version import ApiVersion
 from .._resources.fields import fields_from_mapping, with_empty_labels
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.manifest import KINDS, fields_from_resource, is_resource
-from .._resources.validation import check
+from .._resources.resource import Ref
 
 # A message names ten of them; to keep millions would take the memory of the machine.
 _MOST_PROBLEMS = 100000
 
 # Where an endpoint stands, as a message says it, and what stands there.
 Item = Tuple[str, Any]
+# What identifies an endpoint.
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 # What to do with resources that are no host endpoints.
@@ -139,15 +144,15 @@ def parse_resource(value: Any) -> Mapping[str, Any]:
 
 
 def build_presents(
-    items: Iterable[Item], api_version: str, owner_labels: Mapping[str, str], key: Callable[[HostEndpoint], str]
-) -> Dict[str, Present]:
-    """Each item as an endpoint that shall be present, by its key, with the owner's labels.
+    items: Iterable[Item], api_version: ApiVersion, owner_labels: Mapping[str, str], get_key: Callable[[Ref], _Key]
+) -> Dict[_Key, Present]:
+    """Each item as a declared endpoint, by its key, with the owner's labels.
 
     Raises InvalidInput that names the place and the problem of all that is no valid endpoint, and both places of
     every identity that is given twice.
     """
-    presents: Dict[str, Present] = {}
-    places: Dict[str, str] = {}
+    presents: Dict[_Key, Present] = {}
+    places: Dict[_Key, str] = {}
     problems: List[str] = []
     for where, item in items:
         if len(problems) > _MOST_PROBLEMS:
@@ -159,12 +164,12 @@ def build_presents(
                 is_shown = len(problems) < InvalidInput.SHOWN
                 problems.append("{0}: {1}{2}".format(where, _called(item, problem), problem) if is_shown else problem)
             continue
-        identity = key(endpoint)
-        if identity in presents:
-            problems.append("{0}: {1} is given twice, first by {2}".format(where, endpoint, places[identity]))
+        key = get_key(endpoint.ref)
+        if key in presents:
+            problems.append("{0}: {1} is given twice, first by {2}".format(where, endpoint, places[key]))
             continue
-        presents[identity] = Present(endpoint)
-        places[identity] = where
+        presents[key] = Present(endpoint)
+        places[key] = where
     if problems:
         raise InvalidInput(problems)
     return presents
@@ -172,7 +177,7 @@ def build_presents(
 
 def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) -> None:
     """Raise InvalidInput when an endpoint shall be present on a node that is decommissioned."""
-    contradicting = [want.endpoint for want in presents if want.endpoint.node in nodes]
+    contradicting = [want.resource for want in presents if want.resource.node in nodes]
     if contradicting:
         raise InvalidInput(["{0}: the node is in decommission_nodes".format(endpoint) for endpoint in contradicting])
 
@@ -186,14 +191,14 @@ def _called(item: Any, problem: str) -> str:
     return brief(name) + ": " if name else ""
 
 
-def _endpoint(item: Any, api_version: str, owner_labels: Mapping[str, str]) -> HostEndpoint:
+def _endpoint(item: Any, api_version: ApiVersion, owner_labels: Mapping[str, str]) -> HostEndpoint:
     fields = with_empty_labels(_fields(item))
     labels = fields["labels"]
     for key, value in owner_labels.items():
         if labels.setdefault(key, value) != value:
             raise InvalidInput(["labels[{0}]: {1} contradicts owner {2}".format(key, shown(labels[key]), shown(value))])
     endpoint = HostEndpoint(**fields)
-    check(endpoint, api_version)
+    api_version.check(endpoint)
     return endpoint
 
 

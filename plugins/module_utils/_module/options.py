@@ -16,32 +16,27 @@ from ansible.module_utils.common.parameters import remove_values
 from .._core import yaml_io
 from .._core.errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief, shown
 from .._datastore.base import Datastore
-from .._datastore.factory import open_datastore
-from .._datastore.settings import DATASTORE_TYPES, Settings, build_settings
+from .._datastore.factory import DATASTORES, build_settings, list_options, open_datastore
+from .._datastore.settings import Settings
 from .._guard.verdict import Unsafe, format_records
-from .._plan.plan import Absent, Desired, Patched, Present, Purge
+from .._plan.desired import Absent, Desired, Patched, Present, Purge
+from .._resources.api_version import ApiVersion
 from .._resources.fields import fields_from_options, with_empty_labels
-from .._resources.hostendpoint import V3, HostEndpoint
+from .._resources.hostendpoint import HostEndpoint, host_endpoint_ref
 from .._resources.manifest import fields_from_resource
-from .._resources.validation import check, check_identity, check_label, check_nodes
 from .endpoint_set import parse_resource
 from .results import build_guard_result
 
 # Characters of JSON of one option that a result repeats.
 PARAMETER_SIZE = 20000
 
-# Environment and calicoctl's file come before the defaults (_datastore/settings.py), so no option has a default here.
-CONNECTION_OPTIONS: Dict[str, Dict[str, Any]] = {
-    "datastore_type": {"type": "str", "choices": list(DATASTORE_TYPES)},
-    "etcd_endpoints": {"type": "list", "elements": "str"},
-    "etcd_ca_cert_file": {"type": "path"},
-    "etcd_cert_file": {"type": "path"},
-    "etcd_key_file": {"type": "path"},
-    "etcd_username": {"type": "str"},
-    "etcd_password": {"type": "str", "no_log": True},
-    "calicoctl_config": {"type": "path"},
-    "timeout": {"type": "float"},
-}
+
+def build_connection_options() -> Dict[str, Dict[str, Any]]:
+    """The options that lead to the datastore, as an argument specification."""
+    options = {option.name: dict(option.spec) for option in list_options()}
+    options["datastore_type"]["choices"] = list(DATASTORES)
+    return options
+
 
 HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
     "name": {"type": "str"},
@@ -84,35 +79,34 @@ def connect(module: AnsibleModule) -> Datastore:
         # A password in a URL is refused, but Ansible repeats the options in the result.
         module.no_log_values.update(urls)
     settings = read_settings(module)
-    if settings.etcd_password:
-        # It may come from the file or the environment, where Ansible does not know it.
-        module.no_log_values.add(settings.etcd_password)
+    # They may come from the file or the environment, where Ansible does not know them.
+    module.no_log_values.update(settings.secrets)
     if module._diff:
         # Rather now than after something was written.
         yaml_io.library()
     return open_datastore(settings)
 
 
-def wanted(params: Mapping[str, Any], api_version: str) -> Desired:
+def wanted(params: Mapping[str, Any], api_version: ApiVersion) -> Desired:
     """What the options of a task about one endpoint ask for. Raises InvalidInput."""
     if params["resource"] is not None:
         fields = fields_from_resource(parse_resource(params["resource"]))
     else:
         fields = fields_from_options(params)
-    identity = HostEndpoint(name=fields.pop("name", ""), node=fields.pop("node", ""))
     if params["state"] == "present":
-        endpoint = identity.patched(with_empty_labels(fields))
-        check(endpoint, api_version)
+        endpoint = HostEndpoint(**with_empty_labels(fields))
+        api_version.check(endpoint)
         return Present(endpoint)
+    ref = host_endpoint_ref(fields.pop("name", ""), fields.pop("node", ""))
     removed = [key for key, value in fields.get("annotations", {}).items() if value is None]
     if removed:
         text = "annotations[{0}]: null would remove it, and annotations are only added or changed here; give a text"
         raise InvalidInput([text.format(brief(key)) for key in removed])
-    check_identity(identity, api_version)
-    if identity.node and api_version == V3:
-        # There it is a field like the others.
-        fields["node"] = identity.node
-    return Absent(identity) if params["state"] == "absent" else Patched(identity, fields)
+    api_version.check_ref(ref)
+    if ref.node and not api_version.identify(ref).node:
+        # It is a field like the others.
+        fields["node"] = ref.node
+    return Absent(ref) if params["state"] == "absent" else Patched(ref, fields)
 
 
 def check_limits(params: Mapping[str, Any]) -> None:
@@ -122,25 +116,25 @@ def check_limits(params: Mapping[str, Any]) -> None:
             raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, shown(params[option]))])
 
 
-def parse_purge(params: Mapping[str, Any], api_version: str) -> Optional[Purge]:
+def parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[Purge]:
     """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name and no owner."""
     owner, label = params["owner"], params["owner_label"]
     decommissioned = params["decommission_nodes"] or []
     purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
     if not owner and (params["purge"] == "owned" or decommissioned):
         raise InvalidInput(["owner: is empty, so it owns nothing that could be purged or decommissioned"])
-    check_nodes("decommission_nodes", decommissioned, api_version)
-    check_nodes("purge_nodes", purged, api_version)
+    api_version.check_nodes("decommission_nodes", decommissioned)
+    api_version.check_nodes("purge_nodes", purged)
     nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
     nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))
     return Purge(nodes, label) if nodes else None
 
 
-def build_owner_labels(params: Mapping[str, Any], api_version: str) -> Dict[str, str]:
+def build_owner_labels(params: Mapping[str, Any], api_version: ApiVersion) -> Dict[str, str]:
     """The label that every endpoint of a set gets, if an owner is given. Raises InvalidInput for what is no label."""
     if not params["owner"]:
         return {}
-    check_label(params["owner_label"], params["owner"], api_version)
+    api_version.check_owner(params["owner_label"], params["owner"])
     return {params["owner_label"]: params["owner"]}
 
 

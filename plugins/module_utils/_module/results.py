@@ -14,10 +14,10 @@ from .._core import yaml_io
 from .._core.errors import brief, shown
 from .._datastore.base import State
 from .._guard.verdict import GuardReport
-from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change, Stored
-from .._resources.hostendpoint import HostEndpoint
-from .._resources.manifest import to_resource
-from .._resources.validation import ignored_by_felix
+from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change
+from .._plan.stored import Stored
+from .._resources.api_version import ApiVersion
+from .._resources.resource import Resource, count_kinds
 
 SHOWN_WARNINGS = 10
 
@@ -28,13 +28,13 @@ DIFF_SIZE = 200000
 GUARD_SIZE = 60000
 
 
-def build_result(change: Change, api_version: str, with_diff: bool, guarded: GuardReport) -> Dict[str, Any]:
+def build_result(change: Change, api_version: ApiVersion, with_diff: bool, guarded: GuardReport) -> Dict[str, Any]:
     """The result of a task about one endpoint."""
     result: Dict[str, Any] = {
         "changed": change.operation != NONE,
         "operation": change.operation,
         "fields": change.fields,
-        "hostendpoint": change.after.as_options(api_version) if change.after else None,
+        "hostendpoint": api_version.as_options(change.after) if change.after else None,
     }
     result.update(build_guard_result(guarded.records()))
     if with_diff:
@@ -48,12 +48,12 @@ def build_guard_result(records: List[Dict[str, Any]]) -> Dict[str, Any]:
     return {"guard": first, "guard_omitted": len(records) - len(first)}
 
 
-def build_warnings(change: Change, outcome: ApplyOutcome, api_version: str) -> List[str]:
+def build_warnings(change: Change, outcome: ApplyOutcome, api_version: ApiVersion) -> List[str]:
     """What the user should know about a change, and about the datastore that it is made in."""
     return _state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
 
 
-def _change_warnings(change: Change, api_version: str) -> List[str]:
+def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
     warnings = []
     before = change.before
     if change.operation != NONE and before and before.error:
@@ -69,7 +69,7 @@ def _change_warnings(change: Change, api_version: str) -> List[str]:
     return warnings
 
 
-def build_bulk_result(outcome: ApplyOutcome, api_version: str, diff_limit: Optional[int]) -> Dict[str, Any]:
+def build_bulk_result(outcome: ApplyOutcome, api_version: ApiVersion, diff_limit: Optional[int]) -> Dict[str, Any]:
     """The result of a task about a set of endpoints; with diffs unless diff_limit is None.
 
     AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
@@ -122,10 +122,10 @@ def format_failure(outcome: ApplyOutcome) -> str:
     if not outcome.failed:
         return text + ", and no other was begun"
     change, error = outcome.failed[0]
-    return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.identity, error)
+    return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.ref, error)
 
 
-def build_bulk_warnings(outcome: ApplyOutcome, api_version: str) -> List[str]:
+def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion) -> List[str]:
     """What the user should know about the changes, the datastore, and what a purge leaves alone."""
     warnings = [
         "{0}: the value cannot be read, so it is not purged: {1}".format(brief(stored.key, 255), stored.error)
@@ -139,17 +139,20 @@ def build_bulk_warnings(outcome: ApplyOutcome, api_version: str) -> List[str]:
 def _record(change: Change) -> Dict[str, Any]:
     return {
         "operation": change.operation,
-        "node": change.identity.node,
-        "name": change.identity.name,
+        "node": change.ref.node,
+        "name": change.ref.name,
         "fields": change.fields,
     }
 
 
-def _bulk_diff(changes: List[Change], api_version: str, limit: int, guarded: GuardReport) -> List[Dict[str, str]]:
+def _bulk_diff(
+    changes: List[Change], api_version: ApiVersion, limit: int, guarded: GuardReport
+) -> List[Dict[str, str]]:
     diffs = bounded((build_diff(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
     omitted = len(changes) - len(diffs)
     if omitted:
-        diffs.append({"prepared": "... and {0} more endpoints change (diff_limit is {1})\n".format(omitted, limit)})
+        text = "... and {0} more change (diff_limit is {1})\n"
+        diffs.append({"prepared": text.format(count_kinds([change.ref for change in changes[-omitted:]]), limit)})
     return diffs
 
 
@@ -164,23 +167,23 @@ def bounded(items: Iterable[Any], size: int) -> List[Any]:
     return first
 
 
-def build_listing(found: List[Stored], api_version: str) -> Dict[str, Any]:
+def build_listing(found: List[Stored], api_version: ApiVersion) -> Dict[str, Any]:
     """The result of a task that reads."""
     return {
         "changed": False,
-        "hostendpoints": [stored.endpoint.as_options(api_version) for stored in found if not stored.error],
+        "hostendpoints": [api_version.as_options(stored.resource) for stored in found if not stored.error],
         "malformed": [{"key": stored.key, "error": stored.error} for stored in found if stored.error],
     }
 
 
-def build_listing_warnings(found: List[Stored], state: State, api_version: str) -> List[str]:
+def build_listing_warnings(found: List[Stored], state: State, api_version: ApiVersion) -> List[str]:
     """What leaves interfaces open without anybody noticing, and the state of the datastore."""
     warnings = []
     for stored in found:
         if stored.error:
             warnings.append("{0}: {1}".format(brief(stored.key, 255), stored.meaning))
         else:
-            warnings += _felix_warnings(stored.endpoint, api_version)
+            warnings += _felix_warnings(stored.resource, api_version)
     return _state_warnings(state) + _first(warnings)
 
 
@@ -193,22 +196,22 @@ def _state_warnings(state: State) -> List[str]:
     return [text for text in (state.warning, state.locked) if text]
 
 
-def _felix_warnings(endpoint: HostEndpoint, api_version: str) -> List[str]:
-    reason = ignored_by_felix(endpoint, api_version)
-    return ["{0}: Felix ignores it, so its interface is open: {1}".format(endpoint, reason)] if reason else []
+def _felix_warnings(resource: Resource, api_version: ApiVersion) -> List[str]:
+    reason = api_version.why_ignored(resource)
+    return ["{0}: Felix ignores it, so its interface is open: {1}".format(resource, reason)] if reason else []
 
 
-def build_diff(change: Change, api_version: str, guarded: GuardReport) -> Dict[str, str]:
+def build_diff(change: Change, api_version: ApiVersion, guarded: GuardReport) -> Dict[str, str]:
     """One endpoint's difference, each side as the YAML that calicoctl takes, in canonical form.
 
     In canonical form only what is really different shows up as such. Policies that start or stop selecting it are
     comments.
     """
-    identity = change.after or change.identity
-    started, stopped = guarded.selections.get((identity.node, identity.name), ((), ()))
+    ref = change.after.ref if change.after else change.ref
+    started, stopped = guarded.selections.get((ref.node, ref.name), ((), ()))
     diff = {
-        "before_header": str(change.identity),
-        "after_header": "{0} ({1})".format(change.identity, change.operation),
+        "before_header": str(change.ref),
+        "after_header": "{0} ({1})".format(change.ref, change.operation),
         "before": _stored_text(change.before, change.after, api_version) if change.before else "",
         "after": _text(change.after, api_version) if change.after else "",
     }
@@ -217,7 +220,7 @@ def build_diff(change: Change, api_version: str, guarded: GuardReport) -> Dict[s
     return diff
 
 
-def _stored_text(stored: Stored, after: Optional[HostEndpoint], api_version: str) -> str:
+def _stored_text(stored: Stored, after: Optional[Resource], api_version: ApiVersion) -> str:
     if stored.error:
         # It goes to somebody's terminal.
         value = stored.value if stored.value.isprintable() else shown(stored.value, len(stored.value) * 6)
@@ -225,5 +228,5 @@ def _stored_text(stored: Stored, after: Optional[HostEndpoint], api_version: str
     return _text(stored.beside(after), api_version)
 
 
-def _text(endpoint: HostEndpoint, api_version: str) -> str:
-    return yaml_io.dump(to_resource(endpoint.canonical(), api_version))
+def _text(resource: Resource, api_version: ApiVersion) -> str:
+    return yaml_io.dump(api_version.build_manifest(resource.canonical()))

@@ -16,8 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from .._core import go_json
 from .._core.errors import shown
 from .._datastore.snapshot import PolicySnapshot
-from .._resources.hostendpoint import V1
-from .._resources.selector import Selector, SelectorError, has, parse
+from .._resources.selector import GRAMMAR_V1, Selector, SelectorError, has, parse
 from .._resources.validation_v1 import NAME
 from .connection import TCP, UDP, Net, Ports, parse_net
 from .load_common import (
@@ -53,20 +52,19 @@ _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "next-tier": PA
 _DEFAULT_TIER = Tier("default", None, DENY)
 
 
-def load_policies_v1(documents: PolicySnapshot) -> PolicySet:
+def load_policies_v1(snapshot: PolicySnapshot) -> PolicySet:
     """All that is stored of policies, as Felix 2.6 sees it: what it takes for missing is left out."""
-    policies = [policy for policy in (_policy(*each) for each in documents.policies) if policy]
+    policies = [policy for policy in (_policy(*each) for each in snapshot.policies) if policy]
     workloads: Dict[str, List[Tuple[str, Selectable]]] = {}
-    for node, value in documents.workloads:
+    for node, value in snapshot.workloads:
         interface, member = _workload(value)
         if member:
             workloads.setdefault(node, []).append((interface, member))
     return PolicySet(
-        api_version=V1,
         # The tier in the key does not count.
         tiers=[_DEFAULT_TIER],
         policies={_DEFAULT_TIER.name: in_order(policies)},
-        profiles={name: _profile(parts) for name, parts in documents.profiles.items()},
+        profiles={name: _profile(parts) for name, parts in snapshot.profiles.items()},
         members=[member for of_node in workloads.values() for _interface, member in of_node],
         workloads=workloads,
     )
@@ -83,7 +81,7 @@ def _policy(name: str, value: str) -> Optional[Policy]:
         go_json.mapping(fields.get("annotations"), "annotations")
         return Policy(
             name=name,
-            selector=parse(go_json.text(fields, "selector"), V1),
+            selector=parse(go_json.text(fields, "selector"), GRAMMAR_V1),
             rules=_rules(fields),
             governs=read_directions([each.lower() for each in go_json.texts(fields, "types")], kind),
             kind=kind,
@@ -189,7 +187,7 @@ def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[
         selector = go_json.text(fields, negated + end + "_selector")
         if selector:
             try:
-                found.append(parse(selector, V1))
+                found.append(parse(selector, GRAMMAR_V1))
             except SelectorError as exc:
                 if not exc.is_limit:
                     raise

@@ -17,8 +17,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tupl
 from .._core import go_json
 from .._core.errors import shown
 from .._datastore.snapshot import PolicySnapshot
-from .._resources.hostendpoint import V3
-from .._resources.selector import Selector, SelectorError, parse
+from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, parse
 from ._felix.config_v3 import calico_version
 from .connection import parse_net
 from .load_common import build_kind, doubtful, read_directions, read_protocol
@@ -49,26 +48,25 @@ _DEFAULT_ALLOW = "projectcalico-default-allow"
 _DEFAULT_ALLOW_SINCE = (3, 14, 0)
 
 
-def load_policies_v3(documents: PolicySnapshot) -> PolicySet:
+def load_policies_v3(snapshot: PolicySnapshot) -> PolicySet:
     """All that is stored of policies, as Felix sees it: what it takes for missing is left out."""
-    version = calico_version(documents)
-    stored = [("", name, value) for name, value in documents.policies if "/" not in name]
+    version = calico_version(snapshot)
+    stored = [("", name, value) for name, value in snapshot.policies if "/" not in name]
     policies: List[Policy] = []
     ignored: Dict[str, str] = {}
-    for namespace, name, value in [*stored, *(documents.network_policies or ())]:
+    for namespace, name, value in [*stored, *(snapshot.network_policies or ())]:
         policy = _policy(namespace, name, value, version)
         if policy.ignored:
             ignored[policy.name] = "Felix ignores it: " + policy.ignored
         else:
             policies.append(policy)
-    tiers = _tiers(documents, policies, version)
-    members, doubt, fatal = _network_sets(documents)
-    workloads, doubt_of_workloads = _workloads(documents)
+    tiers = _tiers(snapshot, policies, version)
+    members, doubt, fatal = _network_sets(snapshot)
+    workloads, doubt_of_workloads = _workloads(snapshot)
     return PolicySet(
-        api_version=V3,
         tiers=tiers,
         policies={tier.name: _sorted([each for each in policies if each.tier == tier.name], version) for tier in tiers},
-        profiles=_profiles(documents, version),
+        profiles=_profiles(snapshot, version),
         members=[*members, *(member for found in workloads.values() for _name, member in found)],
         workloads=workloads,
         ignored=ignored,
@@ -85,10 +83,10 @@ def _is_unclear(exc: Exception) -> bool:
 # --- Tiers and policies ---
 
 
-def _tiers(documents: PolicySnapshot, policies: List[Policy], version: Version) -> List[Tier]:
+def _tiers(snapshot: PolicySnapshot, policies: List[Policy], version: Version) -> List[Tier]:
     """In the order in which they are asked: by order, those without one last, then by name."""
     found: Dict[str, Tier] = {}
-    for name, value in documents.tiers.items():
+    for name, value in snapshot.tiers.items():
         try:
             spec = read(TIER, value)["spec"]
         except ValueError:
@@ -198,7 +196,7 @@ def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
         else:
             text = "({0}) && {1}".format(text, more) if text else more
         text = text if namespace else text.replace("all()", "has({0})".format(label))
-    return parse(text, V3)
+    return parse(text, GRAMMAR_V3)
 
 
 _PREFIXED = (
@@ -210,10 +208,8 @@ _PREFIXED = (
 # --- Profiles ---
 
 
-def _profiles(documents: PolicySnapshot, version: Version) -> Dict[str, Profile]:
-    found = {
-        name: profile for name, parts in documents.profiles.items() for profile in [_profile(parts[""])] if profile
-    }
+def _profiles(snapshot: PolicySnapshot, version: Version) -> Dict[str, Profile]:
+    found = {name: profile for name, parts in snapshot.profiles.items() for profile in [_profile(parts[""])] if profile}
     if version is None or version >= _DEFAULT_ALLOW_SINCE:
         everything: Rules = {INGRESS: (Rule(),), EGRESS: (Rule(),)}
         doubt = "" if version else "Calico has it built in since v3.14, and the version of Calico is unknown"
@@ -239,11 +235,11 @@ def _profile(value: str) -> Optional[Profile]:
 # --- What selectors in rules select, but host endpoints ---
 
 
-def _workloads(documents: PolicySnapshot) -> Tuple[Dict[str, List[Tuple[str, Selectable]]], str]:
+def _workloads(snapshot: PolicySnapshot) -> Tuple[Dict[str, List[Tuple[str, Selectable]]], str]:
     """Those of each node: the interface's name, and what a selector can select; and why some are not among them."""
     found: Dict[str, List[Tuple[str, Selectable]]] = {}
     doubt = ""
-    for _node, value in documents.workloads:
+    for _node, value in snapshot.workloads:
         try:
             spec, member = _workload(value)
         except ValueError as exc:
@@ -254,14 +250,14 @@ def _workloads(documents: PolicySnapshot) -> Tuple[Dict[str, List[Tuple[str, Sel
     return found, doubt
 
 
-def _network_sets(documents: PolicySnapshot) -> Tuple[List[Selectable], str, str]:
+def _network_sets(snapshot: PolicySnapshot) -> Tuple[List[Selectable], str, str]:
     """Those that Felix can read: of two of one name, that with the smaller key.
 
     With them, why nothing is known of another one, and why Felix probably fails.
     """
     found: Dict[Tuple[str, str], Selectable] = {}
     doubt = fatal = ""
-    for namespace, key, value in sorted(documents.network_sets):
+    for namespace, key, value in sorted(snapshot.network_sets):
         try:
             fields = read(NETWORK_SET, value)
         except go_json.Ambiguous as exc:

@@ -4,7 +4,7 @@
 
 """Policies, profiles and all else that decides on traffic, whatever the generation that they are stored in.
 
-_policy_v1.py and _policy_v3.py make it of what is stored, _evaluation.py decides by it.
+load_v1 and load_v3 make it of what is stored, _dataplane decides by it.
 """
 
 from __future__ import annotations
@@ -124,7 +124,6 @@ class Selectable(NamedTuple):
 class PolicySet:
     """All that decides, but the settings of Felix."""
 
-    api_version: str
     # In the order in which they are asked.
     tiers: List[Tier]
     # By tier, in the order in which they are asked.

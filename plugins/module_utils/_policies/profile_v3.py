@@ -15,8 +15,7 @@ import re
 from typing import Any, Iterable, Iterator, List, Mapping
 
 from .._core.go_json import digits
-from .._resources.hostendpoint import V3
-from .._resources.selector import SelectorError, parse
+from .._resources.selector import GRAMMAR_V3, SelectorError, parse
 from .._resources.validation_v3 import DNS_NAME, DNS_NAME_MAX, LABEL_NAME, PORT_NAME, is_qualified
 from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
 from .connection import parse_net
@@ -118,7 +117,7 @@ def _are_selectors(end: Mapping[str, Any]) -> bool:
     selector, of_namespaces = end.get("selector", ""), end.get("namespaceSelector", "")
     try:
         for text in (selector, of_namespaces, end.get("notSelector", ""), accounts.get("selector", "")):
-            parse(text, V3)
+            parse(text, GRAMMAR_V3)
     except SelectorError:
         return False
     is_alone = "global(" not in of_namespaces or _GLOBAL.fullmatch(of_namespaces)

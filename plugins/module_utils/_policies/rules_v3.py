@@ -15,8 +15,7 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._core.errors import shown
-from .._resources.hostendpoint import V3
-from .._resources.selector import Selector, SelectorError, both, parse
+from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, both, parse
 from .._resources.validation_v3 import PORT_NAME
 from .connection import SCTP, TCP, UDP, Net, Ports, parse_net
 from .load_common import not_too_many, read_protocol, with_fatal
@@ -49,7 +48,7 @@ def prefixed(text: str, prefix: str) -> str:
 
     Raises SelectorError.
     """
-    return str(parse(text, V3, prefix))
+    return str(parse(text, GRAMMAR_V3, prefix))
 
 
 def _rule(fields: Mapping[str, Any], namespace: str) -> Rule:
@@ -110,7 +109,7 @@ def _entity(fields: Mapping[str, Any], name: Optional[str], protocol: int, names
         nets=nets,
         not_nets=_nets(fields, "notNets"),
         selectors=_selectors(fields, namespace),
-        not_selectors=(parse(not_selector, V3),) if not_selector else (),
+        not_selectors=(parse(not_selector, GRAMMAR_V3),) if not_selector else (),
         ports=ports,
         port_names=port_names,
         not_ports=not_ports,
@@ -122,23 +121,23 @@ def _selectors(fields: Mapping[str, Any], namespace: str) -> Tuple[Selector, ...
     """All that an endpoint must be selected by, as one (updateprocessors/rules.go, getEndpointSelector)."""
     parts = _accounts(fields.get("serviceAccounts") or {})
     if fields.get("selector"):
-        parts.append(parse(fields["selector"], V3))
+        parts.append(parse(fields["selector"], GRAMMAR_V3))
     if fields.get("namespaceSelector"):
         text = prefixed(fields["namespaceSelector"], OF_NAMESPACES)
         text = text.replace("all()", "has({0})".format(NAMESPACE)).replace("global()", "!has({0})".format(NAMESPACE))
-        parts.insert(0, parse(text, V3))
+        parts.insert(0, parse(text, GRAMMAR_V3))
     elif namespace and (parts or fields.get("notSelector")):
-        parts.insert(0, parse("{0} == '{1}'".format(NAMESPACE, namespace), V3))
+        parts.insert(0, parse("{0} == '{1}'".format(NAMESPACE, namespace), GRAMMAR_V3))
     return (both(parts),) if parts else ()
 
 
 def _accounts(accounts: Mapping[str, Any]) -> List[Selector]:
     """The endpoints of service accounts. Felix drops this where a name makes no selector (parseServiceAccounts)."""
-    parts = [parse(accounts["selector"], V3, OF_ACCOUNTS)] if accounts.get("selector") else []
+    parts = [parse(accounts["selector"], GRAMMAR_V3, OF_ACCOUNTS)] if accounts.get("selector") else []
     if accounts.get("names"):
         text = "{0} in {{ '{1}' }}".format(SERVICE_ACCOUNT, "', '".join(accounts["names"]))
         try:
-            parts.append(parse(text, V3))
+            parts.append(parse(text, GRAMMAR_V3))
         except SelectorError:
             return []
     return parts

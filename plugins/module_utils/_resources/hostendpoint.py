@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host endpoint: its fields, its canonical form, and what equal means.
+"""The host endpoint: its fields, its canonical form, and what Calico keeps of it.
 
-Plain data. What each API generation accepts is in _validation.py, how it is written as a resource in _resource.py,
-how it is stored in _datastore.
+Plain data. What each API version accepts is in validation_v1 and validation_v3, how it is written as a manifest in
+manifest, and how it is stored in _datastore.
 """
 
 from __future__ import annotations
@@ -15,18 +15,11 @@ import functools
 import ipaddress
 import re
 import socket
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, ClassVar, Dict, NamedTuple, Tuple, cast
 
-from .._core.errors import brief
+from .resource import Ref, Resource
 
-# The API generations, by the apiVersion of their resources.
-V1 = "v1"
-V3 = "projectcalico.org/v3"
-
-# Endpoints with this label belong to Calico's kube-controllers, which rewrite and delete them as they see fit
-# (kube-controllers/pkg/controllers/node/hostendpoints.go).
-CALICO_OWNER_LABEL = "projectcalico.org/created-by"
-
+HOST_ENDPOINT = "HostEndpoint"
 
 # The protocols that have ports, by their numbers.
 _PROTOCOLS = {"6": "TCP", "17": "UDP", "132": "SCTP"}
@@ -53,64 +46,49 @@ class Port(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class HostEndpoint:
-    """A host endpoint with the texts that the user or the datastore gave.
+class HostEndpoint(Resource):
+    """A host endpoint."""
 
-    An empty field and an absent one are the same, as they are for Calico.
-    """
+    KIND: ClassVar[str] = HOST_ENDPOINT
+    FIELDS: ClassVar[Tuple[str, ...]] = (
+        "node",
+        "labels",
+        "interface_name",
+        "expected_ips",
+        "profiles",
+        "ports",
+        "annotations",
+    )
+    UNREADABLE_EFFECT: ClassVar[str] = "the interface that it is meant for is open"
 
-    name: str = ""
-    node: str = ""
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     interface_name: str = ""
     expected_ips: Tuple[str, ...] = ()
     profiles: Tuple[str, ...] = ()
     ports: Tuple[Port, ...] = ()
-    # Only those that are given: what else is stored is neither compared nor removed (Calico v3 only).
-    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def __str__(self) -> str:
-        name, node = brief(self.name, 255), brief(self.node, 255)
-        return "host endpoint {0} on node {1}".format(name or "(no name)", node or "(no node)")
-
-    @property
-    def is_calicos_own(self) -> bool:
-        return CALICO_OWNER_LABEL in self.labels
-
-    def patched(self, fields: Mapping[str, Any]) -> HostEndpoint:
-        """With the given fields instead; labels are merged, and a label given as None goes."""
-        fields = dict(fields)
-        if "labels" in fields:
-            merged = dict(self.labels, **fields["labels"])
-            fields["labels"] = {key: value for key, value in merged.items() if value is not None}
-        return dataclasses.replace(self, **fields)
 
     def canonical(self) -> HostEndpoint:
-        """The form in which equal endpoints are the same: two endpoints are equal when their canonical forms are."""
         return dataclasses.replace(
-            self,
-            labels=dict(sorted(self.labels.items())),
+            super().canonical(),
             expected_ips=tuple(sorted({_comparable_ip(ip) for ip in self.expected_ips}, key=_ip_order)),
             ports=tuple(sorted({port.without_zeros() for port in self.ports})),
-            annotations=dict(sorted(self.annotations.items())),
         )
 
-    def as_stored(self, api_version: str) -> HostEndpoint:
-        """As a generation gives it back once it is stored.
+    def with_sorted_ips(self) -> HostEndpoint:
+        """As Calico v1 returns it once it is stored: canonical addresses, the IPv4 ones first.
 
-        v1 keeps canonical addresses, the IPv4 ones in one list and the IPv6 ones in another
-        (libcalico-go release-v2.6, lib/client/hostendpoint.go); v3 keeps the texts, and protocols of ports are written
-        by name, as Felix asks for. A stored text that is not an address stays as it is.
+        It keeps them in two lists (libcalico-go release-v2.6, lib/client/hostendpoint.go). A stored string that is
+        not an address is kept.
         """
-        if api_version != V1:
-            ports = tuple([port.canonical() for port in self.ports])
-            return self if ports == self.ports else dataclasses.replace(self, ports=ports)
         found = [_comparable_ip(ip) for ip in self.expected_ips]
         addresses = (*[ip for ip in found if ":" not in ip], *[ip for ip in found if ":" in ip])
         return self if addresses == self.expected_ips else dataclasses.replace(self, expected_ips=addresses)
 
-    def as_options(self, api_version: str) -> Dict[str, Any]:
-        """As the modules' options, so that what a module returns can be given to one."""
+    def with_protocol_names(self) -> HostEndpoint:
+        """As it is stored for Calico v3: addresses as given, and protocols of ports by name, as Felix requires."""
+        ports = tuple([port.canonical() for port in self.ports])
+        return self if ports == self.ports else dataclasses.replace(self, ports=ports)
+
+    def as_options(self) -> Dict[str, Any]:
         options: Dict[str, Any] = {
             "name": self.name,
             "node": self.node,
@@ -118,26 +96,20 @@ class HostEndpoint:
             "interface_name": self.interface_name,
             "expected_ips": list(self.expected_ips),
             "profiles": list(self.profiles),
+            "ports": [port._asdict() for port in self.ports],
         }
-        if api_version == V3:
-            options["ports"] = [port._asdict() for port in self.ports]
         if self.annotations:
             options["annotations"] = dict(sorted(self.annotations.items()))
         return options
 
 
-FIELDS = ("node", "labels", "interface_name", "expected_ips", "profiles", "ports", "annotations")
+def host_endpoint_ref(name: str, node: str = "") -> Ref:
+    return Ref(HOST_ENDPOINT, name, node)
 
 
-def changed_fields(before: Optional[HostEndpoint], after: Optional[HostEndpoint]) -> List[str]:
-    """Names of the fields that differ; against None, the ones that are not empty."""
-    if before is None or after is None:
-        known = before or after
-        return [field for field in FIELDS if field != "node" and getattr(known, field, None)]
-    differing = [field for field in FIELDS if getattr(before, field) != getattr(after, field)]
-    if differing:
-        before, after = before.canonical(), after.canonical()
-    return [field for field in differing if getattr(before, field) != getattr(after, field)]
+def as_host_endpoint(resource: Resource) -> HostEndpoint:
+    """A resource that is known to be a host endpoint, for whoever looks at the fields that only those have."""
+    return cast(HostEndpoint, resource)
 
 
 @functools.lru_cache(maxsize=65536)

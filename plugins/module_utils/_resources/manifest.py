@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calico's resource documents, both generations, in and out.
+"""Calico's manifests of host endpoints, of both API versions, in and out.
 
 v1: libcalico-go release-v2.6, lib/api/hostendpoint.go; v3: projectcalico/calico, api/pkg/apis/projectcalico/v3.
 """
@@ -15,15 +15,17 @@ from typing import Any, Dict, FrozenSet, List
 
 from .._core.errors import InvalidInput, brief, shown
 from .fields import fields_from_options
-from .hostendpoint import V1, V3, HostEndpoint
+from .hostendpoint import HostEndpoint
 
-KINDS = {V1: "hostEndpoint", V3: "HostEndpoint"}
+# As a manifest's apiVersion.
+V1_NAME, V3_NAME = "v1", "projectcalico.org/v3"
+KINDS = {V1_NAME: "hostEndpoint", V3_NAME: "HostEndpoint"}
 
 # Where a resource keeps each field: {section: {key: field}}.
 _SPEC = {"interfaceName": "interface_name", "expectedIPs": "expected_ips", "profiles": "profiles"}
 _PLACES: Dict[str, Dict[str, Dict[str, str]]] = {
-    V1: {"metadata": {"name": "name", "node": "node", "labels": "labels"}, "spec": _SPEC},
-    V3: {
+    V1_NAME: {"metadata": {"name": "name", "node": "node", "labels": "labels"}, "spec": _SPEC},
+    V3_NAME: {
         "metadata": {"name": "name", "labels": "labels", "annotations": "annotations"},
         "spec": dict(_SPEC, node="node", ports="ports"),
     },
@@ -34,8 +36,8 @@ _NOT_MANAGED = ("finalizers", "ownerReferences")
 
 # What the API itself sets, and an exported manifest carries.
 _SET_BY_CALICO: Dict[str, FrozenSet[str]] = {
-    V1: frozenset(),
-    V3: frozenset(
+    V1_NAME: frozenset(),
+    V3_NAME: frozenset(
         ["uid", "creationTimestamp", "resourceVersion", "generation", "selfLink", "managedFields"],
     ),
 }
@@ -97,7 +99,7 @@ def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:
     Raises InvalidInput when the generation has no place for a field that is set.
     """
     resource: Dict[str, Any] = {"apiVersion": api_version, "kind": KINDS[api_version]}
-    options = endpoint.as_options(V3)
+    options = endpoint.as_options()
     for section, keys in _PLACES[api_version].items():
         resource[section] = {key: options.pop(field) for key, field in keys.items() if options.get(field)}
     homeless = sorted(field for field, value in options.items() if value)
@@ -115,7 +117,7 @@ def _api_version(resource: Mapping[str, Any]) -> str:
         raise InvalidInput(
             [
                 "resource: apiVersion {0} is the form in which Kubernetes stores Calico's resources: did you mean "
-                "apiVersion: {1}?".format(shown(api_version), V3)
+                "apiVersion: {1}?".format(shown(api_version), V3_NAME)
             ]
         )
     raise InvalidInput(

@@ -14,7 +14,6 @@ import re
 from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._core.errors import CalicoError, shown
-from .hostendpoint import V1, V3
 from .validators import LABEL_KEY, LABEL_LETTER
 
 # How many "!", "&&" and "||" may be inside one another. Calico has no limit, Python's stack has one, people need a few.
@@ -53,7 +52,7 @@ class Selector(NamedTuple):
         return self.text
 
 
-class _Grammar(NamedTuple):
+class Grammar(NamedTuple):
     """What the generations read differently."""
 
     # How messages call it.
@@ -74,7 +73,7 @@ def _words(pattern: str, spaces: str) -> re.Pattern[str]:
 
 # v1 takes more for spaces inside its longer words, as Go's \s does, and cuts a label after 512 characters. It finds the
 # operators "in" and "not in" wherever a word begins, so that no test but has() can have the label in-stock there.
-_V1 = _Grammar(
+GRAMMAR_V1 = Grammar(
     "Calico v1",
     _words(
         r"has\(<spaces>(?P<has><label>)<spaces>\)|(?P<all>all)\(<spaces>\)|(?P<unfinished>(?:has|all)\()"
@@ -85,7 +84,7 @@ _V1 = _Grammar(
     "has(label), all()",
     '==, !=, in, "not in"',
 )
-_V3 = _Grammar(
+GRAMMAR_V3 = Grammar(
     "Calico v3",
     _words(
         r"has\(<spaces>(?P<has><label>)<spaces>\)|(?P<all>all|global)\(<spaces>\)"
@@ -96,7 +95,9 @@ _V3 = _Grammar(
     "has(label), all(), global()",
     '==, !=, in, "not in", contains, "starts with", "ends with"',
 )
-_GRAMMARS = {V1: _V1, V3: _V3}
+
+# By the API version's name.
+GRAMMARS = {"v1": GRAMMAR_V1, "projectcalico.org/v3": GRAMMAR_V3}
 
 _NOT = re.compile(r"!(?!=)")
 _OPEN = re.compile(r"\(")
@@ -111,12 +112,12 @@ _COMMA = re.compile(r",")
 _SET_CLOSE = re.compile(r"\}")
 
 
-def parse(text: str, api_version: str, prefix: str = "") -> Selector:
-    """The selector that the text is for "v1" or "projectcalico.org/v3". Raises SelectorError.
+def parse(text: str, grammar: Grammar, prefix: str = "") -> Selector:
+    """The selector that a string is in a grammar. Raises SelectorError.
 
     A text of nothing, or of spaces, selects everything, as all() does. A prefix is put before each label.
     """
-    reader = _SelectorReader(text, _GRAMMARS[api_version], prefix)
+    reader = _SelectorReader(text, grammar, prefix)
     if reader.take(_END):
         return EVERYTHING
     # What was read before each parenthesis that is still open.
@@ -155,7 +156,7 @@ def parse(text: str, api_version: str, prefix: str = "") -> Selector:
 class _SelectorReader:
     """A text and how far it has been read: up to something else than spaces."""
 
-    def __init__(self, text: str, grammar: _Grammar, prefix: str = "") -> None:
+    def __init__(self, text: str, grammar: Grammar, prefix: str = "") -> None:
         self.text = text
         self.grammar = grammar
         self.prefix = prefix

@@ -15,6 +15,7 @@ from typing import List, Mapping, Tuple
 
 from .._core.errors import brief
 from .hostendpoint import HostEndpoint, Port
+from .resource import Ref
 from .validators import LABEL_KEY, Problem, Validators, dots_as_interface
 
 # Of nodes and tags, and of profiles where Felix validates the stored value with the model's own tags: without a "/"
@@ -36,8 +37,8 @@ _DOTS_RULE = (
 _HIDDEN_RULE = 'is not allowed: etcd v2 hides keys that start with "_" from every listing, so Calico would never see it'
 
 
-def _identity(identity: HostEndpoint) -> List[Problem]:
-    return _key_part("node", identity.node) + _key_part("name", identity.name)
+def _ref(ref: Ref) -> List[Problem]:
+    return _key_part("node", ref.node) + _key_part("name", ref.name)
 
 
 # Here and below: a fleet's endpoints have few different names, interfaces, labels and profiles.
@@ -113,10 +114,15 @@ def _felix_profiles(profiles: Tuple[str, ...]) -> List[Problem]:
     ]
 
 
+def find_doubt(endpoint: HostEndpoint) -> str:
+    """Why it is unknown what Felix makes of a stored endpoint; "" when that is known."""
+    return "{0} expects an empty address".format(endpoint) if "" in endpoint.expected_ips else ""
+
+
 def _annotations(annotations: Mapping[str, str]) -> List[Problem]:
     return [
         ("annotations", sorted(annotations), "cannot be stored: Calico's v1 data model (etcdv2) has no annotations")
     ]
 
 
-RULES = Validators(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, _felix)
+RULES = Validators(_key_part, _ref, _labels, _interface, _profiles, _ports, _annotations, _felix)

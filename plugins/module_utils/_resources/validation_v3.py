@@ -17,6 +17,7 @@ from typing import List, Mapping, Tuple
 
 from .._core.errors import brief
 from .hostendpoint import HostEndpoint, Port
+from .resource import Ref
 from .validators import MOST_ANNOTATION_BYTES, Problem, Validators, annotation_bytes, dots_as_interface
 
 DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
@@ -43,10 +44,10 @@ _PROTOCOL_RULE = "is not a protocol that has ports: TCP, UDP, SCTP, or the numbe
 _PORT_RULE = "is not a port: a number from 1 to 65535"
 
 
-def _identity(identity: HostEndpoint) -> List[Problem]:
+def _ref(ref: Ref) -> List[Problem]:
     # The name alone is the key: the node need not be known, to delete an endpoint.
-    problems = _key_part("node", identity.node) if identity.node else []
-    return problems + _key_part("name", identity.name)
+    problems = _key_part("node", ref.node) if ref.node else []
+    return problems + _key_part("name", ref.name)
 
 
 # Here and below: a fleet's endpoints have few different names, interfaces, labels, profiles and ports.
@@ -150,4 +151,4 @@ def _felix(endpoint: HostEndpoint) -> List[Problem]:
     return problems
 
 
-RULES = Validators(_key_part, _identity, _labels, _interface, _profiles, _ports, _annotations, felix=_felix)
+RULES = Validators(_key_part, _ref, _labels, _interface, _profiles, _ports, _annotations, felix=_felix)

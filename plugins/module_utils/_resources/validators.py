@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the rules of every API generation have in common."""
+"""What the rules of every API version have in common."""
 
 from __future__ import annotations
 
 from typing import Callable, List, Mapping, NamedTuple, Tuple
 
-from .hostendpoint import CALICO_OWNER_LABEL, HostEndpoint, Port, canonical_ip
+from .hostendpoint import HostEndpoint, Port, canonical_ip
+from .resource import CALICO_OWNER_LABEL, Ref
 
 # etcd takes 1.5 MB in a request by default (--max-request-bytes), and a value goes through its v3 gateway as base64.
 MOST_BYTES = 1000000
@@ -23,12 +24,14 @@ Problem = Tuple[str, object, str]
 
 
 class Validators(NamedTuple):
-    """The rules of one API generation; each gives the problems that it finds."""
+    """The rules of one API version for host endpoints; each returns the problems that it finds.
+
+    Where the collection is stricter than Calico on purpose, the reason stands beside.
+    """
 
     # Of a node or a name: the option, and the value that is given for it.
     key_part: Callable[[str, str], List[Problem]]
-    # Of an endpoint of which only name and node count.
-    identity: Callable[[HostEndpoint], List[Problem]]
+    ref: Callable[[Ref], List[Problem]]
     labels: Callable[[Tuple[Tuple[str, str], ...]], List[Problem]]
     interface: Callable[[str], List[Problem]]
     profiles: Callable[[Tuple[str, ...]], List[Problem]]
@@ -38,7 +41,7 @@ class Validators(NamedTuple):
     felix: Callable[[HostEndpoint], List[Problem]]
 
     def endpoint(self, endpoint: HostEndpoint) -> List[Problem]:
-        """All that is wrong with an endpoint. Nobody needs to know more of one that is too large."""
+        """All that is wrong with an endpoint; of one that is too large, only that."""
         return _size(endpoint) or [
             *self.key_part("node", endpoint.node),
             *self.key_part("name", endpoint.name),
@@ -51,6 +54,11 @@ class Validators(NamedTuple):
             *(self.annotations(endpoint.annotations) if endpoint.annotations else ()),
             *_nothing_to_match(endpoint),
         ]
+
+    def label(self, key: str, value: str) -> List[Problem]:
+        """All that is wrong with a label."""
+        endpoint = HostEndpoint(labels={key: value})
+        return _size(endpoint) or [*self.labels(((key, value),)), *_calicos_label(endpoint)]
 
 
 def _calicos_label(endpoint: HostEndpoint) -> List[Problem]:

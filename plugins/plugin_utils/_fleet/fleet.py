@@ -21,12 +21,9 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
     shown,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import API_VERSIONS
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import build_settings
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, get_api_version
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import Item, build_presents
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3
-from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_node
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check_nodes
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.dns import resolved
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import why_unusable
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
@@ -106,7 +103,7 @@ class Fleet:
         self,
         variables: TaskContext,
         templar: Any,
-        api_version: str,
+        api_version: ApiVersion,
         unusable: Optional[Mapping[str, str]] = None,
         of_the_run: Iterable[str] = (),
         writes: bool = False,
@@ -181,13 +178,12 @@ class Fleet:
     def endpoints(self) -> List[Dict[str, Any]]:
         """The endpoints of all hosts. Checked here, where a message can still say which host and variable it is."""
         items = [item for host, by_hand in self.hosts for item in self._items(host, by_hand)]
-        key = "{0.node}/{0.name}" if self._api_version == V1 else "{0.name}"
         try:
-            presents = build_presents(items, self._api_version, {}, key.format)
+            presents = build_presents(items, self._api_version, {}, self._api_version.identify)
         except InvalidInput as exc:
             raise RunFailed(str(exc)) from exc
         # Not as they are given: a date that YAML has made an object of cannot be written as JSON.
-        return [want.endpoint.as_options(V3) for want in presents.values()]
+        return [want.resource.as_options() for want in presents.values()]
 
     def _items(self, host: HostInput, by_hand: List[Any]) -> Iterator[Item]:
         """The endpoints of a host, each with the place that it comes from."""
@@ -314,8 +310,7 @@ class Fleet:
         return self.calicos_name(node) if isinstance(node, str) else ""
 
     def calicos_name(self, node: str) -> str:
-        # In v3, Felix takes its host's name in lower case, and Calico's upgrade names nodes like this.
-        return v3_node(node) if self._api_version == V3 else node
+        return self._api_version.canonical_node(node)
 
     def _host(self, name: str, facts: Mapping[str, Any]) -> Tuple[HostInput, List[Dict[str, Any]]]:
         values = self._values_of(name, facts)
@@ -386,7 +381,7 @@ class Fleet:
             self._dataplanes[name] = _checked_dataplane(name, guarded["dataplane"])
         values["node"] = self.calicos_name(values["node"])
         try:
-            check_nodes(_PREFIX + "node", [values["node"]], self._api_version)
+            self._api_version.check_nodes(_PREFIX + "node", [values["node"]])
         except InvalidInput as exc:
             raise RunFailed("{0}: {1}".format(name, exc)) from exc
         if has_template(raw.get(_PREFIX + "node")):
@@ -555,13 +550,13 @@ def _ssh_configuration() -> Dict[str, Any]:
     return {variable: value for variable, value in found.items() if value}
 
 
-def read_api_version(arguments: Mapping[str, Any]) -> str:
+def read_api_version(arguments: Mapping[str, Any]) -> ApiVersion:
     """The generation of what the datastore holds that the task, the controller's environment or the file tells."""
     try:
         settings = build_settings(arguments, os.environ)
     except CalicoError as exc:
         raise RunFailed(str(exc)) from exc
-    return API_VERSIONS[settings.datastore_type]
+    return get_api_version(settings)
 
 
 def prepare_guard(arguments: Dict[str, Any]) -> bool:
@@ -582,6 +577,6 @@ def build_required(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
     if not isinstance(required, list):
         raise RunFailed("guard_require is not a list: {0}".format(shown(required)))
     try:
-        return required + build_datastore_connections(build_settings(arguments, os.environ).etcd_endpoints)
+        return required + build_datastore_connections(build_settings(arguments, os.environ).servers)
     except CalicoError as exc:
         raise RunFailed(str(exc)) from exc

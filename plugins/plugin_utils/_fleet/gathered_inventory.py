@@ -14,7 +14,8 @@ from typing import Any, Dict, List, Optional, Set
 from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import CALICO_OWNER_LABEL
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
+from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import CALICO_OWNER_LABEL
 
 # The label that the role gives to what it makes.
 OWNER_LABEL = "app.kubernetes.io/managed-by"
@@ -69,7 +70,7 @@ class Gathered:
 
 
 def build_gathered(
-    stored: Sequence[Mapping[str, Any]], malformed: Sequence[Mapping[str, str]], hosts: Hosts, api_version: str
+    stored: Sequence[Mapping[str, Any]], malformed: Sequence[Mapping[str, str]], hosts: Hosts, api_version: ApiVersion
 ) -> Gathered:
     """The variables that make what is stored, sorted by host and name.
 
@@ -95,7 +96,9 @@ def build_gathered(
     return Gathered(variables, owner, len(stored) - len(ours), sorted(left_out))
 
 
-def _why_not(endpoint: Mapping[str, Any], names: Mapping[str, str], others: Mapping[str, str], api_version: str) -> str:
+def _why_not(
+    endpoint: Mapping[str, Any], names: Mapping[str, str], others: Mapping[str, str], api_version: ApiVersion
+) -> str:
     """Why no host's variables can make this endpoint; "" when they can."""
     node = endpoint["node"]
     if node in others:
@@ -104,7 +107,7 @@ def _why_not(endpoint: Mapping[str, Any], names: Mapping[str, str], others: Mapp
         return "the node is no host of the inventory" + _similar(node, names)
     try:
         # What it accepts has no character of a template, either.
-        build_presents([("", endpoint)], api_version, {}, str)
+        build_presents([("", endpoint)], api_version, {}, api_version.identify)
     except InvalidInput as exc:
         return "it cannot be written as it is, and a purge of all would delete it: " + "; ".join(exc.problems)
     return ""

@@ -14,10 +14,8 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tup
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import API_VERSIONS
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import ETCDV2
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3
-from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_name, v3_node
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, DEFAULT
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
     devices,
     hidden_interfaces,
@@ -38,8 +36,6 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks i
     parse_network,
 )
 
-# In v3, the names of all nodes' endpoints are of one kind.
-DEFAULT_NAMES = {V1: "{interface}", V3: "{node}-{interface}"}
 # Of the endpoint for all interfaces.
 DEFAULT_NAME_OF_ALL = "{node}-all"
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
@@ -56,32 +52,30 @@ class HostInput:
     facts: Mapping[str, Any]
     rules: Sequence[Mapping[str, Any]]
     ignore: Sequence[str] = ()
-    api_version: str = V1
+    api_version: ApiVersion = V1
     # For all and by group, already merged; and the host's own, which beat a rule's.
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     host_labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, facts: Any, node: str, inventory_hostname: str = "", datastore_type: str = ETCDV2, **fields: Any
+        cls, facts: Any, node: str, inventory_hostname: str = "", datastore_type: str = DEFAULT, **fields: Any
     ) -> HostInput:
         """A host by its facts, with the node's name as that datastore has it.
 
         Raises RuleError for what are no facts and no datastore, TypeError for what is no field.
         """
-        if datastore_type not in API_VERSIONS:
-            raise RuleError(
-                "datastore_type {0} is not one of {1}".format(shown(datastore_type), ", ".join(API_VERSIONS))
-            )
+        if datastore_type not in DATASTORES:
+            raise RuleError("datastore_type {0} is not one of {1}".format(shown(datastore_type), ", ".join(DATASTORES)))
         if not isinstance(facts, Mapping):
             raise RuleError("{0} is not a mapping of facts".format(shown(facts)))
         unusable = why_unusable(facts)
         if unusable:
             raise RuleError("the facts cannot be used: {0}".format(unusable))
-        api_version = API_VERSIONS[datastore_type]
+        api_version = DATASTORES[datastore_type].api_version
         return cls(
             inventory_hostname=inventory_hostname or node,
-            node=v3_node(node) if api_version == V3 else node,
+            node=api_version.canonical_node(node),
             facts=facts,
             api_version=api_version,
             **fields,
@@ -312,7 +306,7 @@ def _endpoint(interfaces: Sequence[HostInterface], host: HostInput, index: int) 
     if _is_for_all(host.rules[index]):
         default, interface_name = DEFAULT_NAME_OF_ALL, ALL_INTERFACES
     else:
-        default, interface_name = DEFAULT_NAMES[host.api_version], interfaces[0].name
+        default, interface_name = host.api_version.default_name, interfaces[0].name
         values["interface"] = interface_name
         if template.get("interface_name") is not None and not flag(template["interface_name"]):
             interface_name = ""
@@ -357,4 +351,4 @@ def _name(pattern: str, values: Mapping[str, str], host: HostInput, index: int) 
                 index + 1, shown(pattern), brief(str(exc)), ", ".join(sorted(values))
             )
         ) from exc
-    return v3_name(name) if host.api_version == V3 else name
+    return host.api_version.canonical_name(name)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple, Union
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -25,7 +25,7 @@ class RuleError(CalicoError):
     """A rule, or what stands beside it, is not of the form that the role's documentation says."""
 
 
-def check_rule(rule: Any, index: int, api_version: str) -> None:
+def check_rule(rule: Any, index: int, api_version: ApiVersion) -> None:
     """Raise RuleError for the first thing that is wrong with a rule."""
     try:
         _check_form(rule)
@@ -42,7 +42,7 @@ def check_rule(rule: Any, index: int, api_version: str) -> None:
         endpoint = rule.get("endpoint") or {}
         if isinstance(endpoint.get("expected_ips"), Mapping):
             _check_expected_ips(endpoint["expected_ips"])
-        if endpoint.get("interface_name") == ALL_INTERFACES and api_version == V1:
+        if endpoint.get("interface_name") == ALL_INTERFACES and not api_version.has_wildcards:
             raise RuleError(
                 "endpoint.interface_name '*' is for all interfaces, which Calico v1 (datastore_type etcdv2) does not "
                 "have; set it to true or false"

@@ -14,13 +14,13 @@ from collections import defaultdict
 from typing import Any, Dict, Iterator, List, NamedTuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import (
     fields_from_mapping,
     with_empty_labels,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_names import v3_name, v3_node, v3_profile
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import find_problems
 
 
 class Conversion(NamedTuple):
@@ -48,7 +48,7 @@ def convert_endpoints(hostendpoints: Any) -> List[Conversion]:
 
     def problems(v1: HostEndpoint, v3: HostEndpoint) -> Iterator[str]:
         yield from _starred(v1)
-        yield from find_problems(v3, V3)
+        yield from V3.find_problems(v3)
         other_nodes = [node for node in nodes[v3.node] if node != v1.node]
         if other_nodes:
             yield "node: {0} is what node {1} becomes, too".format(shown(v3.node), " and node ".join(other_nodes))

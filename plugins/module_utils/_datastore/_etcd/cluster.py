@@ -17,8 +17,8 @@ import urllib.parse
 from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
 
 from ..._core.errors import CalicoError, DatastoreError
-from ..settings import Settings
 from .http import BadAnswer, HandshakeFailed
+from .settings import EtcdSettings
 
 try:
     import urllib3
@@ -53,7 +53,7 @@ class EtcdError(Exception):
 class EtcdServer:
     """What is the same for every etcd API."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: EtcdSettings) -> None:
         self.url = url
         self._settings = settings
         # Whether it has spoken its API, and whether the request under way took too long.
@@ -149,7 +149,7 @@ _Answer = TypeVar("_Answer")
 class EtcdCluster(Generic[_Server]):
     """All endpoints, each with a connection of its own. Those that do not answer are asked last."""
 
-    def __init__(self, settings: Settings, member: Callable[[str, Settings], _Server]) -> None:
+    def __init__(self, settings: EtcdSettings, member: Callable[[str, EtcdSettings], _Server]) -> None:
         self._settings = settings
         self._members = {url: member(url, settings) for url in settings.etcd_endpoints}
         self._order = list(self._members)
@@ -192,7 +192,7 @@ class EtcdCluster(Generic[_Server]):
         )
 
 
-def refused(settings: Settings, verb: str, key: str, why: str, rights: str) -> DatastoreError:
+def refused(settings: EtcdSettings, verb: str, key: str, why: str, rights: str) -> DatastoreError:
     """The error of a user without the rights, which are given as what must be readable, and what writable."""
     user = settings.etcd_username
     return DatastoreError(
@@ -222,7 +222,7 @@ def after_unanswered(keys: str, unanswered: NoAnswer | None, error: DatastoreErr
     return error if unanswered is None else DatastoreError("{0}. {1}".format(unsure(keys, unanswered), error))
 
 
-def _source(settings: Settings) -> str:
+def _source(settings: EtcdSettings) -> str:
     return settings.sources.get("etcd_endpoints", "default")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Dict, Mapping
 
 from ..._core.errors import brief
 from ..._core.go_json import shallow
-from ..settings import Settings
+from .settings import EtcdSettings
 
 try:
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -40,7 +40,7 @@ class HandshakeFailed(OSError):
     """No TLS connection came about, so that no request was sent."""
 
 
-def harden(manager: Any, url: str, settings: Settings) -> None:
+def harden(manager: Any, url: str, settings: EtcdSettings) -> None:
     """Change the way in which a urllib3 pool manager that has no pools yet connects to this URL."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
     if url.startswith("https:"):
@@ -86,7 +86,7 @@ def has_length(headers: Mapping[str, str] | http.client.HTTPMessage) -> bool:
     return "Content-Length" in headers or "Transfer-Encoding" in headers
 
 
-def _tls_context(settings: Settings) -> ssl.SSLContext:
+def _tls_context(settings: EtcdSettings) -> ssl.SSLContext:
     context: ssl.SSLContext = create_urllib3_context()
     if settings.etcd_ca_cert_file:
         # From Python 3.13 on, it refuses authorities without key usage or identifiers, as many private ones are.

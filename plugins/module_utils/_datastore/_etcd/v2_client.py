@@ -17,12 +17,12 @@ What is mended, and why it would hurt:
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from ..._core.errors import Conflict, DatastoreError
 from ..certificates import check_certificates
-from ..settings import Settings
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
+from .settings import EtcdSettings
 from .v2_server import (
     COMPARE_FAILED,
     KEY_EXISTS,
@@ -53,7 +53,7 @@ class NotInDirectory(DatastoreError):
 class EtcdV2Client:
     """Reads with quorum, and writes by compare-and-swap, on the first of the endpoints that answers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EtcdSettings) -> None:
         check_certificates(settings)
         self._settings = settings
         self._members = EtcdCluster(settings, EtcdV2Server)
@@ -96,23 +96,25 @@ class EtcdV2Client:
         if not self._ahead.send(request):
             self._members.put_last(self._ahead)
 
-    def write(self, request: Request, is_lost: bool = False) -> None:
+    def write(self, request: Request, is_lost: bool = False) -> str | None:
         """Write once, whatever happens to the connections: the condition makes sending it again safe.
 
-        With `is_lost`, etcd is known not to answer, so a write that got no answer is not looked after.
+        Returns the new revision, "" for a deletion, None where the answer has none. With `is_lost`, etcd is known not
+        to answer, so a write that got no answer is not looked after.
         """
         unanswered = None
         for _attempt in range(len(self._members) + 1):
             try:
-                self._on_any(request)
-                return
+                return _get_revision(request, self._on_any(request).get("node"))
             except EtcdError as exc:
                 if exc.code not in (KEY_NOT_FOUND, COMPARE_FAILED, KEY_EXISTS):
                     error = self._error("delete" if request.value is None else "write", request.key, exc)
                     raise after_unanswered(request.key, unanswered, error) from exc
                 # The conflict may be with our own first try.
-                if unanswered and self._is_done(request, unanswered):
-                    return
+                if unanswered:
+                    is_done, revision = self._look_after(request, unanswered)
+                    if is_done:
+                        return revision
                 raise Conflict(
                     "somebody else changed {0} at the same time".format(request.key), bool(unanswered)
                 ) from exc
@@ -120,23 +122,23 @@ class EtcdV2Client:
                 unanswered = exc
                 if is_lost:
                     break
-                if self._is_done(request, exc):
-                    return
+                is_done, revision = self._look_after(request, exc)
+                if is_done:
+                    return revision
             except DatastoreError as exc:
                 if unanswered is None:
                     raise
                 raise after_unanswered(request.key, unanswered, exc) from exc
         raise DatastoreError(unsure(request.key, unanswered))
 
-    def _is_done(self, request: Request, cause: NoAnswer) -> bool:
-        """Whether a write that got no answer was carried out."""
+    def _look_after(self, request: Request, cause: NoAnswer) -> Tuple[bool, str | None]:
+        """Whether a write that got no answer was carried out, and what `write` returns then."""
         try:
             node = self.get(request.key)
         except DatastoreError as exc:
             raise after_unanswered(request.key, cause, exc) from exc
-        if request.value is None:
-            return node is None
-        return node is not None and node.get("value") == request.value
+        value = node.get("value") if node else None
+        return value == request.value and (node is None or not node.get("dir")), _get_revision(request, node)
 
     def _on_any(self, request: Request) -> Dict[str, Any]:
         ahead, self._ahead = self._ahead, None
@@ -162,3 +164,11 @@ class EtcdV2Client:
         if user:
             return "the user or the password is wrong, or it has no right to {0} there".format(verb)
         return "etcd wants etcd_username and etcd_password"
+
+
+def _get_revision(request: Request, node: Any) -> str | None:
+    """The revision that a write has made, by the etcd node in its answer; "" for a deletion, None where it has none."""
+    if request.value is None:
+        return ""
+    found = node.get("modifiedIndex") if isinstance(node, dict) else None
+    return str(found) if isinstance(found, int) else None

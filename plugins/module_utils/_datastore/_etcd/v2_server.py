@@ -15,9 +15,9 @@ import urllib.parse
 from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
-from ..settings import Settings
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
 from .http import borrow, give_back, harden, has_length, parse_object
+from .settings import EtcdSettings
 
 try:
     import etcd
@@ -60,7 +60,7 @@ class Request(NamedTuple):
 class EtcdV2Server(EtcdServer):
     """One endpoint, over one kept-alive connection."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: EtcdSettings) -> None:
         if IMPORT_ERROR is not None:
             raise MissingLibrary("python-etcd", IMPORT_ERROR)
         if urllib3.__version__ == "2.6.0":
@@ -171,7 +171,7 @@ def _is_node(node: Any, key: str) -> bool:
     return True
 
 
-def _client(url: str, settings: Settings) -> Any:
+def _client(url: str, settings: EtcdSettings) -> Any:
     """python-etcd's client, which knows how to authenticate and how TLS is done."""
     parts = urllib.parse.urlsplit(url)
     cert: str | Tuple[str, str] = settings.etcd_cert_file

@@ -20,8 +20,8 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 
 from ..._core.errors import DatastoreError
 from ..certificates import check_certificates
-from ..settings import Settings
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
+from .settings import EtcdSettings
 from .v3_server import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, EtcdV3Server, Sent
 
 # Keys that one request reads at the most, and how often a listing in several pages is begun.
@@ -64,6 +64,13 @@ class Write(NamedTuple):
         return 4 * len(self.key.encode()) + 2 * len((self.value or "").encode())
 
 
+class Written(NamedTuple):
+    """That all of some writes were made."""
+
+    # None where the answer has none.
+    revision: str | None
+
+
 class NotWritten(NamedTuple):
     """Why none of some writes was made."""
 
@@ -82,7 +89,7 @@ class _NotWhole(ValueError):
 class EtcdV3Client:
     """Reads linearizably, and writes by compare-and-swap, on the first of the endpoints that answers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EtcdSettings) -> None:
         check_certificates(settings)
         self._settings = settings
         self._members = EtcdCluster(settings, EtcdV3Server)
@@ -157,7 +164,7 @@ class EtcdV3Client:
         """
         return self._members.first.send("kv/txn", _transaction(writes, state))
 
-    def write(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None = None) -> NotWritten | None:
+    def write(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None = None) -> Written | NotWritten:
         """Make all of the writes, at most 127, or none when one of the keys is of another revision by now.
 
         `state` is the state of the datastore as it was read: if that has changed, nothing is written either.
@@ -167,7 +174,7 @@ class EtcdV3Client:
             try:
                 content = self._transact(writes, state, sent)
                 if content.get("succeeded") is True:
-                    return None
+                    return _read_written(content)
                 # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
                 *found, now = self.get([*(write.key for write in writes), state.key])
             except NoAnswer as exc:
@@ -188,21 +195,24 @@ class EtcdV3Client:
             raise DatastoreError(unsure(_named(writes), unanswered))
         raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
 
-    def is_done(self, writes: Sequence[Write], sent: Sent) -> bool:
-        """Whether writes that were sent were made. Nothing else is sent for it, since etcd is known to be unwell.
+    def receive(self, writes: Sequence[Write], sent: Sent) -> Written | None:
+        """Receive the answer to writes that were sent ahead; None when they were not made.
+
+        Nothing else is sent for it, since etcd is known to be unwell.
 
         Raises DatastoreError when etcd refuses them, or gives no answer.
         """
         try:
-            return sent.member.received(sent).get("succeeded") is True
+            content = sent.member.received(sent)
+            return _read_written(content) if content.get("succeeded") is True else None
         except NoAnswer as exc:
             if not exc.maybe_done:
-                return False
+                return None
             raise DatastoreError(unsure(_named(writes), "{0}: {1}".format(sent.member.url, exc))) from exc
         except EtcdError as exc:
             if exc.code == UNAUTHENTICATED:
                 # With a new token, it might have been made.
-                return False
+                return None
             raise self._not_written(writes, exc) from exc
 
     def _transact(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None) -> Dict[str, Any]:
@@ -264,6 +274,12 @@ def _transaction(writes: Sequence[Write], state: KeyValue) -> Dict[str, Any]:
         ],
         "success": [_operation(key, write.value) for key, write in zip(keys, writes)],
     }
+
+
+def _read_written(content: Dict[str, Any]) -> Written:
+    header = content.get("header")
+    revision = header.get("revision") if isinstance(header, dict) else None
+    return Written(str(revision) if isinstance(revision, (int, str)) else None)
 
 
 def _operation(key: str, value: str | None) -> Dict[str, Any]:

@@ -16,9 +16,9 @@ import urllib.parse
 from typing import Any, Dict, Iterator, NamedTuple, cast
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
-from ..settings import Settings
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
 from .http import borrow, get_pool, give_back, harden, has_length, parse_object
+from .settings import EtcdSettings
 
 try:
     import etcd3gw
@@ -109,7 +109,7 @@ class EtcdAnswer(NamedTuple):
 class EtcdV3Server(EtcdServer):
     """One endpoint, over one kept-alive connection."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: EtcdSettings) -> None:
         super().__init__(url, settings)
         if IMPORT_ERROR is not None:
             raise MissingLibrary("etcd3gw", IMPORT_ERROR)
@@ -311,7 +311,7 @@ def _token(content: Dict[str, Any]) -> str:
     return token
 
 
-def _session(url: str, settings: Settings) -> Any:
+def _session(url: str, settings: EtcdSettings) -> Any:
     session = requests.Session()
     # Else proxies, .netrc and REQUESTS_CA_BUNDLE of the environment would count, the last one more than ours.
     session.trust_env = False

@@ -68,6 +68,14 @@ class Felix(NamedTuple):
     version: Optional[Tuple[int, int, int]] = None
     # What a reason says of a version that was not measured; "" of one that was.
     note: str = ""
+    # Whether a failsafe may be for a network only.
+    has_failsafe_nets: bool = True
+    # Whether forwarded traffic has policies of its own (applyOnForward); else the normal ones count for it.
+    has_forward_policies: bool = True
+    # What becomes of the host's own interface whose name begins as a workload's: it drops all traffic there unless it
+    # knows the workload, or it removes the interface's addresses.
+    denies_unknown_workloads: bool = False
+    removes_addresses: bool = True
 
 
 def parse_failsafe_list(text: str) -> Tuple[Failsafe, ...]:
@@ -97,6 +105,10 @@ def is_excluded(name: str, excluded: Iterable[str]) -> bool:
 
 # --- Calico v1 ---
 
+_FELIX_V1 = Felix(
+    has_failsafe_nets=False, has_forward_policies=False, denies_unknown_workloads=True, removes_addresses=False
+)
+
 # What each value may be, in lower case; anything else stops Felix ("die-on-fail").
 _CHOICES = {
     "chaininsertmode": ("insert", "append"),
@@ -108,25 +120,25 @@ INTERFACES = re.compile(r"[a-zA-Z0-9_-]{1,15}(?:,[a-zA-Z0-9_-]{1,15})*")
 TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 
 
-def felix_v1(documents: PolicySnapshot, node: str) -> Felix:
+def felix_v1(snapshot: PolicySnapshot, node: str) -> Felix:
     """The settings that Felix 2.6 takes from /calico/v1/host/<node>/config and, behind that, /calico/v1/config."""
-    if documents.state != "true":
-        found = "missing" if documents.state is None else shown(documents.state)
+    if snapshot.state != "true":
+        found = "missing" if snapshot.state is None else shown(snapshot.state)
         problem = "/calico/v1/Ready is {0}, and Felix waits until it is true".format(found)
-        return Felix(problem=problem, is_stopped=True)
+        return _FELIX_V1._replace(problem=problem, is_stopped=True)
     try:
-        return _felix_v1(_settings_v1(documents, node))
+        return _felix_v1(_settings_v1(snapshot, node))
     except ValueError as exc:
         problem = "{0}. Felix stops or does not start, and keeps its last rules".format(exc)
-        return Felix(problem=problem, is_stopped=True)
+        return _FELIX_V1._replace(problem=problem, is_stopped=True)
 
 
-def _settings_v1(documents: PolicySnapshot, node: str) -> Dict[str, str]:
+def _settings_v1(snapshot: PolicySnapshot, node: str) -> Dict[str, str]:
     """The values that count, by their names in lower case. All of them are read, those that do not count too."""
     found: Dict[str, str] = {}
     for level in ("", node):
         names: Dict[str, str] = {}
-        for (place, name), value in documents.config.items():
+        for (place, name), value in snapshot.config.items():
             if place != level or not value:
                 continue
             key = name.lower()
@@ -151,15 +163,17 @@ def _check_v1(key: str, value: str, where: str) -> None:
 def _felix_v1(settings: Mapping[str, str]) -> Felix:
     version = parse_version(settings.get("calicoversion", ""))
     if version and not (2, 3) <= version[:2] <= (2, 6):
-        return Felix(problem="Calico is {0}, of which only 2.3 to 2.6 are known".format(settings["calicoversion"]))
+        problem = "Calico is {0}, of which only 2.3 to 2.6 are known".format(settings["calicoversion"])
+        return _FELIX_V1._replace(problem=problem)
     if settings.get("chaininsertmode", "").lower() == "append":
-        return Felix(problem="ChainInsertMode is append, so other iptables rules are evaluated before Calico's")
+        problem = "ChainInsertMode is append, so other iptables rules are evaluated before Calico's"
+        return _FELIX_V1._replace(problem=problem)
     returning = [
         name
         for name in ("IptablesFilterAllowAction", "IptablesMangleAllowAction")
         if settings.get(name.lower(), "").lower() == "return"
     ]
-    return Felix(
+    return _FELIX_V1._replace(
         inbound=_failsafes_v1(settings, "failsafeinboundhostports", _INBOUND_V1),
         outbound=_failsafes_v1(settings, "failsafeoutboundhostports", _OUTBOUND_V1),
         workload_prefixes=tuple(settings.get("interfaceprefix", "cali").split(",")),

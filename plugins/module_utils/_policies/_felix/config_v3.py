@@ -16,8 +16,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 from ..._core import go_json, go_types
 from ..._core.errors import shown
 from ..._datastore.snapshot import PolicySnapshot
-from ..._resources.hostendpoint import V3
-from ..._resources.selector import SelectorError, parse
+from ..._resources.selector import GRAMMAR_V3, SelectorError, parse
 from ..connection import TCP, UDP, Address, Net, parse_address, parse_net
 from ..model import IPTABLES, NFTABLES
 from ..objects_v3 import CLUSTER_INFORMATION, FELIX_CONFIGURATION, IP_POOL, NODE, SETTINGS, read
@@ -64,22 +63,22 @@ class _Stopped(ValueError):
     """What makes Felix stop, or wait."""
 
 
-def felix_v3(documents: PolicySnapshot, node: str, dataplane: str = "") -> Felix:
+def felix_v3(snapshot: PolicySnapshot, node: str, dataplane: str = "") -> Felix:
     """The settings of the FelixConfigurations node.<node>, of one that selects the node, and of default.
 
     `dataplane` is what is known of the host, and comes before these.
     """
     try:
-        return _felix(documents, _settings(documents, node), _version(documents.state), dataplane)
+        return _felix(snapshot, _settings(snapshot, node), _version(snapshot.state), dataplane)
     except ValueError as exc:
-        note = _note(calico_version(documents))
+        note = _note(calico_version(snapshot))
         return Felix(problem=str(exc), is_stopped=isinstance(exc, _Stopped), dataplane="", note=note)
 
 
-def calico_version(documents: PolicySnapshot) -> Version:
+def calico_version(snapshot: PolicySnapshot) -> Version:
     """What Calico v3's ClusterInformation tells; None when it is not known."""
     try:
-        return _version(documents.state)
+        return _version(snapshot.state)
     except ValueError:
         return None
 
@@ -109,15 +108,15 @@ def _version(state: Optional[str]) -> Version:
 # --- Which values count ---
 
 
-def _settings(documents: PolicySnapshot, node: str) -> Dict[str, Any]:
+def _settings(snapshot: PolicySnapshot, node: str) -> Dict[str, Any]:
     """The settings that count, by their names in lower case: texts, and lists of failsafes."""
     found: Dict[str, Any] = {}
-    for name in ("default", *_selecting(documents, node), "node." + node):
-        if (name, "") not in documents.config:
+    for name in ("default", *_selecting(snapshot, node), "node." + node):
+        if (name, "") not in snapshot.config:
             continue
         where = "the FelixConfiguration " + name
         try:
-            fields = read(FELIX_CONFIGURATION, documents.config[name, ""])
+            fields = read(FELIX_CONFIGURATION, snapshot.config[name, ""])
         except go_json.Ambiguous:
             raise
         except ValueError as exc:
@@ -159,18 +158,18 @@ def _text(item: Any) -> Any:
     return item.digits if isinstance(item, go_types.Number) else str(item) if isinstance(item, int) else item
 
 
-def _selecting(documents: PolicySnapshot, node: str) -> List[str]:
+def _selecting(snapshot: PolicySnapshot, node: str) -> List[str]:
     """The name of the FelixConfiguration whose nodeSelector selects the node: of several, the oldest one."""
     found = []
-    for (name, _empty), value in documents.config.items():
+    for (name, _empty), value in snapshot.config.items():
         may_select = "nodeselector" in value.lower() or "\\u" in value
         if name == "default" or name.startswith("node.") or not may_select:
             continue
         try:
             fields = read(FELIX_CONFIGURATION, value)
             selector = fields["spec"].get("nodeSelector", "")
-            labels = _read_node_labels(documents, node) if selector else None
-            if labels is not None and parse(selector, V3).matches(labels):
+            labels = _read_node_labels(snapshot, node) if selector else None
+            if labels is not None and parse(selector, GRAMMAR_V3).matches(labels):
                 found.append((fields["metadata"].get("creationTimestamp", ""), name))
         except (ValueError, SelectorError) as exc:
             if isinstance(exc, SelectorError) and not exc.is_limit:
@@ -181,13 +180,13 @@ def _selecting(documents: PolicySnapshot, node: str) -> List[str]:
     return [min(found)[1]] if found else []
 
 
-def _read_node_labels(documents: PolicySnapshot, node: str) -> Optional[Mapping[str, str]]:
+def _read_node_labels(snapshot: PolicySnapshot, node: str) -> Optional[Mapping[str, str]]:
     """The labels of a Node object; None where there is none. Raises ValueError when nobody has looked."""
-    if documents.nodes is None:
+    if snapshot.nodes is None:
         raise ValueError("the Node objects were not read")
-    if node not in documents.nodes:
+    if node not in snapshot.nodes:
         return None
-    labels: Mapping[str, str] = read(NODE, documents.nodes[node])["metadata"].get("labels", {})
+    labels: Mapping[str, str] = read(NODE, snapshot.nodes[node])["metadata"].get("labels", {})
     return labels
 
 
@@ -220,7 +219,7 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
 # --- What they mean ---
 
 
-def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Version, dataplane: str) -> Felix:
+def _felix(snapshot: PolicySnapshot, settings: Mapping[str, Any], version: Version, dataplane: str) -> Felix:
     if _flag(settings, "bpfenabled", False):
         raise ValueError("bpfEnabled is true, and only Felix's iptables and nftables dataplanes can be evaluated")
     if settings.get("chaininsertmode", "").lower() == "append":
@@ -236,11 +235,11 @@ def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Vers
     if settings.get("nftablesfilterdenyaction", "").lower() == "reject" and dataplane != IPTABLES:
         raise ValueError("nftablesFilterDenyAction is Reject, which was not measured with nftables")
     returning = [name for name in _ALLOW_ACTIONS if settings.get(name.lower(), "").lower() == "return"]
-    may_have = _tunnels(documents, settings)
+    may_have = _tunnels(snapshot, settings)
     # Over IPv6, only the pools decide (felix, calc/encapsulation_resolver.go).
     vxlan_versions = [
         version
-        for version, has_vxlan in ((4, may_have["vxlanenabled"]), (6, _has_pool(documents, "vxlanMode", 6)))
+        for version, has_vxlan in ((4, may_have["vxlanenabled"]), (6, _has_pool(snapshot, "vxlanMode", 6)))
         if has_vxlan
     ]
     return Felix(
@@ -254,7 +253,7 @@ def _felix(documents: PolicySnapshot, settings: Mapping[str, Any], version: Vers
         vxlan_ports=_read_ports(settings, dict(may_have, vxlanenabled=bool(vxlan_versions)), "vxlanPort"),
         vxlan_versions=tuple(vxlan_versions),
         wireguard_ports=_read_ports(settings, may_have, "wireguardListeningPort", "wireguardListeningPortV6"),
-        tunnel_hosts=_tunnel_hosts(documents, settings),
+        tunnel_hosts=_tunnel_hosts(snapshot, settings),
         excluded=tuple(excluded_by(settings.get("interfaceexclude", ""))),
         dataplane=dataplane,
         version=version,
@@ -285,12 +284,12 @@ def _flag(settings: Mapping[str, Any], key: str, default: bool) -> bool:
     return True if value in TRUE else False if value in (*FALSE, "none") else default
 
 
-def _tunnels(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Dict[str, bool]:
+def _tunnels(snapshot: PolicySnapshot, settings: Mapping[str, Any]) -> Dict[str, bool]:
     """The tunnels that may be in use: settings, or else the IP pools, tell."""
     may_have = {key: _flag(settings, key, False) for key in _ENABLED}
     for key, mode in (("vxlanenabled", "vxlanMode"), ("ipipenabled", "ipipMode")):
         if settings.get(key, "").lower() not in TRUE + FALSE:
-            may_have[key] = _has_pool(documents, mode, 4)
+            may_have[key] = _has_pool(snapshot, mode, 4)
     return may_have
 
 
@@ -308,20 +307,20 @@ _TUNNELS = {
 _ENABLED = ("vxlanenabled", "ipipenabled", "wireguardenabled", "wireguardenabledv6")
 
 
-def _tunnel_hosts(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Optional[FrozenSet[Address]]:
+def _tunnel_hosts(snapshot: PolicySnapshot, settings: Mapping[str, Any]) -> Optional[FrozenSet[Address]]:
     """The addresses of all nodes, by any of which they may send packets of tunnels.
 
     None when they are not known, or when nobody has looked whether there are tunnels.
     """
     if (
-        documents.nodes is None
-        or documents.ip_pools is None
+        snapshot.nodes is None
+        or snapshot.ip_pools is None
         or settings.get("externalnodeslist")
         or settings.get("externalnodescidrlist")
     ):
         return None
     found: Set[Address] = set()
-    for value in documents.nodes.values():
+    for value in snapshot.nodes.values():
         try:
             spec = read(NODE, value)["spec"]
             texts = [each.get("address", "") for each in spec.get("addresses", ())]
@@ -333,11 +332,11 @@ def _tunnel_hosts(documents: PolicySnapshot, settings: Mapping[str, Any]) -> Opt
     return frozenset(found)
 
 
-def _has_pool(documents: PolicySnapshot, mode: str, version: int) -> bool:
+def _has_pool(snapshot: PolicySnapshot, mode: str, version: int) -> bool:
     """Whether an IP pool of the version of IP has the mode, or may have it."""
-    if documents.ip_pools is None:
+    if snapshot.ip_pools is None:
         return True
-    for value in documents.ip_pools:
+    for value in snapshot.ip_pools:
         try:
             spec = read(IP_POOL, value)["spec"]
         except ValueError:

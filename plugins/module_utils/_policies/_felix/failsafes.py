@@ -14,7 +14,6 @@ import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..._core.errors import InvalidInput, brief, shown
-from ..._resources.hostendpoint import V1
 from ..connection import TCP, UDP, Net, parse_net
 from .config import Failsafe, Felix
 from .config_v3 import doubt_of_nets
@@ -46,13 +45,13 @@ def parse_failsafes(given: Any, where: str) -> GivenFailsafes:
     return GivenFailsafes(*[_parse_list(given.get(side), "{0}.{1}".format(where, side)) for side in SIDES])
 
 
-def with_failsafes(felix: Felix, given: GivenFailsafes, api_version: str, node: str) -> Felix:
+def with_failsafes(felix: Felix, given: GivenFailsafes, node: str) -> Felix:
     """The settings of a node's Felix, with the given lists in the place of the stored ones.
 
     Raises InvalidInput for a network where Felix knows none.
     """
     for failsafe in (*(given.inbound or ()), *(given.outbound or ())):
-        if failsafe.net and api_version == V1:
+        if failsafe.net and not felix.has_failsafe_nets:
             text = "failsafes of node {0}: {1} is for a network, which Felix of Calico v1 does not support; {2}"
             raise InvalidInput([text.format(node, failsafe, "leave out the network")])
     return felix._replace(

@@ -11,12 +11,11 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import Scope, audit
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC, encode
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import build_audit_result
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Present, Stored
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import (
-    CALICO_OWNER_LABEL,
-    V1,
-    HostEndpoint,
-)
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import CALICO_OWNER_LABEL
 
 LABEL, OWNER = "managed-by", "me"
 MINE = {LABEL: OWNER}

@@ -14,13 +14,13 @@ from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import (
     NONE_GIVEN,
     parse_failsafes,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1
 from ansible_collections.netsec.calico.tests.unit.plugins.module_utils._dataplane.measured import (
     VERDICTS,
     build_connection,
@@ -62,7 +62,7 @@ def answers_of(row, **given):
     host = host_of(row, **given)
     for given in row["connections"]:
         if not given.get("established"):
-            yield host.ask(build_connection(given)), VERDICTS[given["result"]], given
+            yield host.evaluate(build_connection(given)), VERDICTS[given["result"]], given
 
 
 def named(rows):

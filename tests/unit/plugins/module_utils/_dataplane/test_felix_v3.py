@@ -16,8 +16,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v3
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.tests.unit.plugins.module_utils._dataplane.measured import (
     VERDICTS,
     build_connection,
@@ -57,7 +57,7 @@ def host_of(row, dataplane=""):
 
 def answers_of(row, dataplane=""):
     host = host_of(row, dataplane)
-    return [(host.ask(build_connection(given)), VERDICTS[given["result"]], given) for given in row["connections"]]
+    return [(host.evaluate(build_connection(given)), VERDICTS[given["result"]], given) for given in row["connections"]]
 
 
 class Score:

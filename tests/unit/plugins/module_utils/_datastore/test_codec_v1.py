@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC, decode, encode
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 
 IDENTITY = HostEndpoint(name="eth0", node="myhost")

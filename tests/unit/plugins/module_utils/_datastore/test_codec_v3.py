@@ -16,11 +16,12 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC, decode, encode
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Absent, Patched, Present, Stored
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Patched, Present
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import with_empty_labels
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint, Port
-from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import fields_from_resource, to_resource
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import fields_from_resource
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 UID, TIME = "11111111-2222-4333-8444-555555555555", "2020-01-02T03:04:05Z"
@@ -36,7 +37,7 @@ UPDATES = rows("v3_update.jsonl")
 
 
 def stored(value, name="h1", misplaced=""):
-    return Stored(PREFIX + name, 7, value, "", name, CODEC, misplaced)
+    return Stored(PREFIX + name, "7", value, "", name, CODEC, misplaced)
 
 
 # Reading
@@ -65,11 +66,11 @@ def read_by_calico(row):
     if found is None:
         return None
     metadata = {key: value for key, value in found["metadata"].items() if key in ("name", "labels")}
-    return {"apiVersion": V3, "kind": "HostEndpoint", "metadata": metadata, "spec": found["spec"]}
+    return {"apiVersion": V3.name, "kind": "HostEndpoint", "metadata": metadata, "spec": found["spec"]}
 
 
 def as_resource(endpoint):
-    resource = to_resource(endpoint, V3)
+    resource = V3.build_manifest(endpoint)
     for port in resource["spec"].get("ports", []):
         port["protocol"] = int(port["protocol"]) if port["protocol"].isdigit() else port["protocol"]
     return resource
@@ -123,12 +124,12 @@ REASONS = {row: reason for reason, listed in DIFFERENT.items() for row in listed
 
 def want(row):
     endpoint = HostEndpoint(**with_empty_labels(fields_from_resource(row["doc"])))
-    check(endpoint, V3)
+    V3.check(endpoint)
     if row["action"] == "delete":
-        return Absent(endpoint)
+        return Absent(endpoint.ref)
     if row["action"] == "patch":
         labels = json.loads(row["patch"]).get("metadata", {}).get("labels", {})
-        return Patched(endpoint, {"labels": labels})
+        return Patched(endpoint.ref, {"labels": labels})
     return Present(endpoint)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import build_settings
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
 
 
 def settings(environment=None, **options):

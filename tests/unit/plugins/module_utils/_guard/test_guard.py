@@ -13,10 +13,11 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot, snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import parse_failsafes
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24", "2001:db8::1/64"]}
 CONTROLLER = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1"}

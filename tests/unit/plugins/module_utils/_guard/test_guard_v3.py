@@ -12,7 +12,8 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot
 from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"]}
 WEB = {"name": "n1-eth0", "node": "n1", "interface_name": "eth0", "labels": {"role": "web"}}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents, read_items
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 
 FIELDS = {"name": "n1-eth0", "node": "n1", "labels": {"a": "b"}, "interface_name": "eth0", "expected_ips": ["10.0.0.1"]}
 RESOURCE = {
@@ -136,7 +136,7 @@ def outcome(content, api_version):
     with tempfile.NamedTemporaryFile(delete=False) as file:
         file.write(data)
     try:
-        return build_presents(read_items({"src": file.name}), api_version, {}, "{0.node}/{0.name}".format)
+        return build_presents(read_items({"src": file.name}), api_version, {}, api_version.identify)
     except InvalidInput as exc:
         return str(exc).replace(file.name, "FILE")
     finally:
@@ -158,7 +158,7 @@ def test_a_file_is_endpoints_or_one_message(content, api_version):
         assert found.startswith("src FILE") and "Error" not in found
         assert found.isprintable() and len(found) < 4000
     else:
-        assert all(want.endpoint.name for want in found.values())
+        assert all(want.resource.name for want in found.values())
 
 
 def test_the_samples_are_endpoints():

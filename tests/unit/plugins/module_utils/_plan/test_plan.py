@@ -7,15 +7,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import (
-    Absent,
-    Codec,
-    Patched,
-    Present,
-    Stored,
-    build_change,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Patched, Present
+from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import build_change
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Codec, Stored
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 
 
 def is_repr(value, endpoint):
@@ -33,8 +29,8 @@ def stored(endpoint=ENDPOINT, error=""):
             raise ValueError(error)
         return endpoint
 
-    codec = Codec(decode, is_repr)
-    return Stored("/key", 7, "value", endpoint.node, endpoint.name, codec)
+    codec = Codec(HostEndpoint, decode, is_repr)
+    return Stored("/key", "7", "value", endpoint.node, endpoint.name, codec)
 
 
 def plan(want, found):
@@ -58,12 +54,14 @@ def test_what_is_stored_to_the_letter_is_not_even_decoded():
     def decode(_value, _identity):
         raise AssertionError("decoded")
 
-    found = Stored("/key", 7, repr(ENDPOINT), "myhost", "eth0", Codec(decode, is_repr))
+    found = Stored("/key", "7", repr(ENDPOINT), "myhost", "eth0", Codec(HostEndpoint, decode, is_repr))
     assert plan(Present(ENDPOINT), found).operation == "none"
 
 
 def test_what_stands_in_the_wrong_place_is_replaced_though_its_value_is_right():
-    found = Stored("/key", 7, repr(ENDPOINT), "myhost", "eth0", Codec(None, is_repr), "one level too deep")
+    found = Stored(
+        "/key", "7", repr(ENDPOINT), "myhost", "eth0", Codec(HostEndpoint, None, is_repr), "one level too deep"
+    )
     change = plan(Present(ENDPOINT), found)
     assert (change.operation, change.before.error) == ("update", "one level too deep")
 
@@ -74,7 +72,7 @@ def test_a_field_left_out_is_empty():
 
 
 def test_a_patch_changes_only_what_is_given():
-    change = plan(Patched(IDENTITY, {"labels": {"b": "2"}}), stored())
+    change = plan(Patched(IDENTITY.ref, {"labels": {"b": "2"}}), stored())
     assert (change.operation, change.fields) == ("update", ["labels"])
     assert change.after.labels == {"a": "1", "b": "2"}
     assert change.after.expected_ips == ENDPOINT.expected_ips
@@ -82,30 +80,30 @@ def test_a_patch_changes_only_what_is_given():
 
 def test_a_patch_needs_an_endpoint():
     with pytest.raises(InvalidInput, match="host endpoint eth0 on node myhost does not exist"):
-        plan(Patched(IDENTITY, {}), None)
+        plan(Patched(IDENTITY.ref, {}), None)
 
 
 def test_a_patch_may_not_make_the_endpoint_invalid():
     with pytest.raises(InvalidInput, match="needs interface_name, expected_ips or both"):
-        plan(Patched(IDENTITY, {"interface_name": "", "expected_ips": ()}), stored())
+        plan(Patched(IDENTITY.ref, {"interface_name": "", "expected_ips": ()}), stored())
 
 
 def test_a_value_that_cannot_be_read_is_replaced_or_deleted_but_not_patched():
     found = stored(IDENTITY, "is not JSON")
     assert plan(Present(ENDPOINT), found).operation == "update"
-    assert plan(Absent(IDENTITY), found).operation == "delete"
+    assert plan(Absent(IDENTITY.ref), found).operation == "delete"
     with pytest.raises(InvalidInput, match="cannot be patched, since its stored value cannot be read: is not JSON"):
-        plan(Patched(IDENTITY, {}), found)
+        plan(Patched(IDENTITY.ref, {}), found)
 
 
 def test_deleting():
-    change = plan(Absent(IDENTITY), stored())
+    change = plan(Absent(IDENTITY.ref), stored())
     assert (change.operation, change.after) == ("delete", None)
     assert change.fields == ["labels", "interface_name", "expected_ips"]
-    assert plan(Absent(IDENTITY), None).operation == "none"
+    assert plan(Absent(IDENTITY.ref), None).operation == "none"
 
 
-@pytest.mark.parametrize("want", [Present(ENDPOINT), Patched(IDENTITY, {"profiles": ("p",)}), Absent(IDENTITY)])
+@pytest.mark.parametrize("want", [Present(ENDPOINT), Patched(IDENTITY.ref, {"profiles": ("p",)}), Absent(IDENTITY.ref)])
 def test_calicos_own_endpoints_are_never_changed(want):
     own = stored(
         HostEndpoint(**dict(vars(ENDPOINT), labels={"projectcalico.org/created-by": "calico-kube-controllers"}))

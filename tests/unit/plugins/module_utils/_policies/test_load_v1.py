@@ -18,9 +18,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot 
     looks_at_others_v1,
     snapshot_v1,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection, parse_net
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"], "eth2": ["203.0.113.1/24"]}
 ENDPOINT = HostEndpoint(name="e1", node="n1", interface_name="eth0", profiles=("p",))
@@ -34,7 +35,7 @@ def ask(etcd=None, endpoints=(ENDPOINT,), interfaces=None, **given):
     etcd = dict({"/calico/v1/Ready": "true", PROFILE + "rules": ALLOW_ALL}, **(etcd or {}))
     connection = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1", "port": 80, **given}
     host = build_host(Evaluator(V1, snapshot_v1(etcd, ()), endpoints), "n1", interfaces or INTERFACES)
-    return host.ask(parse_connection(connection, "connection"))
+    return host.evaluate(parse_connection(connection, "connection"))
 
 
 def policy(*rules, **more):
@@ -222,7 +223,7 @@ def test_an_endpoint_that_maybe_nobody_but_calico_reads():
         ('{"name":"eth0","x":' + "[" * 200 + "]" * 200 + "}", "unknown"),
     ):
         host = build_host(Evaluator(V1, snapshot_v1(tree, [stored(value)])), "n1", INTERFACES)
-        assert host.ask(connection).verdict == verdict
+        assert host.evaluate(connection).verdict == verdict
 
 
 def test_all_that_is_wrong_with_a_connection_is_told():

@@ -20,9 +20,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot 
     looks_at_others_v3,
     may_fail_v3,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Stored
+from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 
 INTERFACES = {"eth0": ["192.0.2.1/24", "2001:db8::1/64"], "eth1": ["198.51.100.1/24"]}
 NEWEST = "v3.32.1"
@@ -61,7 +62,7 @@ def ask(documents, endpoints=(WEB,), **connection):
     if given["direction"] == "forward":
         given.update(src="192.0.2.9", dst="198.51.100.9")
     host = build_host(Evaluator(V3, documents, endpoints), "n1", INTERFACES)
-    return host.ask(parse_connection(given, "connection"))
+    return host.evaluate(parse_connection(given, "connection"))
 
 
 def verdict(*arguments, **keywords):

@@ -9,15 +9,14 @@ import ipaddress
 import pytest
 from hypothesis import given, strategies
 
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import (
-    V1,
-    V3,
     HostEndpoint,
     Port,
     _canonical_ip,
     canonical_ip,
-    changed_fields,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import changed_fields
 
 
 @pytest.mark.parametrize(
@@ -127,12 +126,12 @@ def test_ports_are_a_set():
 def test_the_number_of_a_protocol_is_another_one_than_its_name(protocol, other, same):
     one, two = (_with({"ports": (Port("http", each, 80),)}) for each in (protocol, other))
     assert (changed_fields(one, two) == []) == same
-    assert two.as_options(V3)["ports"][0]["protocol"] == other
+    assert two.as_options()["ports"][0]["protocol"] == other
 
 
 @pytest.mark.parametrize("given, name", [("6", "TCP"), ("017", "UDP"), ("132", "SCTP"), ("TCP", "TCP"), ("1", "1")])
 def test_in_v3_a_protocol_is_stored_by_its_name(given, name):
-    (port,) = _with({"ports": (Port("http", given, 80),)}).as_stored(V3).ports
+    (port,) = V3.as_stored(_with({"ports": (Port("http", given, 80),)})).ports
     assert port == Port("http", name, 80)
 
 
@@ -157,17 +156,17 @@ def test_a_patch_merges_labels_and_replaces_all_else():
 
 def test_v1_gives_back_canonical_addresses_ipv4_first():
     endpoint = HostEndpoint(expected_ips=("FE80::33", "10.0.0.1", "fe80::00", "::ffff:10.0.0.0", "10.0.0.1"))
-    assert endpoint.as_stored(V1).expected_ips == ("10.0.0.1", "10.0.0.0", "10.0.0.1", "fe80::33", "fe80::")
-    assert endpoint.as_stored(V3) == endpoint
+    assert V1.as_stored(endpoint).expected_ips == ("10.0.0.1", "10.0.0.0", "10.0.0.1", "fe80::33", "fe80::")
+    assert V3.as_stored(endpoint) == endpoint
 
 
 def test_an_address_that_is_none_stays_as_it_is_stored():
     endpoint = HostEndpoint(expected_ips=("", "::0", "bad"))
-    assert endpoint.as_stored(V1).expected_ips == ("", "bad", "::")
-    assert endpoint.as_stored(V3) == endpoint
+    assert V1.as_stored(endpoint).expected_ips == ("", "bad", "::")
+    assert V3.as_stored(endpoint) == endpoint
 
 
 def test_options_have_ports_where_the_generation_has_them():
     endpoint = _with({"ports": (Port("http", "TCP", 80),)})
-    assert endpoint.as_options(V3)["ports"] == [{"name": "http", "protocol": "TCP", "port": 80}]
-    assert "ports" not in ENDPOINT.as_options(V1)
+    assert V3.as_options(endpoint)["ports"] == [{"name": "http", "protocol": "TCP", "port": 80}]
+    assert "ports" not in V1.as_options(ENDPOINT)

@@ -9,7 +9,8 @@ import datetime
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint, Port
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import (
     fields_from_resource,
     to_resource,

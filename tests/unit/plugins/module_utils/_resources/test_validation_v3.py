@@ -14,10 +14,10 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import encode
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import with_empty_labels
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V3, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import fields_from_resource
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import check
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 UID, TIME = "11111111-2222-4333-8444-555555555555", "2020-01-02T03:04:05Z"
@@ -57,7 +57,7 @@ def outcome(document):
     """The bytes that are written for a document, or the message."""
     try:
         endpoint = HostEndpoint(**with_empty_labels(fields_from_resource(document)))
-        check(endpoint, V3)
+        V3.check(endpoint)
     except InvalidInput as exc:
         return None, str(exc)
     return encode(endpoint, uid=UID, now=TIME), ""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import find_problems
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import HostInput, build_endpoints
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import convert_endpoints, converted
 
@@ -48,7 +48,7 @@ def test_all_else_stays_as_it_is():
         "expected_ips": ["192.0.2.7", "2001:db8::7"],
         "profiles": ["b", "a", "b"],
     }
-    assert converted([endpoint(**fields)])[0].as_options(V3) == dict(fields, node="n1", name="n1.eth0", ports=[])
+    assert converted([endpoint(**fields)])[0].as_options() == dict(fields, node="n1", name="n1.eth0", ports=[])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,8 @@ def test_all_else_stays_as_it_is():
 def test_what_v3_refuses_is_told_by_its_v1_name(fields, problem):
     culprit = endpoint(**fields)
     (found,) = why_not(endpoint("n2"), culprit, endpoint("n3"))
-    subject = "host endpoint %s on node %s becomes " % (culprit["name"], culprit["node"] or "(no node)")
+    place = " on node " + culprit["node"] if culprit["node"] else ""
+    subject = "host endpoint %s%s becomes " % (culprit["name"], place)
     assert found.startswith(subject) and problem in found
 
 
@@ -114,7 +115,7 @@ def test_the_roles_rules_can_give_the_same_names():
     rules = [{"endpoint": {"name": "{node}.{interface}"}}]
     (of_facts,) = build_endpoints(HostInput.of(facts, "DB_1", rules=rules, datastore_type="etcdv3"))
     v1 = build_endpoints(HostInput.of(facts, "DB_1", rules=[{}]))
-    assert of_facts == converted(v1)[0].as_options(V3)
+    assert of_facts == converted(v1)[0].as_options()
 
 
 # --- any v1 endpoint ---
@@ -136,7 +137,7 @@ V1_ENDPOINTS = st.builds(
     interface_name=st.just("") | texts("[a-zA-Z0-9_.-]{1,15}"),
     expected_ips=st.lists(st.ip_addresses().map(str), max_size=3).map(tuple),
     profiles=st.lists(texts("(k8s_ns[.])?[a-zA-Z0-9_./-]{1,100}"), max_size=3).map(tuple),
-).filter(lambda each: not [problem for problem in find_problems(each, V1) if "created-by" not in problem])
+).filter(lambda each: not [problem for problem in V1.find_problems(each) if "created-by" not in problem])
 
 
 # Of these, many become one.
@@ -146,7 +147,7 @@ CLOSE_ENDPOINTS = st.builds(HostEndpoint, name=CLOSE, node=CLOSE, interface_name
 
 @given(st.lists(V1_ENDPOINTS | CLOSE_ENDPOINTS, max_size=6, unique_by=lambda each: (each.node, each.name)))
 def test_each_is_either_accepted_by_v3_or_reported(v1):
-    conversions = convert_endpoints([each.as_options(V1) for each in v1])
+    conversions = convert_endpoints([each.as_options() for each in v1])
     assert [each.v1 for each in conversions] == v1
     good = [each for each in conversions if not each.problems]
     for each in good:
@@ -156,7 +157,7 @@ def test_each_is_either_accepted_by_v3_or_reported(v1):
             each.v1.expected_ips,
         )
     # As calico_hostendpoints takes them: valid, and none of them twice.
-    items = [(str(each.v1), each.v3.as_options(V3)) for each in good]
+    items = [(str(each.v1), each.v3.as_options()) for each in good]
     assert len(build_presents(items, V3, {}, "{0.name}".format)) == len(good)
     # Of two nodes, none becomes the same.
     assert len({each.v1.node for each in good}) == len({each.v3.node for each in good})
@@ -165,4 +166,4 @@ def test_each_is_either_accepted_by_v3_or_reported(v1):
         clash = any(each.v3.name == other.v3.name for other in others) or any(
             each.v3.node == other.v3.node and each.v1.node != other.v1.node for other in others
         )
-        assert bool(each.problems) == (clash or bool(find_problems(each.v3, V3)))
+        assert bool(each.problems) == (clash or bool(V3.find_problems(each.v3)))

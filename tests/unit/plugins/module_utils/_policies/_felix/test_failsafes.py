@@ -19,7 +19,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.fai
     parse_failsafes,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 
 INTERFACES = {"eth0": ["192.0.2.1/24", "2001:db8::1/64"]}
 # Nothing allows anything, but failsafes.
@@ -116,7 +117,7 @@ def verdict(stored, port, given=None, direction="in", peer="192.0.2.9", own="192
     host = build_host(evaluation, "n1", INTERFACES, parse_failsafes(given, "x"))
     ends = {"src": peer, "dst": own} if direction == "in" else {"src": own, "dst": peer}
     asked = parse_connection(dict(ends, direction=direction, protocol="tcp", port=port), "connection")
-    return host.ask(asked).verdict
+    return host.evaluate(asked).verdict
 
 
 STORED = [

@@ -7,14 +7,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import V1, V3, HostEndpoint, Port
-from ansible_collections.netsec.calico.plugins.module_utils._resources.validation import (
-    check,
-    check_filter,
-    check_identity,
-    check_label,
-    check_nodes,
-    ignored_by_felix,
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import (
+    HostEndpoint,
+    Port,
+    host_endpoint_ref,
 )
 
 # Those of v1 are the rows of libcalico-go's own lib/validator/validator_test.go where it has one. Of v3, test_rules_v3
@@ -112,14 +109,14 @@ def _endpoint(fields):
 
 @pytest.mark.parametrize("version, fields", _each(VALID))
 def test_valid(version, fields):
-    check(_endpoint(fields), version)
+    version.check(_endpoint(fields))
 
 
 @pytest.mark.parametrize("version, fields, option, rule", _each(INVALID))
 def test_the_message_names_endpoint_option_value_and_rule(version, fields, option, rule):
     endpoint = _endpoint(fields)
     with pytest.raises(InvalidInput) as error:
-        check(endpoint, version)
+        version.check(endpoint)
     message = str(error.value)
     assert message.startswith("{0}: {1}: ".format(endpoint, option))
     assert rule in message
@@ -128,14 +125,14 @@ def test_the_message_names_endpoint_option_value_and_rule(version, fields, optio
 
 def test_every_problem_is_named_and_many_are_counted():
     with pytest.raises(InvalidInput) as error:
-        check(_endpoint({"labels": {"bad key {0}".format(number): "v" for number in range(10000)}}), V1)
+        V1.check(_endpoint({"labels": {"bad key {0}".format(number): "v" for number in range(10000)}}))
     assert str(error.value).endswith("and 9990 more")
     assert len(str(error.value)) < 2000
 
 
 def test_long_values_are_cut_in_messages():
     with pytest.raises(InvalidInput) as error:
-        check(_endpoint({"name": "x" * 10000}), V1)
+        V1.check(_endpoint({"name": "x" * 10000}))
     assert len(str(error.value)) < 600
 
 
@@ -149,38 +146,38 @@ def test_long_values_are_cut_in_messages():
     ],
 )
 def test_an_identity_alone_is_checked_for_deletes(version, name, node, message):
-    check_identity(HostEndpoint(name="eth0", node="myhost"), version)
+    version.check_ref(host_endpoint_ref(name="eth0", node="myhost"))
     with pytest.raises(InvalidInput, match=message):
-        check_identity(HostEndpoint(name=name, node=node), version)
+        version.check_ref(host_endpoint_ref(name=name, node=node))
 
 
 def test_in_v3_the_name_alone_is_the_identity():
-    check_identity(HostEndpoint(name="eth0"), V3)
+    V3.check_ref(host_endpoint_ref(name="eth0"))
 
 
 @pytest.mark.parametrize("version, node, name", [(V1, "..", None), (V3, "My", None), (V3, None, "a/b")])
 def test_a_filter_may_leave_name_or_node_away(version, node, name):
-    check_filter(None, None, version)
-    check_filter("myhost", None, version)
-    check_filter(None, "eth0", version)
+    version.check_filter(None, None)
+    version.check_filter("myhost", None)
+    version.check_filter(None, "eth0")
     for given in ((node, name), ("", None), (None, "")):
         with pytest.raises(InvalidInput):
-            check_filter(*given, version)
+            version.check_filter(*given)
 
 
 def test_nodes_and_the_owners_label():
-    check_nodes("purge_nodes", ["a", "b"], V3)
+    V3.check_nodes("purge_nodes", ["a", "b"])
     with pytest.raises(InvalidInput, match="^purge_nodes: 'B' is not a node name.*; purge_nodes: '' is missing"):
-        check_nodes("purge_nodes", ["a", "B", ""], V3)
-    check_label("example.com/owner", "me", V3)
+        V3.check_nodes("purge_nodes", ["a", "B", ""])
+    V3.check_owner("example.com/owner", "me")
     with pytest.raises(InvalidInput, match="owner_label and owner: labels: 'a/b/c' is not a label key"):
-        check_label("a/b/c", "me", V3)
+        V3.check_owner("a/b/c", "me")
 
 
 def test_felix_ignores_profiles_with_a_slash_in_v1():
-    assert "profiles[0]: 'ns/prof'" in ignored_by_felix(_endpoint({"profiles": ("ns/prof",)}), V1)
-    assert ignored_by_felix(_endpoint({"profiles": ("prof",)}), V1) == ""
-    assert ignored_by_felix(HostEndpoint(), V1) == ""
+    assert "profiles[0]: 'ns/prof'" in V1.why_ignored(_endpoint({"profiles": ("ns/prof",)}))
+    assert V1.why_ignored(_endpoint({"profiles": ("prof",)})) == ""
+    assert V1.why_ignored(HostEndpoint()) == ""
 
 
 @pytest.mark.parametrize(
@@ -196,7 +193,7 @@ def test_felix_ignores_profiles_with_a_slash_in_v1():
     ],
 )
 def test_what_makes_felix_ignore_an_endpoint_in_v3(fields, part):
-    assert part in ignored_by_felix(HostEndpoint(**fields), V3)
+    assert part in V3.why_ignored(HostEndpoint(**fields))
 
 
 def test_what_calicoctl_refuses_and_felix_takes_in_v3():
@@ -207,4 +204,4 @@ def test_what_calicoctl_refuses_and_felix_takes_in_v3():
         profiles=("Upper_case",),
         ports=(Port("Any_Name", "tcp", 80),),
     )
-    assert ignored_by_felix(endpoint, V3) == ""
+    assert V3.why_ignored(endpoint) == ""

@@ -1,0 +1,190 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that lead to etcd, by calicoctl's names."""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+from typing import Any, Dict, Mapping, Tuple
+
+from ..._core.errors import InvalidInput, shown
+from ..calicoctl_file import CalicoctlFile
+from ..settings import Environment, Family, Given, Option, Settings
+
+_LOCAL = "127.0.0.1:2379"
+_DEFAULT_ENDPOINTS = ("http://" + _LOCAL,)
+
+OPTIONS = (
+    Option("etcd_endpoints", {"type": "list", "elements": "str"}, "etcdEndpoints", names_datastore=True),
+    Option("etcd_ca_cert_file", {"type": "path"}, "etcdCACertFile"),
+    Option("etcd_cert_file", {"type": "path"}, "etcdCertFile"),
+    Option("etcd_key_file", {"type": "path"}, "etcdKeyFile"),
+    Option("etcd_username", {"type": "str"}, "etcdUsername"),
+    Option("etcd_password", {"type": "str", "no_log": True}, "etcdPassword"),
+)
+# Keys of calicoctl's file that are not supported: the option that says the same in another way, URLs instead of a
+# domain, paths instead of certificates and a key.
+_UNSUPPORTED = {
+    "etcdDiscoverySrv": "etcd_endpoints",
+    "etcdKey": "etcd_key_file",
+    "etcdCert": "etcd_cert_file",
+    "etcdCACert": "etcd_ca_cert_file",
+}
+# What in the environment names the datastore.
+_NAMING = {
+    "datastore_type": ("DATASTORE_TYPE",),
+    "etcd_endpoints": ("ETCD_ENDPOINTS", "ETCD_AUTHORITY", "CALICOCTL_CONFIG"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class EtcdSettings(Settings):
+    """How to reach etcd."""
+
+    etcd_endpoints: Tuple[str, ...] = _DEFAULT_ENDPOINTS
+    etcd_ca_cert_file: str = ""
+    etcd_cert_file: str = ""
+    etcd_key_file: str = ""
+    etcd_username: str = ""
+    etcd_password: str = ""
+
+    @property
+    def servers(self) -> Tuple[str, ...]:
+        return self.etcd_endpoints
+
+    @property
+    def secrets(self) -> Tuple[str, ...]:
+        return (self.etcd_password,) if self.etcd_password else ()
+
+
+def _read_environment(environment: Environment) -> Dict[str, str]:
+    """The older way to give one endpoint: scheme and HOST:PORT apart."""
+    scheme, authority = environment.get("ETCD_SCHEME"), environment.get("ETCD_AUTHORITY")
+    if scheme and not environment.has("ETCD_ENDPOINTS") and not environment.has("ETCD_AUTHORITY"):
+        authority = _LOCAL
+    return {"etcd_endpoints": "{0}://{1}".format(scheme or "http", authority)} if authority else {}
+
+
+def _read_file(found: CalicoctlFile, options: Mapping[str, Any]) -> Dict[str, str]:
+    """The same in a file. Raises InvalidInput for what is not supported, unless an option says it in another way."""
+    for key, option in _UNSUPPORTED.items():
+        if found.spec.get(key) and not options.get(option):
+            text = "spec.{0} is not supported: give the option {1}, or spec.{2} in its place, {3}"
+            what = "the servers' URLs" if option == "etcd_endpoints" else "the path of a file that holds the same"
+            raise found.error(text.format(key, option, _FILE_KEYS[option], what))
+    scheme, authority = found.get_text("etcdScheme"), found.get_text("etcdAuthority")
+    return {"etcd_endpoints": "{0}://{1}".format(scheme or "http", authority)} if authority else {}
+
+
+_FILE_KEYS = {option.name: option.file_key for option in OPTIONS}
+
+
+def _build(given: Given, datastore_type: str, timeout: float) -> EtcdSettings:
+    """Raises InvalidInput, naming the source, for what cannot be a setting.
+
+    The datastore is never taken from beneath a place that should name it: a file that is given names it, or an option
+    does, and the default is for those who named nothing.
+    """
+    if given.path:
+        _check_file(given)
+    else:
+        _check_defaults(given)
+    endpoints = given.values.get("etcd_endpoints", _DEFAULT_ENDPOINTS)
+    values = {option.name: given.values[option.name] for option in OPTIONS if option.name in given.values}
+    values["etcd_endpoints"] = _parse_endpoints(endpoints, given.get_source("etcd_endpoints"))
+    settings = EtcdSettings(datastore_type, timeout, given.sources, **values)
+    _check_credentials(settings)
+    return settings
+
+
+ETCD = Family(OPTIONS, _read_environment, _read_file, _build)
+
+
+def _check_file(given: Given) -> None:
+    """Raise InvalidInput when neither the file nor an option names a server."""
+    if "etcd_endpoints" not in given.values:
+        problem = (
+            "spec names no etcd server: add etcdEndpoints to it, or set the option etcd_endpoints (calicoctl takes it "
+            "for Kubernetes then, or rejects it; the Kubernetes datastore is not supported yet)"
+        )
+        raise CalicoctlFile(given.path, {}, "").error(problem)
+
+
+def _check_defaults(given: Given) -> None:
+    """Raise InvalidInput when a default would stand in for what somebody meant to give."""
+    environment = given.environment
+    name = environment.find_name("ETCD_DISCOVERY_SRV")
+    domain = environment.get("ETCD_DISCOVERY_SRV")
+    if domain and given.get_source("etcd_endpoints") != "option":
+        text = "{0} (environment): {1} is not looked up: give the servers' URLs as etcd_endpoints"
+        raise InvalidInput([text.format(name, shown(domain))])
+    for setting, variables in _NAMING.items():
+        empty = [
+            "{0} (environment)".format(environment.find_name(variable))
+            for variable in variables
+            if environment.has(variable) and not environment.get(variable)
+        ]
+        if setting == "etcd_endpoints" and given.options.get("calicoctl_config") == "":
+            empty.append("calicoctl_config (option)")
+        if empty and setting not in given.values:
+            text = "{0}: {1} is empty: give it a value, or leave it out where the default is meant, {2}"
+            default = "etcdv2" if setting == "datastore_type" else _DEFAULT_ENDPOINTS[0]
+            raise InvalidInput([text.format(setting, empty[0], default)])
+
+
+def _parse_endpoints(value: Any, source: str) -> Tuple[str, ...]:
+    """The URLs of a list or of a comma-separated string, each `scheme://host:port`."""
+    items = value.split(",") if isinstance(value, str) else value
+    if any("@" in str(item) for item in items):
+        # Not one word of it, since it holds a password.
+        raise InvalidInput(
+            ["etcd_endpoints ({0}): a URL carries a user: give etcd_username and etcd_password instead".format(source)]
+        )
+    urls = tuple(_parse_endpoint(str(item).strip(), source) for item in items if str(item).strip())
+    if not urls:
+        raise InvalidInput(["etcd_endpoints ({0}): {1} names no endpoint".format(source, shown(value))])
+    return tuple(dict.fromkeys(urls))
+
+
+def _parse_endpoint(url: str, source: str) -> str:
+    def problem(rule: str) -> InvalidInput:
+        return InvalidInput(["etcd_endpoints ({0}): {1} {2}".format(source, shown(url), rule)])
+
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise problem("is not a URL: {0}".format(exc)) from exc
+    if parts.scheme not in ("http", "https") or not host or " " in url or not url.isprintable():
+        raise problem("is not a URL of an etcd server: http://HOST:PORT or https://HOST:PORT")
+    if port == 0 or len(host) > 253 or not all(0 < len(label) < 64 for label in host.rstrip(".").split(".")):
+        raise problem("has no host name or port that can be")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise problem("has more than scheme, host and port")
+    return "{0}://{1}:{2}".format(
+        parts.scheme,
+        "[{0}]".format(host) if ":" in host else host,
+        port or (443 if parts.scheme == "https" else 80),
+    )
+
+
+def _check_credentials(settings: EtcdSettings) -> None:
+    for name, other in (
+        ("etcd_username", "etcd_password"),
+        ("etcd_password", "etcd_username"),
+        ("etcd_key_file", "etcd_cert_file"),
+    ):
+        if getattr(settings, name) and not getattr(settings, other):
+            raise InvalidInput(
+                ["{0} ({1}) is given without {2}".format(name, settings.sources.get(name, "default"), other)]
+            )
+    for name in ("etcd_username", "etcd_password"):
+        try:
+            getattr(settings, name).encode("utf-8")
+        except UnicodeEncodeError as exc:
+            raise InvalidInput(["{0} ({1}) is not UTF-8".format(name, settings.sources[name])]) from exc
+    if ":" in settings.etcd_username and settings.datastore_type == "etcdv2":
+        raise InvalidInput(["etcd_username: HTTP basic authentication has no place for a colon in a name"])

@@ -1,0 +1,124 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a datastore holds under one key."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Callable, Mapping, NamedTuple, Optional, Tuple, Type
+
+from .._core.go_json import Ambiguous
+from .._resources.resource import Ref, Resource
+
+
+class Misnamed(ValueError):
+    """A value of Calico v3 has another name than its key. Felix accepts it under that name."""
+
+
+class Codec(NamedTuple):
+    """How a datastore writes a kind of resource."""
+
+    resource_type: Type[Resource]
+    # (value, ref). Raises ValueError, with the reason, for what Calico cannot read, and Ambiguous where that is
+    # uncertain; the ref gives the name, and the node where the key has it.
+    decode: Callable[[str, Ref], Resource]
+    # Whether a value certainly is that of a resource, which is given as_stored: decided without decoding, if possible.
+    is_of: Callable[[str, Resource], bool]
+    # All annotations of a value that can be read.
+    annotations: Callable[[str], Mapping[str, str]] = lambda value: {}
+    # What Felix reads from a value that `decode` refuses; None where it reads nothing. Raises ValueError.
+    decode_for_felix: Optional[Callable[[str], Resource]] = None
+
+    def of_unclear_key(self, problem: str) -> Codec:
+        """The codec of a value whose key is unclear: whatever it says, its owner is unknown."""
+
+        def decode(_value: str, _ref: Ref) -> Resource:
+            raise Ambiguous(problem)
+
+        return Codec(self.resource_type, decode, lambda _value, _resource: False)
+
+
+@dataclasses.dataclass(eq=False)
+class Stored:
+    """What the datastore holds under one key. Decoded on demand: of a large set, most matches without that."""
+
+    key: str
+    # Opaque: equal revisions mean that nobody wrote in between.
+    revision: str
+    value: str
+    # As the key has them; "" where it has none, as in v3.
+    node_of_key: str
+    name: str
+    codec: Codec
+    # Why Calico does not look at the key; "" when it does.
+    misplaced: str = ""
+
+    @functools.cached_property
+    def _decoded(self) -> Tuple[Resource, str, Optional[ValueError]]:
+        ref = Ref(self.codec.resource_type.KIND, self.name, self.node_of_key)
+        if not self.misplaced:
+            try:
+                return self.codec.decode(self.value, ref), "", None
+            except ValueError as exc:
+                error, cause = str(exc), exc
+        else:
+            error, cause = self.misplaced, None
+        return self.codec.resource_type(name=self.name, node=self.node_of_key), error, cause
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.codec.resource_type.KIND, self.name, self.node)
+
+    @property
+    def node(self) -> str:
+        """The node; "" where it is unknown, as that of a malformed value in v3."""
+        return self.node_of_key or self.resource.node
+
+    @property
+    def resource(self) -> Resource:
+        """The resource; of a malformed value only name and node."""
+        return self._decoded[0]
+
+    @property
+    def error(self) -> str:
+        """Why Calico cannot read the value, and so ignores it, or may ignore it; "" when it can."""
+        return self._decoded[1]
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether Calico certainly cannot read a value that has an error."""
+        return not isinstance(self._decoded[2], Ambiguous)
+
+    @property
+    def is_misnamed(self) -> bool:
+        """Whether Felix accepts it, though calicoctl does not: its name differs from its key."""
+        return isinstance(self._decoded[2], Misnamed)
+
+    @property
+    def meaning(self) -> str:
+        """What an error means, in a sentence."""
+        if self.is_misnamed:
+            return "calicoctl cannot change it, and Felix accepts it under that name: {0}".format(self.error)
+        text, link = "Calico cannot read it", ", so "
+        if not self.is_certain:
+            text, link = "it is unknown whether Calico can read it", ", and whether "
+        effect = self.codec.resource_type.UNREADABLE_EFFECT
+        return "{0}{1}: {2}".format(text, link + effect if effect else "", self.error)
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        return {} if self.error else self.codec.annotations(self.value)
+
+    def beside(self, wanted: Optional[Resource]) -> Resource:
+        """The resource with those of its annotations that the wanted one gives: no others are compared."""
+        if not wanted or not wanted.annotations:
+            return self.resource
+        found = self.annotations
+        return self.resource.patched({"annotations": {key: found[key] for key in wanted.annotations if key in found}})
+
+    def is_just(self, resource: Resource) -> bool:
+        """Whether the value is exactly the one that a new resource like this would get."""
+        return not self.misplaced and self.codec.is_of(self.value, resource)

@@ -1,0 +1,197 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calico's API versions: how each identifies resources, which ones it accepts, and in what form it keeps them.
+
+A datastore holds the resources of one version and says which. Everything that differs between versions is asked of
+that object, so nothing else compares versions. The rules themselves are in validation_v1 and validation_v3. Their
+patterns are Calico's own, from libcalico-go's validator, and apply to the whole string: Go's "$" is the end of the
+string, so re.fullmatch, never re.match with "$".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+
+from .._core.errors import InvalidInput, shown
+from .hostendpoint import HOST_ENDPOINT, HostEndpoint
+from .manifest import V1_NAME, V3_NAME, to_resource
+from .resource import Ref, Resource
+from .upgrade_names import v3_name, v3_node
+from .validation_v1 import RULES as RULES_V1
+from .validation_v1 import find_doubt as find_doubt_v1
+from .validation_v3 import RULES as RULES_V3
+from .validators import Problem, Validators
+
+if TYPE_CHECKING:
+    from .selector import Selector
+
+_R = TypeVar("_R", bound=Resource)
+
+
+class Schema(NamedTuple):
+    """What an API version says of one kind of resource."""
+
+    find_problems: Callable[[Any], List[Problem]]
+    find_ref_problems: Callable[[Ref], List[Problem]]
+    # Why Felix treats a stored one as missing.
+    find_felix_problems: Callable[[Any], List[Problem]]
+    # A resource as this version returns it once it is stored.
+    as_stored: Callable[[Any], Any]
+    build_manifest: Callable[[Any], Dict[str, Any]]
+    # Options that this version has no place for.
+    unknown_options: Tuple[str, ...] = ()
+    # Why it is unknown what Felix makes of a stored one; "" when that is known.
+    find_doubt: Callable[[Any], str] = lambda resource: ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ApiVersion:
+    """One version of Calico's API."""
+
+    # As a manifest's apiVersion.
+    name: str
+    # {kind: its schema}
+    schemas: Mapping[str, Schema]
+    # Of the names of nodes and endpoints, and of labels.
+    validators: Validators
+    # Whether a host endpoint is identified by its node and its name; else by its name alone.
+    has_names_per_node: bool
+    # Whether interface_name may be "*", for all interfaces.
+    has_wildcards: bool
+    # The name of an interface's endpoint unless a rule gives another one.
+    default_name: str
+    # The name of a node, or of an endpoint, in this version, made of any other.
+    canonical_node: Callable[[str], str]
+    canonical_name: Callable[[str], str]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def identify(self, ref: Ref) -> Ref:
+        """The part of a ref that identifies the resource: two resources of the same identity cannot both exist."""
+        return ref if self.has_names_per_node else ref._replace(node="")
+
+    # Rules
+
+    def find_problems(self, resource: Resource) -> List[str]:
+        """Every rule that the resource breaks, each with the option and the value."""
+        return [_format(*problem) for problem in self.schemas[resource.KIND].find_problems(resource)]
+
+    def check(self, resource: Resource) -> None:
+        """Raise InvalidInput with every rule that the resource breaks."""
+        _raise(resource, self.find_problems(resource))
+
+    def check_ref(self, ref: Ref) -> None:
+        """Raise InvalidInput when no resource can have this node and name; Calico v3 needs no node."""
+        _raise(ref, [_format(*problem) for problem in self.schemas[ref.kind].find_ref_problems(ref)])
+
+    def check_filter(self, node: Optional[str], name: Optional[str]) -> None:
+        """Raise InvalidInput when no endpoint can have the node or the name, as far as they are given (not None)."""
+        given = [(option, value) for option, value in (("node", node), ("name", name)) if value is not None]
+        found = [problem for option, value in given for problem in self.validators.key_part(option, value)]
+        _raise("filter", [_format(*problem) for problem in found])
+
+    def check_nodes(self, option: str, nodes: Iterable[str]) -> None:
+        """Raise InvalidInput when one of the nodes of an option cannot be one."""
+        problems = [
+            "{0}: {1} {2}".format(option, shown(node), rule)
+            for node in nodes
+            for _option, _value, rule in self.validators.key_part("node", node)
+        ]
+        if problems:
+            raise InvalidInput(problems)
+
+    def check_owner(self, label: str, owner: str) -> None:
+        """Raise InvalidInput when the owner cannot be the value of such a label."""
+        _raise("owner_label and owner", [_format(*problem) for problem in self.validators.label(label, owner)])
+
+    def why_ignored(self, resource: Resource) -> str:
+        """Why Felix treats this stored resource as missing; "" when it does not."""
+        for problem in self.schemas[resource.KIND].find_felix_problems(resource):
+            return _format(*problem)
+        return ""
+
+    def find_doubt(self, resource: Resource) -> str:
+        """Why it is unknown what Felix makes of this stored resource; "" when that is known."""
+        return self.schemas[resource.KIND].find_doubt(resource)
+
+    def parse_selector(self, text: str) -> Selector:
+        """Raises SelectorError."""
+        # Few tasks have a selector, and to compile the grammars takes longer than the rest of this package.
+        from .selector import GRAMMARS, parse  # pylint: disable=import-outside-toplevel
+
+        return parse(text, GRAMMARS[self.name])
+
+    # Forms
+
+    def as_stored(self, resource: _R) -> _R:
+        """The resource as this version returns it once it is stored."""
+        stored: _R = self.schemas[resource.KIND].as_stored(resource)
+        return stored
+
+    def as_options(self, resource: Resource) -> Dict[str, Any]:
+        """The modules' options of a resource, those left out that this version has no place for."""
+        unknown = self.schemas[resource.KIND].unknown_options
+        return {option: value for option, value in resource.as_options().items() if option not in unknown}
+
+    def build_manifest(self, resource: Resource) -> Dict[str, Any]:
+        """The resource as calicoctl reads it."""
+        return self.schemas[resource.KIND].build_manifest(resource)
+
+
+def _raise(subject: object, problems: List[str]) -> None:
+    if problems:
+        raise InvalidInput(["{0}: {1}".format(subject, problems[0])] + problems[1:])
+
+
+def _format(option: str, value: object, rule: str) -> str:
+    return "{0}: {1}".format(option, rule if rule.startswith("is missing") else shown(value) + " " + rule)
+
+
+def _keep(name: str) -> str:
+    return name
+
+
+V1 = ApiVersion(
+    name=V1_NAME,
+    schemas={
+        HOST_ENDPOINT: Schema(
+            find_problems=RULES_V1.endpoint,
+            find_ref_problems=RULES_V1.ref,
+            find_felix_problems=RULES_V1.felix,
+            as_stored=HostEndpoint.with_sorted_ips,
+            build_manifest=lambda endpoint: to_resource(endpoint, V1_NAME),
+            unknown_options=("ports",),
+            find_doubt=find_doubt_v1,
+        )
+    },
+    validators=RULES_V1,
+    has_names_per_node=True,
+    has_wildcards=False,
+    default_name="{interface}",
+    canonical_node=_keep,
+    canonical_name=_keep,
+)
+V3 = ApiVersion(
+    name=V3_NAME,
+    schemas={
+        HOST_ENDPOINT: Schema(
+            find_problems=RULES_V3.endpoint,
+            find_ref_problems=RULES_V3.ref,
+            find_felix_problems=RULES_V3.felix,
+            as_stored=HostEndpoint.with_protocol_names,
+            build_manifest=lambda endpoint: to_resource(endpoint, V3_NAME),
+        )
+    },
+    validators=RULES_V3,
+    has_names_per_node=False,
+    has_wildcards=True,
+    # The endpoints of all nodes share one namespace of names.
+    default_name="{node}-{interface}",
+    # Felix takes its host's name in lower case, and Calico's own upgrade names nodes like this.
+    canonical_node=v3_node,
+    canonical_name=v3_name,
+)

@@ -1,0 +1,109 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A Calico resource of any kind, as plan, apply, datastores and results see it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import re
+from typing import Any, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
+
+from .._core.errors import brief
+
+# Resources with this label belong to Calico's kube-controllers, which rewrite and delete them as they see fit
+# (kube-controllers/pkg/controllers/node/hostendpoints.go).
+CALICO_OWNER_LABEL = "projectcalico.org/created-by"
+
+_Self = TypeVar("_Self", bound="Resource")
+
+
+class Ref(NamedTuple):
+    """Which resource: its kind and name, and its node as far as that is known ("" where it is not, or has no node)."""
+
+    # As Calico v3 spells it, for example HostEndpoint.
+    kind: str
+    name: str
+    node: str = ""
+
+    def __str__(self) -> str:
+        text = "{0} {1}".format(format_kind(self.kind), brief(self.name, 255) or "(no name)")
+        return "{0} on node {1}".format(text, brief(self.node, 255)) if self.node else text
+
+
+@functools.lru_cache(maxsize=None)
+def format_kind(kind: str) -> str:
+    """A kind in words: "host endpoint" for HostEndpoint."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", " ", kind).lower()
+
+
+def count_kinds(refs: Sequence[Ref]) -> str:
+    """A number of resources in words: "2 host endpoints"."""
+    counts = collections.Counter(ref.kind for ref in refs)
+    return " and ".join(
+        "{0} {1}{2}".format(number, format_kind(kind), "" if number == 1 else "s") for kind, number in counts.items()
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Resource:
+    """A resource with the strings that the user or the datastore gave.
+
+    An empty field and a missing one are the same, as they are for Calico. Each kind is a subclass.
+    """
+
+    KIND: ClassVar[str] = ""
+    # Names of the fields that are compared, in the order in which messages name them.
+    FIELDS: ClassVar[Tuple[str, ...]] = ()
+    # What follows from a stored one that Calico cannot read.
+    UNREADABLE_EFFECT: ClassVar[str] = ""
+
+    name: str = ""
+    # Only kinds that exist on one node have one.
+    node: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Only those that are given: other stored ones are neither compared nor removed (Calico v3 only).
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return str(self.ref)
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.KIND, self.name, self.node)
+
+    @property
+    def is_calicos_own(self) -> bool:
+        return CALICO_OWNER_LABEL in self.labels
+
+    def patched(self: _Self, fields: Mapping[str, Any]) -> _Self:
+        """With the given fields instead; labels are merged, and a label given as None is removed."""
+        fields = dict(fields)
+        if "labels" in fields:
+            merged = dict(self.labels, **fields["labels"])
+            fields["labels"] = {key: value for key, value in merged.items() if value is not None}
+        return dataclasses.replace(self, **fields)
+
+    def canonical(self: _Self) -> _Self:
+        """The form that equal resources share: two resources are equal when their canonical forms are."""
+        return dataclasses.replace(
+            self, labels=dict(sorted(self.labels.items())), annotations=dict(sorted(self.annotations.items()))
+        )
+
+    def as_options(self) -> Dict[str, Any]:
+        """As the modules' options, so that what a module returns can be given to one."""
+        raise NotImplementedError
+
+
+def changed_fields(before: Optional[Resource], after: Optional[Resource]) -> List[str]:
+    """Names of the fields that differ; against None, of those that are not empty, the node left out."""
+    if before is None or after is None:
+        known = before or after
+        return [field for field in known.FIELDS if field != "node" and getattr(known, field)] if known else []
+    differing = [field for field in after.FIELDS if getattr(before, field) != getattr(after, field)]
+    if differing:
+        before, after = before.canonical(), after.canonical()
+    return [field for field in differing if getattr(before, field) != getattr(after, field)]
