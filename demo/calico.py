@@ -1,7 +1,7 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stores in etcd what Calico itself would have stored, where there is neither calico/node nor calicoctl.
+"""Stores in etcd what Calico itself would store, without calico/node and calicoctl.
 
 python demo/calico.py MANIFESTS NODE ...
 """
@@ -29,7 +29,7 @@ PLURALS = {
 def main(manifests, *nodes):
     store(resource("ClusterInformation", "default", {"clusterGUID": uuid.uuid4().hex, "datastoreReady": True}))
     for node in nodes:
-        # As Calico itself makes a node's name of a host's.
+        # Calico itself converts a host's name to the node's in this way.
         store(resource("Node", node.lower().replace("_", "-"), {}))
     for manifest in yaml.safe_load(Path(manifests).read_text(encoding="utf-8"))["items"]:
         store(resource(manifest["kind"], manifest["metadata"]["name"], manifest["spec"]))
