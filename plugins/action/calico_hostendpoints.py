@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The module calico_hostendpoints as Ansible runs any module, but begun a tenth of a second earlier."""
+"""Run the module calico_hostendpoints as usual, but start it about a tenth of a second earlier."""
 
 from __future__ import annotations
 

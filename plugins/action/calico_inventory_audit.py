@@ -28,16 +28,16 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
 
-# The result of the role's task that gathers facts: of a host that cannot be reached, older facts may be cached.
+# The registered result of the playbook's task that gathers facts. An unreachable host may have older, cached facts.
 _GATHERED = "__hostendpoints_gathered"
-# The role's variables of the audit, without the prefix: one for all hosts.
+# The role's audit variables without the prefix. Each must have the same value for all hosts.
 _OF_THE_RUN = ("audit_fail_on", "audit_report_dir", "audit_report_formats")
-# What AWX tells of the job, and how the report calls it.
+# Variables that AWX sets for a job, and their names in the report.
 _PROVENANCE = {"awx_job_id": "AWX job", "awx_job_template_name": "template", "awx_project_revision": "revision"}
 
 
 class ActionModule(ActionBase):
-    """Facts and variables of the play's hosts in, one call of calico_hostendpoints_audit and reports out."""
+    """Run calico_hostendpoints_audit once from the facts and variables of the play's hosts, and write reports."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         variables, arguments, task_vars = run
         folder = _folder(arguments.pop("report_dir", None))
-        # Whatever happens now, nobody shall take an older audit's for this one's.
+        # If this audit fails, reports of an older audit must not be mistaken for its reports.
         _remove(folder)
         warnings = run.check()
         formats = arguments.pop("report_formats", None)
@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
         return result
 
     def _unknown(self, fleet: Fleet, variables: TaskContext, not_gathered: Mapping[str, str]) -> Dict[str, str]:
-        """Each host of the play that is not compared, and why."""
+        """Return the reason for each host of the play that is not compared."""
         unknown = {
             name: not_gathered.get(name) or "its facts cannot be used: " + reason
             for name, reason in fleet.without_facts.items()
@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
         try:
             return variables.takes_part(name, self._templar)
         except AnsibleError:
-            # The condition is about facts, which are not there.
+            # The condition uses facts, which are missing.
             return True
 
     def _audit(
@@ -109,7 +109,7 @@ class ActionModule(ActionBase):
         task_vars: Dict[str, Any],
         result: Dict[str, Any],
     ) -> Optional[Dict[str, Any]]:
-        """All that the module found. None when it failed, and then the result says why."""
+        """Return all findings of the module. None if it failed; the result then contains the reason."""
         folder = self._make_tmp_path()
         try:
             src, facts, dest = (
@@ -138,7 +138,7 @@ class ActionModule(ActionBase):
 
 
 def _choices(option: str, values: Any, known: Any) -> List[str]:
-    """A list as Ansible takes it, without what is there twice."""
+    """Return a list option in any form that Ansible accepts, without duplicates."""
     if values is None:
         return []
     if isinstance(values, str):
@@ -171,7 +171,7 @@ def _remove(folder: str) -> None:
 def _not_gathered(variables: TaskContext) -> Dict[str, str]:
     found: Dict[str, str] = {}
     if not variables.registers(_GATHERED):
-        # What there is, another play of this run has left.
+        # The facts are from another play of this run.
         return found
     for name in variables.all_names():
         result = variables.registered(name, _GATHERED)
@@ -182,7 +182,10 @@ def _not_gathered(variables: TaskContext) -> Dict[str, str]:
 
 
 def _why_failed(result: Mapping[str, Any]) -> str:
-    """The messages of a failed result of gather_facts, whose own only names the modules. The host chooses them."""
+    """Return the messages of a failed gather_facts result, whose own message only names the modules.
+
+    The host controls these messages.
+    """
     modules = result.get("failed_modules")
     failed = modules.values() if isinstance(modules, Mapping) else ()
     messages = [str(each.get("msg") or "") for each in failed if isinstance(each, Mapping)]
@@ -190,7 +193,7 @@ def _why_failed(result: Mapping[str, Any]) -> str:
 
 
 def _others(fleet: Fleet, variables: TaskContext) -> Dict[str, Any]:
-    """All other hosts of the inventory: their nodes, as far as they are known; else what these may be called."""
+    """Return the nodes of all other hosts of the inventory, and the possible node names if a node is unknown."""
     compared = fleet.nodes()
     nodes: Set[str] = set()
     hosts: Dict[str, List[str]] = {}

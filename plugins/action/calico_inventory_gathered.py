@@ -29,12 +29,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context 
 
 # The role's default.
 _DEFAULT_OWNER = "netsec.calico"
-# What Ansible puts in the place of a secret.
+# What Ansible replaces a secret with.
 _MASKS = ("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER", "********")
 
 
 class ActionModule(ActionBase):
-    """What calico_hostendpoint_info reads in, an inventory file of the role's variables out."""
+    """Write the endpoints that calico_hostendpoint_info returns to an inventory file of the role's variables."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -82,13 +82,13 @@ def _parse_path(dest: Any) -> str:
     except ValueError as exc:
         raise RunFailed("dest {0}: {1}".format(brief(dest, 255), file_problem(exc))) from exc
     if os.path.splitext(path)[1] not in (".yml", ".yaml"):
-        # Ansible goes by that, and what it takes for a script or an INI file has no lists.
+        # Ansible selects the inventory parser by the extension; scripts and INI files cannot contain lists.
         raise RunFailed("dest {0}: the name of a YAML inventory has to end in .yml or .yaml".format(brief(dest, 255)))
     return path
 
 
 def _hosts(fleet: Fleet, variables: TaskContext) -> Hosts:
-    """The play's hosts, those that could not be reached among them, as far as their nodes are known."""
+    """Return the play's hosts, including unreachable hosts, with their nodes if known."""
     nodes = fleet.nodes()
     default_nodes = {
         host.inventory_hostname
@@ -105,7 +105,7 @@ def _hosts(fleet: Fleet, variables: TaskContext) -> Hosts:
             raise RunFailed("{0} and {1} are both node {2!r}".format(names[node], name, node))
         else:
             nodes[name] = node
-    # A host whose node is not known is most likely named like it.
+    # A host whose node is unknown most likely has the name of its node.
     others = {fleet.node_of(name) or fleet.calicos_name(name): name for name in _others(variables)}
     return Hosts(nodes, default_nodes, unknown, {node: name for node, name in others.items() if node not in names})
 
@@ -116,7 +116,7 @@ def _others(variables: TaskContext) -> List[str]:
 
 
 def _check_masked(hostendpoints: List[Mapping[str, Any]]) -> None:
-    """Raise RunFailed when what was read is not what is stored."""
+    """Raise RunFailed if Ansible has masked parts of the stored endpoints."""
     text = json.dumps(hostendpoints)
     if any(mask in text for mask in _MASKS):
         raise RunFailed(
@@ -142,7 +142,7 @@ def _warnings(gathered: Gathered, owner: Any) -> List[str]:
 
 
 def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, Any]:
-    """Make the file hold the text. Raises RunFailed, in check mode too."""
+    """Write the text to the file if it differs. Raises RunFailed, also in check mode."""
     try:
         before = _read_content(path)
         if text != before and is_check:
@@ -152,7 +152,7 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
     except UnicodeDecodeError as exc:
         raise RunFailed("dest {0}: it is not UTF-8, so it is not replaced".format(brief(path, 255))) from exc
     except (OSError, ValueError) as exc:
-        # From None: newer versions of Ansible would add the same once more.
+        # From None, because newer versions of Ansible would repeat the message of the cause.
         raise RunFailed("dest {0}: {1}".format(brief(path, 255), file_problem(exc))) from None
     result: Dict[str, Any] = {"changed": text != before}
     if is_diff:

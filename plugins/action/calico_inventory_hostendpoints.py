@@ -16,18 +16,18 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed im
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
 
-# Numbers that may also be left out, as a survey gives them that was not answered.
+# Numbers that may be empty, as in an unanswered survey question.
 _MAY_BE_EMPTY = ("canary", "guard_limit")
 _SHOWN = 10
 _HOSTS_KEPT = 100
-# Warnings, with the number of hosts, and which and why.
+# Warnings about hosts: their number, then their names and the reason.
 _LEFT = "hosts whose endpoints are left as they are, since their facts cannot be used ({0}): {1}"
 _BY_HAND = "hosts that take part without facts, so that the guard cannot check their endpoints ({0}): {1}"
 _UNCOVERED = "hosts that have no endpoint, so that nothing polices their interfaces ({0}): {1}"
 
 
 class ActionModule(ActionBase):
-    """Facts and variables of the play's hosts in, one call of calico_hostendpoints out."""
+    """Run calico_hostendpoints once from the facts and variables of the play's hosts."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             arguments["decommission_nodes"] = [fleet.calicos_name(str(node)) for node in decommissioned]
         arguments["purge_nodes"] = sorted(nodes.values())
         if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
-            # Nothing was computed, so there is nothing to purge.
+            # Without participating hosts, the scope of the purge is empty.
             arguments["purge"] = "none"
         contents = {"src": fleet.endpoints()}
         if is_guarded or has_canary:
@@ -73,7 +73,7 @@ class ActionModule(ActionBase):
                 contents["guard_facts_src"], done.get("changes") or []
             )
         if variables.has_batches():
-            # For the next ones, of which none may take these nodes. Those named like their host are known anyway.
+            # Later batches must not use these nodes. A node with the name of its host is known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
         uncovered = list(fleet.uncovered)
         result["hosts_without_endpoints"] = {name: fleet.uncovered[name] for name in uncovered[:_HOSTS_KEPT]}
@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
         return result
 
     def _apply(self, contents: Dict[str, Any], arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        """One call of the module, with options by their names in files: as parameters they would cost seconds."""
+        """Run the module once. The contents are passed in files, because as parameters they would cost seconds."""
         folder = self._make_tmp_path()
         try:
             paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
@@ -101,7 +101,7 @@ class ActionModule(ActionBase):
 
 
 def _about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:
-    """A warning about hosts, those with the same reason together."""
+    """Return a warning about hosts, grouped by reason."""
     if not reasons:
         return []
     hosts: Dict[str, List[str]] = {}
@@ -113,7 +113,7 @@ def _about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:
 
 
 def _assumed(guard_facts: Mapping[str, Any], changes: List[Mapping[str, Any]]) -> List[str]:
-    """A warning about nodes that change and of which only Ansible's side of its connection is known."""
+    """Return a warning about changing nodes whose own side of Ansible's connection is unknown."""
     changing = {change["node"] for change in changes}
     nodes = [node for node, facts in guard_facts.items() if facts.get("ssh") == {} and node in changing]
     if not nodes:

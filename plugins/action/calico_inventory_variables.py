@@ -12,7 +12,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings 
 
 
 class ActionModule(ActionBase):
-    """Variables of the play's host in, their values out, whatever its facts are."""
+    """Return the values of variables of the play's host, independent of its facts."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -21,6 +21,6 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         result.update(variables=run.arguments, warnings=run.check())
-        # A password may be among them. A failure is shown.
+        # The values may contain a password. A failure is still shown.
         result["_ansible_no_log"] = True
         return result

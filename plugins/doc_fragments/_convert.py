@@ -10,8 +10,8 @@ class ModuleDocFragment:
 options:
   _input:
     description:
-      - All endpoints of an C(etcdv2) datastore, as
-        RV(netsec.calico.calico_hostendpoint_info#module:hostendpoints) has them.
+      - All endpoints of an C(etcdv2) datastore, as returned in
+        RV(netsec.calico.calico_hostendpoint_info#module:hostendpoints).
     type: list
     elements: dict
     required: true

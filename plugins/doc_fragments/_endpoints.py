@@ -10,8 +10,8 @@ class ModuleDocFragment:
 options:
   endpoints:
     description:
-      - The endpoints. A field that is left out is empty.
-      - For more than some hundred endpoints use O(src), since Ansible itself takes long to hand over a long list.
+      - The endpoints. An omitted field is empty.
+      - Use O(src) for more than a few hundred endpoints, because Ansible passes long lists to a module slowly.
     type: list
     elements: dict
     suboptions:
@@ -59,35 +59,35 @@ options:
         type: dict
 """
 
-    # Other ways to give a set.
+    # Other sources of a set.
     SOURCES = r"""
 options:
   resources:
     description:
-      - The endpoints as a list of Calico resources, each a mapping as in
-        O(netsec.calico.calico_hostendpoint#module:resource), or the text of a file that O(src) could name. Such a text
-        may also stand in the place of the list.
+      - The endpoints as a list of Calico resources. Each item is a mapping as in
+        O(netsec.calico.calico_hostendpoint#module:resource), or a string with the content of a file that O(src)
+        accepts. Such a string can also replace the list.
     type: raw
   src:
     description:
-      - Path of a JSON or YAML file with the endpoints, on the host where the module runs. Give an absolute one, such as
-        C({{ playbook_dir }}/hostendpoints.json) on the controller. A relative one counts from the working directory of
-        the module there, which the message about a missing file names.
-      - It holds a list, or several YAML documents, or a list resource such as C(calicoctl get -o yaml) prints. Each
-        item is the fields of an endpoint, as in O(endpoints), or a Calico resource.
-      - It is a regular file in UTF-8 of at most 100 MB and 4 million values and keys, which 100,000 endpoints as
-        C(calicoctl) prints them do not reach. A YAML alias counts as all that it stands for. A pipe or a device is an
-        error, such as C(/dev/stdin), since a module's standard input is Ansible's.
-      - Everything in the file counts, or is an error with its line. A key that is given twice in one mapping is an
-        error. A date is the text as it is written.
+      - Path of a JSON or YAML file with the endpoints, on the host where the module runs. Use an absolute path, such as
+        C({{ playbook_dir }}/hostendpoints.json) on the controller. A relative path starts at the module's working
+        directory on that host; the error message for a missing file names this directory.
+      - The file contains a list, several YAML documents, or a list resource as printed by C(calicoctl get -o yaml).
+        Each item is a mapping with the fields of an endpoint, as in O(endpoints), or a Calico resource.
+      - The file must be a regular file in UTF-8 with a maximum of 100 MB and 4 million values and keys. This is enough
+        for 100,000 endpoints as printed by C(calicoctl). A YAML alias counts as the whole content that it refers to.
+        A pipe or a device is an error, such as C(/dev/stdin), because Ansible uses the module's standard input.
+      - Nothing in the file is ignored. Invalid content is an error that names the line, as is a duplicate key in a
+        mapping. A date is read as the string that is written in the file.
       - JSON is much faster to read than YAML.
     type: path
   other_kinds:
     description:
-      - What to do with resources of other kinds in O(src) and O(resources), such as policies, also within a list
-        resource.
-      - V(error) refuses the whole set. V(skip) leaves them out and counts them in RV(ignore:other_kinds_skipped). A set
-        in which nothing else is left is an error.
+      - Handling of resources of other kinds, such as policies, in O(src) and O(resources), including those inside a
+        list resource.
+      - V(error) rejects the whole set. V(skip) leaves them out and returns their number in
+        RV(ignore:other_kinds_skipped). A set that contains nothing else is an error.
     type: str
     choices: [error, skip]
     default: error

@@ -10,46 +10,46 @@ class ModuleDocFragment:
 options:
   name:
     description:
-      - Name of the endpoint. On etcdv2 1 to 128 letters, digits and C(_ . / -), and not a leading C(_). On etcdv3,
-        where it is unique in the whole datastore, at most 253 of C(a-z 0-9 - .), as in a DNS name.
+      - Name of the endpoint. On etcdv2, 1 to 128 letters, digits and C(_ . / -), without a leading C(_). On etcdv3, a
+        maximum of 253 characters from C(a-z 0-9 - .), as in a DNS name, unique in the whole datastore.
     type: str
   node:
     description:
-      - Name of the host as Calico's Felix knows it (C(FelixHostname)), exactly. On etcdv2 it is a part of the
-        endpoint's key, and always needed. On etcdv3 it is a field like the others, needed for a whole endpoint, and in
-        lower case.
+      - Exact name of the host in Calico's Felix (C(FelixHostname)). On etcdv2, it is part of the endpoint's key and
+        always required. On etcdv3, it is an ordinary field. It must be lower case and is required for a complete
+        endpoint.
     type: str
   labels:
     description:
-      - Labels that the selectors of policies match. Numbers and truth values are stored as text, as C(calicoctl) does.
-      - A date such as C(2024-05-01) is stored as this text. Where Ansible has read a date with a time, it is stored as
-        C(2024-05-01T10:00:00Z), or with another offset, or without any if it was given without, however it was written.
-        Labels cannot have such a value; quote it, or leave the time out.
+      - Labels that the selectors of policies match. Numbers and booleans are stored as strings, as in C(calicoctl).
+      - A date such as C(2024-05-01) is stored as this string. Ansible parses an unquoted date with a
+        time, so it becomes C(2024-05-01T10:00:00Z), with its own offset, or without an offset if it had none, however
+        it was written. This is not a valid label value; quote the value, or omit the time.
     type: dict
   interface_name:
     description:
-      - Name of the host's interface. With it, an endpoint applies to the interface of that name only. At most 15
-        characters. On etcdv3, V(*) stands for all interfaces of the host.
+      - Name of the host's interface, with a maximum of 15 characters. The endpoint then applies only to the interface
+        with this name. On etcdv3, V(*) means all interfaces of the host.
     type: str
     aliases: [interfaceName]
   expected_ips:
     description:
       - IPv4 and IPv6 addresses of the interface. Policies of other hosts that select this endpoint match traffic by
-        them. Without O(interface_name), the endpoint applies to every interface that has one of them.
-      - Compared as a set of addresses, whatever their order and spelling.
+        these addresses. Without O(interface_name), the endpoint applies to every interface with one of them.
+      - Compared as a set of addresses, regardless of order and notation.
     type: list
     elements: str
     aliases: [expectedIPs]
   profiles:
     description:
-      - Names of profiles, in the order in which they are asked when no policy decides.
-      - On etcdv2, Felix ignores an endpoint that has a profile with a C(/) in its name, which leaves the interface
-        open. It is stored with a warning.
+      - Names of profiles, in the order in which Felix evaluates them if no policy decides.
+      - On etcdv2, Felix ignores an endpoint with a profile whose name contains C(/), which leaves the interface open.
+        The module stores such an endpoint with a warning.
     type: list
     elements: str
   ports:
     description:
-      - Named ports, which only the data model of Calico v3 has. An error on etcdv2.
+      - Named ports. Only the data model of Calico v3 has them; on etcdv2 they are an error.
     type: list
     elements: dict
     suboptions:
@@ -60,8 +60,8 @@ options:
       protocol:
         description:
           - Protocol of the port, V(TCP), V(UDP) or V(SCTP), or its number.
-          - It is stored by its name. calicoctl stores a number, for which Felix v3.32.1 ignores the endpoint, so that
-            its interface is open. Such a stored endpoint is changed.
+          - The module stores the protocol by name. C(calicoctl) can store a number, but Felix v3.32.1 then ignores the
+            endpoint, which leaves the interface open. The module changes such a stored endpoint.
         type: str
         required: true
       port:
@@ -70,8 +70,8 @@ options:
         required: true
   annotations:
     description:
-      - Annotations, which only the data model of Calico v3 has. An error on etcdv2.
-      - Only those that are given are compared and written. What else is stored is kept, and an annotation is never
-        removed, since other tools keep their own there.
+      - Annotations. Only the data model of Calico v3 has them; on etcdv2 they are an error.
+      - Only the given annotations are compared and written. Other stored annotations are kept, and none is ever
+        removed, because other tools store their own annotations on the endpoint.
     type: dict
 """

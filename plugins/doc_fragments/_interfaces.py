@@ -13,36 +13,37 @@ options:
     type: dict
     required: true
   node:
-    description: The name of the host as Calico's Felix knows it.
+    description: Name of the host in Calico's Felix.
     type: str
     required: true
   datastore_type:
     description:
-      - The datastore that the endpoints are for. With V(etcdv3), O(node) and the names of the endpoints are changed
-        into such as Calico v3 takes, as the role does, and an endpoint is C({node}-{interface}) when its rule gives no
-        name.
+      - Type of the datastore of the endpoints. With V(etcdv3), O(node) and the names of the endpoints are converted to
+        names that are valid in Calico v3, as in the role. The default name of an endpoint is then
+        C({node}-{interface}).
     type: str
     choices: [etcdv2, etcdv3]
     default: etcdv2
   rules:
-    description: The rules, as the role's C(hostendpoints_interfaces).
+    description: The rules, as in the role's C(hostendpoints_interfaces).
     type: list
     elements: dict
     required: true
   ignore:
-    description: Patterns of the names of interfaces that never get an endpoint, as the role's C(hostendpoints_ignore).
+    description: >-
+      Name patterns of interfaces that never get an endpoint, as in the role's C(hostendpoints_ignore).
     type: list
     elements: str
     default: []
   labels:
-    description: Labels for all endpoints, which a rule's labels beat.
+    description: Labels of all endpoints. A rule's labels override them.
     type: dict
     default: {}
   host_labels:
-    description: Labels for all endpoints, which beat a rule's labels.
+    description: Labels of all endpoints. They override a rule's labels.
     type: dict
     default: {}
   inventory_hostname:
-    description: What C({inventory_hostname}) stands for in a rule's pattern. By default the same as O(node).
+    description: Value of C({inventory_hostname}) in a rule's endpoint name. The default is the value of O(node).
     type: str
 """

@@ -10,61 +10,63 @@ class ModuleDocFragment:
 options:
   purge:
     description:
-      - Whether endpoints that are stored for a node in the scope of the purge, and not in the set, are deleted.
+      - Which stored endpoints are deleted if they belong to a node in the scope of the purge and are not in the set.
       - V(none) deletes nothing.
-      - V(owned) deletes those that carry the label O(owner_label) with the value O(owner).
+      - V(owned) deletes the endpoints whose label O(owner_label) has the value O(owner).
       - V(all) deletes all of them.
-      - Endpoints with the label C(projectcalico.org/created-by), which are Calico's own, and values that cannot be read
-        are never deleted.
+      - Calico's own endpoints, which have the label C(projectcalico.org/created-by), and unreadable values are never
+        deleted.
     type: str
     choices: [none, owned, all]
     default: none
   guard_limit:
     description:
-      - The most endpoints that the guard lets one call change (create, update and delete). When it would be more,
-        O(guard=enforce) writes nothing, and O(guard=warn) says so.
-      - No limit if not given.
+      - Maximum number of endpoints that one call may create, update and delete in total. Beyond it, O(guard=enforce)
+        writes nothing, and O(guard=warn) warns.
+      - No limit if omitted.
     type: int
   canary:
     description:
-      - Of so many nodes the endpoints are changed first, of the first ones that have changes and whose SSH is reached
-        from where the module runs. Then it opens new TCP connections to their SSH ports.
-      - When one does not answer any more, the changes that were made are undone by compare-and-swap, nothing else is
-        written, and the task fails.
-      - So it is when SIGHUP, SIGINT or SIGTERM ends the run before the nodes are known to answer. A request that is
-        under way may be carried out, so its answer is waited for, and more signals do not stop the undo. Each of its
-        requests has O(timeout), and the first one without an answer ends it. SIGKILL leaves the canary as it is.
-      - A node that does not answer beforehand is an error, and nothing is written.
-      - On etcdv3, an endpoint that moves takes both its nodes along.
-      - When all changes are deletions on nodes that are not reached, such as decommissioned ones, nothing is tried.
-      - V(0) is no canary.
+      - Number of nodes to change first, the canary. The module selects the first nodes that have changes and a known
+        SSH address, changes their endpoints, and then opens new TCP connections to their SSH ports.
+      - If a node no longer answers, the module undoes the changes by compare-and-swap, writes nothing else, and fails.
+      - The module does the same if SIGHUP, SIGINT or SIGTERM ends the run before the nodes have passed. It waits for
+        the answer to a pending request, because etcd may still execute it. Further signals do not stop the undo. Each
+        request of the undo is limited by O(timeout); the first request without an answer ends the undo. After SIGKILL,
+        the changes of the canary are kept.
+      - If a node does not answer before its endpoints change, the module writes nothing and fails.
+      - On etcdv3, if an endpoint moves to another node, both nodes are part of the canary.
+      - If all changes are deletions on nodes without a known SSH address, such as decommissioned nodes, no node is
+        tested.
+      - V(0) disables the canary.
     type: int
     default: 0
   canary_wait:
     description:
-      - For so many seconds the canary is looked at, 1 at least, in which Felix has to have applied the changes. A node
-        that does not answer is tried three times, for some ten seconds, whatever this is.
+      - Number of seconds to watch the canary, from 1 to 3600. Felix must apply the changes within this time. A node
+        that does not answer is always tried three times, which takes about ten seconds.
     type: float
     default: 10
   decommission_nodes:
     description:
-      - Exact names of nodes whose owned endpoints are all deleted, those with the label O(owner_label) and the value
-        O(owner), whatever O(purge) is. The set must not have endpoints for these nodes.
+      - Exact names of nodes whose owned endpoints are all deleted, regardless of O(purge). Owned endpoints have the
+        label O(owner_label) with the value O(owner). The set must not contain endpoints for these nodes.
     type: list
     elements: str
   owner:
     description:
-      - Every endpoint of the set gets the label O(owner_label) with this value, by which O(purge=owned) knows them.
-      - Needed with O(purge=owned) and with O(decommission_nodes).
+      - Owner of the endpoints. Every endpoint of the set gets the label O(owner_label) with this value, by which
+        O(purge=owned) identifies it.
+      - Required with O(purge=owned) and with O(decommission_nodes).
     type: str
   owner_label:
     description:
-      - The key of the label that says who owns an endpoint.
+      - Key of the label that identifies the owner of an endpoint.
     type: str
     default: app.kubernetes.io/managed-by
   diff_limit:
     description:
-      - Of how many endpoints differences are returned at the most. A last item says how many more there are.
+      - Maximum number of endpoints in the returned diff. The last item reports the number of omitted endpoints.
     type: int
     default: 200
 """

@@ -10,11 +10,11 @@ class ModuleDocFragment:
 options:
   variables:
     description:
-      - "{option: name of a variable of the host}. Each option takes the value of its variable, as that is without the
-        host's facts, which a managed host itself chooses. A variable that is not defined or null leaves the option as
-        it is."
-      - The option C(python_interpreter), which has no other form, is the Python that the module runs with.
-      - Templates in these variables may not use facts, neither the host's own nor those of C(hostvars).
+      - A mapping of options to the names of the host variables that hold their values. The variables are evaluated
+        without the host's facts, because a managed host controls its own facts. An undefined or null variable does not
+        change the option.
+      - The key C(python_interpreter) sets the Python interpreter of the module. It can only be set here.
+      - Templates in these variables must not use facts, neither the host's own facts nor those in C(hostvars).
     type: dict
     default: {}
 """

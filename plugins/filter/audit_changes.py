@@ -6,30 +6,30 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: audit_changes
-short_description: Say what changed between two reports of audits
+short_description: Compare two audit reports
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Compares two files C(audit.json). Neither the datastore nor the hosts are needed.
-  - A finding is the same in both reports when its class, its host and its name are.
-  - It is an error when one of them is no report of an audit, or has a version of the format that this version of the
-    collection does not know.
+  - Compares two files C(audit.json), without access to the datastore or the hosts.
+  - A finding is the same in both reports if its class, its host and its name are the same.
+  - An input that is not an audit report is an error, as is a report whose format version is unknown to this version of
+    the collection.
   - The playbook C(netsec.calico.compare_audits) shows the result.
 positional: after
 options:
   _input:
-    description: The older report, or the text of its file.
+    description: The older report, or the content of its file as a string.
     type: raw
     required: true
   after:
-    description: The newer report, or the text of its file.
+    description: The newer report, or the content of its file as a string.
     type: raw
     required: true
 """
 
 EXAMPLES = r"""
-- name: Stop when there is something that was not there yesterday
+- name: Fail if the audit has findings that it did not have yesterday
   ansible.builtin.assert:
     that: changes.new == []
     fail_msg: "{{ changes.text }}"
@@ -45,25 +45,25 @@ _value:
   type: dict
   contains:
     new:
-      description: Findings that only the newer report has, as they are there.
+      description: Findings that are only in the newer report, as they are in that report.
       type: list
       elements: dict
     altered:
-      description: Findings of both whose fields differ in another way than before, as they are in the newer report.
+      description: Findings in both reports with different C(fields), as they are in the newer report.
       type: list
       elements: dict
     resolved:
-      description: Findings that only the older report has, of hosts that were checked again.
+      description: Findings that are only in the older report, of hosts that were checked again.
       type: list
       elements: dict
     unverified:
       description: >-
-        Findings that only the older report has, of hosts that are unknown in the newer one, or not in it. Nothing says
-        that they are resolved.
+        Findings that are only in the older report, of hosts whose status is unknown in the newer report or that are not
+        in it. Whether they are resolved is unknown.
       type: list
       elements: dict
     still:
-      description: Number of findings that are in both reports, the altered ones too.
+      description: Number of findings in both reports, including altered findings.
       type: int
     hosts:
       description: Hosts whose status changed, sorted.
@@ -71,24 +71,25 @@ _value:
       elements: dict
       contains:
         host:
-          description: Name of the host. Empty for a node that is no host.
+          description: Name of the host. Empty for a node that is not a host.
           type: str
         node:
-          description: Calico's name of its node, or empty where it is not known.
+          description: Name of its node in Calico. Empty if unknown.
           type: str
         before:
-          description: Its status in the older report. Empty where it is not in it.
+          description: Status of the host in the older report. Empty if the host is not in it.
           type: str
         after:
-          description: Its status in the newer report. Empty where it is not in it.
+          description: Status of the host in the newer report. Empty if the host is not in it.
           type: str
     warnings:
-      description: Why the two reports can hardly be compared, such as other datastores.
+      description: Reasons why the reports are hard to compare, such as different datastores.
       type: list
       elements: str
     text:
       description: >-
-        All of this as lines for people, at most 200 under each heading. Control characters are written as C(\x1b) is.
+        The comparison as readable lines, with a maximum of 200 under each heading. Control characters are escaped, such
+        as C(\x1b).
       type: list
       elements: str
   sample:
@@ -122,7 +123,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.document imp
 
 
 def audit_changes(before: Any, after: Any) -> Dict[str, Any]:
-    """What changed between these two reports."""
+    """Return what changed between two reports."""
     try:
         return changes_between(before, after)
     except ReportError as exc:
@@ -130,7 +131,7 @@ def audit_changes(before: Any, after: Any) -> Dict[str, Any]:
 
 
 class FilterModule:
-    """Filters about the reports of audits."""
+    """Filters for audit reports."""
 
     def filters(self) -> dict:
         return {"audit_changes": audit_changes}

@@ -6,20 +6,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: convert_v1
-short_description: Make Calico v3's host endpoints of Calico v1's
+short_description: Convert host endpoints of Calico v1 to Calico v3
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Turns the endpoints of an C(etcdv2) datastore into what M(netsec.calico.calico_hostendpoints) takes with
-    O(netsec.calico.calico_hostendpoints#module:datastore_type=etcdv3).
-  - Names are those that Calico's own C(calico-upgrade) gives. The node is in lower case, and characters that v3 does
-    not have become C(-). The endpoint is C(NODE.NAME), with a hash behind it when a character had to be changed.
-    Profiles are named in the same way, and C(k8s_ns.) at their beginning becomes C(kns.). All else stays as it is.
-  - It is an error when v3 cannot have one of the endpoints. The error names all of them, each with what is wrong with
-    it. It can be a label that v3 refuses, two endpoints or two nodes that would become one, or the label
-    C(projectcalico.org/created-by), by which Calico v3's own controllers would take the endpoint and delete it.
-    Nothing is left out silently.
+  - Converts the endpoints of an C(etcdv2) datastore to endpoints that M(netsec.calico.calico_hostendpoints) accepts
+    with O(netsec.calico.calico_hostendpoints#module:datastore_type=etcdv3).
+  - Names are converted in the same way as by Calico's own C(calico-upgrade). The node becomes lower case, and
+    characters that are invalid in v3 become C(-). The endpoint becomes C(NODE.NAME), followed by a hash if a character
+    was replaced. Profile names are converted in the same way, and the prefix C(k8s_ns.) becomes C(kns.). Everything
+    else is kept.
+  - An endpoint that is invalid in v3 is an error. The message names all such endpoints and the problem of each. The
+    problem can be a label that v3 rejects, two endpoints or two nodes that would get the same name, or the label
+    C(projectcalico.org/created-by), which makes Calico v3's own controllers treat the endpoint as theirs and delete it.
+    No endpoint is left out silently.
 extends_documentation_fragment:
   - netsec.calico._convert
 seealso:
@@ -35,7 +36,7 @@ EXAMPLES = r"""
     etcd_endpoints: http://etcd1.example.com:2379
   register: stored
 
-- name: Write them to the v3 datastore
+- name: Write the endpoints to the v3 datastore
   netsec.calico.calico_hostendpoints:
     datastore_type: etcdv3
     etcd_endpoints: http://etcd2.example.com:2379
@@ -66,16 +67,16 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade im
 
 
 def convert_v1(hostendpoints: Any) -> List[Dict[str, Any]]:
-    """The v3 endpoints of these v1 ones."""
+    """Return the v3 endpoints of v1 endpoints, as module options."""
     try:
         return [endpoint.as_options() for endpoint in converted(hostendpoints)]
     except InvalidInput as exc:
-        # All of them: to mend one after another would take a run for each.
+        # All problems at once, so that one run is enough to find them.
         raise AnsibleFilterError("convert_v1: {0}".format("; ".join(exc.problems))) from exc
 
 
 class FilterModule:
-    """Filters about the endpoints of Calico v1."""
+    """Filters for the endpoints of Calico v1."""
 
     def filters(self) -> dict:
         return {"convert_v1": convert_v1}

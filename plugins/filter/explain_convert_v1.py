@@ -6,12 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: explain_convert_v1
-short_description: Say for each of Calico v1's host endpoints what it becomes in Calico v3, and what is in the way
+short_description: Explain the conversion of each Calico v1 host endpoint to Calico v3, with its problems
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Converts the endpoints as P(netsec.calico.convert_v1#filter) does, and tells what that would refuse.
+  - Converts the endpoints in the same way as P(netsec.calico.convert_v1#filter), and returns the problems that this
+    filter would report as errors.
 extends_documentation_fragment:
   - netsec.calico._convert
 seealso:
@@ -26,7 +27,7 @@ EXAMPLES = r"""
     etcd_endpoints: http://etcd1.example.com:2379
   register: stored
 
-- name: Show those that v3 cannot have
+- name: Show the endpoints that are invalid in v3
   ansible.builtin.debug:
     msg: "{{ stored.hostendpoints | netsec.calico.explain_convert_v1 | rejectattr('problems', 'equalto', []) }}"
 """
@@ -50,7 +51,7 @@ _value:
       description: Name of the endpoint in v3.
       type: str
     problems:
-      description: Why v3 cannot have the endpoint. Empty when it can.
+      description: Why the endpoint is invalid in v3. Empty if it is valid.
       type: list
       elements: str
   sample:
@@ -73,7 +74,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade im
 
 
 def explain_convert_v1(hostendpoints: Any) -> List[Dict[str, Any]]:
-    """What becomes of each of these v1 endpoints, and what is in the way."""
+    """Return the v3 name and node of each v1 endpoint, and its problems."""
     try:
         conversions = convert_endpoints(hostendpoints)
     except InvalidInput as exc:
@@ -91,7 +92,7 @@ def explain_convert_v1(hostendpoints: Any) -> List[Dict[str, Any]]:
 
 
 class FilterModule:
-    """Filters about the endpoints of Calico v1."""
+    """Filters for the endpoints of Calico v1."""
 
     def filters(self) -> dict:
         return {"explain_convert_v1": explain_convert_v1}

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: explain_interfaces
-short_description: Say for each interface of a host which rule makes its endpoint, or why none does
+short_description: Explain for each interface of a host which rule creates its endpoint, or why no rule does
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Evaluates the rules as P(netsec.calico.hostendpoints_from_facts#filter) does, and tells why.
+  - Evaluates the rules in the same way as P(netsec.calico.hostendpoints_from_facts#filter), and returns the reasons.
 positional: node
 extends_documentation_fragment:
   - netsec.calico._interfaces
@@ -21,7 +21,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say what the role makes of this host's interfaces
+- name: Show which endpoints the role creates for this host's interfaces
   ansible.builtin.debug:
     msg: "{{ ansible_facts | netsec.calico.explain_interfaces('myhost', rules=[{'match': {'name': 'eth*'}}]) }}"
 """
@@ -36,14 +36,14 @@ _value:
       description: Name of the interface.
       type: str
     rule:
-      description: Number of the rule that makes the endpoint, from 1, or V(null).
+      description: Number of the rule that creates the endpoint, from 1, or V(null).
       type: int
     reason:
-      description: Which rule makes the endpoint, or why none does.
+      description: Which rule creates the endpoint, or why no rule does.
       type: str
     endpoint:
       description:
-        - The endpoint, or V(null). Interfaces that share an endpoint for all interfaces each have that one.
+        - The endpoint, or V(null). Interfaces that share one endpoint for all interfaces all have this endpoint.
       type: dict
   sample:
     - interface: docker0
@@ -66,7 +66,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rul
 
 
 def explain_interfaces(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
-    """What becomes of each interface of the host with these facts, and why."""
+    """Return the deciding rule, the reason and the endpoint of each interface."""
     try:
         return [dataclasses.asdict(verdict) for verdict in decide(HostInput.of(facts, node, **options))]
     except (RuleError, TypeError) as exc:
@@ -74,7 +74,7 @@ def explain_interfaces(facts: Any, node: str, **options: Any) -> List[Dict[str, 
 
 
 class FilterModule:
-    """Filters about the interfaces of a host."""
+    """Filters for the interfaces of a host."""
 
     def filters(self) -> dict:
         return {"explain_interfaces": explain_interfaces}

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: hostendpoints_from_facts
-short_description: Make host endpoints of a host's facts, by rules
+short_description: Build host endpoints from a host's facts by rules
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Makes the endpoints that the role C(netsec.calico.hostendpoints) would make of a host's interfaces.
+  - Builds the endpoints that the role C(netsec.calico.hostendpoints) would create for a host's interfaces.
 positional: node
 extends_documentation_fragment:
   - netsec.calico._interfaces
@@ -60,7 +60,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rul
 
 
 def hostendpoints_from_facts(facts: Any, node: str, **options: Any) -> List[Dict[str, Any]]:
-    """The endpoints of the host with these facts."""
+    """Return the endpoints of the host with these facts."""
     try:
         return build_endpoints(HostInput.of(facts, node, **options))
     except (RuleError, TypeError) as exc:
@@ -68,7 +68,7 @@ def hostendpoints_from_facts(facts: Any, node: str, **options: Any) -> List[Dict
 
 
 class FilterModule:
-    """Filters about the interfaces of a host."""
+    """Filters for the interfaces of a host."""
 
     def filters(self) -> dict:
         return {"hostendpoints_from_facts": hostendpoints_from_facts}

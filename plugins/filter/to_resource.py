@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: to_resource
-short_description: Turn host endpoints into Calico resources
+short_description: Convert host endpoints to Calico resources
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Turns endpoints, as the modules of this collection return them, into resources that C(calicoctl) takes.
+  - Converts endpoints, as returned by the modules of this collection, to resources that C(calicoctl) accepts.
 positional: api_version
 options:
   _input:
@@ -21,8 +21,9 @@ options:
     required: true
   api_version:
     description:
-      - The generation of the resources. C(calicoctl) v1 takes V(v1), C(calicoctl) v3 takes V(projectcalico.org/v3).
-      - The fields are written as they are. Names that are not valid in the other generation are not changed.
+      - API version of the resources. C(calicoctl) v1 accepts V(v1), and C(calicoctl) v3 accepts
+        V(projectcalico.org/v3).
+      - The values of the fields are kept. Names that are invalid in the given API version are not changed.
     type: str
     choices: [v1, projectcalico.org/v3]
     required: true
@@ -35,14 +36,14 @@ EXAMPLES = r"""
   netsec.calico.calico_hostendpoint_info:
   register: stored
 
-- name: Show them as manifests
+- name: Show the endpoints as manifests
   ansible.builtin.debug:
     msg: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') }}"
 """
 
 RETURN = r"""
 _value:
-  description: The resource of the endpoint, or the list of the resources of the endpoints.
+  description: The resource of the endpoint, or the list of resources of the endpoints.
   type: raw
 """
 
@@ -60,7 +61,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest 
 
 
 def resources(value: Any, api_version: str) -> Any:
-    """The resource of an endpoint, or the resources of a list of endpoints."""
+    """Return the resource of an endpoint, or the resources of a list of endpoints."""
     if not isinstance(api_version, str) or api_version not in KINDS:
         raise AnsibleFilterError(
             "to_resource: api_version {0} is not one of {1}".format(shown(api_version), ", ".join(KINDS))
@@ -75,14 +76,14 @@ def _resource(value: Any, api_version: str) -> Any:
         endpoint = HostEndpoint().patched(with_empty_labels(fields_from_mapping(value)))
         if not endpoint.name:
             raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(value))])
-        # As it is to be stored: in v3, Felix asks for the names of protocols.
+        # As stored: in v3, Felix requires protocols by name.
         return to_resource(endpoint.with_protocol_names(), api_version)
     except CalicoError as exc:
         raise AnsibleFilterError("to_resource: {0}".format(exc)) from exc
 
 
 class FilterModule:
-    """Filters about Calico resources."""
+    """Filters for Calico resources."""
 
     def filters(self) -> dict:
         return {"to_resource": resources}

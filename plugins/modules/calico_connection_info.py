@@ -7,16 +7,17 @@
 DOCUMENTATION = r"""
 ---
 module: calico_connection_info
-short_description: Tell which connections of a host Calico lets through, and what decides
+short_description: Evaluate which connections of a host Calico allows, and what decides
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Tells for each of some connections of one host whether Calico lets a new one through, and which failsafe, rule of a
-    policy or rule of a profile decides, from what Calico's datastore holds. No packet is sent.
-  - With O(endpoints), it tells what would become of them if these host endpoints were stored.
-  - Where the datastore alone does not decide it, the verdict is V(unknown), with the reason. It is never a guess.
-  - Credentials that only allow reading are enough.
+  - Evaluates the contents of Calico's datastore. For each given connection of one host, it returns whether Calico
+    allows it as a new connection, and which failsafe port, policy rule or profile rule decides. It sends no packets.
+  - With O(endpoints), it returns the results that would apply if these host endpoints were stored.
+  - If the datastore alone does not determine the result, the verdict is V(unknown), with the reason. The verdict is
+    never a guess.
+  - Read-only credentials are sufficient.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.actiongroup_calico
@@ -26,104 +27,107 @@ extends_documentation_fragment:
 options:
   node:
     description:
-      - Name of the host in Calico, the exact one.
+      - Exact name of the host in Calico.
     type: str
     required: true
   interfaces:
     description:
-      - The interfaces of the host, which Calico's datastore does not know. By their names, lists of their addresses,
-        with the length of the prefix, such as C(192.168.0.1/24). Without the lengths, it is not known which interface
-        of several a connection uses.
-      - The loopback C(lo) may be left out.
+      - The interfaces of the host, which Calico's datastore does not contain. A mapping of interface names to lists of
+        addresses with prefix lengths, such as C(192.168.0.1/24). Without prefix lengths, the interface that a
+        connection uses is unknown if the host has several.
+      - The loopback interface C(lo) can be omitted.
     type: dict
     required: true
   failsafes:
     description:
-      - Failsafe ports that the host's Felix has in its environment (C(FELIX_FAILSAFEINBOUNDHOSTPORTS),
-        C(FELIX_FAILSAFEOUTBOUNDHOSTPORTS)) or in its file C(felix.cfg). They come before those in the datastore, which
-        count for a list that is not given. An empty list means that there are none.
-      - An item is C(PROTOCOL:PORT), C(PROTOCOL:NET:PORT) or C(PORT) as Felix has it, such as V(tcp:22), with an IPv6
-        network in brackets, or a mapping with C(protocol), C(port) and C(net). The protocol is V(tcp) or V(udp).
-        With O(datastore_type=etcdv2), Felix supports no networks.
-      - "C(inbound): a list of the ports of the host that are always open. C(outbound): a list of the ports of other
-        hosts that it always reaches."
+      - Failsafe ports that the host's Felix reads from its environment (C(FELIX_FAILSAFEINBOUNDHOSTPORTS),
+        C(FELIX_FAILSAFEOUTBOUNDHOSTPORTS)) or from its file C(felix.cfg). Each list overrides the list in the
+        datastore; if it is omitted, the list in the datastore applies. An empty list means no failsafe ports.
+      - C(inbound) is a list of the ports of the host that are always open. C(outbound) is a list of the ports of other
+        hosts that the host can always reach.
+      - An item is C(PROTOCOL:PORT), C(PROTOCOL:NET:PORT) or C(PORT) in Felix's notation, such as V(tcp:22), with an
+        IPv6 network in brackets, or a mapping with C(protocol), C(port) and C(net). The protocol is V(tcp) or V(udp).
+        With O(datastore_type=etcdv2), Felix does not support networks.
     type: dict
   dataplane:
     description:
-      - What the host's Felix programs. Without it, C(nftablesMode) of the FelixConfiguration tells, unless that is
-        C(Auto), which is the default since Calico v3.32 and takes what kube-proxy uses. Where the two differ and none
-        is known, the verdict is V(unknown).
-      - Without effect with O(datastore_type=etcdv2), whose Felix has iptables only.
+      - Dataplane that the host's Felix programs. If omitted, C(nftablesMode) of the FelixConfiguration determines it,
+        unless the mode is C(Auto), the default since Calico v3.32, which uses the dataplane of kube-proxy. If the
+        dataplane is unknown and the two dataplanes differ in the result, the verdict is V(unknown).
+      - Ignored with O(datastore_type=etcdv2), whose Felix only supports iptables.
     type: str
     choices: [iptables, nftables]
   connections:
     description:
-      - The connections that are asked about.
+      - The connections to evaluate.
     type: list
     elements: dict
     required: true
     suboptions:
       direction:
         description:
-          - V(in) is to the host and V(out) from the host, V(forward) is routed by the host, and V(local) is from the
-            host to itself, which goes over the loopback, whatever the address.
+          - Direction of the connection. V(in) is to the host, V(out) is from the host, V(forward) is routed by the
+            host, and V(local) is from the host to itself. A V(local) connection uses the loopback interface, whatever
+            its address.
         type: str
         choices: [in, out, forward, local]
         required: true
       protocol:
-        description: V(tcp), V(udp), V(icmp), V(icmpv6), V(sctp), V(udplite), or a number from 1 to 255.
+        description: Protocol, V(tcp), V(udp), V(icmp), V(icmpv6), V(sctp), V(udplite), or a number from 1 to 255.
         type: str
         required: true
       src:
-        description: Address that the connection comes from.
+        description: Source address.
         type: str
         required: true
       dst:
-        description: Address that it goes to.
+        description: Destination address.
         type: str
         required: true
       port:
-        description: Port that it goes to. Needed where the protocol has ports.
+        description: Destination port. Required if the protocol has ports.
         type: int
       sport:
         description:
-          - Port that it comes from. If not given, it is any from 32768 to 60999, which are those that Linux takes.
+          - Source port. If omitted, any port from 32768 to 60999, the range that Linux uses.
         type: int
       icmp_type:
-        description: Type of the ICMP message, whose code is 0. If not given, it is an echo request.
+        description: Type of the ICMP message, with code 0. The default is an echo request.
         type: int
       in_interface:
         description:
-          - Interface where it comes in. If not given, it is the one in whose networks O(connections[].src) is, or else,
-            for V(in), the one that has the address O(connections[].dst), since it comes through a gateway. Where an
-            address on another interface has no prefix length in O(interfaces), that is not known, and the verdict is
-            V(unknown).
+          - Inbound interface. If omitted, it is the interface with a network that contains O(connections[].src). If no
+            network contains it, the connection comes through a gateway, and for V(in) it is the interface with the
+            address O(connections[].dst).
+          - If an address of another interface has no prefix length in O(interfaces), the inbound interface is unknown,
+            and the verdict is V(unknown).
         type: str
       out_interface:
         description:
-          - Interface where it goes out. If not given, it is the one in whose networks O(connections[].dst) is, or else,
-            for V(out), the one that has the address O(connections[].src), with the same exception.
+          - Outbound interface. If omitted, it is the interface with a network that contains O(connections[].dst). If no
+            network contains it, for V(out) it is the interface with the address O(connections[].src). The exception of
+            O(connections[].in_interface) applies.
         type: str
   endpoints:
     description:
-      - Host endpoints that are taken as if they were stored, on this node or on others. One that is stored under the
-        same name (with O(datastore_type=etcdv2), the same node and name) is replaced by it.
+      - Host endpoints to evaluate as if they were stored, on this node or on other nodes. Each replaces the stored
+        endpoint of the same name (with O(datastore_type=etcdv2), of the same node and name).
 notes:
-  - It is about new connections. One that is established mostly survives what would deny a new one.
-  - What Felix takes from its environment and from its file C(felix.cfg) comes before the datastore, and is not seen
-    here, but for O(failsafes). Neither are the host's own rules of iptables or nftables, translated addresses, and
-    whether Felix runs.
-  - With O(datastore_type=etcdv2), a Felix of Calico 2.3 to 2.6 is meant. What is told was measured with Felix 2.6.8.
-    With O(datastore_type=etcdv3), the version is taken from Calico's ClusterInformation. What is told was measured with
-    Felix v3.32.1, for the dataplanes of iptables and nftables; what differs between Calico v3.0 and v3.32 was read in
-    the source. Where the version is another one, the reason says so.
+  - The results apply to new connections. An established connection mostly survives a change that denies new ones.
+  - Felix's environment and its file C(felix.cfg) override the datastore, but this module does not see them, except for
+    O(failsafes). It also does not see the host's own iptables or nftables rules, address translation, or whether Felix
+    is running.
+  - With O(datastore_type=etcdv2), the results apply to Felix of Calico 2.3 to 2.6 and were measured with Felix 2.6.8.
+  - With O(datastore_type=etcdv3), the version is read from Calico's ClusterInformation. The results were measured with
+    Felix v3.32.1 for the iptables and nftables dataplanes; the differences between Calico v3.0 and v3.32 were taken
+    from the source code. If the version is not v3.32.1, the reason names both versions.
 seealso:
   - module: netsec.calico.calico_hostendpoint
   - module: netsec.calico.calico_hostendpoint_info
 """
 
 EXAMPLES = r"""
-- name: Ask who may reach a host
+- name: Evaluate connections of a host
   netsec.calico.calico_connection_info:
     etcd_endpoints: http://etcd1.example.com:2379
     node: myhost
@@ -134,7 +138,7 @@ EXAMPLES = r"""
       - {direction: out, protocol: udp, src: 192.168.0.1, dst: 192.168.0.53, port: 53}
   register: answers
 
-- name: Ask the same of a host whose Felix has failsafe ports in its environment
+- name: Evaluate a connection of a host whose Felix has failsafe ports in its environment
   netsec.calico.calico_connection_info:
     etcd_endpoints: http://etcd1.example.com:2379
     node: myhost
@@ -145,12 +149,12 @@ EXAMPLES = r"""
     connections:
       - {direction: in, protocol: tcp, src: 192.168.0.9, dst: 192.168.0.1, port: 2222}
 
-- name: Fail unless SSH gets through
+- name: Fail unless SSH is allowed
   ansible.builtin.assert:
     that: answers.results[0].verdict == "allow"
     fail_msg: "{{ answers.results[0].reason }}"
 
-- name: Ask what a new endpoint would do
+- name: Evaluate the effect of a new endpoint
   netsec.calico.calico_connection_info:
     etcd_endpoints: http://etcd1.example.com:2379
     node: "{{ ansible_facts.nodename }}"
@@ -173,33 +177,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 results:
-  description: What becomes of the connections, in the order of O(connections).
+  description: Results of the connections, in the order of O(connections).
   returned: success
   type: list
   elements: dict
   contains:
     verdict:
       description:
-        - V(allow), V(deny), or V(unknown) where what Calico holds does not decide it.
+        - V(allow), V(deny), or V(unknown) if Calico's datastore does not determine the result.
       type: str
     decided_by:
       description:
-        - What decides, for example V(failsafe tcp:22), V(policy default.allow-web, ingress rule 1),
+        - What decides the result, for example V(failsafe tcp:22), V(policy default.allow-web, ingress rule 1),
           V(profile production, ingress rule 1), V(no rule of the policies that select it), V(no rule of its profiles),
           V(missing profile production) or V(no endpoint governs the interface).
-        - Where the verdict is V(unknown), what it depends on, or V(unknown).
+        - For the verdict V(unknown), what the result depends on, or V(unknown).
       type: str
     reason:
       description:
-        - The same in a sentence, or why it is not known.
-        - Where it is V(deny), it also names rules that would decide otherwise, if host endpoints which their selectors
+        - The deciding rule in a sentence, or why the result is unknown.
+        - For V(deny), it also names rules that would decide differently if the host endpoints that their selectors
           match had expected IPs.
       type: str
     neighbour_discovery:
       description:
-        - For a connection over IPv6, what becomes of neighbour discovery on its way, V(allow), V(deny) or V(unknown).
-          Where it does not get through in both directions, all of IPv6 fails as soon as the neighbours are not cached,
-          failsafes included. Empty for other connections.
+        - For an IPv6 connection, the verdict on neighbour discovery on its path, V(allow), V(deny) or V(unknown). If
+          neighbour discovery is not allowed in both directions, all IPv6 connections fail as soon as the neighbours are
+          no longer cached, including those to failsafe ports. Empty for other connections.
       type: str
   sample:
     - verdict: deny
@@ -207,7 +211,7 @@ results:
       reason: "denied by default.allow-web: no ingress rule matched"
       neighbour_discovery: ""
 endpoints:
-  description: The interfaces of the host, sorted by name, and the endpoints that are meant for them.
+  description: The interfaces of the host, sorted by name, and the endpoints that apply to them.
   returned: success
   type: list
   elements: dict
@@ -216,15 +220,17 @@ endpoints:
       description: Name of the interface.
       type: str
     endpoint:
-      description: Name of the endpoint that governs it. Empty when none does, which leaves the interface open.
+      description: >-
+        Name of the endpoint that governs the interface. Empty if no endpoint governs it, which leaves the interface
+        open.
       type: str
     shadowed:
-      description: Names of the endpoints that would govern it, if that one did not.
+      description: Names of the endpoints that would govern the interface without that endpoint.
       type: list
       elements: str
     rejected:
       description:
-        - The endpoints that would govern it, if Felix did not ignore them. One that cannot be read at all is listed
+        - The endpoints that would govern the interface if Felix did not ignore them. An unreadable endpoint is listed
           with every interface.
       type: list
       elements: dict

@@ -12,14 +12,14 @@ version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Creates, updates and deletes a Calico host endpoint, the resource that puts an interface of a host itself under
-    network policy.
-  - The module reads what the datastore holds and writes only what differs, by compare-and-swap, so that nothing that
-    others write at the same time is lost.
-  - With C(--check) it tells exactly what the real run would do, with C(--diff) each side as the YAML that
-    C(calicoctl) takes.
-  - B(Creating an endpoint closes its interface.) Everything is dropped except Calico's failsafe ports and what
-    policies and profiles allow. B(Deleting an endpoint opens its interface.) Nothing on it is policed any more.
+  - Creates, updates and deletes a Calico host endpoint, the resource that applies network policy to an interface of the
+    host itself.
+  - The module reads the stored endpoint and writes only differences, by compare-and-swap, so that concurrent writes of
+    others are not lost.
+  - With C(--check), it returns exactly what the real run would do. With C(--diff), it shows the endpoint before and
+    after the change as YAML that C(calicoctl) accepts.
+  - B(Creating an endpoint closes its interface.) Calico drops all traffic except on its failsafe ports, unless
+    policies or profiles allow it. B(Deleting an endpoint opens its interface.) Policies no longer apply to it.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.actiongroup_calico
@@ -31,38 +31,38 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) means that the endpoint is exactly what the task says. A field that is left out is empty, as with
-        C(calicoctl apply), so that a profile that somebody added by hand shows up as a difference.
-      - V(patched) means that the endpoint exists already and the given fields are what the task says. The other
-        fields stay as they are. A given list replaces the list; O(labels) are merged by key, and a label that is
-        given as V(null) is removed.
-      - V(absent) means that there is no such endpoint. On etcdv3, O(node) may be left out; if it is given, an endpoint
-        of this name on another node is an error, and is not deleted.
+      - V(present) makes the endpoint exactly as declared in the task. An omitted field is empty, as in
+        C(calicoctl apply), so a profile that was added by hand is reported as a difference.
+      - V(patched) changes only the given fields of an existing endpoint and keeps the other fields. A given list
+        replaces the stored list; O(labels) are merged by key, and a label with the value V(null) is removed.
+      - V(absent) deletes the endpoint. On etcdv3, O(node) can be omitted. If it is given, an endpoint of this name on
+        another node is an error and is not deleted.
     type: str
     choices: [present, patched, absent]
     default: present
   resource:
     description:
-      - The endpoint as a Calico resource, as C(calicoctl) takes it, instead of the single fields.
-      - A mapping, or the text of a YAML or JSON document, read as O(netsec.calico.calico_hostendpoints#module:src) is.
+      - The endpoint as a Calico resource that C(calicoctl) accepts, instead of the individual fields.
+      - A mapping, or a string with a YAML or JSON document. The string is read like the file in
+        O(netsec.calico.calico_hostendpoints#module:src).
       - Resources with C(apiVersion=v1) and C(kind=hostEndpoint), and with C(apiVersion=projectcalico.org/v3) and
-        C(kind=HostEndpoint), are accepted, whatever the datastore, as far as their fields carry over.
-      - Keys are read whatever their case, as C(calicoctl) does. Unknown and misplaced keys are errors, and so is a key
-        that is given twice.
-      - In the metadata of a C(projectcalico.org/v3) resource, what Calico's API itself sets (C(uid),
-        C(creationTimestamp), C(resourceVersion), C(generation), C(selfLink), C(managedFields)) is ignored.
+        C(kind=HostEndpoint), are accepted on every datastore, if the datastore supports their fields.
+      - Keys are not case-sensitive, as in C(calicoctl). Unknown, misplaced and duplicate keys are errors.
+      - In the metadata of a C(projectcalico.org/v3) resource, the keys that Calico's API itself sets are ignored
+        (C(uid), C(creationTimestamp), C(resourceVersion), C(generation), C(selfLink), C(managedFields)).
     type: raw
 notes:
-  - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3 annotations that are not
-    given, uid, creation time, owners and finalizers too.
-  - Endpoints with the label C(projectcalico.org/created-by) belong to Calico's own controllers. They are never changed.
-  - A datastore that Calico has locked, as C(calico-upgrade) does, is not written to.
+  - An update keeps everything in the stored value that the module does not manage. This includes unknown JSON keys and,
+    on etcdv3, annotations that are not given, the uid, the creation time, owners and finalizers.
+  - Endpoints with the label C(projectcalico.org/created-by) belong to Calico's own controllers. The module never
+    changes them.
+  - The module does not write to a datastore that Calico has locked, for example through C(calico-upgrade).
 seealso:
   - module: netsec.calico.calico_hostendpoint_info
 """
 
 EXAMPLES = r"""
-- name: Put eth0 of myhost under policy
+- name: Apply policy to eth0 of myhost
   netsec.calico.calico_hostendpoint:
     etcd_endpoints: http://etcd1.example.com:2379
     name: eth0
@@ -76,11 +76,11 @@ EXAMPLES = r"""
     profiles:
       - profile1
 
-- name: The same, from a manifest in Git
+- name: Manage the same endpoint from a manifest in Git
   netsec.calico.calico_hostendpoint:
     resource: "{{ lookup('ansible.builtin.file', 'eth0.yaml') }}"
 
-- name: Change one label, drop another, leave all else
+- name: Change one label, remove another, keep the rest
   netsec.calico.calico_hostendpoint:
     name: eth0
     node: myhost
@@ -89,13 +89,13 @@ EXAMPLES = r"""
       type: staging
       deprecated: null
 
-- name: Stop policing eth0 of myhost
+- name: Stop applying policy to eth0 of myhost
   netsec.calico.calico_hostendpoint:
     name: eth0
     node: myhost
     state: absent
 
-- name: The same options for several tasks, and calicoctl's short name of the resource
+- name: Share options between tasks, and use calicoctl's short name of the resource
   module_defaults:
     group/netsec.calico.calico:
       etcd_endpoints:
@@ -105,7 +105,7 @@ EXAMPLES = r"""
       etcd_cert_file: /etc/calico/certs/cert.pem
       etcd_key_file: /etc/calico/certs/key.pem
   block:
-    - name: Put eth1 of myhost under policy
+    - name: Apply policy to eth1 of myhost
       netsec.calico.hep:
         name: eth1
         node: myhost
@@ -114,24 +114,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operation:
-  description: What was done, or in check mode would be done.
+  description: The operation that was done, or would be done in check mode.
   returned: success
   type: str
   choices: [none, create, update, delete]
   sample: update
 fields:
   description:
-    - Names of the fields that differ, sorted as in RV(hostendpoint). For a created or deleted endpoint the ones that
-      are not empty.
+    - Names of the fields that differ, in the order of RV(hostendpoint). For a created or deleted endpoint, the names of
+      its non-empty fields.
   returned: success
   type: list
   elements: str
   sample: [labels, profiles]
 hostendpoint:
   description:
-    - The endpoint as it is now, or in check mode would be. The keys are the names of this module's options.
-    - Of its annotations, those that the task gives.
-    - V(null) when there is no such endpoint.
+    - The endpoint after the task, or as it would be in check mode. The keys are the names of this module's options.
+    - It contains only the annotations that the task gives.
+    - V(null) if the endpoint does not exist.
   returned: success
   type: dict
   sample:
@@ -143,14 +143,14 @@ hostendpoint:
     expected_ips: [192.168.0.1, "2001:db8::1"]
     profiles: [profile1]
 guard:
-  description: As RV(netsec.calico.calico_hostendpoints#module:guard), of this endpoint.
-  returned: success, and when the guard refuses
+  description: As RV(netsec.calico.calico_hostendpoints#module:guard), for this endpoint.
+  returned: success, and when the guard rejects the change
   type: list
   elements: dict
   sample: []
 guard_omitted:
   description: As RV(netsec.calico.calico_hostendpoints#module:guard_omitted).
-  returned: success, and when the guard refuses
+  returned: success, and when the guard rejects the change
   type: int
   sample: 0
 """

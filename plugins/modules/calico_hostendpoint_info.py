@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Lists the Calico host endpoints of the datastore, and the stored values that Calico cannot read.
-  - Credentials that only allow reading are enough.
+  - Lists the Calico host endpoints in the datastore, and the stored values that Calico cannot read.
+  - Read-only credentials are sufficient.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.actiongroup_calico
@@ -22,24 +22,23 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - Only endpoints of this name.
+      - Name of the endpoints to return.
     type: str
   node:
     description:
-      - Only endpoints of this node, by its exact name.
+      - Exact name of the node whose endpoints are returned.
     type: str
   selector:
     description:
-      - Only endpoints whose labels this expression in the language of Calico's selectors selects.
-      - C(has(label\)), C(all(\)), C(label == "value"), C(label != "value"), C(label in {"value", "other"}) and
-        C(label not in {"value", "other"}) are its tests. C(!) negates one, C(&&) binds more than C(||), and
-        parentheses group. In YAML, an expression that begins with C(!) has to be quoted.
-      - With O(datastore_type=etcdv3) there are C(label contains "text"), C(label starts with "text"),
-        C(label ends with "text") and C(global(\)), too. Calico itself has the first three since v3.8, and
-        C(global(\)) since v3.15.
-      - Only the endpoint's own labels count. For policies, Calico also looks at the labels that an endpoint inherits
-        from its profiles, so a policy with the same expression may select other endpoints.
-      - RV(malformed) does not depend on it, since nobody knows the labels of such values.
+      - Selector of the endpoints to return, an expression in Calico's selector syntax that matches their labels.
+      - The tests are C(has(label\)), C(all(\)), C(label == "value"), C(label != "value"),
+        C(label in {"value", "other"}) and C(label not in {"value", "other"}). C(!) negates a test, C(&&) has precedence
+        over C(||), and parentheses group tests. In YAML, quote an expression that begins with C(!).
+      - O(datastore_type=etcdv3) adds C(label contains "text"), C(label starts with "text"), C(label ends with "text")
+        and C(global(\)). Calico itself supports the first three since v3.8, and C(global(\)) since v3.15.
+      - Only the endpoint's own labels are evaluated. Policies in Calico also match the labels that an endpoint inherits
+        from its profiles, so a policy with the same expression may select different endpoints.
+      - The selector does not apply to RV(malformed), because the labels of malformed values are unknown.
     type: str
 seealso:
   - module: netsec.calico.calico_hostendpoint
@@ -54,18 +53,18 @@ EXAMPLES = r"""
     node: myhost
   register: stored
 
-- name: Read all endpoints with some labels
+- name: Read all endpoints that match a selector
   netsec.calico.calico_hostendpoint_info:
     etcd_endpoints: http://etcd1.example.com:2379
     selector: type == "production" && has(role) && !(site in {"lab", "test"})
 
-- name: Write them as manifests for calicoctl or Git
+- name: Write the endpoints as manifests for calicoctl or Git
   ansible.builtin.copy:
     content: "{{ stored.hostendpoints | netsec.calico.to_resource('v1') | to_nice_json(sort_keys=false) }}"
     dest: myhost.json
     mode: "0644"
 
-- name: Fail when a stored endpoint cannot be read by Calico, which leaves its interface open
+- name: Fail if Calico cannot read a stored endpoint, which leaves its interface open
   ansible.builtin.assert:
     that: stored.malformed == []
 """
@@ -74,7 +73,8 @@ RETURN = r"""
 hostendpoints:
   description:
     - The endpoints, sorted by node and name. The keys are the option names of
-      M(netsec.calico.calico_hostendpoint), so that they can be given to it. Nothing found is an empty list.
+      M(netsec.calico.calico_hostendpoint), so an endpoint can be passed to it.
+    - The list is empty if no endpoint matches.
   returned: success
   type: list
   elements: dict
@@ -88,13 +88,13 @@ hostendpoints:
       profiles: [profile1]
 malformed:
   description:
-    - Stored values that Calico cannot read and silently skips, so that the interface that they are meant for is open.
+    - Stored values that Calico cannot read and silently skips, which leaves their interfaces open.
   returned: success
   type: list
   elements: dict
   contains:
     key:
-      description: The key in the datastore.
+      description: Key of the value in the datastore.
       type: str
     error:
       description: Why Calico cannot read the value.

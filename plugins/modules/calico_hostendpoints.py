@@ -12,13 +12,13 @@ version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Makes the datastore hold a set of host endpoints, however many, in one call. It reads what is stored once, and
-    writes only what differs, by compare-and-swap.
-  - On request, endpoints that are stored for given nodes and not in the set are deleted.
-  - Everything is validated, and everything read, before the first write. Endpoints are created first, then updated,
-    then deleted, so that an interface is not left without policy in between.
-  - B(Creating an endpoint closes its interface.) Everything is dropped except Calico's failsafe ports and what
-    policies and profiles allow. B(Deleting an endpoint opens its interface.) Nothing on it is policed any more.
+  - Creates and updates a set of host endpoints of any size in one call. The module reads the datastore once and writes
+    only differences, by compare-and-swap.
+  - On request, it deletes endpoints that are stored for given nodes but not part of the set.
+  - The module validates all input and reads all stored data before the first write. It creates endpoints first, then
+    updates, then deletes, so that no interface is without policy in between.
+  - B(Creating an endpoint closes its interface.) Calico drops all traffic except on its failsafe ports, unless
+    policies or profiles allow it. B(Deleting an endpoint opens its interface.) Policies no longer apply to it.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.actiongroup_calico
@@ -32,39 +32,39 @@ extends_documentation_fragment:
 options:
   purge_nodes:
     description:
-      - Exact names of the nodes in the scope of O(purge), whose endpoints may be deleted. Needed when O(purge) is not
+      - Exact names of the nodes in the scope of O(purge), whose endpoints may be deleted. Required if O(purge) is not
         V(none).
-      - The set may have endpoints for other nodes. With an empty set, the nodes' endpoints are all purged, which is how
-        a host is decommissioned.
-      - On etcdv3, where the name alone is the identity, an endpoint of the set that is stored for a node outside of
-        O(purge_nodes) and O(decommission_nodes) is not taken from there, and nothing at all is written.
+      - The set may also contain endpoints for other nodes. An empty set purges all endpoints of these nodes, which
+        decommissions the hosts.
+      - On etcdv3, the name alone identifies an endpoint. If an endpoint of the set is stored for a node that is neither
+        in O(purge_nodes) nor in O(decommission_nodes), the module does not move it and writes nothing.
     type: list
     elements: str
   overwrite:
     description:
-      - Whether endpoints of the set that are stored, and differ, are changed. If not, they are an error, and nothing at
-        all is written.
+      - Whether to change stored endpoints that differ from the set. If V(false), such endpoints are an error, and
+        nothing is written.
     type: bool
     default: true
   purge_limit:
     description:
-      - How many endpoints may be deleted at the most. When it would be more, nothing at all is written.
-      - No limit if not given.
+      - Maximum number of deletions. If the module would delete more endpoints, it fails before writing anything.
+      - No limit if omitted.
     type: int
 notes:
-  - RV(changes), RV(not_attempted) and RV(ignore:diff) end after some hundred thousand characters, since AWX
+  - RV(changes), RV(not_attempted) and RV(ignore:diff) are limited to a few hundred thousand characters, because AWX
     does not keep larger results. RV(summary) always counts everything.
-  - When a write fails, the task fails, and RV(changes) is what was done before that, RV(failures) the endpoint and
-    the error, and RV(not_attempted) what was left. Running the task again goes on from there.
-  - What is written keeps what it does not manage, which are unknown JSON keys, and on etcdv3 annotations that are not
-    given, uid, creation time, owners and finalizers too.
+  - If a write fails, the task fails. RV(changes) then lists the completed changes, RV(failures) the endpoint and the
+    error, and RV(not_attempted) the remaining changes. The next run makes the remaining changes.
+  - An update keeps everything in the stored value that the module does not manage. This includes unknown JSON keys and,
+    on etcdv3, annotations that are not given, the uid, the creation time, owners and finalizers.
 seealso:
   - module: netsec.calico.calico_hostendpoint
   - module: netsec.calico.calico_hostendpoint_info
 """
 
 EXAMPLES = r"""
-- name: Exactly these endpoints on two nodes
+- name: Keep exactly these endpoints on two nodes
   netsec.calico.calico_hostendpoints:
     etcd_endpoints: http://etcd1.example.com:2379
     owner: netsec
@@ -81,11 +81,11 @@ EXAMPLES = r"""
         interface_name: eth0
         expected_ips: [192.168.0.2]
 
-- name: A large set from a file
+- name: Apply a large set from a file
   netsec.calico.calico_hostendpoints:
     src: /etc/netsec/hostendpoints.json
 
-- name: Two nodes first, and nothing that would cut off what is needed
+- name: Change two nodes first, and reject changes that would block required connections
   netsec.calico.calico_hostendpoints:
     src: /etc/netsec/hostendpoints.json
     guard: enforce
@@ -102,12 +102,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 other_kinds_skipped:
-  description: Number of resources of other kinds that were left out.
+  description: Number of skipped resources of other kinds.
   returned: when O(other_kinds) is V(skip)
   type: int
   sample: 2
 summary:
-  description: How many endpoints were changed, or in check mode would be.
+  description: Number of endpoints that were changed, or would be changed in check mode.
   returned: success
   type: dict
   contains:
@@ -121,17 +121,17 @@ summary:
       description: Number of deleted endpoints.
       type: int
     unchanged:
-      description: Number of endpoints of the set that were as wanted.
+      description: Number of endpoints of the set that already matched.
       type: int
   sample: {created: 1, updated: 0, deleted: 0, unchanged: 1999}
 changes:
   description: The changes, in the order in which they were made.
-  returned: success, and when a write fails or the run is ended
+  returned: success, and when a write fails or a signal ends the run
   type: list
   elements: dict
   contains:
     operation:
-      description: What was done, V(create), V(update) or V(delete).
+      description: The operation, V(create), V(update) or V(delete).
       type: str
     node:
       description: Node of the endpoint.
@@ -140,7 +140,8 @@ changes:
       description: Name of the endpoint.
       type: str
     fields:
-      description: Names of the fields that differ. For a created or deleted endpoint the ones that are not empty.
+      description: >-
+        Names of the fields that differ. For a created or deleted endpoint, the names of its non-empty fields.
       type: list
       elements: str
   sample:
@@ -149,18 +150,18 @@ changes:
       name: eth0
       fields: [interface_name, expected_ips]
 changes_omitted:
-  description: How many changes RV(changes) leaves out because of its size.
-  returned: success, and when a write fails or the run is ended
+  description: Number of changes omitted from RV(changes) because of its size limit.
+  returned: success, and when a write fails or a signal ends the run
   type: int
   sample: 0
 failures:
-  description: The changes that could not be made.
-  returned: when a write fails or the run is ended
+  description: The changes that failed.
+  returned: when a write fails or a signal ends the run
   type: list
   elements: dict
   contains:
     operation:
-      description: What should have been done.
+      description: The operation that failed.
       type: str
     node:
       description: Node of the endpoint.
@@ -173,7 +174,7 @@ failures:
       type: list
       elements: str
     error:
-      description: What went wrong.
+      description: The error message.
       type: str
   sample:
     - operation: update
@@ -182,24 +183,24 @@ failures:
       fields: [labels]
       error: "cannot reach etcd: http://etcd1.example.com:2379: connection refused (etcd_endpoints from: option)"
 failures_omitted:
-  description: How many changes RV(failures) leaves out because of its size.
-  returned: when a write fails or the run is ended
+  description: Number of changes omitted from RV(failures) because of its size limit.
+  returned: when a write fails or a signal ends the run
   type: int
   sample: 0
 not_attempted:
-  description: The changes that were not begun, with the same keys as RV(changes).
-  returned: when a write fails or the run is ended
+  description: The changes that were not attempted, with the same keys as RV(changes).
+  returned: when a write fails or a signal ends the run
   type: list
   elements: dict
   sample: []
 not_attempted_omitted:
-  description: How many changes RV(not_attempted) leaves out because of its size.
-  returned: when a write fails or the run is ended
+  description: Number of changes omitted from RV(not_attempted) because of its size limit.
+  returned: when a write fails or a signal ends the run
   type: int
   sample: 0
 guard:
-  description: What the guard says of changes that it does not know to be safe, the unsafe ones first.
-  returned: success, and when the guard refuses
+  description: The guard's verdicts on unsafe changes and on changes whose safety is unknown, the unsafe changes first.
+  returned: success, and when the guard rejects the changes
   type: list
   elements: dict
   contains:
@@ -213,7 +214,9 @@ guard:
       description: V(unsafe) or V(unknown).
       type: str
     findings:
-      description: What it rests on, each with C(rule), C(level) (V(unsafe), V(unknown) or V(warning)) and C(message).
+      description: >-
+        The findings behind the verdict, each with C(rule), C(level) (V(unsafe), V(unknown) or V(warning)) and
+        C(message).
       type: list
       elements: dict
   sample:
@@ -225,19 +228,19 @@ guard:
           level: unsafe
           message: "profile nosuch is missing, or has no rules that Felix takes: it drops all that comes to it"
 canary:
-  description: The nodes that were changed first, and answered; in check mode, those that would be.
+  description: The nodes that were changed first and passed, or that would be changed first in check mode.
   returned: when O(canary) is not V(0)
   type: list
   elements: str
   sample: [worker-1]
 taken_back:
-  description: Changes of the canary that were made and undone, as in RV(changes).
-  returned: when a node of the canary does not answer any more, or the run is ended before that is known
+  description: The canary's changes that were undone, as in RV(changes).
+  returned: when a node of the canary no longer answers, or a signal ends the run before the canary has passed
   type: list
   elements: dict
 guard_omitted:
-  description: How many of them RV(guard) leaves out because of its size.
-  returned: success, and when the guard refuses
+  description: Number of verdicts omitted from RV(guard) because of its size limit.
+  returned: success, and when the guard rejects the changes
   type: int
   sample: 0
 """

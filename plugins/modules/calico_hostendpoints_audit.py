@@ -7,14 +7,13 @@
 DOCUMENTATION = r"""
 ---
 module: calico_hostendpoints_audit
-short_description: Compare a set of Calico host endpoints with what is stored, and say what differs
+short_description: Compare a set of Calico host endpoints with the datastore, and report the differences
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Compares the set that M(netsec.calico.calico_hostendpoints) would make with what the datastore holds, by the same
-    plan, and puts every difference into a class. Nothing is written to the datastore, and credentials that can only
-    read are enough.
+  - Compares a set of host endpoints with the datastore as M(netsec.calico.calico_hostendpoints) does, and classifies
+    every difference. It writes nothing to the datastore. Read-only credentials are sufficient.
   - For a fleet, use the playbook C(netsec.calico.audit), which also writes reports.
 extends_documentation_fragment:
   - netsec.calico._attributes
@@ -27,51 +26,52 @@ extends_documentation_fragment:
 options:
   nodes:
     description:
-      - Exact names of the nodes that are audited. What is stored there, and not wanted, is V(unmanaged).
+      - Exact names of the nodes to audit. Endpoints that are stored there but not declared are V(unmanaged).
     type: list
     elements: str
     required: true
   other_nodes:
     description:
-      - Exact names of nodes that are looked after elsewhere, so that endpoints there are not V(orphaned).
+      - Exact names of nodes that are managed elsewhere. Their endpoints are not V(orphaned).
     type: list
     elements: str
   other_hosts:
     description:
-      - Hosts whose nodes are not known, each with the names that its node may have. What is on a node with one of these
-        names, with or without a domain, is not V(orphaned).
+      - A mapping of hosts whose nodes are unknown to the possible names of each node. Endpoints on a node with one of
+        these names, with or without a domain, are not V(orphaned).
     type: dict
   decommission_nodes:
     description:
-      - As O(netsec.calico.calico_hostendpoints#module:decommission_nodes). What carries the owner label there is
+      - As O(netsec.calico.calico_hostendpoints#module:decommission_nodes). Endpoints with the owner label there are
         V(unmanaged).
     type: list
     elements: str
   owner:
     description:
-      - Value of the label O(owner_label) that every endpoint of the set shall have, and by which endpoints on nodes
-        that are gone are known. Without it, no endpoint is V(orphaned).
+      - Owner of the endpoints. Every endpoint of the set must have the label O(owner_label) with this value, which also
+        identifies endpoints on nodes that no longer exist. Without it, no endpoint is V(orphaned).
     type: str
   owner_label:
     description:
-      - The key of the label that says who owns an endpoint.
+      - Key of the label that identifies the owner of an endpoint.
     type: str
     default: app.kubernetes.io/managed-by
   policies:
     description:
-      - Whether to say which policies select the endpoints that are stored on O(nodes), Calico's own among them.
+      - Whether to report the policies that select the stored endpoints of O(nodes), including Calico's own endpoints.
     type: bool
     default: false
   dest:
     description:
-      - A file on the machine where the module runs, that gets all findings as JSON, since RV(findings) has an end. The
-        keys are those of the result. A file that is there is replaced as a whole or not at all, and keeps its
-        permissions and, where that is permitted, its owner. Where it is a symbolic link, that is the file it leads to.
-      - With O(policies), it also has C(endpoints), a list of the stored endpoints of O(nodes), each with C(node),
-        C(name) and C(policies), the names of the policies that select it for ingress or egress, in the order in which
-        they are asked. That list is C(null) where it is not known, since the policies, the endpoint or one of its
-        profiles cannot be read, or Felix does not take the endpoint.
-      - It is written in check mode, too, and is no change.
+      - Path of a JSON file for all findings, on the host where the module runs. RV(findings) itself is limited in size.
+        The file has the keys of the result.
+      - An existing file is replaced atomically. It keeps its permissions and, if permitted, its owner. If the path is a
+        symbolic link, the target of the link is replaced.
+      - With O(policies), the file also has C(endpoints), a list of the stored endpoints of O(nodes), each with C(node),
+        C(name) and C(policies). C(policies) lists the names of the policies that select the endpoint for ingress or
+        egress, in the order in which Felix evaluates them. It is C(null) if the policies, the endpoint or one of its
+        profiles cannot be read, or if Felix rejects the endpoint.
+      - The file is also written in check mode. It does not count as a change.
     type: path
 seealso:
   - module: netsec.calico.calico_hostendpoints
@@ -79,7 +79,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Compare the endpoints of two hosts with what is stored
+- name: Compare the endpoints of two hosts with the datastore
   netsec.calico.calico_hostendpoints_audit:
     etcd_endpoints: http://etcd1.example.com:2379
     owner: netsec.calico
@@ -87,21 +87,21 @@ EXAMPLES = r"""
     src: hostendpoints.yml
   register: audit
 
-- name: Fail when an endpoint is missing
+- name: Fail if an endpoint is missing
   ansible.builtin.assert:
     that: audit.summary.missing == 0
 """
 
 RETURN = r"""
 other_kinds_skipped:
-  description: Number of resources of other kinds that were left out.
+  description: Number of skipped resources of other kinds.
   returned: when O(other_kinds) is V(skip)
   type: int
   sample: 2
 summary:
   description:
-    - How many endpoints there are of each class, V(compliant) ones, and V(foreign) ones, which are Calico's own.
-    - One endpoint may be in two classes, but a V(compliant) one is in no other.
+    - Number of endpoints of each class, of V(compliant) endpoints, and of V(foreign) endpoints, which are Calico's own.
+    - An endpoint can be in two classes, but a V(compliant) endpoint is in no other class.
   returned: success
   type: dict
   sample:
@@ -115,40 +115,44 @@ summary:
     unsafe: 0
     foreign: 0
 findings:
-  description: What is not as wanted, sorted by node and name.
+  description: The differences from the declared set, sorted by node and name.
   returned: success
   type: list
   elements: dict
   contains:
     class:
       description:
-        - V(missing) is wanted and not stored.
-        - V(changed) is stored otherwise.
-        - V(unmanaged) is stored on one of O(nodes), and not wanted, or is of O(owner) on one of O(decommission_nodes).
-        - V(orphaned) carries the owner label, and is on a node that is not in O(nodes), not in O(other_nodes), not one
-          of O(other_hosts), and not known to Calico, which knows a node by its records of it, or by what Felix reports
-          from there.
-        - V(shadowed) is not in force, since another endpoint of the same node governs its interface.
-        - V(malformed) cannot be read by Calico, or is ignored by Felix, so that its interface is open. Where it is
-          unknown whether Calico can read it, the message says so.
-        - V(unsafe) cuts its host off, or does not do what it says. That is looked at when O(guard_facts),
-          O(guard_facts_src) or O(guard_require) is given.
+        - Class of the finding.
+        - V(missing) means that the endpoint is declared but not stored.
+        - V(changed) means that the stored endpoint differs from the declared endpoint.
+        - V(unmanaged) means that the endpoint is stored on one of O(nodes) but not declared, or has the owner label on
+          one of O(decommission_nodes).
+        - V(orphaned) means that the endpoint has the owner label, and that its node is not in O(nodes), O(other_nodes)
+          or O(other_hosts) and is unknown to Calico. Calico knows a node from its records of the node or from Felix's
+          status reports.
+        - V(shadowed) means that the endpoint is not in effect, because another endpoint of the same node governs its
+          interface.
+        - V(malformed) means that Calico cannot read the endpoint or Felix ignores it, which leaves its interface open.
+          If it is unknown whether Calico can read the endpoint, the message reports this.
+        - V(unsafe) means that the endpoint cuts off its host or does not have its declared effect. This is checked only
+          if O(guard_facts), O(guard_facts_src) or O(guard_require) is given.
       type: str
     node:
-      description: Node of the endpoint; empty where nobody knows it.
+      description: Node of the endpoint. Empty if unknown.
       type: str
     name:
       description: Name of the endpoint.
       type: str
     interface_name:
-      description: The interface that it names.
+      description: Interface name in the endpoint.
       type: str
     fields:
-      description: The fields that differ, each with C(field), C(want) and C(have).
+      description: >-
+        The fields that differ, each with C(field), C(want) (the declared value) and C(have) (the stored value).
       type: list
       elements: dict
     message:
-      description: What it means.
+      description: Explanation of the finding.
       type: str
   sample:
     - class: changed
@@ -162,45 +166,47 @@ findings:
       message: the rules of other profiles apply
 findings_omitted:
   description:
-    - How many findings RV(findings) leaves out because of its size. The first one is always there, but long texts in it
-      may be cut.
+    - Number of findings omitted from RV(findings) because of its size limit. The first finding is always included, but
+      long strings in it may be truncated.
   returned: success
   type: int
   sample: 0
 compliant:
-  description: How many endpoints of each node are as wanted, and have no finding; nodes with none are left out.
-  returned: success, when it is not too large
+  description: Number of matching endpoints without findings, by node. Nodes without such endpoints are omitted.
+  returned: success, if it is not too large
   type: dict
   sample: {worker-2: 3}
 policies:
   description:
-    - The policies that select endpoints which are stored on O(nodes), sorted by name, and those that cannot be read, of
-      which nobody knows whom they select. Staged policies do not count.
-    - C(null) when policies cannot be read at all.
+    - The policies that select stored endpoints of O(nodes), and unreadable policies, whose selection is unknown, sorted
+      by name. Staged policies are not included.
+    - C(null) if the policies cannot be read at all.
   returned: success, when O(policies) is true
   type: list
   elements: dict
   contains:
     name:
-      description: The policy's name; in Calico v3, its tier and a dot stand before it.
+      description: Name of the policy. In Calico v3, its tier and a dot precede it.
       type: str
     endpoints:
-      description: How many of the endpoints it selects; C(null) when it cannot be read.
+      description: Number of these endpoints that the policy selects. C(null) if the policy cannot be read.
       type: int
     problem:
-      description: Why that is not known, or empty.
+      description: Why the number is unknown. Otherwise empty.
       type: str
   sample:
     - name: default.allow-ssh
       endpoints: 12
       problem: ""
 policies_omitted:
-  description: How many policies RV(policies) leaves out because of its size.
+  description: Number of policies omitted from RV(policies) because of its size limit.
   returned: success, when O(policies) is true
   type: int
   sample: 0
 datastore:
-  description: What was read, with C(type), C(endpoints), and C(warning) when Calico says that it is locked or empty.
+  description: >-
+    The datastore that was read, with C(type), C(endpoints) and C(warning). The warning reports that Calico has locked
+    the datastore, or that it is empty.
   returned: success
   type: dict
   sample:

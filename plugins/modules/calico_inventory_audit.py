@@ -11,16 +11,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: calico_inventory_audit
-short_description: Compare the Calico host endpoints of the play's hosts with what is stored, and write reports
+short_description: Compare the Calico host endpoints of the play's hosts with the datastore, and write reports
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Evaluates the interface rules of every host of the play against its facts, as
-    M(netsec.calico.calico_inventory_hostendpoints) does, and compares them by
-    M(netsec.calico.calico_hostendpoints_audit) in one call. Nothing is written to the datastore.
-  - This is what the playbook C(netsec.calico.audit) runs. It does not fail when something differs; see RV(fails).
-  - A host that could not be reached, or whose facts are not known, is unknown, and never compliant.
+  - Evaluates the interface rules of every host of the play against its facts, as in
+    M(netsec.calico.calico_inventory_hostendpoints), and compares the resulting endpoints with the datastore through one
+    call of M(netsec.calico.calico_hostendpoints_audit). It writes nothing to the datastore.
+  - The playbook C(netsec.calico.audit) runs this module. The module does not fail if something differs; see RV(fails).
+  - The status of an unreachable host, or of a host without facts, is unknown and never compliant.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.actiongroup_calico
@@ -44,10 +44,9 @@ options:
     elements: str
   guard_require:
     description:
-      - Connections of every host that must stay open, beside those that the guard of
-        M(netsec.calico.calico_inventory_hostendpoints) asks for. Each host's C(hostendpoints_guard_require) counts,
-        too.
-      - An endpoint that does not let one through is V(unsafe).
+      - Connections that must remain open on every host, in addition to the connections that the guard of
+        M(netsec.calico.calico_inventory_hostendpoints) requires and to each host's C(hostendpoints_guard_require).
+      - An endpoint that blocks one of them is V(unsafe).
     type: list
     elements: dict
     suboptions:
@@ -68,29 +67,30 @@ options:
         type: str
   fail_on:
     description:
-      - The classes of findings of which one is enough for RV(fails).
+      - Classes of findings on which the audit fails. RV(fails) is true if at least one such finding exists.
     type: list
     elements: str
     choices: [missing, changed, unmanaged, orphaned, shadowed, malformed, unsafe, unknown]
     default: []
   report_dir:
     description:
-      - A folder on the controller that gets the reports. It is made when it is not there.
-      - The reports of an earlier audit that are there are removed first, of a symbolic link the link. So when the audit
-        cannot be made, there are none, and each report is a new file with the permissions that the umask leaves.
-      - C(audit.json) and C(audit.html) also say which policies select each endpoint that is stored for the hosts.
-      - No files are written when it is not given.
+      - Path of the directory for the reports, on the controller. It is created if it does not exist.
+      - Reports of an earlier audit in the directory are deleted first. If a report is a symbolic link, only the link is
+        deleted. If the audit cannot be completed, no reports exist. Each report is a new file whose permissions depend
+        on the umask.
+      - C(audit.json) and C(audit.html) also list the policies that select each stored endpoint of the hosts.
+      - If omitted, no files are written.
     type: path
   report_formats:
     description:
-      - Which reports are written, C(audit.json), C(audit.csv), C(audit.xml) (JUnit) and C(audit.html). All by default,
-        and none with an empty list.
+      - Formats of the reports C(audit.json), C(audit.csv), C(audit.xml) (JUnit) and C(audit.html). The default is all
+        formats. An empty list writes no reports.
     type: list
     elements: str
     choices: [json, csv, junit, html]
 notes:
-  - Run it with C(run_once). It is about all hosts of a play at once, so C(serial) and the strategies C(free) and
-    C(host_pinned) are refused.
+  - Run the module with C(run_once). It handles all hosts of a play at once, so it rejects C(serial) and the strategies
+    C(free) and C(host_pinned).
 seealso:
   - module: netsec.calico.calico_hostendpoints_audit
 """
@@ -109,17 +109,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fails:
-  description: Whether there is a finding of a class in O(fail_on).
+  description: Whether a finding of a class in O(fail_on) exists.
   returned: success
   type: bool
   sample: false
 reason:
-  description: Why it fails, or what was found, in a line.
+  description: Why the audit fails, or a summary of the findings, in one line.
   returned: success
   type: str
   sample: "3 missing, 1 changed (fail_on: missing, changed)"
 summary:
-  description: How many hosts there are of each status, and how many endpoints of each class.
+  description: Number of hosts of each status and number of endpoints of each class.
   returned: success
   type: dict
   sample:
@@ -141,17 +141,17 @@ unknown_hosts:
   elements: str
   sample: [web7]
 unknown_hosts_omitted:
-  description: How many hosts RV(unknown_hosts) leaves out because of its size.
+  description: Number of hosts omitted from RV(unknown_hosts) because of its size limit.
   returned: success
   type: int
   sample: 0
 reports:
-  description: The paths of the reports on the controller, by format.
+  description: Paths of the reports on the controller, by format.
   returned: success
   type: dict
   sample: {html: /var/www/html/hostendpoints/audit.html}
 banner:
-  description: The numbers and the first findings, as lines of text for a log; long lines are cut.
+  description: The summary and the first findings, as lines for a log. Long lines are truncated.
   returned: success
   type: list
   elements: str

@@ -16,15 +16,16 @@ version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Evaluates the interface rules of every host of the play's batch against its facts, and hands the endpoints of all of
-    them to M(netsec.calico.calico_hostendpoints) in one call.
-  - This is what the role C(netsec.calico.hostendpoints) runs. Use the role, which has the defaults for all
-    variables. The variables of each host are read here, as C(hostendpoints_node), C(hostendpoints_interfaces),
+  - Evaluates the interface rules of every host of the play's batch against its facts, and passes all resulting
+    endpoints to M(netsec.calico.calico_hostendpoints) in one call.
+  - The role C(netsec.calico.hostendpoints) runs this module. Use the role, which has defaults for all variables. The
+    module reads the variables of each host, such as C(hostendpoints_node), C(hostendpoints_interfaces),
     C(hostendpoints_ignore), C(hostendpoints_labels), C(hostendpoints_group_labels), C(hostendpoints_host_labels),
     C(hostendpoints_endpoints), C(hostendpoints_guard_require) and C(hostendpoints_failsafes).
   - Only hosts of the current batch that did not fail, and whose facts this run has, take part. The endpoints of all
-    others are left as they are, and the scope of a purge is exactly the nodes of the hosts that took part.
-  - Run it with C(run_once). With the strategies C(free) and C(host_pinned), each host handles its own endpoints.
+    other hosts are not changed. The scope of a purge is exactly the nodes of the participating hosts.
+  - Run the module with C(run_once). With the strategies C(free) and C(host_pinned), each host handles only its own
+    endpoints.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.actiongroup_calico
@@ -35,16 +36,17 @@ extends_documentation_fragment:
 options:
   guard:
     description:
-      - As O(netsec.calico.calico_hostendpoints#module:guard). What the guard has to know of the hosts is taken from
-        their facts and their connection variables.
-      - Each host needs Ansible's own SSH connection, unless it has another kind of connection, the datastore, unless
-        that is on the controller, and the DNS servers of its facts.
+      - As O(netsec.calico.calico_hostendpoints#module:guard). The module builds the guard's facts from the hosts' facts
+        and connection variables.
+      - The guard requires three kinds of connections for each host. These are Ansible's own SSH connection, unless the
+        host has another connection type, the connection to the datastore, unless it is on the controller, and the
+        connections to the DNS servers in the host's facts.
     type: str
     choices: [enforce, warn, 'off']
     default: enforce
   guard_require:
     description:
-      - As O(netsec.calico.calico_hostendpoints#module:guard_require), beside those.
+      - As O(netsec.calico.calico_hostendpoints#module:guard_require), in addition to these connections.
     type: list
     elements: dict
     suboptions:
@@ -65,20 +67,20 @@ options:
         type: str
   require_facts:
     description:
-      - Whether to do nothing, and be skipped, when facts of a host are missing. Then RV(hosts_without_facts) names the
-        hosts.
+      - Whether to skip the task if facts of a host are missing. RV(hosts_without_facts) then lists the hosts.
     type: bool
     default: false
   purge_limit:
     description:
-      - As O(netsec.calico.calico_hostendpoints#module:purge_limit). Needed when O(purge) is not V(none).
+      - As O(netsec.calico.calico_hostendpoints#module:purge_limit). Required if O(purge) is not V(none).
     type: int
 notes:
-  - With C(run_once), a condition (C(when)) that is false for the host that runs the task skips it for all hosts. Give
-    a condition to C(include_role), or use a group in C(hosts).
-  - With C(ignore_unreachable=true) on the play, an unreachable host takes part with the facts that are cached of it.
-  - Nothing is written when the node name of a host is that of another host of the batch, or the C(nodename) of a host
-    in an earlier batch, or the inventory name of a host outside the batch that is not known to be another node.
+  - With C(run_once), a C(when) condition that is false for the host that runs the task skips the task for all hosts.
+    Set the condition on C(include_role), or use a group in C(hosts).
+  - With C(ignore_unreachable=true) on the play, an unreachable host takes part with its cached facts.
+  - Nothing is written if the node name of a host is also the node name of another host of the batch, the C(nodename) of
+    a host in an earlier batch, or the inventory name of a host outside the batch that is not known to be a different
+    node.
 seealso:
   - module: netsec.calico.calico_hostendpoints
 """
@@ -99,28 +101,28 @@ require_facts:
   type: bool
   sample: true
 hosts:
-  description: How many hosts took part.
+  description: Number of hosts that took part.
   returned: success
   type: int
   sample: 1000
 hosts_without_facts:
-  description: The hosts of the batch whose facts this run does not have, and whose endpoints are left as they are.
+  description: Hosts of the batch whose facts this run does not have. Their endpoints are not changed.
   returned: success
   type: list
   elements: str
   sample: []
 hosts_without_endpoints:
   description:
-    - Hosts that took part and for which no rule makes an endpoint, the first 100 of them, and what became of their
-      interfaces. Nothing polices these interfaces.
+    - Participating hosts for which no rule creates an endpoint, with the reasons for their interfaces. No policy
+      applies to these interfaces. Only the first 100 hosts are listed.
   returned: success, unless skipped
   type: dict
   sample:
     db1: "no rule makes an endpoint of it (eth0: no rule matches: rule 1: no address in 10.0.0.0/8)"
 nodes:
   description:
-    - The node of each host that is another than the host's name in the inventory.
-    - By this a later batch of the play finds a node that is taken.
+    - Nodes of the hosts whose node name differs from their inventory name.
+    - Later batches of the play use them to detect node names that are already in use.
   returned: success, in a play with C(serial) or the strategy C(free)
   type: dict
   sample: {web1: web1.example.com}
@@ -147,7 +149,7 @@ canary:
   sample: [worker-1]
 guard:
   description: As RV(netsec.calico.calico_hostendpoints#module:guard).
-  returned: success, unless skipped, and when the guard refuses
+  returned: success, unless skipped, and when the guard rejects the changes
   type: list
   elements: dict
   sample: []

@@ -11,16 +11,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: calico_inventory_variables
-short_description: Read variables of the inventory that no fact can replace
+short_description: Read inventory variables that facts cannot override
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Returns the values of variables of the play's host as they are without its facts. In a template, a fact beats a
-    variable of the inventory, and a managed host chooses its facts and their names.
-  - Fails when the facts of a host of the play hold a variable of this collection, that is, one that begins with
-    C(hostendpoints_) or C(calico_).
-  - This is how the playbooks of this collection read their variables. A registered result beats facts.
+  - Returns the values of variables of the play's host without its facts. In a template, a fact overrides an inventory
+    variable, and a managed host controls the names and values of its facts.
+  - Fails if the facts of a host of the play contain a variable of this collection, which begins with C(hostendpoints_)
+    or C(calico_).
+  - The playbooks of this collection read their variables through this module. A registered result overrides facts.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._attributes.reading
@@ -30,7 +30,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read where the datastore is
+- name: Read the datastore settings
   netsec.calico.calico_inventory_variables:
     variables:
       etcd_endpoints: hostendpoints_etcd_endpoints
@@ -46,8 +46,8 @@ EXAMPLES = r"""
 RETURN = r"""
 variables:
   description:
-    - The values by the keys of O(variables), without those that are not defined or null.
-    - A password may be among them, so the result is never shown.
+    - The values by the keys of O(variables). Undefined and null variables are omitted.
+    - The values can contain a password, so the result is never displayed.
   returned: success
   type: dict
   sample: {etcd_endpoints: "http://etcd1.example.com:2379"}

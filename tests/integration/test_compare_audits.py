@@ -94,8 +94,8 @@ def test_a_report_that_is_not_named_or_not_there(tmp_path):
     run = run_playbook("netsec.calico.compare_audits", None, ["-e", "hostendpoints_audit_before=x"])
     assert run.returncode == 2
     paths = "-e hostendpoints_audit_before=yesterday/audit.json -e hostendpoints_audit_after=today/audit.json"
-    message = "Name two reports: " + paths
-    assert run.result("Stop when a report is not named")["msg"] == message
+    message = "Set the paths of two reports, for example " + paths
+    assert run.result("Fail if a report is not given")["msg"] == message
     run = run_playbook(
         "netsec.calico.compare_audits",
         None,

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.thorough
 
 PLAYBOOK = "netsec.calico.gathered"
 ROLE = dict(IMPORTED["ansible.builtin.import_role"], tasks_from="gathered")
-TASK = "Turn what is stored into variables"
+TASK = "Write the stored endpoints to an inventory"
 
 
 # Whatever is stored: a property

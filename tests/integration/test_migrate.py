@@ -21,7 +21,7 @@ RESOURCES = "/calico/resources/v3/projectcalico.org/"
 HOSTENDPOINTS = RESOURCES + "hostendpoints/"
 CLUSTER_INFORMATION = RESOURCES + "clusterinformations/default"
 SHOW, WRITE = "Show what becomes of each endpoint", "Write the endpoints to the v3 datastore"
-STOP = "Stop when not all of it can be in the v3 datastore"
+STOP = "Fail if an endpoint cannot be stored in the v3 datastore"
 
 # {"node/name": v1 value}
 FLEET = {
@@ -217,7 +217,7 @@ def test_only_connections_can_be_given(calico, options):
         run = migrate(calico, **{variable: dict(options, etcd_endpoints=calico.url)})
         assert (
             run.returncode == 2
-            and "hostendpoints_migrate_from and hostendpoints_migrate_to take etcd_endpoints" in run.stdout
+            and "hostendpoints_migrate_from and hostendpoints_migrate_to accept only etcd_endpoints" in run.stdout
         ), run
 
 
