@@ -13,7 +13,6 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.api_versi
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import (
     fields_from_resource,
-    to_resource,
 )
 
 V1_RESOURCE = {
@@ -47,17 +46,17 @@ PORTS = (Port("http", "TCP", 80),)
 
 def test_v1_in_and_out():
     assert HostEndpoint(**fields_from_resource(V1_RESOURCE)) == ENDPOINT
-    assert to_resource(ENDPOINT, V1) == V1_RESOURCE
+    assert V1.build_manifest(ENDPOINT) == V1_RESOURCE
 
 
 def test_v3_in_and_out():
     endpoint = HostEndpoint(**fields_from_resource(V3_RESOURCE))
     assert endpoint == HostEndpoint(**dict(vars(ENDPOINT), ports=PORTS))
-    assert to_resource(endpoint, V3) == V3_RESOURCE
+    assert V3.build_manifest(endpoint) == V3_RESOURCE
 
 
 def test_empty_fields_are_left_out_but_the_sections_stay():
-    assert to_resource(HostEndpoint(name="a", node="n", interface_name="eth0"), V1) == {
+    assert V1.build_manifest(HostEndpoint(name="a", node="n", interface_name="eth0")) == {
         "apiVersion": "v1",
         "kind": "hostEndpoint",
         "metadata": {"name": "a", "node": "n"},
@@ -67,16 +66,16 @@ def test_empty_fields_are_left_out_but_the_sections_stay():
 
 def test_v1_has_no_place_for_ports():
     with pytest.raises(InvalidInput, match="ports cannot be written as v1"):
-        to_resource(HostEndpoint(name="a", node="n", ports=PORTS), V1)
+        V1.build_manifest(HostEndpoint(name="a", node="n", ports=PORTS))
 
 
 def test_annotations_are_in_v3_only():
     endpoint = HostEndpoint(name="a", node="n", interface_name="eth0", annotations={"b": "1", "a": "2"})
-    resource = to_resource(endpoint, V3)
+    resource = V3.build_manifest(endpoint)
     assert resource["metadata"] == {"name": "a", "annotations": {"a": "2", "b": "1"}}
     assert HostEndpoint(**fields_from_resource(resource)) == HostEndpoint(**dict(vars(endpoint), labels={}))
     with pytest.raises(InvalidInput, match="annotations cannot be written as v1"):
-        to_resource(endpoint, V1)
+        V1.build_manifest(endpoint)
 
 
 def test_only_given_fields_are_given():
