@@ -38,7 +38,7 @@ sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" sel
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
 thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other ansible-cores and datastore, pylint
-	$(NOX) -e pylint hostile_host thorough -- $(ARGS)
+	NETSEC_THOROUGH=1 $(NOX) -e pylint hostile_host integration -- $(ARGS)
 reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
 molecule: $(VENV)/ready ## the role on fleets of network namespaces; ARGS="-s canary" selects
 format: $(VENV)/ready ## lay the Python files out as lint wants them

@@ -370,26 +370,19 @@ def galaxy_importer(session: nox.Session) -> None:
 @nox.session
 @each_core
 def integration(session: nox.Session, core: str) -> None:
-    """Real playbooks against real etcd servers: what does not take long; on older ansible-cores, what may differ."""
-    run_integration(session, core, "not thorough", CORE_TESTS)
+    """Real playbooks against real etcd servers: what does not take long; on older ansible-cores, what may differ.
 
-
-@nox.session(default=False)
-@each_core
-def thorough(session: nox.Session, core: str) -> None:
-    """The rest of the integration tests."""
-    run_integration(session, core, "thorough", LONG_CORE_TESTS)
-
-
-def run_integration(session: nox.Session, core: str, mark: str, core_tests: tuple[str, ...]) -> None:
-    """Run all tests with the mark; on older ansible-cores `core_tests`, against one etcd, which makes no difference."""
+    With NETSEC_THOROUGH=1, the rest of them. On older ansible-cores one etcd is enough: its version makes no difference.
+    """
+    is_thorough = os.environ.get("NETSEC_THOROUGH") == "1"
     install(session, core_requirement(core), *INTEGRATION)
     if session.posargs:
         # Whoever selects by hand selects from all.
         run_pytest(session, "tests/integration")
     elif core == NEWEST:
-        run_pytest(session, "tests/integration", "-m", mark)
+        run_pytest(session, "tests/integration", "-m", "thorough" if is_thorough else "not thorough")
     else:
+        core_tests = LONG_CORE_TESTS if is_thorough else CORE_TESTS
         places = [f"tests/integration/test_{name}.py" for name in core_tests]
         run_pytest(session, *places, variables={"NETSEC_ETCD_BINARIES": None})
 

@@ -4,7 +4,7 @@
 """Whether the shared code imports as the house is built: `python -m tests.layers`, a part of `make lint`.
 
 Packages import downwards, files of a package in no circle. Ansible and the client libraries stay in their packages.
-An import within a function has its reason in a comment above it.
+An import within a function has its reason in a comment above it. Files and folders stay small enough to be known.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ LIBRARIES = {
 }
 
 
+MOST_LINES, MOST_FILES = 350, 12
+
+
 class Import(NamedTuple):
     """What a file imports, by its name below `plugins` where it is ours."""
 
@@ -66,6 +69,7 @@ def main() -> int:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
         problems.append("a circle: " + " imports ".join(reversed(exc.args[1])))
+    problems += find_large(PLUGINS)
     print("\n".join(problems) or f"{len(files)} files import downwards")
     return bool(problems)
 
@@ -79,6 +83,17 @@ def find_problems(name: str, found: Import) -> Iterator[str]:
     allowed = LIBRARIES.get(found.name.partition(".")[0])
     if allowed and not any(f"{name}.".startswith(place + ".") for place in allowed):
         yield f"imports {found.name}, which is for {' and '.join(allowed)} only"
+
+
+def find_large(root: Path) -> Iterator[str]:
+    for folder in [root, *(each for each in sorted(root.rglob("*")) if each.is_dir() and each.name != "__pycache__")]:
+        files = sorted(folder.glob("*.py"))
+        if len(files) > MOST_FILES:
+            yield f"{folder.relative_to(root.parent)} has {len(files)} files, more than {MOST_FILES}"
+        for path in files:
+            lines = len(path.read_text(encoding="utf-8").splitlines())
+            if lines > MOST_LINES:
+                yield f"{path.relative_to(root.parent)} has {lines} lines, more than {MOST_LINES}"
 
 
 def read_imports(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import]:

@@ -22,18 +22,39 @@ ROOT_PASSWORD = "root-pässword"
 
 collections_path()
 
-# Playbooks, of which nothing depends on the datastore or the etcd but what other tests have: they run on one of each.
+# Playbooks, of which nothing depends on the datastore but what other tests have: they run on one.
 PLAYBOOKS = ("awx", "diff", "gathered", "migrate", "role_canary", "role_guard", "runner", "set_playbook", "to_resource")
+
+
+# What is about etcd itself, or what a request and its answer look like: it runs on every etcd there is.
+EVERY_ETCD = (
+    "auth",
+    "check_mode",
+    "concurrency",
+    "errors",
+    "etcdv3",
+    "etcdv3_transactions",
+    "failover",
+    "harness",
+    "idempotence",
+    "info",
+    "set_conflict",
+    "set_failure",
+    "set_wire",
+    "tls",
+)
 
 
 def pytest_collection_modifyitems(items):
     on_etcdv3 = {_test_of(item) for item in items if _is_on(item, "etcdv3")}
-    items[:] = [item for item in items if not (_name_of(item) in PLAYBOOKS and _is_repeated(item, on_etcdv3))]
+    items[:] = [item for item in items if not _is_repeated(item, on_etcdv3)]
 
 
 def _is_repeated(item, on_etcdv3):
-    is_on_another = any(_is_on(item, binary) for binary in binaries()[1:])
-    return is_on_another or (_is_on(item, "etcdv2") and _test_of(item) in on_etcdv3)
+    name = _name_of(item)
+    if name not in EVERY_ETCD and any(_is_on(item, binary) for binary in binaries()[1:]):
+        return True
+    return name in PLAYBOOKS and _is_on(item, "etcdv2") and _test_of(item) in on_etcdv3
 
 
 def _name_of(item):

@@ -1,0 +1,65 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The datastores' tables of options, and all places that repeat them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from ansible_collections.netsec.calico.plugins.doc_fragments._connection import ModuleDocFragment
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, list_options
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import build_connection_options
+
+ROOT = Path(__file__).resolve().parents[5]
+PREFIX = "hostendpoints_"
+BY_NAME = {option.name: option for option in list_options()}
+
+
+class Loader(yaml.SafeLoader):
+    """With Ansible's !unsafe."""
+
+
+Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+
+
+def load(path):
+    return yaml.load((ROOT / path).read_text(encoding="utf-8"), Loader=Loader)
+
+
+def test_the_documentation_has_them_with_their_types():
+    documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    specified = build_connection_options()
+    assert documented.keys() == specified.keys() == BY_NAME.keys()
+    for name, spec in specified.items():
+        assert {key: documented[name].get(key) for key in ("type", "elements", "choices")} == {
+            key: spec.get(key) for key in ("type", "elements", "choices")
+        }, name
+
+
+def test_the_environment_variables_are_documented():
+    documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    for option in BY_NAME.values():
+        if option.file_key:
+            text = " ".join(documented[option.name]["description"])
+            assert "E(CALICO_%s)" % option.name.upper() in text and "E(%s)" % option.name.upper() in text
+
+
+def test_the_role_has_them():
+    role = ROOT / "roles" / "hostendpoints"
+    options = load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    connection = load(role / "vars" / "main.yml")["__hostendpoints_connection"]
+    for name, spec in build_connection_options().items():
+        own = options[PREFIX + name]
+        assert connection[name] == PREFIX + name
+        assert own["type"] in (spec["type"], "str", "list", "raw") and own.get("choices") in (None, spec.get("choices"))
+
+
+def test_the_awx_credential_has_them():
+    (credential,) = load("playbooks/vars/awx.yml")["controller_credential_types"]
+    types = next(field for field in credential["inputs"]["fields"] if field["id"] == "datastore_type")
+    assert types["choices"] == list(DATASTORES)
+    variables = {"CALICO_" + option.name.upper() for option in BY_NAME.values() if option.file_key}
+    assert credential["injectors"]["env"].keys() == variables
