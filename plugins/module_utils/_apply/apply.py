@@ -12,7 +12,7 @@ import random
 import time
 from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
-from .._core.errors import CalicoError, Conflict, Refused
+from .._core.errors import CalicoError, Conflict, Refused, join_first
 from .._datastore.base import Datastore, State
 from .._guard.verdict import GuardReport
 from .._plan.desired import Desired, Purge, Purged
@@ -195,14 +195,11 @@ _RANK = {operation: rank for rank, operation in enumerate(ORDER)}
 
 def _check_limit(deletions: List[Change], limit: int) -> None:
     if len(deletions) > limit:
-        named = ", ".join(str(change.ref) for change in deletions[:SHOWN])
         raise Refused(
-            "the purge would delete {0}, which is more than the purge_limit of {1}, so nothing was written: "
-            "{2}{3}".format(
+            "the purge would delete {0}, which is more than the purge_limit of {1}, so nothing was written: {2}".format(
                 count_kinds([change.ref for change in deletions]),
                 limit,
-                named,
-                ", ..." if len(deletions) > SHOWN else "",
+                join_first([str(change.ref) for change in deletions], SHOWN),
             )
         )
 

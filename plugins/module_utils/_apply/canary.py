@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
-from .._core.errors import InvalidInput, Refused, brief, shown
+from .._core.errors import InvalidInput, Refused, brief, join_first, shown
 from .._plan.plan import Change
 from .ending import Ending
 
@@ -26,6 +26,8 @@ _TRIES = 3
 _AT_ONCE = 20
 # Seconds after which a run that is ended stops to wait.
 _SLICE = 0.1
+# Number of nodes that a message names.
+_SHOWN = 3
 
 
 class CanaryNode(NamedTuple):
@@ -76,7 +78,7 @@ class Canary:
             text += (
                 "nothing was written: give reached_at in guard_facts (the role: hosts that are reached by SSH directly)"
             )
-            raise Refused(text.format(_listed(sorted(linked))))
+            raise Refused(text.format(join_first(sorted(linked), _SHOWN)))
         about = [(change, bool(_list_nodes(change) & names)) for change in changes]
         return (
             tried,
@@ -183,7 +185,3 @@ def _list_nodes(change: Change) -> Set[str]:
     }
     # Of a value that cannot be read, v3 does not tell the node.
     return nodes - {""} or {change.ref.node}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -20,10 +20,12 @@ from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
+from .checks import CHECKS
 from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
 if TYPE_CHECKING:
-    from .guard import Guard, HostFacts
+    from .guard import Guard
+    from .host_facts import HostFacts
 
 ENFORCE, WARN, OFF = "enforce", "warn", "off"
 
@@ -89,7 +91,7 @@ class GuardPolicy:
             return []
         text = "{0} endpoints change in one run, more than guard_limit, which is {1}".format(len(changes), self.limit)
         if self.mode == ENFORCE:
-            raise Unsafe(text + " (G17). What to do: raise it if that is meant", ())
+            raise Unsafe(text + " (G17). What to do: " + CHECKS["G17"].remedy, ())
         return ["guard G17: " + text]
 
     def evaluate(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
-from .._core.errors import Refused
+from .._core.errors import Refused, cut
+from .checks import CHECKS
 
 SAFE, UNSAFE, UNKNOWN, WARNING = "safe", "unsafe", "unknown", "warning"
 
@@ -18,23 +19,6 @@ _SHOWN = 3
 _SHOWN_FINDINGS = 3
 # Characters of a reason in a message.
 _LONGEST = 300
-
-_ALLOW_IT = (
-    "first write a policy that allows this and selects the endpoint that governs there, or give that endpoint a "
-    "profile that does"
-)
-# What to do about it, by the rule; those of rules that only warn are not here.
-_WAY_OUT = {
-    "G01": "create the profile, or take it out of the endpoint's profiles",
-    "G03": _ALLOW_IT,
-    "G04": _ALLOW_IT,
-    "G06": "give the interface that the host has",
-    "G07": "give the addresses that the host has",
-    "G08": "remove one of the endpoints, or give it another interface",
-    "G09": "give the node's name as Calico has it",
-    "G13": "write a policy that allows icmpv6 types 135 and 136 in both directions",
-    "G16": "correct the named endpoint, rule, setting or object; until then, Felix does not apply what is stored",
-}
 
 
 class GuardFinding(NamedTuple):
@@ -92,7 +76,7 @@ class GuardReport:
             return [*self.of_all, text.format(len(self.verdicts), self.problem)]
         return [
             *self.of_all,
-            *format_warnings(self.verdicts, _NOT_WARNED if self.has_facts else _NOT_WARNED + _OF_FACTS),
+            *format_warnings(self.verdicts, _INFORMATION if self.has_facts else _INFORMATION + _OF_FACTS),
         ]
 
 
@@ -123,8 +107,8 @@ def format_records(verdicts: Iterable[GuardVerdict]) -> List[Dict[str, Any]]:
 def format_reasons(verdict: GuardVerdict) -> str:
     """Why an endpoint is unsafe, and the way out."""
     findings = [finding for finding in verdict.findings if finding.level == UNSAFE]
-    reasons = ["{0} ({1})".format(_cut(finding.text), finding.rule) for finding in findings[:_SHOWN_FINDINGS]]
-    ways = dict.fromkeys(_WAY_OUT.get(finding.rule, "") for finding in findings[:_SHOWN_FINDINGS])
+    reasons = ["{0} ({1})".format(cut(finding.text, _LONGEST), finding.rule) for finding in findings[:_SHOWN_FINDINGS]]
+    ways = dict.fromkeys(CHECKS[finding.rule].remedy for finding in findings[:_SHOWN_FINDINGS])
     return "{0}. What to do: {1}".format("; ".join(reasons), "; ".join(filter(None, ways)))
 
 
@@ -148,8 +132,7 @@ def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[
     return [_warning(level, rule, items) for (level, rule), items in sorted(found.items(), key=_by_level)]
 
 
-# Which interface Ansible's connection comes through, and what may be so on purpose.
-_NOT_WARNED = (("G10", WARNING), ("G12", WARNING))
+_INFORMATION = tuple((check.id, WARNING) for check in CHECKS.values() if check.is_information)
 # What only the facts of a host can decide.
 _OF_FACTS = (("G03", UNKNOWN), ("G15", UNKNOWN))
 _LEVELS = (UNSAFE, UNKNOWN, WARNING)
@@ -165,11 +148,7 @@ def _warning(level: str, rule: str, items: List[Tuple[GuardVerdict, str]]) -> st
     of_these = {str(verdict) for verdict, _text in items}
     more = " (and {0} more endpoints like it)".format(len(of_these) - 1) if len(of_these) > 1 else ""
     label = "" if level == WARNING else level + ": "
-    way = _WAY_OUT.get(rule, "") if level == UNSAFE else ""
+    way = CHECKS[rule].remedy if level == UNSAFE else ""
     return "guard {0}: {1}{2}: {3}{4}{5}".format(
-        rule, label, verdict, _cut(text), more, ". What to do: " + way if way else ""
+        rule, label, verdict, cut(text, _LONGEST), more, ". What to do: " + way if way else ""
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

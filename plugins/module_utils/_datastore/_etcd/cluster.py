@@ -16,7 +16,7 @@ import threading
 import urllib.parse
 from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
 
-from ..._core.errors import CalicoError, DatastoreError
+from ..._core.errors import CalicoError, DatastoreError, cut
 from .http import BadAnswer, HandshakeFailed
 from .settings import EtcdSettings
 
@@ -206,7 +206,7 @@ def plain(text: str) -> str:
     """What a server says, as a message has it: on one line, without control characters, and cut where it is long."""
     text = " ".join(text[: _SHOWN + 1].split())
     text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-    return (text[:_SHOWN] + "..." if len(text) > _SHOWN else text) or "no text"
+    return cut(text, _SHOWN) or "no text"
 
 
 def unsure(keys: str, cause: object) -> str:

@@ -18,7 +18,7 @@ import base64
 import contextlib
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 
-from ..._core.errors import DatastoreError
+from ..._core.errors import DatastoreError, join_first
 from ..certificates import check_certificates
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
 from .settings import EtcdSettings
@@ -262,7 +262,7 @@ class EtcdV3Client:
 
 
 def _named(writes: Sequence[Write]) -> str:
-    return writes[0].key + (" and {0} more".format(len(writes) - 1) if len(writes) > 1 else "")
+    return join_first([write.key for write in writes], 1)
 
 
 def _transaction(writes: Sequence[Write], state: KeyValue) -> Dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot, snapshot_v1
-from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
+from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard
+from ansible_collections.netsec.calico.plugins.module_utils._guard.host_facts import HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import parse_failsafes
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection

@@ -11,7 +11,8 @@ import json
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot
-from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
+from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard
+from ansible_collections.netsec.calico.plugins.module_utils._guard.host_facts import HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 

@@ -1,0 +1,230 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which of its interfaces a host uses for a connection."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from .._core.errors import shown
+from .._dataplane.resolution import LOOPBACK, Interface, without_length
+from .._policies.connection import (
+    IN,
+    LOCAL,
+    OUT,
+    TCP,
+    Address,
+    Connection,
+    is_link_local,
+    is_loopback,
+    new_packet,
+    parse_address,
+)
+
+
+class RequiredConnection(NamedTuple):
+    """A connection that a host requires."""
+
+    # IN or OUT.
+    direction: str
+    protocol: int
+    # None for a protocol without ports.
+    port: Optional[int]
+    # Address or name of the other end; "" for any.
+    peer: str
+
+
+class UnknownPath(Exception):
+    """It cannot be told which way a connection goes."""
+
+
+class Peer(NamedTuple):
+    """The other end of a connection."""
+
+    version: int
+    # None when nobody knows it.
+    number: Optional[int]
+    # Of a link-local address: the interface.
+    zone: str = ""
+
+    @property
+    def address(self) -> Optional[Address]:
+        return None if self.number is None else (self.version, self.number)
+
+
+# An interface, and the host's own address there.
+_Way = Tuple[Interface, Address]
+# What surely is so, and what may be so.
+_Connections = Tuple[List[Connection], List[Connection]]
+
+
+class RoutingTable:
+    """Which of its interfaces a connection uses, as far as the networks and the default route tell."""
+
+    def __init__(self, interfaces: Dict[str, Interface], default: str) -> None:
+        self._interfaces = [each for each in interfaces.values() if each.name != LOOPBACK]
+        self._default = default
+        self._own = {address for each in interfaces.values() for address in each.addresses}
+        # All of its addresses that others than neighbours reach.
+        self._global = [
+            (each, own)
+            for each in self._interfaces
+            for own in each.addresses
+            if not (is_loopback(own) or own[0] == 6 and is_link_local(own))
+        ]
+
+    def ssh(self, peers: Sequence[Peer], addresses: Sequence[Peer], port: int) -> _Connections:
+        """Ansible's connection; none when it is not known which interface it comes through."""
+        sure, maybe = self._ways_of_ssh(peers, addresses)
+
+        def connection(way: _Way) -> Connection:
+            interface, own = way
+            number = next((each.number for each in peers if each.version == own[0]), None)
+            # An address that is not on the interface may be on the loopback.
+            here = [each[:2] for each in addresses if each[:2] in self._own and each.version == own[0]]
+            return Connection(IN, new_packet(own[0], TCP, number, (here or [own])[0][1], port), interface.name)
+
+        return [connection(way) for way in sure], [connection(way) for way in maybe]
+
+    def _ways_of_ssh(self, peers: Sequence[Peer], addresses: Sequence[Peer]) -> Tuple[List[_Way], List[_Way]]:
+        ways = [
+            ((each, own.address), own.zone)
+            for own in addresses
+            for each in self._interfaces
+            if own.address in each.addresses
+        ]
+        if ways:
+            # Interfaces may have the same link-local address.
+            named = [way for way, zone in ways if zone == way[0].name]
+            found = named or [way for way, _zone in ways]
+            if len(found) > 1 and found[0][1] == found[1][1]:
+                return [], found
+            return found[:1], self._other_ways(found[0], peers)
+        # The address may be translated on its way.
+        local = [each for each in addresses if is_link_local(each)]
+        versions = dict.fromkeys([*[each.version for each in addresses], 4, 6])
+        for peer in [*local, *peers] or [Peer(version, None) for version in versions]:
+            sure, maybe = self._ways(peer)
+            if sure or maybe:
+                return sure, maybe
+        return [], []
+
+    def _other_ways(self, way: _Way, peers: Sequence[Peer]) -> List[_Way]:
+        """By which interfaces a connection to an own address may come in, but the one that has it."""
+        interface, own = way
+        if is_link_local(own):
+            return []
+        numbers = [each.number for each in peers if each.version == own[0] and each.number is not None]
+        behind = [
+            each
+            for each in self._interfaces
+            if any(net[0] == own[0] and net[1] <= number <= net[2] for net in each.nets for number in numbers)
+        ]
+        maybe = behind if interface not in behind else []
+        maybe = maybe or [each for each in self._interfaces if without_length(each, own[0]) and each not in behind]
+        return [(each, own) for each in maybe if each is not interface]
+
+    def connections(self, needed: RequiredConnection) -> _Connections:
+        """Those of one that is needed; none when the host has no address of the peer's version of IP.
+
+        Raises UnknownPath.
+        """
+        required: List[Connection] = []
+        possible: List[Connection] = []
+        for peer in resolve_peer(needed.peer) if needed.peer else [Peer(4, None), Peer(6, None)]:
+            sure, maybe = self._connections(needed, peer)
+            required += sure
+            possible += maybe
+        return required, possible
+
+    def _connections(self, needed: RequiredConnection, peer: Peer) -> _Connections:
+        version, number = peer[:2]
+        if needed.direction == OUT and number is not None and (is_loopback(peer) or (version, number) in self._own):
+            packet = new_packet(version, needed.protocol, number, number, needed.port)
+            return [Connection(LOCAL, packet, LOOPBACK, LOOPBACK)], []
+        sure, maybe = self._ways(peer)
+        if not sure and not maybe:
+            if is_link_local(peer) or not any(own[0] == version for _each, own in self._global):
+                return [], []
+            text = "nobody knows which interface a connection {0} of IPv{1} uses that is needed: give default_interface"
+            raise UnknownPath(text.format(needed.direction, version))
+
+        def connection(way: _Way) -> Connection:
+            interface, own = way
+            if needed.direction == IN:
+                packet = new_packet(version, needed.protocol, number, own[1], needed.port)
+                return Connection(IN, packet, interface.name)
+            packet = new_packet(version, needed.protocol, own[1], number, needed.port)
+            return Connection(OUT, packet, "", interface.name)
+
+        return [connection(way) for way in sure], [connection(way) for way in maybe]
+
+    def _ways(self, peer: Peer) -> Tuple[List[_Way], List[_Way]]:
+        """The interface to a peer and the host's own address there, and the interfaces that it may be besides.
+
+        It is the one behind whose networks the peer is, else that of the default route. From anywhere, a connection
+        may come through any.
+        """
+        if is_link_local(peer):
+            ways = self._on_link()
+            named = [way for way in ways if way[0].name == peer.zone] or (ways if len(ways) == 1 else [])
+            return (named, []) if named else ([], ways)
+        ways = [way for way in self._global if way[1][0] == peer.version]
+        if peer.number is not None:
+            for interface, own in ways:
+                for net in interface.nets:
+                    if net[0] == peer.version and net[1] <= peer.number <= net[2] and net[1] <= own[1] <= net[2]:
+                        return [(interface, own)], []
+        first = {interface.name: (interface, own) for interface, own in reversed(ways)}
+        sure = first.pop(self._default, None) or (first.popitem()[1] if len(first) == 1 else None)
+        if sure is None:
+            return [], []
+        maybe = [first[name] for name in sorted(first)]
+        if peer.number is not None:
+            # It may be in a network that is not known.
+            maybe = [way for way in maybe if without_length(way[0], peer.version)]
+        return [sure], maybe
+
+    def _on_link(self) -> List[_Way]:
+        """The interfaces with IPv6, each with one address, best its link-local one."""
+        found = []
+        for each in self._interfaces:
+            own = [address for address in each.addresses if address[0] == 6]
+            local = [address for address in own if is_link_local(address)]
+            found += [(each, address) for address in (local or own)[:1]]
+        return found
+
+
+def resolve_peer(peer: str) -> List[Peer]:
+    """The addresses of a peer that is given by address or by name. Raises UnknownPath."""
+    found, problem = _looked_up(peer)
+    if problem:
+        raise UnknownPath("the address of {0}, which is needed, is not known: {1}".format(shown(peer), problem))
+    return found
+
+
+# Characters of a host's name in DNS.
+_LONGEST_NAME = 253
+
+
+@functools.lru_cache(maxsize=None)
+def _looked_up(peer: str) -> Tuple[List[Peer], str]:
+    """The addresses, or why they are not known."""
+    if len(peer) > _LONGEST_NAME or not peer.isprintable():
+        # The system would cut it at a NUL, and Python takes long for a long one.
+        return [], "it is not a host name"
+    address, _percent, zone = peer.partition("%")
+    try:
+        return [Peer(*parse_address(address), zone)], ""
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(peer, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        return [], str(exc)
+    texts = dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found)
+    return [Peer(*parse_address(text)) for text in texts], ""
