@@ -175,6 +175,14 @@ def build_presents(
     return presents
 
 
+def build_owner_labels(params: Mapping[str, Any], api_version: ApiVersion) -> Dict[str, str]:
+    """The label that every endpoint of a set gets, if an owner is given. Raises InvalidInput for what is no label."""
+    if not params["owner"]:
+        return {}
+    api_version.check_owner(params["owner_label"], params["owner"])
+    return {params["owner_label"]: params["owner"]}
+
+
 def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) -> None:
     """Raise InvalidInput when an endpoint shall be present on a node that is decommissioned."""
     contradicting = [want.resource for want in presents if want.resource.node in nodes]
