@@ -226,7 +226,8 @@ guard:
       findings:
         - rule: G01
           level: unsafe
-          message: "profile nosuch is missing, or has no rules that Felix takes: it drops all that comes to it"
+          message: >-
+            profile nosuch is missing or has no rules that Felix accepts, so it drops all traffic that reaches it
 canary:
   description: The nodes that were changed first and passed, or that would be changed first in check mode.
   returned: when O(canary) is not V(0)

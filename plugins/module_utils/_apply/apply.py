@@ -125,8 +125,8 @@ def _try(
     if lost:
         back = canary.answering_again([place for place, _reason in lost], outcome.ending)
         outcome.stopped = "the canary failed: " + "; ".join(
-            "{0} took no new TCP connection after its endpoints had changed ({1}), and {2} again".format(
-                place, reason, "answers" if place in back else "does not answer"
+            "{0} stopped accepting connections after the change ({1}); it {2} after the rollback".format(
+                place, reason, "accepts them again" if place in back else "does not accept them"
             )
             for place, reason in lost
         )
@@ -196,7 +196,7 @@ _RANK = {operation: rank for rank, operation in enumerate(ORDER)}
 def _check_limit(deletions: List[Change], limit: int) -> None:
     if len(deletions) > limit:
         raise Refused(
-            "the purge would delete {0}, which is more than the purge_limit of {1}, so nothing was written: {2}".format(
+            "the purge would delete {0}, more than the purge_limit of {1}, so nothing was written: {2}".format(
                 count_kinds([change.ref for change in deletions]),
                 limit,
                 join_first([str(change.ref) for change in deletions], SHOWN),
@@ -244,7 +244,7 @@ def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard
 def _leave(change: Change, conflict: Conflict, outcome: ApplyOutcome) -> None:
     """Note that the change is not tried again."""
     if conflict.maybe_done:
-        text = "{0}; an earlier try got no answer, so the change may or may not be done; run this again to see"
+        text = "{0}; an earlier attempt got no answer, so the change may or may not have been made; run the task again"
         outcome.failed.append((change, Conflict(text.format(conflict), maybe_done=True)))
     else:
         outcome.not_attempted.append(change)

@@ -74,9 +74,9 @@ class Canary:
                 names |= linked[place.node]
                 tried = [each for each in self.places if each.node in names]
         if not tried and any(change.after for change in changes):
-            text = "of no node that changes ({0}) is it known where its SSH is reached, so there can be no canary, and "
-            text += (
-                "nothing was written: give reached_at in guard_facts (the role: hosts that are reached by SSH directly)"
+            text = (
+                "nothing was written: the SSH address of the changed nodes ({0}) is unknown, so none can be canary; "
+                "set reached_at in guard_facts (the role sets it for hosts that are reached directly by SSH)"
             )
             raise Refused(text.format(join_first(sorted(linked), _SHOWN)))
         about = [(change, bool(_list_nodes(change) & names)) for change in changes]
@@ -91,8 +91,7 @@ class Canary:
         for place, reason in _why_silent(places, Ending()).items():
             if reason:
                 text = (
-                    "nothing was written, since the canary, {0}, does not take a TCP connection already before its "
-                    "endpoints change: {1}"
+                    "nothing was written: the canary {0} does not accept a TCP connection even before the change: {1}"
                 )
                 raise Refused(text.format(place, reason))
 
@@ -161,7 +160,7 @@ def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
 def parse_canary(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
     """What a task's options say, with the guard's facts by node. Raises InvalidInput."""
     if count < 0:
-        raise InvalidInput(["canary: {0} is not a number of nodes, from 0".format(shown(count))])
+        raise InvalidInput(["canary: {0} is negative; it must be 0 or more".format(shown(count))])
     if not 1 <= wait <= 3600:
         raise InvalidInput(["canary_wait: {0} is not a number of seconds from 1 to 3600".format(wait)])
     places = []

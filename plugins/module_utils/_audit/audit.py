@@ -32,11 +32,11 @@ CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED, UNSAFE)
 _MEANING = {
     "node": "it is on another node, so it polices another host's interface",
     "labels": "other policies may select it, and rules that select by label may miss it",
-    "interface_name": "it polices another interface than it should",
+    "interface_name": "it polices another interface than declared",
     "expected_ips": "rules on other hosts see it under other addresses",
     "profiles": "the rules of other profiles apply",
     "ports": "rules with named ports see other ports",
-    "annotations": "what reads its annotations sees other ones",
+    "annotations": "tools that read its annotations see other values",
 }
 
 
@@ -127,7 +127,7 @@ def _of_change(change: Change, scope: Scope, api_version: ApiVersion) -> AuditFi
     known = change.after or before
     fields = _fields(change.fields, change.after, before, api_version)
     if stored is None:
-        kind, message = MISSING, "it is not stored: nothing polices the interface, unless another endpoint does"
+        kind, message = MISSING, "it does not exist: nothing polices the interface unless another endpoint does"
     elif change.operation == DELETE:
         kind, message = UNMANAGED, _unmanaged(stored, scope)
     elif before is None:
@@ -141,10 +141,10 @@ def _of_change(change: Change, scope: Scope, api_version: ApiVersion) -> AuditFi
 
 def _unmanaged(stored: Stored, scope: Scope) -> str:
     if scope.owns(stored) and stored.node in scope.decommissioned:
-        return "it is ours, and its node is decommissioned: apply deletes it, whatever the purge"
+        return "it belongs to the owner, and its node is decommissioned: apply deletes it whatever the purge"
     if scope.owns(stored):
-        return "it is ours, and not wanted any more: a purge of what is owned deletes it"
-    return "it is on a node of ours, and not of our making: only a purge of all deletes it"
+        return "it belongs to the owner and is no longer declared: a purge of owned endpoints deletes it"
+    return "it is on an audited node and neither declared nor owned: only a purge of all endpoints deletes it"
 
 
 def _fields(
@@ -158,7 +158,7 @@ def _fields(
 def _taken(want: Present, stored: Stored, api_version: ApiVersion) -> AuditFinding:
     endpoint, found = as_host_endpoint(want.resource), stored.beside(want.resource)
     fields = _fields(changed_fields(found, endpoint), endpoint, found, api_version)
-    message = "an endpoint of Calico's own controllers has this name, which is never changed: choose another name"
+    message = "an endpoint of Calico's own controllers has this name and is never changed here; choose another name"
     return AuditFinding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
 
 
@@ -215,7 +215,9 @@ def _shadowed_on(
                 shadows.setdefault(each.name, []).append((interface.name, found.governing))
     for name, places in shadows.items():
         texts = ["{0} governs {1}".format(first.name, interface) for interface, first in places]
-        message = "{0}, since its name comes first: this one does nothing there".format(", ".join(texts))
+        message = "{0}: the first name in alphabetical order wins, so this endpoint has no effect there".format(
+            ", ".join(texts)
+        )
         yield AuditFinding(SHADOWED, node, name, places[0][0], [], message)
 
 
@@ -274,10 +276,15 @@ def _list_nodes(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
 def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[AuditFinding]:
     nodes = {_short(node) for node in _list_nodes(wants, scope).union(item.node for item in stored)}
     unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
-    message = "it is ours, and neither the inventory nor Calico knows its node: decommission the node, if it is gone"
+    message = (
+        "it belongs to the owner, and neither the inventory nor Calico knows its node; decommission the node if it is "
+        "obsolete"
+    )
     if unknown:
-        message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
-        message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
+        message = (
+            "it belongs to the owner, and no host of the inventory is known to be this node; the nodes of {0} are "
+            "unknown"
+        ).format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
     for item in select_strays(stored, wants, scope):
         yield AuditFinding(ORPHANED, item.node, item.name, _get_interface(item), [], message)
 

@@ -102,7 +102,7 @@ class CalicoctlFile(NamedTuple):
         value = self.spec.get(key)
         # As for calicoctl, an unquoted number is none. The value may be a secret.
         if value is not None and not isinstance(value, str):
-            raise self.error("spec.{0} is not text: put its value in quotes".format(key))
+            raise self.error("spec.{0} is not a string; put its value in quotes".format(key))
         return value or ""
 
     def error(self, problem: str, *more: str) -> InvalidInput:
@@ -126,7 +126,7 @@ def _find_format(members: Mapping[str, Any], path: str) -> _Format:
     for each in _FORMATS:
         if found == (each.api_version, each.kind):
             return each
-    text = "apiVersion {0} with kind {1} is not a calicoctl configuration: it takes {2}"
+    text = "apiVersion {0} with kind {1} is not a calicoctl configuration; calicoctl accepts {2}"
     known = ["apiVersion: {0} with kind: {1}".format(each.api_version, each.kind) for each in _FORMATS]
     raise _file_error(path, text.format(*map(shown, found), " or ".join(known)))
 
@@ -155,7 +155,7 @@ class _Part:
         if not self._is_mapping:
             yield "{0} is not a mapping".format(self.place)
         for name in self._repeated:
-            yield "{0}{1} appears twice: keep one".format(where, name)
+            yield "{0}{1} appears twice; keep one".format(where, name)
         misplaced = [key for key in self._others if self.place != "spec" and _has(file_format, key)]
         if misplaced:
             text = "{0} {1} below spec, not {2}"
@@ -188,7 +188,7 @@ def _load(path: str) -> Dict[str, Any]:
     except ValueError as exc:
         raise _file_error(path, str(exc)) from exc
     if not isinstance(document, dict):
-        raise _file_error(path, "is not a calicoctl configuration: it holds no mapping")
+        raise _file_error(path, "is not a calicoctl configuration: it is not a mapping")
     return document
 
 

@@ -55,7 +55,7 @@ def _check_client(settings: EtcdSettings) -> None:
 def _key_problem(settings: EtcdSettings, exc: ssl.SSLError) -> InvalidInput:
     cert_name = named(settings, "etcd_cert_file")
     if not settings.etcd_key_file:
-        return InvalidInput([cert_name + ": holds no usable key beside the certificate; give etcd_key_file"])
+        return InvalidInput([cert_name + ": contains no usable key next to the certificate; set etcd_key_file"])
     problem = "is not a usable key (PEM, without a password){0}".format(_reason(exc))
     if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
         problem = "the key does not belong to the certificate {0}".format(cert_name)

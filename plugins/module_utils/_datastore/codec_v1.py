@@ -102,7 +102,7 @@ def decode(value: str, ref: Ref) -> HostEndpoint:
 
 CODEC = Codec(HostEndpoint, decode, is_of=lambda value, resource: value == encode(as_host_endpoint(resource)))
 
-_NAMES = {str: "text", list: "list", dict: "mapping"}
+_NAMES = {str: "string", list: "list", dict: "mapping"}
 
 
 def _load(value: str) -> Any:
@@ -177,7 +177,7 @@ def _text(item: Any, where: str, key: str = "") -> str:
         return item
     if item is None:
         return ""
-    raise ValueError("{0}{1} is not a text: {2}".format(where, key and "[{0}]".format(key), shown(item)))
+    raise ValueError("{0}{1} is not a string: {2}".format(where, key and "[{0}]".format(key), shown(item)))
 
 
 def _addresses(found: Dict[str, Any], key: str) -> List[str]:

@@ -57,8 +57,8 @@ class EtcdV2Datastore(Datastore):
         ready = self._etcd.get(_READY)
         if ready is None:
             return State(
-                warning="{0} has no {1}: no Calico has been started on this datastore, and Felix waits until one "
-                "is; check that etcd_endpoints is the right one".format(self._etcd, _READY)
+                warning="{0} has no {1}: Calico has never run with this datastore, and Felix waits until it does; "
+                "check etcd_endpoints".format(self._etcd, _READY)
             )
         # Calico reads anything but "true" as not ready.
         if ready.get("value") != "true":
@@ -269,7 +269,7 @@ def _directories_for_endpoints(host: Dict[str, Any]) -> Iterator[Dict[str, Any]]
 def _stored(node: Dict[str, Any], host: str, name: str, misplaced: str = "") -> Stored:
     value, revision = node.get("value", ""), node.get("modifiedIndex")
     if not isinstance(value, str) or not isinstance(revision, int):
-        raise DatastoreError("{0}: what answers is not etcd: {1}".format(node["key"], shown(node)))
+        raise DatastoreError("{0}: the answer is not etcd's: {1}".format(node["key"], shown(node)))
     return Stored(
         node["key"], str(revision), value, host, name, _UNCLEAR if "\ufffd" in node["key"] else CODEC, misplaced
     )

@@ -59,8 +59,9 @@ class EtcdV3Datastore(Datastore):
         self._found_state = found
         if found.value is None:
             return State(
-                warning="{0} has no {1}: no Calico has been started on this datastore; check that etcd_endpoints is "
-                "the right one".format(self._etcd, _CLUSTER_INFORMATION)
+                warning="{0} has no {1}: Calico has never run with this datastore; check etcd_endpoints".format(
+                    self._etcd, _CLUSTER_INFORMATION
+                )
             )
         try:
             is_ready = _datastore_ready(found.value)
@@ -187,9 +188,9 @@ class EtcdV3Datastore(Datastore):
         except DatastoreError as exc:
             return exc
         if locked:
-            return DatastoreError("nothing can be changed any more: {0}".format(locked))
+            return DatastoreError("nothing more can be changed: {0}".format(locked))
         if states > _STATES:
-            return DatastoreError("somebody else changes {0} again and again".format(_CLUSTER_INFORMATION))
+            return DatastoreError("another client keeps changing {0}".format(_CLUSTER_INFORMATION))
         return None
 
     def _last(self, under_way: Iterable[Tuple[_Batch, Sent | None]]) -> Iterator[Tuple[Change, DatastoreError | None]]:
@@ -258,7 +259,7 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
 
 def _stored(item: KeyValue) -> Stored:
     name = item.key[len(_HOSTENDPOINTS) :]
-    misplaced = "" if name and "/" not in name else "the key is not one of an endpoint, so Calico does not list it"
+    misplaced = "" if name and "/" not in name else "the key is not that of an endpoint, so Calico does not list it"
     return Stored(
         item.key, str(item.revision), item.value or "", "", name, CODEC if item.is_clear else _UNCLEAR, misplaced
     )

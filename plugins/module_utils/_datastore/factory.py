@@ -62,7 +62,7 @@ def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     datastore_type = given.values.get("datastore_type", DEFAULT)
     if datastore_type not in DATASTORES:
         problem = "is not supported yet" if datastore_type == _KUBERNETES else "is not a datastore type"
-        text = "datastore_type ({0}): {1} {2}: set it to {3}, if Calico keeps its data in etcd"
+        text = "datastore_type ({0}): {1} {2}; set it to {3} if Calico keeps its data in etcd"
         source = given.get_source("datastore_type")
         raise InvalidInput([text.format(source, shown(datastore_type), problem, " or ".join(DATASTORES))])
     return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))

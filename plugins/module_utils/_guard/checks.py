@@ -24,15 +24,15 @@ class Check(NamedTuple):
 
 
 _ALLOW_IT = (
-    "first write a policy that allows this and selects the endpoint that governs there, or give that endpoint a "
-    "profile that does"
+    "first create a policy that allows this connection and selects the governing endpoint, or add a profile that "
+    "allows it to that endpoint"
 )
 _TABLE = (
     # endpoint_checks
     Check(
         "G01",
         "a profile of the endpoint does not exist",
-        remedy="create the profile, or take it out of the endpoint's profiles",
+        remedy="create the profile, or remove it from the endpoint's profiles",
     ),
     Check("G02", "no policy and no profile allows anything"),
     # connection_checks
@@ -53,13 +53,13 @@ _TABLE = (
     Check(
         "G06",
         "the host has no such interface, or it is a workload interface",
-        remedy="give the interface that the host has",
+        remedy="use an interface that the host has",
         needs_facts=True,
     ),
     Check(
         "G07",
         "the host does not have the expected IPs",
-        remedy="give the addresses that the host has",
+        remedy="use addresses that the host has",
         needs_facts=True,
     ),
     Check(
@@ -72,7 +72,7 @@ _TABLE = (
     Check(
         "G09",
         "Calico knows the node by another form of its name, or not at all",
-        remedy="give the node's name as Calico has it",
+        remedy="use the node's name as Calico has it",
     ),
     # host_checks
     Check("G10", "Ansible's connection comes through the interface", needs_facts=True, is_information=True),
@@ -83,7 +83,7 @@ _TABLE = (
     Check(
         "G13",
         "IPv6 neighbour discovery is denied",
-        remedy="write a policy that allows icmpv6 types 135 and 136 in both directions",
+        remedy="create a policy that allows icmpv6 types 135 and 136 in both directions",
         needs_facts=True,
     ),
     # endpoint_checks
@@ -97,6 +97,6 @@ _TABLE = (
         remedy="correct the named endpoint, rule, setting or object; until then, Felix does not apply what is stored",
     ),
     # enforcement
-    Check("G17", "more endpoints change than", remedy="raise it if that is meant"),
+    Check("G17", "more endpoints change than guard_limit allows", remedy="raise guard_limit if this is intended"),
 )
 CHECKS: Dict[str, Check] = {check.id: check for check in _TABLE}

@@ -17,7 +17,7 @@ from .host_state import HostState
 from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding
 
 _NAMES: Dict[int, str] = {number: name for name, number in PROTOCOLS.items()}
-_AS_BEFORE = ", and it was denied before this change, too"
+_AS_BEFORE = " (already denied before this change)"
 _GOVERNED_BY_OTHER = ", and then {0} governs {1} of node {2}"
 
 
@@ -52,14 +52,14 @@ def _check_required(host: HostState, connection: Connection, where: str) -> Iter
     level = UNKNOWN if answer.verdict == UNKNOWN else UNSAFE
     if level == UNSAFE and host.was_denied(connection):
         level, where = WARNING, where + _AS_BEFORE
-    text = "{0} is needed{1}: {2}".format(_format_connection(connection), where, answer.reason)
+    text = "{0} is required{1}: {2}".format(_format_connection(connection), where, answer.reason)
     yield GuardFinding(CHECK_OF_DIRECTION[connection.direction], level, text)
 
 
 def _check_possible(host: HostState, connection: Connection, name: str) -> Iterator[GuardFinding]:
     answer = host.after.evaluate(connection)
     if answer.verdict == UNKNOWN or answer.verdict == DENY and not host.was_denied(connection):
-        text = "{0} is needed, and nobody knows whether it goes through {1}: {2}"
+        text = "{0} is required and may use {1}: {2}"
         yield GuardFinding(
             CHECK_OF_DIRECTION[connection.direction],
             UNKNOWN,
@@ -84,10 +84,7 @@ def _check_neighbours(host: HostState, touched: Mapping[str, Interface]) -> Iter
             level = UNSAFE if answer.verdict == DENY and name in through else UNKNOWN
             if answer.verdict == DENY and host.was_without_neighbours(name):
                 level, more = WARNING, _AS_BEFORE
-        text = (
-            "neighbour discovery (icmpv6 types 135 and 136) does not get through {0} in both directions, so IPv6 "
-            "fails{1}"
-        )
+        text = "neighbour discovery (icmpv6 types 135 and 136) does not pass {0} in both directions, so IPv6 fails{1}"
         yield GuardFinding("G13", level, text.format(name, more))
 
 
@@ -127,7 +124,7 @@ def _check_ungoverned(host: HostState, connection: Connection) -> Optional[Guard
     before = host.before.evaluate(connection).verdict
     if before == DENY or before == answer.verdict:
         return None
-    text = "on node {0}, {1} is needed, and rules there that let it through do not any more: {2}"
+    text = "on node {0}, {1} is required, and rules there stop allowing it: {2}"
     level = UNSAFE if answer.verdict == DENY else UNKNOWN
     return GuardFinding(
         CHECK_OF_DIRECTION[connection.direction],
@@ -142,7 +139,7 @@ def _format_connection(connection: Connection) -> str:
     text = protocol + (" port {0}".format(packet.dport[0]) if packet.dport else "")
     if connection.direction == IN:
         return "{0} from {1}".format(text, _format_end(packet.version, packet.source))
-    return "{0} of {1}".format(text, _format_end(packet.version, packet.destination))
+    return "{0} to {1}".format(text, _format_end(packet.version, packet.destination))
 
 
 def _format_end(version: int, number: Optional[int]) -> str:

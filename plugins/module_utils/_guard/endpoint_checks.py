@@ -18,7 +18,7 @@ from .._resources.hostendpoint import HostEndpoint
 from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding
 
 # Shared with host_checks.
-EXCLUDED = "interfaceExclude has {0}, so Felix ignores the interface, which is open"
+EXCLUDED = "interfaceExclude matches {0}, so Felix ignores the interface, which is open"
 OPENED = "no endpoint governs {0} of node {1} any more, so Calico opens it"
 
 
@@ -40,7 +40,7 @@ def _check_profiles(endpoint: HostEndpoint, evaluator: Evaluator) -> Iterator[Gu
         if profile.doubt:
             yield GuardFinding("G01", UNKNOWN, "profile {0}: {1}".format(name, profile.doubt))
         elif profile.rules is None:
-            text = "profile {0} is missing, or has no rules that Felix takes: it drops all that comes to it"
+            text = "profile {0} is missing or has no rules that Felix accepts, so it drops all traffic that reaches it"
             yield GuardFinding("G01", UNSAFE, text.format(name))
 
 
@@ -48,7 +48,7 @@ def _check_default_drop(endpoint: HostEndpoint, evaluator: Evaluator) -> Iterato
     asked = evaluator.rules_for(endpoint)
     closed = [direction for direction in (INGRESS, EGRESS) if not asked.allows_something(direction)]
     if closed:
-        text = "no policy and no profile allows any {0}: all new traffic but the failsafes is dropped"
+        text = "no policy and no profile allows any {0}: Felix drops all new traffic except on failsafe ports"
         yield GuardFinding("G02", WARNING, text.format(" or ".join(closed)))
 
 
@@ -61,7 +61,7 @@ def _check_felix(endpoint: HostEndpoint, evaluator: Evaluator, dataplane: str) -
         yield GuardFinding("G16", UNSAFE, noted(EXCLUDED.format(endpoint.interface_name), felix.note))
     fatal = decide_fatal(evaluator.rules_for(endpoint).fatal, felix.dataplane)
     if fatal.text:
-        text = "Felix fails on a rule that it uses, {0}: {1}".format(LAST_STAYS, fatal.text)
+        text = "Felix fails on a rule that applies to the endpoint, {0}: {1}".format(LAST_STAYS, fatal.text)
         yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(text, felix.note))
     if evaluator.policy_set.fatal:
         yield GuardFinding("G16", UNKNOWN, noted(evaluator.policy_set.fatal, felix.note))
@@ -83,7 +83,7 @@ def check_node(
     alike = sorted(node for node in known_nodes if node.partition(".")[0].lower() == short)
     hint = ": did you mean {0}?".format(" or ".join(alike)) if alike else ""
     if nodes_problem:
-        text = "whether Calico knows the node {0} is unknown{1} ({2})"
+        text = "cannot determine whether Calico knows the node {0}{1} ({2})"
         yield GuardFinding("G09", UNKNOWN, text.format(endpoint.node, hint, nodes_problem))
     elif alike:
         yield GuardFinding("G09", UNSAFE, "Calico does not know the node {0}{1}".format(endpoint.node, hint))
@@ -96,7 +96,7 @@ def check_node(
 def check_selection(stopped: Collection[str]) -> Iterator[GuardFinding]:
     """G14, by the names of the policies that stop selecting an endpoint."""
     if stopped:
-        yield GuardFinding("G14", WARNING, "policies do not select it any more: {0}".format(", ".join(stopped)))
+        yield GuardFinding("G14", WARNING, "policies stop selecting it: {0}".format(", ".join(stopped)))
 
 
 def check_opened(endpoint: HostEndpoint, evaluator: Evaluator) -> GuardFinding:
@@ -105,7 +105,7 @@ def check_opened(endpoint: HostEndpoint, evaluator: Evaluator) -> GuardFinding:
     others = [each for each in evaluator.candidates(endpoint.node) if not each.rejected]
     if name and not any(each.endpoint.interface_name in ("", name, ALL_INTERFACES) for each in others):
         return GuardFinding("G15", WARNING, OPENED.format(name, endpoint.node))
-    text = "the facts of node {0} are not known, so nobody knows which interface is in other hands without it"
+    text = "the facts of node {0} are unknown, so the interfaces that it leaves could not be checked"
     return GuardFinding("G15", UNKNOWN, text.format(endpoint.node))
 
 

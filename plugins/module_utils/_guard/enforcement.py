@@ -76,8 +76,8 @@ class GuardPolicy:
             found = GuardReport([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
             if self.mode == ENFORCE:
                 text = (
-                    "the change could not be checked: what decides on traffic cannot be read: {0}. Give the user the "
-                    "right to read Calico's policies, profiles and settings, or set guard to warn to write it anyway"
+                    "Calico's policies, profiles or settings could not be read, so the change could not be checked: "
+                    "{0}. Give the user the right to read them, or set guard to warn to write it anyway"
                 )
                 raise Unsafe(text.format(exc), found.verdicts) from exc
             return found
@@ -89,7 +89,7 @@ class GuardPolicy:
         """G17: more endpoints change than shall. Raises Unsafe when they must not."""
         if self.limit is None or len(changes) <= self.limit:
             return []
-        text = "{0} endpoints change in one run, more than guard_limit, which is {1}".format(len(changes), self.limit)
+        text = "{0} endpoints change in one run, more than the guard_limit of {1}".format(len(changes), self.limit)
         if self.mode == ENFORCE:
             raise Unsafe(text + " (G17). What to do: " + CHECKS["G17"].remedy, ())
         return ["guard G17: " + text]
@@ -144,14 +144,14 @@ class GuardPolicy:
         except ValueError as exc:
             raise InvalidInput([where + str(exc)]) from exc
         if not isinstance(found, dict):
-            raise InvalidInput([where + "is not a mapping of nodes to what is known of them"])
+            raise InvalidInput([where + "is not a mapping of nodes to their facts"])
         return found
 
 
 def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
     """What a task's options say. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
-        raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(shown(params["guard_limit"]))])
+        raise InvalidInput(["guard_limit: {0} is negative; it must be 0 or more".format(shown(params["guard_limit"]))])
     if params["guard_require"]:
         # As above.
         from .required_connections import check_required  # pylint: disable=import-outside-toplevel
@@ -182,5 +182,5 @@ def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) ->
 
 
 def _not_read(endpoint: HostEndpoint, problem: str) -> GuardVerdict:
-    finding = GuardFinding("G16", UNKNOWN, "what decides on traffic cannot be read: " + problem)
+    finding = GuardFinding("G16", UNKNOWN, "Calico's policies, profiles or settings could not be read: " + problem)
     return build_verdict(endpoint.node, endpoint.name, [finding])

@@ -110,7 +110,7 @@ class Guard:
         if endpoint.node in hosts:
             findings += self._check_on_host(hosts[endpoint.node], endpoint, stored is not None)
         else:
-            text = "the facts of node {0} are not known, so nobody knows what it is cut off from"
+            text = "the facts of node {0} are unknown, so its required connections could not be checked"
             findings.append(GuardFinding("G03", UNKNOWN, text.format(endpoint.node)))
             findings += check_workload_interface(endpoint, self._after)
             before = as_host_endpoint(stored.resource) if stored else endpoint

@@ -55,7 +55,7 @@ def _check_whole_host(host: HostDataplane, endpoint: HostEndpoint, evaluator: Ev
 def _check_failsafes(host: HostState, governs: Collection[str]) -> Iterator[GuardFinding]:
     felix, port = host.after.felix, host.facts.ssh_port
     if governs and not felix.problem and not any((each.protocol, each.port) == (TCP, port) for each in felix.inbound):
-        text = "tcp port {0} is no inbound failsafe, so only policies and profiles keep SSH open"
+        text = "tcp port {0} is not an inbound failsafe port, so only policies and profiles keep SSH open"
         yield GuardFinding("G05", WARNING, text.format(port))
 
 
@@ -64,7 +64,7 @@ def _check_interface(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Gu
     if not name or name == ALL_INTERFACES:
         return
     if len(name) > _MOST_OF_A_NAME:
-        yield GuardFinding("G06", UNSAFE, "Linux has no interface with a name as long as {0}".format(name))
+        yield GuardFinding("G06", UNSAFE, "{0} is too long for the name of an interface in Linux".format(name))
     elif name.startswith(host.felix.workload_prefixes):
         text = "{0} begins with {1}, so Felix treats it as a workload interface"
         prefixes = " or ".join(host.felix.workload_prefixes)
@@ -109,9 +109,9 @@ def _check_claims(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Guard
             continue
         others = ", ".join(each.name for each in wanting if each.name != endpoint.name)
         if wanting[0].name == endpoint.name:
-            text = "it governs {0}, which {1} claims, too: the first name in alphabetical order wins"
+            text = "it governs {0}, which is also claimed by {1}: the first name in alphabetical order wins"
         else:
-            text = "it does not govern {0}: of those that claim it ({1}), the first name in alphabetical order wins"
+            text = "it does not govern {0}, which is also claimed by {1}: the first name in alphabetical order wins"
         yield GuardFinding("G08", UNSAFE, text.format(name, others))
 
 

@@ -27,14 +27,14 @@ def _parse_required_connection(given: Any, where: str) -> RequiredConnection:
     _check_keys(given, _REQUIRED, where)
     direction = given.get("direction")
     if not isinstance(direction, str) or direction not in (IN, OUT):
-        raise InvalidInput(["{0}.direction: {1} is neither in nor out".format(where, shown(direction))])
+        raise InvalidInput(["{0}.direction: {1} is not valid; set in or out".format(where, shown(direction))])
     try:
         protocol = parse_protocol(given.get("protocol"))
     except ValueError as exc:
         raise InvalidInput(["{0}.protocol: {1} {2}".format(where, shown(given.get("protocol")), exc)]) from exc
     port = _parse_port(given.get("port"), where) if given.get("port") is not None else None
     if (port is None) == (protocol in WITH_PORTS):
-        problem = "port is missing, which {0} has" if port is None else "port is given, which {0} does not have"
+        problem = "port is missing; {0} requires one" if port is None else "port is given, but {0} has no ports"
         raise InvalidInput(["{0}: {1}".format(where, problem.format(given.get("protocol")))])
     return RequiredConnection(direction, protocol, port, _parse_peer(given.get("peer"), where + ".peer"))
 
@@ -47,7 +47,7 @@ def check_required(given: Optional[Sequence[Mapping[str, Any]]]) -> None:
 def _parse_required(given: Any, where: str) -> List[RequiredConnection]:
     """A list of required connections. Raises InvalidInput."""
     if not isinstance(given or [], list):
-        raise InvalidInput(["{0}: {1} is no list".format(where, shown(given))])
+        raise InvalidInput(["{0}: {1} is not a list".format(where, shown(given))])
     return [_parse_required_connection(each, "{0}[{1}]".format(where, index)) for index, each in enumerate(given or ())]
 
 
@@ -77,7 +77,7 @@ def parse_host_facts(node: str, given: Any, required_of_all: Optional[Sequence[M
             through = sure[0].in_interface
         if not sure and not maybe:
             doubts.append(
-                ("G03", "nobody knows which interface Ansible's connection to tcp port {0} uses".format(port))
+                ("G03", "cannot determine the interface of Ansible's connection to tcp port {0}".format(port))
             )
     for each in (
         *_parse_required(given.get("require"), where + ".require"),
@@ -98,7 +98,7 @@ def parse_host_facts(node: str, given: Any, required_of_all: Optional[Sequence[M
 def _parse_peer(value: Any, where: str) -> str:
     """The address or name of an end; "" when it is missing. Raises InvalidInput."""
     if not isinstance(value or "", str):
-        raise InvalidInput(["{0}: {1} is no address and no name".format(where, shown(value))])
+        raise InvalidInput(["{0}: {1} is not an address or a name".format(where, shown(value))])
     return value or ""
 
 
@@ -127,14 +127,16 @@ def _parse_port(value: Any, where: str) -> int:
     except (TypeError, ValueError, OverflowError):
         port = -1
     if not 0 < port <= 65535:
-        raise InvalidInput(["{0}.port: {1} is not a port: a number from 1 to 65535".format(where, shown(value))])
+        raise InvalidInput(["{0}.port: {1} is not a port; set a number from 1 to 65535".format(where, shown(value))])
     return port
 
 
 def _check_keys(given: Any, known: Sequence[str], where: str) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise InvalidInput(["{0}: {1} is no mapping".format(where, shown(given))])
+        raise InvalidInput(["{0}: {1} is not a mapping".format(where, shown(given))])
     unknown = [brief(key) for key in given if key not in known]
     if unknown:
-        raise InvalidInput(["{0}: {1} is none of {2}".format(where, ", ".join(unknown), ", ".join(known))])
+        raise InvalidInput(
+            ["{0}: unknown keys: {1}; valid keys: {2}".format(where, ", ".join(unknown), ", ".join(known))]
+        )
     return given

@@ -150,8 +150,8 @@ class RoutingTable:
         if not sure and not maybe:
             if is_link_local(peer) or not any(own[0] == version for _each, own in self._global):
                 return [], []
-            text = "nobody knows which interface a connection {0} of IPv{1} uses that is needed: give default_interface"
-            raise UnknownPath(text.format(needed.direction, version))
+            text = "cannot determine the interface of a required {0} IPv{1} connection; set default_interface"
+            raise UnknownPath(text.format({IN: "inbound", OUT: "outbound"}[needed.direction], version))
 
         def connection(way: _Way) -> Connection:
             interface, own = way
@@ -203,7 +203,7 @@ def resolve_peer(peer: str) -> List[Peer]:
     """The addresses of a peer that is given by address or by name. Raises UnknownPath."""
     found, problem = _looked_up(peer)
     if problem:
-        raise UnknownPath("the address of {0}, which is needed, is not known: {1}".format(shown(peer), problem))
+        raise UnknownPath("cannot resolve {0}, an end of a required connection: {1}".format(shown(peer), problem))
     return found
 
 

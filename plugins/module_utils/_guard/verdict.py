@@ -72,7 +72,10 @@ class GuardReport:
 
     def warnings(self) -> List[str]:
         if self.problem:
-            text = "guard: {0} changes are unknown to be safe, since what decides on traffic cannot be read: {1}"
+            text = (
+                "guard: {0} changes could not be checked, since Calico's policies, profiles or settings cannot be "
+                "read: {1}"
+            )
             return [*self.of_all, text.format(len(self.verdicts), self.problem)]
         return [
             *self.of_all,
@@ -146,7 +149,7 @@ def _by_level(item: Tuple[Tuple[str, str], Any]) -> Tuple[int, str]:
 def _warning(level: str, rule: str, items: List[Tuple[GuardVerdict, str]]) -> str:
     verdict, text = items[0]
     of_these = {str(verdict) for verdict, _text in items}
-    more = " (and {0} more endpoints like it)".format(len(of_these) - 1) if len(of_these) > 1 else ""
+    more = " (and {0} more endpoints)".format(len(of_these) - 1) if len(of_these) > 1 else ""
     label = "" if level == WARNING else level + ": "
     way = CHECKS[rule].remedy if level == UNSAFE else ""
     return "guard {0}: {1}{2}: {3}{4}{5}".format(

@@ -84,14 +84,17 @@ def _add_known_nodes(
     try:
         nodes = store.felix_nodes()
     except DatastoreError as exc:
-        text = "whether endpoints of {0} are orphaned is unknown, since what Felix reports cannot be read: {1} ({2})"
+        text = (
+            "cannot determine whether endpoints of {0} are orphaned, since Felix's status reports cannot be read: "
+            "{1} ({2})"
+        )
         module.warn(text.format(scope.owner, join_first(left, _NODES_SHOWN), exc))
         return scope._replace(other_nodes={*scope.other_nodes, *left})
     silent = [node for node in left if not nodes.get(node, True)]
     if silent:
         text = (
-            "endpoints of {0} are on nodes that the inventory does not know, and from which Felix does not report any "
-            "more: {1}. They are not counted as orphaned, since Felix may be down; decommission the nodes that are gone"
+            "endpoints of {0} are on nodes that the inventory does not know and from which Felix no longer reports: "
+            "{1}. They do not count as orphaned, since Felix may be down; decommission the nodes that are obsolete"
         )
         module.warn(text.format(scope.owner, join_first(silent, _NODES_SHOWN)))
     return scope._replace(other_nodes={*scope.other_nodes, *nodes})
@@ -123,7 +126,8 @@ def _evaluate_policies(
         verdicts = guard.check(guard_policy.facts_for(guard.nodes), is_stored=True) if is_guarded else ()
         return verdicts, build_selections(guard.before, mine) if params["policies"] else None
     except DatastoreError as exc:
-        warn(module, ["what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc)])
+        text = "Calico's policies, profiles or settings could not be read, so unsafe endpoints are unknown: {0}"
+        warn(module, [text.format(exc)])
         return (), not_known(mine) if params["policies"] else None
 
 

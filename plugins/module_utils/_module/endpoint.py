@@ -50,7 +50,7 @@ def parse_desired(params: Mapping[str, Any], api_version: ApiVersion) -> Desired
     ref = host_endpoint_ref(fields.pop("name", ""), fields.pop("node", ""))
     removed = [key for key, value in fields.get("annotations", {}).items() if value is None]
     if removed:
-        text = "annotations[{0}]: null would remove it, and annotations are only added or changed here; give a text"
+        text = "annotations[{0}]: must be a string; annotations are only added or changed, never removed"
         raise InvalidInput([text.format(brief(key)) for key in removed])
     api_version.check_ref(ref)
     if ref.node and not api_version.identify(ref).node:

@@ -69,7 +69,7 @@ def read_items(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = N
         yield where, other or item
     if skipped and not kept:
         # A purge would take it for the wish to delete everything.
-        text = "{0}: holds no host endpoints, but {1} of other kinds, which are skipped; an empty set is written as []"
+        text = "{0}: contains no host endpoints, only {1} skipped resources of other kinds; write an empty set as []"
         source = "src {0}".format(path_as_shown(params["src"])) if params.get("src") else "resources"
         raise InvalidInput([text.format(source, len(skipped))])
 
@@ -106,9 +106,7 @@ def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:
     given = [option for option in ("endpoints", "resources", "src") if params.get(option) not in (None, "")]
     if not given:
         # A purge would take it for the wish to delete everything.
-        raise InvalidInput(
-            ["endpoints, resources or src: the one that is given is null or empty text, which is no set"]
-        )
+        raise InvalidInput(["endpoints, resources or src: must not be null or empty; write an empty set as []"])
     for index, item in enumerate(params.get("endpoints") or ()):
         yield "endpoints[{0}]".format(index), item
     resources = params.get("resources")
@@ -135,11 +133,11 @@ def parse_resource(value: Any) -> Mapping[str, Any]:
         except ValueError as exc:
             raise InvalidInput(["resource: {0}".format(exc)]) from exc
         if len(documents) != 1:
-            text = "resource: is a text of {0} documents; give one, or several to calico_hostendpoints"
+            text = "resource: contains {0} documents, but must contain one; use calico_hostendpoints for several"
             raise InvalidInput([text.format(len(documents))])
         (value,) = documents
     if not isinstance(value, Mapping):
-        raise InvalidInput(["resource: {0} is not a Calico resource; give a mapping".format(shown(value))])
+        raise InvalidInput(["resource: {0} is not a Calico resource; it must be a mapping".format(shown(value))])
     return value
 
 
@@ -212,7 +210,7 @@ def _endpoint(item: Any, api_version: ApiVersion, owner_labels: Mapping[str, str
 
 def _fields(item: Any) -> Dict[str, Any]:
     if isinstance(item, OtherKind):
-        text = "{0} is not a host endpoint; set other_kinds to skip to leave resources of other kinds out"
+        text = "{0} is not a host endpoint; to skip resources of other kinds, set other_kinds to skip"
         raise InvalidInput([text.format(" ".join(filter(None, [brief(item.kind), item.name])))])
     if isinstance(item, Mapping) and is_resource(item):
         return fields_from_resource(item)
@@ -240,7 +238,7 @@ def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
         if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
             document = document.get("items")
             if document is None:
-                raise InvalidInput([where + ": items is null; an empty list is written as []"])
+                raise InvalidInput([where + ": items is null; write an empty list as []"])
         if isinstance(document, list):
             for index, item in enumerate(document):
                 yield "{0}[{1}]".format(where, index), item
@@ -249,7 +247,7 @@ def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
         found = found or document is not None
     if not found:
         # A purge would take it for the wish to delete everything.
-        raise InvalidInput([source + ": holds no endpoints; an empty set is written as []"])
+        raise InvalidInput([source + ": contains no endpoints; write an empty set as []"])
 
 
 _LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("list",)

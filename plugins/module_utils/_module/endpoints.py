@@ -51,7 +51,7 @@ def _check_limits(params: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a limit below 0."""
     for option in ("purge_limit", "diff_limit"):
         if params[option] is not None and params[option] < 0:
-            raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, shown(params[option]))])
+            raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(params[option]))])
 
 
 def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[Purge]:
@@ -60,7 +60,7 @@ def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional
     decommissioned = params["decommission_nodes"] or []
     purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
     if not owner and (params["purge"] == "owned" or decommissioned):
-        raise InvalidInput(["owner: is empty, so it owns nothing that could be purged or decommissioned"])
+        raise InvalidInput(["owner: must not be empty if owned endpoints are purged or nodes are decommissioned"])
     api_version.check_nodes("decommission_nodes", decommissioned)
     api_version.check_nodes("purge_nodes", purged)
     nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)

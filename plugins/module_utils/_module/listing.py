@@ -37,5 +37,5 @@ def _parse_selector(text: Optional[str], api_version: ApiVersion) -> Optional[Se
     if text is None:
         return None
     if not text.strip():
-        raise InvalidInput(["filter: selector: is missing: it is all() that selects every endpoint"])
+        raise InvalidInput(["filter: selector: must not be empty; all() selects every endpoint"])
     return api_version.parse_selector(text)

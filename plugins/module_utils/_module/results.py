@@ -58,11 +58,9 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
     before = change.before
     if change.operation != NONE and before and before.error:
         verb = "deleted" if change.operation == DELETE else "replaced"
-        warnings.append(
-            "{0}: the value that is {1} could not be read: {2}".format(brief(before.key, 255), verb, before.error)
-        )
+        warnings.append("{0}: the {1} value could not be read: {2}".format(brief(before.key, 255), verb, before.error))
     if change.operation == UPDATE and before and "node" in change.fields:
-        text = "{0} is taken from node {1}, whose interface it does not police any more"
+        text = "{0} moves from node {1}, whose interface it no longer polices"
         warnings.append(text.format(change.after, before.node))
     if change.after:
         warnings += _felix_warnings(change.after, api_version)
@@ -113,16 +111,16 @@ def format_failure(outcome: ApplyOutcome) -> str:
     if outcome.stopped:
         text = "{0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
         if outcome.failed:
-            text += ", {0} could not be: {1}".format(len(outcome.failed), outcome.failed[0][1])
+            text += ", {0} could not be undone: {1}".format(len(outcome.failed), outcome.failed[0][1])
         return text + ", and nothing else was written"
     planned = len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted)
     text = "{0} of {1} changes were made".format(len(outcome.done), planned)
     if outcome.ending.has_come():
         text = "{0} ended the run: {1}".format(outcome.ending.signal, text)
     if not outcome.failed:
-        return text + ", and no other was begun"
+        return text + ", and no other was started"
     change, error = outcome.failed[0]
-    return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.ref, error)
+    return "{0}; the {1} of {2} failed: {3}".format(text, change.operation, change.ref, error)
 
 
 def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion) -> List[str]:
@@ -189,7 +187,7 @@ def build_listing_warnings(found: List[Stored], state: State, api_version: ApiVe
 
 def _first(warnings: List[str]) -> List[str]:
     more = len(warnings) - SHOWN_WARNINGS
-    return warnings[:SHOWN_WARNINGS] + ["and {0} more warnings like these".format(more)] if more > 0 else warnings
+    return warnings[:SHOWN_WARNINGS] + ["and {0} more warnings".format(more)] if more > 0 else warnings
 
 
 def _state_warnings(state: State) -> List[str]:

@@ -67,9 +67,7 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
         result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
     except Unsafe as exc:
         # Of a change that is refused later, after a conflict, the result's failures tell.
-        result = dict(
-            build_guard_result(format_records(exc.verdicts)), msg="nothing was written, since {0}".format(exc)
-        )
+        result = dict(build_guard_result(format_records(exc.verdicts)), msg="nothing was written: {0}".format(exc))
     except CalicoError as exc:
         result = {"msg": str(exc)}
     if _is_masked(module, result):

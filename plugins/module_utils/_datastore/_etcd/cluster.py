@@ -110,8 +110,8 @@ class EtcdServer:
     def _not_spoken(self, api: str, text: str, hint: str) -> str:
         """The message about an answer that is not one of this API."""
         if "HTTP request to an HTTPS server" in text:
-            return "{0} wants TLS: its URL has to start with https:// ({1})".format(self.url, text)
-        return "{0} does not speak etcd's {1} ({2}); is etcd_endpoints (from: {3}) right? {4}".format(
+            return "{0} requires TLS: its URL must start with https:// ({1})".format(self.url, text)
+        return "{0} does not speak etcd's {1} ({2}); check etcd_endpoints (from: {3}). {4}".format(
             self.url, api, text, _source(self._settings), hint
         )
 
@@ -120,8 +120,8 @@ class EtcdServer:
         if self._has_answered:
             return ""
         if self.url.startswith("https:"):
-            return "; it {0}, or does not speak TLS, and then its URL starts with http://".format(self._refusal())
-        return "; if it wants TLS, its URL starts with https://"
+            return "; it {0}, or does not use TLS, and its URL must start with http://".format(self._refusal())
+        return "; if it requires TLS, its URL must start with https://"
 
     def _refusal(self) -> str:
         return "refuses the client certificate (etcd_cert_file {0})".format(
@@ -196,7 +196,7 @@ def refused(settings: EtcdSettings, verb: str, key: str, why: str, rights: str) 
     """The error of a user without the rights, which are given as what must be readable, and what writable."""
     user = settings.etcd_username
     return DatastoreError(
-        "etcd refuses {0} to {1} {2}: {3}. Needed are the rights {4}".format(
+        "etcd does not allow {0} to {1} {2}: {3}. The required rights are {4}".format(
             "user {0}".format(user) if user else "a client without user and password", verb, key, why, rights
         )
     )
@@ -212,8 +212,8 @@ def plain(text: str) -> str:
 def unsure(keys: str, cause: object) -> str:
     """The message about writes that may have been carried out."""
     return (
-        "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
-        "once etcd answers".format(keys, cause)
+        "the change of {0} was sent to etcd, which did not answer ({1}), so it may or may not have been made; run the "
+        "task again once etcd answers".format(keys, cause)
     )
 
 

@@ -149,12 +149,12 @@ class _Response(http.client.HTTPResponse):
         coding = self.getheader("Content-Encoding", "identity")
         if coding.lower() != "identity":
             # It was not requested, and a few bytes may expand to very many.
-            raise BadAnswer("the answer is compressed ({0}), which etcd's is not".format(brief(coding)))
+            raise BadAnswer("the answer is compressed ({0}); etcd does not compress".format(brief(coding)))
         if (self.length or 0) > MOST_BYTES:
             raise _too_long()
         is_open = self.length is None and not self.chunked
         if is_open and has_length(self.headers):
-            raise BadAnswer("the length of the answer is not one that HTTP has")
+            raise BadAnswer("the answer has an invalid length")
         self._counted.may_end = is_open
 
 

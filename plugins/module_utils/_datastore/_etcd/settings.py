@@ -72,7 +72,7 @@ def _read_file(found: CalicoctlFile, options: Mapping[str, Any]) -> Dict[str, st
     """The same in a file. Raises InvalidInput for what is not supported, unless an option says it in another way."""
     for key, option in _UNSUPPORTED.items():
         if found.spec.get(key) and not options.get(option):
-            text = "spec.{0} is not supported: give the option {1}, or spec.{2} in its place, {3}"
+            text = "spec.{0} is not supported; set the option {1} or spec.{2} to {3}"
             what = "the servers' URLs" if option == "etcd_endpoints" else "the path of a file that holds the same"
             raise found.error(text.format(key, option, _FILE_KEYS[option], what))
     scheme, authority = found.get_text("etcdScheme"), found.get_text("etcdAuthority")
@@ -107,8 +107,8 @@ def _check_file(given: Given) -> None:
     """Raise InvalidInput when neither the file nor an option names a server."""
     if "etcd_endpoints" not in given.values:
         problem = (
-            "spec names no etcd server: add etcdEndpoints to it, or set the option etcd_endpoints (calicoctl takes it "
-            "for Kubernetes then, or rejects it; the Kubernetes datastore is not supported yet)"
+            "spec names no etcd server; add etcdEndpoints to it, or set the option etcd_endpoints (calicoctl uses "
+            "Kubernetes with such a file, or rejects it; the Kubernetes datastore is not supported yet)"
         )
         raise CalicoctlFile(given.path, {}, "").error(problem)
 
@@ -119,7 +119,7 @@ def _check_defaults(given: Given) -> None:
     name = environment.find_name("ETCD_DISCOVERY_SRV")
     domain = environment.get("ETCD_DISCOVERY_SRV")
     if domain and given.get_source("etcd_endpoints") != "option":
-        text = "{0} (environment): {1} is not looked up: give the servers' URLs as etcd_endpoints"
+        text = "{0} (environment): {1} is not looked up; set etcd_endpoints to the servers' URLs"
         raise InvalidInput([text.format(name, shown(domain))])
     for setting, variables in _NAMING.items():
         empty = [
@@ -130,7 +130,7 @@ def _check_defaults(given: Given) -> None:
         if setting == "etcd_endpoints" and given.options.get("calicoctl_config") == "":
             empty.append("calicoctl_config (option)")
         if empty and setting not in given.values:
-            text = "{0}: {1} is empty: give it a value, or leave it out where the default is meant, {2}"
+            text = "{0}: {1} is empty; set it, or remove it to use the default, {2}"
             default = "etcdv2" if setting == "datastore_type" else _DEFAULT_ENDPOINTS[0]
             raise InvalidInput([text.format(setting, empty[0], default)])
 
@@ -141,7 +141,7 @@ def _parse_endpoints(value: Any, source: str) -> Tuple[str, ...]:
     if any("@" in str(item) for item in items):
         # Not one word of it, since it holds a password.
         raise InvalidInput(
-            ["etcd_endpoints ({0}): a URL carries a user: give etcd_username and etcd_password instead".format(source)]
+            ["etcd_endpoints ({0}): a URL contains a user; set etcd_username and etcd_password instead".format(source)]
         )
     urls = tuple(_parse_endpoint(str(item).strip(), source) for item in items if str(item).strip())
     if not urls:
@@ -161,7 +161,7 @@ def _parse_endpoint(url: str, source: str) -> str:
     if parts.scheme not in ("http", "https") or not host or " " in url or not url.isprintable():
         raise problem("is not a URL of an etcd server: http://HOST:PORT or https://HOST:PORT")
     if port == 0 or len(host) > 253 or not all(0 < len(label) < 64 for label in host.rstrip(".").split(".")):
-        raise problem("has no host name or port that can be")
+        raise problem("has an invalid host name or port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise problem("has more than scheme, host and port")
     return "{0}://{1}:{2}".format(
@@ -187,4 +187,4 @@ def _check_credentials(settings: EtcdSettings) -> None:
         except UnicodeEncodeError as exc:
             raise InvalidInput(["{0} ({1}) is not UTF-8".format(name, settings.sources[name])]) from exc
     if ":" in settings.etcd_username and settings.datastore_type == "etcdv2":
-        raise InvalidInput(["etcd_username: HTTP basic authentication has no place for a colon in a name"])
+        raise InvalidInput(["etcd_username: HTTP basic authentication does not allow a colon in a user name"])

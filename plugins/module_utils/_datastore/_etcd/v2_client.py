@@ -35,7 +35,7 @@ from .v2_server import (
 )
 
 DIRECTORY = (
-    "{0} is no endpoint: in etcd it is a directory, which Calico does not read. Some other tool made it, most likely "
+    "{0} is not an endpoint but a directory in etcd, which Calico does not read. Another tool created it, most likely "
     "for a name with a slash; remove it with etcdctl"
 )
 
@@ -158,12 +158,12 @@ class EtcdV2Client:
         user = self._settings.etcd_username
         if self._has_read:
             # The same credentials have just read, so they are right.
-            return "it has no right to {0} there".format(verb) + (
-                "" if user else "; give etcd_username and etcd_password"
+            return "it has no right to {0} this key".format(verb) + (
+                "" if user else "; set etcd_username and etcd_password"
             )
         if user:
-            return "the user or the password is wrong, or it has no right to {0} there".format(verb)
-        return "etcd wants etcd_username and etcd_password"
+            return "the user or the password is wrong, or it has no right to {0} this key".format(verb)
+        return "etcd requires etcd_username and etcd_password"
 
 
 def _get_revision(request: Request, node: Any) -> str | None:

@@ -149,7 +149,7 @@ class EtcdV3Client:
                     return found
                 # Else it would never end.
                 if len(kvs) != _PAGE or len(found) >= min(number, _MOST_KEYS):
-                    raise _NotWhole("it has more keys than etcd")
+                    raise _NotWhole("it has more keys than it announced")
                 # etcd's own order; the first key that was not in this page.
                 request = dict(
                     request,
@@ -193,7 +193,7 @@ class EtcdV3Client:
             # What was in the way is gone again.
         if unanswered:
             raise DatastoreError(unsure(_named(writes), unanswered))
-        raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
+        raise DatastoreError("{0} rejects a change without a reason: {1}".format(self, content))
 
     def receive(self, writes: Sequence[Write], sent: Sent) -> Written | None:
         """Receive the answer to writes that were sent ahead; None when they were not made.
@@ -234,7 +234,7 @@ class EtcdV3Client:
         try:
             yield
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
-            text = "cannot read {0}: the answer of {1} is not whole, or is not etcd's{2}"
+            text = "cannot read {0}: the answer of {1} is incomplete or not etcd's{2}"
             why = ": {0}".format(exc) if isinstance(exc, _NotWhole) else ""
             raise DatastoreError(text.format(key, self, why)) from exc
 
@@ -252,12 +252,12 @@ class EtcdV3Client:
 
     def _why(self, verb: str, exc: EtcdError) -> str:
         if exc.code == DENIED:
-            return "it has no right to {0} there".format(verb)
+            return "it has no right to {0} this key".format(verb)
         if self._settings.etcd_username:
             return "the user or the password is wrong"
-        why = "etcd wants etcd_username and etcd_password"
+        why = "etcd requires etcd_username and etcd_password"
         if self._settings.etcd_cert_file:
-            why += ", since through its JSON gateway the common name of a client certificate is no user"
+            why += ", since its JSON gateway does not accept the common name of a client certificate as a user"
         return why
 
 

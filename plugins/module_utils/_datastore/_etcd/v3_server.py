@@ -44,13 +44,13 @@ _NO_TOKEN = (
     "revision in header is old",
 )
 _COMMON_NAME = (
-    "{0} refuses the client certificate {1}, since it has a common name, which etcd's JSON gateway cannot take for a "
-    "user: give a certificate without one, and etcd_username and etcd_password ({2})"
+    "{0} rejects the client certificate {1}, since it has a common name, which etcd's JSON gateway does not accept as "
+    "a user; use a certificate without one, and set etcd_username and etcd_password ({2})"
 )
 
 _HINT = (
-    "It has to be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
-    "etcd's v2 API: datastore_type etcdv2"
+    "It must be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
+    "etcd's v2 API: set datastore_type to etcdv2"
 )
 
 # What etcd's JSON gateway says when it cannot connect to the server that it is part of: because that one refuses its
@@ -285,7 +285,7 @@ def _gateway_problem(answer: EtcdAnswer, text: str) -> NoAnswer | None:
     """Why the gateway cannot reach its own server, of which it is a client; None when it can, or that is unknown."""
     if not answer.certificate:
         return None
-    lacks = "" if _is_for_clients(answer.certificate) else ", and that one lacks the extendedKeyUsage clientAuth"
+    lacks = "" if _is_for_clients(answer.certificate) else ", which lacks the extendedKeyUsage clientAuth"
     if _HANDSHAKE in text:
         return NoAnswer(_GATEWAY_REFUSED.format(text, lacks), False)
     if any(part in text for part in _NOT_CONNECTED):

@@ -142,9 +142,9 @@ def test_an_expected_address_that_is_none_is_no_reason_to_fail(api_version):
 def test_g08_two_claim_one_interface():
     there = [stored("n1", "a", {"name": "eth0"})]
     verdict, findings = said(web(), there=there)
-    assert verdict == "unsafe" and findings["G08"][1].startswith("it does not govern eth0")
+    assert verdict == "unsafe" and findings["G08"][1].startswith("it does not govern eth0, which is also claimed by a")
     verdict, findings = said(web(name="A"), there=there)
-    assert verdict == "unsafe" and findings["G08"][1].startswith("it governs eth0, which a claims, too")
+    assert verdict == "unsafe" and findings["G08"][1].startswith("it governs eth0, which is also claimed by a")
 
 
 def test_g09_a_node_that_calico_does_not_know():
@@ -207,7 +207,7 @@ def test_g14_a_policy_does_not_select_it_any_more():
     there = [stored("n1", "e1", {"name": "eth0", "labels": {"role": "web"}})]
     assert said(web(labels={}), etcd=etcd, there=there)[1]["G14"] == (
         "warning",
-        "policies do not select it any more: p",
+        "policies stop selecting it: p",
     )
     assert "G14" not in said(web(labels={"role": "web"}), etcd=etcd, there=there)[1]
 
@@ -272,7 +272,9 @@ def test_a_member_that_rules_of_others_look_at(rules, before, after, unsafe):
     (verdict,) = guard.check(facts, others=lambda: {"n1": HostFacts(INTERFACES, [ssh(2222)])})
     assert verdict.verdict == ("unsafe" if unsafe else "safe")
     texts = [finding.text for finding in verdict.findings if finding.rule == "G03"]
-    assert [text.startswith("on node n1, tcp port 2222 from 192.0.2.9 is needed") for text in texts] == [True] * unsafe
+    assert [text.startswith("on node n1, tcp port 2222 from 192.0.2.9 is required") for text in texts] == [
+        True
+    ] * unsafe
 
 
 def test_what_was_denied_before():
@@ -280,7 +282,7 @@ def test_what_was_denied_before():
     labelled = web(profiles=(), labels={"a": "b"})
     verdict, findings = said(labelled, there=there, required=[ssh(2222)])
     assert (verdict, findings["G03"][0]) == ("safe", "warning")
-    assert "denied before this change, too" in findings["G03"][1]
+    assert "already denied before this change" in findings["G03"][1]
     # Not by this one.
     there[0] = stored("n1", "e2", {"name": "eth1"})
     assert said(labelled, there=there, required=[ssh(2222)])[0] == "unsafe"

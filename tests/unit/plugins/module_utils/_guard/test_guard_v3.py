@@ -107,12 +107,14 @@ def test_an_interface_prefix_that_fits_the_hosts_own_interfaces():
 
 def test_an_interface_that_felix_passes_over():
     verdict, text = said(documents(config={"interfaceExclude": "/eth.*/"}))
-    assert verdict == "unsafe" and text == "interfaceExclude has eth0, so Felix ignores the interface, which is open"
+    assert (
+        verdict == "unsafe" and text == "interfaceExclude matches eth0, so Felix ignores the interface, which is open"
+    )
 
 
 def test_an_interface_of_its_addresses_that_felix_passes_over():
     verdict, text = said(documents(config={"interfaceExclude": "/eth.*/"}), interface_name="")
-    assert verdict == "unsafe" and text.startswith("interfaceExclude has eth0")
+    assert verdict == "unsafe" and text.startswith("interfaceExclude matches eth0")
     assert said(documents(config={"interfaceExclude": "eth1"}), interface_name="")[0] == "safe"
 
 

@@ -155,7 +155,7 @@ def test_a_name_is_looked_up_once(monkeypatch):
 
 @pytest.mark.parametrize("ssh", [{"peer": 5}, {"address": ["192.0.2.1"]}])
 def test_an_end_that_is_none(ssh):
-    with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].ssh.*is no address and no name"):
+    with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].ssh.*is not an address or a name"):
         parse_host_facts("n1", dict(GIVEN, ssh=ssh), [])
 
 
