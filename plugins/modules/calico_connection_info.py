@@ -282,7 +282,7 @@ def main() -> None:
             build_connection_options(),
             node={"type": "str", "required": True},
             interfaces={"type": "dict", "required": True},
-            # Checked here: of sub-options, ansible-core ends in a traceback when it is given true or a number.
+            # Validated later: with sub-options, ansible-core fails with a traceback for true or a number.
             failsafes={"type": "dict"},
             dataplane={"type": "str", "choices": list(DATAPLANES)},
             connections={"type": "list", "elements": "dict", "required": True, "options": CONNECTION},

@@ -301,10 +301,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # A large set is many small objects, and looking for garbage among them is a tenth of the time: there is none.
+    # A large set has many small objects without cycles, and to search for cycles would take a tenth of the time.
     gc.disable()
     try:
         main()
     finally:
-        # Python's own way out would look once more.
+        # Python would search once more at its exit.
         gc.freeze()

@@ -325,7 +325,7 @@ REFUSED = {
 
 
 @one_etcd
-@pytest.mark.parametrize("status, body, cause", [*LATER, pytest.param(0, "", "refuses", id="no rights")])
+@pytest.mark.parametrize("status, body, cause", [*LATER, pytest.param(0, "", "does not allow", id="no rights")])
 def test_no_answer_and_then_an_error(store, wire, status, body, cause):
     status, body = (status, body) if status else REFUSED[store.type]
     wire.fault("freeze", store.writing())

@@ -231,7 +231,7 @@ def test_a_user_who_may_not_read_what_felix_reports(auth_datastore):
 
 def test_connections_that_the_task_requires(datastore):
     needed = [{"direction": "out", "protocol": "tcp", "port": 4379, "peer": "203.0.113.8"}]
-    assert refused(datastore, "tcp port 4379 of 203.0.113.8", guard_facts=facts(22), guard_require=needed) == {"G04"}
+    assert refused(datastore, "tcp port 4379 to 203.0.113.8", guard_facts=facts(22), guard_require=needed) == {"G04"}
     needed[0]["port"] = 2379
     assert guarded(datastore, guard_facts=facts(22), guard_require=needed)["operation"] == "create"
     message = failure(guarded(datastore, guard_require=[{"direction": "in", "protocol": "tcp"}]))

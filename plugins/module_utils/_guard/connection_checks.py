@@ -22,7 +22,7 @@ _GOVERNED_BY_OTHER = ", and then {0} governs {1} of node {2}"
 
 
 def check_connections(host: HostState, name: str, touched: Mapping[str, Interface]) -> Iterator[GuardFinding]:
-    """Connections that must get through, of those that go through these interfaces."""
+    """G03, G04 and G13 of the connections through these interfaces, for the endpoint of this name."""
     if not touched:
         return
     for rule, text in host.facts.doubts:
@@ -89,13 +89,13 @@ def _check_neighbours(host: HostState, touched: Mapping[str, Interface]) -> Iter
 
 
 def _over_ipv6(host: HostDataplane, connections: Iterable[Connection]) -> Set[str]:
-    """The interfaces that connections over IPv6 go through."""
+    """The interfaces that IPv6 connections use."""
     over_ipv6 = [each for each in connections if each.direction != LOCAL and each.packet.version == 6]
     return {interface.name for connection in over_ipv6 for interface in host.interfaces_of(connection)}
 
 
 def _is_global(address: Address) -> bool:
-    """Whether it is an IPv6 address that others than neighbours reach: not fe80::/10, not ::1."""
+    """Whether this is an IPv6 address beyond the link and the host: not fe80::/10, not ::1."""
     version, number = address
     return version == 6 and number >> 118 != 0x3FA and number != 1
 
@@ -103,7 +103,10 @@ def _is_global(address: Address) -> bool:
 def check_other_hosts(
     hosts: Iterable[HostState], changed: Mapping[Address, Sequence[int]]
 ) -> Iterator[Tuple[int, GuardFinding]]:
-    """What changed endpoints, given by their addresses, cut off by being another end than rules ask for."""
+    """Findings about required connections of other hosts that rules no longer allow.
+
+    Such rules select an end of the connection. `changed` are the indexes of changed endpoints by address.
+    """
     for host in hosts:
         for connection in host.facts.required:
             if connection in host.checked:
@@ -117,7 +120,7 @@ def check_other_hosts(
 
 
 def _check_ungoverned(host: HostState, connection: Connection) -> Optional[GuardFinding]:
-    """Of a connection that no changed endpoint governs."""
+    """The finding about a connection that no changed endpoint governs; None when it does not get worse."""
     answer = host.after.evaluate(connection)
     if answer.verdict == ALLOW:
         return None

@@ -45,15 +45,15 @@ def _check_profiles(endpoint: HostEndpoint, evaluator: Evaluator) -> Iterator[Gu
 
 
 def _check_default_drop(endpoint: HostEndpoint, evaluator: Evaluator) -> Iterator[GuardFinding]:
-    asked = evaluator.rules_for(endpoint)
-    closed = [direction for direction in (INGRESS, EGRESS) if not asked.allows_something(direction)]
+    rules = evaluator.rules_for(endpoint)
+    closed = [direction for direction in (INGRESS, EGRESS) if not rules.allows_something(direction)]
     if closed:
         text = "no policy and no profile allows any {0}: Felix drops all new traffic except on failsafe ports"
         yield GuardFinding("G02", WARNING, text.format(" or ".join(closed)))
 
 
 def _check_felix(endpoint: HostEndpoint, evaluator: Evaluator, dataplane: str) -> Iterator[GuardFinding]:
-    """What Felix does not get past. That a node's other endpoints may do that, is said by the host."""
+    """G16: what stops Felix, or makes it ignore the endpoint. host_checks covers the node's other endpoints."""
     felix = evaluator.felix(endpoint.node, dataplane)
     if felix.problem:
         yield GuardFinding("G16", UNSAFE if felix.is_stopped else UNKNOWN, noted(felix.problem, felix.note))

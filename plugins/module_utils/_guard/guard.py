@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lock-out guard: whether host endpoints, as they are wanted, cut their hosts off.
+"""The lock-out guard: whether changed host endpoints would cut off their hosts.
 
-It evaluates with _dataplane, as calico_connection_info does: there is no second evaluation.
+It evaluates connections with _dataplane, like calico_connection_info.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from .verdict import UNKNOWN, GuardFinding, GuardVerdict, build_verdict
 
 
 class Guard:
-    """Asks about endpoints that are wanted beside what is stored, and about those that go (`without`).
+    """Checks declared endpoints and deleted ones (`without`) against what is stored.
 
-    `known_nodes` are the nodes that Calico knows, None when nobody has looked; `nodes_problem` says why it may know
-    others, and is "" when it does not.
+    `known_nodes` are the nodes that Calico knows, None when they were not read; `nodes_problem` is why it may know
+    more nodes, "" when it does not.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Guard:
     ) -> None:
         self._endpoints = endpoints
         self._without = without
-        self._wanted = {(each.node, each.name) for each in endpoints}
+        self._declared = {(each.node, each.name) for each in endpoints}
         self._known_nodes = None if known_nodes is None else frozenset(known_nodes)
         self._nodes_problem = nodes_problem
         # What is stored.
@@ -54,7 +54,7 @@ class Guard:
 
     @functools.cached_property
     def nodes(self) -> FrozenSet[str]:
-        """The nodes that are changed: in v3, an endpoint may leave one for another."""
+        """The nodes with changes; in v3, a change may move an endpoint from one node to another."""
         stored = filter(None, map(self.before.stored, self._endpoints))
         changed = [each.node for each in (*self._endpoints, *self._without)]
         return frozenset([*changed, *(each.node for each in stored)])
@@ -65,11 +65,11 @@ class Guard:
         is_stored: bool = False,
         others: Callable[[], Mapping[str, HostFacts]] = dict,
     ) -> List[GuardVerdict]:
-        """A verdict for each endpoint that is wanted, and then for each that goes, by what is known of the nodes.
+        """A verdict for each declared endpoint, and then for each deleted one.
 
-        Of a node without facts, what needs them is unknown. `others` gives those of nodes without a change, and is
-        called only when rules look at what changes. With `is_stored`, the endpoints are what is stored, and no change
-        of it. Raises InvalidInput for addresses that are none.
+        `facts` are those of the nodes with changes; without them, checks that require facts are unknown. `others`
+        returns the facts of other nodes, and is called only when rules select what changes. With `is_stored`, the
+        endpoints are as stored and nothing changes. Raises InvalidInput for invalid addresses.
         """
         hosts = {node: HostState(node, facts[node], self.before, self._after, is_stored) for node in facts}
         found = [(endpoint, self._check_declared(endpoint, hosts)) for endpoint in self._endpoints]
@@ -83,7 +83,7 @@ class Guard:
         return [build_verdict(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
 
     def _changed_members(self) -> Dict[Address, List[int]]:
-        """Where rules find something else than before: at which addresses, and the numbers of the endpoints there."""
+        """{address whose labels or ports in rules change: indexes of the endpoints that change them}"""
         found: Dict[Address, List[int]] = {}
         if not self._after.policy_set.looks_at_members():
             return found
@@ -95,7 +95,7 @@ class Guard:
 
     def _changed_at(self, endpoint: HostEndpoint, stored: Stored) -> Set[Address]:
         before = self.before.member(stored.node, stored.name)
-        # None of one that goes.
+        # None when the endpoint is deleted.
         after = self._after.member(endpoint.node, endpoint.name)
         return {address for each in (before, after) if each and before != after for address in each.addresses}
 
@@ -121,7 +121,7 @@ class Guard:
         return findings
 
     def selection(self, endpoint: HostEndpoint) -> Tuple[List[str], List[str]]:
-        """Names of the policies that start and stop selecting an endpoint that is stored otherwise."""
+        """Names of the policies that start, and that stop selecting an endpoint when it changes."""
         stored = [
             each.endpoint
             for each in self.before.candidates(endpoint.node)
@@ -136,7 +136,7 @@ class Guard:
         return sorted(after - before), sorted(before - after)
 
     def _check_on_host(self, host: HostState, endpoint: HostEndpoint, is_stored: bool) -> Iterator[GuardFinding]:
-        """What the facts of its host tell of an endpoint that is wanted."""
+        """Check a declared endpoint by the facts of its host."""
         touched, opened = self._find_touched(host, endpoint.name, is_stored)
         yield from check_connections(host, endpoint.name, touched)
         yield from check_left_open(host, opened)
@@ -144,7 +144,7 @@ class Guard:
         yield from check_host(host, endpoint, self._after, governs)
 
     def _check_left(self, endpoint: HostEndpoint, hosts: Mapping[str, HostState]) -> Iterator[GuardFinding]:
-        """What becomes of a node without an endpoint that was there."""
+        """Check a node that an endpoint leaves."""
         if endpoint.node not in hosts:
             yield check_opened(endpoint, self._after)
             return
@@ -154,9 +154,9 @@ class Guard:
         yield from check_left_open(host, opened)
 
     def _find_touched(self, host: HostState, name: str, is_stored: bool) -> Tuple[Dict[str, Interface], List[str]]:
-        """The interfaces, as they will be, that are in other hands by this endpoint, and names of those in none.
+        """The interfaces that the endpoint will govern or stops governing, and names of those that it leaves open.
 
-        Where one that is wanted governs instead, it is for that one to say.
+        An interface that another declared endpoint governs afterwards is left to the verdict on that endpoint.
         """
         touched: Dict[str, Interface] = {}
         opened: List[str] = []
@@ -166,11 +166,11 @@ class Guard:
             elif is_stored and is_governed_by(host.before.interfaces[interface.name], name):
                 if interface.governing is None:
                     opened.append(interface.name)
-                elif (host.node, interface.governing.name) not in self._wanted:
+                elif (host.node, interface.governing.name) not in self._declared:
                     touched[interface.name] = interface
         return touched, opened
 
 
 def _get_claim(endpoint: HostEndpoint) -> object:
-    """What decides which interfaces the endpoint claims."""
+    """A value that is equal for endpoints that claim the same interfaces."""
     return endpoint.interface_name or frozenset(parse_expected_ips(endpoint))

@@ -74,41 +74,41 @@ def _check_interface(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Gu
 
 
 def _check_addresses(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
-    wanted = parse_expected_ips(endpoint)
+    expected = parse_expected_ips(endpoint)
     here = {address for interface in host.interfaces.values() for address in interface.addresses}
-    absent = _join([address for address in wanted if address not in here])
+    absent = _join([address for address in expected if address not in here])
     if absent:
-        is_inert = not endpoint.interface_name and here.isdisjoint(wanted)
+        is_inert = not endpoint.interface_name and here.isdisjoint(expected)
         text = "the host does not have the expected IPs {0}".format(absent)
         yield GuardFinding(
             "G07", UNSAFE if is_inert else WARNING, text + (", so it governs nothing" if is_inert else "")
         )
     interface = host.interfaces.get(endpoint.interface_name)
     if interface:
-        elsewhere = [each for each in wanted if each in here and each not in interface.addresses]
+        elsewhere = [each for each in expected if each in here and each not in interface.addresses]
         if elsewhere:
             text = "the expected IPs {0} are on other interfaces than {1}"
             yield GuardFinding("G07", WARNING, text.format(_join(elsewhere), interface.name))
 
 
 def _check_excluded(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
-    """Interfaces of its addresses that Felix does not know. One that it names is told without the host."""
-    wanted = set() if endpoint.interface_name else set(parse_expected_ips(endpoint))
+    """G16 of interfaces with the expected IPs. An interface that the endpoint names is checked without the host."""
+    expected = set() if endpoint.interface_name else set(parse_expected_ips(endpoint))
     for name, interface in sorted(host.interfaces.items()):
-        if wanted.intersection(interface.addresses) and is_excluded(name, host.felix.excluded):
+        if expected.intersection(interface.addresses) and is_excluded(name, host.felix.excluded):
             yield GuardFinding("G16", UNSAFE, noted(EXCLUDED.format(name), host.felix.note))
 
 
 def _check_claims(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
-    """Interfaces that more than one endpoint wants."""
+    """G08: interfaces that several endpoints claim."""
     for name, interface in sorted(host.interfaces.items()):
-        wanting = [each for each in (interface.governing, *interface.shadowed) if each]
-        # One for all interfaces gives way to others, as it should.
-        wanting = [each for each in wanting if each.endpoint.interface_name != ALL_INTERFACES]
-        if len(wanting) < 2 or not select_by_name(endpoint, wanting):
+        claiming = [each for each in (interface.governing, *interface.shadowed) if each]
+        # An endpoint for all interfaces gives way to others on purpose.
+        claiming = [each for each in claiming if each.endpoint.interface_name != ALL_INTERFACES]
+        if len(claiming) < 2 or not select_by_name(endpoint, claiming):
             continue
-        others = ", ".join(each.name for each in wanting if each.name != endpoint.name)
-        if wanting[0].name == endpoint.name:
+        others = ", ".join(each.name for each in claiming if each.name != endpoint.name)
+        if claiming[0].name == endpoint.name:
             text = "it governs {0}, which is also claimed by {1}: the first name in alphabetical order wins"
         else:
             text = "it does not govern {0}, which is also claimed by {1}: the first name in alphabetical order wins"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The facts of a host as a task gives them to the guard: its interfaces, and which connections it needs."""
+"""The facts of a host as a task gives them to the guard, and the connections that it requires."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _parse_required_connection(given: Any, where: str) -> RequiredConnection:
 
 
 def check_required(given: Optional[Sequence[Mapping[str, Any]]]) -> None:
-    """Raise InvalidInput for what is no connection in the option guard_require."""
+    """Raise InvalidInput for an invalid option guard_require."""
     _parse_required(given, "guard_require")
 
 
@@ -52,7 +52,7 @@ def _parse_required(given: Any, where: str) -> List[RequiredConnection]:
 
 
 def parse_host_facts(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> HostFacts:
-    """The facts of a node, and what every node needs besides. Raises InvalidInput."""
+    """The facts of a node, and the connections that every node requires. Raises InvalidInput."""
     where = "guard_facts[{0}]".format(brief(node))
     _check_keys(given, _FACTS, where)
     addresses, default = given.get("interfaces"), given.get("default_interface") or ""

@@ -39,16 +39,16 @@ class RequiredConnection(NamedTuple):
 
 
 class UnknownPath(Exception):
-    """It cannot be told which way a connection goes."""
+    """The path of a connection cannot be determined."""
 
 
 class Peer(NamedTuple):
     """The other end of a connection."""
 
     version: int
-    # None when nobody knows it.
+    # None when it is unknown.
     number: Optional[int]
-    # Of a link-local address: the interface.
+    # The interface of a link-local address.
     zone: str = ""
 
     @property
@@ -58,18 +58,18 @@ class Peer(NamedTuple):
 
 # An interface, and the host's own address there.
 _Way = Tuple[Interface, Address]
-# What surely is so, and what may be so.
+# Certain connections, and possible ones.
 _Connections = Tuple[List[Connection], List[Connection]]
 
 
 class RoutingTable:
-    """Which of its interfaces a connection uses, as far as the networks and the default route tell."""
+    """Which of a host's interfaces a connection uses, by the networks of the interfaces and the default route."""
 
     def __init__(self, interfaces: Dict[str, Interface], default: str) -> None:
         self._interfaces = [each for each in interfaces.values() if each.name != LOOPBACK]
         self._default = default
         self._own = {address for each in interfaces.values() for address in each.addresses}
-        # All of its addresses that others than neighbours reach.
+        # All addresses that are reachable beyond the link.
         self._global = [
             (each, own)
             for each in self._interfaces
@@ -78,7 +78,7 @@ class RoutingTable:
         ]
 
     def ssh(self, peers: Sequence[Peer], addresses: Sequence[Peer], port: int) -> _Connections:
-        """Ansible's connection; none when it is not known which interface it comes through."""
+        """Ansible's connection; none when its interface is unknown."""
         sure, maybe = self._ways_of_ssh(peers, addresses)
 
         def connection(way: _Way) -> Connection:
@@ -104,7 +104,7 @@ class RoutingTable:
             if len(found) > 1 and found[0][1] == found[1][1]:
                 return [], found
             return found[:1], self._other_ways(found[0], peers)
-        # The address may be translated on its way.
+        # The address may be translated on the path.
         local = [each for each in addresses if is_link_local(each)]
         versions = dict.fromkeys([*[each.version for each in addresses], 4, 6])
         for peer in [*local, *peers] or [Peer(version, None) for version in versions]:
@@ -114,7 +114,7 @@ class RoutingTable:
         return [], []
 
     def _other_ways(self, way: _Way, peers: Sequence[Peer]) -> List[_Way]:
-        """By which interfaces a connection to an own address may come in, but the one that has it."""
+        """Interfaces other than the one with the address that a connection to an own address may come through."""
         interface, own = way
         if is_link_local(own):
             return []
@@ -129,7 +129,7 @@ class RoutingTable:
         return [(each, own) for each in maybe if each is not interface]
 
     def connections(self, needed: RequiredConnection) -> _Connections:
-        """Those of one that is needed; none when the host has no address of the peer's version of IP.
+        """The connections of a required one; none when the host has no address of the peer's version of IP.
 
         Raises UnknownPath.
         """
@@ -164,10 +164,10 @@ class RoutingTable:
         return [connection(way) for way in sure], [connection(way) for way in maybe]
 
     def _ways(self, peer: Peer) -> Tuple[List[_Way], List[_Way]]:
-        """The interface to a peer and the host's own address there, and the interfaces that it may be besides.
+        """The interface to a peer and the host's own address there, and other possible interfaces.
 
-        It is the one behind whose networks the peer is, else that of the default route. From anywhere, a connection
-        may come through any.
+        The interface is the one whose networks contain the peer, else that of the default route. A connection from an
+        unknown peer may come through any interface.
         """
         if is_link_local(peer):
             ways = self._on_link()
@@ -185,12 +185,12 @@ class RoutingTable:
             return [], []
         maybe = [first[name] for name in sorted(first)]
         if peer.number is not None:
-            # It may be in a network that is not known.
+            # The peer may be in an unknown network.
             maybe = [way for way in maybe if without_length(way[0], peer.version)]
         return [sure], maybe
 
     def _on_link(self) -> List[_Way]:
-        """The interfaces with IPv6, each with one address, best its link-local one."""
+        """The interfaces with IPv6, each with one address, preferably link-local."""
         found = []
         for each in self._interfaces:
             own = [address for address in each.addresses if address[0] == 6]
@@ -200,22 +200,22 @@ class RoutingTable:
 
 
 def resolve_peer(peer: str) -> List[Peer]:
-    """The addresses of a peer that is given by address or by name. Raises UnknownPath."""
+    """The addresses of a peer given by address or name. Raises UnknownPath."""
     found, problem = _looked_up(peer)
     if problem:
         raise UnknownPath("cannot resolve {0}, an end of a required connection: {1}".format(shown(peer), problem))
     return found
 
 
-# Characters of a host's name in DNS.
+# Maximum number of characters of a host name in DNS.
 _LONGEST_NAME = 253
 
 
 @functools.lru_cache(maxsize=None)
 def _looked_up(peer: str) -> Tuple[List[Peer], str]:
-    """The addresses, or why they are not known."""
+    """The addresses, and why they are unknown."""
     if len(peer) > _LONGEST_NAME or not peer.isprintable():
-        # The system would cut it at a NUL, and Python takes long for a long one.
+        # The system would cut it at a NUL, and a long name takes Python long.
         return [], "it is not a host name"
     address, _percent, zone = peer.partition("%")
     try:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from ansible.module_utils.basic import AnsibleModule
 
 from .._audit.audit import Scope, audit, select_guarded, select_strays
-from .._audit.policies import Selections, build_selections, not_known
+from .._audit.policies import Selections, build_selections, build_unknown_selections
 from .._core.errors import DatastoreError, InvalidInput, file_problem, join_first, shown
 from .._core.files import path_as_shown
 from .._core.replaced_file import replace_file
@@ -37,6 +37,7 @@ _NODES_SHOWN = 5
 
 
 def audit_endpoints(module: AnsibleModule) -> Dict[str, Any]:
+    """Compare the declared endpoints with the stored ones; write the complete result to `dest`, if given."""
     params = module.params
     store = connect(module)
     decommissioned = params["decommission_nodes"] or ()
@@ -75,7 +76,7 @@ def audit_endpoints(module: AnsibleModule) -> Dict[str, Any]:
 def _add_known_nodes(
     module: AnsibleModule, store: Datastore, scope: Scope, strays: Callable[[Scope], List[Stored]]
 ) -> Scope:
-    """The scope with the nodes that Calico knows, as far as it takes to find those of strays, which are no orphans."""
+    """The scope with the nodes that Calico knows, read only if strays exist: on these nodes, they are not orphaned."""
     if strays(scope):
         scope = scope._replace(other_nodes={*scope.other_nodes, *store.known_nodes()})
     left = sorted({item.node for item in strays(scope)})
@@ -101,6 +102,7 @@ def _add_known_nodes(
 
 
 def _parse_other_hosts(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
+    """Raises InvalidInput."""
     problems = [
         "other_hosts[{0}]: {1} is not a list of names".format(host, shown(names))
         for host, names in hosts.items()
@@ -114,7 +116,7 @@ def _parse_other_hosts(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
 def _evaluate_policies(
     module: AnsibleModule, guard_policy: GuardPolicy, store: Datastore, stored: List[Stored]
 ) -> Tuple[Sequence[GuardVerdict], Optional[Selections]]:
-    """What the guard says of what is stored, and which policies select it, each if it is asked."""
+    """The guard's verdicts on the stored endpoints, and the policies that select them, if options request them."""
     params = module.params
     is_guarded = any(params[option] is not None for option in GUARD_OPTIONS)
     mine = [item for item in stored if item.node in params["nodes"]]
@@ -128,7 +130,7 @@ def _evaluate_policies(
     except DatastoreError as exc:
         text = "Calico's policies, profiles or settings could not be read, so unsafe endpoints are unknown: {0}"
         warn(module, [text.format(exc)])
-        return (), not_known(mine) if params["policies"] else None
+        return (), build_unknown_selections(mine) if params["policies"] else None
 
 
 def _write(dest: str, content: Dict[str, Any]) -> None:

@@ -24,27 +24,28 @@ from .runner import connect, warn
 
 
 def evaluate_connections(module: AnsibleModule) -> Dict[str, Any]:
+    """Evaluate the connections of a host by the stored policies and endpoints."""
     node = module.params["node"]
     store = connect(module)
     store.api_version.check_filter(node, None)
     parse_interfaces(module.params["interfaces"])
     failsafes = parse_failsafes(module.params["failsafes"], "failsafes")
     connections = _parse_connections(module.params["connections"])
-    wanted: Dict[str, Any] = {}
+    declared: Dict[str, Any] = {}
     if module.params["endpoints"]:
-        wanted = build_presents(read_items(module.params), store.api_version, {}, store.key)
+        declared = build_presents(read_items(module.params), store.api_version, {}, store.key)
     snapshot = store.read_policies(node)
-    evaluator = Evaluator(store.api_version, snapshot, [as_host_endpoint(want.resource) for want in wanted.values()])
+    evaluator = Evaluator(store.api_version, snapshot, [as_host_endpoint(want.resource) for want in declared.values()])
     dataplane = module.params["dataplane"] or ""
     host = build_host(evaluator, node, module.params["interfaces"], failsafes, dataplane)
-    of_node = [each for each in snapshot.endpoints if each.node in (node, "") and each.key not in wanted]
+    of_node = [each for each in snapshot.endpoints if each.node in (node, "") and each.key not in declared]
     warn(module, build_listing_warnings(of_node, State(), store.api_version))
     results = [host.evaluate(connection)._asdict() for connection in connections]
     return {"changed": False, "results": results, "endpoints": _list_governing(host)}
 
 
 def _parse_connections(given: List[Dict[str, Any]]) -> List[Connection]:
-    """The option, checked. Raises InvalidInput with all that is wrong."""
+    """Parse the option. Raises InvalidInput with all problems."""
     found, problems = [], []
     for index, each in enumerate(given):
         try:
@@ -57,7 +58,7 @@ def _parse_connections(given: List[Dict[str, Any]]) -> List[Connection]:
 
 
 def _list_governing(host: HostDataplane) -> List[Dict[str, Any]]:
-    """Who governs the host's interfaces."""
+    """The endpoints that govern the host's interfaces."""
     return [
         {
             "interface": name,

@@ -24,6 +24,7 @@ from .runner import connect, warn
 
 
 def apply_endpoint(module: AnsibleModule) -> Dict[str, Any]:
+    """Make the datastore match the declared endpoint. Raises CalicoError when that fails."""
     guard_policy = parse_guard_policy(module.params)
     store = connect(module)
     want = parse_desired(module.params, store.api_version)
@@ -38,7 +39,7 @@ def apply_endpoint(module: AnsibleModule) -> Dict[str, Any]:
 
 
 def parse_desired(params: Mapping[str, Any], api_version: ApiVersion) -> Desired:
-    """What the options of a task about one endpoint ask for. Raises InvalidInput."""
+    """What the options of a task about one endpoint declare. Raises InvalidInput."""
     if params["resource"] is not None:
         fields = fields_from_resource(parse_resource(params["resource"]))
     else:
@@ -54,6 +55,6 @@ def parse_desired(params: Mapping[str, Any], api_version: ApiVersion) -> Desired
         raise InvalidInput([text.format(brief(key)) for key in removed])
     api_version.check_ref(ref)
     if ref.node and not api_version.identify(ref).node:
-        # It is a field like the others.
+        # In v3, the node is a field like the others.
         fields["node"] = ref.node
     return Absent(ref) if params["state"] == "absent" else Patched(ref, fields)

@@ -29,6 +29,7 @@ from .runner import connect, warn
 
 
 def apply_endpoints(module: AnsibleModule) -> Dict[str, Any]:
+    """Make the datastore match the declared set."""
     params = module.params
     _check_limits(params)
     guard_policy = parse_guard_policy(params)
@@ -48,14 +49,14 @@ def apply_endpoints(module: AnsibleModule) -> Dict[str, Any]:
 
 
 def _check_limits(params: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for a limit below 0."""
+    """Raise InvalidInput for a negative limit."""
     for option in ("purge_limit", "diff_limit"):
         if params[option] is not None and params[option] < 0:
             raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(params[option]))])
 
 
 def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[Purge]:
-    """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name and no owner."""
+    """What the task purges. Raises InvalidInput for an invalid node name and a missing owner."""
     owner, label = params["owner"], params["owner_label"]
     decommissioned = params["decommission_nodes"] or []
     purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
@@ -69,7 +70,7 @@ def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional
 
 
 def _build_limits(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """What an endpoint of the set may replace."""
+    """The fields of Present that limit what an endpoint of the set may replace."""
     nodes = params["purge_nodes"]
     known = None if nodes is None else frozenset(nodes).union(params["decommission_nodes"] or ())
     return {"overwrite": params["overwrite"], "movable_from": known}

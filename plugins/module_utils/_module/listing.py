@@ -18,6 +18,7 @@ from .runner import connect, warn
 
 
 def list_endpoints(module: AnsibleModule) -> Dict[str, Any]:
+    """List the stored endpoints that the options select."""
     store = connect(module)
     node, name = module.params["node"], module.params["name"]
     store.api_version.check_filter(node, name)
@@ -33,7 +34,7 @@ def list_endpoints(module: AnsibleModule) -> Dict[str, Any]:
 
 
 def _parse_selector(text: Optional[str], api_version: ApiVersion) -> Optional[Selector]:
-    """What the option says. Raises SelectorError, and InvalidInput for one that is empty."""
+    """Parse the option. Raises SelectorError, and InvalidInput for an empty selector."""
     if text is None:
         return None
     if not text.strip():

@@ -12,7 +12,7 @@ from .._datastore.factory import DATASTORES, list_options
 
 
 def build_connection_options() -> Dict[str, Dict[str, Any]]:
-    """The options that lead to the datastore, as an argument specification."""
+    """The connection options, as an argument specification."""
     options = {option.name: dict(option.spec) for option in list_options()}
     options["datastore_type"]["choices"] = list(DATASTORES)
     return options
@@ -38,10 +38,10 @@ HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
 }
 
 
-# A set of endpoints; one of these is given.
+# The options of a set of endpoints; exactly one is given.
 SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "endpoints": {"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
-    # Not a list: Ansible would split a text at its commas.
+    # Not a list, since Ansible would split a string at its commas.
     "resources": {"type": "raw"},
     "src": {"type": "path"},
 }

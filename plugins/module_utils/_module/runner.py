@@ -21,40 +21,40 @@ from .._datastore.settings import Settings
 from .._guard.verdict import Unsafe, format_records
 from .results import build_guard_result
 
-# Characters of JSON of one option that a result repeats.
+# Maximum number of characters of JSON of an option that a result repeats.
 PARAMETER_SIZE = 20000
 
 
 def read_settings(module: AnsibleModule) -> Settings:
-    """What the module's options, the environment and calicoctl's file say of the datastore."""
+    """The settings that the module's options, the environment and calicoctl's file give."""
     return build_settings(module.params, os.environ)
 
 
 def connect(module: AnsibleModule) -> Datastore:
-    """The store of these settings."""
+    """The datastore of these settings."""
     urls = module.params["etcd_endpoints"] or ()
     if any("@" in url for url in urls):
-        # A password in a URL is refused, but Ansible repeats the options in the result.
+        # A password in a URL is rejected, but Ansible repeats the options in the result.
         module.no_log_values.update(urls)
     settings = read_settings(module)
-    # They may come from the file or the environment, where Ansible does not know them.
+    # They may come from the file or the environment, which Ansible does not mask.
     module.no_log_values.update(settings.secrets)
     if module._diff:
-        # Rather now than after something was written.
+        # PyYAML must be missing now, not after something was written.
         yaml_io.library()
     return open_datastore(settings)
 
 
 def warn(module: AnsibleModule, texts: Iterable[str]) -> None:
-    """Give warnings, each on one line, whatever it quotes."""
+    """Add warnings to the result, each on one line, whatever it quotes."""
     for text in texts:
         module.warn(brief(text, LONGEST))
 
 
 def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
-    """Do the module's work, and exit with its result or with the message of what is wrong.
+    """Do the module's work, and exit with its result or an error message.
 
-    A result with the key `failures` is one that failed part-way.
+    A result with the key `failures` is that of a run that failed midway.
     """
     _tidy(module.params, module.argument_spec)
     invocation = _shorten_invocation(module.params)
@@ -66,7 +66,7 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
     except MissingLibrary as exc:
         result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
     except Unsafe as exc:
-        # Of a change that is refused later, after a conflict, the result's failures tell.
+        # A change that is refused later, after a conflict, is in the result's failures.
         result = dict(build_guard_result(format_records(exc.verdicts)), msg="nothing was written: {0}".format(exc))
     except CalicoError as exc:
         result = {"msg": str(exc)}
@@ -85,16 +85,16 @@ def _is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
     """Whether Ansible will mask a part of the result, because it contains a password."""
     secrets = [secret for secret in module.no_log_values if secret]
     text = json.dumps(result, ensure_ascii=False) if secrets else ""
-    # It is seldom, and to mask all of a large result takes long.
+    # This is rare, and to mask a large result takes long.
     if not any(json.dumps(secret, ensure_ascii=False)[1:-1] in text for secret in secrets):
         return False
     return json.dumps(remove_values(result, secrets), ensure_ascii=False) != text
 
 
 def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Undo what Ansible leaves of a list that is given as a text.
+    """Correct what Ansible makes of a list that is given as a string.
 
-    It splits the text at its commas and keeps the blanks, and under an option's alias it keeps the text itself.
+    It splits the string at its commas and keeps the blanks, and keeps the string itself under the option's alias.
     """
     for option, spec in options.items():
         for alias in spec.get("aliases", ()):
@@ -109,14 +109,14 @@ def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> N
 
 
 def _shorten_invocation(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """The task's options, which Ansible repeats in the result, without long lists and texts: AWX keeps no large one."""
+    """The task's options, which Ansible repeats in the result, without long values: AWX discards large results."""
     return {"module_args": {name: _repeated(value) for name, value in params.items()}}
 
 
 def _repeated(value: Any) -> Any:
     """An option as a result repeats it."""
     if isinstance(value, int) and not isinstance(value, bool):
-        # Ansible makes an integer of any text of digits, and Python does not write a long one.
+        # Ansible makes an integer of any string of digits, and Python does not write long integers.
         return value if abs(value) < 2**63 else shown(value)
     if isinstance(value, str) and len(value) > PARAMETER_SIZE:
         return "{0} characters".format(len(value))

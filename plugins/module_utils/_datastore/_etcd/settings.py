@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that lead to etcd, by calicoctl's names."""
+"""The options of the etcd connection, named as in calicoctl."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ OPTIONS = (
     Option("etcd_username", {"type": "str"}, "etcdUsername"),
     Option("etcd_password", {"type": "str", "no_log": True}, "etcdPassword"),
 )
-# Keys of calicoctl's file that are not supported: the option that says the same in another way, URLs instead of a
-# domain, paths instead of certificates and a key.
+# {unsupported key of calicoctl's file: the option in its place}: URLs instead of a domain, paths instead of
+# certificates and a key.
 _UNSUPPORTED = {
     "etcdDiscoverySrv": "etcd_endpoints",
     "etcdKey": "etcd_key_file",
     "etcdCert": "etcd_cert_file",
     "etcdCACert": "etcd_ca_cert_file",
 }
-# What in the environment names the datastore.
+# The variables that select the datastore.
 _NAMING = {
     "datastore_type": ("DATASTORE_TYPE",),
     "etcd_endpoints": ("ETCD_ENDPOINTS", "ETCD_AUTHORITY", "CALICOCTL_CONFIG"),
@@ -61,7 +61,7 @@ class EtcdSettings(Settings):
 
 
 def _read_environment(environment: Environment) -> Dict[str, str]:
-    """The older way to give one endpoint: scheme and HOST:PORT apart."""
+    """The older way to give one server, with separate scheme and HOST:PORT."""
     scheme, authority = environment.get("ETCD_SCHEME"), environment.get("ETCD_AUTHORITY")
     if scheme and not environment.has("ETCD_ENDPOINTS") and not environment.has("ETCD_AUTHORITY"):
         authority = _LOCAL
@@ -69,7 +69,7 @@ def _read_environment(environment: Environment) -> Dict[str, str]:
 
 
 def _read_file(found: CalicoctlFile, options: Mapping[str, Any]) -> Dict[str, str]:
-    """The same in a file. Raises InvalidInput for what is not supported, unless an option says it in another way."""
+    """The same in a file. Raises InvalidInput for an unsupported key, unless its option is set."""
     for key, option in _UNSUPPORTED.items():
         if found.spec.get(key) and not options.get(option):
             text = "spec.{0} is not supported; set the option {1} or spec.{2} to {3}"
@@ -83,10 +83,9 @@ _FILE_KEYS = {option.name: option.file_key for option in OPTIONS}
 
 
 def _build(given: Given, datastore_type: str, timeout: float) -> EtcdSettings:
-    """Raises InvalidInput, naming the source, for what cannot be a setting.
+    """Raises InvalidInput, with the source, for an invalid setting.
 
-    The datastore is never taken from beneath a place that should name it: a file that is given names it, or an option
-    does, and the default is for those who named nothing.
+    If a file is given, the file or an option must name the servers. The default applies only if nothing is given.
     """
     if given.path:
         _check_file(given)
@@ -114,7 +113,7 @@ def _check_file(given: Given) -> None:
 
 
 def _check_defaults(given: Given) -> None:
-    """Raise InvalidInput when a default would stand in for what somebody meant to give."""
+    """Raise InvalidInput when a default would replace a setting that is empty or unsupported."""
     environment = given.environment
     name = environment.find_name("ETCD_DISCOVERY_SRV")
     domain = environment.get("ETCD_DISCOVERY_SRV")
@@ -139,7 +138,7 @@ def _parse_endpoints(value: Any, source: str) -> Tuple[str, ...]:
     """The URLs of a list or of a comma-separated string, each `scheme://host:port`."""
     items = value.split(",") if isinstance(value, str) else value
     if any("@" in str(item) for item in items):
-        # Not one word of it, since it holds a password.
+        # The message must not quote it, since it contains a password.
         raise InvalidInput(
             ["etcd_endpoints ({0}): a URL contains a user; set etcd_username and etcd_password instead".format(source)]
         )

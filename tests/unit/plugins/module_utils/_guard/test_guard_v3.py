@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard says of what stops, crashes or opens a host with Felix of Calico v3 (G16), as it was measured."""
+"""G16 for Felix of Calico v3: what stops or crashes Felix or opens a host, as measured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def documents(rules=(), name="p", config=None, **more):
 
 
 def said(stored, facts=None, **fields):
-    """The verdict on an endpoint, and what G16 says."""
+    """The verdict on an endpoint, and the findings of G16."""
     endpoint = HostEndpoint(**{**WEB, "expected_ips": ("192.0.2.1",), **fields})
     known = {"n1": facts} if facts else {"n1": HostFacts(INTERFACES)}
     (verdict,) = Guard(V3, stored, [endpoint], known_nodes=["n1"]).check(known)
@@ -62,7 +62,7 @@ def test_a_rule_that_crashes_felix(rule, cause):
     verdict, text = said(documents([rule]))
     assert verdict == "unsafe"
     assert cause in text and "Felix fails on a rule" in text and "a host where it never ran stays open" in text
-    # It does nothing to a host without an endpoint that uses it.
+    # It does not affect a host without an endpoint that uses it.
     assert said(documents([rule]), labels={"role": "db"})[1] == ""
 
 
@@ -155,7 +155,7 @@ CODE = dict(ALLOW, protocol="ICMP", icmp={"type": 8, "code": 0})
         ("nftables", "", "unsafe"),
         ("", "Disabled", "safe"),
         ("", "Enabled", "unsafe"),
-        # What is known of the host comes first.
+        # The facts of the host have precedence.
         ("iptables", "Enabled", "safe"),
     ],
 )
