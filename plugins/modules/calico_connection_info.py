@@ -252,32 +252,16 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.python_version
 
 check_python()
 
-from typing import Any, Dict, List
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import HostDataplane, build_host
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import parse_interfaces
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import State
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents, read_items
+from ansible_collections.netsec.calico.plugins.module_utils._module.connections import evaluate_connections
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     HOSTENDPOINT_OPTIONS,
     build_connection_options,
-    connect,
-    run,
-    warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import build_listing_warnings
-from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import parse_failsafes
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import (
-    DIRECTIONS,
-    Connection,
-    parse_connection,
-)
+from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import DIRECTIONS
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import DATAPLANES
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import as_host_endpoint
 
 CONNECTION = {
     "direction": {"type": "str", "choices": list(DIRECTIONS), "required": True},
@@ -292,59 +276,13 @@ CONNECTION = {
 }
 
 
-def parse_connections(given: List[Dict[str, Any]]) -> List[Connection]:
-    """The option, checked. Raises InvalidInput with all that is wrong."""
-    found, problems = [], []
-    for index, each in enumerate(given):
-        try:
-            found.append(parse_connection(each, "connections[{0}]".format(index)))
-        except InvalidInput as exc:
-            problems += exc.problems
-    if problems:
-        raise InvalidInput(problems)
-    return found
-
-
-def list_governing(host: HostDataplane) -> List[Dict[str, Any]]:
-    """Who governs the host's interfaces."""
-    return [
-        {
-            "interface": name,
-            "endpoint": interface.governing.name if interface.governing else "",
-            "shadowed": [each.name for each in interface.shadowed],
-            "rejected": [{"name": each.name, "reason": each.rejected} for each in interface.rejected],
-        }
-        for name, interface in sorted(host.interfaces.items())
-    ]
-
-
-def work(module: AnsibleModule) -> Dict[str, Any]:
-    node = module.params["node"]
-    store = connect(module)
-    store.api_version.check_filter(node, None)
-    parse_interfaces(module.params["interfaces"])
-    failsafes = parse_failsafes(module.params["failsafes"], "failsafes")
-    connections = parse_connections(module.params["connections"])
-    wanted: Dict[str, Any] = {}
-    if module.params["endpoints"]:
-        wanted = build_presents(read_items(module.params), store.api_version, {}, store.key)
-    snapshot = store.read_policies(node)
-    evaluator = Evaluator(store.api_version, snapshot, [as_host_endpoint(want.resource) for want in wanted.values()])
-    dataplane = module.params["dataplane"] or ""
-    host = build_host(evaluator, node, module.params["interfaces"], failsafes, dataplane)
-    of_node = [each for each in snapshot.endpoints if each.node in (node, "") and each.key not in wanted]
-    warn(module, build_listing_warnings(of_node, State(), store.api_version))
-    results = [host.evaluate(connection)._asdict() for connection in connections]
-    return {"changed": False, "results": results, "endpoints": list_governing(host)}
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             build_connection_options(),
             node={"type": "str", "required": True},
             interfaces={"type": "dict", "required": True},
-            # Checked here: of sub-options, ansible-core ends in a traceback when it is given true or a number.
+            # Validated later: with sub-options, ansible-core fails with a traceback for true or a number.
             failsafes={"type": "dict"},
             dataplane={"type": "str", "choices": list(DATAPLANES)},
             connections={"type": "list", "elements": "dict", "required": True, "options": CONNECTION},
@@ -352,7 +290,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    run(module, work)
+    run(module, evaluate_connections)
 
 
 if __name__ == "__main__":

@@ -159,45 +159,19 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.python_version
 
 check_python()
 
-from typing import Any, Dict
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import DatastoreError
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
     GUARD_MODE,
     GUARD_OPTIONS,
     GUARD_SOURCES,
-    parse_guard_policy,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint import apply_endpoint
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     HOSTENDPOINT_OPTIONS,
     build_connection_options,
-    connect,
-    run,
-    wanted,
-    warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import (
-    build_result,
-    build_warnings,
-    format_failure,
-)
-
-
-def work(module: AnsibleModule) -> Dict[str, Any]:
-    guard_policy = parse_guard_policy(module.params)
-    store = connect(module)
-    want = wanted(module.params, store.api_version)
-    outcome = apply(store, {store.key(want.ref): want}, module.check_mode, guard=guard_policy.check)
-    for _change, error in outcome.failed:
-        raise error
-    if outcome.not_attempted:
-        raise DatastoreError(format_failure(outcome))
-    change = outcome.changes[0]
-    warn(module, build_warnings(change, outcome, store.api_version))
-    return build_result(change, store.api_version, module._diff, outcome.guarded)
+from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
 
 
 def main() -> None:
@@ -214,7 +188,7 @@ def main() -> None:
         mutually_exclusive=[("resource", field) for field in HOSTENDPOINT_OPTIONS] + [GUARD_SOURCES],
         supports_check_mode=True,
     )
-    run(module, work)
+    run(module, apply_endpoint)
 
 
 if __name__ == "__main__":

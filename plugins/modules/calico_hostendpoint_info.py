@@ -108,44 +108,11 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.python_version
 
 check_python()
 
-from typing import Any, Dict, Optional
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
-    build_connection_options,
-    connect,
-    run,
-    warn,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import build_listing, build_listing_warnings
-from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
-from ansible_collections.netsec.calico.plugins.module_utils._resources.selector import Selector
-
-
-def parse_selector_option(text: Optional[str], api_version: ApiVersion) -> Optional[Selector]:
-    """What the option says. Raises SelectorError, and InvalidInput for one that is empty."""
-    if text is None:
-        return None
-    if not text.strip():
-        raise InvalidInput(["filter: selector: is missing: it is all() that selects every endpoint"])
-    return api_version.parse_selector(text)
-
-
-def work(module: AnsibleModule) -> Dict[str, Any]:
-    store = connect(module)
-    node, name = module.params["node"], module.params["name"]
-    store.api_version.check_filter(node, name)
-    selector = parse_selector_option(module.params["selector"], store.api_version)
-    found = [
-        stored
-        for stored in store.list(node or "")
-        if name in (None, stored.name)
-        and (selector is None or stored.error or selector.matches(stored.resource.labels))
-    ]
-    warn(module, build_listing_warnings(found, store.state, store.api_version))
-    return build_listing(found, store.api_version)
+from ansible_collections.netsec.calico.plugins.module_utils._module.listing import list_endpoints
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import build_connection_options
+from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
 
 
 def main() -> None:
@@ -155,7 +122,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    run(module, work)
+    run(module, list_endpoints)
 
 
 if __name__ == "__main__":

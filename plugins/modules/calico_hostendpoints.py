@@ -226,7 +226,8 @@ guard:
       findings:
         - rule: G01
           level: unsafe
-          message: "profile nosuch is missing, or has no rules that Felix takes: it drops all that comes to it"
+          message: >-
+            profile nosuch is missing or has no rules that Felix accepts, so it drops all traffic that reaches it
 canary:
   description: The nodes that were changed first and passed, or that would be changed first in check mode.
   returned: when O(canary) is not V(0)
@@ -250,66 +251,21 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.python_version
 check_python()
 
 import gc
-from typing import Any, Dict, List, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
-from ansible_collections.netsec.calico.plugins.module_utils._apply.canary import parse_canary
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
     GUARD_MODE,
     GUARD_OPTIONS,
     GUARD_SOURCES,
-    parse_guard_policy,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import (
-    OTHER_KINDS,
-    OtherKind,
-    build_presents,
-    build_skipped_result,
-    check_decommissioned,
-    read_items,
-)
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import OTHER_KINDS
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoints import apply_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     SET_OPTIONS,
     build_connection_options,
-    build_owner_labels,
-    check_limits,
-    connect,
-    parse_purge,
-    run,
-    warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.results import (
-    build_bulk_result,
-    build_bulk_warnings,
-)
-
-
-def work(module: AnsibleModule) -> Dict[str, Any]:
-    params = module.params
-    check_limits(params)
-    guard_policy = parse_guard_policy(params)
-    store = connect(module)
-    purge = parse_purge(params, store.api_version)
-    skipped: List[OtherKind] = []
-    items = read_items(params, skipped)
-    wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
-    check_decommissioned(wants.values(), params["decommission_nodes"] or ())
-    if params["purge_nodes"] is not None or not params["overwrite"]:
-        wants = {key: want._replace(**build_limits(params)) for key, want in wants.items()}
-    canary = parse_canary(params["canary"], params["canary_wait"], guard_policy.by_node) if params["canary"] else None
-    outcome = apply(store, wants, module.check_mode, purge, params["purge_limit"], guard_policy.check, canary)
-    warn(module, build_bulk_warnings(outcome, store.api_version))
-    result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
-    return dict(build_skipped_result(params, skipped), **result)
-
-
-def build_limits(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """What an endpoint of the set may replace."""
-    nodes = params["purge_nodes"]
-    known = None if nodes is None else frozenset(nodes).union(params["decommission_nodes"] or ())
-    return {"overwrite": params["overwrite"], "movable_from": known}
+from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
 
 
 def main() -> None:
@@ -341,14 +297,14 @@ def main() -> None:
         required_by={"decommission_nodes": ["owner"]},
         supports_check_mode=True,
     )
-    run(module, work)
+    run(module, apply_endpoints)
 
 
 if __name__ == "__main__":
-    # A large set is many small objects, and looking for garbage among them is a tenth of the time: there is none.
+    # A large set has many small objects without cycles, and to search for cycles would take a tenth of the time.
     gc.disable()
     try:
         main()
     finally:
-        # Python's own way out would look once more.
+        # Python would search once more at its exit.
         gc.freeze()

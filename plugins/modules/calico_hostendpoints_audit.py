@@ -219,165 +219,16 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.python_version
 
 check_python()
 
-import json
-import os
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import (
-    Scope,
-    audit,
-    select_guarded,
-    select_strays,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._audit.policies import (
-    Selections,
-    build_selections,
-    not_known,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import (
-    DatastoreError,
-    InvalidInput,
-    file_problem,
-    shown,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._core.files import path_as_shown
-from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import replace_file
-from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import Datastore
-from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
-    GUARD_OPTIONS,
-    GUARD_SOURCES,
-    GuardPolicy,
-    parse_guard_policy,
-)
-from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardVerdict
-from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import build_audit_result
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import (
-    OTHER_KINDS,
-    OtherKind,
-    build_presents,
-    build_skipped_result,
-    check_decommissioned,
-    read_items,
-)
+from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import GUARD_OPTIONS, GUARD_SOURCES
+from ansible_collections.netsec.calico.plugins.module_utils._module.audit import audit_endpoints
+from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     SET_OPTIONS,
     build_connection_options,
-    build_owner_labels,
-    connect,
-    read_settings,
-    run,
-    warn,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
-
-# Names of nodes in a warning.
-NODES_SHOWN = 5
-
-
-def work(module: AnsibleModule) -> Dict[str, Any]:
-    params = module.params
-    store = connect(module)
-    decommissioned = params["decommission_nodes"] or ()
-    store.api_version.check_nodes("nodes", params["nodes"])
-    store.api_version.check_nodes("decommission_nodes", decommissioned)
-    skipped: List[OtherKind] = []
-    items = read_items(params, skipped)
-    wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
-    check_decommissioned(wants.values(), decommissioned)
-    guard_policy = parse_guard_policy(params)
-    scope = Scope(
-        nodes=set(params["nodes"]),
-        other_nodes=set(params["other_nodes"] or ()),
-        owner_label=params["owner_label"],
-        owner=params["owner"] or "",
-        other_hosts=parse_other_hosts(params["other_hosts"] or {}),
-        decommissioned=set(decommissioned),
-        interfaces=guard_policy.interfaces(),
-    )
-    stored = store.list()
-    scope = with_known_nodes(module, store, scope, lambda now: select_strays(stored, wants, now))
-    verdicts, selections = policed(module, guard_policy, store, stored)
-    found = audit(wants, stored, scope, store.api_version, verdicts)
-    settings = read_settings(module)
-    datastore = {
-        "type": settings.datastore_type,
-        "endpoints": list(settings.servers),
-        "warning": store.state.warning or store.state.locked,
-    }
-    skipped_result = build_skipped_result(params, skipped)
-    if params["dest"]:
-        write(params["dest"], dict(skipped_result, **build_audit_result(found, datastore, selections)))
-    return dict(skipped_result, **build_audit_result(found, datastore, selections, is_bounded=True))
-
-
-def with_known_nodes(
-    module: AnsibleModule, store: Datastore, scope: Scope, strays: Callable[[Scope], List[Stored]]
-) -> Scope:
-    """The scope with the nodes that Calico knows, as far as it takes to find those of strays, which are no orphans."""
-    if strays(scope):
-        scope = scope._replace(other_nodes={*scope.other_nodes, *store.known_nodes()})
-    left = sorted({item.node for item in strays(scope)})
-    if not left:
-        return scope
-    try:
-        nodes = store.felix_nodes()
-    except DatastoreError as exc:
-        text = "whether endpoints of {0} are orphaned is unknown, since what Felix reports cannot be read: {1} ({2})"
-        module.warn(text.format(scope.owner, listed(left), exc))
-        return scope._replace(other_nodes={*scope.other_nodes, *left})
-    silent = [node for node in left if not nodes.get(node, True)]
-    if silent:
-        text = (
-            "endpoints of {0} are on nodes that the inventory does not know, and from which Felix does not report any "
-            "more: {1}. They are not counted as orphaned, since Felix may be down; decommission the nodes that are gone"
-        )
-        module.warn(text.format(scope.owner, listed(silent)))
-    return scope._replace(other_nodes={*scope.other_nodes, *nodes})
-
-
-def listed(nodes: List[str]) -> str:
-    """The first names, and the number of the others."""
-    more = len(nodes) - NODES_SHOWN
-    return ", ".join(nodes[:NODES_SHOWN]) + (" and {0} more".format(more) if more > 0 else "")
-
-
-def parse_other_hosts(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
-    problems = [
-        "other_hosts[{0}]: {1} is not a list of names".format(host, shown(names))
-        for host, names in hosts.items()
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names)
-    ]
-    if problems:
-        raise InvalidInput(problems)
-    return hosts
-
-
-def policed(
-    module: AnsibleModule, guard_policy: GuardPolicy, store: Datastore, stored: List[Stored]
-) -> Tuple[Sequence[GuardVerdict], Optional[Selections]]:
-    """What the guard says of what is stored, and which policies select it, each if it is asked."""
-    params = module.params
-    is_guarded = any(params[option] is not None for option in GUARD_OPTIONS)
-    mine = [item for item in stored if item.node in params["nodes"]]
-    endpoints = select_guarded(mine, params["nodes"], store.api_version)
-    if not (is_guarded and endpoints or params["policies"] and mine):
-        return (), Selections([], {}) if params["policies"] else None
-    try:
-        guard = guard_policy.guard(store, endpoints)
-        verdicts = guard.check(guard_policy.facts_for(guard.nodes), is_stored=True) if is_guarded else ()
-        return verdicts, build_selections(guard.before, mine) if params["policies"] else None
-    except DatastoreError as exc:
-        warn(module, ["what decides on traffic cannot be read, so nobody knows what is unsafe: {0}".format(exc)])
-        return (), not_known(mine) if params["policies"] else None
-
-
-def write(dest: str, content: Dict[str, Any]) -> None:
-    try:
-        replace_file(os.path.realpath(dest), json.dumps(content).encode("ascii"))
-    except (OSError, ValueError) as exc:
-        raise InvalidInput(["dest {0}: {1}".format(path_as_shown(dest), file_problem(exc))]) from exc
+from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
 
 
 def main() -> None:
@@ -401,7 +252,7 @@ def main() -> None:
         required_by={"decommission_nodes": ["owner"]},
         supports_check_mode=True,
     )
-    run(module, work)
+    run(module, audit_endpoints)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_a_node_whose_felix_reports_has_no_orphans(datastore):
         assert [(each["class"], each["node"]) for each in found["findings"]] == [("orphaned", "gone")], key
         # What it reported last never expires, so the host may be gone all the same.
         assert len(found["warnings"]) == key.endswith("/last_reported_status")
-        assert all("Felix does not report any more: alive." in warning for warning in found["warnings"])
+        assert all("Felix no longer reports: alive." in warning for warning in found["warnings"])
         datastore.delete(key)
     assert audit(datastore, endpoints=[], nodes=["n1"])["summary"]["orphaned"] == 2
 
@@ -159,7 +159,9 @@ def test_orphans_are_unknown_to_a_user_who_may_not_read_what_felix_reports(auth_
     found = audit(auth_datastore, **user)
     assert found["summary"]["orphaned"] == 0
     (warning,) = found["warnings"]
-    assert "whether endpoints of me are orphaned is unknown" in warning and ": gone (etcd refuses" in warning
+    assert (
+        "cannot determine whether endpoints of me are orphaned" in warning and ": gone (etcd does not allow" in warning
+    )
     assert "/calico/felix" in warning
     auth_datastore.add_user("auditor", "lesen", [auth_datastore.everything, "/calico/felix"])
     found = audit(auth_datastore, **user)
@@ -417,7 +419,7 @@ def test_what_must_stay_open_is_evaluated_as_apply_does(fleet, tmp_path):
     run(fleet, hosts, tmp_path, fail_on=["unsafe"])
     (finding,) = report(tmp_path)["findings"]
     assert (finding["class"], finding["host"]) == ("unsafe", "worker-1")
-    needed = "tcp port 9100 from 10.0.0.7 is needed: "
+    needed = "tcp port 9100 from 10.0.0.7 is required: "
     assert needed in finding["message"] and "G03" in finding["message"]
     put_policy(fleet.datastore, "exporter", [dict(ALLOW_SSH, ports=[9100])], "all()")
     run(fleet, hosts, tmp_path, fail_on=["unsafe"])
@@ -534,7 +536,7 @@ def test_hosts_whose_nodes_are_not_known_have_no_orphans(fleet, tmp_path):
         run(fleet, ["worker-1", "worker-2", "db7"], tmp_path)
         orphans = report(tmp_path)["findings"]
         assert [(each["class"], each["node"]) for each in orphans] == [("orphaned", "worker-3.example.com")] * 2
-        assert all("the nodes of 1 host are not known" in each["message"] for each in orphans)
+        assert all("the nodes of 1 host are unknown" in each["message"] for each in orphans)
     finally:
         fleet.record({"worker-%d" % number: worker(number) for number in (1, 2, 3)})
 

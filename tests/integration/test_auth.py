@@ -81,13 +81,14 @@ TASKS = [
 @pytest.mark.parametrize("name, password", [("full", "mistaken"), ("stranger", "geheim"), ("nobody", "nichts")])
 def test_who_may_not_read(store, module, options, name, password):
     result = task(module, store, options, user(name, password))
-    wrong, missing = "the user or the password is wrong", "it has no right to read there"
+    wrong, missing = "the user or the password is wrong", "it has no right to read this key"
     why = wrong + ", or " + missing
     if store.type == "etcdv3":
         why = missing if name == "nobody" else wrong
     failure(
         result,
-        "etcd refuses user %s to read %s" % (name, store.key(**NAMED) if module == APPLY else store.hostendpoints),
+        "etcd does not allow user %s to read %s"
+        % (name, store.key(**NAMED) if module == APPLY else store.hostendpoints),
         why,
         "read %s/*" % store.everything,
         "read and write %s/*" % store.hostendpoints,
@@ -97,7 +98,7 @@ def test_who_may_not_read(store, module, options, name, password):
 
 @pytest.mark.parametrize("module, options", TASKS)
 def test_anonymous(store, module, options):
-    parts = ["without user and password", "to read " + store.hostendpoints, "etcd wants etcd_username and etcd_pass"]
+    parts = ["without user and password", "to read " + store.hostendpoints, "etcd requires etcd_username and etcd_pass"]
     if store.type == "etcdv2":
         parts[1] = "to read /calico/v1/host"
     failure(task(module, store, options), *parts)
@@ -114,8 +115,8 @@ def test_a_reader_predicts_and_may_not_write(store, options, verb, operation):
     assert (predicted["operation"], predicted["changed"]) == (operation, True)
     failure(
         apply(store, READER, options),
-        "etcd refuses user reader to %s %s" % (verb, store.key("n1", options.get("name", "n1-eth0"))),
-        "it has no right to %s there" % verb,
+        "etcd does not allow user reader to %s %s" % (verb, store.key("n1", options.get("name", "n1-eth0"))),
+        "it has no right to %s this key" % verb,
         "read and write %s/*" % store.hostendpoints,
     )
     assert store.stored() == store.tree_of([ETH0])
@@ -134,7 +135,7 @@ def test_a_reader_reads(store):
 
 def test_the_right_to_read_the_hosts_alone(store):
     needed = "read %s/*" % store.everything
-    failure(apply(store, NARROW, LABEL), "user narrow", store.state_key, "no right to read there", needed)
+    failure(apply(store, NARROW, LABEL), "user narrow", store.state_key, "no right to read this key", needed)
     assert store.stored() == store.tree_of([ETH0])
 
 

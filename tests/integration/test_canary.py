@@ -39,7 +39,7 @@ def lost(datastore, hosts, given, **options):
     before = datastore.stored()
     result = with_canary(datastore, hosts, given, **options)
     assert result["failed"] and not result["changed"] and result["changes"] == [], result
-    assert "the canary failed" in result["msg"] and "answers again" in result["msg"]
+    assert "the canary failed" in result["msg"] and "accepts them again after the rollback" in result["msg"]
     assert datastore.stored() == before
     return result
 
@@ -107,7 +107,7 @@ def test_one_of_two_is_lost(datastore, hosts):
 def test_a_host_that_is_silent_already(datastore, hosts):
     hosts.shut("n1")
     message = failure(with_canary(datastore, hosts, endpoints()), "nothing was written", "node n1 at 127.0.0.1 port")
-    assert "already before its endpoints change" in message and datastore.stored() == {}
+    assert "even before the change" in message and datastore.stored() == {}
 
 
 def test_a_host_of_which_nobody_knows_where_it_is_reached(datastore, hosts):
@@ -143,8 +143,8 @@ def test_somebody_else_changes_it_meanwhile(datastore, hosts):
         wire.before(datastore.is_read, lambda: datastore.put_endpoint(theirs), nth=reads_before(datastore) + 1)
         result = with_canary(wire, hosts, endpoints([]))
     assert result["failed"] and result["changed"], result
-    assert "0 of its changes were undone, 1 could not be" in result["msg"]
-    assert "changed by somebody else" in result["msg"] and "does not answer again" in result["msg"]
+    assert "0 of its changes were undone, 1 could not be undone" in result["msg"]
+    assert "changed by somebody else" in result["msg"] and "does not accept them after the rollback" in result["msg"]
     assert changes_of(result, "changes", "failures") == [("create", "n1", "eth0")] * 2
     assert datastore.get(key_of(datastore, "n1")) == datastore.value(theirs)
 
@@ -162,7 +162,10 @@ def test_etcd_is_lost_meanwhile(datastore, hosts):
         wire.fault("reset", method=datastore.is_read, nth=reads + 1, times=100)
         result = with_canary(wire, hosts, endpoints([]))
     assert result["failed"] and changes_of(result, "changes") == [("create", "n1", "eth0")]
-    assert "could not be: cannot reach etcd" in result["msg"] and "does not answer again" in result["msg"]
+    assert (
+        "could not be undone: cannot reach etcd" in result["msg"]
+        and "does not accept them after the rollback" in result["msg"]
+    )
     assert changes_of(result, "not_attempted") == [("create", "n2", "eth0"), ("create", "n3", "eth0")]
 
 
@@ -176,7 +179,7 @@ def test_too_many_changes(datastore):
     given = {"endpoints": endpoints(), "guard_limit": 2}
     for check in (True, False):
         message = failure(hostendpoints(datastore, guard="enforce", check=check, **given), "G17", "3 endpoints change")
-        assert "nothing was written" in message and "more than guard_limit, which is 2" in message
+        assert "nothing was written" in message and "more than the guard_limit of 2" in message
         assert datastore.stored() == {}
     result = hostendpoints(datastore, guard="warn", **given)
     assert result["summary"]["created"] == 3 and any("G17" in warning for warning in result["warnings"])
@@ -218,7 +221,7 @@ def test_what_somebody_adds_that_is_no_field_stays(datastore, hosts):
         change = functools.partial(datastore.put, key_of(datastore, "n1"), theirs)
         wire.before(datastore.is_read, change, nth=reads_before(datastore) + 1)
         result = with_canary(wire, hosts, endpoints([]))
-    assert "0 of its changes were undone, 1 could not be" in result["msg"], result
+    assert "0 of its changes were undone, 1 could not be undone" in result["msg"], result
     assert datastore.get(key_of(datastore, "n1")) == theirs
 
 

@@ -54,7 +54,7 @@ HEAD = {
     "etcdv3": "+apiVersion: projectcalico.org/v3\n+kind: HostEndpoint\n+metadata:\n+  name: n1-%s\n",
 }
 NODE = {"etcdv2": "", "etcdv3": "+  node: n1\n"}
-WHY = {"etcdv2": "name is not a text: 5", "etcdv3": "spec is not a mapping: 5"}
+WHY = {"etcdv2": "name is not a string: 5", "etcdv3": "spec is not a mapping: 5"}
 # The lines with + and - that are seen below each task's name.
 SEEN = {
     "create": """\

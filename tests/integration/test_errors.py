@@ -146,7 +146,7 @@ def test_an_answer_that_only_the_write_gets(stored, wire):
     failure(apply(wire, **LABEL), wire.url, stored.api, "404")
     wire.heal()
     wire.answer(200, HTML, "text/html", method=stored.writing(), times=99)
-    failure(apply(wire, **LABEL), wire.url, "may or may not be done")
+    failure(apply(wire, **LABEL), wire.url, "may or may not have been made")
     assert stored.stored() == stored.tree_of([ETH0])
 
 
@@ -155,7 +155,7 @@ def test_an_answer_that_only_the_write_gets(stored, wire):
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 BROKE, NOT_HTTP, TOO_LONG = "the connection broke", "the answer is not HTTP", "the answer is longer than"
-LENGTH = "the length of the answer is not"
+LENGTH = "the answer has an invalid length"
 
 
 def whole(status, body, headers=b""):

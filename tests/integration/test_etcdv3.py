@@ -175,7 +175,7 @@ def test_an_endpoint_of_another_node_is_moved_with_a_warning(datastore):
     datastore.put_endpoint(TASK)
     result = hostendpoint(datastore, node="n2")
     assert (result["operation"], result["fields"][0]) == ("update", "node")
-    assert "is taken from node n1" in " ".join(result["warnings"])
+    assert "moves from node n1" in " ".join(result["warnings"])
 
 
 def test_an_endpoint_is_not_taken_from_a_node_outside_of_the_purge(datastore):

@@ -62,9 +62,9 @@ def test_the_first_of_two_fails(datastore, wire, other, done, failed, left):
     assert result["failed"]
     assert lists_of(result) == [list(done), list(failed), list(left)]
     errors = {number: each["error"] for number, each in zip(failed, result["failures"])}
-    assert "status 500" in errors[0] and "may or may not be done" in errors[0]
+    assert "status 500" in errors[0] and "may or may not have been made" in errors[0]
     if other == "gets no answer":
-        assert "status 500" not in errors[MOST] and "may or may not be done" in errors[MOST]
+        assert "status 500" not in errors[MOST] and "may or may not have been made" in errors[MOST]
         assert wire.url in errors[MOST] and "126 more" in errors[MOST]
     if other == "is refused":
         assert "too busy" in errors[MOST] and "may or may not" not in errors[MOST]
@@ -87,7 +87,9 @@ def test_a_conflict_of_a_write_that_got_no_answer_before_another_one_fails(datas
     done, failed, left = lists_of(result)
     assert result["failed"] and 3 in failed and not {3, *SECOND} & {*done, *left}
     (error,) = (each["error"] for each in result["failures"] if each["node"] == "n003")
-    assert "somebody else changed" in error and "may or may not be done" in error and "run this again" in error
+    assert (
+        "somebody else changed" in error and "may or may not have been made" in error and "run the task again" in error
+    )
 
 
 @one_etcd
@@ -184,7 +186,7 @@ def test_a_datastore_that_is_locked_in_mid_run(datastore, wire, number, done):
         wire.before(datastore.writing(key=key_of(datastore, "n%03d" % MOST)), lambda: is_locked.wait(5))
     result = hostendpoints(wire, endpoints=endpoints, timeout=10)
     assert result["failed"] and "datastoreReady" in result["msg"] and "is locked" in result["msg"]
-    assert "can be changed any more" in result["msg"]
+    assert "nothing more can be changed" in result["msg"]
     numbers = lists_of(result)
     failed = range(done, min(done + MOST, 300))
     assert numbers == [list(range(done)), list(failed), list(range(failed[-1] + 1, 300))]
@@ -215,7 +217,7 @@ def test_a_state_that_changes_all_the_time(datastore, wire):
     numbers = count()
     wire.before(datastore.writing(), lambda: datastore.put(datastore.state_key, OPEN % next(numbers)), times=ALWAYS)
     result = hostendpoints(wire, endpoints=endpoints_of_three())
-    assert result["failed"] and "somebody else changes %s again and again" % datastore.state_key in result["msg"]
+    assert result["failed"] and "another client keeps changing %s" % datastore.state_key in result["msg"]
     assert datastore.stored() == {} and sum(map(len, lists_of(result))) == 300
 
 

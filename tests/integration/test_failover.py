@@ -218,7 +218,7 @@ def test_frozen_between_read_and_write(store, wire, options, operation, after):
     wire.before(store.writing(), store.server.freeze)
     result, seconds = apply(wire, timeout=SHORT, **options)
     key = store.key("n1", options.get("name", "n1-eth0"))
-    failure(result, key, NO_ANSWER_IN_SHORT, "may or may not be done", "run this again", wire.url)
+    failure(result, key, NO_ANSWER_IN_SHORT, "may or may not have been made", "run the task again", wire.url)
     # The write, and what would have told what became of it.
     assert seconds < 2 * SHORT + MARGIN
     store.server.thaw()
@@ -232,7 +232,9 @@ def test_writes_that_are_never_answered(store, wire):
     """Reads are: as far as they tell nothing was written, but a frozen request may still be carried out later."""
     wire.fault("freeze", store.writing(), times=99)
     result, seconds = apply(wire, timeout=SHORT, labels=LABELS)
-    failure(result, store.key(**NAMED), wire.url, NO_ANSWER_IN_SHORT, "may or may not be done", "run this again")
+    failure(
+        result, store.key(**NAMED), wire.url, NO_ANSWER_IN_SHORT, "may or may not have been made", "run the task again"
+    )
     assert seconds < 2 * SHORT + MARGIN
     assert stored(store, ETH0)
 
@@ -278,7 +280,7 @@ def test_no_answer_and_then_no_connection(store, options, operation, after):
         frozen_and_refused(store, first, second)
         result, _seconds = apply(first, second, timeout=SHORT, guard="off", **options)
         key = store.key("n1", options.get("name", "n1-eth0"))
-        failure(result, key, "may or may not be done", "refused", first.url, second.url)
+        failure(result, key, "may or may not have been made", "refused", first.url, second.url)
     assert stored(store, ETH0)
 
 
@@ -293,10 +295,10 @@ def test_no_answer_and_then_no_connection_in_a_set(store, size):
     errors = {store.key(each["node"], each["name"]): each["error"] for each in result["failures"]}
     assert result["failed"] and sent & set(errors)
     for key in sent & set(errors):
-        assert "may or may not be done" in errors[key] and "run this again" in errors[key], errors[key]
+        assert "may or may not have been made" in errors[key] and "run the task again" in errors[key], errors[key]
     assert not sent & {store.key(each["node"], each["name"]) for each in result["not_attempted"]}
     if size == 2:
-        assert "may or may not be done" in result["msg"] and "refused" in result["msg"]
+        assert "may or may not have been made" in result["msg"] and "refused" in result["msg"]
 
 
 @one_etcd
@@ -305,9 +307,9 @@ def test_no_answer_and_then_no_connection_as_a_canary_is_undone(datastore):
         frozen_and_refused(datastore, first, second, "delete")
         options = {"endpoints": [dict(endpoint(1), profiles=[])], "guard": "off", "guard_facts": hosts.facts()}
         result, _seconds = task(SET, first, second, timeout=stretched(1), canary=1, canary_wait=1, **options)
-    assert result["failed"] and "0 of its changes were undone, 1 could not be" in result["msg"]
+    assert result["failed"] and "0 of its changes were undone, 1 could not be undone" in result["msg"]
     (failed,) = result["failures"]
-    assert "may or may not be done" in failed["error"] and "refused" in failed["error"], failed
+    assert "may or may not have been made" in failed["error"] and "refused" in failed["error"], failed
 
 
 LATER = [
@@ -323,13 +325,13 @@ REFUSED = {
 
 
 @one_etcd
-@pytest.mark.parametrize("status, body, cause", [*LATER, pytest.param(0, "", "refuses", id="no rights")])
+@pytest.mark.parametrize("status, body, cause", [*LATER, pytest.param(0, "", "does not allow", id="no rights")])
 def test_no_answer_and_then_an_error(store, wire, status, body, cause):
     status, body = (status, body) if status else REFUSED[store.type]
     wire.fault("freeze", store.writing())
     wire.answer(status, body, method=store.writing(), nth=2, times=99)
     result, _seconds = apply(wire, timeout=SHORT, labels=LABELS)
-    failure(result, store.key(**NAMED), "may or may not be done", "run this again", cause)
+    failure(result, store.key(**NAMED), "may or may not have been made", "run the task again", cause)
 
 
 @only_etcdv3
@@ -366,7 +368,7 @@ def test_a_write_that_a_server_cancels_as_it_ends_is_tried_again(store, wire):
     result, _seconds = apply(wire, labels=LABELS)
     assert result["operation"] == "update" and stored(store, NEW)
     wire.answer(408, json.dumps({"error": text, "code": 1, "message": text}), method=store.writing(), times=99)
-    failure(apply(wire, labels={"role": "other"})[0], "may or may not be done", text)
+    failure(apply(wire, labels={"role": "other"})[0], "may or may not have been made", text)
 
 
 # Half an answer
@@ -448,7 +450,7 @@ def test_an_error_that_is_cut_anywhere_is_no_answer(store, framing, with_reset):
             with Wire(store) as wire:
                 wire.answer_in_bytes(answer, at, with_reset, method=None, times=99)
                 message = failure(task(INFO, wire, timeout=5)[0], "cannot reach etcd", wire.url)
-            assert "does not speak" not in message and "refuses user" not in message, (at, message)
+            assert "does not speak" not in message and "does not allow user" not in message, (at, message)
             assert "within" not in message, (at, message)
 
 
@@ -531,7 +533,7 @@ def test_both_of_two_wires_freeze_at_the_write(store):
         for wire in (first, second):
             wire.fault("freeze", store.writing(), times=99)
         result, seconds = apply(first, second, timeout=SHORT, labels=LABELS)
-    failure(result, store.key(**NAMED), NO_ANSWER_IN_SHORT, "may or may not be done", "run this again")
+    failure(result, store.key(**NAMED), NO_ANSWER_IN_SHORT, "may or may not have been made", "run the task again")
     assert seconds < 3 * SHORT + MARGIN
 
 

@@ -112,7 +112,7 @@ def test_failsafe_ssh_needs_no_policy(datastore):
     result = guarded(datastore, guard_facts=facts(22))
     assert (result["operation"], result["guard"]) == ("create", [])
     (warning,) = [each for each in result["warnings"] if "G02" in each]
-    assert "all new traffic but the failsafes is dropped" in warning
+    assert "Felix drops all new traffic except on failsafe ports" in warning
 
 
 def test_a_log_only_policy_beside_a_profile_that_allows(datastore):
@@ -129,7 +129,9 @@ def test_the_profile_is_removed(datastore):
     put_profile(datastore, "open")
     assert guarded(datastore, profiles=["open"])["operation"] == "create"
     before = datastore.stored()
-    message = failure(guarded(datastore), "tcp port 2222 from 192.0.2.9", "give that endpoint a profile that does")
+    message = failure(
+        guarded(datastore), "tcp port 2222 from 192.0.2.9", "add a profile that allows it to that endpoint"
+    )
     assert "G03" in message and datastore.stored() == before
     put_policy(datastore, "ssh", [ALLOW_SSH])
     assert guarded(datastore)["operation"] == "update"
@@ -147,7 +149,7 @@ def test_no_failsafes(datastore):
     put_policy(datastore, "ssh", [{"action": "allow", "protocol": "tcp", "ports": [22]}])
     result = guarded(datastore, guard_facts=facts(22))
     assert result["operation"] == "create"
-    assert any("G05" in warning and "no inbound failsafe" in warning for warning in result["warnings"])
+    assert any("G05" in warning and "not an inbound failsafe port" in warning for warning in result["warnings"])
 
 
 def test_a_node_that_calico_knows_by_its_long_name(datastore):
@@ -229,11 +231,11 @@ def test_a_user_who_may_not_read_what_felix_reports(auth_datastore):
 
 def test_connections_that_the_task_requires(datastore):
     needed = [{"direction": "out", "protocol": "tcp", "port": 4379, "peer": "203.0.113.8"}]
-    assert refused(datastore, "tcp port 4379 of 203.0.113.8", guard_facts=facts(22), guard_require=needed) == {"G04"}
+    assert refused(datastore, "tcp port 4379 to 203.0.113.8", guard_facts=facts(22), guard_require=needed) == {"G04"}
     needed[0]["port"] = 2379
     assert guarded(datastore, guard_facts=facts(22), guard_require=needed)["operation"] == "create"
     message = failure(guarded(datastore, guard_require=[{"direction": "in", "protocol": "tcp"}]))
-    assert message == "guard_require[0]: port is missing, which tcp has"
+    assert message == "guard_require[0]: port is missing; tcp requires one"
 
 
 def test_facts_from_a_file(datastore, tmp_path):
@@ -393,7 +395,7 @@ def test_it_leaves_a_node_for_another(datastore):
     put_both(datastore)
     both = dict(facts(), n2=facts()["n1"])
     task = {**OPEN, "node": "n2", "guard": "enforce", "guard_facts": both}
-    message = "tcp port 2222 from 192.0.2.9 is needed, and then n1-b governs eth0 of node n1"
+    message = "tcp port 2222 from 192.0.2.9 is required, and then n1-b governs eth0 of node n1"
     failure(hostendpoint(datastore, **task), message)
     datastore.put_endpoint(dict(CLOSED, interface_name="eth1"))
     result = hostendpoint(datastore, **task)
@@ -419,7 +421,7 @@ def test_it_shuts_others_out(datastore, change):
     before = datastore.stored()
     change = dict({"state": "patched"}, **change)
     message = failure(hostendpoint(datastore, **task, **change), "host endpoint bast-a on node bast", "G03")
-    assert "on node n1, tcp port 2222 from 192.0.2.9 is needed" in message and datastore.stored() == before
+    assert "on node n1, tcp port 2222 from 192.0.2.9 is required" in message and datastore.stored() == before
     put_policy(datastore, "all", [ALLOW_SSH])
     assert hostendpoint(datastore, **task, **change)["guard"] == []
 
@@ -449,14 +451,14 @@ def unknown(datastore, *parts, **options):
 def test_a_connection_that_may_come_through_another_interface(datastore):
     needed = [{"direction": "in", "protocol": "tcp", "port": 9100}]
     assert refused(datastore, "tcp port 9100", guard_facts=facts(22), guard_require=needed) == {"G03"}
-    parts = "tcp port 9100 from an unknown address is needed", "whether it goes through eth1: denied"
+    parts = "tcp port 9100 from an unknown address is required", "may use eth1: denied"
     unknown(datastore, *parts, guard_facts=facts(22), guard_require=needed, **ETH1)
 
 
 def test_ssh_that_may_come_through_another_interface(datastore):
     known = facts(ssh={"port": 2222})
     assert refused(datastore, "tcp port 2222", guard_facts=known) == {"G03"}
-    unknown(datastore, "tcp port 2222", "whether it goes through eth1", guard_facts=known, **ETH1)
+    unknown(datastore, "tcp port 2222", "may use eth1", guard_facts=known, **ETH1)
 
 
 def test_ssh_from_the_same_link(datastore):
@@ -495,7 +497,7 @@ def test_what_was_denied_before_does_not_stop_it(datastore):
     result = guarded(datastore, labels={"zone": "a"}, **options)
     assert (result["operation"], result["guard"]) == ("update", [])
     (warning,) = [each for each in result["warnings"] if "G04" in each]
-    assert "denied before this change, too" in warning and "tcp port 4379 of 192.0.2.77" in warning
+    assert "already denied before this change" in warning and "tcp port 4379 to 192.0.2.77" in warning
 
 
 @pytest.mark.parametrize("given", [5, {"interfaces": 5}, {"interfaces": {"eth0": ["x"]}}, {"interfaces": {}, "x": 1}])

@@ -292,7 +292,7 @@ def _nothing_outside(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("module", list(VALID))
 def test_whatever_is_given(memory, module, _nothing_outside):
-    arguments = importlib.import_module(PLUGINS + "module_utils._module.options")
+    arguments = importlib.import_module(PLUGINS + "module_utils._module.runner")
 
     @fuzz(200)
     @given(calls(module), st.booleans(), st.booleans())

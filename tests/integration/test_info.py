@@ -189,7 +189,7 @@ def test_a_directory_is_never_taken_for_the_endpoint(datastore, wire, state, nes
     if state == "absent":
         assert real["failed"] or not real["changed"]
     else:
-        assert real["failed"] and ("in etcd it is a directory" in real["msg"] or state == "patched")
+        assert real["failed"] and ("a directory in etcd" in real["msg"] or state == "patched")
 
 
 @only_etcdv2
@@ -234,12 +234,12 @@ def test_a_value_in_the_place_of_a_host(datastore):
             )
         ],
         ("etcdv2", '"eth0"', "not a JSON object"),
-        ("etcdv2", '{"name":5}', "name is not a text: 5"),
-        ("etcdv2", '{"NAME":[]}', "NAME is not a text: []"),
+        ("etcdv2", '{"name":5}', "name is not a string: 5"),
+        ("etcdv2", '{"NAME":[]}', "NAME is not a string: []"),
         ("etcdv2", '{"labels":["a"]}', "labels is not a mapping"),
-        ("etcdv2", '{"labels":{"a":true}}', "labels[a] is not a text: True"),
+        ("etcdv2", '{"labels":{"a":true}}', "labels[a] is not a string: True"),
         ("etcdv2", '{"profile_ids":"p1"}', "profile_ids is not a list: 'p1'"),
-        ("etcdv2", '{"profile_ids":[1]}', "profile_ids is not a text: 1"),
+        ("etcdv2", '{"profile_ids":[1]}', "profile_ids is not a string: 1"),
         ("etcdv2", '{"expected_ipv4_addrs":["10.0.0.0/8"]}', "'10.0.0.0/8' is not an IP address"),
         ("etcdv2", '{"expected_ipv6_addrs":["fe80::1%eth0"]}', "'fe80::1%eth0' is not an IP address"),
         ("etcdv2", '{"expected_ipv4_addrs":[167772161]}', "is not an IP address"),

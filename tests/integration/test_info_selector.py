@@ -117,8 +117,8 @@ def test_the_datastore_decides_on_the_generation(stored):
         ("type = 'x'", "selector \"type = 'x'\": at character 6 "),
         ("has(type) &&", "selector 'has(type) &&': at character 13 "),
         # A variable that went wrong, and not a wish for all of them.
-        ("", "selector: is missing: it is all() that selects every endpoint"),
-        (" \n", "selector: is missing"),
+        ("", "selector: must not be empty; all() selects every endpoint"),
+        (" \n", "selector: must not be empty"),
     ],
 )
 def test_a_selector_that_is_none_is_an_error_before_anything_is_read(stored, wire, datastore_type, selector, message):

@@ -182,13 +182,16 @@ def test_resources_may_be_a_text(datastore, several):
 @pytest.mark.parametrize(
     "text, message",
     [
-        (V3 + "---\n" + V3, "resource: is a text of 2 documents; give one, or several to calico_hostendpoints"),
-        ("", "resource: is a text of 0 documents"),
+        (
+            V3 + "---\n" + V3,
+            "resource: contains 2 documents, but must contain one; use calico_hostendpoints for several",
+        ),
+        ("", "resource: contains 0 documents"),
         ("a: b: c", "resource: is not YAML: line 1, column 5: mapping values are not allowed in this context"),
         ('{"a"', "resource: is not JSON: line 1, column 5: expecting ':' delimiter"),
         (V3 + "  node: n2\n", "resource: line 10, column 3: spec.node is given twice, first on line 8"),
-        ("eth0.yaml", "resource: 'eth0.yaml' is not a Calico resource; give a mapping"),
-        (["x"], "resource: ['x'] is not a Calico resource; give a mapping"),
+        ("eth0.yaml", "resource: 'eth0.yaml' is not a Calico resource; it must be a mapping"),
+        (["x"], "resource: ['x'] is not a Calico resource; it must be a mapping"),
         ("name=eth0 node=n1", "is not a Calico resource"),
     ],
     ids=str,
@@ -207,10 +210,10 @@ def test_a_text_that_is_no_resource(datastore, text, message):
             "resources, document 2: host endpoint n1-eth0 on node n1 is given twice, first by resources",
         ),
         ("--- {}", "resources: "),
-        ("# nothing", "resources: holds no endpoints; an empty set is written as []"),
+        ("# nothing", "resources: contains no endpoints; write an empty set as []"),
         ("a.yaml", "resources: 'a.yaml' is not an endpoint"),
         ([V3, "x"], "resources[1]: 'x' is not an endpoint"),
-        ([""], "resources[0]: holds no endpoints"),
+        ([""], "resources[0]: contains no endpoints"),
         ([[]], "resources[0]: [] is not an endpoint"),
         ({"a": 1}, "resources: {'a': 1} is not a list of resources"),
         (5, "resources: 5 is not a list of resources"),
@@ -263,7 +266,7 @@ def audit_of(datastore, **options):
 
 @pytest.mark.parametrize("content", MIXED.values(), ids=list(MIXED))
 def test_resources_of_other_kinds_are_an_error_that_names_the_option(datastore, src, content):
-    message = "is not a host endpoint; set other_kinds to skip to leave resources of other kinds out"
+    message = "is not a host endpoint; to skip resources of other kinds, set other_kinds to skip"
     path = src(content)
     for options in ({"src": path}, {"resources": content}):
         for result in (hostendpoints(datastore, **dict(PURGE, **options)), audit_of(datastore, **options)):
@@ -295,7 +298,7 @@ def test_the_count_is_there_when_nothing_was_skipped(datastore, src):
 def test_a_file_of_other_kinds_only_is_no_empty_set(datastore, src, content):
     datastore.put_all(datastore.tree_of([STORED]))
     path = src(content)
-    message = "src %s: holds no host endpoints, but 3 of other kinds, which are skipped; an empty set is written as []"
+    message = "src %s: contains no host endpoints, only 3 skipped resources of other kinds; write an empty set as []"
     failure(hostendpoints(datastore, src=path, other_kinds="skip", **PURGE), message % path)
     assert datastore.stored() == datastore.tree_of([STORED])
 
@@ -383,7 +386,7 @@ def test_annotations_as_an_option_and_as_a_patch(datastore):
     assert annotations_of(datastore) == {"a": "1", "b": "2"}
     assert hostendpoint(datastore, state="patched", annotations={"a": "1"})["operation"] == "none"
     result = hostendpoint(datastore, state="patched", annotations={"a": None})
-    failure(result, "annotations[a]: null would remove it, and annotations are only added or changed here")
+    failure(result, "annotations[a]: must be a string; annotations are only added or changed, never removed")
     assert annotations_of(datastore) == {"a": "1", "b": "2"}
 
 
@@ -392,7 +395,7 @@ def test_an_audit_finds_an_annotation_that_differs(datastore):
     hostendpoint(datastore, resource=annotated(a="1", b="2"))
     assert audit_of(datastore, resources=[annotated(b="2")])["summary"]["compliant"] == 1
     (found,) = audit_of(datastore, resources=[annotated(b="3")])["findings"]
-    assert (found["class"], found["message"]) == ("changed", "what reads its annotations sees other ones")
+    assert (found["class"], found["message"]) == ("changed", "tools that read its annotations see other values")
     assert found["fields"] == [{"field": "annotations", "want": {"b": "3"}, "have": {"b": "2"}}]
 
 

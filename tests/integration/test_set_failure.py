@@ -68,7 +68,7 @@ def assert_told(datastore, work, result, unsure=False):
     assert result["summary"] == dict(zip(("created", "updated", "deleted"), counts), unchanged=1)
     assert (result["changes_omitted"], result["not_attempted_omitted"]) == (0, 0)
     first = result["failures"][0]
-    subject = "the %(operation)s of host endpoint %(name)s on node %(node)s was not: " % first
+    subject = "the %(operation)s of host endpoint %(name)s on node %(node)s failed: " % first
     assert result["msg"].startswith("%d of %d changes were made; %s" % (len(done), len(work.plan), subject))
     assert first["error"] in result["msg"]
     # A phase does not begin before the one before it is wholly done.
@@ -177,7 +177,7 @@ def test_a_write_that_may_be_done(datastore, wire, size):
     # From then on.
     wire.before(datastore.writing(), lambda: wire.fault("cut_before_commit", None, times=ALWAYS), nth=nth)
     result = hostendpoints(wire, **work.options)
-    assert "may or may not be done" in " ".join(failure["error"] for failure in result["failures"])
+    assert "may or may not have been made" in " ".join(failure["error"] for failure in result["failures"])
     assert_told(datastore, work, result, unsure=True)
     wire.heal()
     assert_converges(datastore, wire, work)

@@ -63,7 +63,7 @@ FILES = {
     "a huge number in YAML": ("name: %s\n" % ("9" * 20 * MEGABYTE), "a number of 20000000 characters is too long"),
     "a huge text": (json.dumps(dict(ONE, name="x" * 20 * MEGABYTE)), "is too many bytes for all fields together"),
     "a huge key": (json.dumps(dict(ONE, **{"x" * 20 * MEGABYTE: 1})), "is unknown: an endpoint has"),
-    "a comment": ("#" * 20 * MEGABYTE, "holds no endpoints"),
+    "a comment": ("#" * 20 * MEGABYTE, "contains no endpoints"),
     "control characters": ("\x01" * 20 * MEGABYTE, "line 1: the character U+0001 is not allowed"),
     "wide characters": ("\U0001f600" * 5 * MEGABYTE, "is not an endpoint"),
     "more than the most": (
@@ -156,7 +156,7 @@ def test_other_files_that_are_none(datastore, pipe, tmp_path):
     [
         ('{"n1": {}, "n1": {}}', "line 1: n1 is given twice, first on line 1; keep one of the two"),
         ('{\n"n1": }', "is not JSON: line 2, column 7: expecting value"),
-        ("[]", "is not a mapping of nodes to what is known of them"),
+        ("[]", "is not a mapping of nodes to their facts"),
         ("[" * 20 * MEGABYTE, "holds more than 4000000 values"),
         ('{"n1": %s}' % ("9" * 5000), "line 1: a number of 5000 characters is too long; quote it"),
     ],

@@ -245,7 +245,7 @@ def test_endpoints_in_one_text(stored, file, text):
 def test_endpoints_in_a_list(stored, file):
     assert reaches_it(info(etcd_endpoints=[WRONG, " %s/ " % stored.url, ""]))
     # calicoctl takes no list in its file.
-    failure(info(calicoctl_config=file(v1(etcdEndpoints=[WRONG, stored.url]))), "spec.etcdEndpoints is not text")
+    failure(info(calicoctl_config=file(v1(etcdEndpoints=[WRONG, stored.url]))), "spec.etcdEndpoints is not a string")
 
 
 def test_a_name_a_port_and_ipv6_are_kept():
@@ -287,7 +287,7 @@ def test_user_and_password_in_a_url():
         ({"etcd_endpoints": "http://reader:ge,heim@etcd:2379"}, {}),
     ):
         result = info(env, **options)
-        failure(result, "etcd_endpoints", "a URL carries a user", "etcd_username and etcd_password")
+        failure(result, "etcd_endpoints", "a URL contains a user", "etcd_username and etcd_password")
         assert "heim" not in json.dumps(result)
 
 
@@ -360,15 +360,15 @@ def test_a_number_in_the_file_is_no_text_as_calicoctl_has_it(with_users, file):
     assert reaches_it(info(calicoctl_config=file(v1(**content))))
     content["etcdPassword"] = 12345
     path = file(v1(**content))
-    message = failure(info(calicoctl_config=path), path, "spec.etcdPassword is not text: put its value in quotes")
+    message = failure(info(calicoctl_config=path), path, "spec.etcdPassword is not a string; put its value in quotes")
     assert "12345" not in message
 
 
 HEAD = '{"apiVersion": "v1", "kind": "calicoApiConfig", "spec": %s}'
 BAD_FILES = {
-    "empty": ("", "it holds no mapping"),
-    "a list": ("[1, 2]", "it holds no mapping"),
-    "a word": ("hello", "it holds no mapping"),
+    "empty": ("", "it is not a mapping"),
+    "a list": ("[1, 2]", "it is not a mapping"),
+    "a word": ("hello", "it is not a mapping"),
     "no YAML": ("spec: [a", "is not YAML"),
     "a tab": ("spec:\n\t- a", "is not YAML"),
     "two documents": ("a: 1\n---\nb: 2\n", "apiVersion None"),
@@ -399,12 +399,12 @@ BAD_FILES = {
     "discovery": (
         v3(etcdDiscoverySrv="example.com"),
         "spec.etcdDiscoverySrv is not supported",
-        "give the option etcd_endpoints, or spec.etcdEndpoints in its place, the servers' URLs",
+        "set the option etcd_endpoints or spec.etcdEndpoints to the servers' URLs",
     ),
     "an inline key": (
         v3(etcdKey="-----BEGIN geheim"),
         "spec.etcdKey is not supported",
-        "give the option etcd_key_file, or spec.etcdKeyFile in its place, the path of a file",
+        "set the option etcd_key_file or spec.etcdKeyFile to the path of a file",
     ),
     "an inline certificate": (v3(etcdCert="-----BEGIN"), "spec.etcdCert is not", "etcd_cert_file", "etcdCertFile"),
     "one in a v1 file": (

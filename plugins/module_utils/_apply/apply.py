@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the datastore hold what is wanted: read, plan, write what differs."""
+"""Make the datastore match what is declared: read, plan, write what differs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import random
 import time
 from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
-from .._core.errors import CalicoError, Conflict, Refused
+from .._core.errors import CalicoError, Conflict, Refused, join_first
 from .._datastore.base import Datastore, State
 from .._guard.verdict import GuardReport
 from .._plan.desired import Desired, Purge, Purged
@@ -26,28 +26,28 @@ TRIES = 5
 # Number of resources that a message names.
 SHOWN = 10
 
-# Says what the guard thinks of changes that are about to be written. Raises Unsafe when they must not be.
+# Checks changes before they are written. Raises Unsafe when they must not be.
 GuardCheck = Callable[[Datastore, Sequence[Change]], GuardReport]
 
 
 @dataclasses.dataclass
 class ApplyOutcome:
-    """What became of a plan; in check mode, what would become of it."""
+    """The outcome of a plan; in check mode, the outcome that it would have."""
 
-    # As it was when it began.
+    # The state at the start.
     state: State
-    # In the order in which they were made.
+    # In chronological order.
     done: List[Change] = dataclasses.field(default_factory=list)
     unchanged: List[Change] = dataclasses.field(default_factory=list)
     failed: List[Tuple[Change, CalicoError]] = dataclasses.field(default_factory=list)
     not_attempted: List[Change] = dataclasses.field(default_factory=list)
-    # What Calico cannot read on the purged nodes, and the purge leaves alone.
+    # What Calico cannot read on the purged nodes, which the purge keeps.
     unreadable: List[Stored] = dataclasses.field(default_factory=list)
-    # What the guard says of the changes.
+    # The guard's verdicts on the changes.
     guarded: GuardReport = dataclasses.field(default_factory=GuardReport)
-    # What has ended the run while something was written; then, no other change was begun.
+    # The signal that ended the run while it was writing; no other change was started then.
     ending: Ending = dataclasses.field(default_factory=Ending)
-    # The nodes that were changed first, and why that was the end; then, what was undone.
+    # The nodes that were changed first, why the run stopped after them, and what it undid.
     canary: List[CanaryNode] = dataclasses.field(default_factory=list)
     stopped: str = ""
     taken_back: List[Change] = dataclasses.field(default_factory=list)
@@ -66,24 +66,24 @@ def apply(
     guard: Optional[GuardCheck] = None,
     canary: Optional[Canary] = None,
 ) -> ApplyOutcome:
-    """Read what is stored for what is wanted, by store.key, and on the purged nodes; plan; unless in check mode write.
+    """Read what is stored for `wants`, by store.key, and on the purged nodes; plan; write unless in check mode.
 
     Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
-    deleted, and the guard does not refuse it. With a canary, its nodes come first, and when one is lost, or a signal
-    ends the run before that is known, their changes are undone and nothing else is written. Raises CalicoError when
-    not.
+    deleted, and the guard accepts the changes; else it raises CalicoError. The nodes of a canary are changed first. If
+    one of them fails, or a signal ends the run before the canary has passed, their changes are undone and nothing else
+    is written.
     """
     stored = store.read([want.ref for want in wants.values()], purge.nodes if purge else ())
     state = store.state
     if purge:
-        # etcd v2 lists in no order, and messages shall not differ from run to run.
+        # etcd v2 lists in no order, and messages must not differ from run to run.
         stored.sort(key=lambda item: (item.node, item.key))
     changes = plan(wants, stored, store.api_version, purge)
     changing = _in_order(change for change in changes if change.operation != NONE)
     outcome = ApplyOutcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
         outcome.unreadable = [
-            # Of a value that cannot be read in v3, nobody knows the node.
+            # The node of an unreadable value in v3 is unknown.
             item
             for item in stored
             if item.key not in wants and (not item.node or item.node in purge.nodes) and item.error
@@ -116,7 +116,7 @@ def apply(
 def _try(
     store: Datastore, canary: Canary, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]
 ) -> None:
-    """Write the changes of the canary, and undo them unless its nodes are known to answer."""
+    """Write the changes of the canary, and undo them unless its nodes answer."""
     _write_all(store, changes, outcome, guard)
     lost = canary.lost(outcome.canary, outcome.ending)
     if not lost and not outcome.ending.has_come():
@@ -125,20 +125,20 @@ def _try(
     if lost:
         back = canary.answering_again([place for place, _reason in lost], outcome.ending)
         outcome.stopped = "the canary failed: " + "; ".join(
-            "{0} took no new TCP connection after its endpoints had changed ({1}), and {2} again".format(
-                place, reason, "answers" if place in back else "does not answer"
+            "{0} stopped accepting connections after the change ({1}); it {2} after the rollback".format(
+                place, reason, "accepts them again" if place in back else "does not accept them"
             )
             for place, reason in lost
         )
     else:
-        # Nobody knows whether its nodes answer, and nobody will look.
+        # Whether its nodes answer is unknown.
         outcome.stopped = "{0} ended the run before the canary had passed".format(outcome.ending.signal)
 
 
 def _take_back(store: Datastore, outcome: ApplyOutcome) -> None:
-    """Undo the changes that were made, or may have been. What could not be undone stays done."""
+    """Undo the changes that were made or may have been made. What cannot be undone is kept."""
     undone = set()
-    # Of these it is told already that they failed; they may have been made all the same.
+    # These were already reported as failed, but may have been made anyway.
     failed = {id(change) for change, _error in outcome.failed}
     changes = outcome.done + [change for change, _error in outcome.failed]
     try:
@@ -195,20 +195,17 @@ _RANK = {operation: rank for rank, operation in enumerate(ORDER)}
 
 def _check_limit(deletions: List[Change], limit: int) -> None:
     if len(deletions) > limit:
-        named = ", ".join(str(change.ref) for change in deletions[:SHOWN])
         raise Refused(
-            "the purge would delete {0}, which is more than the purge_limit of {1}, so nothing was written: "
-            "{2}{3}".format(
+            "the purge would delete {0}, more than the purge_limit of {1}, so nothing was written: {2}".format(
                 count_kinds([change.ref for change in deletions]),
                 limit,
-                named,
-                ", ..." if len(deletions) > SHOWN else "",
+                join_first([str(change.ref) for change in deletions], SHOWN),
             )
         )
 
 
 def _write_all(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
-    """Write the changes, none of one operation before all of the one before are written."""
+    """Write the changes, one operation after the other."""
     for _operation, phase in itertools.groupby(changes, key=_get_operation):
         if outcome.failed or outcome.ending.has_come():
             outcome.not_attempted += phase
@@ -217,7 +214,7 @@ def _write_all(store: Datastore, changes: List[Change], outcome: ApplyOutcome, g
 
 
 def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
-    """Write the changes of one phase; those that met a conflict are read and planned again, at most five times."""
+    """Write the changes of one phase. After a conflict, a change is read and planned again, up to five times in all."""
     for attempt in range(TRIES):
         conflicts: List[Tuple[Change, Conflict]] = []
         attempted = set()
@@ -237,7 +234,7 @@ def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard
         if not conflicts:
             return
         if attempt + 1 < TRIES:
-            # Two controllers that met once shall not meet again.
+            # Two concurrent runs must not conflict again.
             time.sleep(random.uniform(0.01, 0.05 * 2**attempt))
             changes = _plan_again(store, conflicts, outcome, guard)
     for change, error in conflicts:
@@ -245,9 +242,9 @@ def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard
 
 
 def _leave(change: Change, conflict: Conflict, outcome: ApplyOutcome) -> None:
-    """Note that the change is not tried again."""
+    """Report a change that is not tried again."""
     if conflict.maybe_done:
-        text = "{0}; an earlier try got no answer, so the change may or may not be done; run this again to see"
+        text = "{0}; an earlier attempt got no answer, so the change may or may not have been made; run the task again"
         outcome.failed.append((change, Conflict(text.format(conflict), maybe_done=True)))
     else:
         outcome.not_attempted.append(change)
@@ -257,7 +254,7 @@ def _plan_again(
     store: Datastore, conflicts: List[Tuple[Change, Conflict]], outcome: ApplyOutcome, guard: Optional[GuardCheck]
 ) -> List[Change]:
     changes = []
-    # Time has passed, and who else writes may be calico-upgrade.
+    # Another writer may be calico-upgrade, which locks the datastore.
     store.forget_state()
     for change, conflict in conflicts:
         if outcome.failed:
@@ -267,7 +264,7 @@ def _plan_again(
             _refuse_if_locked(store)
             again = build_change(cast(Desired, change.want), store.get(change.ref), store.api_version)
             if guard and again.operation != NONE and again.after != change.after:
-                # It is not what was asked about.
+                # The guard has not checked this change.
                 guard(store, [again])
         except CalicoError as exc:
             outcome.failed.append((change, exc))
@@ -275,7 +272,7 @@ def _plan_again(
         if again.operation != NONE:
             changes.append(again)
         elif conflict.maybe_done:
-            # It is as wanted since we wrote.
+            # It matches because our write was carried out.
             outcome.done.append(change._replace(after=again.after))
         elif not isinstance(change.want, Purged):
             outcome.unchanged.append(again)

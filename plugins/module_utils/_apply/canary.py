@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The canary: the first few nodes that change, which have to answer before any other is changed."""
+"""The canary: the first few nodes with changes, which must answer before other nodes are changed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ import socket
 import time
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
-from .._core.errors import InvalidInput, Refused, brief, shown
+from .._core.errors import InvalidInput, Refused, brief, join_first, shown
 from .._plan.plan import Change
 from .ending import Ending
 
-# Seconds that a host has for a connection, and between two of them.
+# Seconds that a host has to accept a connection, and seconds between two connections.
 _TIMEOUT = 3.0
-# More often, sshd may take us for an attacker.
+# sshd may block more frequent connections as an attack.
 _PAUSE = 1.0
-# So many connections in a row that fail are no chance.
+# Number of consecutive failed connections after which a host counts as silent.
 _TRIES = 3
-# Hosts that are asked at the same time.
+# Maximum number of simultaneous connections.
 _AT_ONCE = 20
-# Seconds after which a run that is ended stops to wait.
+# Seconds after which a run that a signal ends stops waiting.
 _SLICE = 0.1
+# Number of nodes that a message names.
+_SHOWN = 3
 
 
 class CanaryNode(NamedTuple):
-    """Where a node's SSH is reached from here."""
+    """A node, and the address and port of its SSH server."""
 
     node: str
     host: str
@@ -39,9 +41,9 @@ class CanaryNode(NamedTuple):
         return "node {0} at {1} port {2}".format(self.node, self.host, self.port)
 
     def why_silent(self) -> str:
-        """Why it does not take a new TCP connection; "" when it does.
+        """Why it does not accept a new TCP connection; "" when it does.
 
-        A connection that is there already would tell nothing: Linux lets its packets through, whatever the policy.
+        An existing connection would prove nothing: Linux accepts its packets whatever the policy.
         """
         try:
             socket.create_connection((self.host, self.port), _TIMEOUT).close()
@@ -52,17 +54,17 @@ class CanaryNode(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Canary:
-    """How many nodes are tried first, and for how many seconds Felix may take its time."""
+    """The number of nodes to change first, and the seconds that Felix has to apply their changes."""
 
     count: int
     wait: float
-    # In the order in which they are taken.
+    # In order of preference.
     places: Sequence[CanaryNode]
 
     def part(self, changes: Sequence[Change]) -> Tuple[List[CanaryNode], List[Change], List[Change]]:
-        """The nodes that are tried, their changes, and all others. Raises Refused when no node can be tried.
+        """The canary's nodes, their changes, and all other changes. Raises Refused when no node can be tried.
 
-        An endpoint that moves from one node to another takes both along.
+        If an endpoint moves from one node to another, the canary includes both.
         """
         linked = _linked([_list_nodes(change) for change in changes])
         names: Set[str] = set()
@@ -72,11 +74,11 @@ class Canary:
                 names |= linked[place.node]
                 tried = [each for each in self.places if each.node in names]
         if not tried and any(change.after for change in changes):
-            text = "of no node that changes ({0}) is it known where its SSH is reached, so there can be no canary, and "
-            text += (
-                "nothing was written: give reached_at in guard_facts (the role: hosts that are reached by SSH directly)"
+            text = (
+                "nothing was written: the SSH address of the changed nodes ({0}) is unknown, so none can be canary; "
+                "set reached_at in guard_facts (the role sets it for hosts that are reached directly by SSH)"
             )
-            raise Refused(text.format(_listed(sorted(linked))))
+            raise Refused(text.format(join_first(sorted(linked), _SHOWN)))
         about = [(change, bool(_list_nodes(change) & names)) for change in changes]
         return (
             tried,
@@ -85,19 +87,18 @@ class Canary:
         )
 
     def check_before(self, places: Sequence[CanaryNode]) -> None:
-        """Raise Refused when one does not answer although nothing was changed yet: it would prove nothing."""
+        """Raise Refused when a node does not answer before the change, since the canary would prove nothing."""
         for place, reason in _why_silent(places, Ending()).items():
             if reason:
                 text = (
-                    "nothing was written, since the canary, {0}, does not take a TCP connection already before its "
-                    "endpoints change: {1}"
+                    "nothing was written: the canary {0} does not accept a TCP connection even before the change: {1}"
                 )
                 raise Refused(text.format(place, reason))
 
     def lost(self, places: Sequence[CanaryNode], ending: Ending) -> List[Tuple[CanaryNode, str]]:
-        """Those that do not take new connections any more, and why; looked at until the time to wait is over.
+        """The nodes that stop accepting new connections within the time to wait, and why.
 
-        None when the run is ended before that.
+        An empty list when the run is ended before that.
         """
         end = time.monotonic() + self.wait
         failures = dict.fromkeys(places, 0)
@@ -117,7 +118,7 @@ class Canary:
             _pause(ending)
 
     def answering_again(self, places: Sequence[CanaryNode], ending: Ending) -> List[CanaryNode]:
-        """Those that take new connections, within the time to wait, or before the run is ended."""
+        """The nodes that accept new connections within the time to wait, or before the run is ended."""
         end = time.monotonic() + self.wait
         silent = list(places)
         while True:
@@ -129,7 +130,7 @@ class Canary:
 
 
 def _why_silent(places: Collection[CanaryNode], ending: Ending) -> Dict[CanaryNode, str]:
-    """Why each is silent, of those that have told when the run is ended; at the same time, since each may take long."""
+    """Why each node is silent, tried in parallel; without nodes still pending when the run is ended."""
     threads = concurrent.futures.ThreadPoolExecutor(min(len(places), _AT_ONCE) or 1)
     reasons = {place: threads.submit(place.why_silent) for place in places}
     threads.shutdown(wait=False)
@@ -148,7 +149,7 @@ def _pause(ending: Ending) -> None:
 
 
 def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
-    """Each node with all nodes that change together with it, itself too."""
+    """Each node with all nodes that change together with it, including itself."""
     found: Dict[str, Set[str]] = {}
     for nodes in groups:
         together = nodes.union(*(found.get(node, ()) for node in nodes))
@@ -157,9 +158,9 @@ def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
 
 
 def parse_canary(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
-    """What a task's options say, with the guard's facts by node. Raises InvalidInput."""
+    """The canary of a task's options and the guard's facts by node. Raises InvalidInput."""
     if count < 0:
-        raise InvalidInput(["canary: {0} is not a number of nodes, from 0".format(shown(count))])
+        raise InvalidInput(["canary: {0} is negative; it must be 0 or more".format(shown(count))])
     if not 1 <= wait <= 3600:
         raise InvalidInput(["canary_wait: {0} is not a number of seconds from 1 to 3600".format(wait)])
     places = []
@@ -168,7 +169,7 @@ def parse_canary(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
         if reached is None:
             continue
         host, port = (reached.get("host"), reached.get("port", 22)) if isinstance(reached, Mapping) else (None, None)
-        # In older versions of Ansible, a template makes text of a number.
+        # In older versions of Ansible, a template makes a string of a number.
         port = int(port) if isinstance(port, str) and len(port) <= 5 and port.isdecimal() else port
         if not (isinstance(host, str) and host and host.isprintable() and isinstance(port, int) and 0 < port <= 65535):
             text = "guard_facts[{0}].reached_at: {1} is not a host and a port from 1 to 65535"
@@ -181,9 +182,5 @@ def _list_nodes(change: Change) -> Set[str]:
     nodes = {
         resource.node for resource in (change.after, change.before.resource if change.before else None) if resource
     }
-    # Of a value that cannot be read, v3 does not tell the node.
+    # The node of an unreadable value in v3 is unknown.
     return nodes - {""} or {change.ref.node}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

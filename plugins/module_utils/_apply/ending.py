@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The signals that end a run, noted while something is written, so that nothing is torn in two."""
+"""The signals that end a run. During writes they are noted, so that a change is not interrupted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import signal
 import threading
 from typing import Any, Iterator
 
-# A closed terminal or SSH session; Ctrl-C; how other programs end one.
+# A closed terminal or SSH session; Ctrl-C; the usual signal of other programs.
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class Ending:
-    """The signal that has told the run to end."""
+    """The signal that ends the run."""
 
     def __init__(self) -> None:
-        # Its name; "" as long as none has come.
+        # The name of the signal; "" before one is received.
         self.signal = ""
 
     def has_come(self) -> bool:
@@ -27,9 +27,9 @@ class Ending:
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
-        """Note such signals instead of ending at once. A signal that is ignored, as nohup does it, stays ignored.
+        """Note such signals instead of ending at once. A signal that is ignored, as by nohup, remains ignored.
 
-        It never raises an exception, since a request under way may be carried out, and its answer has to be known.
+        A signal raises no exception, since a pending request may be carried out and its answer is required.
         """
         before = {}
         try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How what is stored differs from what is wanted, and what that means: the plan, sorted into classes."""
+"""The differences between stored and declared endpoints, by class, and their meaning."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED, UNSAFE)
 _MEANING = {
     "node": "it is on another node, so it polices another host's interface",
     "labels": "other policies may select it, and rules that select by label may miss it",
-    "interface_name": "it polices another interface than it should",
+    "interface_name": "it polices another interface than declared",
     "expected_ips": "rules on other hosts see it under other addresses",
     "profiles": "the rules of other profiles apply",
     "ports": "rules with named ports see other ports",
-    "annotations": "what reads its annotations sees other ones",
+    "annotations": "tools that read its annotations see other values",
 }
 
 
@@ -45,15 +45,15 @@ class Scope(NamedTuple):
 
     # Names of the audited nodes.
     nodes: Collection[str]
-    # Names of nodes that somebody else looks after, or that Calico knows: an endpoint of ours there is no orphan.
+    # Nodes that are managed elsewhere or that Calico knows: an owned endpoint there is not orphaned.
     other_nodes: Collection[str]
     owner_label: str
     owner: str
-    # Hosts whose nodes nobody can tell, and the names that such a node may have, with or without a domain.
+    # Hosts whose nodes are unknown: their possible names, with or without a domain.
     other_hosts: Mapping[str, Sequence[str]] = {}
-    # Names of nodes whose endpoints of ours are not wanted any more.
+    # Names of nodes whose owned endpoints are obsolete.
     decommissioned: Collection[str] = ()
-    # Node: its interfaces with their addresses, where facts tell them.
+    # {node with facts: {interface: its addresses}}
     interfaces: Mapping[str, Mapping[str, Sequence[str]]] = {}
 
     def owns(self, stored: Stored) -> bool:
@@ -61,7 +61,7 @@ class Scope(NamedTuple):
 
 
 class AuditFinding(NamedTuple):
-    """What is not as it should be about one endpoint."""
+    """A difference of one endpoint."""
 
     kind: str
     node: str
@@ -69,15 +69,15 @@ class AuditFinding(NamedTuple):
     interface_name: str
     # {"field": option name, "want": value or null, "have": value or null} of each field that differs.
     fields: List[Dict[str, Any]]
-    # What it means, in a sentence.
+    # The meaning, in a sentence.
     message: str
 
 
 class Audit(NamedTuple):
     findings: List[AuditFinding]
-    # Node: how many of its endpoints are as wanted, and have no finding.
+    # {node: number of its endpoints that match and have no finding}
     compliant: Dict[str, int]
-    # How many endpoints of the audited nodes are Calico's own.
+    # Number of endpoints of the audited nodes that belong to Calico's own controllers.
     foreign: int
 
 
@@ -88,7 +88,7 @@ def audit(
     api_version: ApiVersion,
     verdicts: Iterable[GuardVerdict] = (),
 ) -> Audit:
-    """Compare what is wanted, by key, with all that is stored. `verdicts` are the guard's on what is stored.
+    """Compare declared endpoints, by key, with all stored ones. `verdicts` are the guard's on the stored endpoints.
 
     Raises InvalidInput for what cannot be planned.
     """
@@ -127,7 +127,7 @@ def _of_change(change: Change, scope: Scope, api_version: ApiVersion) -> AuditFi
     known = change.after or before
     fields = _fields(change.fields, change.after, before, api_version)
     if stored is None:
-        kind, message = MISSING, "it is not stored: nothing polices the interface, unless another endpoint does"
+        kind, message = MISSING, "it does not exist: nothing polices the interface unless another endpoint does"
     elif change.operation == DELETE:
         kind, message = UNMANAGED, _unmanaged(stored, scope)
     elif before is None:
@@ -141,24 +141,24 @@ def _of_change(change: Change, scope: Scope, api_version: ApiVersion) -> AuditFi
 
 def _unmanaged(stored: Stored, scope: Scope) -> str:
     if scope.owns(stored) and stored.node in scope.decommissioned:
-        return "it is ours, and its node is decommissioned: apply deletes it, whatever the purge"
+        return "it belongs to the owner, and its node is decommissioned: apply deletes it whatever the purge"
     if scope.owns(stored):
-        return "it is ours, and not wanted any more: a purge of what is owned deletes it"
-    return "it is on a node of ours, and not of our making: only a purge of all deletes it"
+        return "it belongs to the owner and is no longer declared: a purge of owned endpoints deletes it"
+    return "it is on an audited node and neither declared nor owned: only a purge of all endpoints deletes it"
 
 
 def _fields(
     names: Iterable[str], want: Optional[Resource], have: Optional[Resource], api_version: ApiVersion
 ) -> List[Dict[str, Any]]:
-    # In canonical form, only what is really different shows up as such.
-    wanted, found = (api_version.as_options(side.canonical()) if side else {} for side in (want, have))
-    return [{"field": name, "want": wanted.get(name), "have": found.get(name)} for name in sorted(names)]
+    # In canonical form, only real differences appear.
+    declared, found = (api_version.as_options(side.canonical()) if side else {} for side in (want, have))
+    return [{"field": name, "want": declared.get(name), "have": found.get(name)} for name in sorted(names)]
 
 
 def _taken(want: Present, stored: Stored, api_version: ApiVersion) -> AuditFinding:
     endpoint, found = as_host_endpoint(want.resource), stored.beside(want.resource)
     fields = _fields(changed_fields(found, endpoint), endpoint, found, api_version)
-    message = "an endpoint of Calico's own controllers has this name, which is never changed: choose another name"
+    message = "an endpoint of Calico's own controllers has this name and is never changed here; choose another name"
     return AuditFinding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
 
 
@@ -166,7 +166,7 @@ def _malformed(
     stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope, api_version: ApiVersion
 ) -> Iterable[AuditFinding]:
     for item in stored:
-        # Of a malformed value in v3, nobody knows the node.
+        # The node of a malformed value in v3 is unknown.
         if item.node and item.node not in scope.nodes:
             continue
         if item.error:
@@ -184,20 +184,20 @@ def _malformed(
 def _shadowed(
     stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: ApiVersion
 ) -> Iterable[AuditFinding]:
-    """The endpoints in the place of which another one of the node governs an interface."""
+    """The endpoints whose interface another endpoint of the node governs."""
     by_node: Dict[str, List[Stored]] = {}
     for item in stored:
         if not item.error and (_get_interface(item) or as_host_endpoint(item.resource).expected_ips):
             by_node.setdefault(item.node, []).append(item)
-    wanted: Dict[str, List[HostEndpoint]] = {}
+    declared: Dict[str, List[HostEndpoint]] = {}
     for want in wants:
-        wanted.setdefault(want.resource.node, []).append(as_host_endpoint(want.resource))
+        declared.setdefault(want.resource.node, []).append(as_host_endpoint(want.resource))
     for node, items in by_node.items():
         names = [_get_interface(item) for item in items]
-        # Most nodes: each endpoint has an interface of its own.
+        # On most nodes, each endpoint has its own interface.
         if not all(names) or len(set(names)) < len(names):
             known = parse_interfaces(scope.interfaces.get(node, {}), "guard_facts[{0}].interfaces".format(node))
-            interfaces = _interfaces(known, wanted.get(node, ()), [as_host_endpoint(item.resource) for item in items])
+            interfaces = _interfaces(known, declared.get(node, ()), [as_host_endpoint(item.resource) for item in items])
             yield from _shadowed_on(node, items, interfaces, api_version)
 
 
@@ -209,25 +209,27 @@ def _shadowed_on(
     for interface in interfaces:
         found = governed(interface, candidates)
         for each in found.shadowed:
-            # An endpoint of all interfaces is meant for what others leave.
+            # An endpoint for all interfaces is meant for those that other endpoints leave.
             is_left = each.endpoint.interface_name == ALL_INTERFACES != interface.name
             if not each.endpoint.is_calicos_own and not is_left:
                 shadows.setdefault(each.name, []).append((interface.name, found.governing))
     for name, places in shadows.items():
         texts = ["{0} governs {1}".format(first.name, interface) for interface, first in places]
-        message = "{0}, since its name comes first: this one does nothing there".format(", ".join(texts))
+        message = "{0}: the first name in alphabetical order wins, so this endpoint has no effect there".format(
+            ", ".join(texts)
+        )
         yield AuditFinding(SHADOWED, node, name, places[0][0], [], message)
 
 
 def _interfaces(
-    known: Mapping[str, Interface], wanted: Iterable[HostEndpoint], stored: Iterable[HostEndpoint]
+    known: Mapping[str, Interface], declared: Iterable[HostEndpoint], stored: Iterable[HostEndpoint]
 ) -> Iterable[Interface]:
-    """The interfaces of a node that are known, and those that its endpoints name, with the addresses that these expect.
+    """The known interfaces of a node, and those that its endpoints name, with the addresses that these expect.
 
-    The wanted ones know that better than the stored ones.
+    The declared endpoints have precedence over the stored ones.
     """
     found = dict(known)
-    for endpoints in (wanted, stored):
+    for endpoints in (declared, stored):
         addresses: Dict[str, List[Any]] = {}
         for endpoint in endpoints:
             if endpoint.interface_name and endpoint.interface_name not in found:
@@ -237,7 +239,7 @@ def _interfaces(
 
 
 def select_guarded(stored: Iterable[Stored], nodes: Collection[str], api_version: ApiVersion) -> List[HostEndpoint]:
-    """The endpoints of these nodes that the guard can say something of."""
+    """The endpoints of these nodes that the guard can check."""
     mine = [item for item in stored if not item.error and item.node in nodes and not item.resource.is_calicos_own]
     return [as_host_endpoint(item.resource) for item in mine if not api_version.why_ignored(item.resource)]
 
@@ -245,7 +247,7 @@ def select_guarded(stored: Iterable[Stored], nodes: Collection[str], api_version
 def _unsafe(stored: Iterable[Stored], verdicts: Iterable[GuardVerdict]) -> Iterable[AuditFinding]:
     interfaces = {(item.node, item.name): _get_interface(item) for item in stored}
     for verdict in verdicts:
-        # That another one governs the interface is a class of its own.
+        # An interface that another endpoint governs has a class of its own, SHADOWED.
         verdict = verdict._replace(findings=tuple(each for each in verdict.findings if each.rule != "G08"))
         if any(finding.level == NOT_SAFE for finding in verdict.findings):
             interface = interfaces.get((verdict.node, verdict.name), "")
@@ -253,7 +255,7 @@ def _unsafe(stored: Iterable[Stored], verdicts: Iterable[GuardVerdict]) -> Itera
 
 
 def select_strays(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> List[Stored]:
-    """What is ours on a node that nobody knows. A node that may be that of a host whose node is not known is none."""
+    """Owned endpoints on unknown nodes, except nodes that may belong to a host whose node is unknown."""
     known = _list_nodes(wants, scope)
     maybe = {_short(name) for names in scope.other_hosts.values() for name in names}
     return [
@@ -274,10 +276,15 @@ def _list_nodes(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
 def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[AuditFinding]:
     nodes = {_short(node) for node in _list_nodes(wants, scope).union(item.node for item in stored)}
     unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
-    message = "it is ours, and neither the inventory nor Calico knows its node: decommission the node, if it is gone"
+    message = (
+        "it belongs to the owner, and neither the inventory nor Calico knows its node; decommission the node if it is "
+        "obsolete"
+    )
     if unknown:
-        message = "it is ours, and no host of the inventory is known to be this node; the nodes of {0} are not known"
-        message = message.format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
+        message = (
+            "it belongs to the owner, and no host of the inventory is known to be this node; the nodes of {0} are "
+            "unknown"
+        ).format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
     for item in select_strays(stored, wants, scope):
         yield AuditFinding(ORPHANED, item.node, item.name, _get_interface(item), [], message)
 
@@ -287,6 +294,6 @@ def _get_interface(item: Stored) -> str:
 
 
 def _short(name: str) -> str:
-    """What a host's names have in common: the first label, and all of an address."""
+    """The common part of a host's names: the first label, or a whole address."""
     first = name.partition(".")[0].lower()
     return name.lower() if first.isdigit() or ":" in name else first

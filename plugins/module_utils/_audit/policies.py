@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which policies select what is stored."""
+"""Which policies select the stored endpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple, Optional
 from .._plan.stored import Stored
 
 if TYPE_CHECKING:
-    # Imported only when it is asked.
+    # Imported only when policies are evaluated.
     from .._dataplane.evaluator import Evaluator
 
 
@@ -20,7 +20,7 @@ class Selected(NamedTuple):
 
     node: str
     name: str
-    # Names, in the order in which they are asked; None where nobody knows.
+    # Names in the order of evaluation; None when unknown.
     policies: Optional[List[str]]
 
 
@@ -34,7 +34,7 @@ class Selections(NamedTuple):
 def build_selections(evaluator: Evaluator, stored: Iterable[Stored]) -> Selections:
     """The policies that select stored endpoints.
 
-    None are known of an endpoint that Felix may not take, or with a profile that cannot be read: its labels may count.
+    They are unknown for an endpoint that Felix may reject, and with an unreadable profile, whose labels may count.
     """
     policy_set = evaluator.policy_set
     unread = {
@@ -50,8 +50,8 @@ def build_selections(evaluator: Evaluator, stored: Iterable[Stored]) -> Selectio
     return Selections(found, unread)
 
 
-def not_known(stored: Iterable[Stored]) -> Selections:
-    """When the policies could not be read."""
+def build_unknown_selections(stored: Iterable[Stored]) -> Selections:
+    """The selections when the policies could not be read."""
     return Selections([Selected(item.node, item.name, None) for item in _sorted(stored)], None)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Iterable, List, Optional, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 # Characters of a message, and of one of the problems in it.
 LONGEST = 12000
@@ -87,7 +87,18 @@ def brief(text: object, limit: int = 80) -> str:
     """The text as a message has it without quotes: on one line, and cut where it is long."""
     if not isinstance(text, str):
         return shown(text, limit)
-    return visible(text if len(text) <= limit else text[:limit] + "...")
+    return visible(cut(text, limit))
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, or its start and an ellipsis where it is longer than the limit."""
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def join_first(names: Sequence[str], limit: int) -> str:
+    """The first names, separated by commas, and the number of the others."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (" and {0} more".format(more) if more > 0 else "")
 
 
 def visible(text: str) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a datastore that holds host endpoints has to do."""
+"""The interface of a datastore."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .snapshot import PolicySnapshot
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What Calico itself says of its datastore."""
+    """The state that Calico has recorded in its datastore."""
 
     # Why nothing may be written now; "" when it may.
     locked: str = ""
-    # What the user should know all the same.
+    # A warning for the user; "" when there is none.
     warning: str = ""
 
 
@@ -36,25 +36,25 @@ def never() -> bool:
 class Datastore(abc.ABC):
     """Keys, bytes and revisions of one datastore. A revision is an opaque string.
 
-    Every method raises DatastoreError when the answer is not certain: unreachable, unauthorised and half-read are
-    never "nothing there".
+    Every method raises DatastoreError when the answer is uncertain: an unreachable, unauthorised or incomplete read
+    never counts as empty.
     """
 
-    # That of the resources that it holds.
+    # The API version of the stored resources.
     api_version: ApiVersion
 
     @functools.cached_property
     def state(self) -> State:
-        """Whether Calico lets its datastore be written; read once."""
+        """The state, which says whether the datastore may be written; read once."""
         return self.read_state()
 
     def forget_state(self) -> None:
-        """Read the state again when it is asked for next."""
+        """Read the state again at the next use."""
         self.__dict__.pop("state", None)
 
     @abc.abstractmethod
     def read_state(self) -> State:
-        """Read what Calico says of its datastore."""
+        """Read the state that Calico has recorded."""
 
     @abc.abstractmethod
     def key(self, ref: Ref) -> str:
@@ -62,7 +62,7 @@ class Datastore(abc.ABC):
 
     @abc.abstractmethod
     def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
-        """What is stored for these resources and on these nodes, and maybe more, in as few requests as make sense."""
+        """What is stored for these resources and on these nodes, and possibly more, in few requests."""
 
     @abc.abstractmethod
     def get(self, ref: Ref) -> Stored | None:
@@ -70,37 +70,37 @@ class Datastore(abc.ABC):
 
     @abc.abstractmethod
     def list(self, node: str = "") -> List[Stored]:
-        """All that is stored, or what is stored for one node; malformed values too. Sorted by node and name."""
+        """Everything that is stored, or is stored for one node, including malformed values; sorted by node and name."""
 
     @abc.abstractmethod
     def known_nodes(self) -> List[str]:
-        """Names of the nodes that Calico itself has a record of, whatever endpoints they have."""
+        """Names of the nodes that Calico has a record of, regardless of endpoints."""
 
     @abc.abstractmethod
     def felix_nodes(self) -> Dict[str, bool]:
-        """The nodes from which Felix has ever reported its status: a host with Felix alone has no other record.
+        """{name of a node from which Felix has ever reported its status: whether the report is recent}
 
-        {name: whether it has reported lately}. Nothing of Calico's deletes what it reported last.
+        A host that runs only Felix has no other record. Calico never deletes the last report.
         """
 
     @abc.abstractmethod
     def read_policies(self, node: str = "") -> PolicySnapshot:
-        """What decides on the traffic of one node, or of all, and maybe more. Only reads."""
+        """What determines the traffic of one node, or of all nodes, and possibly more."""
 
     @abc.abstractmethod
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
-        """Write the changes, each as it was planned, and yield each with its text, its new revision, and its error.
+        """Write the changes as planned, and yield each with its text, its new revision, and its error.
 
-        The error is a Conflict when what is stored is not what was read; what is not managed is kept. After the first
-        error that is not a conflict, or as soon as is_ended() holds, no other change is begun, and those that were not
-        are left out: the next write would most likely fail as well.
+        The error is a Conflict when the stored value is not the one that was read. Unmanaged parts of a value are kept.
+        After the first error that is not a conflict, or as soon as is_ended() is true, no other change is started,
+        since it would most likely fail, too. Changes that were not started are not yielded.
         """
 
 
 def reporting(matches: Iterable[Optional[Match[str]]]) -> Dict[str, bool]:
-    """What felix_nodes returns, of the keys of statuses: the groups are node and kind, of which "status" expires."""
+    """The result of felix_nodes by matched keys of status reports: groups are node and kind; kind "status" expires."""
     found: Dict[str, bool] = {}
     for node, kind in (match.groups() for match in matches if match):
         found[node] = found.get(node, False) or kind == "status"

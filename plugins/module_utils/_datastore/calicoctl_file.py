@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""calicoctl's configuration file, which calicoctl itself reads as strictly.
+"""calicoctl's configuration file, read as strictly as calicoctl does.
 
 calicoctl v1.6 and v3: apiVersion v1 with kind calicoApiConfig, and projectcalico.org/v3 with kind CalicoAPIConfig.
 """
@@ -24,7 +24,7 @@ class _Format(NamedTuple):
     kind: str
     metadata: Tuple[str, ...]
     spec: Tuple[str, ...]
-    # The datastore that a file without datastoreType means.
+    # The datastore type of a file without datastoreType.
     default_type: str
 
 
@@ -94,15 +94,15 @@ class CalicoctlFile(NamedTuple):
     path: str
     # By calicoctl's own spelling of the keys.
     spec: Mapping[str, Any]
-    # The datastore that it means where it does not say which.
+    # The datastore type if the spec does not set it.
     default_type: str
 
     def get_text(self, key: str) -> str:
         """A member of the spec; "" when it is missing. Raises InvalidInput for what is not a string."""
         value = self.spec.get(key)
-        # As for calicoctl, an unquoted number is none. The value may be a secret.
+        # calicoctl rejects an unquoted number, too. The value may be a secret, so it is not quoted.
         if value is not None and not isinstance(value, str):
-            raise self.error("spec.{0} is not text: put its value in quotes".format(key))
+            raise self.error("spec.{0} is not a string; put its value in quotes".format(key))
         return value or ""
 
     def error(self, problem: str, *more: str) -> InvalidInput:
@@ -110,7 +110,7 @@ class CalicoctlFile(NamedTuple):
 
 
 def read_calicoctl_file(path: str) -> CalicoctlFile:
-    """Raises InvalidInput with all that calicoctl rejects: what is ignored would lead to another datastore."""
+    """Raises InvalidInput with all that calicoctl rejects. To ignore a key could select another datastore."""
     top = _Part(_load(path), "", ("apiVersion", "kind", "metadata", "spec"))
     file_format = _find_format(top.members, path)
     metadata = _Part(top.members.get("metadata"), "metadata", file_format.metadata)
@@ -126,13 +126,13 @@ def _find_format(members: Mapping[str, Any], path: str) -> _Format:
     for each in _FORMATS:
         if found == (each.api_version, each.kind):
             return each
-    text = "apiVersion {0} with kind {1} is not a calicoctl configuration: it takes {2}"
+    text = "apiVersion {0} with kind {1} is not a calicoctl configuration; calicoctl accepts {2}"
     known = ["apiVersion: {0} with kind: {1}".format(each.api_version, each.kind) for each in _FORMATS]
     raise _file_error(path, text.format(*map(shown, found), " or ".join(known)))
 
 
 class _Part:
-    """A part of a file: its members by calicoctl's names for them, which it knows in any case, and what else it has."""
+    """A part of a file: its members by calicoctl's names, which are case-insensitive, and unknown keys."""
 
     def __init__(self, content: Any, place: str, known: Sequence[str]) -> None:
         self.place = place
@@ -155,7 +155,7 @@ class _Part:
         if not self._is_mapping:
             yield "{0} is not a mapping".format(self.place)
         for name in self._repeated:
-            yield "{0}{1} appears twice: keep one".format(where, name)
+            yield "{0}{1} appears twice; keep one".format(where, name)
         misplaced = [key for key in self._others if self.place != "spec" and _has(file_format, key)]
         if misplaced:
             text = "{0} {1} below spec, not {2}"
@@ -188,7 +188,7 @@ def _load(path: str) -> Dict[str, Any]:
     except ValueError as exc:
         raise _file_error(path, str(exc)) from exc
     if not isinstance(document, dict):
-        raise _file_error(path, "is not a calicoctl configuration: it holds no mapping")
+        raise _file_error(path, "is not a calicoctl configuration: it is not a mapping")
     return document
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Certificate files, looked at before anything is sent: a broken one would only be "connection failed" later."""
+"""Checks of certificate files before anything is sent, since a broken file later only means "connection failed"."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .settings import named
 
 
 def check_certificates(settings: EtcdSettings) -> None:
-    """Raise InvalidInput for a file that is missing, unreadable, no certificate, expired, or no pair."""
+    """Raise InvalidInput for a file that is missing, unreadable, invalid or expired, or a key that does not match."""
     if settings.etcd_ca_cert_file:
         _check_ca(named(settings, "etcd_ca_cert_file"), settings.etcd_ca_cert_file)
     if settings.etcd_cert_file:
@@ -28,7 +28,7 @@ def _check_ca(name: str, path: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _load(name, lambda: check_regular(path))
     _load(name, lambda: context.load_verify_locations(path))
-    # A bundle may hold old authorities beside the one that counts.
+    # A bundle may contain expired authorities besides the valid one.
     _check_expiry(
         name, max((str(authority["notAfter"]) for authority in context.get_ca_certs()), key=_seconds, default=None)
     )
@@ -41,12 +41,12 @@ def _check_client(settings: EtcdSettings) -> None:
     _load(cert_name, lambda: _read(cert))
     if key:
         _load(named(settings, "etcd_key_file"), lambda: _read(key))
-    # The only way that the standard library has to read the dates of a certificate that is no authority's. It is
-    # private, and so has no types.
+    # The only way in the standard library to read the dates of a certificate that is not an authority's. It is private,
+    # so it has no types.
     _load(cert_name, lambda: decoded.update(ssl._ssl._test_decode_cert(cert)))  # type: ignore[attr-defined]
     _check_expiry(cert_name, decoded["notAfter"])
     try:
-        # A password would be asked for on the terminal.
+        # Without this, OpenSSL would prompt for a password.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key or cert, password=lambda: "")
     except ssl.SSLError as exc:
         raise _key_problem(settings, exc) from exc
@@ -55,7 +55,7 @@ def _check_client(settings: EtcdSettings) -> None:
 def _key_problem(settings: EtcdSettings, exc: ssl.SSLError) -> InvalidInput:
     cert_name = named(settings, "etcd_cert_file")
     if not settings.etcd_key_file:
-        return InvalidInput([cert_name + ": holds no usable key beside the certificate; give etcd_key_file"])
+        return InvalidInput([cert_name + ": contains no usable key next to the certificate; set etcd_key_file"])
     problem = "is not a usable key (PEM, without a password){0}".format(_reason(exc))
     if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
         problem = "the key does not belong to the certificate {0}".format(cert_name)

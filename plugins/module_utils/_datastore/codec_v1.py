@@ -20,10 +20,10 @@ from .._plan.stored import Codec, Stored
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint, canonical_ip
 from .._resources.resource import Ref
 
-# What may stand between the keys and the values of an object.
+# The separators between the keys and values of an object.
 _GAP = re.compile(r"[\s:,]*")
 
-# A space between a key and its colon, which nobody writes.
+# A space between a key and its colon, which is rare.
 _SPACED = re.compile(r'"\s+:')
 
 # JSON key: its type, in the order of Go's struct (model.HostEndpoint).
@@ -62,7 +62,7 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None) -> str:
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
-# Here and below: a fleet's endpoints have few different interfaces, labels and profiles.
+# Here and below: the endpoints of a fleet share few interface names, labels and profiles.
 @functools.lru_cache(maxsize=65536)
 def _json(item: str | Tuple[str, ...]) -> str:
     return _ENCODER.encode(item)
@@ -74,7 +74,7 @@ def _json_object(members: Tuple[Tuple[str, str], ...]) -> str:
 
 
 def decode(value: str, ref: Ref) -> HostEndpoint:
-    """The endpoint that Calico reads from a value. Raises ValueError when it reads none."""
+    """The endpoint that Calico reads from a value. Raises ValueError when Calico cannot read it."""
     content = _load(value)
     if content is None:
         content = {}
@@ -102,7 +102,7 @@ def decode(value: str, ref: Ref) -> HostEndpoint:
 
 CODEC = Codec(HostEndpoint, decode, is_of=lambda value, resource: value == encode(as_host_endpoint(resource)))
 
-_NAMES = {str: "text", list: "list", dict: "mapping"}
+_NAMES = {str: "string", list: "list", dict: "mapping"}
 
 
 def _load(value: str) -> Any:
@@ -110,10 +110,10 @@ def _load(value: str) -> Any:
     try:
         content = _PLAIN_DECODER.decode(value)
         if _members(content) == value.count('":') and not _SPACED.search(value):
-            # No key is there twice.
+            # It has no duplicate keys.
             return replace_halves(content, value)
     except ValueError:
-        # What is wrong is said below.
+        # The code below raises the error.
         pass
     try:
         return replace_halves(_DECODER.decode(value), value)
@@ -122,7 +122,7 @@ def _load(value: str) -> Any:
 
 
 def _members(content: Any) -> int:
-    """How many keys there are in an object and in the objects in it."""
+    """The number of keys in an object and in the objects in it."""
     if not isinstance(content, dict):
         return 0
     return len(content) + sum([len(item) for item in content.values() if isinstance(item, dict)])
@@ -138,7 +138,7 @@ def _number(digits: str) -> float:
 
 
 def _merged(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    """An object as Go reads it: mappings under a key that is there twice are merged, of others the last one counts."""
+    """An object as Go reads it: mappings of a duplicate key are merged; of other values, the last one counts."""
     found: Dict[str, Any] = {}
     for key, item in members:
         if isinstance(item, dict) and isinstance(found.get(key), dict):
@@ -147,13 +147,13 @@ def _merged(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
     return found
 
 
-# Three times as fast, for all that Calico writes.
+# Three times as fast, and enough for everything that Calico writes.
 _PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse)
 _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_number, object_pairs_hook=_merged)
 
 
 def _unknown_members(value: str) -> List[str]:
-    """The members of a stored object that are not Calico's, to the letter: Python would spell some numbers anew."""
+    """The members of a stored object that are not Calico's, byte for byte, since Python would rewrite some numbers."""
     decoder = json.JSONDecoder(parse_int=_number)
     members = []
     end = _after_gap(value, value.index("{") + 1)
@@ -168,7 +168,7 @@ def _unknown_members(value: str) -> List[str]:
 
 
 def _after_gap(value: str, position: int) -> int:
-    # A gap may be empty, so there always is one.
+    # A gap may be empty, so it always matches.
     return cast(Match[str], _GAP.match(value, position)).end()
 
 
@@ -177,14 +177,14 @@ def _text(item: Any, where: str, key: str = "") -> str:
         return item
     if item is None:
         return ""
-    raise ValueError("{0}{1} is not a text: {2}".format(where, key and "[{0}]".format(key), shown(item)))
+    raise ValueError("{0}{1} is not a string: {2}".format(where, key and "[{0}]".format(key), shown(item)))
 
 
 def _addresses(found: Dict[str, Any], key: str) -> List[str]:
     addresses = []
     for item in found.get(key, ()):
         try:
-            # calicoctl takes an empty address, and so Calico reads one.
+            # calicoctl accepts an empty address, so Calico reads one.
             text = _text(item, key)
             addresses.append(canonical_ip(text) if text else "")
         except ValueError as exc:

@@ -35,12 +35,12 @@ _FELIX = "/calico/felix/v1/host"
 # libcalico-go release-v2.6, lib/backend/model/statusreports.go.
 _STATUS = re.compile(_FELIX + "/([^/]+)/(status|last_reported_status)")
 
-# Up to so many nodes are read one by one; beyond, one request for all hosts is faster, though it brings the keys of
-# their workloads too.
+# Maximum number of nodes that are read one by one. For more, one request for all hosts is faster, although it also
+# returns the keys of their workloads.
 FEW_NODES = 16
 
-# So many connections write in turn, each sending its next write while etcd is busy with those of the others; up to so
-# many changes, one connection is enough.
+# Number of connections that write in turn, each sending its next write while etcd carries out the others; and maximum
+# number of changes for which one connection is enough.
 WRITERS = 4
 FEW_CHANGES = 16
 
@@ -57,8 +57,8 @@ class EtcdV2Datastore(Datastore):
         ready = self._etcd.get(_READY)
         if ready is None:
             return State(
-                warning="{0} has no {1}: no Calico has been started on this datastore, and Felix waits until one "
-                "is; check that etcd_endpoints is the right one".format(self._etcd, _READY)
+                warning="{0} has no {1}: Calico has never run with this datastore, and Felix waits until it does; "
+                "check etcd_endpoints".format(self._etcd, _READY)
             )
         # Calico reads anything but "true" as not ready.
         if ready.get("value") != "true":
@@ -89,7 +89,7 @@ class EtcdV2Datastore(Datastore):
         return found
 
     def _check_directories(self, found: Sequence[Stored], refs: Sequence[Ref]) -> None:
-        """Raise DatastoreError when one of these endpoints cannot be written since a value is in its way."""
+        """Raise DatastoreError when an endpoint cannot be stored, because a value is in the place of its directory."""
         values = {stored.node: stored.key for stored in found if not stored.name}
         for ref in refs if values else ():
             if ref.node in values:
@@ -110,7 +110,7 @@ class EtcdV2Datastore(Datastore):
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
     def known_nodes(self) -> List[str]:
-        # calico/node, Felix and CNI keep what they know of a host beside its endpoints.
+        # calico/node, Felix and CNI store their data about a host next to its endpoints.
         return [
             _name(host)
             for host in self._hosts()
@@ -134,12 +134,12 @@ class EtcdV2Datastore(Datastore):
         return snapshot_v1(values, [stored for host in hosts for stored in _of_host(host)])
 
     def _hosts(self) -> List[Dict[str, Any]]:
-        """The etcd nodes of all hosts, with all beneath them."""
+        """The etcd nodes of all hosts, recursively."""
         hosts: List[Dict[str, Any]] = self._directory(_HOSTS).get("nodes", [])
         return hosts
 
     def _host(self, name: str) -> Dict[str, Any]:
-        """The etcd node of one host, with its endpoints only."""
+        """The etcd node of one host, with only its endpoints."""
         key = "{0}/{1}".format(_HOSTS, name)
         try:
             directory = self._etcd.get(_directory(name), True)
@@ -151,7 +151,7 @@ class EtcdV2Datastore(Datastore):
         return {"key": key, "dir": True, "nodes": [directory] if directory else []}
 
     def _directory(self, key: str) -> Dict[str, Any]:
-        """A directory with all beneath it; an empty one when there is none."""
+        """A directory, recursively; an empty one when it does not exist."""
         node = self._etcd.get(key, True) or {"dir": True}
         if not node.get("dir"):
             raise DatastoreError(
@@ -199,12 +199,12 @@ class EtcdV2Datastore(Datastore):
 
 
 def _values(node: Dict[str, Any] | None) -> Dict[str, str]:
-    """{key: value} of all beneath an etcd node, itself too."""
+    """{key: value} of an etcd node and everything below it."""
     return {each["key"]: each.get("value", "") for each in _leaves([node] if node else [])}
 
 
 def _leaves(nodes: Sequence[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
-    """All values among etcd nodes and beneath them, however many directories are one inside the other."""
+    """All values among etcd nodes and below them, at any depth."""
     pending = list(nodes)
     while pending:
         node = pending.pop()
@@ -219,12 +219,12 @@ def _directory(node: str) -> str:
 
 
 def _of_host(host: Dict[str, Any]) -> Iterator[Stored]:
-    """What is stored beneath a host's directory, as etcd listed it."""
+    """What is stored below a host's directory, as etcd lists it."""
     name = _name(host)
     directories = _endpoint_directories(host)
     for place in [host, *directories]:
         if not place.get("dir"):
-            # calicoctl makes such a wreck of a host when it is told to create an endpoint named "..".
+            # calicoctl leaves this when it creates an endpoint named "..".
             yield _stored(place, name, "", _NO_DIRECTORY)
     for directory in directories:
         for node in directory.get("nodes", ()):
@@ -243,7 +243,7 @@ _NO_DIRECTORY = "in etcd this is a value where a directory belongs"
 
 
 def _of_directory(host: str, directory: Dict[str, Any]) -> Iterator[Stored]:
-    """Every value beneath a directory that stands where an endpoint belongs. Calico does not see them."""
+    """Every value below a directory in the place of an endpoint. Calico does not see them."""
     for node in _leaves([directory]):
         name = node["key"][len(_directory(host)) + 1 :]
         yield _stored(node, host, name, "the key is one level too deep, so Calico does not read it")
@@ -259,7 +259,7 @@ def _name(host: Dict[str, Any]) -> str:
 
 
 def _directories_for_endpoints(host: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
-    """The directories that stand where an endpoint belongs: what is beneath must not be taken for the endpoint."""
+    """The directories in the place of an endpoint, whose content must not be taken for the endpoint."""
     for directory in _endpoint_directories(host):
         for node in directory.get("nodes", ()):
             if node.get("dir"):
@@ -269,7 +269,7 @@ def _directories_for_endpoints(host: Dict[str, Any]) -> Iterator[Dict[str, Any]]
 def _stored(node: Dict[str, Any], host: str, name: str, misplaced: str = "") -> Stored:
     value, revision = node.get("value", ""), node.get("modifiedIndex")
     if not isinstance(value, str) or not isinstance(revision, int):
-        raise DatastoreError("{0}: what answers is not etcd: {1}".format(node["key"], shown(node)))
+        raise DatastoreError("{0}: the answer is not etcd's: {1}".format(node["key"], shown(node)))
     return Stored(
         node["key"], str(revision), value, host, name, _UNCLEAR if "\ufffd" in node["key"] else CODEC, misplaced
     )

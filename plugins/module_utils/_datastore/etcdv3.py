@@ -33,14 +33,15 @@ _HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
 _NODES = _RESOURCES + "/nodes/"
 _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
 _FELIX = "/calico/felix/"
-# With a region since v3.6, of which one is "no-region" (libcalico-go/lib/backend/model/statusreports.go).
+# With a region since v3.6, which may be "no-region" (libcalico-go/lib/backend/model/statusreports.go).
 _STATUS = re.compile(_FELIX + "(?:v1|v2/[^/]+)/host/([^/]+)/(status|last_reported_status)")
 
-# Up to so many endpoints are read by their keys; beyond, or on whole nodes, all are: the keys do not tell the node.
+# Maximum number of endpoints that are read by their keys. For more, or for whole nodes, all are read, since the keys do
+# not contain the node.
 FEW_ENDPOINTS = 128
-# Transactions that etcd has at the same time.
+# Maximum number of pending transactions.
 _UNDER_WAY = 2
-# Other states of the datastore that are put up with in a phase.
+# Maximum number of changes of the datastore's state in a phase.
 _STATES = 10
 
 _Batch = List[Tuple[Change, Write]]
@@ -51,7 +52,7 @@ class EtcdV3Datastore(Datastore):
 
     def __init__(self, settings: EtcdSettings) -> None:
         self._etcd = EtcdV3Client(settings)
-        # As it was read last.
+        # The last state that was read.
         self._found_state = KeyValue(_CLUSTER_INFORMATION, None, 0)
 
     def read_state(self) -> State:
@@ -59,8 +60,9 @@ class EtcdV3Datastore(Datastore):
         self._found_state = found
         if found.value is None:
             return State(
-                warning="{0} has no {1}: no Calico has been started on this datastore; check that etcd_endpoints is "
-                "the right one".format(self._etcd, _CLUSTER_INFORMATION)
+                warning="{0} has no {1}: Calico has never run with this datastore; check etcd_endpoints".format(
+                    self._etcd, _CLUSTER_INFORMATION
+                )
             )
         try:
             is_ready = _datastore_ready(found.value)
@@ -88,7 +90,7 @@ class EtcdV3Datastore(Datastore):
 
     def list(self, node: str = "") -> List[Stored]:
         found = [_stored(item) for item in self._etcd.list(_HOSTENDPOINTS)]
-        # What cannot be read may be of any node.
+        # An unreadable endpoint may belong to any node.
         found = [stored for stored in found if not node or stored.error or stored.node == node]
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
@@ -111,18 +113,18 @@ class EtcdV3Datastore(Datastore):
         elif may_fail_v3(found):
             self._add(values, "workloadendpoints")
         unread = set()
-        wanted = (
+        optional = (
             ("ippools", lambda _documents: True),
             ("networkpolicies", may_be_in_namespaces),
             ("nodes", needs_nodes),
         )
-        for plural, is_needed in wanted:
+        for plural, is_needed in optional:
             if not is_needed(snapshot_v3(values, endpoints)) or not self._add(values, plural):
                 unread.add(plural)
         return snapshot_v3(values, endpoints, unread)
 
     def _add(self, values: Dict[str, str], plural: str) -> bool:
-        """Add the texts of a kind that few users can read and that decides rarely; False where it cannot be read."""
+        """Add the values of a kind that few users can read and that rarely matters; False when it cannot be read."""
         try:
             values.update(self._values(plural))
         except DatastoreError:
@@ -130,7 +132,7 @@ class EtcdV3Datastore(Datastore):
         return True
 
     def _values(self, plural: str) -> Dict[str, str]:
-        """The texts of all resources of a kind, by their keys."""
+        """The values of all resources of a kind, by their keys."""
         return {item.key: item.value or "" for item in self._etcd.list("{0}/{1}/".format(_RESOURCES, plural))}
 
     def write(
@@ -139,7 +141,7 @@ class EtcdV3Datastore(Datastore):
         now = time_of_day()
         pending = collections.deque(self._prepared(change, now) for change in changes)
         under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
-        # How often the state of the datastore was another one.
+        # How often the state of the datastore has changed.
         states = 0
         while pending or under_way:
             while pending and len(under_way) < _UNDER_WAY and not is_ended():
@@ -159,7 +161,7 @@ class EtcdV3Datastore(Datastore):
             if isinstance(result, Written):
                 yield from _list_made(batch, result)
                 continue
-            # What has stopped all is reported, the others are tried again, before what comes after them is reported.
+            # Conflicts are reported; the other changes are tried again before later batches are reported.
             again = []
             for (change, write), item in zip(batch, result.found):
                 if item.revision == write.revision:
@@ -180,20 +182,20 @@ class EtcdV3Datastore(Datastore):
                 under_way.appendleft((again, None))
 
     def _why_stop(self, states: int) -> DatastoreError | None:
-        """Why nothing more is written, now that the state of the datastore has changed so often; None when it is."""
+        """Why the writes stop after this many changes of the datastore's state; None to continue."""
         self.forget_state()
         try:
             locked = self.state.locked
         except DatastoreError as exc:
             return exc
         if locked:
-            return DatastoreError("nothing can be changed any more: {0}".format(locked))
+            return DatastoreError("nothing more can be changed: {0}".format(locked))
         if states > _STATES:
-            return DatastoreError("somebody else changes {0} again and again".format(_CLUSTER_INFORMATION))
+            return DatastoreError("another client keeps changing {0}".format(_CLUSTER_INFORMATION))
         return None
 
     def _last(self, under_way: Iterable[Tuple[_Batch, Sent | None]]) -> Iterator[Tuple[Change, DatastoreError | None]]:
-        """What became of those that were under way when another one failed; what surely was not made is left out."""
+        """The outcome of pending batches after another batch failed, without those that were certainly not made."""
         for batch, sent in under_way:
             try:
                 written = self._etcd.receive([write for _change, write in batch], sent) if sent else None
@@ -223,7 +225,7 @@ def _list_made(batch: _Batch, written: Written) -> Iterator[Tuple[Change, None]]
 
 
 def _datastore_ready(text: str) -> bool | None:
-    """What a ClusterInformation says. Raises ValueError when it cannot be read."""
+    """datastoreReady of a ClusterInformation. Raises ValueError when it cannot be read."""
     check_depth(text)
     content = _DECODER.decode(text)
     spec = content.get("spec") if isinstance(content, dict) else None
@@ -236,16 +238,16 @@ def _datastore_ready(text: str) -> bool | None:
 
 
 def _in_lower_case(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    """An object as Calico reads it: of keys that differ in case only, the last one counts."""
+    """An object as Calico reads it: of keys that differ only in case, the last one counts."""
     return {key.lower(): value for key, value in members}
 
 
-# Python refuses to read an integer of more than some thousand digits, and none is needed here.
+# Python does not parse integers of several thousand digits, and no integer is required here.
 _DECODER = json.JSONDecoder(object_pairs_hook=_in_lower_case, parse_int=str)
 
 
 def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
-    """The first of the pending writes, as many as one transaction takes."""
+    """The first pending writes, as many as one transaction may have."""
     batch: _Batch = []
     size = 0
     while pending and len(batch) < MOST_WRITES:
@@ -258,7 +260,7 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
 
 def _stored(item: KeyValue) -> Stored:
     name = item.key[len(_HOSTENDPOINTS) :]
-    misplaced = "" if name and "/" not in name else "the key is not one of an endpoint, so Calico does not list it"
+    misplaced = "" if name and "/" not in name else "the key is not that of an endpoint, so Calico does not list it"
     return Stored(
         item.key, str(item.revision), item.value or "", "", name, CODEC if item.is_clear else _UNCLEAR, misplaced
     )

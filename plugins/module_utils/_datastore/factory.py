@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which datastores exist. A new one has files of its own and a row in DATASTORES."""
+"""The supported datastores. A new datastore has its own files and a row in DATASTORES."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .settings import GENERAL_OPTIONS, Family, Option, Settings, read_given, rea
 
 
 def _open_etcdv2(settings: Any) -> Datastore:
-    # Its client library may be the only one that is installed.
+    # Only this client library may be installed.
     from .etcdv2 import EtcdV2Datastore  # pylint: disable=import-outside-toplevel
 
     return EtcdV2Datastore(settings)
@@ -32,7 +32,7 @@ def _open_etcdv3(settings: Any) -> Datastore:
 class DatastoreType(NamedTuple):
     """A value of the option datastore_type."""
 
-    # That of the resources that it holds.
+    # The API version of the stored resources.
     api_version: ApiVersion
     family: Family
     # With the settings that the family builds.
@@ -44,7 +44,7 @@ DATASTORES: Dict[str, DatastoreType] = {
     "etcdv2": DatastoreType(V1, ETCD, _open_etcdv2),
     "etcdv3": DatastoreType(V3, ETCD, _open_etcdv3),
 }
-# Calico's third one, which is not supported yet.
+# Calico's third datastore, which is not supported yet.
 _KUBERNETES = "kubernetes"
 
 
@@ -56,13 +56,13 @@ def list_options() -> Tuple[Option, ...]:
 def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> Settings:
     """The settings that the options, the environment's variables and calicoctl's file give.
 
-    Raises InvalidInput, naming the source, for what cannot be a setting.
+    Raises InvalidInput, with the source, for an invalid setting.
     """
     given = read_given(options, variables, _list_families())
     datastore_type = given.values.get("datastore_type", DEFAULT)
     if datastore_type not in DATASTORES:
         problem = "is not supported yet" if datastore_type == _KUBERNETES else "is not a datastore type"
-        text = "datastore_type ({0}): {1} {2}: set it to {3}, if Calico keeps its data in etcd"
+        text = "datastore_type ({0}): {1} {2}; set it to {3} if Calico keeps its data in etcd"
         source = given.get_source("datastore_type")
         raise InvalidInput([text.format(source, shown(datastore_type), problem, " or ".join(DATASTORES))])
     return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))
@@ -74,7 +74,7 @@ def open_datastore(settings: Settings) -> Datastore:
 
 
 def get_api_version(settings: Settings) -> ApiVersion:
-    """That of the resources of the datastore of these settings."""
+    """The API version of the resources in the datastore of these settings."""
     return DATASTORES[settings.datastore_type].api_version
 
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a setting comes from: an option, calicoctl's configuration file, the environment, or a default.
+"""The sources of settings: options, calicoctl's configuration file, the environment, and defaults.
 
-An option beats the file, the file beats the environment, the environment beats the default. Each family of datastores
-(etcd) declares its options in a table of its own, from which all else follows.
+An option overrides the file, the file overrides the environment, and the environment overrides the default. Each
+family of datastores (etcd) declares its options in its own table, from which the rest follows.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Option(NamedTuple):
     """A connection option. In the environment it is its name in capitals, with or without CALICO_ before it."""
 
     name: str
-    # As in a module's argument specification. No default: the environment and calicoctl's file come before it.
+    # As in a module's argument specification, without a default, which the environment and the file override.
     spec: Mapping[str, Any]
-    # In the spec of calicoctl's file; "" when it has no key there, and then no variable either.
+    # Key in the spec of calicoctl's file; "" when there is no key, and then no variable either.
     file_key: str = ""
-    # Whether it names the datastore, and so is never taken from the environment where a file is given.
+    # Whether it selects the datastore. Then a given file excludes the environment.
     names_datastore: bool = False
 
 
-# Those of every datastore.
+# The options of every datastore.
 DATASTORE_TYPE = Option("datastore_type", {"type": "str"}, "datastoreType", names_datastore=True)
 GENERAL_OPTIONS = (
     DATASTORE_TYPE,
@@ -42,13 +42,13 @@ GENERAL_OPTIONS = (
 
 
 class Environment:
-    """The environment as calicoctl reads it: a variable with the prefix CALICO_ counts first, even an empty one."""
+    """The environment as calicoctl reads it: a variable with the prefix CALICO_ has precedence, even an empty one."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
 
     def find_name(self, name: str) -> str:
-        """The name of the variable that counts."""
+        """The name of the variable that has precedence."""
         return "CALICO_" + name if "CALICO_" + name in self._variables else name
 
     def has(self, name: str) -> bool:
@@ -60,12 +60,12 @@ class Environment:
 
 
 class Given(NamedTuple):
-    """The settings that are given, by the names of options, and where each comes from."""
+    """The given settings by option name, and their sources."""
 
     values: Mapping[str, Any]
     # {name: option, environment, or the file}
     sources: Mapping[str, str]
-    # The task's own.
+    # The options of the task.
     options: Mapping[str, Any]
     environment: Environment
     # Path of calicoctl's file; "" when there is none.
@@ -79,7 +79,7 @@ class Family(NamedTuple):
     """The connection options of one family of datastores."""
 
     options: Tuple[Option, ...]
-    # Values that the environment, or the file and the task's options, give in another way than by the table.
+    # Values that the environment, or the file and the task's options, give outside the table.
     read_environment: Callable[[Environment], Mapping[str, str]]
     read_file: Callable[[CalicoctlFile, Mapping[str, Any]], Mapping[str, str]]
     # (what is given, datastore_type, timeout in seconds). Raises InvalidInput.
@@ -88,7 +88,7 @@ class Family(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to reach the datastore; `sources` says of each setting where it came from, for error messages."""
+    """How to reach the datastore; `sources` has the source of each setting, for error messages."""
 
     datastore_type: str
     timeout: float
@@ -96,7 +96,7 @@ class Settings:
 
     @property
     def servers(self) -> Tuple[str, ...]:
-        """URLs of the servers, each with its port, which every host must reach, too."""
+        """URLs of the servers, each with its port. Every host must reach them, too."""
         raise NotImplementedError
 
     @property
@@ -108,7 +108,7 @@ class Settings:
 def read_given(options: Mapping[str, Any], variables: Mapping[str, str], families: Sequence[Family]) -> Given:
     """What the options, the file that they or the environment name, and the environment give.
 
-    Raises InvalidInput, naming the source, for a file that cannot be read.
+    Raises InvalidInput, with the source, for a file that cannot be read.
     """
     environment = Environment(variables)
     path = options.get("calicoctl_config") or variables.get("CALICOCTL_CONFIG") or ""
@@ -122,7 +122,7 @@ def read_given(options: Mapping[str, Any], variables: Mapping[str, str], familie
     sources: Dict[str, str] = {}
     for layer, source in layers:
         for name, value in layer.items():
-            # An empty list is a mistake, and does not ask for the default.
+            # An empty list is a mistake and does not select the default.
             if value or value == []:
                 values[name], sources[name] = value, source
     return Given(values, sources, options, environment, path)
@@ -154,7 +154,7 @@ def _read_file(
 ) -> Dict[str, str]:
     found = read_calicoctl_file(path)
     values: Dict[str, str] = {}
-    # First what has to be refused, whatever else the file holds.
+    # This first rejects unsupported keys.
     more = [family.read_file(found, options) for family in families]
     values.update({option.name: found.get_text(option.file_key) for option in table if option.file_key})
     for each in more:
@@ -164,7 +164,7 @@ def _read_file(
 
 
 def named(settings: Settings, option: str) -> str:
-    """The option as a message names it, with its source and its value; not for secrets."""
+    """The option with its source and value, for messages; not for secrets."""
     source = settings.sources.get(option, "default")
     value = getattr(settings, option)
     return "{0} {1}".format(option if source == "option" else "{0} ({1})".format(option, source), brief(value, 255))

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a datastore holds that decides on traffic: stored texts by what they are, which the keys tell.
-
-What the texts say is in _policy_v1.py and _policy_v3.py.
-"""
+"""The stored values that determine traffic, by kind, as their keys show. _policies interprets the values."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ from .._plan.stored import Stored
 
 @dataclasses.dataclass
 class PolicySnapshot:
-    """The stored texts. A name is as in the key, unescaped; in v3 that of a namespaced object is (namespace, name)."""
+    """The stored values. Names are those of the keys, unescaped; a namespaced object of v3 has (namespace, name)."""
 
-    # Of every node that was read, malformed ones too.
+    # Of every node that was read, including malformed ones.
     endpoints: List[Stored] = dataclasses.field(default_factory=list)
-    # v1: by the policy's name; a policy that is stored under two tiers is there twice. v3: GlobalNetworkPolicies.
+    # v1: by the policy's name; a policy stored under two tiers appears twice. v3: GlobalNetworkPolicies.
     policies: List[Tuple[str, str]] = dataclasses.field(default_factory=list)
     # v1: by name, then by "rules", "labels" and "tags"; v3: by name, then by "".
     profiles: Dict[str, Dict[str, str]] = dataclasses.field(default_factory=dict)
@@ -31,9 +28,9 @@ class PolicySnapshot:
     tiers: Dict[str, str] = dataclasses.field(default_factory=dict)
     # v3 only: namespace ("" for a GlobalNetworkSet), name, text.
     network_sets: List[Tuple[str, str, str]] = dataclasses.field(default_factory=list)
-    # Of workload endpoints: node ("" where the key does not tell it), text.
+    # Workload endpoints: node ("" where the key does not contain it), text.
     workloads: List[Tuple[str, str]] = dataclasses.field(default_factory=list)
-    # v1: by node ("" for all of them) and the setting's name; v3: by the FelixConfiguration's name and "".
+    # v1: by node ("" for all nodes) and the setting's name; v3: by the FelixConfiguration's name and "".
     config: Dict[Tuple[str, str], str] = dataclasses.field(default_factory=dict)
     # v3 only: namespace, name, text. None when they were not read.
     network_policies: Optional[List[Tuple[str, str, str]]] = None
@@ -41,7 +38,7 @@ class PolicySnapshot:
     nodes: Optional[Dict[str, str]] = None
     # v3 only: None when they were not read.
     ip_pools: Optional[List[str]] = None
-    # v1: the flag Ready; v3: the ClusterInformation. None when there is none.
+    # v1: the flag Ready; v3: the ClusterInformation. None when it does not exist.
     state: Optional[str] = None
 
 
@@ -51,17 +48,16 @@ _CONFIG = re.compile("/calico/v1/(?:host/([^/]+)/)?config/(.+)")
 _WORKLOAD = re.compile("/calico/v1/host/([^/]+)/workload/[^/]+/[^/]+/endpoint/[^/]+")
 _READY = "/calico/v1/Ready"
 
-# What stands in a rule that looks at other endpoints, whatever the case of its letters; or an escape, which may be one
-# of these letters.
+# What a rule that selects other endpoints contains, in any case; or an escape, which may be one of these letters.
 _LOOKS_AT_OTHERS = re.compile(r'_(?:selector|tag)"|\\u', re.IGNORECASE)
 
 
 def snapshot_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> PolicySnapshot:
-    """What is stored under Calico v1's keys, of which those of endpoints are left out.
+    """The snapshot of the values under Calico v1's keys, except those of endpoints.
 
     libcalico-go release-v2.6, lib/backend/model: keys.go, policy.go (the tier in the key does not count), profile.go.
     """
-    # It has no NetworkPolicies.
+    # Calico v1 has no NetworkPolicies.
     found = PolicySnapshot(endpoints=list(endpoints), state=values.get(_READY), network_policies=[])
     for key, value in values.items():
         policy, profile = _POLICY.fullmatch(key), _PROFILE.fullmatch(key)
@@ -78,7 +74,7 @@ def snapshot_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Polic
 
 
 def looks_at_others_v1(values: Mapping[str, str]) -> bool:
-    """Whether a rule among these values may look at endpoints of other nodes."""
+    """Whether a rule among these values may select endpoints of other nodes."""
     return any(_LOOKS_AT_OTHERS.search(value) for value in values.values())
 
 
@@ -88,10 +84,10 @@ _NAMESPACED = ("networkpolicies", "networksets", "workloadendpoints")
 
 
 def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: Collection[str] = ()) -> PolicySnapshot:
-    """What is stored under Calico v3's keys, of which those of endpoints are left out.
+    """The snapshot of the values under Calico v3's keys, except those of endpoints.
 
-    Calico does not read what is stored on another level. What is not among the values counts as not stored, but what
-    is `unread`: networkpolicies, nodes, ippools.
+    Calico does not read keys on other levels. A kind without values counts as not stored, unless it is `unread`
+    (networkpolicies, nodes, ippools).
     """
     kinds: Dict[str, List[Tuple[str, str, str]]] = {}
     for key, value in sorted(values.items()):
@@ -119,20 +115,20 @@ def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: 
 
 
 def may_be_in_namespaces(snapshot: PolicySnapshot) -> bool:
-    """Whether an endpoint may have the label by which NetworkPolicies select it, of its own or of a profile."""
+    """Whether an endpoint may have, or inherit from a profile, the label by which NetworkPolicies select it."""
     texts = [each.value for each in snapshot.endpoints]
     texts += [value for parts in snapshot.profiles.values() for value in parts.values()]
     return any(_NAMESPACE_LABEL in text or "\\u" in text for text in texts)
 
 
 def needs_nodes(snapshot: PolicySnapshot) -> bool:
-    """Whether the Node objects decide on anything: by their labels, or as ends of tunnels."""
+    """Whether the Node objects matter: by their labels, or as ends of tunnels."""
     texts = snapshot.config.values()
     return has_node_selectors(snapshot) or bool(snapshot.ip_pools) or any(map(_TUNNEL.search, texts))
 
 
 def has_node_selectors(snapshot: PolicySnapshot) -> bool:
-    """Whether a FelixConfiguration may be meant for nodes with certain labels."""
+    """Whether a FelixConfiguration may apply to nodes with certain labels only."""
     return any(_NODE_SELECTOR.search(value) for value in snapshot.config.values())
 
 
@@ -142,14 +138,14 @@ _NODE_SELECTOR = re.compile(r'nodeselector"|\\u', re.IGNORECASE)
 
 
 def looks_at_others_v3(snapshot: PolicySnapshot) -> bool:
-    """Whether a rule of a policy or a profile may look at network sets and workloads."""
+    """Whether a rule of a policy or a profile may select network sets and workloads."""
     texts = [value for _name, value in snapshot.policies]
     texts += [value for parts in snapshot.profiles.values() for value in parts.values()]
     return any(_HAS_ENDS.search(value) and _looks_at_others(value) for value in texts)
 
 
 def may_fail_v3(snapshot: PolicySnapshot) -> bool:
-    """Whether Felix may fail on a policy or a profile where a workload uses it."""
+    """Whether Felix may fail on a policy or a profile that a workload uses."""
     texts = [value for _name, value in snapshot.policies]
     texts += [value for parts in snapshot.profiles.values() for value in parts.values()]
     return any(map(_NO_NAME.search, (name for name, _value in snapshot.policies))) or any(
@@ -159,7 +155,7 @@ def may_fail_v3(snapshot: PolicySnapshot) -> bool:
 
 # In the name of a policy.
 _NO_NAME = re.compile("[\\s\"']")
-# What Felix does not read as an action, or a field of a rule that it fails on beside, or without, another one.
+# An action that Felix does not know, or a field of a rule that fails with, or without, another field.
 _MAY_FAIL = re.compile(
     r'"action"\s*:\s*"(?!(?:allow|deny|log|pass|next-tier)?")|"notprotocol"|icmp"\s*:|(?:""|null)\s*[],]|\\u',
     re.IGNORECASE,
@@ -168,7 +164,7 @@ _ICMP = ("icmp", "icmpv6")
 
 
 def _may_fail(value: str) -> bool:
-    """Whether Felix may fail on a rule of a policy or a profile; true of one that cannot be read."""
+    """Whether Felix may fail on a rule of a policy or a profile; true if it cannot be read."""
     try:
         spec = go_json.struct(go_json.struct(go_json.load(value)).get("spec"))
         rules = [go_json.struct(rule) for key in ("ingress", "egress") for rule in go_json.items(spec, key)]
@@ -194,7 +190,7 @@ _PORTS = re.compile("[0-9:]*")
 
 
 def _looks_at_others(value: str) -> bool:
-    """Whether a policy or a profile may do so; true of one that cannot be read."""
+    """Whether a policy or a profile may do so; true if it cannot be read."""
     try:
         spec = go_json.struct(go_json.struct(go_json.load(value)).get("spec"))
         rules = [go_json.struct(rule) for key in ("ingress", "egress") for rule in go_json.items(spec, key)]

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lock-out guard as a task asks it: options in, and before the first write verdicts or a refusal out.
+"""The options of the lock-out guard, and its check before the first write.
 
-What evaluates policies is imported only when something changes: most runs change nothing.
+The evaluation of policies is imported only when something changes, since most runs change nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
+from .checks import CHECKS
 from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
 if TYPE_CHECKING:
-    from .guard import Guard, HostFacts
+    from .guard import Guard
+    from .host_facts import HostFacts
 
 ENFORCE, WARN, OFF = "enforce", "warn", "off"
 
@@ -53,29 +55,29 @@ class GuardPolicy:
     required: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     facts_src: str = ""
-    # The most endpoints that one call may change; None for any number.
+    # Maximum number of endpoints that one call may change; None for no limit.
     limit: Optional[int] = None
 
     def check(self, store: Datastore, changes: Sequence[Change]) -> GuardReport:
-        """Before these changes are written. Raises Unsafe when they must not be."""
+        """Check changes before they are written. Raises Unsafe when they must not be."""
         if self.mode == OFF or not changes:
             return GuardReport()
         of_all = self._of_all(changes)
-        wanted = [as_host_endpoint(change.after) for change in changes if change.after]
-        gone = [
+        declared = [as_host_endpoint(change.after) for change in changes if change.after]
+        deleted = [
             as_host_endpoint(change.before.resource)
             for change in changes
             if change.after is None and change.before and not change.before.error
         ]
         updated = [as_host_endpoint(change.after) for change in changes if change.operation == UPDATE and change.after]
         try:
-            found = self.evaluate(store, wanted, gone, updated)
+            found = self.evaluate(store, declared, deleted, updated)
         except DatastoreError as exc:
-            found = GuardReport([_not_read(each, str(exc)) for each in wanted + gone], str(exc), of_all=of_all)
+            found = GuardReport([_not_read(each, str(exc)) for each in declared + deleted], str(exc), of_all=of_all)
             if self.mode == ENFORCE:
                 text = (
-                    "the change could not be checked: what decides on traffic cannot be read: {0}. Give the user the "
-                    "right to read Calico's policies, profiles and settings, or set guard to warn to write it anyway"
+                    "Calico's policies, profiles or settings could not be read, so the change could not be checked: "
+                    "{0}. Give the user the right to read them, or set guard to warn to write it anyway"
                 )
                 raise Unsafe(text.format(exc), found.verdicts) from exc
             return found
@@ -84,23 +86,23 @@ class GuardPolicy:
         return dataclasses.replace(found, of_all=of_all, has_facts=self.mode == ENFORCE or bool(self.by_node))
 
     def _of_all(self, changes: Sequence[Change]) -> List[str]:
-        """G17: more endpoints change than shall. Raises Unsafe when they must not."""
+        """G17 as a warning, with mode enforce as Unsafe."""
         if self.limit is None or len(changes) <= self.limit:
             return []
-        text = "{0} endpoints change in one run, more than guard_limit, which is {1}".format(len(changes), self.limit)
+        text = "{0} endpoints change in one run, more than the guard_limit of {1}".format(len(changes), self.limit)
         if self.mode == ENFORCE:
-            raise Unsafe(text + " (G17). What to do: raise it if that is meant", ())
+            raise Unsafe(text + " (G17). What to do: " + CHECKS["G17"].remedy, ())
         return ["guard G17: " + text]
 
     def evaluate(
         self,
         store: Datastore,
-        wanted: Sequence[HostEndpoint],
-        gone: Sequence[HostEndpoint] = (),
+        declared: Sequence[HostEndpoint],
+        deleted: Sequence[HostEndpoint] = (),
         updated: Sequence[HostEndpoint] = (),
     ) -> GuardReport:
-        """What the guard says of endpoints that are wanted, and of those that go."""
-        guard = self.guard(store, wanted, gone)
+        """The verdicts on endpoints that are declared, and on endpoints that are deleted."""
+        guard = self.guard(store, declared, deleted)
         selections = {(each.node, each.name): guard.selection(each) for each in updated}
         verdicts = guard.check(
             self.facts_for(guard.nodes), others=lambda: self.facts_for(set(self.by_node).difference(guard.nodes))
@@ -108,30 +110,30 @@ class GuardPolicy:
         return GuardReport(verdicts, selections={key: both for key, both in selections.items() if any(both)})
 
     def facts_for(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
-        """What is known of these nodes. Raises InvalidInput."""
-        # Only a run with changes evaluates, and what that needs takes a tenth of a second to pack and to import.
+        """The facts of those nodes that have any. Raises InvalidInput."""
+        # Only a run with changes evaluates policies; to pack and import the evaluation takes a tenth of a second.
         from .required_connections import parse_host_facts  # pylint: disable=import-outside-toplevel
 
         given = self.by_node
         return {node: parse_host_facts(node, given[node], self.required) for node in sorted(nodes) if node in given}
 
-    def guard(self, store: Datastore, wanted: Sequence[HostEndpoint], gone: Sequence[HostEndpoint] = ()) -> Guard:
-        """The guard, with all that decides on traffic. Raises DatastoreError when that cannot be read."""
+    def guard(self, store: Datastore, declared: Sequence[HostEndpoint], deleted: Sequence[HostEndpoint] = ()) -> Guard:
+        """The guard, with Calico's policies, profiles and settings. Raises DatastoreError when they cannot be read."""
         # As above.
         from .guard import Guard  # pylint: disable=import-outside-toplevel
 
-        nodes = {each.node for each in [*wanted, *gone]}
+        nodes = {each.node for each in [*declared, *deleted]}
         snapshot = store.read_policies(min(nodes) if len(nodes) == 1 else "")
-        return Guard(store.api_version, snapshot, wanted, gone, *_known_nodes(store, snapshot, nodes))
+        return Guard(store.api_version, snapshot, declared, deleted, *_known_nodes(store, snapshot, nodes))
 
     def interfaces(self) -> Dict[str, Any]:
-        """{node: {interface: its addresses}}, as far as the facts tell, and not checked. Raises InvalidInput."""
+        """{node: {interface: its addresses}}, not validated. Raises InvalidInput for an unreadable file."""
         facts = {node: of_node for node, of_node in self.by_node.items() if isinstance(of_node, dict)}
         return {node: of_node.get("interfaces") or {} for node, of_node in facts.items()}
 
     @functools.cached_property
     def by_node(self) -> Mapping[str, Any]:
-        """The facts of each node. Raises InvalidInput for a file that cannot be read."""
+        """{node: its facts}, not validated. Raises InvalidInput for an unreadable file."""
         if not self.facts_src:
             return self.facts
         where = "guard_facts_src {0}: ".format(path_as_shown(self.facts_src))
@@ -142,14 +144,14 @@ class GuardPolicy:
         except ValueError as exc:
             raise InvalidInput([where + str(exc)]) from exc
         if not isinstance(found, dict):
-            raise InvalidInput([where + "is not a mapping of nodes to what is known of them"])
+            raise InvalidInput([where + "is not a mapping of nodes to their facts"])
         return found
 
 
 def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
-    """What a task's options say. Raises InvalidInput."""
+    """Parse the task's options. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
-        raise InvalidInput(["guard_limit: {0} is not a number of changes, from 0".format(shown(params["guard_limit"]))])
+        raise InvalidInput(["guard_limit: {0} is negative; it must be 0 or more".format(shown(params["guard_limit"]))])
     if params["guard_require"]:
         # As above.
         from .required_connections import check_required  # pylint: disable=import-outside-toplevel
@@ -165,7 +167,7 @@ def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
 
 
 def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) -> Tuple[Set[str], str]:
-    """The nodes that Calico knows, as far as it takes to find these, and why there may be others that it knows."""
+    """Nodes that Calico knows, read until all of `nodes` are among them, and why more nodes may exist."""
     known = {node for node, _name in snapshot.config}.union(node for node, _text in snapshot.workloads)
     problem = ""
     for read in (store.known_nodes, store.felix_nodes):
@@ -174,11 +176,11 @@ def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) ->
         try:
             known.update(read())
         except DatastoreError as exc:
-            # G09 alone needs them, and the user may have no right to read them.
+            # Only G09 needs them, and the user may have no right to read them.
             problem = problem or str(exc)
     return known, problem
 
 
 def _not_read(endpoint: HostEndpoint, problem: str) -> GuardVerdict:
-    finding = GuardFinding("G16", UNKNOWN, "what decides on traffic cannot be read: " + problem)
+    finding = GuardFinding("G16", UNKNOWN, "Calico's policies, profiles or settings could not be read: " + problem)
     return build_verdict(endpoint.node, endpoint.name, [finding])

@@ -2,53 +2,37 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the lock-out guard says of endpoints, and how a user reads it."""
+"""The verdicts of the lock-out guard, and how they appear in results, messages and warnings."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
-from .._core.errors import Refused
+from .._core.errors import Refused, cut
+from .checks import CHECKS
 
 SAFE, UNSAFE, UNKNOWN, WARNING = "safe", "unsafe", "unknown", "warning"
 
-# How many endpoints, and how many reasons of one, a message has.
+# Number of endpoints in a message, and number of reasons for each.
 _SHOWN = 3
 _SHOWN_FINDINGS = 3
-# Characters of a reason in a message.
+# Maximum number of characters of a reason in a message.
 _LONGEST = 300
-
-_ALLOW_IT = (
-    "first write a policy that allows this and selects the endpoint that governs there, or give that endpoint a "
-    "profile that does"
-)
-# What to do about it, by the rule; those of rules that only warn are not here.
-_WAY_OUT = {
-    "G01": "create the profile, or take it out of the endpoint's profiles",
-    "G03": _ALLOW_IT,
-    "G04": _ALLOW_IT,
-    "G06": "give the interface that the host has",
-    "G07": "give the addresses that the host has",
-    "G08": "remove one of the endpoints, or give it another interface",
-    "G09": "give the node's name as Calico has it",
-    "G13": "write a policy that allows icmpv6 types 135 and 136 in both directions",
-    "G16": "correct the named endpoint, rule, setting or object; until then, Felix does not apply what is stored",
-}
 
 
 class GuardFinding(NamedTuple):
-    """What a rule of the guard says of an endpoint."""
+    """What a check of the guard found about an endpoint."""
 
-    # G01 to G17.
+    # The id of the check, G01 to G16.
     rule: str
-    # UNSAFE, UNKNOWN, or WARNING, which leaves an endpoint safe.
+    # UNSAFE, UNKNOWN, or WARNING. An endpoint with warnings only is safe.
     level: str
     text: str
 
 
 class GuardVerdict(NamedTuple):
-    """What is said of one endpoint that is wanted, or of one that goes."""
+    """The verdict on one endpoint that is declared or deleted."""
 
     node: str
     name: str
@@ -61,7 +45,7 @@ class GuardVerdict(NamedTuple):
 
 
 class Unsafe(Refused):
-    """The guard refuses to write, and the message says why; `verdicts` are what it rests on."""
+    """The guard refuses to write, because of `verdicts`."""
 
     def __init__(self, message: str, verdicts: Sequence[GuardVerdict]) -> None:
         super().__init__(message)
@@ -70,35 +54,38 @@ class Unsafe(Refused):
 
 @dataclasses.dataclass(frozen=True)
 class GuardReport:
-    """What the guard says of changes."""
+    """What the guard found about changes."""
 
     verdicts: Sequence[GuardVerdict] = ()
-    # Why nobody knows; "" when the policies could be read.
+    # Why the changes could not be checked; "" when the policies could be read.
     problem: str = ""
-    # Of an updated endpoint: names of the policies that start and stop selecting it.
+    # {(node, name) of an updated endpoint: names of the policies that start, and that stop selecting it}
     selections: Mapping[Tuple[str, str], Tuple[List[str], List[str]]] = dataclasses.field(default_factory=dict)
-    # What it says of all changes together.
+    # Warnings about all changes together.
     of_all: Sequence[str] = ()
-    # Whether anything was told of any host. What is unknown for want of it goes without saying else.
+    # Whether facts of any host were given. Without facts, there are no warnings about what requires them.
     has_facts: bool = True
 
     def records(self) -> List[Dict[str, Any]]:
-        """As a result has them."""
+        """The verdicts that are not safe, as a result lists them."""
         return format_records(self.verdicts)
 
     def warnings(self) -> List[str]:
         if self.problem:
-            text = "guard: {0} changes are unknown to be safe, since what decides on traffic cannot be read: {1}"
+            text = (
+                "guard: {0} changes could not be checked, since Calico's policies, profiles or settings cannot be "
+                "read: {1}"
+            )
             return [*self.of_all, text.format(len(self.verdicts), self.problem)]
         return [
             *self.of_all,
-            *format_warnings(self.verdicts, _NOT_WARNED if self.has_facts else _NOT_WARNED + _OF_FACTS),
+            *format_warnings(self.verdicts, _INFORMATION if self.has_facts else _INFORMATION + _OF_FACTS),
         ]
 
 
 def build_verdict(node: str, name: str, findings: Iterable[GuardFinding]) -> GuardVerdict:
-    """The worst of what is found decides."""
-    # One reason may come by two ways.
+    """Build a verdict of the worst level among its findings."""
+    # Two checks may find the same.
     findings = tuple(sorted(set(findings)))
     levels = {finding.level for finding in findings}
     verdict = UNSAFE if UNSAFE in levels else UNKNOWN if UNKNOWN in levels else SAFE
@@ -106,7 +93,7 @@ def build_verdict(node: str, name: str, findings: Iterable[GuardFinding]) -> Gua
 
 
 def format_records(verdicts: Iterable[GuardVerdict]) -> List[Dict[str, Any]]:
-    """Those that are not safe, as a result has them, the unsafe ones first."""
+    """The verdicts that are not safe, as a result lists them, unsafe endpoints first."""
     found = [
         {
             "node": verdict.node,
@@ -121,15 +108,15 @@ def format_records(verdicts: Iterable[GuardVerdict]) -> List[Dict[str, Any]]:
 
 
 def format_reasons(verdict: GuardVerdict) -> str:
-    """Why an endpoint is unsafe, and the way out."""
+    """Why an endpoint is unsafe, and the remedies."""
     findings = [finding for finding in verdict.findings if finding.level == UNSAFE]
-    reasons = ["{0} ({1})".format(_cut(finding.text), finding.rule) for finding in findings[:_SHOWN_FINDINGS]]
-    ways = dict.fromkeys(_WAY_OUT.get(finding.rule, "") for finding in findings[:_SHOWN_FINDINGS])
+    reasons = ["{0} ({1})".format(cut(finding.text, _LONGEST), finding.rule) for finding in findings[:_SHOWN_FINDINGS]]
+    ways = dict.fromkeys(CHECKS[finding.rule].remedy for finding in findings[:_SHOWN_FINDINGS])
     return "{0}. What to do: {1}".format("; ".join(reasons), "; ".join(filter(None, ways)))
 
 
 def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
-    """Why it must not be written."""
+    """The message about changes that must not be written."""
     unsafe = [verdict for verdict in verdicts if verdict.verdict == UNSAFE]
     text = "{0} of {1} changes would be unsafe: ".format(len(unsafe), len(verdicts))
     text += ". ".join("{0}: {1}".format(verdict, format_reasons(verdict)) for verdict in unsafe[:_SHOWN])
@@ -139,7 +126,7 @@ def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
 
 
 def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[str, str]]) -> List[str]:
-    """A line for each rule and level, but those, however many endpoints it is about."""
+    """A line for each check and level except those in `without`, however many endpoints it affects."""
     found: Dict[Tuple[str, str], List[Tuple[GuardVerdict, str]]] = {}
     for verdict in verdicts:
         for finding in verdict.findings:
@@ -148,9 +135,8 @@ def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[
     return [_warning(level, rule, items) for (level, rule), items in sorted(found.items(), key=_by_level)]
 
 
-# Which interface Ansible's connection comes through, and what may be so on purpose.
-_NOT_WARNED = (("G10", WARNING), ("G12", WARNING))
-# What only the facts of a host can decide.
+_INFORMATION = tuple((check.id, WARNING) for check in CHECKS.values() if check.is_information)
+# What is unknown if the facts of the host are not given.
 _OF_FACTS = (("G03", UNKNOWN), ("G15", UNKNOWN))
 _LEVELS = (UNSAFE, UNKNOWN, WARNING)
 
@@ -163,13 +149,9 @@ def _by_level(item: Tuple[Tuple[str, str], Any]) -> Tuple[int, str]:
 def _warning(level: str, rule: str, items: List[Tuple[GuardVerdict, str]]) -> str:
     verdict, text = items[0]
     of_these = {str(verdict) for verdict, _text in items}
-    more = " (and {0} more endpoints like it)".format(len(of_these) - 1) if len(of_these) > 1 else ""
+    more = " (and {0} more endpoints)".format(len(of_these) - 1) if len(of_these) > 1 else ""
     label = "" if level == WARNING else level + ": "
-    way = _WAY_OUT.get(rule, "") if level == UNSAFE else ""
+    way = CHECKS[rule].remedy if level == UNSAFE else ""
     return "guard {0}: {1}{2}: {3}{4}{5}".format(
-        rule, label, verdict, _cut(text), more, ". What to do: " + way if way else ""
+        rule, label, verdict, cut(text, _LONGEST), more, ". What to do: " + way if way else ""
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

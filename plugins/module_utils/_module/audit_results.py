@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an audit returns."""
+"""The result of an audit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .._audit.policies import Selections
 from .._core.errors import shown
 from .results import CHANGES_SIZE, FAILURES_SIZE, bounded
 
-# Characters of a text in a finding that would be too large.
+# Maximum number of characters of a string in a shortened finding.
 CUT = 300
 
 
 def build_audit_result(
     found: Audit, datastore: Dict[str, Any], selections: Optional[Selections] = None, is_bounded: bool = False
 ) -> Dict[str, Any]:
-    """The result of an audit; bounded, it ends where AWX would throw it away, and says less of the endpoints."""
+    """The result of an audit. A bounded result stays below the limit of AWX, and omits details of the endpoints."""
     kinds = [finding.kind for finding in found.findings]
     records = [_finding(finding) for finding in found.findings]
-    findings = (bounded(records, CHANGES_SIZE) or _cut(records[:1])) if is_bounded else records
+    findings = (bounded(records, CHANGES_SIZE) or _shorten(records[:1])) if is_bounded else records
     result = {
         "changed": False,
         "summary": dict(
@@ -50,7 +50,7 @@ def build_audit_result(
 
 
 def _policies(selections: Selections) -> Optional[List[Dict[str, Any]]]:
-    """How many endpoints each policy selects, or why nobody knows; None when nothing is known of any."""
+    """The number of endpoints that each policy selects, or why it is unknown; None when no policy could be read."""
     if selections.unread is None:
         return None
     counts = collections.Counter(name for each in selections.endpoints for name in each.policies or ())
@@ -69,8 +69,8 @@ def _finding(finding: AuditFinding) -> Dict[str, Any]:
     return dict({"class": record.pop("kind")}, **record)
 
 
-def _cut(records: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """With short texts."""
+def _shorten(records: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """The records with shortened strings."""
     return [
         {
             key: [dict(field, want=shown(field["want"], CUT), have=shown(field["have"], CUT)) for field in value]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The set of endpoints that a task gives: a list of fields, a list of resources, or a file of either."""
+"""The set of endpoints that a task declares: a list of fields, a list of resources, or a file with either."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from .._resources.hostendpoint import HostEndpoint
 from .._resources.manifest import KINDS, fields_from_resource, is_resource
 from .._resources.resource import Ref
 
-# A message names ten of them; to keep millions would take the memory of the machine.
+# A message names ten problems; to keep millions would exhaust the memory.
 _MOST_PROBLEMS = 100000
 
-# Where an endpoint stands, as a message says it, and what stands there.
+# The place of an endpoint, as messages name it, and its value.
 Item = Tuple[str, Any]
-# What identifies an endpoint.
+# The identity of an endpoint.
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-# What to do with resources that are no host endpoints.
+# What to do with resources of other kinds.
 OTHER_KINDS: Dict[str, Any] = {"type": "str", "choices": ["error", "skip"], "default": "error"}
 
 
@@ -55,9 +55,9 @@ class OtherKind(NamedTuple):
 
 
 def read_items(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = None) -> Iterator[Item]:
-    """The items of the option that is given; those that are skipped, since other_kinds says so, are added to a list.
+    """The items of the given option. Adds items that other_kinds skips to `skipped`.
 
-    Raises InvalidInput for a file that cannot be read, and for a set that is none.
+    Raises InvalidInput for an unreadable file and an invalid set.
     """
     kept = 0
     for where, item in _given_items(params):
@@ -68,14 +68,14 @@ def read_items(params: Mapping[str, Any], skipped: Optional[List[OtherKind]] = N
         kept += 1
         yield where, other or item
     if skipped and not kept:
-        # A purge would take it for the wish to delete everything.
-        text = "{0}: holds no host endpoints, but {1} of other kinds, which are skipped; an empty set is written as []"
+        # With a purge, an empty set would delete everything.
+        text = "{0}: contains no host endpoints, only {1} skipped resources of other kinds; write an empty set as []"
         source = "src {0}".format(path_as_shown(params["src"])) if params.get("src") else "resources"
         raise InvalidInput([text.format(source, len(skipped))])
 
 
 def build_skipped_result(params: Mapping[str, Any], skipped: Sequence[OtherKind]) -> Dict[str, Any]:
-    """What a result says of the resources that were skipped."""
+    """The part of a result about skipped resources."""
     if params["other_kinds"] != "skip":
         return {}
     result: Dict[str, Any] = {"other_kinds_skipped": len(skipped)}
@@ -97,7 +97,7 @@ def _other_kind(item: Any) -> Optional[OtherKind]:
     return OtherKind(kind, brief(name) if name else "")
 
 
-# As nearly all are spelled.
+# The usual spellings.
 _KINDS = tuple(KINDS.values())
 _OUR_KINDS = frozenset(kind.lower() for kind in _KINDS)
 
@@ -105,10 +105,8 @@ _OUR_KINDS = frozenset(kind.lower() for kind in _KINDS)
 def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:
     given = [option for option in ("endpoints", "resources", "src") if params.get(option) not in (None, "")]
     if not given:
-        # A purge would take it for the wish to delete everything.
-        raise InvalidInput(
-            ["endpoints, resources or src: the one that is given is null or empty text, which is no set"]
-        )
+        # As above.
+        raise InvalidInput(["endpoints, resources or src: must not be null or empty; write an empty set as []"])
     for index, item in enumerate(params.get("endpoints") or ()):
         yield "endpoints[{0}]".format(index), item
     resources = params.get("resources")
@@ -128,18 +126,18 @@ def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def parse_resource(value: Any) -> Mapping[str, Any]:
-    """The option of one resource, a mapping or a text. Raises InvalidInput for what is neither."""
+    """The option of one resource, a mapping or a string. Raises InvalidInput."""
     if isinstance(value, str):
         try:
             documents = [document for document in parse_documents(value) if document is not None]
         except ValueError as exc:
             raise InvalidInput(["resource: {0}".format(exc)]) from exc
         if len(documents) != 1:
-            text = "resource: is a text of {0} documents; give one, or several to calico_hostendpoints"
+            text = "resource: contains {0} documents, but must contain one; use calico_hostendpoints for several"
             raise InvalidInput([text.format(len(documents))])
         (value,) = documents
     if not isinstance(value, Mapping):
-        raise InvalidInput(["resource: {0} is not a Calico resource; give a mapping".format(shown(value))])
+        raise InvalidInput(["resource: {0} is not a Calico resource; it must be a mapping".format(shown(value))])
     return value
 
 
@@ -148,8 +146,7 @@ def build_presents(
 ) -> Dict[_Key, Present]:
     """Each item as a declared endpoint, by its key, with the owner's labels.
 
-    Raises InvalidInput that names the place and the problem of all that is no valid endpoint, and both places of
-    every identity that is given twice.
+    Raises InvalidInput with the place and problem of every invalid endpoint, and both places of every duplicate.
     """
     presents: Dict[_Key, Present] = {}
     places: Dict[_Key, str] = {}
@@ -175,15 +172,23 @@ def build_presents(
     return presents
 
 
+def build_owner_labels(params: Mapping[str, Any], api_version: ApiVersion) -> Dict[str, str]:
+    """The label that every endpoint of a set gets, if an owner is given. Raises InvalidInput for an invalid label."""
+    if not params["owner"]:
+        return {}
+    api_version.check_owner(params["owner_label"], params["owner"])
+    return {params["owner_label"]: params["owner"]}
+
+
 def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) -> None:
-    """Raise InvalidInput when an endpoint shall be present on a node that is decommissioned."""
+    """Raise InvalidInput when an endpoint is declared for a decommissioned node."""
     contradicting = [want.resource for want in presents if want.resource.node in nodes]
     if contradicting:
         raise InvalidInput(["{0}: the node is in decommission_nodes".format(endpoint) for endpoint in contradicting])
 
 
 def _called(item: Any, problem: str) -> str:
-    """The name of an item that is no valid endpoint, if it has one, unless the problem says it already."""
+    """The name of an invalid item, if it has one, unless the problem contains it already."""
     if not isinstance(item, Mapping) or problem.startswith("host endpoint "):
         return ""
     metadata = item.get("metadata")
@@ -204,7 +209,7 @@ def _endpoint(item: Any, api_version: ApiVersion, owner_labels: Mapping[str, str
 
 def _fields(item: Any) -> Dict[str, Any]:
     if isinstance(item, OtherKind):
-        text = "{0} is not a host endpoint; set other_kinds to skip to leave resources of other kinds out"
+        text = "{0} is not a host endpoint; to skip resources of other kinds, set other_kinds to skip"
         raise InvalidInput([text.format(" ".join(filter(None, [brief(item.kind), item.name])))])
     if isinstance(item, Mapping) and is_resource(item):
         return fields_from_resource(item)
@@ -221,7 +226,7 @@ def _items_of_file(path: str) -> Iterator[Item]:
 
 
 def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
-    """The items of all documents of a text."""
+    """The items of all documents in a string."""
     try:
         documents = parse_documents(text, path)
     except ValueError as exc:
@@ -232,7 +237,7 @@ def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
         if isinstance(document, Mapping) and str(document.get("kind", "")).lower() in _LIST_KINDS:
             document = document.get("items")
             if document is None:
-                raise InvalidInput([where + ": items is null; an empty list is written as []"])
+                raise InvalidInput([where + ": items is null; write an empty list as []"])
         if isinstance(document, list):
             for index, item in enumerate(document):
                 yield "{0}[{1}]".format(where, index), item
@@ -240,19 +245,19 @@ def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
             yield where, document
         found = found or document is not None
     if not found:
-        # A purge would take it for the wish to delete everything.
-        raise InvalidInput([source + ": holds no endpoints; an empty set is written as []"])
+        # As above.
+        raise InvalidInput([source + ": contains no endpoints; write an empty set as []"])
 
 
 _LIST_KINDS = tuple(kind.lower() + "list" for kind in set(KINDS.values())) + ("list",)
 
-# YAML in flow style begins like JSON, too. To read a larger text once more as that takes long.
+# YAML in flow style begins like JSON. To parse a longer string once more as YAML would take long.
 _MOST_LETTERS_OF_FLOW = 1000000
 
 
 def parse_documents(text: str, path: str = "") -> List[Any]:
-    """The documents of a text that is JSON or YAML. Raises ValueError for what is neither, or is not read here."""
-    # JSON is much faster to read than the YAML that it is, too.
+    """The documents in a string of JSON or YAML. Raises ValueError for what is neither or too long."""
+    # JSON is also YAML, but much faster to parse as JSON.
     if text.lstrip()[:1] not in ("[", "{"):
         return yaml_io.load_all(text)
     try:

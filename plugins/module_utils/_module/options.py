@@ -2,37 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's side: the options that modules share, and the way from an AnsibleModule to a store."""
+"""The options that modules share, as argument specifications."""
 
 from __future__ import annotations
 
-import json
-import os
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional
+from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.common.parameters import remove_values
-
-from .._core import yaml_io
-from .._core.errors import LONGEST, CalicoError, InvalidInput, MissingLibrary, brief, shown
-from .._datastore.base import Datastore
-from .._datastore.factory import DATASTORES, build_settings, list_options, open_datastore
-from .._datastore.settings import Settings
-from .._guard.verdict import Unsafe, format_records
-from .._plan.desired import Absent, Desired, Patched, Present, Purge
-from .._resources.api_version import ApiVersion
-from .._resources.fields import fields_from_options, with_empty_labels
-from .._resources.hostendpoint import HostEndpoint, host_endpoint_ref
-from .._resources.manifest import fields_from_resource
-from .endpoint_set import parse_resource
-from .results import build_guard_result
-
-# Characters of JSON of one option that a result repeats.
-PARAMETER_SIZE = 20000
+from .._datastore.factory import DATASTORES, list_options
 
 
 def build_connection_options() -> Dict[str, Dict[str, Any]]:
-    """The options that lead to the datastore, as an argument specification."""
+    """The connection options, as an argument specification."""
     options = {option.name: dict(option.spec) for option in list_options()}
     options["datastore_type"]["choices"] = list(DATASTORES)
     return options
@@ -58,167 +38,10 @@ HOSTENDPOINT_OPTIONS: Dict[str, Dict[str, Any]] = {
 }
 
 
-# A set of endpoints; one of these is given.
+# The options of a set of endpoints; exactly one is given.
 SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "endpoints": {"type": "list", "elements": "dict", "options": HOSTENDPOINT_OPTIONS},
-    # Not a list: Ansible would split a text at its commas.
+    # Not a list, since Ansible would split a string at its commas.
     "resources": {"type": "raw"},
     "src": {"type": "path"},
 }
-
-
-def read_settings(module: AnsibleModule) -> Settings:
-    """What the module's options, the environment and calicoctl's file say of the datastore."""
-    return build_settings(module.params, os.environ)
-
-
-def connect(module: AnsibleModule) -> Datastore:
-    """The store of these settings."""
-    urls = module.params["etcd_endpoints"] or ()
-    if any("@" in url for url in urls):
-        # A password in a URL is refused, but Ansible repeats the options in the result.
-        module.no_log_values.update(urls)
-    settings = read_settings(module)
-    # They may come from the file or the environment, where Ansible does not know them.
-    module.no_log_values.update(settings.secrets)
-    if module._diff:
-        # Rather now than after something was written.
-        yaml_io.library()
-    return open_datastore(settings)
-
-
-def wanted(params: Mapping[str, Any], api_version: ApiVersion) -> Desired:
-    """What the options of a task about one endpoint ask for. Raises InvalidInput."""
-    if params["resource"] is not None:
-        fields = fields_from_resource(parse_resource(params["resource"]))
-    else:
-        fields = fields_from_options(params)
-    if params["state"] == "present":
-        endpoint = HostEndpoint(**with_empty_labels(fields))
-        api_version.check(endpoint)
-        return Present(endpoint)
-    ref = host_endpoint_ref(fields.pop("name", ""), fields.pop("node", ""))
-    removed = [key for key, value in fields.get("annotations", {}).items() if value is None]
-    if removed:
-        text = "annotations[{0}]: null would remove it, and annotations are only added or changed here; give a text"
-        raise InvalidInput([text.format(brief(key)) for key in removed])
-    api_version.check_ref(ref)
-    if ref.node and not api_version.identify(ref).node:
-        # It is a field like the others.
-        fields["node"] = ref.node
-    return Absent(ref) if params["state"] == "absent" else Patched(ref, fields)
-
-
-def check_limits(params: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for a limit below 0."""
-    for option in ("purge_limit", "diff_limit"):
-        if params[option] is not None and params[option] < 0:
-            raise InvalidInput(["{0}: {1} is not a number of endpoints".format(option, shown(params[option]))])
-
-
-def parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[Purge]:
-    """What a task about a set of endpoints purges. Raises InvalidInput for what is no node's name and no owner."""
-    owner, label = params["owner"], params["owner_label"]
-    decommissioned = params["decommission_nodes"] or []
-    purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
-    if not owner and (params["purge"] == "owned" or decommissioned):
-        raise InvalidInput(["owner: is empty, so it owns nothing that could be purged or decommissioned"])
-    api_version.check_nodes("decommission_nodes", decommissioned)
-    api_version.check_nodes("purge_nodes", purged)
-    nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
-    nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))
-    return Purge(nodes, label) if nodes else None
-
-
-def build_owner_labels(params: Mapping[str, Any], api_version: ApiVersion) -> Dict[str, str]:
-    """The label that every endpoint of a set gets, if an owner is given. Raises InvalidInput for what is no label."""
-    if not params["owner"]:
-        return {}
-    api_version.check_owner(params["owner_label"], params["owner"])
-    return {params["owner_label"]: params["owner"]}
-
-
-def warn(module: AnsibleModule, texts: Iterable[str]) -> None:
-    """Give warnings, each on one line, whatever it quotes."""
-    for text in texts:
-        module.warn(brief(text, LONGEST))
-
-
-def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
-    """Do the module's work, and exit with its result or with the message of what is wrong.
-
-    A result with the key `failures` is one that failed part-way.
-    """
-    _tidy(module.params, module.argument_spec)
-    invocation = _shorten_invocation(module.params)
-    finish = module.fail_json
-    try:
-        result = work(module)
-        if "failures" not in result:
-            finish = module.exit_json
-    except MissingLibrary as exc:
-        result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
-    except Unsafe as exc:
-        # Of a change that is refused later, after a conflict, the result's failures tell.
-        result = dict(
-            build_guard_result(format_records(exc.verdicts)), msg="nothing was written, since {0}".format(exc)
-        )
-    except CalicoError as exc:
-        result = {"msg": str(exc)}
-    if _is_masked(module, result):
-        warn(module, [_MASKED])
-    finish(invocation=invocation, **result)
-
-
-_MASKED = (
-    "etcd_password also occurs in this result, and Ansible masks it there. Do not use the masked result as input; use "
-    "a user with another password"
-)
-
-
-def _is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
-    """Whether Ansible will mask a part of the result, because it contains a password."""
-    secrets = [secret for secret in module.no_log_values if secret]
-    text = json.dumps(result, ensure_ascii=False) if secrets else ""
-    # It is seldom, and to mask all of a large result takes long.
-    if not any(json.dumps(secret, ensure_ascii=False)[1:-1] in text for secret in secrets):
-        return False
-    return json.dumps(remove_values(result, secrets), ensure_ascii=False) != text
-
-
-def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Undo what Ansible leaves of a list that is given as a text.
-
-    It splits the text at its commas and keeps the blanks, and under an option's alias it keeps the text itself.
-    """
-    for option, spec in options.items():
-        for alias in spec.get("aliases", ()):
-            params.pop(alias, None)
-        items = params.get(option)
-        if not isinstance(items, list):
-            continue
-        if spec.get("elements") == "str":
-            params[option] = [item.strip(" \t") for item in items]
-        for item in items if "options" in spec else ():
-            _tidy(item, spec["options"])
-
-
-def _shorten_invocation(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """The task's options, which Ansible repeats in the result, without long lists and texts: AWX keeps no large one."""
-    return {"module_args": {name: _repeated(value) for name, value in params.items()}}
-
-
-def _repeated(value: Any) -> Any:
-    """An option as a result repeats it."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        # Ansible makes an integer of any text of digits, and Python does not write a long one.
-        return value if abs(value) < 2**63 else shown(value)
-    if isinstance(value, str) and len(value) > PARAMETER_SIZE:
-        return "{0} characters".format(len(value))
-    if not isinstance(value, list):
-        return value
-    try:
-        is_short = len(json.dumps(value)) <= PARAMETER_SIZE
-    except ValueError:
-        is_short = False
-    return value if is_short else "{0} items".format(len(value))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a task returns: the endpoint, the change and its diff."""
+"""The results of tasks: endpoints, changes and diffs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .._resources.resource import Resource, count_kinds
 
 SHOWN_WARNINGS = 10
 
-# Characters of JSON, of the 700,000 that AWX keeps of a result.
+# Maximum numbers of characters of JSON, of the 700,000 that AWX keeps of a result.
 CHANGES_SIZE = 200000
 FAILURES_SIZE = 100000
 DIFF_SIZE = 200000
@@ -43,13 +43,13 @@ def build_result(change: Change, api_version: ApiVersion, with_diff: bool, guard
 
 
 def build_guard_result(records: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """What the guard says of changes, as far as there is room for it."""
+    """The guard's verdicts on changes, up to a maximum size."""
     first = bounded(records, GUARD_SIZE)
     return {"guard": first, "guard_omitted": len(records) - len(first)}
 
 
 def build_warnings(change: Change, outcome: ApplyOutcome, api_version: ApiVersion) -> List[str]:
-    """What the user should know about a change, and about the datastore that it is made in."""
+    """Warnings about a change and the datastore."""
     return _state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
 
 
@@ -58,11 +58,9 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
     before = change.before
     if change.operation != NONE and before and before.error:
         verb = "deleted" if change.operation == DELETE else "replaced"
-        warnings.append(
-            "{0}: the value that is {1} could not be read: {2}".format(brief(before.key, 255), verb, before.error)
-        )
+        warnings.append("{0}: the {1} value could not be read: {2}".format(brief(before.key, 255), verb, before.error))
     if change.operation == UPDATE and before and "node" in change.fields:
-        text = "{0} is taken from node {1}, whose interface it does not police any more"
+        text = "{0} moves from node {1}, whose interface it no longer polices"
         warnings.append(text.format(change.after, before.node))
     if change.after:
         warnings += _felix_warnings(change.after, api_version)
@@ -72,7 +70,7 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
 def build_bulk_result(outcome: ApplyOutcome, api_version: ApiVersion, diff_limit: Optional[int]) -> Dict[str, Any]:
     """The result of a task about a set of endpoints; with diffs unless diff_limit is None.
 
-    AWX throws a result of more than 700,000 characters away, so the lists have an end, and counts beside them.
+    AWX discards a result of more than 700,000 characters, so the lists are bounded, with counts of omitted items.
     """
     changes = bounded((_record(change) for change in outcome.done), CHANGES_SIZE)
     operations = [change.operation for change in outcome.done]
@@ -109,24 +107,24 @@ def build_bulk_result(outcome: ApplyOutcome, api_version: ApiVersion, diff_limit
 
 
 def format_failure(outcome: ApplyOutcome) -> str:
-    """The message about a canary that was lost, a write that failed part-way, or a run that was ended."""
+    """The message about a failed canary, a failed write, or a run that a signal ended."""
     if outcome.stopped:
         text = "{0}. {1} of its changes were undone".format(outcome.stopped, len(outcome.taken_back))
         if outcome.failed:
-            text += ", {0} could not be: {1}".format(len(outcome.failed), outcome.failed[0][1])
+            text += ", {0} could not be undone: {1}".format(len(outcome.failed), outcome.failed[0][1])
         return text + ", and nothing else was written"
     planned = len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted)
     text = "{0} of {1} changes were made".format(len(outcome.done), planned)
     if outcome.ending.has_come():
         text = "{0} ended the run: {1}".format(outcome.ending.signal, text)
     if not outcome.failed:
-        return text + ", and no other was begun"
+        return text + ", and no other was started"
     change, error = outcome.failed[0]
-    return "{0}; the {1} of {2} was not: {3}".format(text, change.operation, change.ref, error)
+    return "{0}; the {1} of {2} failed: {3}".format(text, change.operation, change.ref, error)
 
 
 def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion) -> List[str]:
-    """What the user should know about the changes, the datastore, and what a purge leaves alone."""
+    """Warnings about the changes, the datastore, and what a purge keeps."""
     warnings = [
         "{0}: the value cannot be read, so it is not purged: {1}".format(brief(stored.key, 255), stored.error)
         for stored in outcome.unreadable
@@ -157,7 +155,7 @@ def _bulk_diff(
 
 
 def bounded(items: Iterable[Any], size: int) -> List[Any]:
-    """The first items, up to so many characters of JSON."""
+    """The first items, up to a maximum number of characters of JSON."""
     first = []
     for item in items:
         size -= len(json.dumps(item)) + 2
@@ -177,7 +175,7 @@ def build_listing(found: List[Stored], api_version: ApiVersion) -> Dict[str, Any
 
 
 def build_listing_warnings(found: List[Stored], state: State, api_version: ApiVersion) -> List[str]:
-    """What leaves interfaces open without anybody noticing, and the state of the datastore."""
+    """Warnings about endpoints that Calico ignores, and about the state of the datastore."""
     warnings = []
     for stored in found:
         if stored.error:
@@ -189,7 +187,7 @@ def build_listing_warnings(found: List[Stored], state: State, api_version: ApiVe
 
 def _first(warnings: List[str]) -> List[str]:
     more = len(warnings) - SHOWN_WARNINGS
-    return warnings[:SHOWN_WARNINGS] + ["and {0} more warnings like these".format(more)] if more > 0 else warnings
+    return warnings[:SHOWN_WARNINGS] + ["and {0} more warnings".format(more)] if more > 0 else warnings
 
 
 def _state_warnings(state: State) -> List[str]:
@@ -202,10 +200,9 @@ def _felix_warnings(resource: Resource, api_version: ApiVersion) -> List[str]:
 
 
 def build_diff(change: Change, api_version: ApiVersion, guarded: GuardReport) -> Dict[str, str]:
-    """One endpoint's difference, each side as the YAML that calicoctl takes, in canonical form.
+    """The diff of one endpoint. Each side is YAML that calicoctl accepts, in canonical form.
 
-    In canonical form only what is really different shows up as such. Policies that start or stop selecting it are
-    comments.
+    In canonical form, only real differences appear. Comments list policies that start or stop selecting the endpoint.
     """
     ref = change.after.ref if change.after else change.ref
     started, stopped = guarded.selections.get((ref.node, ref.name), ((), ()))
@@ -222,7 +219,7 @@ def build_diff(change: Change, api_version: ApiVersion, guarded: GuardReport) ->
 
 def _stored_text(stored: Stored, after: Optional[Resource], api_version: ApiVersion) -> str:
     if stored.error:
-        # It goes to somebody's terminal.
+        # The diff appears on a terminal.
         value = stored.value if stored.value.isprintable() else shown(stored.value, len(stored.value) * 6)
         return "# Calico cannot read this value: {0}\n{1}\n".format(stored.error, value)
     return _text(stored.beside(after), api_version)

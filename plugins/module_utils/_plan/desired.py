@@ -20,7 +20,7 @@ class Present(NamedTuple):
     resource: Resource
     # Whether a resource that exists and differs is changed.
     overwrite: bool = True
-    # The nodes from which it may be taken; None for any. In v3, the key does not tell the node.
+    # The nodes from which it may be taken; None for any. In v3, the key does not contain the node.
     movable_from: Optional[Collection[str]] = None
 
     @property
@@ -80,7 +80,7 @@ class Absent(NamedTuple):
     def resolve(self, stored: Optional[Stored], api_version: ApiVersion) -> Optional[Resource]:
         node = self.ref.node
         if stored and node and stored.node not in ("", node):
-            # In v3, the key does not tell the node.
+            # In v3, the key does not contain the node.
             raise Refused(
                 "{0} is not deleted, since the {1} of this name is on node {2}; leave node out to delete it "
                 "wherever it is".format(self.ref, format_kind(self.ref.kind), stored.node)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What must change so that the datastore matches what is declared. The only place that knows what drift is."""
+"""What must change so that the datastore matches what is declared. Drift is defined here only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Change(NamedTuple):
         """Whether what is stored now is what this change wrote, and nobody has changed it since."""
         if self.revision is not None:
             return (stored.revision if stored else "") == self.revision
-        # No answer told the revision, so the text has to do.
+        # The revision is unknown, so the text is compared.
         return (stored.value if stored else None) == self.text
 
 

@@ -25,7 +25,7 @@ class Codec(NamedTuple):
     # (value, ref). Raises ValueError, with the reason, for what Calico cannot read, and Ambiguous where that is
     # uncertain; the ref gives the name, and the node where the key has it.
     decode: Callable[[str, Ref], Resource]
-    # Whether a value certainly is that of a resource, which is given as_stored: decided without decoding, if possible.
+    # Whether a value certainly is that of a resource, given as_stored; decided without decoding, if possible.
     is_of: Callable[[str, Resource], bool]
     # All annotations of a value that can be read.
     annotations: Callable[[str], Mapping[str, str]] = lambda value: {}
@@ -112,12 +112,12 @@ class Stored:
     def annotations(self) -> Mapping[str, str]:
         return {} if self.error else self.codec.annotations(self.value)
 
-    def beside(self, wanted: Optional[Resource]) -> Resource:
-        """The resource with those of its annotations that the wanted one gives: no others are compared."""
-        if not wanted or not wanted.annotations:
+    def beside(self, declared: Optional[Resource]) -> Resource:
+        """The resource with the annotations that the declared one has, since no others are compared."""
+        if not declared or not declared.annotations:
             return self.resource
         found = self.annotations
-        return self.resource.patched({"annotations": {key: found[key] for key in wanted.annotations if key in found}})
+        return self.resource.patched({"annotations": {key: found[key] for key in declared.annotations if key in found}})
 
     def is_just(self, resource: Resource) -> bool:
         """Whether the value is exactly the one that a new resource like this would get."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The servers of a datastore: which one is asked, its time to answer, and in plain words why it does not."""
+"""The servers of a datastore: which one gets a request, its timeout, and why it does not answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import threading
 import urllib.parse
 from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
 
-from ..._core.errors import CalicoError, DatastoreError
+from ..._core.errors import CalicoError, DatastoreError, cut
 from .http import BadAnswer, HandshakeFailed
 from .settings import EtcdSettings
 
@@ -30,12 +30,12 @@ UNRESOLVED = "its host name cannot be resolved"
 NOT_WHOLE = "the answer was cut short or is not etcd's: {0}"
 # Maximum number of characters of an answer in a message.
 _SHOWN = 300
-# Seconds between two calls of an alarm, at the least: the first one has to be dealt with by then.
+# Minimum number of seconds between two calls of an alarm; the first call must have been handled by then.
 _PAUSE = 0.1
 
 
 class NoAnswer(Exception):
-    """A member did not answer; `maybe_done` when the request may have been carried out all the same."""
+    """A server did not answer; `maybe_done` when the request may have been carried out anyway."""
 
     def __init__(self, cause: str, maybe_done: bool) -> None:
         super().__init__(cause)
@@ -43,7 +43,7 @@ class NoAnswer(Exception):
 
 
 class EtcdError(Exception):
-    """etcd's own answer to a request that it did not carry out; the codes are those of its API."""
+    """etcd's answer to a request that it did not carry out, with the code of its API."""
 
     def __init__(self, code: int, cause: str) -> None:
         super().__init__(cause)
@@ -51,18 +51,18 @@ class EtcdError(Exception):
 
 
 class EtcdServer:
-    """What is the same for every etcd API."""
+    """The common part of both etcd APIs."""
 
     def __init__(self, url: str, settings: EtcdSettings) -> None:
         self.url = url
         self._settings = settings
-        # Whether it has spoken its API, and whether the request under way took too long.
+        # Whether it has answered in its API, and whether the pending request took too long.
         self._has_answered = False
         self._expired = False
         self._resolved = False
 
     def _resolve(self) -> None:
-        """Look the host name up once, in a thread, since nothing else can end a look-up that hangs."""
+        """Resolve the host name once, in a thread, since nothing else can end a look-up that hangs."""
         if self._resolved:
             return
         thread = threading.Thread(target=self._look_up, daemon=True)
@@ -78,7 +78,7 @@ class EtcdServer:
             self._resolved = bool(socket.getaddrinfo(parts.hostname, parts.port))
 
     def _no_answer(self, exc: BaseException) -> NoAnswer:
-        """What a request means that failed with an exception of urllib3, of a library around it, or of the system."""
+        """The meaning of an exception of urllib3, of a library around it, or of the system."""
         errors, timeout = urllib3.exceptions, "{0:g} s".format(self._settings.timeout)
         causes = list(_causes(exc))
 
@@ -110,8 +110,8 @@ class EtcdServer:
     def _not_spoken(self, api: str, text: str, hint: str) -> str:
         """The message about an answer that is not one of this API."""
         if "HTTP request to an HTTPS server" in text:
-            return "{0} wants TLS: its URL has to start with https:// ({1})".format(self.url, text)
-        return "{0} does not speak etcd's {1} ({2}); is etcd_endpoints (from: {3}) right? {4}".format(
+            return "{0} requires TLS: its URL must start with https:// ({1})".format(self.url, text)
+        return "{0} does not speak etcd's {1} ({2}); check etcd_endpoints (from: {3}). {4}".format(
             self.url, api, text, _source(self._settings), hint
         )
 
@@ -120,8 +120,8 @@ class EtcdServer:
         if self._has_answered:
             return ""
         if self.url.startswith("https:"):
-            return "; it {0}, or does not speak TLS, and then its URL starts with http://".format(self._refusal())
-        return "; if it wants TLS, its URL starts with https://"
+            return "; it {0}, or does not use TLS, and its URL must start with http://".format(self._refusal())
+        return "; if it requires TLS, its URL must start with https://"
 
     def _refusal(self) -> str:
         return "refuses the client certificate (etcd_cert_file {0})".format(
@@ -147,7 +147,7 @@ _Answer = TypeVar("_Answer")
 
 
 class EtcdCluster(Generic[_Server]):
-    """All endpoints, each with a connection of its own. Those that do not answer are asked last."""
+    """All servers, each with its own connection. Servers that do not answer come last."""
 
     def __init__(self, settings: EtcdSettings, member: Callable[[str, EtcdSettings], _Server]) -> None:
         self._settings = settings
@@ -165,18 +165,18 @@ class EtcdCluster(Generic[_Server]):
         return self._members[self._order[0]]
 
     def share_order(self, other: EtcdCluster[_Server]) -> None:
-        """From now on, what either learns about the endpoints is known to both."""
+        """Share with another cluster which servers answer."""
         self._order = other._order
 
     def put_last(self, member: EtcdServer) -> None:
-        # Others may have done it already, and the next one in the list must not suffer for that.
+        # Another client may have done this already, and the next server must not be moved for that.
         if self._order[0] == member.url:
             self._order.append(self._order.pop(0))
 
     def ask(self, ask: Callable[[_Server], _Answer], is_write: bool, first: _Server | None = None) -> _Answer:
-        """What `ask` gives back of the first member that answers. A dead one goes last, so that it costs once.
+        """The result of `ask` with the first server that answers. A server that does not answer is moved to the end.
 
-        Raises NoAnswer for a write that may have been carried out, and DatastoreError when no member answers.
+        Raises NoAnswer for a write that may have been carried out, and DatastoreError when no server answers.
         """
         failures: List[str] = []
         for member in sorted(map(self._members.__getitem__, self._order), key=lambda member: member is not first):
@@ -193,32 +193,32 @@ class EtcdCluster(Generic[_Server]):
 
 
 def refused(settings: EtcdSettings, verb: str, key: str, why: str, rights: str) -> DatastoreError:
-    """The error of a user without the rights, which are given as what must be readable, and what writable."""
+    """The error for a user without the required rights."""
     user = settings.etcd_username
     return DatastoreError(
-        "etcd refuses {0} to {1} {2}: {3}. Needed are the rights {4}".format(
+        "etcd does not allow {0} to {1} {2}: {3}. The required rights are {4}".format(
             "user {0}".format(user) if user else "a client without user and password", verb, key, why, rights
         )
     )
 
 
 def plain(text: str) -> str:
-    """What a server says, as a message has it: on one line, without control characters, and cut where it is long."""
+    """A server's text for a message: on one line, without control characters, and cut if it is long."""
     text = " ".join(text[: _SHOWN + 1].split())
     text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-    return (text[:_SHOWN] + "..." if len(text) > _SHOWN else text) or "no text"
+    return cut(text, _SHOWN) or "no text"
 
 
 def unsure(keys: str, cause: object) -> str:
     """The message about writes that may have been carried out."""
     return (
-        "the change of {0} was sent to etcd, which gave no answer ({1}), so it may or may not be done; run this again "
-        "once etcd answers".format(keys, cause)
+        "the change of {0} was sent to etcd, which did not answer ({1}), so it may or may not have been made; run the "
+        "task again once etcd answers".format(keys, cause)
     )
 
 
 def after_unanswered(keys: str, unanswered: NoAnswer | None, error: DatastoreError) -> DatastoreError:
-    """The error of a later try of writes, which does not undo an earlier one that got no answer."""
+    """The error of a later attempt, which does not undo an earlier attempt without an answer."""
     return error if unanswered is None else DatastoreError("{0}. {1}".format(unsure(keys, unanswered), error))
 
 
@@ -228,14 +228,14 @@ def _source(settings: EtcdSettings) -> str:
 
 @contextlib.contextmanager
 def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call `ring` after some seconds, and again and again. In the main thread only, where signals can be used."""
+    """Call `ring` after some seconds, repeatedly; only in the main thread, where signals can be used."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     is_over = False
 
     def handle(_number: int, _frame: Any) -> None:
-        # It may raise, and must not do so again where the alarm is being turned off.
+        # `ring` may raise, and must not raise again while the alarm is being turned off.
         nonlocal is_over
         if not is_over:
             try:
@@ -246,25 +246,25 @@ def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, handle)
     try:
-        # It may ring before anything else is done.
+        # It may ring at once.
         signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds / 10, _PAUSE))
         yield
     finally:
         is_over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # A signal that another thread has not got yet would end the process if nobody took it.
+        # A signal that is still pending would end the process without a handler.
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, before)
 
 
 def _refuses_certificate(text: str) -> bool:
-    """Whether a TLS error is the server's alert about the client's certificate. It carries out nothing then."""
+    """Whether a TLS error is the server's alert about the client's certificate. The server then carries out nothing."""
     text = text.lower().replace("_", " ")
     return "alert" in text and any(part in text for part in ("certificate", "unknown ca", "access denied"))
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those that it wraps, in whichever way, inwards; not those of a request before."""
+    """An exception and the exceptions that it wraps, from outside to inside; not those of an earlier request."""
     while exc is not None and not isinstance(exc, (NoAnswer, EtcdError, CalicoError)):
         yield exc
         inner = getattr(exc, "reason", None) or (exc.args[0] if exc.args else None)
@@ -272,7 +272,7 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _system_error(causes: Sequence[BaseException]) -> str:
-    """What the operating system said; "" when it said nothing."""
+    """The error of the operating system; "" when there is none."""
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             return UNRESOLVED

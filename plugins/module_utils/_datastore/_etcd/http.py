@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connections of both client libraries, which are urllib3's: answers are whole and bounded, and TLS is the same."""
+"""The urllib3 connections of both client libraries, with complete and bounded answers and the same TLS settings."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ try:
     from urllib3.exceptions import HTTPError
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
-    # Whoever needs them says so.
+    # The servers report a missing library.
     HTTPConnection = HTTPSConnection = HTTPConnectionPool = HTTPSConnectionPool = object
     HTTPError = OSError
 
-# Directories of a listing that are read one inside the other, each an object and a list. Calico has a few.
+# Maximum depth of directories in a listing, each an object and a list. Calico has a few.
 _DIRECTORIES = 100
-# Bytes of one answer, with its headers. Lists of real datastores are some MB.
+# Maximum number of bytes of an answer, including its headers. Lists of real datastores have several MB.
 MOST_BYTES = 256 * 1024 * 1024
 
 
 class BadAnswer(http.client.HTTPException):
-    """An answer that is not read any further; the text says why."""
+    """An answer that is not read further; the text is the reason."""
 
 
 class HandshakeFailed(OSError):
-    """No TLS connection came about, so that no request was sent."""
+    """The TLS handshake failed, so no request was sent."""
 
 
 def harden(manager: Any, url: str, settings: EtcdSettings) -> None:
-    """Change the way in which a urllib3 pool manager that has no pools yet connects to this URL."""
+    """Change how a urllib3 pool manager without pools connects to this URL."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
     if url.startswith("https:"):
-        # It takes a while, and is for nothing without TLS.
+        # This takes a while, and is useless without TLS.
         manager.connection_pool_kw.update(cert_reqs="CERT_REQUIRED", ssl_context=_tls_context(settings))
 
 
 def borrow(pool: Any) -> Any:
-    """A connection of a pool. The pool's own way to send a request would wait for the answer."""
+    """A connection of a pool, since the pool itself would wait for the answer to a request."""
     return pool._get_conn()
 
 
 def give_back(pool: Any, connection: Any) -> None:
-    """Let a pool use a connection again, whose answer has been read."""
+    """Return a connection to its pool after its answer has been read."""
     pool._put_conn(connection)
 
 
 def get_pool(response: Any) -> Any:
-    """The pool that an answer's connection belongs to."""
+    """The pool of an answer's connection."""
     return response._pool
 
 
 def parse_object(data: Any) -> Dict[str, Any] | None:
-    """The JSON object that an answer is, or None. What is nested deeper than Python reads is left empty."""
+    """The JSON object of an answer, or None. What is nested deeper than Python can read is left empty."""
     try:
         content = _decoded(data)
     except (ValueError, RecursionError):
@@ -76,20 +76,20 @@ def _decoded(data: Any) -> Any:
     try:
         return json.loads(data)
     except RecursionError:
-        # Of the last directory of etcd's v2 API, the list has to be the part that is left empty.
+        # In the last directory of etcd's v2 API, the list must be the part that is left empty.
         text = data if isinstance(data, str) else data.decode("utf-8")
         return json.loads(shallow(text, 2 * _DIRECTORIES))
 
 
 def has_length(headers: Mapping[str, str] | http.client.HTTPMessage) -> bool:
-    """Whether an answer with these headers tells where it ends; any other one may be cut without a sign of it."""
+    """Whether these headers contain the length of the answer. Without it, a cut answer cannot be detected."""
     return "Content-Length" in headers or "Transfer-Encoding" in headers
 
 
 def _tls_context(settings: EtcdSettings) -> ssl.SSLContext:
     context: ssl.SSLContext = create_urllib3_context()
     if settings.etcd_ca_cert_file:
-        # From Python 3.13 on, it refuses authorities without key usage or identifiers, as many private ones are.
+        # From Python 3.13 on, it rejects authorities without key usage or identifiers, such as many private ones.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.load_verify_locations(settings.etcd_ca_cert_file)
     else:
@@ -98,7 +98,7 @@ def _tls_context(settings: EtcdSettings) -> ssl.SSLContext:
 
 
 class _Counted(io.RawIOBase):
-    """The bytes of one answer: no more than an answer may have, and no end where there cannot be one."""
+    """The bytes of one answer. Raises an exception at the maximum size, and at an early end."""
 
     def __init__(self, raw: Any) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> Any:
         count = self._raw.readinto(buffer)
-        # Before the first byte, http.client itself says what an end means.
+        # Before the first byte, http.client itself handles an end.
         if count == 0 and self._has_begun and not self.may_end:
             raise http.client.IncompleteRead(b"")
         self._has_begun = True
@@ -127,16 +127,16 @@ class _Counted(io.RawIOBase):
 
 
 class _BodyReader(io.BufferedReader):
-    """A reader that does not make room for more bytes than an answer may have, whatever the server announces."""
+    """A reader that allocates no more than the maximum size of an answer, whatever the server announces."""
 
     def read(self, size: Any = -1) -> bytes:
         return super().read(size if size is not None and 0 <= size <= MOST_BYTES else MOST_BYTES)
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer that is whole, or reading it raises an exception.
+    """An answer that is complete, or else raises an exception.
 
-    http.client takes the end of the connection for the end of the headers, and urllib3 before 2 for that of the body.
+    http.client accepts the end of the connection as the end of the headers, and urllib3 before 2 as that of the body.
     """
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
@@ -148,13 +148,13 @@ class _Response(http.client.HTTPResponse):
         super().begin()
         coding = self.getheader("Content-Encoding", "identity")
         if coding.lower() != "identity":
-            # It was not requested, and a few bytes may expand to very many.
-            raise BadAnswer("the answer is compressed ({0}), which etcd's is not".format(brief(coding)))
+            # Compression was not requested, and a few bytes may expand to very many.
+            raise BadAnswer("the answer is compressed ({0}); etcd does not compress".format(brief(coding)))
         if (self.length or 0) > MOST_BYTES:
             raise _too_long()
         is_open = self.length is None and not self.chunked
         if is_open and has_length(self.headers):
-            raise BadAnswer("the length of the answer is not one that HTTP has")
+            raise BadAnswer("the answer has an invalid length")
         self._counted.may_end = is_open
 
 
@@ -169,7 +169,7 @@ class _TlsConnection(HTTPSConnection):
         try:
             super().connect()
         except HTTPError:
-            # Not even TCP.
+            # The TCP connection failed.
             raise
         except (OSError, ValueError) as exc:  # pylint: disable=duplicate-except # without urllib3, both are OSError
             raise HandshakeFailed("no TLS connection: {0}".format(exc)) from exc

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that lead to etcd, by calicoctl's names."""
+"""The options of the etcd connection, named as in calicoctl."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ OPTIONS = (
     Option("etcd_username", {"type": "str"}, "etcdUsername"),
     Option("etcd_password", {"type": "str", "no_log": True}, "etcdPassword"),
 )
-# Keys of calicoctl's file that are not supported: the option that says the same in another way, URLs instead of a
-# domain, paths instead of certificates and a key.
+# {unsupported key of calicoctl's file: the option in its place}: URLs instead of a domain, paths instead of
+# certificates and a key.
 _UNSUPPORTED = {
     "etcdDiscoverySrv": "etcd_endpoints",
     "etcdKey": "etcd_key_file",
     "etcdCert": "etcd_cert_file",
     "etcdCACert": "etcd_ca_cert_file",
 }
-# What in the environment names the datastore.
+# The variables that select the datastore.
 _NAMING = {
     "datastore_type": ("DATASTORE_TYPE",),
     "etcd_endpoints": ("ETCD_ENDPOINTS", "ETCD_AUTHORITY", "CALICOCTL_CONFIG"),
@@ -61,7 +61,7 @@ class EtcdSettings(Settings):
 
 
 def _read_environment(environment: Environment) -> Dict[str, str]:
-    """The older way to give one endpoint: scheme and HOST:PORT apart."""
+    """The older way to give one server, with separate scheme and HOST:PORT."""
     scheme, authority = environment.get("ETCD_SCHEME"), environment.get("ETCD_AUTHORITY")
     if scheme and not environment.has("ETCD_ENDPOINTS") and not environment.has("ETCD_AUTHORITY"):
         authority = _LOCAL
@@ -69,10 +69,10 @@ def _read_environment(environment: Environment) -> Dict[str, str]:
 
 
 def _read_file(found: CalicoctlFile, options: Mapping[str, Any]) -> Dict[str, str]:
-    """The same in a file. Raises InvalidInput for what is not supported, unless an option says it in another way."""
+    """The same in a file. Raises InvalidInput for an unsupported key, unless its option is set."""
     for key, option in _UNSUPPORTED.items():
         if found.spec.get(key) and not options.get(option):
-            text = "spec.{0} is not supported: give the option {1}, or spec.{2} in its place, {3}"
+            text = "spec.{0} is not supported; set the option {1} or spec.{2} to {3}"
             what = "the servers' URLs" if option == "etcd_endpoints" else "the path of a file that holds the same"
             raise found.error(text.format(key, option, _FILE_KEYS[option], what))
     scheme, authority = found.get_text("etcdScheme"), found.get_text("etcdAuthority")
@@ -83,10 +83,9 @@ _FILE_KEYS = {option.name: option.file_key for option in OPTIONS}
 
 
 def _build(given: Given, datastore_type: str, timeout: float) -> EtcdSettings:
-    """Raises InvalidInput, naming the source, for what cannot be a setting.
+    """Raises InvalidInput, with the source, for an invalid setting.
 
-    The datastore is never taken from beneath a place that should name it: a file that is given names it, or an option
-    does, and the default is for those who named nothing.
+    If a file is given, the file or an option must name the servers. The default applies only if nothing is given.
     """
     if given.path:
         _check_file(given)
@@ -107,19 +106,19 @@ def _check_file(given: Given) -> None:
     """Raise InvalidInput when neither the file nor an option names a server."""
     if "etcd_endpoints" not in given.values:
         problem = (
-            "spec names no etcd server: add etcdEndpoints to it, or set the option etcd_endpoints (calicoctl takes it "
-            "for Kubernetes then, or rejects it; the Kubernetes datastore is not supported yet)"
+            "spec names no etcd server; add etcdEndpoints to it, or set the option etcd_endpoints (calicoctl uses "
+            "Kubernetes with such a file, or rejects it; the Kubernetes datastore is not supported yet)"
         )
         raise CalicoctlFile(given.path, {}, "").error(problem)
 
 
 def _check_defaults(given: Given) -> None:
-    """Raise InvalidInput when a default would stand in for what somebody meant to give."""
+    """Raise InvalidInput when a default would replace a setting that is empty or unsupported."""
     environment = given.environment
     name = environment.find_name("ETCD_DISCOVERY_SRV")
     domain = environment.get("ETCD_DISCOVERY_SRV")
     if domain and given.get_source("etcd_endpoints") != "option":
-        text = "{0} (environment): {1} is not looked up: give the servers' URLs as etcd_endpoints"
+        text = "{0} (environment): {1} is not looked up; set etcd_endpoints to the servers' URLs"
         raise InvalidInput([text.format(name, shown(domain))])
     for setting, variables in _NAMING.items():
         empty = [
@@ -130,7 +129,7 @@ def _check_defaults(given: Given) -> None:
         if setting == "etcd_endpoints" and given.options.get("calicoctl_config") == "":
             empty.append("calicoctl_config (option)")
         if empty and setting not in given.values:
-            text = "{0}: {1} is empty: give it a value, or leave it out where the default is meant, {2}"
+            text = "{0}: {1} is empty; set it, or remove it to use the default, {2}"
             default = "etcdv2" if setting == "datastore_type" else _DEFAULT_ENDPOINTS[0]
             raise InvalidInput([text.format(setting, empty[0], default)])
 
@@ -139,9 +138,9 @@ def _parse_endpoints(value: Any, source: str) -> Tuple[str, ...]:
     """The URLs of a list or of a comma-separated string, each `scheme://host:port`."""
     items = value.split(",") if isinstance(value, str) else value
     if any("@" in str(item) for item in items):
-        # Not one word of it, since it holds a password.
+        # The message must not quote it, since it contains a password.
         raise InvalidInput(
-            ["etcd_endpoints ({0}): a URL carries a user: give etcd_username and etcd_password instead".format(source)]
+            ["etcd_endpoints ({0}): a URL contains a user; set etcd_username and etcd_password instead".format(source)]
         )
     urls = tuple(_parse_endpoint(str(item).strip(), source) for item in items if str(item).strip())
     if not urls:
@@ -161,7 +160,7 @@ def _parse_endpoint(url: str, source: str) -> str:
     if parts.scheme not in ("http", "https") or not host or " " in url or not url.isprintable():
         raise problem("is not a URL of an etcd server: http://HOST:PORT or https://HOST:PORT")
     if port == 0 or len(host) > 253 or not all(0 < len(label) < 64 for label in host.rstrip(".").split(".")):
-        raise problem("has no host name or port that can be")
+        raise problem("has an invalid host name or port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise problem("has more than scheme, host and port")
     return "{0}://{1}:{2}".format(
@@ -187,4 +186,4 @@ def _check_credentials(settings: EtcdSettings) -> None:
         except UnicodeEncodeError as exc:
             raise InvalidInput(["{0} ({1}) is not UTF-8".format(name, settings.sources[name])]) from exc
     if ":" in settings.etcd_username and settings.datastore_type == "etcdv2":
-        raise InvalidInput(["etcd_username: HTTP basic authentication has no place for a colon in a name"])
+        raise InvalidInput(["etcd_username: HTTP basic authentication does not allow a colon in a user name"])

@@ -2,17 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""python-etcd, with its traps mended.
+"""A client on top of python-etcd that works around its defects:
 
-What is mended, and why it would hurt:
-- python-etcd does not quote keys: "?" and "#" cut them, "%2f" becomes a separator, ".." climbs;
-- urllib3 beneath it sends a request again when the connection breaks, so that a create that was done comes back as
-  "already exists", and a frozen server costs several timeouts;
-- given several hosts it goes on to the members' advertised URLs, and loses its list when all were down once;
-- it takes any answer with status 404 as "key not found", a web server's too;
-- it can have only one request under way;
-- it leaves prevIndex=0 away, which makes a compare-and-swap unconditional;
-- its texts hide the cause.
+- python-etcd does not quote keys: "?" and "#" cut them, "%2f" becomes a separator, ".." moves up;
+- its urllib3 repeats a request when the connection breaks, so a completed create is reported as "already exists", and
+  a frozen server costs several timeouts;
+- with several hosts, it switches to the members' advertised URLs, and loses its list once all were down;
+- it reads any answer with status 404, even that of a web server, as "key not found";
+- it allows only one pending request;
+- it omits prevIndex=0, which makes a compare-and-swap unconditional;
+- its messages hide the cause.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from .v2_server import (
 )
 
 DIRECTORY = (
-    "{0} is no endpoint: in etcd it is a directory, which Calico does not read. Some other tool made it, most likely "
+    "{0} is not an endpoint but a directory in etcd, which Calico does not read. Another tool created it, most likely "
     "for a name with a slash; remove it with etcdctl"
 )
 
@@ -43,7 +42,7 @@ _RIGHTS = "to read /calico/v1/* and /calico/felix/v1/* and, for changes, to read
 
 
 class NotInDirectory(DatastoreError):
-    """A key cannot be there, since a part of it is a value."""
+    """A key cannot exist, since a part of its path is a value."""
 
     def __init__(self, verb: str, key: str, cause: object) -> None:
         text = "cannot {0} {1}: in etcd a part of this path is a value, not a directory ({2}); remove it with etcdctl"
@@ -51,29 +50,29 @@ class NotInDirectory(DatastoreError):
 
 
 class EtcdV2Client:
-    """Reads with quorum, and writes by compare-and-swap, on the first of the endpoints that answers."""
+    """Reads with quorum and writes by compare-and-swap, on the first server that answers."""
 
     def __init__(self, settings: EtcdSettings) -> None:
         check_certificates(settings)
         self._settings = settings
         self._members = EtcdCluster(settings, EtcdV2Server)
-        # The member that a write was sent to ahead.
+        # The server that a write was sent to ahead.
         self._ahead: EtcdV2Server | None = None
-        # Whether these credentials are known to be right.
+        # Whether these credentials are known to be valid.
         self._has_read = False
 
     def __str__(self) -> str:
         return str(self._members)
 
     def another(self) -> EtcdV2Client:
-        """Another client, with connections of its own, that knows what this one learns about the endpoints."""
+        """Another client with its own connections, which shares with this one which servers answer."""
         client = EtcdV2Client(self._settings)
         client._members.share_order(self._members)
         client._has_read = True
         return client
 
     def get(self, key: str, recursive: bool = False) -> Dict[str, Any] | None:
-        """The etcd node of a key, with all beneath it when recursive; None when there is no such key.
+        """The etcd node of a key, with everything below it if recursive; None when the key does not exist.
 
         Raises NotInDirectory when a part of the key is a value.
         """
@@ -91,16 +90,16 @@ class EtcdV2Client:
         return node
 
     def send(self, request: Request) -> None:
-        """Send a write ahead, so that etcd can begin with it; `write` then does the rest."""
+        """Send a write ahead, so that etcd can start it; `write` then completes it."""
         self._ahead = self._members.first
         if not self._ahead.send(request):
             self._members.put_last(self._ahead)
 
     def write(self, request: Request, is_lost: bool = False) -> str | None:
-        """Write once, whatever happens to the connections: the condition makes sending it again safe.
+        """Write once, whatever happens to the connections: the condition makes it safe to send the write again.
 
         Returns the new revision, "" for a deletion, None where the answer has none. With `is_lost`, etcd is known not
-        to answer, so a write that got no answer is not looked after.
+        to answer, so the result of a write without an answer is not read.
         """
         unanswered = None
         for _attempt in range(len(self._members) + 1):
@@ -110,7 +109,7 @@ class EtcdV2Client:
                 if exc.code not in (KEY_NOT_FOUND, COMPARE_FAILED, KEY_EXISTS):
                     error = self._error("delete" if request.value is None else "write", request.key, exc)
                     raise after_unanswered(request.key, unanswered, error) from exc
-                # The conflict may be with our own first try.
+                # The conflict may be with our own first attempt.
                 if unanswered:
                     is_done, revision = self._look_after(request, unanswered)
                     if is_done:
@@ -132,7 +131,7 @@ class EtcdV2Client:
         raise DatastoreError(unsure(request.key, unanswered))
 
     def _look_after(self, request: Request, cause: NoAnswer) -> Tuple[bool, str | None]:
-        """Whether a write that got no answer was carried out, and what `write` returns then."""
+        """Whether a write without an answer was carried out, and the result of `write` in that case."""
         try:
             node = self.get(request.key)
         except DatastoreError as exc:
@@ -154,20 +153,20 @@ class EtcdV2Client:
         return DatastoreError("cannot {0} {1}: {2} answered: {3}".format(verb, key, self, exc))
 
     def _why(self, verb: str) -> str:
-        """Why etcd refuses something, for which it has one answer only."""
+        """Why etcd rejects a request; etcd itself gives the same answer for all reasons."""
         user = self._settings.etcd_username
         if self._has_read:
-            # The same credentials have just read, so they are right.
-            return "it has no right to {0} there".format(verb) + (
-                "" if user else "; give etcd_username and etcd_password"
+            # The same credentials could read, so they are valid.
+            return "it has no right to {0} this key".format(verb) + (
+                "" if user else "; set etcd_username and etcd_password"
             )
         if user:
-            return "the user or the password is wrong, or it has no right to {0} there".format(verb)
-        return "etcd wants etcd_username and etcd_password"
+            return "the user or the password is wrong, or it has no right to {0} this key".format(verb)
+        return "etcd requires etcd_username and etcd_password"
 
 
 def _get_revision(request: Request, node: Any) -> str | None:
-    """The revision that a write has made, by the etcd node in its answer; "" for a deletion, None where it has none."""
+    """The revision of a write, by the etcd node in its answer; "" for a deletion, None where it has none."""
     if request.value is None:
         return ""
     found = node.get("modifiedIndex") if isinstance(node, dict) else None

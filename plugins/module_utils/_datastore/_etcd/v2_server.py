@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One etcd server, asked through python-etcd: what it answers, and in plain words why it does not."""
+"""One etcd server behind python-etcd: its answers, and why it does not answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ try:
     import etcd
     import urllib3
 except ImportError:
-    # Then no server is made, and nothing else looks for them.
+    # No server is created then, and nothing else uses them.
     IMPORT_ERROR: str | None = traceback.format_exc()
 else:
     IMPORT_ERROR = None
@@ -31,17 +31,17 @@ else:
 # etcd v2's error codes.
 KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
 UNAUTHORISED = 110
-# "Raft internal error" and "leader election in progress": another member may do better.
+# "Raft internal error" and "leader election in progress": another server may be able to answer.
 _NO_QUORUM = (300, 301)
 
 _HINT = (
-    "Where Calico v1 keeps its data in this etcd, it has to run with --enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 "
-    "API). Calico v3 keeps its data in etcd's v3 API: datastore_type etcdv3"
+    "If Calico v1 keeps its data in this etcd, etcd must run with --enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 "
+    "API). Calico v3 keeps its data in etcd's v3 API: set datastore_type to etcdv3"
 )
 
 
 class Request(NamedTuple):
-    """A request of etcd's v2 API about one key; `value` only for what writes one."""
+    """A request of etcd's v2 API about one key; `value` only if it writes one."""
 
     method: str
     key: str
@@ -66,7 +66,7 @@ class EtcdV2Server(EtcdServer):
         if urllib3.__version__ == "2.6.0":
             raise DatastoreError("python-etcd does not work with urllib3 2.6.0: install another version of urllib3")
         super().__init__(url, settings)
-        # The request that is under way, or why it could not be sent; since when and on which connection.
+        # The pending request, or why it could not be sent; its start and its connection.
         self._request: Request | None = None
         self._unsent: NoAnswer | None = None
         self._began = 0.0
@@ -77,7 +77,7 @@ class EtcdV2Server(EtcdServer):
         self._headers = client._get_headers()
 
     def send(self, request: Request) -> bool:
-        """Send a request, of which `answer` will fetch the answer, or tell why there is none. Whether it was sent."""
+        """Send a request, whose answer or error `answer` then returns. Returns whether it was sent."""
         self._request, self._unsent = request, None
         self._began, self._expired = time.monotonic(), False
         try:
@@ -95,7 +95,7 @@ class EtcdV2Server(EtcdServer):
         return self._unsent is None
 
     def answer(self, request: Request) -> Dict[str, Any]:
-        """etcd's answer to a request, decoded; the request is sent if that was not done yet.
+        """etcd's decoded answer to a request, which is sent first unless it was sent already.
 
         Raises NoAnswer, EtcdError, or DatastoreError for an answer that is not of etcd's v2 API.
         """
@@ -106,27 +106,27 @@ class EtcdV2Server(EtcdServer):
             raise self._unsent
         with self._deadline():
             response = self._connection.getresponse()
-            # With urllib3 before 2, it is one of http.client.
+            # With urllib3 before 2, this is a response of http.client.
             data = response.data if hasattr(response, "data") else response.read()
         give_back(self._pool, self._connection)
         return self._content(request, response.status, data, has_length(response.headers))
 
     @contextlib.contextmanager
     def _deadline(self) -> Iterator[None]:
-        """Raise NoAnswer for what goes wrong, or is not done when the time for the request is over."""
+        """Raise NoAnswer for an error, or when the request exceeds its timeout."""
         left = self._settings.timeout - (time.monotonic() - self._began)
         try:
             with alarm(self._expire, max(left, 0.001)):
                 yield
         except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as exc:
-            # The connection may be in any state.
+            # The state of the connection is unknown.
             self._connection.close()
             raise self._no_answer(exc) from exc
 
     def _expire(self) -> None:
-        """End the request that is under way. Other timeouts begin anew with each byte, which may be one a second."""
+        """End the pending request. Other timeouts start again with each byte, which may be one a second."""
         self._expired = True
-        # The connection lets go of its socket when the answer is to be the last one.
+        # The connection drops its socket when the answer is its last one.
         for used in (self._connection.sock, self._socket):
             if used:
                 with contextlib.suppress(OSError):
@@ -156,7 +156,7 @@ class EtcdV2Server(EtcdServer):
 
 
 def _is_node(node: Any, key: str) -> bool:
-    """Whether this is etcd's node of a key, and all beneath it are nodes of keys beneath."""
+    """Whether this is etcd's node of a key, with valid nodes of the keys below."""
     pending = [(node, key, True)]
     while pending:
         node, place, is_whole_key = pending.pop()
@@ -172,12 +172,12 @@ def _is_node(node: Any, key: str) -> bool:
 
 
 def _client(url: str, settings: EtcdSettings) -> Any:
-    """python-etcd's client, which knows how to authenticate and how TLS is done."""
+    """python-etcd's client, which implements authentication and TLS."""
     parts = urllib.parse.urlsplit(url)
     cert: str | Tuple[str, str] = settings.etcd_cert_file
     if settings.etcd_cert_file and settings.etcd_key_file:
         cert = (settings.etcd_cert_file, settings.etcd_key_file)
-    # The settings refuse a URL without one.
+    # The settings reject a URL without a host.
     host = parts.hostname or ""
     client = etcd.Client(
         host="[{0}]".format(host) if ":" in host else host,
@@ -196,5 +196,5 @@ def _client(url: str, settings: EtcdSettings) -> Any:
 
 
 def _utf8(text: str) -> str:
-    """A text whose latin-1 bytes, which urllib3 sends, are the UTF-8 ones, which etcd reads."""
+    """A string whose latin-1 bytes, which urllib3 sends, are the UTF-8 bytes that etcd reads."""
     return text.encode("utf-8").decode("latin-1")

@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""etcd3gw, with its traps mended.
+"""A client on top of etcd3gw that works around its defects:
 
-What is mended, and why it would hurt:
-- it encodes texts as latin-1, so keys and values are given as bytes;
-- proxies and REQUESTS_CA_BUNDLE of the environment count more than the options (see _etcdv3_member.py);
-- it knows one endpoint, and no users;
-- integers come back as texts, and a transaction that failed has no "succeeded" at all;
-- its exceptions hide etcd's own words, and the cause.
+- it encodes strings as latin-1, so keys and values are passed as bytes;
+- proxies and REQUESTS_CA_BUNDLE of the environment override the options (see v3_server.py);
+- it supports one server, and no users;
+- it returns integers as strings, and a failed transaction without "succeeded";
+- its exceptions hide etcd's message and the cause.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ import base64
 import contextlib
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 
-from ..._core.errors import DatastoreError
+from ..._core.errors import DatastoreError, join_first
 from ..certificates import check_certificates
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
 from .settings import EtcdSettings
 from .v3_server import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, EtcdV3Server, Sent
 
-# Keys that one request reads at the most, and how often a listing in several pages is begun.
+# Maximum number of keys that one request reads, and of attempts of a listing in several pages.
 _PAGE = 5000
 _LISTINGS = 3
-# Beyond, no etcd of Calico's is, and whoever answers would go on for ever.
+# No etcd of Calico's has more; without a limit, a faulty server could send pages for ever.
 _MOST_KEYS = 2000000
-# etcd takes that many comparisons and operations in a transaction, and some 1.5 MB in a request (its defaults).
+# etcd accepts this many comparisons and operations in a transaction, and about 1.5 MB in a request (its defaults).
 MOST_OPERATIONS = 128
 # One comparison is for the state of the datastore.
 MOST_WRITES = MOST_OPERATIONS - 1
@@ -42,17 +41,17 @@ _RIGHTS = (
 
 
 class KeyValue(NamedTuple):
-    """What is stored under a key; `revision` is the one of its last change, 0 for what is not stored."""
+    """What is stored under a key; `revision` is that of its last change, 0 when the key does not exist."""
 
     key: str
     value: str | None
     revision: int
-    # Whether the key is UTF-8; else no request can name it, and other bytes are written as `\\xff`.
+    # Whether the key is UTF-8. Otherwise no request can name it, and other bytes appear as `\\xff`.
     is_clear: bool = True
 
 
 class Write(NamedTuple):
-    """A key that gets a value, or goes (None), if it is still of the revision (0: not there)."""
+    """A key to write, or to delete (value None), if it still has the revision (0: does not exist)."""
 
     key: str
     value: str | None
@@ -60,34 +59,34 @@ class Write(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Characters in a request, at the most."""
+        """Maximum number of characters in a request."""
         return 4 * len(self.key.encode()) + 2 * len((self.value or "").encode())
 
 
 class Written(NamedTuple):
-    """That all of some writes were made."""
+    """All writes of a transaction were made."""
 
     # None where the answer has none.
     revision: str | None
 
 
 class NotWritten(NamedTuple):
-    """Why none of some writes was made."""
+    """No write of a transaction was made, and why."""
 
-    # What is stored under their keys, in their order.
+    # What is stored under their keys, in the same order.
     found: List[KeyValue]
-    # Whether an earlier try got no answer, and may have written all.
+    # Whether an earlier attempt got no answer, and may have written all.
     maybe_done: bool
-    # Whether the state of the datastore is another one.
+    # Whether the state of the datastore has changed.
     is_other_state: bool
 
 
 class _NotWhole(ValueError):
-    """What is wrong with an answer."""
+    """An incomplete or invalid answer."""
 
 
 class EtcdV3Client:
-    """Reads linearizably, and writes by compare-and-swap, on the first of the endpoints that answers."""
+    """Reads linearizably and writes by compare-and-swap, on the first server that answers."""
 
     def __init__(self, settings: EtcdSettings) -> None:
         check_certificates(settings)
@@ -98,7 +97,7 @@ class EtcdV3Client:
         return str(self._members)
 
     def get(self, keys: Sequence[str]) -> List[KeyValue]:
-        """What is stored under these keys, all of it at one revision for each 128 keys."""
+        """What is stored under these keys, at one revision for each 128 keys."""
         found = []
         for start in range(0, len(keys), MOST_OPERATIONS):
             some = keys[start : start + MOST_OPERATIONS]
@@ -147,10 +146,10 @@ class EtcdV3Client:
                     if len(found) != number:
                         raise _NotWhole("it has {0} of {1} keys".format(len(found), number))
                     return found
-                # Else it would never end.
+                # Otherwise the loop would never end.
                 if len(kvs) != _PAGE or len(found) >= min(number, _MOST_KEYS):
-                    raise _NotWhole("it has more keys than etcd")
-                # etcd's own order; the first key that was not in this page.
+                    raise _NotWhole("it has more keys than it announced")
+                # The first key after this page, in etcd's order.
                 request = dict(
                     request,
                     key=base64.b64encode(base64.b64decode(kvs[-1]["key"]) + b"\0").decode(),
@@ -158,16 +157,16 @@ class EtcdV3Client:
                 )
 
     def send(self, writes: Sequence[Write], state: KeyValue) -> Sent | None:
-        """Send writes ahead, so that etcd can begin with them; `write` then does the rest, and all if it was not sent.
+        """Send writes ahead, so that etcd can start them. `write` then completes them, or sends them if necessary.
 
-        When it could not be sent, `write` tells why.
+        If they could not be sent, `write` reports why.
         """
         return self._members.first.send("kv/txn", _transaction(writes, state))
 
     def write(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None = None) -> Written | NotWritten:
-        """Make all of the writes, at most 127, or none when one of the keys is of another revision by now.
+        """Make all writes, up to 127, or none if one of the keys has another revision.
 
-        `state` is the state of the datastore as it was read: if that has changed, nothing is written either.
+        `state` is the state of the datastore as it was read; nothing is written if it has changed.
         """
         unanswered = None
         for _attempt in range(len(self._members) + 1):
@@ -175,7 +174,7 @@ class EtcdV3Client:
                 content = self._transact(writes, state, sent)
                 if content.get("succeeded") is True:
                     return _read_written(content)
-                # Read apart: to ask for them beforehand, in case, would make each transaction a sixth slower.
+                # Read separately, since to request them in each transaction would make it a sixth slower.
                 *found, now = self.get([*(write.key for write in writes), state.key])
             except NoAnswer as exc:
                 unanswered = exc
@@ -185,22 +184,21 @@ class EtcdV3Client:
                     raise
                 raise after_unanswered(_named(writes), unanswered, exc) from exc
             finally:
-                # It is answered once.
+                # It has only one answer.
                 sent = None
             is_other_state = now.revision != state.revision
             if is_other_state or any(item.revision != write.revision for item, write in zip(found, writes)):
                 return NotWritten(found, bool(unanswered), is_other_state)
-            # What was in the way is gone again.
+            # The obstacle no longer exists, so try again.
         if unanswered:
             raise DatastoreError(unsure(_named(writes), unanswered))
-        raise DatastoreError("{0} refuses a change and does not tell why: {1}".format(self, content))
+        raise DatastoreError("{0} rejects a change without a reason: {1}".format(self, content))
 
     def receive(self, writes: Sequence[Write], sent: Sent) -> Written | None:
         """Receive the answer to writes that were sent ahead; None when they were not made.
 
-        Nothing else is sent for it, since etcd is known to be unwell.
-
-        Raises DatastoreError when etcd refuses them, or gives no answer.
+        Nothing else is sent, since etcd is known to fail. Raises DatastoreError when etcd rejects them or does not
+        answer.
         """
         try:
             content = sent.member.received(sent)
@@ -211,7 +209,7 @@ class EtcdV3Client:
             raise DatastoreError(unsure(_named(writes), "{0}: {1}".format(sent.member.url, exc))) from exc
         except EtcdError as exc:
             if exc.code == UNAUTHENTICATED:
-                # With a new token, it might have been made.
+                # The token was rejected, so nothing was written.
                 return None
             raise self._not_written(writes, exc) from exc
 
@@ -219,7 +217,7 @@ class EtcdV3Client:
         try:
             if not sent:
                 return self._on_any("kv/txn", _transaction(writes, state), is_write=True)
-            # Only the member that has it can answer it.
+            # Only the server that received it can answer it.
             return self._members.ask(
                 lambda member: member.answer("kv/txn", sent.document, sent if member is sent.member else None),
                 True,
@@ -230,11 +228,11 @@ class EtcdV3Client:
 
     @contextlib.contextmanager
     def _understanding(self, key: str) -> Iterator[None]:
-        """Raise DatastoreError for an answer that is not as etcd's are: half of one is not "nothing there"."""
+        """Raise DatastoreError for an invalid answer, since an incomplete answer must not count as empty."""
         try:
             yield
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
-            text = "cannot read {0}: the answer of {1} is not whole, or is not etcd's{2}"
+            text = "cannot read {0}: the answer of {1} is incomplete or not etcd's{2}"
             why = ": {0}".format(exc) if isinstance(exc, _NotWhole) else ""
             raise DatastoreError(text.format(key, self, why)) from exc
 
@@ -252,17 +250,17 @@ class EtcdV3Client:
 
     def _why(self, verb: str, exc: EtcdError) -> str:
         if exc.code == DENIED:
-            return "it has no right to {0} there".format(verb)
+            return "it has no right to {0} this key".format(verb)
         if self._settings.etcd_username:
             return "the user or the password is wrong"
-        why = "etcd wants etcd_username and etcd_password"
+        why = "etcd requires etcd_username and etcd_password"
         if self._settings.etcd_cert_file:
-            why += ", since through its JSON gateway the common name of a client certificate is no user"
+            why += ", since its JSON gateway does not accept the common name of a client certificate as a user"
         return why
 
 
 def _named(writes: Sequence[Write]) -> str:
-    return writes[0].key + (" and {0} more".format(len(writes) - 1) if len(writes) > 1 else "")
+    return join_first([write.key for write in writes], 1)
 
 
 def _transaction(writes: Sequence[Write], state: KeyValue) -> Dict[str, Any]:
@@ -289,7 +287,7 @@ def _operation(key: str, value: str | None) -> Dict[str, Any]:
 
 
 def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
-    """What the ranges of a transaction found, one for each key."""
+    """The results of the ranges of a transaction, one for each key."""
     responses = content["responses"]
     if len(responses) != len(keys):
         raise _NotWhole("it has {0} of {1} results".format(len(responses), len(keys)))
@@ -303,7 +301,7 @@ def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
 
 
 def _add_page(found: List[KeyValue], page: Iterable[KeyValue], prefix: str) -> None:
-    """Add the next keys of a list to `found`. Raises ValueError when they are others, or the same again."""
+    """Add the next keys of a list to `found`. Raises ValueError for other or repeated keys."""
     for item in page:
         if not item.key.startswith(prefix) or found and item.key.encode() <= found[-1].key.encode():
             raise _NotWhole("it has other keys")
@@ -312,7 +310,7 @@ def _add_page(found: List[KeyValue], page: Iterable[KeyValue], prefix: str) -> N
 
 def _key_value(kv: Dict[str, Any]) -> KeyValue:
     key, value = (base64.b64decode(kv.get(part, "")) for part in ("key", "value"))
-    # What is no UTF-8 is not Calico's, and is shown as near as can be.
+    # A value that is not UTF-8 is not Calico's; it is only displayed.
     text, revision = value.decode("utf-8", "replace"), int(kv["mod_revision"])
     try:
         return KeyValue(key.decode("utf-8"), text, revision)
@@ -325,5 +323,5 @@ def _encoded(text: str) -> str:
 
 
 def _after(prefix: str) -> str:
-    """The first key that is behind all with the prefix."""
+    """The first key after all keys with the prefix."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One etcd server, asked through etcd3gw: what it answers, and in plain words why it does not."""
+"""One etcd server behind etcd3gw: its answers, and why it does not answer."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ try:
     import urllib3
     from etcd3gw import exceptions
 except ImportError:
-    # Then no server is made, and nothing else looks for them.
+    # No server is created then, and nothing else uses them.
     IMPORT_ERROR: str | None = traceback.format_exc()
 else:
     IMPORT_ERROR = None
 
 # gRPC's codes, as the gateway repeats them.
 DENIED, OUT_OF_RANGE, UNAUTHENTICATED = 7, 11, 16
-# Another member may do better, and what this one was told may be done: canceled (by a server that ends), too late, and
-# unavailable (without a leader).
+# Another server may be able to answer, and this one may have carried out the request: canceled (by a server that
+# stops), too late, and unavailable (without a leader).
 _NO_ANSWER = (1, 4, 14)
-# What etcd says of a token that is missing, not known, or older than a change of users or roles.
+# etcd's messages about a token that is missing, unknown, or older than a change of users or roles.
 _NO_TOKEN = (
     "user name is empty",
     "invalid auth token",
@@ -44,17 +44,17 @@ _NO_TOKEN = (
     "revision in header is old",
 )
 _COMMON_NAME = (
-    "{0} refuses the client certificate {1}, since it has a common name, which etcd's JSON gateway cannot take for a "
-    "user: give a certificate without one, and etcd_username and etcd_password ({2})"
+    "{0} rejects the client certificate {1}, since it has a common name, which etcd's JSON gateway does not accept as "
+    "a user; use a certificate without one, and set etcd_username and etcd_password ({2})"
 )
 
 _HINT = (
-    "It has to be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
-    "etcd's v2 API: datastore_type etcdv2"
+    "It must be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
+    "etcd's v2 API: set datastore_type to etcdv2"
 )
 
-# What etcd's JSON gateway says when it cannot connect to the server that it is part of: because that one refuses its
-# certificate, or for whatever reason.
+# Messages of etcd's JSON gateway when it cannot connect to its own server: because the server rejects its certificate,
+# and for any reason.
 _HANDSHAKE = "authentication handshake failed: remote error: tls"
 _NOT_CONNECTED = ("connection closed", "connection error: desc", "SubConns are in TransientFailure")
 _GATEWAY_REMEDY = (
@@ -75,7 +75,7 @@ _EXTENDED_USAGE = bytes.fromhex("0603551d25")
 _FOR_CLIENTS = bytes.fromhex("06082b06010505070302")
 _FOR_ALL = bytes.fromhex("0604551d2500")
 
-# Seconds in which an answer that has come meanwhile can be read, when the time for it is over.
+# Seconds for reading an answer that arrived before the timeout.
 _GRACE = 0.05
 
 
@@ -85,20 +85,20 @@ class Expired(OSError):
 
 @dataclasses.dataclass
 class Sent:
-    """A request that was sent ahead, and is answered later."""
+    """A request that was sent ahead, and whose answer is read later."""
 
     member: EtcdV3Server
     document: Dict[str, Any]
-    # When it was sent, by the monotonic clock; where its answer comes, and where that connection is from.
+    # The time of sending, by the monotonic clock; its connection, and the pool of that connection.
     began: float
     connection: Any
     pool: Any
-    # Why it could not be sent, maybe.
+    # Why it could not be sent; None when it was sent.
     failure: NoAnswer | None = None
 
 
 class EtcdAnswer(NamedTuple):
-    """An answer that was read to its end, and the server's certificate where that may be the reason for it."""
+    """A complete answer, with the server's certificate if that may be its cause."""
 
     status: int
     body: bytes
@@ -114,7 +114,7 @@ class EtcdV3Server(EtcdServer):
         if IMPORT_ERROR is not None:
             raise MissingLibrary("etcd3gw", IMPORT_ERROR)
         self._wants_token = bool(settings.etcd_username)
-        # The last answer, and whether the request that matters was sent.
+        # The last answer, and whether the actual request was sent.
         self._answer: EtcdAnswer | None = None
         self._is_sent = False
         parts = urllib.parse.urlsplit(url)
@@ -126,13 +126,13 @@ class EtcdV3Server(EtcdServer):
             session=_session(url, settings),
         )
         self._client.session.hooks["response"].append(self._note)
-        # The connections of the session, as requests has made them; None until it answers, and after it did not.
+        # The pool of the session's connections; None before the first answer and after a failure.
         self._pool: Any = None
 
     def send(self, path: str, document: Dict[str, Any]) -> Sent | None:
-        """Send a request without waiting for its answer; None when that has to be left to `answer`.
+        """Send a request without waiting for its answer; None when `answer` must send it.
 
-        requests can have only one request under way, and etcd takes two a third faster than one after the other.
+        requests allows only one pending request, and etcd carries out two a third faster than one after the other.
         """
         if self._pool is None or self._wants_token:
             return None
@@ -163,7 +163,7 @@ class EtcdV3Server(EtcdServer):
         except EtcdError as exc:
             if exc.code != UNAUTHENTICATED or not self._settings.etcd_username:
                 raise
-        # The token has expired, or another member does not know it.
+        # The token has expired, or this server does not know it.
         self._authenticate()
         return self._post(path, document)
 
@@ -174,32 +174,32 @@ class EtcdV3Server(EtcdServer):
         try:
             headers["Authorization"] = _token(self._post("auth/authenticate", user))
         except NoAnswer as exc:
-            # What it is for has not been sent.
+            # The actual request has not been sent.
             raise NoAnswer(str(exc), False) from exc
         except EtcdError as exc:
             if "authentication is not enabled" not in str(exc):
                 raise EtcdError(UNAUTHENTICATED, str(exc)) from exc
-            # Then etcd wants no token, and some versions refuse an empty one.
+            # etcd requires no token then, and some versions reject an empty one.
         self._wants_token = False
 
     def _post(self, path: str, document: Dict[str, Any]) -> Dict[str, Any]:
         self._resolve()
         self._is_sent = False
         with self._deadline():
-            # etcd3gw asks for the version first.
+            # etcd3gw requests the version first.
             url = self._client.get_url(path)
             self._is_sent, self._answer = True, None
             content = self._client.post(url, json=document)
         return self._checked(content)
 
     def received(self, sent: Sent) -> Dict[str, Any]:
-        """The answer to a request that was sent ahead; nothing else is sent for it. Raises the same."""
+        """The answer to a request that was sent ahead, without sending anything else. Raises the same errors."""
         if sent.failure:
             raise sent.failure
         self._is_sent = True
         with self._deadline(sent):
             response = sent.connection.getresponse()
-            # With urllib3 before 2, it is one of http.client.
+            # With urllib3 before 2, this is a response of http.client.
             data = response.data if hasattr(response, "data") else response.read()
             self._answer = EtcdAnswer(response.status, data, has_length(response.headers))
         give_back(sent.pool, sent.connection)
@@ -207,21 +207,21 @@ class EtcdV3Server(EtcdServer):
 
     def _checked(self, content: Any) -> Dict[str, Any]:
         if not isinstance(content, dict) or not isinstance(content.get("header"), dict):
-            # Whichever way the answer came, it was kept.
+            # The answer was kept in any case.
             raise self._failure(cast(EtcdAnswer, self._answer))
         self._has_answered = True
         return content
 
     def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
-        """Keep an answer, of which etcd3gw's exceptions tell little; not before all of it is there."""
+        """Keep a complete answer, since etcd3gw's exceptions contain little of it."""
         self._pool = get_pool(response.raw)
-        # Once the answer is read, its connection is the pool's.
+        # Once the answer is read, its connection returns to the pool.
         certificate = _certificate(response.raw.connection) if response.status_code == 503 else b""
         self._answer = EtcdAnswer(response.status_code, response.content, has_length(response.headers), certificate)
 
     @contextlib.contextmanager
     def _deadline(self, sent: Sent | None = None) -> Iterator[None]:
-        """Raise NoAnswer for what goes wrong, or is not done within the timeout, which began when it was sent."""
+        """Raise NoAnswer for an error, or when the request exceeds its timeout, which starts with the sending."""
         self._expired, self._answer = False, None
         left = self._settings.timeout - (time.monotonic() - sent.began if sent else 0)
         try:
@@ -233,7 +233,7 @@ class EtcdV3Server(EtcdServer):
             urllib3.exceptions.HTTPError,
             http.client.HTTPException,
             OSError,
-            # What etcd3gw makes of a version that is none, and of JSON that is too deep.
+            # etcd3gw raises these for an invalid version and for JSON that is too deep.
             AttributeError,
             TypeError,
             ValueError,
@@ -241,7 +241,7 @@ class EtcdV3Server(EtcdServer):
         ) as exc:
             if self._answer and not self._expired:
                 raise self._sent_or_not(self._failure(self._answer)) from exc
-            # The connection may be in any state, and those at rest are most likely no better.
+            # The state of the connection is unknown, and idle connections are most likely broken, too.
             if sent:
                 sent.connection.close()
             self._client.session.close()
@@ -254,12 +254,12 @@ class EtcdV3Server(EtcdServer):
         return failure
 
     def _expire(self) -> None:
-        """Requests' timeouts begin anew with each byte, which may be one a second."""
+        """End the request. The timeouts of requests start again with each byte, which may be one a second."""
         self._expired = True
         raise Expired("no answer in time")
 
     def _failure(self, answer: EtcdAnswer) -> Exception:
-        """What an answer that is not the wanted one means."""
+        """The exception for an answer that is not a result."""
         body, content = answer.body[:1000].decode("utf-8", "replace"), parse_object(answer.body)
         if answer.status == 200 or content is None and answer.status < 500 and not answer.has_length:
             return NoAnswer(NOT_WHOLE.format(shown(body, 120)), True)
@@ -268,7 +268,7 @@ class EtcdV3Server(EtcdServer):
         message = plain(message if isinstance(message, str) else body)
         text = "status {0}: {1}".format(answer.status, message)
         if any(part in message for part in _NO_TOKEN):
-            # With whatever status: some versions give 500.
+            # With any status; some versions answer 500.
             self._has_answered = True
             return EtcdError(UNAUTHENTICATED, text)
         if code in _NO_ANSWER or answer.status >= 500:
@@ -282,10 +282,10 @@ class EtcdV3Server(EtcdServer):
 
 
 def _gateway_problem(answer: EtcdAnswer, text: str) -> NoAnswer | None:
-    """Why the gateway cannot reach its own server, of which it is a client; None when it can, or that is unknown."""
+    """Why the gateway cannot connect to its own server; None when it can, or when the cause is unknown."""
     if not answer.certificate:
         return None
-    lacks = "" if _is_for_clients(answer.certificate) else ", and that one lacks the extendedKeyUsage clientAuth"
+    lacks = "" if _is_for_clients(answer.certificate) else ", which lacks the extendedKeyUsage clientAuth"
     if _HANDSHAKE in text:
         return NoAnswer(_GATEWAY_REFUSED.format(text, lacks), False)
     if any(part in text for part in _NOT_CONNECTED):
@@ -294,7 +294,7 @@ def _gateway_problem(answer: EtcdAnswer, text: str) -> NoAnswer | None:
 
 
 def _is_for_clients(certificate: bytes) -> bool:
-    """Whether a certificate, in DER, may be used by a client. The standard library does not tell."""
+    """Whether a certificate, in DER, is valid for clients. The standard library cannot tell."""
     return _EXTENDED_USAGE not in certificate or _FOR_CLIENTS in certificate or _FOR_ALL in certificate
 
 
@@ -313,13 +313,13 @@ def _token(content: Dict[str, Any]) -> str:
 
 def _session(url: str, settings: EtcdSettings) -> Any:
     session = requests.Session()
-    # Else proxies, .netrc and REQUESTS_CA_BUNDLE of the environment would count, the last one more than ours.
+    # Otherwise proxies, .netrc and REQUESTS_CA_BUNDLE of the environment would apply, the last before our authority.
     session.trust_env = False
-    # No member of etcd redirects, so that would not be one.
+    # etcd never redirects, so a server that does is not etcd.
     session.max_redirects = 0
     session.headers["Accept-Encoding"] = "identity"
     adapter = session.get_adapter(url)
-    # requests has no other one for HTTP and HTTPS.
+    # The only adapter of requests for HTTP and HTTPS.
     harden(cast(requests.adapters.HTTPAdapter, adapter).poolmanager, url, settings)
     session.verify = settings.etcd_ca_cert_file or True
     if settings.etcd_cert_file:

@@ -77,7 +77,7 @@ def test_each_class():
     assert changed.fields == [{"field": "profiles", "want": [], "have": ["p"]}]
     assert "profiles" in changed.message
     ours, theirs = result.findings[3:5]
-    assert "it is ours" in ours.message and "not of our making" in theirs.message
+    assert "it belongs to the owner" in ours.message and "neither declared nor owned" in theirs.message
 
 
 def test_a_node_that_somebody_else_looks_after_is_no_orphan():
@@ -129,7 +129,7 @@ def test_a_node_that_may_be_a_hosts_of_which_none_is_known_is_no_orphan(host, ex
     result = found([], [stored(endpoint("n9.example.com"))], other_hosts={host[0]: host})
     assert kinds(result) == ([] if excused else [("orphaned", "n9.example.com", "eth0")])
     for finding in result.findings:
-        assert "no host of the inventory is known to be this node; the nodes of 1 host are not known" in finding.message
+        assert "no host of the inventory is known to be this node; the nodes of 1 host are unknown" in finding.message
 
 
 def test_an_orphan_is_to_be_decommissioned_only_when_all_nodes_are_known():

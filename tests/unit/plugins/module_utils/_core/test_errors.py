@@ -14,6 +14,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
     Conflict,
     InvalidInput,
     brief,
+    join_first,
     shown,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._resources.selector import SelectorError
@@ -132,3 +133,11 @@ def test_a_value_is_cut_at_the_limit():
 
 def test_a_message_names_ten_problems_and_counts_the_others():
     assert str(InvalidInput([str(number) for number in range(12)])).endswith("; 9; and 2 more")
+
+
+@pytest.mark.parametrize(
+    "names, text",
+    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b and 2 more")],
+)
+def test_only_the_first_names_are_listed(names, text):
+    assert join_first(names, 2) == text

@@ -130,16 +130,16 @@ def test_what_is_no_endpoint_is_named_with_its_source(url, rule):
 
 def test_a_password_in_a_url_is_refused_and_not_repeated():
     text = message(etcd_endpoints=["http://user:hunter2@a:1"])
-    assert "give etcd_username and etcd_password instead" in text
+    assert "set etcd_username and etcd_password instead" in text
     assert "hunter2" not in text
 
 
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("[]", "holds no mapping"),
+        ("[]", "it is not a mapping"),
         ("a: [", "is not YAML"),
-        ("{}", "is not a calicoctl configuration: it takes apiVersion: v1 with kind: calicoApiConfig or"),
+        ("{}", "is not a calicoctl configuration; calicoctl accepts apiVersion: v1 with kind: calicoApiConfig or"),
         ("apiVersion: v1\nkind: CalicoAPIConfig", "is not a calicoctl configuration"),
         ("apiVersion: v1\nkind: calicoApiConfig\nspec: []x", "is not YAML"),
         ("apiVersion: v1\nkind: calicoApiConfig\nspec: [x]", "spec is not a mapping"),
@@ -178,7 +178,7 @@ def test_an_option_takes_the_place_of_what_is_not_supported_in_a_file(config, ke
 def test_a_domain_in_the_environment_is_not_passed_over():
     """What would be asked instead is this machine."""
     domain = {"ETCD_DISCOVERY_SRV": "example.com"}
-    assert "'example.com' is not looked up: give the servers' URLs as etcd_endpoints" in message(domain)
+    assert "'example.com' is not looked up; set etcd_endpoints to the servers' URLs" in message(domain)
     assert settings(domain, etcd_endpoints="http://a:1").etcd_endpoints == ("http://a:1",)
 
 
@@ -192,7 +192,7 @@ def test_a_file_that_is_not_there():
         ({"etcd_username": "u"}, "etcd_username (option) is given without etcd_password"),
         ({"etcd_password": "p"}, "etcd_password (option) is given without etcd_username"),
         ({"etcd_key_file": "k"}, "etcd_key_file (option) is given without etcd_cert_file"),
-        ({"etcd_username": "a:b", "etcd_password": "p"}, "no place for a colon"),
+        ({"etcd_username": "a:b", "etcd_password": "p"}, "does not allow a colon"),
         ({"timeout": 0}, "timeout: 0 is not a number of seconds above 0"),
     ],
 )
@@ -285,10 +285,10 @@ V1_HEAD, V3_HEAD = (
         ("foo: bar\nspec: {etcdEndpoints: x}", "foo is unknown to calicoctl"),
         ("metadata: {foo: bar}", "metadata.foo is unknown to calicoctl"),
         ("metadata: x", "metadata is not a mapping"),
-        ("", "spec names no etcd server: add etcdEndpoints to it, or set the option etcd_endpoints"),
+        ("", "spec names no etcd server; add etcdEndpoints to it, or set the option etcd_endpoints"),
         ("spec: {etcdUsername: hunter2, etcdPassword: hunter2}", "spec names no etcd server"),
         ("spec: {k8sAPIEndpoint: 'https://a'}", "spec names no etcd server"),
-        ("spec: {etcdEndpoints: x, etcdPassword: 5}", "spec.etcdPassword is not text: put its value in quotes"),
+        ("spec: {etcdEndpoints: x, etcdPassword: 5}", "spec.etcdPassword is not a string; put its value in quotes"),
     ],
 )
 def test_keys_in_the_wrong_place_are_named_with_the_right_one(config, head, text, problem):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the lock-out guard says of endpoints before they are written, rule by rule."""
+"""The checks of the lock-out guard, one by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot, snapshot_v1
-from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
+from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard
+from ansible_collections.netsec.calico.plugins.module_utils._guard.host_facts import HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
 from ansible_collections.netsec.calico.plugins.module_utils._policies._felix.failsafes import parse_failsafes
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
@@ -54,7 +55,7 @@ def check(*endpoints, etcd=None, there=(), facts=None, required=(), interfaces=N
 
 
 def said(*arguments, **keywords):
-    """The verdict on the first endpoint, and what each rule says of it."""
+    """The verdict on the first endpoint, and its findings by check."""
     verdict = check(*arguments, **keywords)[0]
     return verdict.verdict, {finding.rule: (finding.level, finding.text) for finding in verdict.findings}
 
@@ -81,7 +82,7 @@ def test_g03_the_controller_is_locked_out():
     verdict, findings = said(web(profiles=()), required=[ssh(2222)])
     assert verdict == "unsafe" and findings["G03"][0] == "unsafe"
     assert "port 2222" in findings["G03"][1] and "no profile" in findings["G03"][1]
-    # Not by this one.
+    # This endpoint does not affect it.
     assert said(web(name="e2", interface_name="eth1", expected_ips=(), profiles=()), required=[ssh(2222)])[0] == "safe"
 
 
@@ -128,12 +129,12 @@ def test_g07_addresses_of_others():
 
 
 @pytest.mark.parametrize("api_version", [V1, V3])
-def test_an_expected_address_that_is_none_is_no_reason_to_fail(api_version):
+def test_an_invalid_expected_address_is_not_an_error(api_version):
     endpoint = web(expected_ips=("", "bad", "192.0.2.77"))
     documents = snapshot_v1(tree(), ()) if api_version == V1 else PolicySnapshot()
     (verdict,) = Guard(api_version, documents, [endpoint]).check({"n1": HostFacts(INTERFACES, ())}, is_stored=True)
     assert ("G07", "warning", "the host does not have the expected IPs 192.0.2.77") in verdict.findings
-    # Of Calico v1, what an empty address does was not measured; v3 leaves it out.
+    # The effect of an empty address was not measured for Calico v1; v3 ignores it.
     is_unknown = any(each.rule == "G16" and "empty address" in each.text for each in verdict.findings)
     assert is_unknown == (api_version == V1)
 
@@ -141,9 +142,9 @@ def test_an_expected_address_that_is_none_is_no_reason_to_fail(api_version):
 def test_g08_two_claim_one_interface():
     there = [stored("n1", "a", {"name": "eth0"})]
     verdict, findings = said(web(), there=there)
-    assert verdict == "unsafe" and findings["G08"][1].startswith("it does not govern eth0")
+    assert verdict == "unsafe" and findings["G08"][1].startswith("it does not govern eth0, which is also claimed by a")
     verdict, findings = said(web(name="A"), there=there)
-    assert verdict == "unsafe" and findings["G08"][1].startswith("it governs eth0, which a claims, too")
+    assert verdict == "unsafe" and findings["G08"][1].startswith("it governs eth0, which is also claimed by a")
 
 
 def test_g09_a_node_that_calico_does_not_know():
@@ -195,7 +196,7 @@ def test_g13_neighbour_discovery():
     out = {"direction": "out", "protocol": "tcp", "src": "2001:db8::1", "dst": "2001:db8::8", "port": 2379}
     to_etcd = parse_connection(out, "required")
     assert said(eth1, required=[to_etcd])[1]["G13"][0] == "unsafe"
-    # It was so before.
+    # It was already denied.
     there = [stored("n1", "e1", {"name": "eth1"})]
     verdict, findings = said(eth1, there=there, required=[to_etcd])
     assert (verdict, findings["G13"][0]) == ("safe", "warning")
@@ -206,7 +207,7 @@ def test_g14_a_policy_does_not_select_it_any_more():
     there = [stored("n1", "e1", {"name": "eth0", "labels": {"role": "web"}})]
     assert said(web(labels={}), etcd=etcd, there=there)[1]["G14"] == (
         "warning",
-        "policies do not select it any more: p",
+        "policies stop selecting it: p",
     )
     assert "G14" not in said(web(labels={"role": "web"}), etcd=etcd, there=there)[1]
 
@@ -224,7 +225,7 @@ def test_g15_a_deleted_one_leaves_its_interface_open():
     assert "G15" not in said(moves, there=there)[1]
 
 
-def test_another_one_governs_in_its_place():
+def test_another_endpoint_governs_in_its_place():
     there = [stored("n1", "e1", {"name": "eth0", "profile_ids": ["open"]}), stored("n1", "e2", {"name": "eth0"})]
     goes = HostEndpoint(node="n1", name="e1")
     assert said(there=there, without=[goes], required=[ssh()]) == ("safe", {})
@@ -232,7 +233,7 @@ def test_another_one_governs_in_its_place():
     assert verdict == "unsafe" and "then e2 governs eth0 of node n1" in findings["G03"][1]
     moves = web(interface_name="eth1", expected_ips=("198.51.100.1",))
     assert said(moves, there=there, required=[ssh(2222)])[0] == "unsafe"
-    # Of one that changes in the same run, it is said there.
+    # An endpoint that changes in the same run has the finding itself.
     takes_over = web(name="e2", profiles=())
     verdicts = check(moves, takes_over, there=there, required=[ssh(2222)])
     assert [verdict.verdict for verdict in verdicts] == ["safe", "unsafe"]
@@ -248,17 +249,17 @@ ALLOW = {"action": "allow"}
         ([{"action": "allow", "src_selector": "role == 'bastion'"}], {"role": "bastion"}, {"role": "jump"}, True),
         ([{"action": "allow", "src_selector": "role == 'bastion'"}], {"role": "bastion"}, None, True),
         ([{"action": "allow", "src_selector": "role == 'bastion'"}], {"role": "bastion"}, {"role": "bastion"}, False),
-        # A new one can be among those that are denied.
+        # A rule may deny the new endpoint.
         ([{"action": "deny", "src_selector": "role == 'jump'"}, ALLOW], None, {"role": "jump"}, True),
         ([{"action": "allow", "!src_selector": "role == 'jump'"}], None, {"role": "jump"}, True),
         ([{"action": "allow", "!src_selector": "role == 'jump'"}], None, {"role": "bastion"}, False),
-        # It was denied before.
+        # It was already denied.
         ([{"action": "allow", "src_selector": "role == 'x'"}], {"role": "bastion"}, {"role": "jump"}, False),
         # An end of the connection is the host itself.
         ([{"action": "allow", "src_net": "192.0.2.0/24"}], {"role": "bastion"}, {"role": "jump"}, False),
     ],
 )
-def test_a_member_that_rules_of_others_look_at(rules, before, after, unsafe):
+def test_an_endpoint_that_rules_of_other_hosts_select(rules, before, after, unsafe):
     etcd = tree(p=dict(SELECTIVE, inbound_rules=rules))
     there = [stored("n1", "e1", {"name": "eth0", "labels": {"role": "web"}})]
     bastion = {"interface_name": "eth0", "expected_ips": ("192.0.2.9",), "profiles": ("open",)}
@@ -271,7 +272,9 @@ def test_a_member_that_rules_of_others_look_at(rules, before, after, unsafe):
     (verdict,) = guard.check(facts, others=lambda: {"n1": HostFacts(INTERFACES, [ssh(2222)])})
     assert verdict.verdict == ("unsafe" if unsafe else "safe")
     texts = [finding.text for finding in verdict.findings if finding.rule == "G03"]
-    assert [text.startswith("on node n1, tcp port 2222 from 192.0.2.9 is needed") for text in texts] == [True] * unsafe
+    assert [text.startswith("on node n1, tcp port 2222 from 192.0.2.9 is required") for text in texts] == [
+        True
+    ] * unsafe
 
 
 def test_what_was_denied_before():
@@ -279,8 +282,8 @@ def test_what_was_denied_before():
     labelled = web(profiles=(), labels={"a": "b"})
     verdict, findings = said(labelled, there=there, required=[ssh(2222)])
     assert (verdict, findings["G03"][0]) == ("safe", "warning")
-    assert "denied before this change, too" in findings["G03"][1]
-    # Not by this one.
+    assert "already denied before this change" in findings["G03"][1]
+    # This endpoint does not affect it.
     there[0] = stored("n1", "e2", {"name": "eth1"})
     assert said(labelled, there=there, required=[ssh(2222)])[0] == "unsafe"
 

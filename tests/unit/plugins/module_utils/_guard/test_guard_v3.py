@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard says of what stops, crashes or opens a host with Felix of Calico v3 (G16), as it was measured."""
+"""G16 for Felix of Calico v3: what stops or crashes Felix or opens a host, as measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import json
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import PolicySnapshot
-from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard, HostFacts
+from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard
+from ansible_collections.netsec.calico.plugins.module_utils._guard.host_facts import HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 
@@ -32,7 +33,7 @@ def documents(rules=(), name="p", config=None, **more):
 
 
 def said(stored, facts=None, **fields):
-    """The verdict on an endpoint, and what G16 says."""
+    """The verdict on an endpoint, and the findings of G16."""
     endpoint = HostEndpoint(**{**WEB, "expected_ips": ("192.0.2.1",), **fields})
     known = {"n1": facts} if facts else {"n1": HostFacts(INTERFACES)}
     (verdict,) = Guard(V3, stored, [endpoint], known_nodes=["n1"]).check(known)
@@ -61,7 +62,7 @@ def test_a_rule_that_crashes_felix(rule, cause):
     verdict, text = said(documents([rule]))
     assert verdict == "unsafe"
     assert cause in text and "Felix fails on a rule" in text and "a host where it never ran stays open" in text
-    # It does nothing to a host without an endpoint that uses it.
+    # It does not affect a host without an endpoint that uses it.
     assert said(documents([rule]), labels={"role": "db"})[1] == ""
 
 
@@ -106,12 +107,14 @@ def test_an_interface_prefix_that_fits_the_hosts_own_interfaces():
 
 def test_an_interface_that_felix_passes_over():
     verdict, text = said(documents(config={"interfaceExclude": "/eth.*/"}))
-    assert verdict == "unsafe" and text == "interfaceExclude has eth0, so Felix ignores the interface, which is open"
+    assert (
+        verdict == "unsafe" and text == "interfaceExclude matches eth0, so Felix ignores the interface, which is open"
+    )
 
 
 def test_an_interface_of_its_addresses_that_felix_passes_over():
     verdict, text = said(documents(config={"interfaceExclude": "/eth.*/"}), interface_name="")
-    assert verdict == "unsafe" and text.startswith("interfaceExclude has eth0")
+    assert verdict == "unsafe" and text.startswith("interfaceExclude matches eth0")
     assert said(documents(config={"interfaceExclude": "eth1"}), interface_name="")[0] == "safe"
 
 
@@ -152,7 +155,7 @@ CODE = dict(ALLOW, protocol="ICMP", icmp={"type": 8, "code": 0})
         ("nftables", "", "unsafe"),
         ("", "Disabled", "safe"),
         ("", "Enabled", "unsafe"),
-        # What is known of the host comes first.
+        # The facts of the host have precedence.
         ("iptables", "Enabled", "safe"),
     ],
 )

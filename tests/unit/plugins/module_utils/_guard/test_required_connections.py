@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a host's facts to the connections that it needs: which interface each one uses."""
+"""The connections that a host requires by its facts, and the interface of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIVEN = {"interfaces": {"eth0": ["192.0.2.1/24"], "eth1": ["10.0.0.1/8"]}, "defa
 
 
 def ways(given=None, **needed):
-    """(direction, in interface, out interface) of what becomes of one that is needed."""
+    """(direction, in interface, out interface) of the connections of one required connection."""
     needed = dict({"direction": "out", "protocol": "tcp", "port": 443}, **needed)
     found = parse_host_facts("n1", given or GIVEN, [needed])
     return [(each.direction, each.in_interface, each.out_interface) for each in found.required]
@@ -32,15 +32,15 @@ def test_the_network_decides_and_then_the_default_route():
     assert ways(direction="in", peer="10.9.9.9") == [("in", "eth1", "")]
 
 
-def test_what_stays_on_the_host():
+def test_a_connection_within_the_host():
     assert ways(peer="127.0.0.53") == ways(peer="10.0.0.1") == [("local", "lo", "lo")]
 
 
-def test_a_host_without_ipv6_needs_none():
+def test_a_host_without_ipv6_requires_no_ipv6_connection():
     assert ways(peer="2001:db8::53") == ways(peer="fe80::53") == []
 
 
-def test_a_way_that_nobody_knows():
+def test_an_unknown_interface():
     facts = parse_host_facts(
         "n1", dict(GIVEN, default_interface=""), [{"direction": "in", "protocol": "tcp", "port": 1}]
     )
@@ -58,7 +58,7 @@ def test_ssh():
 
 
 def test_without_prefix_lengths_another_way_is_possible():
-    """Its own address does not tell by which interface a host is reached."""
+    """The host's own address does not determine the interface of a connection."""
     given = {"interfaces": {"eth0": ["192.0.2.1"], "eth1": ["10.0.0.1"]}, "default_interface": "eth0"}
     needed = {"direction": "out", "protocol": "tcp", "port": 443, "peer": "10.9.9.9"}
     facts = parse_host_facts("n1", given, [needed])
@@ -87,7 +87,7 @@ def test_from_anywhere_it_may_come_through_any():
     assert (ways_of(facts.required), facts.possible, facts.doubts) == ([(4, "eth0"), (6, "eth0")], (), ())
 
 
-def test_ssh_of_which_nobody_knows_anything():
+def test_ssh_with_unknown_ends():
     facts = parse_host_facts("n1", dict(GIVEN, ssh={"port": 2222}), [])
     assert (ways_of(facts.required), ways_of(facts.possible)) == ([(4, "eth0")], [(4, "eth1")])
     assert facts.ansible_interface == ""
@@ -132,30 +132,30 @@ def test_an_address_of_the_loopback_comes_through_another_interface():
 
 
 def test_a_name_is_looked_up_once(monkeypatch):
-    asked = []
+    lookups = []
 
     def look_up(name, *_arguments, **_keywords):
-        asked.append(name)
+        lookups.append(name)
         if name == "here.test":
             return [(0, 0, 0, "", ("203.0.113.9", 0))]
-        raise OSError("nobody knows")
+        raise OSError("no such host")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     for node in ("n1", "n2"):
         for peer in ("192.0.2.999", "not.test"):
             facts = parse_host_facts(node, dict(GIVEN, ssh={"peer": peer, "address": "192.0.2.1"}), [])
-            # The connection is needed, wherever it comes from.
+            # The connection is required, whatever its source.
             assert ways_of(facts.required) == [(4, "eth0")] and facts.required[0].packet.source is None
             ((rule, text),) = facts.doubts
-            assert rule == "G03" and peer in text and "nobody knows" in text
+            assert rule == "G03" and peer in text and "no such host" in text
     facts = parse_host_facts("n1", dict(GIVEN, ssh={"peer": "here.test", "address": "192.0.2.1"}), [])
     assert facts.required[0].packet.source == 203 << 24 | 113 << 8 | 9 and facts.doubts == ()
-    assert asked == ["192.0.2.999", "not.test", "here.test"]
+    assert lookups == ["192.0.2.999", "not.test", "here.test"]
 
 
 @pytest.mark.parametrize("ssh", [{"peer": 5}, {"address": ["192.0.2.1"]}])
-def test_an_end_that_is_none(ssh):
-    with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].ssh.*is no address and no name"):
+def test_an_invalid_end(ssh):
+    with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].ssh.*is not an address or a name"):
         parse_host_facts("n1", dict(GIVEN, ssh=ssh), [])
 
 
@@ -179,7 +179,7 @@ def test_an_end_that_is_none(ssh):
         None,
     ],
 )
-def test_what_is_no_connection(wrong):
+def test_an_invalid_required_connection(wrong):
     with pytest.raises(InvalidInput, match=r"guard_require\[0\]"):
         check_required([wrong])
 
@@ -205,7 +205,7 @@ def test_what_is_no_connection(wrong):
         (dict(GIVEN, other=1), ""),
     ],
 )
-def test_facts_that_are_none(wrong, place):
+def test_invalid_facts(wrong, place):
     with pytest.raises(InvalidInput) as error:
         parse_host_facts("n1", wrong, [])
     assert str(error.value).startswith("guard_facts[n1]%s: " % place)

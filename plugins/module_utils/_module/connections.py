@@ -1,0 +1,70 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The work of calico_connection_info."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._core.errors import InvalidInput
+from .._dataplane.evaluator import Evaluator
+from .._dataplane.host import HostDataplane, build_host
+from .._dataplane.resolution import parse_interfaces
+from .._datastore.base import State
+from .._policies._felix.failsafes import parse_failsafes
+from .._policies.connection import Connection, parse_connection
+from .._resources.hostendpoint import as_host_endpoint
+from .endpoint_set import build_presents, read_items
+from .results import build_listing_warnings
+from .runner import connect, warn
+
+
+def evaluate_connections(module: AnsibleModule) -> Dict[str, Any]:
+    """Evaluate the connections of a host by the stored policies and endpoints."""
+    node = module.params["node"]
+    store = connect(module)
+    store.api_version.check_filter(node, None)
+    parse_interfaces(module.params["interfaces"])
+    failsafes = parse_failsafes(module.params["failsafes"], "failsafes")
+    connections = _parse_connections(module.params["connections"])
+    declared: Dict[str, Any] = {}
+    if module.params["endpoints"]:
+        declared = build_presents(read_items(module.params), store.api_version, {}, store.key)
+    snapshot = store.read_policies(node)
+    evaluator = Evaluator(store.api_version, snapshot, [as_host_endpoint(want.resource) for want in declared.values()])
+    dataplane = module.params["dataplane"] or ""
+    host = build_host(evaluator, node, module.params["interfaces"], failsafes, dataplane)
+    of_node = [each for each in snapshot.endpoints if each.node in (node, "") and each.key not in declared]
+    warn(module, build_listing_warnings(of_node, State(), store.api_version))
+    results = [host.evaluate(connection)._asdict() for connection in connections]
+    return {"changed": False, "results": results, "endpoints": _list_governing(host)}
+
+
+def _parse_connections(given: List[Dict[str, Any]]) -> List[Connection]:
+    """Parse the option. Raises InvalidInput with all problems."""
+    found, problems = [], []
+    for index, each in enumerate(given):
+        try:
+            found.append(parse_connection(each, "connections[{0}]".format(index)))
+        except InvalidInput as exc:
+            problems += exc.problems
+    if problems:
+        raise InvalidInput(problems)
+    return found
+
+
+def _list_governing(host: HostDataplane) -> List[Dict[str, Any]]:
+    """The endpoints that govern the host's interfaces."""
+    return [
+        {
+            "interface": name,
+            "endpoint": interface.governing.name if interface.governing else "",
+            "shadowed": [each.name for each in interface.shadowed],
+            "rejected": [{"name": each.name, "reason": each.rejected} for each in interface.rejected],
+        }
+        for name, interface in sorted(host.interfaces.items())
+    ]

@@ -1,0 +1,76 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The work of calico_hostendpoints: a set of endpoints and a purge."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._apply.apply import apply
+from .._apply.canary import parse_canary
+from .._core.errors import InvalidInput, shown
+from .._guard.enforcement import parse_guard_policy
+from .._plan.desired import Purge
+from .._resources.api_version import ApiVersion
+from .endpoint_set import (
+    OtherKind,
+    build_owner_labels,
+    build_presents,
+    build_skipped_result,
+    check_decommissioned,
+    read_items,
+)
+from .results import build_bulk_result, build_bulk_warnings
+from .runner import connect, warn
+
+
+def apply_endpoints(module: AnsibleModule) -> Dict[str, Any]:
+    """Make the datastore match the declared set."""
+    params = module.params
+    _check_limits(params)
+    guard_policy = parse_guard_policy(params)
+    store = connect(module)
+    purge = _parse_purge(params, store.api_version)
+    skipped: List[OtherKind] = []
+    items = read_items(params, skipped)
+    wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
+    check_decommissioned(wants.values(), params["decommission_nodes"] or ())
+    if params["purge_nodes"] is not None or not params["overwrite"]:
+        wants = {key: want._replace(**_build_limits(params)) for key, want in wants.items()}
+    canary = parse_canary(params["canary"], params["canary_wait"], guard_policy.by_node) if params["canary"] else None
+    outcome = apply(store, wants, module.check_mode, purge, params["purge_limit"], guard_policy.check, canary)
+    warn(module, build_bulk_warnings(outcome, store.api_version))
+    result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    return dict(build_skipped_result(params, skipped), **result)
+
+
+def _check_limits(params: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a negative limit."""
+    for option in ("purge_limit", "diff_limit"):
+        if params[option] is not None and params[option] < 0:
+            raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(params[option]))])
+
+
+def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[Purge]:
+    """What the task purges. Raises InvalidInput for an invalid node name and a missing owner."""
+    owner, label = params["owner"], params["owner_label"]
+    decommissioned = params["decommission_nodes"] or []
+    purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
+    if not owner and (params["purge"] == "owned" or decommissioned):
+        raise InvalidInput(["owner: must not be empty if owned endpoints are purged or nodes are decommissioned"])
+    api_version.check_nodes("decommission_nodes", decommissioned)
+    api_version.check_nodes("purge_nodes", purged)
+    nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
+    nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))
+    return Purge(nodes, label) if nodes else None
+
+
+def _build_limits(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The fields of Present that limit what an endpoint of the set may replace."""
+    nodes = params["purge_nodes"]
+    known = None if nodes is None else frozenset(nodes).union(params["decommission_nodes"] or ())
+    return {"overwrite": params["overwrite"], "movable_from": known}

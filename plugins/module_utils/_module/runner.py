@@ -1,0 +1,129 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way from an AnsibleModule to a datastore, and from a module's work to its result."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Callable, Dict, Iterable, Mapping
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.parameters import remove_values
+
+from .._core import yaml_io
+from .._core.errors import LONGEST, CalicoError, MissingLibrary, brief, shown
+from .._datastore.base import Datastore
+from .._datastore.factory import build_settings, open_datastore
+from .._datastore.settings import Settings
+from .._guard.verdict import Unsafe, format_records
+from .results import build_guard_result
+
+# Maximum number of characters of JSON of an option that a result repeats.
+PARAMETER_SIZE = 20000
+
+
+def read_settings(module: AnsibleModule) -> Settings:
+    """The settings that the module's options, the environment and calicoctl's file give."""
+    return build_settings(module.params, os.environ)
+
+
+def connect(module: AnsibleModule) -> Datastore:
+    """The datastore of these settings."""
+    urls = module.params["etcd_endpoints"] or ()
+    if any("@" in url for url in urls):
+        # A password in a URL is rejected, but Ansible repeats the options in the result.
+        module.no_log_values.update(urls)
+    settings = read_settings(module)
+    # They may come from the file or the environment, which Ansible does not mask.
+    module.no_log_values.update(settings.secrets)
+    if module._diff:
+        # PyYAML must be missing now, not after something was written.
+        yaml_io.library()
+    return open_datastore(settings)
+
+
+def warn(module: AnsibleModule, texts: Iterable[str]) -> None:
+    """Add warnings to the result, each on one line, whatever it quotes."""
+    for text in texts:
+        module.warn(brief(text, LONGEST))
+
+
+def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
+    """Do the module's work, and exit with its result or an error message.
+
+    A result with the key `failures` is that of a run that failed midway.
+    """
+    _tidy(module.params, module.argument_spec)
+    invocation = _shorten_invocation(module.params)
+    finish = module.fail_json
+    try:
+        result = work(module)
+        if "failures" not in result:
+            finish = module.exit_json
+    except MissingLibrary as exc:
+        result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
+    except Unsafe as exc:
+        # A change that is refused later, after a conflict, is in the result's failures.
+        result = dict(build_guard_result(format_records(exc.verdicts)), msg="nothing was written: {0}".format(exc))
+    except CalicoError as exc:
+        result = {"msg": str(exc)}
+    if _is_masked(module, result):
+        warn(module, [_MASKED])
+    finish(invocation=invocation, **result)
+
+
+_MASKED = (
+    "etcd_password also occurs in this result, and Ansible masks it there. Do not use the masked result as input; use "
+    "a user with another password"
+)
+
+
+def _is_masked(module: AnsibleModule, result: Dict[str, Any]) -> bool:
+    """Whether Ansible will mask a part of the result, because it contains a password."""
+    secrets = [secret for secret in module.no_log_values if secret]
+    text = json.dumps(result, ensure_ascii=False) if secrets else ""
+    # This is rare, and to mask a large result takes long.
+    if not any(json.dumps(secret, ensure_ascii=False)[1:-1] in text for secret in secrets):
+        return False
+    return json.dumps(remove_values(result, secrets), ensure_ascii=False) != text
+
+
+def _tidy(params: Dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Correct what Ansible makes of a list that is given as a string.
+
+    It splits the string at its commas and keeps the blanks, and keeps the string itself under the option's alias.
+    """
+    for option, spec in options.items():
+        for alias in spec.get("aliases", ()):
+            params.pop(alias, None)
+        items = params.get(option)
+        if not isinstance(items, list):
+            continue
+        if spec.get("elements") == "str":
+            params[option] = [item.strip(" \t") for item in items]
+        for item in items if "options" in spec else ():
+            _tidy(item, spec["options"])
+
+
+def _shorten_invocation(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The task's options, which Ansible repeats in the result, without long values: AWX discards large results."""
+    return {"module_args": {name: _repeated(value) for name, value in params.items()}}
+
+
+def _repeated(value: Any) -> Any:
+    """An option as a result repeats it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        # Ansible makes an integer of any string of digits, and Python does not write long integers.
+        return value if abs(value) < 2**63 else shown(value)
+    if isinstance(value, str) and len(value) > PARAMETER_SIZE:
+        return "{0} characters".format(len(value))
+    if not isinstance(value, list):
+        return value
+    try:
+        is_short = len(json.dumps(value)) <= PARAMETER_SIZE
+    except ValueError:
+        is_short = False
+    return value if is_short else "{0} items".format(len(value))
