@@ -16,13 +16,13 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem, shown
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import (
-    Fleet,
-    build_required,
-    read_api_version,
-)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import build_required
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
+    read_api_version,
+    read_run_settings,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report, format_banner
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
@@ -62,16 +62,18 @@ class ActionModule(ActionBase):
         arguments["nodes"] = sorted(nodes.values())
         arguments.update(_others(fleet, variables))
         arguments["guard_require"] = build_required(arguments)
-        found = self._audit(fleet, arguments, task_vars, result)
+        built = fleet.build_endpoints()
+        contents = {"src": built.endpoints, "guard_facts_src": fleet.guard_facts()}
+        found = self._audit(contents, arguments, task_vars, result)
         if found is None:
             return result
         warnings += fleet.warnings()
         result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
         report = build_report(
-            found, nodes, unknown, fleet.uncovered, arguments.get("owner") or "", fail_on, _generated(variables)
+            found, nodes, unknown, built.uncovered, arguments.get("owner") or "", fail_on, _generated(variables)
         )
         paths = _written(report, folder, formats)
-        unknown = {**fleet.uncovered, **unknown}
+        unknown = {**built.uncovered, **unknown}
         unknown_hosts = bounded(sorted(unknown), FAILURES_SIZE)
         result.update(
             {key: report[key] for key in ("summary", "reason", "datastore")},
@@ -104,7 +106,7 @@ class ActionModule(ActionBase):
 
     def _audit(
         self,
-        fleet: Fleet,
+        contents: Dict[str, Any],
         arguments: Dict[str, Any],
         task_vars: Dict[str, Any],
         result: Dict[str, Any],
@@ -112,14 +114,13 @@ class ActionModule(ActionBase):
         """Return all findings of the module. None if it failed; the result then contains the reason."""
         folder = self._make_tmp_path()
         try:
-            src, facts, dest = (
-                self._connection._shell.join_path(folder, name) for name in ("wanted.json", "facts.json", "found.json")
-            )
-            self._transfer_data(src, json.dumps(fleet.endpoints()))
-            self._transfer_data(facts, json.dumps(fleet.guard_facts()))
+            names = [*contents, "dest"]
+            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in names}
+            for option, content in contents.items():
+                self._transfer_data(paths[option], json.dumps(content))
             done = self._execute_module(
                 module_name="netsec.calico.calico_hostendpoints_audit",
-                module_args=dict(arguments, src=src, guard_facts_src=facts, policies=True, dest=dest),
+                module_args=dict(arguments, policies=True, **paths),
                 task_vars=task_vars,
             )
             if done.get("failed"):
@@ -130,7 +131,7 @@ class ActionModule(ActionBase):
             result["warnings"] = done.get("warnings", [])
             with tempfile.TemporaryDirectory() as here:
                 path = os.path.join(here, "found.json")
-                self._connection.fetch_file(dest, path)
+                self._connection.fetch_file(paths["dest"], path)
                 with open(path, encoding="utf-8") as stream:
                     return json.load(stream)
         finally:
@@ -201,7 +202,7 @@ def _others(fleet: Fleet, variables: TaskContext) -> Dict[str, Any]:
         if name in compared:
             continue
         raw = variables.without_facts(name)
-        node = fleet.node_of(name, raw)
+        node = fleet.find_node(name, raw)
         if node:
             nodes.add(node)
         else:

@@ -17,14 +17,17 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file 
     replace_file,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import DIFF_SIZE, FAILURES_SIZE, bounded
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, read_api_version
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import (
     Gathered,
     Hosts,
     build_gathered,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
+    read_api_version,
+    read_run_settings,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext
 
 # The role's default.
@@ -91,14 +94,14 @@ def _hosts(fleet: Fleet, variables: TaskContext) -> Hosts:
     """Return the play's hosts, including unreachable hosts, with their nodes if known."""
     nodes = fleet.nodes()
     default_nodes = {
-        host.inventory_hostname
-        for host, _by_hand in fleet.hosts
-        if fleet.calicos_name(host.facts.get("nodename", "")) == host.node
+        host.name
+        for host in fleet.hosts
+        if fleet.canonical_node(host.input.facts.get("nodename", "")) == host.input.node
     }
     names = {node: name for name, node in nodes.items()}
     unknown = []
     for name in variables.all_names():
-        node = nodes.get(name) or fleet.node_of(name)
+        node = nodes.get(name) or fleet.find_node(name)
         if not node:
             unknown.append(name)
         elif names.setdefault(node, name) != name:
@@ -106,7 +109,7 @@ def _hosts(fleet: Fleet, variables: TaskContext) -> Hosts:
         else:
             nodes[name] = node
     # A host whose node is unknown most likely has the name of its node.
-    others = {fleet.node_of(name) or fleet.calicos_name(name): name for name in _others(variables)}
+    others = {fleet.find_node(name) or fleet.canonical_node(name): name for name in _others(variables)}
     return Hosts(nodes, default_nodes, unknown, {node: name for node, name in others.items() if node not in names})
 
 

@@ -11,9 +11,17 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, prepare_guard, read_api_version
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
+    build_required,
+    is_guard_on,
+    parse_guard_mode,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
+    read_api_version,
+    read_run_settings,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
 
 # Numbers that may be empty, as in an unanswered survey question.
@@ -44,7 +52,10 @@ class ActionModule(ActionBase):
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
-        is_guarded = prepare_guard(arguments)
+        arguments["guard"] = parse_guard_mode(arguments.get("guard"))
+        is_guarded = is_guard_on(arguments["guard"])
+        if is_guarded:
+            arguments["guard_require"] = build_required(arguments)
         has_canary = str(arguments.get("canary", 0)) != "0"
         fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded, connects=has_canary)
         result["hosts"] = len(fleet.hosts)
@@ -59,12 +70,13 @@ class ActionModule(ActionBase):
         if isinstance(decommissioned, str):
             decommissioned = [node.strip() for node in decommissioned.split(",") if node.strip()]
         if isinstance(decommissioned, list):
-            arguments["decommission_nodes"] = [fleet.calicos_name(str(node)) for node in decommissioned]
+            arguments["decommission_nodes"] = [fleet.canonical_node(str(node)) for node in decommissioned]
         arguments["purge_nodes"] = sorted(nodes.values())
         if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
             # Without participating hosts, the scope of the purge is empty.
             arguments["purge"] = "none"
-        contents = {"src": fleet.endpoints()}
+        built = fleet.build_endpoints()
+        contents: Dict[str, Any] = {"src": built.endpoints}
         if is_guarded or has_canary:
             contents["guard_facts_src"] = fleet.guard_facts()
         done = self._apply(contents, arguments, task_vars)
@@ -75,10 +87,9 @@ class ActionModule(ActionBase):
         if variables.has_batches():
             # Later batches must not use these nodes. A node with the name of its host is known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
-        uncovered = list(fleet.uncovered)
-        result["hosts_without_endpoints"] = {name: fleet.uncovered[name] for name in uncovered[:_HOSTS_KEPT]}
+        result["hosts_without_endpoints"] = dict(list(built.uncovered.items())[:_HOSTS_KEPT])
         warnings += fleet.warnings() + _about_hosts(_LEFT, fleet.without_facts)
-        warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, fleet.uncovered)
+        warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, built.uncovered)
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
         return result

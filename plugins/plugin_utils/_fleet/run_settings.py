@@ -10,10 +10,13 @@ playbook. So the options that are taken from variables are not templates there: 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, brief
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, get_api_version
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import check_spelling
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
@@ -45,6 +48,17 @@ def read_run_settings(task: Any, task_vars: Mapping[str, Any], templar: Any) -> 
     arguments = _take_variables(task.args, hosts, templar)
     python = arguments.pop("python_interpreter", None)
     return RunSettings(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python))
+
+
+def read_api_version(arguments: Mapping[str, Any]) -> ApiVersion:
+    """The API version of the resources in the task's datastore. Raises RunFailed.
+
+    As in the modules, the controller's environment and calicoctl's file may name the datastore.
+    """
+    try:
+        return get_api_version(build_settings(arguments, os.environ))
+    except CalicoError as exc:
+        raise RunFailed(str(exc)) from exc
 
 
 def check_facts(variables: TaskContext) -> None:

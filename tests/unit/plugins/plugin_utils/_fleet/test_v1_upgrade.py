@@ -15,7 +15,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import HostInput, build_endpoints
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
+    HostInput,
+    build_endpoints,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import convert_endpoints, converted
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors" / "v1_to_v3_names.jsonl"

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import why_unusable
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import why_unusable
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
     HostInput,
     RuleError,
     build_endpoints,
     decide,
-    read_interfaces,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interfaces import read_interfaces
 from ansible_collections.netsec.calico.tests.harness.fleet import interface
 
 DEFAULTS = yaml.safe_load(
-    (Path(__file__).resolve().parents[5] / "roles" / "hostendpoints" / "defaults" / "main.yml").read_text()
+    (Path(__file__).resolve().parents[6] / "roles" / "hostendpoints" / "defaults" / "main.yml").read_text()
 )
 
 

@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import devices, read_ipv4, read_ipv6
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import devices, read_ipv4, read_ipv6
 
 # The variables of a host that say how Ansible reaches it.
 CONNECTION = (

@@ -10,22 +10,18 @@ import dataclasses
 import fnmatch
 import re
 from collections.abc import Mapping
-from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, DEFAULT
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, ApiVersion
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
-    devices,
-    hidden_interfaces,
-    read_ipv4,
-    read_ipv6,
-    read_masters,
-    read_temporary_ipv6,
-    why_unusable,
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import hidden_interfaces, why_unusable
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interfaces import (
+    HostInterface,
+    read_interfaces,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.rule_checks import (
     RuleError,
     check_rule,
     flag,
@@ -83,27 +79,6 @@ class HostInput:
 
 
 @dataclasses.dataclass(frozen=True)
-class HostInterface:
-    """One interface, as Ansible's facts have it."""
-
-    name: str
-    type: str
-    active: bool
-    default_route: bool
-    # Of global scope, IPv4 first.
-    addresses: Tuple[str, ...]
-    # Those of them that the host replaces every day, as far as the facts show it.
-    temporary: FrozenSet[str] = frozenset()
-    # The driver of its device, and whether it has a device at all.
-    driver: str = ""
-    physical: bool = False
-    # In lower case.
-    mac: str = ""
-    # The bonds and bridges that it is a member of.
-    masters: Tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
 class RuleDecision:
     """What became of an interface: its endpoint, and the number of the rule that made it, or neither; and why.
 
@@ -114,15 +89,6 @@ class RuleDecision:
     reason: str
     rule: Optional[int] = None
     endpoint: Optional[Dict[str, Any]] = None
-
-
-def read_interfaces(facts: Mapping[str, Any]) -> List[HostInterface]:
-    """The interfaces of a host, sorted by name."""
-    masters = read_masters(facts)
-    found = [
-        _interface(name, device, aliases, facts, masters.get(name, ())) for name, device, aliases in devices(facts)
-    ]
-    return sorted(found, key=lambda interface: interface.name)
 
 
 def decide(host: HostInput) -> List[RuleDecision]:
@@ -172,45 +138,6 @@ def build_endpoints(host: HostInput) -> List[Dict[str, Any]]:
     if hidden:
         raise RuleError(hidden)
     return [verdict.endpoint for verdict in select_made(decide(host)) if verdict.endpoint is not None]
-
-
-# --- facts ---
-
-
-def _interface(
-    name: str,
-    device: Mapping[str, Any],
-    aliases: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, Any],
-    masters: Sequence[str],
-) -> HostInterface:
-    defaults = [facts.get(family) or {} for family in ("default_ipv4", "default_ipv6")]
-    return HostInterface(
-        name=name,
-        type=device.get("type") or "unknown",
-        active=bool(device.get("active")),
-        default_route=any(default.get("interface") == name for default in defaults),
-        addresses=tuple(dict.fromkeys(_addresses(device, aliases))),
-        temporary=frozenset(read_temporary_ipv6(device)),
-        driver=device.get("module") or "",
-        physical=bool(device.get("pciid")),
-        mac=(device.get("macaddress") or "").lower(),
-        masters=tuple(dict.fromkeys(masters)),
-    )
-
-
-def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for fact in [device, *aliases]:
-        for ipv4 in read_ipv4(fact):
-            # An address of another scope than global cannot be told by the facts, but by its network.
-            if not parse_address(ipv4["address"]).is_link_local:
-                yield ipv4["address"]
-    for ipv6 in read_ipv6(device):
-        if ipv6.get("scope") == "global":
-            yield ipv6["address"]
-
-
-# --- rules ---
 
 
 def _choice(interface: HostInterface, host: HostInput) -> Tuple[Optional[int], str]:

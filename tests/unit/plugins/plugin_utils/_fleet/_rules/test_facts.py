@@ -14,18 +14,18 @@ from ansible.module_utils.facts.network.linux import LinuxNetwork
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.ssh_facts import build_guard_facts, unresolved
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import (
     read_masters,
     read_temporary_ipv6,
     why_unusable,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
     HostInput,
     RuleError,
     decide,
-    read_interfaces,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import build_guard_facts, unresolved
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interfaces import read_interfaces
 from ansible_collections.netsec.calico.tests.harness.fleet import interface, server
 
 FACTS = dict(
