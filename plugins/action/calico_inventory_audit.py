@@ -18,6 +18,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import build_required
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
     read_api_version,
@@ -30,8 +31,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import
 
 # The registered result of the playbook's task that gathers facts. An unreachable host may have older, cached facts.
 _GATHERED = "__hostendpoints_gathered"
-# The role's audit variables without the prefix. Each must have the same value for all hosts.
-_OF_THE_RUN = ("audit_fail_on", "audit_report_dir", "audit_report_formats")
+# The variables that count.
+_SCOPES = (Scope.HOST, Scope.RUN, Scope.AUDIT, Scope.GUARD)
 # Variables that AWX sets for a job, and their names in the report.
 _PROVENANCE = {"awx_job_id": "AWX job", "awx_job_template_name": "template", "awx_project_revision": "revision"}
 
@@ -56,7 +57,7 @@ class ActionModule(ActionBase):
         if variables.has_batches():
             raise RunFailed("an audit is about all hosts at once: leave out serial and the strategy free")
         not_gathered = _not_gathered(variables)
-        fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _OF_THE_RUN, guards=True)
+        fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _SCOPES)
         nodes = fleet.nodes()
         unknown = self._unknown(fleet, variables, not_gathered)
         arguments["nodes"] = sorted(nodes.values())

@@ -17,6 +17,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
     parse_guard_mode,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
     read_api_version,
@@ -57,7 +58,8 @@ class ActionModule(ActionBase):
         if is_guarded:
             arguments["guard_require"] = build_required(arguments)
         has_canary = str(arguments.get("canary", 0)) != "0"
-        fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded, connects=has_canary)
+        scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
+        fleet = Fleet(variables, self._templar, api_version, scopes=scopes, connects=has_canary)
         result["hosts"] = len(fleet.hosts)
         result["require_facts"] = require_facts
         if require_facts and (fleet.without_facts or fleet.by_hand):

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, brief, shown
@@ -29,29 +29,16 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interf
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.rule_checks import RuleError
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.node_claims import NodeClaims, OtherHosts
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX, check_spelling
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import (
+    PREFIX,
+    Scope,
+    check_spelling,
+    list_names,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.shared_variables import SharedVariables
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
-# The variables of which the first host's count for all.
-_OF_THE_RUN = (
-    "datastore_type",
-    "etcd_endpoints",
-    "etcd_ca_cert_file",
-    "etcd_cert_file",
-    "etcd_key_file",
-    "etcd_username",
-    "etcd_password",
-    "calicoctl_config",
-    "timeout",
-    "owner",
-    "purge",
-    "purge_limit",
-    "decommission",
-)
-# The same, where something is written.
-_OF_THE_WRITING = ("guard", "guard_limit", "canary", "canary_wait")
 _INTERFACES_SHOWN = 5
 
 
@@ -90,21 +77,18 @@ class Fleet:
         templar: Any,
         api_version: ApiVersion,
         unusable: Optional[Mapping[str, str]] = None,
-        of_the_run: Iterable[str] = (),
-        writes: bool = False,
-        guards: bool = False,
+        scopes: Collection[Scope] = (Scope.HOST, Scope.RUN),
         connects: bool = False,
     ) -> None:
         """`unusable`: hosts whose facts must not be used, such as those of an earlier run, and why.
 
-        `of_the_run`: further variables, without the prefix, that must be the same for all hosts.
-        `writes`, `guards`: whether the variables of guard and canary count, and the hosts' own ones of the guard.
+        `scopes`: of the variables that count. With Scope.GUARD, the hosts' guard settings are read.
         `connects`: whether Ansible's connections to the hosts count. The guard always uses them.
         """
         self._context = context
         self._api_version = api_version
-        self._guards = guards
-        self._connects = guards or connects
+        self._guards = Scope.GUARD in scopes
+        self._connects = self._guards or connects
         self._reader = HostVariables(context, templar, api_version)
         # The task's options are this host's, whether or not it has facts.
         runner = context.runner()
@@ -112,8 +96,8 @@ class Fleet:
             self._reader,
             runner,
             context.without_facts(runner),
-            (*_OF_THE_RUN, *of_the_run),
-            _OF_THE_WRITING if writes else (),
+            as_written=list_names(*(scope for scope in (Scope.RUN, Scope.AUDIT) if scope in scopes)),
+            evaluated=list_names(Scope.WRITING) if Scope.WRITING in scopes else (),
         )
         self.hosts: List[FleetHost] = []
         # Hosts of the batch that need facts and do not take part, and why their facts are unusable.

@@ -7,29 +7,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from ansible.errors import AnsibleError
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX, Scope, list_types
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
-# The variables of each host, and the type of each.
-_VARIABLES = {
-    "node": str,
-    "interfaces": list,
-    "ignore": list,
-    "labels": dict,
-    "group_labels": dict,
-    "host_labels": dict,
-    "endpoints": list,
-}
 # The only variables that count for a host without facts.
 _WITHOUT_FACTS = ("node", "interfaces", "endpoints")
-_KINDS = {str: "text", list: "list", dict: "mapping"}
+# {Ansible's name of a type: the type, its name in messages}
+_TYPES: Dict[str, Tuple[type, str]] = {"str": (str, "text"), "list": (list, "list"), "dict": (dict, "mapping")}
 # The role's default, which is so common that it is worth a short way.
 _DEFAULT_NODE = "{{ ansible_facts.nodename | default('') }}"
 
@@ -94,8 +85,9 @@ class HostVariables:
         self, name: str, raw: Mapping[str, Any], facts: Mapping[str, Any], has_facts: bool = True
     ) -> Dict[str, Any]:
         """The variables of one host without the prefix, of the right types. Raises RunFailed."""
-        keys = tuple(_VARIABLES) if has_facts else _WITHOUT_FACTS
-        values: Dict[str, Any] = dict.fromkeys(_VARIABLES)
+        types = list_types(Scope.HOST)
+        keys = tuple(types) if has_facts else _WITHOUT_FACTS
+        values: Dict[str, Any] = dict.fromkeys(types)
         values.update({key: raw.get(PREFIX + key) for key in keys})
         if values["node"] == _DEFAULT_NODE:
             values["node"] = facts.get("nodename", "")
@@ -103,14 +95,13 @@ class HostVariables:
             values.update(self._template_all(name, self._context.all(name), keys))
         if values["interfaces"] is None:
             raise RunFailed("{0}: {1}interfaces is null, which is no list of rules".format(name, PREFIX))
-        for key, kind in _VARIABLES.items():
+        for key, type_name in types.items():
+            kind, kind_name = _TYPES[type_name]
             if values[key] is None and kind is not str:
                 values[key] = kind()
             if not isinstance(values[key], kind):
                 raise RunFailed(
-                    "{0}: {1}{2} has to be a {3}, and is {4}".format(
-                        name, PREFIX, key, _KINDS[kind], shown(values[key])
-                    )
+                    "{0}: {1}{2} has to be a {3}, and is {4}".format(name, PREFIX, key, kind_name, shown(values[key]))
                 )
         if not all(isinstance(pattern, str) for pattern in values["ignore"]):
             raise RunFailed("{0}: {1}ignore: a pattern is not a text".format(name, PREFIX))

@@ -22,12 +22,10 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.ssh_fa
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import HostInput
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX, Scope, list_names
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
-# What each host tells the guard.
-_VARIABLES = ("guard_require", "failsafes", "dataplane")
 # The options of Ansible's SSH that say how it reaches a host, and the variables that override them.
 _SSH_OPTIONS = {
     "port": "ansible_port",
@@ -58,7 +56,7 @@ def read_host_guard(
     connection = _read_connection(name, raw, reader, context)
     if not is_guarded:
         return HostGuard(connection)
-    values = reader.evaluate(name, raw, _VARIABLES, with_facts=True)
+    values = reader.evaluate(name, raw, list_names(Scope.GUARD), with_facts=True)
     return HostGuard(
         connection,
         _parse_require(name, values["guard_require"]),
