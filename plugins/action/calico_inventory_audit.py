@@ -29,8 +29,6 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
 
-# The registered result of the playbook's task that gathers facts. An unreachable host may have older, cached facts.
-_GATHERED = "__hostendpoints_gathered"
 # The variables that count.
 _SCOPES = (Scope.HOST, Scope.RUN, Scope.AUDIT, Scope.GUARD)
 # Variables that AWX sets for a job, and their names in the report.
@@ -46,17 +44,17 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
-        variables, arguments, task_vars = run
-        folder = _folder(arguments.pop("report_dir", None))
+        variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
+        folder = _folder(run.name_of("report_dir"), arguments.pop("report_dir", None))
         # If this audit fails, reports of an older audit must not be mistaken for its reports.
         _remove(folder)
         warnings = run.check()
         formats = arguments.pop("report_formats", None)
-        formats = list(FORMATS) if formats is None else _choices("report_formats", formats, FORMATS)
-        fail_on = _choices("fail_on", arguments.pop("fail_on", None), FAIL_ON)
+        formats = list(FORMATS) if formats is None else _choices(run.name_of("report_formats"), formats, FORMATS)
+        fail_on = _choices(run.name_of("fail_on"), arguments.pop("fail_on", None), FAIL_ON)
         if variables.has_batches():
             raise RunFailed("an audit is about all hosts at once: leave out serial and the strategy free")
-        not_gathered = _not_gathered(variables)
+        not_gathered = _not_gathered(variables, arguments.pop("facts_result", None))
         fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _SCOPES)
         nodes = fleet.nodes()
         unknown = self._unknown(fleet, variables, not_gathered)
@@ -139,27 +137,27 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(folder)
 
 
-def _choices(option: str, values: Any, known: Any) -> List[str]:
+def _choices(where: str, values: Any, known: Any) -> List[str]:
     """Return a list option in any form that Ansible accepts, without duplicates."""
     if values is None:
         return []
     if isinstance(values, str):
         values = [value.strip() for value in values.split(",") if value.strip()]
     if not isinstance(values, (list, tuple)):
-        raise RunFailed("{0}: {1} is not a list of {2}".format(option, shown(values), ", ".join(known)))
+        raise RunFailed("{0}: {1} is not a list of {2}".format(where, shown(values), ", ".join(known)))
     unknown = [brief(value) for value in values if not isinstance(value, str) or value not in known]
     if unknown:
-        raise RunFailed("{0}: {1} is none of {2}".format(option, ", ".join(unknown[:10]), ", ".join(known)))
+        raise RunFailed("{0}: {1} is none of {2}".format(where, ", ".join(unknown[:10]), ", ".join(known)))
     return list(dict.fromkeys(values))
 
 
-def _folder(report_dir: Any) -> str:
+def _folder(where: str, report_dir: Any) -> str:
     if not isinstance(report_dir, (str, type(None))):
-        raise RunFailed("report_dir: {0} is not a path".format(shown(report_dir)))
+        raise RunFailed("{0}: {1} is not a path".format(where, shown(report_dir)))
     try:
         return os.path.abspath(os.path.expanduser(report_dir)) if report_dir else ""
     except ValueError as exc:
-        raise RunFailed("report_dir {0}: {1}".format(brief(report_dir, 255), file_problem(exc))) from exc
+        raise RunFailed("{0} {1}: {2}".format(where, brief(report_dir, 255), file_problem(exc))) from exc
 
 
 def _remove(folder: str) -> None:
@@ -170,13 +168,11 @@ def _remove(folder: str) -> None:
         raise RunFailed(str(exc)) from exc
 
 
-def _not_gathered(variables: TaskContext) -> Dict[str, str]:
+def _not_gathered(variables: TaskContext, facts_result: Any) -> Dict[str, str]:
+    """Return the hosts whose facts could not be gathered, and why. Their cached facts may be older."""
     found: Dict[str, str] = {}
-    if not variables.registers(_GATHERED):
-        # The facts are from another play of this run.
-        return found
-    for name in variables.all_names():
-        result = variables.registered(name, _GATHERED)
+    for name in variables.all_names() if facts_result else ():
+        result = variables.registered(name, str(facts_result))
         if result.get("unreachable") or result.get("failed"):
             kind = "unreachable" if result.get("unreachable") else "no facts"
             found[name] = "{0}: {1}".format(kind, brief(" ".join(_why_failed(result).split()), 200))

@@ -23,6 +23,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings 
     read_api_version,
     read_run_settings,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext
 from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
 
 # Numbers that may be empty, as in an unanswered survey question.
@@ -45,11 +46,12 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         warnings = run.check()
-        variables, arguments, task_vars = run
+        variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
+        earlier = _earlier_nodes(variables, arguments.pop("registered_as", None))
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
-            raise RunFailed("hostendpoints_purge_limit is empty: give a number")
+            raise RunFailed("{0} is empty: give a number".format(run.name_of("purge_limit")))
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
@@ -59,7 +61,7 @@ class ActionModule(ActionBase):
             arguments["guard_require"] = build_required(arguments)
         has_canary = str(arguments.get("canary", 0)) != "0"
         scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
-        fleet = Fleet(variables, self._templar, api_version, scopes=scopes, connects=has_canary)
+        fleet = Fleet(variables, self._templar, api_version, scopes=scopes, connects=has_canary, earlier=earlier)
         result["hosts"] = len(fleet.hosts)
         result["require_facts"] = require_facts
         if require_facts and (fleet.without_facts or fleet.by_hand):
@@ -111,6 +113,15 @@ class ActionModule(ActionBase):
                 )
         finally:
             self._remove_tmp_path(folder)
+
+
+def _earlier_nodes(context: TaskContext, registered_as: Any) -> Dict[str, str]:
+    """Return {host: node} of the hosts of earlier batches, from their results of this task."""
+    found: Dict[str, str] = {}
+    for name in context.all_names() if registered_as else ():
+        if name not in found:
+            found.update(context.registered(name, str(registered_as)).get("nodes") or {})
+    return found
 
 
 def _about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:

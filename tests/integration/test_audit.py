@@ -387,7 +387,7 @@ def test_endpoints_of_hosts_outside_the_run_are_no_orphans(fleet, tmp_path):
 
 
 def test_the_first_host_cannot_be_reached(fleet, tmp_path):
-    """With the playbook's own way to gather; the facts that are cached of the host are not taken for its own."""
+    """With the playbook's own way to gather; cached facts of the host are not used."""
     tasks = [
         {
             "ansible.builtin.setup": {"gather_subset": ["!all", "!min", "network", "platform"]},
@@ -396,7 +396,7 @@ def test_the_first_host_cannot_be_reached(fleet, tmp_path):
             "ignore_errors": True,
             "when": "inventory_hostname == 'worker-1'",
         },
-        ROLE,
+        dict(ROLE, vars={"__hostendpoints_facts_result": "__hostendpoints_gathered"}),
     ]
     variables = {"hostendpoints_audit_report_dir": str(tmp_path)}
     hosts = {"worker-1": UNREACHABLE, "worker-2": {}}

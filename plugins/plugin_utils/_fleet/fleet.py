@@ -79,11 +79,13 @@ class Fleet:
         unusable: Optional[Mapping[str, str]] = None,
         scopes: Collection[Scope] = (Scope.HOST, Scope.RUN),
         connects: bool = False,
+        earlier: Optional[Mapping[str, str]] = None,
     ) -> None:
         """`unusable`: hosts whose facts must not be used, such as those of an earlier run, and why.
 
         `scopes`: of the variables that count. With Scope.GUARD, the hosts' guard settings are read.
         `connects`: whether Ansible's connections to the hosts count. The guard always uses them.
+        `earlier`: {host: node} of the hosts of the play's earlier batches.
         """
         self._context = context
         self._api_version = api_version
@@ -106,7 +108,7 @@ class Fleet:
         self.by_hand: Dict[str, str] = {}
         # Each warning once, for any number of hosts.
         self._warnings: Dict[str, None] = {}
-        self._add_hosts(unusable or {})
+        self._add_hosts(unusable or {}, earlier or {})
 
     def warnings(self) -> List[str]:
         return list(self._warnings)
@@ -149,7 +151,7 @@ class Fleet:
         """The node's name as the datastore has it."""
         return self._api_version.canonical_node(node)
 
-    def _add_hosts(self, unusable: Mapping[str, str]) -> None:
+    def _add_hosts(self, unusable: Mapping[str, str], earlier: Mapping[str, str]) -> None:
         claims = NodeClaims()
         for name in self._context.names():
             facts = self._context.facts(name)
@@ -171,7 +173,7 @@ class Fleet:
             claims.add(host.input.node, name, has_template(raw.get(PREFIX + "node")))
             self.hosts.append(host)
         others = OtherHosts(self._context, self._find_other_node, self.canonical_node, self._is_of_the_run)
-        others.check(claims, self._context.nodes_so_far())
+        others.check(claims, earlier)
 
     def _read_host(self, name: str, raw: Dict[str, Any], facts: Mapping[str, Any]) -> FleetHost:
         self._add_warnings(check_spelling(name, raw))

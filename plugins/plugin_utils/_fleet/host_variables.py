@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ansible.errors import AnsibleError
 
@@ -21,8 +22,25 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context 
 _WITHOUT_FACTS = ("node", "interfaces", "endpoints")
 # {Ansible's name of a type: the type, its name in messages}
 _TYPES: Dict[str, Tuple[type, str]] = {"str": (str, "text"), "list": (list, "list"), "dict": (dict, "mapping")}
-# The role's default, which is so common that it is worth a short way.
-_DEFAULT_NODE = "{{ ansible_facts.nodename | default('') }}"
+# A template that is just one fact, with or without a default.
+_SINGLE_FACT = re.compile(
+    r"""\{\{ \s* ansible_facts (?: \.(?P<attribute>\w+) | \[(?P<mark>['"])(?P<key>\w+)(?P=mark)\] )
+    \s* (?: \| \s* default\( \s* (?P<quote>['"])(?P<default>[^'"\\{}]*)(?P=quote) \s* \) \s* )? \}\}""",
+    re.VERBOSE,
+)
+
+
+def read_single_fact(template: Any, facts: Mapping[str, Any]) -> Optional[str]:
+    """The value of a template that is just one fact, such as the default of hostendpoints_node, without templating.
+
+    None if Ansible's templating, which is slow for many hosts, is required: for any other template, for a fact that is
+    not a string, and for a missing fact without a default.
+    """
+    found = _SINGLE_FACT.fullmatch(template) if isinstance(template, str) else None
+    if not found:
+        return None
+    value = facts.get(found["attribute"] or found["key"], found["default"])
+    return value if isinstance(value, str) else None
 
 
 class HostVariables:
@@ -57,7 +75,7 @@ class HostVariables:
     def needs_facts(self, name: str) -> bool:
         """Whether only facts determine the host's node, or rules build endpoints from them."""
         raw = self._context.without_facts(name)
-        if raw.get(PREFIX + "node") == _DEFAULT_NODE:
+        if read_single_fact(raw.get(PREFIX + "node"), {}) == "":
             return True
         try:
             values = self._template_all(name, raw, _WITHOUT_FACTS, with_facts=False)
@@ -70,9 +88,10 @@ class HostVariables:
 
         `with_facts`: whether the host's own facts may determine the node.
         """
-        node = raw.get(PREFIX + "node")
-        if node == _DEFAULT_NODE:
-            node = self._context.facts(name).get("nodename", "") if with_facts else ""
+        written = raw.get(PREFIX + "node")
+        node: Any = read_single_fact(written, self._context.facts(name) if with_facts else {})
+        if node is None:
+            node = written
         if has_template(node):
             variables = self._context.all(name) if with_facts else dict(raw)
             try:
@@ -89,8 +108,9 @@ class HostVariables:
         keys = tuple(types) if has_facts else _WITHOUT_FACTS
         values: Dict[str, Any] = dict.fromkeys(types)
         values.update({key: raw.get(PREFIX + key) for key in keys})
-        if values["node"] == _DEFAULT_NODE:
-            values["node"] = facts.get("nodename", "")
+        fact = read_single_fact(values["node"], facts)
+        if fact is not None:
+            values["node"] = fact
         if any(has_template(value) for value in values.values()):
             values.update(self._template_all(name, self._context.all(name), keys))
         if values["interfaces"] is None:

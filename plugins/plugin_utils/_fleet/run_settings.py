@@ -30,10 +30,16 @@ class RunSettings(NamedTuple):
     """What an action plugin works with."""
 
     hosts: TaskContext
-    # The task's options, those of its option `variables` among them.
+    # The task's options, including those of its option `variables`.
     arguments: Dict[str, Any]
-    # The task's variables, with the Python that its module is run with.
+    # The task's variables, with the Python interpreter of its module.
     task_vars: Dict[str, Any]
+    # {option: name of a variable}, the task's option `variables`.
+    variables: Mapping[str, str]
+
+    def name_of(self, option: str) -> str:
+        """The name by which the user knows an option: that of its variable, if it has one."""
+        return self.variables.get(option, option)
 
     def check(self) -> List[str]:
         """Warnings about the variables. Raises RunFailed for facts that hold one, and for one that is misspelt."""
@@ -45,9 +51,11 @@ class RunSettings(NamedTuple):
 def read_run_settings(task: Any, task_vars: Mapping[str, Any], templar: Any) -> RunSettings:
     """The options and variables of a task, past the facts. Raises RunFailed for what cannot be templated."""
     hosts = TaskContext(task, task_vars)
-    arguments = _take_variables(task.args, hosts, templar)
+    options = dict(task.args)
+    variables = _check_variables(options.pop("variables", None) or {})
+    arguments = {**options, **_read_variables(variables, hosts, templar)}
     python = arguments.pop("python_interpreter", None)
-    return RunSettings(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python))
+    return RunSettings(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python), variables)
 
 
 def read_api_version(arguments: Mapping[str, Any]) -> ApiVersion:
@@ -78,22 +86,21 @@ def check_facts(variables: TaskContext) -> None:
             )
 
 
-def _take_variables(arguments: Mapping[str, Any], variables: TaskContext, templar: Any) -> Dict[str, Any]:
-    """The task's options, with `variables`, {option: name of a variable}, replaced by what those variables hold.
+def _check_variables(variables: Any) -> Mapping[str, str]:
+    """The option `variables`, {option: name of a variable}. Raises RunFailed."""
+    if not isinstance(variables, Mapping) or not all(isinstance(name, str) for name in variables.values()):
+        raise RunFailed("variables: {0} is not a mapping of options to names of variables".format(brief(variables)))
+    return variables
 
-    A variable that is not defined, null or omitted leaves its option as it is. Raises RunFailed for a
-    variable that cannot be templated.
+
+def _read_variables(variables: Mapping[str, str], hosts: TaskContext, templar: Any) -> Dict[str, Any]:
+    """{option: value of its variable}, without variables that are undefined, null or omitted.
+
+    Raises RunFailed for a variable that cannot be evaluated.
     """
-    found = dict(arguments)
-    named = found.pop("variables", None) or {}
-    if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named.values()):
-        raise RunFailed("variables: {0} is not a mapping of options to names of variables".format(brief(named)))
-    raw = variables.without_facts(variables.runner())
-    for option, name in named.items():
-        value = _read_value(name, raw, variables, templar)
-        if value is not None:
-            found[option] = value
-    return found
+    raw = hosts.without_facts(hosts.runner())
+    values = {option: _read_value(name, raw, hosts, templar) for option, name in variables.items()}
+    return {option: value for option, value in values.items() if value is not None}
 
 
 def _read_value(name: str, raw: Dict[str, Any], variables: TaskContext, templar: Any) -> Any:

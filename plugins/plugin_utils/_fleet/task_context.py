@@ -50,14 +50,6 @@ class TaskContext:
         """All hosts of the play, failed ones too; none where the play has batches, each of which has its own."""
         return [] if self.has_batches() else self.all_names()
 
-    def nodes_so_far(self) -> Dict[str, str]:
-        """{host: node} of the play's hosts in other batches, as far as the role has been there: by its own results."""
-        found: Dict[str, str] = {}
-        for name in self.all_names():
-            if name not in found:
-                found.update(self.registered(name, "hostendpoints_result").get("nodes") or {})
-        return found
-
     def all_names(self) -> List[str]:
         """The hosts of the play, whatever became of them."""
         return list(self._task_vars["ansible_play_hosts_all"])
@@ -71,12 +63,10 @@ class TaskContext:
         result = self._manager._nonpersistent_fact_cache.get(name, {}).get(variable)
         return result if isinstance(result, Mapping) else {}
 
-    def registers(self, variable: str) -> bool:
-        """Whether a task of this play registers its result as this variable; else it is of an earlier play."""
-        tasks = [task for block in self._play.get_tasks() for task in (block if isinstance(block, list) else [block])]
-        registered = [getattr(task, "register", None) or () for task in tasks]
-        # From ansible-core 2.21 on, a mapping by variable.
-        return any(variable in ([each] if isinstance(each, str) else each) for each in registered)
+    def role_default(self, variable: str) -> Any:
+        """The default of a variable in the task's role, as written; None outside a role."""
+        role = self._task._role
+        return role.get_default_vars().get(variable) if role else None
 
     def has_batches(self) -> bool:
         """Whether other hosts of the play come before or after these."""

@@ -96,9 +96,36 @@ def test_the_tasks_get_every_variable_that_is_not_a_hosts_own():
     # What a task without a purge does not need.
     optional = {PREFIX + name for name in ("purge", "purge_limit", "decommission")}
     for task, expected in tasks.items():
-        names = set(mapped[task].values()) - {PREFIX + "python_interpreter"}
+        names = set(mapped[task].values()) - {PREFIX + "python_interpreter", "__hostendpoints_facts_result"}
         assert names <= expected and expected - names <= optional, task
     assert set(mapped["__hostendpoints_apply"].values()) >= prefixed(Scope.RUN, Scope.WRITING)
+
+
+def test_playbooks_gather_the_facts_that_the_role_reads():
+    subsets = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__hostendpoints_fact_subsets"]
+    found = {
+        path.stem: yaml.safe_load(text)
+        for path in (ROOT / "playbooks").glob("*.yml")
+        for text in re.findall(r"gather_subset: (.*)", path.read_text())
+    }
+    # That one has no guard, which needs DNS servers and the environment.
+    assert found == {"apply": subsets, "audit": subsets, "gathered": subsets[:-2]}
+
+
+def test_the_playbook_decommission_repeats_the_roles_defaults():
+    (play,) = yaml.safe_load((ROOT / "playbooks" / "decommission.yml").read_text())
+    options = play["tasks"][-1]["netsec.calico.calico_hostendpoints"]
+    found = {option: re.findall(r"default\((?!omit)(.*)\)", str(text)) for option, text in options.items()}
+    repeated = {option: yaml.safe_load(texts[0]) for option, texts in found.items() if texts}
+    assert repeated == {name: defaults_of_the_role()[PREFIX + name] for name in ("owner", "purge_limit")}
+
+
+def test_a_task_that_registers_its_result_names_that_variable():
+    (task,) = yaml.safe_load((ROLE / "tasks" / "reconcile.yml").read_text())
+    assert task["netsec.calico.calico_inventory_hostendpoints"]["registered_as"] == task["register"]
+    (play,) = yaml.safe_load((ROOT / "playbooks" / "audit.yml").read_text())
+    gather, audit = play["tasks"]
+    assert audit["vars"]["__hostendpoints_facts_result"] == gather["register"]
 
 
 @pytest.mark.parametrize("option", [option.name for option in list_options()])
