@@ -24,7 +24,6 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings 
     read_run_settings,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext
-from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
 
 # Numbers that may be empty, as in an unanswered survey question.
 _MAY_BE_EMPTY = ("canary", "guard_limit")
@@ -105,12 +104,11 @@ class ActionModule(ActionBase):
             paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
             for option, content in contents.items():
                 self._transfer_data(paths[option], json.dumps(content))
-            with packing():
-                return self._execute_module(
-                    module_name="netsec.calico.calico_hostendpoints",
-                    module_args=dict(arguments, **paths),
-                    task_vars=task_vars,
-                )
+            return self._execute_module(
+                module_name="netsec.calico.calico_hostendpoints",
+                module_args=dict(arguments, **paths),
+                task_vars=task_vars,
+            )
         finally:
             self._remove_tmp_path(folder)
 
