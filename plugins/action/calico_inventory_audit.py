@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
         formats = list(FORMATS) if formats is None else _choices(run.name_of("report_formats"), formats, FORMATS)
         fail_on = _choices(run.name_of("fail_on"), arguments.pop("fail_on", None), FAIL_ON)
         if variables.has_batches():
-            raise RunFailed("an audit is about all hosts at once: leave out serial and the strategy free")
+            raise RunFailed("an audit covers all hosts at once; remove serial and the strategy free")
         not_gathered = _not_gathered(variables, arguments.pop("facts_result", None))
         fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _SCOPES)
         nodes = fleet.nodes()
@@ -93,7 +93,7 @@ class ActionModule(ActionBase):
         for name in variables.all_names():
             if name in unknown or name in variables.names() or not self._may_take_part(name, variables):
                 continue
-            unknown[name] = "it left the play: it could not be reached, a task on it failed, or ended it there"
+            unknown[name] = "it left the play: it was unreachable, or a task failed or ended the play for it"
         return unknown
 
     def _may_take_part(self, name: str, variables: TaskContext) -> bool:
@@ -147,7 +147,7 @@ def _choices(where: str, values: Any, known: Any) -> List[str]:
         raise RunFailed("{0}: {1} is not a list of {2}".format(where, shown(values), ", ".join(known)))
     unknown = [brief(value) for value in values if not isinstance(value, str) or value not in known]
     if unknown:
-        raise RunFailed("{0}: {1} is none of {2}".format(where, ", ".join(unknown[:10]), ", ".join(known)))
+        raise RunFailed("{0}: {1} is unknown; use {2}".format(where, ", ".join(unknown[:10]), ", ".join(known)))
     return list(dict.fromkeys(values))
 
 

@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
         owner = arguments.pop("owner", None)
         dest = _parse_path(run.name_of("dest"), arguments.pop("dest", None))
         if variables.has_batches():
-            raise RunFailed("one file is about all hosts at once: leave out serial and the strategy free")
+            raise RunFailed("the file covers all hosts at once; remove serial and the strategy free")
         api_version = read_api_version(arguments)
         hosts = _hosts(Fleet(variables, self._templar, api_version), variables)
         done = self._execute_module(
@@ -82,14 +82,18 @@ class ActionModule(ActionBase):
 
 def _parse_path(where: str, dest: Any) -> str:
     if not isinstance(dest, str) or not dest:
-        raise RunFailed("{0} is missing: name the inventory file, for example -e {0}=hostendpoints.yml".format(where))
+        raise RunFailed(
+            "{0} is missing; set it to the path of the inventory file, for example -e {0}=hostendpoints.yml".format(
+                where
+            )
+        )
     try:
         path = os.path.realpath(os.path.expanduser(dest))
     except ValueError as exc:
         raise RunFailed("{0} {1}: {2}".format(where, brief(dest, 255), file_problem(exc))) from exc
     if os.path.splitext(path)[1] not in (".yml", ".yaml"):
         # Ansible selects the inventory parser by the extension; scripts and INI files cannot contain lists.
-        text = "{0} {1}: the name of a YAML inventory has to end in .yml or .yaml"
+        text = "{0} {1}: the name of a YAML inventory must end in .yml or .yaml"
         raise RunFailed(text.format(where, brief(dest, 255)))
     return path
 
@@ -109,7 +113,7 @@ def _hosts(fleet: Fleet, variables: TaskContext) -> Hosts:
         if not node:
             unknown.append(name)
         elif names.setdefault(node, name) != name:
-            raise RunFailed("{0} and {1} are both node {2!r}".format(names[node], name, node))
+            raise RunFailed("{0} and {1} are both node {2!r} (hostendpoints_node)".format(names[node], name, node))
         else:
             nodes[name] = node
     # A host whose node is unknown most likely has the name of its node.
@@ -127,15 +131,15 @@ def _check_masked(hostendpoints: List[Mapping[str, Any]]) -> None:
     text = json.dumps(hostendpoints)
     if any(mask in text for mask in _MASKS):
         raise RunFailed(
-            "the password of etcd_username is also a text in what is stored, where Ansible masks it, so that cannot be "
-            "read: use a user with another password"
+            "the stored endpoints contain the password of etcd_username, which Ansible masks, so they cannot be read; "
+            "use a user with another password"
         )
 
 
 def _warnings(gathered: Gathered) -> List[str]:
     if not gathered.left_out:
         return []
-    text = "{0} of what is stored, or of the hosts, are left out; the file begins with them"
+    text = "{0} items are left out; the beginning of the file lists them"
     return [text.format(len(gathered.left_out))]
 
 
@@ -143,8 +147,8 @@ def _owner_warnings(gathered: Gathered, owner: Any) -> List[str]:
     if gathered.owner is None or (owner or "") == gathered.owner:
         return []
     text = (
-        "{0} is {1!r} here, and has to be {2!r} as in the file: take it out of the inventory's own variables, which "
-        "may beat those of the file"
+        "{0} is {1!r}, but the file requires {2!r}; remove it from the inventory's other variables, which may override "
+        "the file"
     )
     return [text.format(_OWNER, owner, gathered.owner)]
 
@@ -158,7 +162,7 @@ def _written(where: str, path: str, text: str, is_check: bool, is_diff: bool) ->
         elif text != before:
             replace_file(path, text.encode("utf-8"))
     except UnicodeDecodeError as exc:
-        text = "{0} {1}: it is not UTF-8, so it is not replaced"
+        text = "{0} {1}: it is not UTF-8, so it is kept"
         raise RunFailed(text.format(where, brief(path, 255))) from exc
     except (OSError, ValueError) as exc:
         # From None, because newer versions of Ansible would repeat the message of the cause.
@@ -179,5 +183,5 @@ def _read_content(path: str) -> str:
 def _diff(path: str, before: str, after: str) -> Dict[str, str]:
     if len(before) + len(after) > DIFF_SIZE:
         # AWX does not keep larger results.
-        return {"prepared": "{0}: too large to be shown\n".format(path)} if before != after else {}
+        return {"prepared": "{0}: too large to show\n".format(path)} if before != after else {}
     return {"before_header": path, "after_header": path, "before": before, "after": after}

@@ -30,9 +30,9 @@ _MAY_BE_EMPTY = ("canary", "guard_limit")
 _SHOWN = 10
 _HOSTS_KEPT = 100
 # Warnings about hosts: their number, then their names and the reason.
-_LEFT = "hosts whose endpoints are left as they are, since their facts cannot be used ({0}): {1}"
-_BY_HAND = "hosts that take part without facts, so that the guard cannot check their endpoints ({0}): {1}"
-_UNCOVERED = "hosts that have no endpoint, so that nothing polices their interfaces ({0}): {1}"
+_UNCHANGED = "hosts whose endpoints are not changed, because their facts cannot be used ({0}): {1}"
+_BY_HAND = "hosts without facts, whose endpoints the guard cannot check ({0}): {1}"
+_UNCOVERED = "hosts without an endpoint, so no policy applies to their interfaces ({0}): {1}"
 
 
 class ActionModule(ActionBase):
@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
-            raise RunFailed("{0} is empty: give a number".format(run.name_of("purge_limit")))
+            raise RunFailed("{0} is empty; set it to a number".format(run.name_of("purge_limit")))
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
@@ -91,7 +91,7 @@ class ActionModule(ActionBase):
             # Later batches must not use these nodes. A node with the name of its host is known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
         result["hosts_without_endpoints"] = dict(list(built.uncovered.items())[:_HOSTS_KEPT])
-        warnings += fleet.warnings() + _about_hosts(_LEFT, fleet.without_facts)
+        warnings += fleet.warnings() + _about_hosts(_UNCHANGED, fleet.without_facts)
         warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, built.uncovered)
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
@@ -141,8 +141,9 @@ def _assumed(guard_facts: Mapping[str, Any], changes: List[Mapping[str, Any]]) -
     if not nodes:
         return []
     text = (
-        "guard G03: {0} nodes are reached at an address of the controller, as through a tunnel or a forwarded port, so "
-        "the port of their SSH is not known, and 22 was assumed: {1}. Facts with SSH_CONNECTION tell it"
+        "guard G03: Ansible reaches {0} nodes at an address of the controller, for example through a forwarded port, "
+        "so the port of their sshd is unknown, and 22 is assumed: {1}. Gather the fact SSH_CONNECTION (subset env) to "
+        "determine it"
     )
     return [text.format(len(nodes), _listed(nodes))]
 

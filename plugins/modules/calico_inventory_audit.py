@@ -161,7 +161,7 @@ banner:
   returned: success
   type: list
   elements: str
-  sample: ["AUDIT passed: all is as wanted"]
+  sample: ["AUDIT passed: everything matches"]
 datastore:
   description: As RV(netsec.calico.calico_hostendpoints_audit#module:datastore).
   returned: success

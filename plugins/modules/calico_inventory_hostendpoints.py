@@ -124,7 +124,7 @@ hosts_without_endpoints:
   returned: success, unless skipped
   type: dict
   sample:
-    db1: "no rule makes an endpoint of it (eth0: no rule matches: rule 1: no address in 10.0.0.0/8)"
+    db1: "no rule creates an endpoint (eth0: no rule matches: rule 1: no address in 10.0.0.0/8)"
 nodes:
   description:
     - Nodes of the hosts whose node name differs from their inventory name.

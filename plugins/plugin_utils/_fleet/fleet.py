@@ -228,25 +228,26 @@ def _list_given(host: FleetHost) -> Iterator[Item]:
         if isinstance(endpoint, Mapping):
             if endpoint.get("node") not in (None, host.input.node):
                 raise RunFailed(
-                    "{0}: node {1} is not this host's, which is {2!r}; give the endpoint to the host that it is "
-                    "for".format(where, shown(endpoint["node"]), host.input.node)
+                    "{0}: node {1} is not this host's node {2!r}; move the endpoint to the host with that node".format(
+                        where, shown(endpoint["node"]), host.input.node
+                    )
                 )
             endpoint = dict(endpoint, node=host.input.node)
         yield where, endpoint
 
 
 def _covered(decision: RuleDecision) -> str:
-    """What the endpoint of a decision is for."""
+    """The interface of a decision's endpoint, or all interfaces."""
     is_for_all = decision.endpoint is not None and decision.endpoint["interface_name"] == ALL_INTERFACES
     return "all interfaces" if is_for_all else decision.interface
 
 
 def _reasons(decisions: Sequence[RuleDecision]) -> str:
-    """What became of each interface, in a line."""
+    """The decision on each interface, in one line."""
     texts = [
         "{0}: {1}".format(brief(decision.interface), decision.reason) for decision in decisions[:_INTERFACES_SHOWN]
     ]
     more = len(decisions) - _INTERFACES_SHOWN
-    return "no rule makes an endpoint of it ({0}{1})".format(
+    return "no rule creates an endpoint ({0}{1})".format(
         "; ".join(texts), "; and {0} more".format(more) if more > 0 else ""
     )

@@ -21,7 +21,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context 
 # The only variables that count for a host without facts.
 _WITHOUT_FACTS = ("node", "interfaces", "endpoints")
 # {Ansible's name of a type: the type, its name in messages}
-_TYPES: Dict[str, Tuple[type, str]] = {"str": (str, "text"), "list": (list, "list"), "dict": (dict, "mapping")}
+_TYPES: Dict[str, Tuple[type, str]] = {"str": (str, "string"), "list": (list, "list"), "dict": (dict, "mapping")}
 # A template that is just one fact, with or without a default.
 _SINGLE_FACT = re.compile(
     r"""\{\{ \s* ansible_facts (?: \.(?P<attribute>\w+) | \[(?P<mark>['"])(?P<key>\w+)(?P=mark)\] )
@@ -114,21 +114,19 @@ class HostVariables:
         if any(has_template(value) for value in values.values()):
             values.update(self._template_all(name, self._context.all(name), keys))
         if values["interfaces"] is None:
-            raise RunFailed("{0}: {1}interfaces is null, which is no list of rules".format(name, PREFIX))
+            raise RunFailed("{0}: {1}interfaces must not be null; write an empty list as []".format(name, PREFIX))
         for key, type_name in types.items():
             kind, kind_name = _TYPES[type_name]
             if values[key] is None and kind is not str:
                 values[key] = kind()
             if not isinstance(values[key], kind):
                 raise RunFailed(
-                    "{0}: {1}{2} has to be a {3}, and is {4}".format(name, PREFIX, key, kind_name, shown(values[key]))
+                    "{0}: {1}{2}: {3} is not a {4}".format(name, PREFIX, key, shown(values[key]), kind_name)
                 )
         if not all(isinstance(pattern, str) for pattern in values["ignore"]):
-            raise RunFailed("{0}: {1}ignore: a pattern is not a text".format(name, PREFIX))
+            raise RunFailed("{0}: {1}ignore: a pattern is not a string".format(name, PREFIX))
         if not values["node"]:
-            raise RunFailed(
-                "{0}: {1}node is empty; set it to the name of this host as Felix knows it".format(name, PREFIX)
-            )
+            raise RunFailed("{0}: {1}node is empty; set it to this host's name in Felix".format(name, PREFIX))
         values["node"] = self._canonical_node(name, values["node"])
         return values
 
@@ -137,7 +135,7 @@ class HostVariables:
         labels: Dict[str, Any] = {}
         for group, of_group in group_labels.items():
             if not isinstance(of_group, (Mapping, type(None))):
-                raise RunFailed("{0}: {1}group_labels[{2}] is not a mapping".format(name, PREFIX, group))
+                raise RunFailed("{0}: {1}group_labels[{2}] is not a mapping".format(name, PREFIX, brief(group)))
         for group in self._context.groups(name) if group_labels else ():
             labels.update(group_labels.get(group) or {})
         return labels

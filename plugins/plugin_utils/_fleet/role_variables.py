@@ -108,19 +108,19 @@ OF_THE_ROLE = list_names(*(scope for scope in Scope if scope not in (Scope.PLAYB
 _KNOWN = frozenset(PREFIX + variable.name for variable in VARIABLES)
 # What a user may have meant.
 _CANDIDATES = (*sorted(OF_THE_ROLE), *sorted(list_names(Scope.PLAYBOOK)))
-# Names that are shorter than this are often alike by chance.
+# Names that are shorter than this are often similar by chance.
 _SHORT, _LONG = 6, 9
 
 
 def unknown_variables(names: Iterable[str]) -> List[str]:
-    """Those that have the role's prefix and are not known, sorted."""
+    """The variables that have the role's prefix and are unknown, sorted."""
     return sorted(name for name in names if name.startswith(PREFIX) and name not in _KNOWN)
 
 
 def check_spelling(where: str, names: Iterable[str]) -> List[str]:
-    """A warning for each unknown variable. Raises RunFailed for one that is most likely misspelt.
+    """A warning for each unknown variable. Raises RunFailed for a variable that is most likely misspelt.
 
-    where: the host that has them.
+    where: the host that has the variables.
     """
     warnings = []
     for name in unknown_variables(names):
@@ -137,7 +137,7 @@ def check_spelling(where: str, names: Iterable[str]) -> List[str]:
 
 
 def _is_slip(name: str, known: str) -> bool:
-    """Whether a name is most likely a known one with a slip of the fingers."""
+    """Whether a name is most likely a mistyped known name."""
     if name.replace("_", "") == known.replace("_", ""):
         return True
     if abs(len(name) - len(known)) > 2:
@@ -147,7 +147,7 @@ def _is_slip(name: str, known: str) -> bool:
 
 
 def _slips(name: str, known: str, substitution: int) -> int:
-    """How many letters are missing, too many, swapped with the next one, or (at this price) others."""
+    """The number of letters that are missing, extra, swapped with the next letter, or (at this cost) replaced."""
     before: List[int] = []
     row = list(range(len(known) + 1))
     for index, letter in enumerate(name):

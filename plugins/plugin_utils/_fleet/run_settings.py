@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The variables that are one for a whole run, such as where the datastore is. No fact has a part in them.
+"""Reads the options of a task from variables without facts, such as the datastore of a run.
 
-A managed host chooses its facts and their names, and a fact beats a variable of the inventory in every template of a
-playbook. So the options that are taken from variables are not templates there: an action plugin reads the variables.
+A managed host controls its facts and their names, and in a template, a fact overrides a variable of the inventory. So
+the role passes the names of variables instead of templates, and the action plugin reads the variables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variable
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
-# How the names of this collection's variables begin.
+# The prefixes of this collection's variables.
 PREFIXES = ("hostendpoints_", "calico_", "__hostendpoints_", "__calico_")
 _SHOWN = 3
 
@@ -42,14 +42,14 @@ class RunSettings(NamedTuple):
         return self.variables.get(option, option)
 
     def check(self) -> List[str]:
-        """Warnings about the variables. Raises RunFailed for facts that hold one, and for one that is misspelt."""
+        """Warnings about the variables. Raises RunFailed for facts that contain one, and for a misspelt variable."""
         check_facts(self.hosts)
         runner = self.hosts.runner()
         return check_spelling(runner, self.hosts.without_facts(runner))
 
 
 def read_run_settings(task: Any, task_vars: Mapping[str, Any], templar: Any) -> RunSettings:
-    """The options and variables of a task, past the facts. Raises RunFailed for what cannot be templated."""
+    """The options and variables of a task, without facts. Raises RunFailed for an invalid template."""
     hosts = TaskContext(task, task_vars)
     options = dict(task.args)
     variables = _check_variables(options.pop("variables", None) or {})
@@ -70,19 +70,19 @@ def read_api_version(arguments: Mapping[str, Any]) -> ApiVersion:
 
 
 def check_facts(variables: TaskContext) -> None:
-    """Raise RunFailed when the facts of a host of this run hold a variable of this collection.
+    """Raise RunFailed if the facts of a host of this run contain a variable of this collection.
 
-    The role ignores such a fact, but a template of somebody else's may not. And whoever sends it is up to something.
+    The role ignores such a fact, but a template of the user may read it. And it may show an attack.
     """
     for name in dict.fromkeys([variables.runner(), *variables.names(), *variables.unbatched()]):
         found = sorted(key for key in map(str, variables.fact_names(name)) if key.startswith(PREFIXES))
         if found:
             names = ", ".join(brief(key) for key in found[:_SHOWN]) + (", ..." if found[_SHOWN:] else "")
             raise RunFailed(
-                "{0}: its facts hold {1}, and nothing was done: variables of this collection must not be facts, which "
-                "the host itself chooses. If the host sent them, it may be compromised: leave it out with --limit, and "
-                "examine it. If set_fact with cacheable set them, set them in the inventory, and clear the fact cache "
-                "with --flush-cache".format(name, names)
+                "{0}: its facts contain {1}, and nothing was done. A host controls its facts, so they must not contain "
+                "variables of this collection. If the host sent them, it may be compromised: exclude it with --limit, "
+                "and examine it. If set_fact with cacheable set them, set them in the inventory, and clear the fact "
+                "cache with --flush-cache".format(name, names)
             )
 
 
@@ -112,7 +112,7 @@ def _read_value(name: str, raw: Dict[str, Any], variables: TaskContext, templar:
 
 
 def _with_interpreter(task_vars: Mapping[str, Any], delegate_to: Optional[str], python: Any) -> Dict[str, Any]:
-    """The variables of a task that runs its module with this Python; as they are when it is empty."""
+    """The variables of a task that runs its module with this Python, if one is given."""
     if not python:
         return dict(task_vars)
     own = {"ansible_python_interpreter": str(python)}

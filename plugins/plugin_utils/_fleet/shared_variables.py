@@ -44,8 +44,8 @@ class SharedVariables:
         for key in self._differences(values, [*self._as_written, *self._evaluated]):
             # Without the values, of which one may be a password.
             raise RunFailed(
-                "{0} and {1} differ in {2}{3}, which is one for all hosts of a run: give them plays of their own, or "
-                "use --limit".format(self._first, name, PREFIX, key)
+                "{0} and {1} differ in {2}{3}, which must be the same for all hosts of a run; use separate plays or "
+                "--limit".format(self._first, name, PREFIX, key)
             )
 
     def has_same_datastore(self, raw: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run's hosts tell the lock-out guard: how Ansible reaches them, and their variables about it."""
+"""The lock-out guard's settings of a run's hosts: Ansible's connections to them, and their variables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variable
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
-# The options of Ansible's SSH that say how it reaches a host, and the variables that override them.
+# The options of Ansible's SSH connection, and the variables that override them.
 _SSH_OPTIONS = {
     "port": "ansible_port",
     "ssh_args": "ansible_ssh_args",
@@ -132,7 +132,7 @@ def _parse_require(name: str, required: Any) -> List[Dict[str, Any]]:
     if not required:
         return []
     if not isinstance(required, list):
-        raise RunFailed("{0}: {1}guard_require has to be a list, and is {2}".format(name, PREFIX, shown(required)))
+        raise RunFailed("{0}: {1}guard_require: {2} is not a list".format(name, PREFIX, shown(required)))
     # It imports the whole evaluation, and most hosts require nothing.
     # pylint: disable-next=import-outside-toplevel
     from ansible_collections.netsec.calico.plugins.module_utils._guard.required_connections import check_required
@@ -145,7 +145,7 @@ def _parse_require(name: str, required: Any) -> List[Dict[str, Any]]:
 
 
 def _parse_failsafes(name: str, failsafes: Any) -> Mapping[str, Any]:
-    # An empty list would be one without its side.
+    # An empty list has no direction, so it is an error.
     if failsafes in (None, "", {}):
         return {}
     # As for the required connections.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the task's own options tell the lock-out guard."""
+"""The lock-out guard's settings in the task's own options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build_required(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """The connections that every host requires: those of the task, and those to the datastore. Raises RunFailed."""
     required = arguments.get("guard_require") or []
     if not isinstance(required, list):
-        raise RunFailed("guard_require is not a list: {0}".format(shown(required)))
+        raise RunFailed("guard_require: {0} is not a list".format(shown(required)))
     try:
         return required + build_datastore_connections(build_settings(arguments, os.environ).servers)
     except CalicoError as exc:

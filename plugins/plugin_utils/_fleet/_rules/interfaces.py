@@ -22,7 +22,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.rule_c
 
 @dataclasses.dataclass(frozen=True)
 class HostInterface:
-    """One interface, as Ansible's facts have it."""
+    """One interface in Ansible's facts."""
 
     name: str
     type: str
@@ -30,9 +30,9 @@ class HostInterface:
     default_route: bool
     # Of global scope, IPv4 first.
     addresses: Tuple[str, ...]
-    # Those of them that the host replaces every day, as far as the facts show it.
+    # Addresses that the host replaces every day, as far as the facts show it.
     temporary: FrozenSet[str] = frozenset()
-    # The driver of its device, and whether it has a device at all.
+    # The driver of its device, and whether it has a device.
     driver: str = ""
     physical: bool = False
     # In lower case.
@@ -75,7 +75,7 @@ def _interface(
 def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for fact in [device, *aliases]:
         for ipv4 in read_ipv4(fact):
-            # An address of another scope than global cannot be told by the facts, but by its network.
+            # The facts do not contain the scope of an IPv4 address, but its network shows it.
             if not parse_address(ipv4["address"]).is_link_local:
                 yield ipv4["address"]
     for ipv6 in read_ipv6(device):

@@ -100,14 +100,18 @@ def test_facts_with_anything_in_any_place(place, value):
 @pytest.mark.parametrize(
     "place, value, reason",
     [
-        (("interfaces",), "eth0", "they have no list of interfaces"),
-        (("eth0",), None, "they list the interface 'eth0' and say nothing of it"),
-        (("eth0", "device"), "\x1b[2J", r"they have one fact for both 'eth0' and '\x1b[2J'"),
+        (("interfaces",), "eth0", "they contain no list of interfaces"),
+        (("eth0",), None, "they list the interface 'eth0' but do not describe it"),
+        (("eth0", "device"), "\x1b[2J", r"they contain one fact for both 'eth0' and '\x1b[2J'"),
         (("eth0", "ipv6"), {}, ""),
-        (("eth0", "ipv6"), "2001:db8::7", "ipv6 of the interface 'eth0' is '2001:db8::7'"),
-        (("eth0", "ipv4", "address"), "192.0.2", "an address of the interface 'eth0' is {'address': '192.0.2', "),
-        (("default_ipv4",), ["eth0"], "default_ipv4 is ['eth0']"),
-        (("nodename",), {"a": 1}, "nodename is {'a': 1}"),
+        (("eth0", "ipv6"), "2001:db8::7", "ipv6 of the interface 'eth0' is invalid: '2001:db8::7'"),
+        (
+            ("eth0", "ipv4", "address"),
+            "192.0.2",
+            "an address of the interface 'eth0' is invalid: {'address': '192.0.2', ",
+        ),
+        (("default_ipv4",), ["eth0"], "default_ipv4 is invalid: ['eth0']"),
+        (("nodename",), {"a": 1}, "nodename is invalid: {'a': 1}"),
         (("interfaces",), ["e%d" % number for number in range(10001)], "they list more than 10000 interfaces"),
     ],
 )
