@@ -16,22 +16,21 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem, shown
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import (
-    Fleet,
-    build_required,
-    read_api_version,
-)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import build_required
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
+    read_api_version,
+    read_run_settings,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report, format_banner
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
 
-# The registered result of the playbook's task that gathers facts. An unreachable host may have older, cached facts.
-_GATHERED = "__hostendpoints_gathered"
-# The role's audit variables without the prefix. Each must have the same value for all hosts.
-_OF_THE_RUN = ("audit_fail_on", "audit_report_dir", "audit_report_formats")
+# The variables that count.
+_SCOPES = (Scope.HOST, Scope.RUN, Scope.AUDIT, Scope.GUARD)
 # Variables that AWX sets for a job, and their names in the report.
 _PROVENANCE = {"awx_job_id": "AWX job", "awx_job_template_name": "template", "awx_project_revision": "revision"}
 
@@ -45,33 +44,35 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
-        variables, arguments, task_vars = run
-        folder = _folder(arguments.pop("report_dir", None))
+        variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
+        folder = _folder(run.name_of("report_dir"), arguments.pop("report_dir", None))
         # If this audit fails, reports of an older audit must not be mistaken for its reports.
         _remove(folder)
         warnings = run.check()
         formats = arguments.pop("report_formats", None)
-        formats = list(FORMATS) if formats is None else _choices("report_formats", formats, FORMATS)
-        fail_on = _choices("fail_on", arguments.pop("fail_on", None), FAIL_ON)
+        formats = list(FORMATS) if formats is None else _choices(run.name_of("report_formats"), formats, FORMATS)
+        fail_on = _choices(run.name_of("fail_on"), arguments.pop("fail_on", None), FAIL_ON)
         if variables.has_batches():
-            raise RunFailed("an audit is about all hosts at once: leave out serial and the strategy free")
-        not_gathered = _not_gathered(variables)
-        fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _OF_THE_RUN, guards=True)
+            raise RunFailed("an audit covers all hosts at once; remove serial and the strategy free")
+        not_gathered = _not_gathered(variables, arguments.pop("facts_result", None))
+        fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _SCOPES)
         nodes = fleet.nodes()
         unknown = self._unknown(fleet, variables, not_gathered)
         arguments["nodes"] = sorted(nodes.values())
         arguments.update(_others(fleet, variables))
         arguments["guard_require"] = build_required(arguments)
-        found = self._audit(fleet, arguments, task_vars, result)
+        built = fleet.build_endpoints()
+        contents = {"src": built.endpoints, "guard_facts_src": fleet.guard_facts()}
+        found = self._audit(contents, arguments, task_vars, result)
         if found is None:
             return result
         warnings += fleet.warnings()
         result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
         report = build_report(
-            found, nodes, unknown, fleet.uncovered, arguments.get("owner") or "", fail_on, _generated(variables)
+            found, nodes, unknown, built.uncovered, arguments.get("owner") or "", fail_on, _generated(variables)
         )
         paths = _written(report, folder, formats)
-        unknown = {**fleet.uncovered, **unknown}
+        unknown = {**built.uncovered, **unknown}
         unknown_hosts = bounded(sorted(unknown), FAILURES_SIZE)
         result.update(
             {key: report[key] for key in ("summary", "reason", "datastore")},
@@ -92,7 +93,7 @@ class ActionModule(ActionBase):
         for name in variables.all_names():
             if name in unknown or name in variables.names() or not self._may_take_part(name, variables):
                 continue
-            unknown[name] = "it left the play: it could not be reached, a task on it failed, or ended it there"
+            unknown[name] = "it left the play: it was unreachable, or a task failed or ended the play for it"
         return unknown
 
     def _may_take_part(self, name: str, variables: TaskContext) -> bool:
@@ -104,7 +105,7 @@ class ActionModule(ActionBase):
 
     def _audit(
         self,
-        fleet: Fleet,
+        contents: Dict[str, Any],
         arguments: Dict[str, Any],
         task_vars: Dict[str, Any],
         result: Dict[str, Any],
@@ -112,14 +113,13 @@ class ActionModule(ActionBase):
         """Return all findings of the module. None if it failed; the result then contains the reason."""
         folder = self._make_tmp_path()
         try:
-            src, facts, dest = (
-                self._connection._shell.join_path(folder, name) for name in ("wanted.json", "facts.json", "found.json")
-            )
-            self._transfer_data(src, json.dumps(fleet.endpoints()))
-            self._transfer_data(facts, json.dumps(fleet.guard_facts()))
+            names = [*contents, "dest"]
+            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in names}
+            for option, content in contents.items():
+                self._transfer_data(paths[option], json.dumps(content))
             done = self._execute_module(
                 module_name="netsec.calico.calico_hostendpoints_audit",
-                module_args=dict(arguments, src=src, guard_facts_src=facts, policies=True, dest=dest),
+                module_args=dict(arguments, policies=True, **paths),
                 task_vars=task_vars,
             )
             if done.get("failed"):
@@ -130,34 +130,34 @@ class ActionModule(ActionBase):
             result["warnings"] = done.get("warnings", [])
             with tempfile.TemporaryDirectory() as here:
                 path = os.path.join(here, "found.json")
-                self._connection.fetch_file(dest, path)
+                self._connection.fetch_file(paths["dest"], path)
                 with open(path, encoding="utf-8") as stream:
                     return json.load(stream)
         finally:
             self._remove_tmp_path(folder)
 
 
-def _choices(option: str, values: Any, known: Any) -> List[str]:
+def _choices(where: str, values: Any, known: Any) -> List[str]:
     """Return a list option in any form that Ansible accepts, without duplicates."""
     if values is None:
         return []
     if isinstance(values, str):
         values = [value.strip() for value in values.split(",") if value.strip()]
     if not isinstance(values, (list, tuple)):
-        raise RunFailed("{0}: {1} is not a list of {2}".format(option, shown(values), ", ".join(known)))
+        raise RunFailed("{0}: {1} is not a list of {2}".format(where, shown(values), ", ".join(known)))
     unknown = [brief(value) for value in values if not isinstance(value, str) or value not in known]
     if unknown:
-        raise RunFailed("{0}: {1} is none of {2}".format(option, ", ".join(unknown[:10]), ", ".join(known)))
+        raise RunFailed("{0}: {1} is unknown; use {2}".format(where, ", ".join(unknown[:10]), ", ".join(known)))
     return list(dict.fromkeys(values))
 
 
-def _folder(report_dir: Any) -> str:
+def _folder(where: str, report_dir: Any) -> str:
     if not isinstance(report_dir, (str, type(None))):
-        raise RunFailed("report_dir: {0} is not a path".format(shown(report_dir)))
+        raise RunFailed("{0}: {1} is not a path".format(where, shown(report_dir)))
     try:
         return os.path.abspath(os.path.expanduser(report_dir)) if report_dir else ""
     except ValueError as exc:
-        raise RunFailed("report_dir {0}: {1}".format(brief(report_dir, 255), file_problem(exc))) from exc
+        raise RunFailed("{0} {1}: {2}".format(where, brief(report_dir, 255), file_problem(exc))) from exc
 
 
 def _remove(folder: str) -> None:
@@ -168,13 +168,11 @@ def _remove(folder: str) -> None:
         raise RunFailed(str(exc)) from exc
 
 
-def _not_gathered(variables: TaskContext) -> Dict[str, str]:
+def _not_gathered(variables: TaskContext, facts_result: Any) -> Dict[str, str]:
+    """Return the hosts whose facts could not be gathered, and why. Their cached facts may be older."""
     found: Dict[str, str] = {}
-    if not variables.registers(_GATHERED):
-        # The facts are from another play of this run.
-        return found
-    for name in variables.all_names():
-        result = variables.registered(name, _GATHERED)
+    for name in variables.all_names() if facts_result else ():
+        result = variables.registered(name, str(facts_result))
         if result.get("unreachable") or result.get("failed"):
             kind = "unreachable" if result.get("unreachable") else "no facts"
             found[name] = "{0}: {1}".format(kind, brief(" ".join(_why_failed(result).split()), 200))
@@ -201,7 +199,7 @@ def _others(fleet: Fleet, variables: TaskContext) -> Dict[str, Any]:
         if name in compared:
             continue
         raw = variables.without_facts(name)
-        node = fleet.node_of(name, raw)
+        node = fleet.find_node(name, raw)
         if node:
             nodes.add(node)
         else:

@@ -17,18 +17,22 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file 
     replace_file,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import DIFF_SIZE, FAILURES_SIZE, bounded
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, read_api_version
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import (
     Gathered,
     Hosts,
     build_gathered,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
+    read_api_version,
+    read_run_settings,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext
 
-# The role's default.
-_DEFAULT_OWNER = "netsec.calico"
+# The variable in the file that the inventory may override.
+_OWNER = PREFIX + "owner"
 # What Ansible replaces a secret with.
 _MASKS = ("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER", "********")
 
@@ -43,11 +47,11 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         warnings = run.check()
-        variables, arguments, task_vars = run
+        variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
         owner = arguments.pop("owner", None)
-        dest = _parse_path(arguments.pop("dest", None))
+        dest = _parse_path(run.name_of("dest"), arguments.pop("dest", None))
         if variables.has_batches():
-            raise RunFailed("one file is about all hosts at once: leave out serial and the strategy free")
+            raise RunFailed("the file covers all hosts at once; remove serial and the strategy free")
         api_version = read_api_version(arguments)
         hosts = _hosts(Fleet(variables, self._templar, api_version), variables)
         done = self._execute_module(
@@ -58,8 +62,12 @@ class ActionModule(ActionBase):
             return result
         _check_masked(done["hostendpoints"])
         gathered = build_gathered(done["hostendpoints"], done["malformed"], hosts, api_version)
-        result["warnings"] = warnings + done.get("warnings", []) + _warnings(gathered, owner)
-        result.update(_written(dest, gathered.text(os.path.basename(dest)), self._task.check_mode, self._task.diff))
+        result["warnings"] = warnings + done.get("warnings", []) + _warnings(gathered)
+        # A role's default does not override the file.
+        if owner != variables.role_default(_OWNER):
+            result["warnings"] += _owner_warnings(gathered, owner)
+        content = gathered.text(os.path.basename(dest))
+        result.update(_written(run.name_of("dest"), dest, content, self._task.check_mode, self._task.diff))
         result.update(
             dest=dest,
             hosts=len(gathered.hosts),
@@ -72,18 +80,21 @@ class ActionModule(ActionBase):
         return result
 
 
-def _parse_path(dest: Any) -> str:
+def _parse_path(where: str, dest: Any) -> str:
     if not isinstance(dest, str) or not dest:
         raise RunFailed(
-            "dest is missing: name the inventory file, for example -e hostendpoints_gathered_dest=hostendpoints.yml"
+            "{0} is missing; set it to the path of the inventory file, for example -e {0}=hostendpoints.yml".format(
+                where
+            )
         )
     try:
         path = os.path.realpath(os.path.expanduser(dest))
     except ValueError as exc:
-        raise RunFailed("dest {0}: {1}".format(brief(dest, 255), file_problem(exc))) from exc
+        raise RunFailed("{0} {1}: {2}".format(where, brief(dest, 255), file_problem(exc))) from exc
     if os.path.splitext(path)[1] not in (".yml", ".yaml"):
         # Ansible selects the inventory parser by the extension; scripts and INI files cannot contain lists.
-        raise RunFailed("dest {0}: the name of a YAML inventory has to end in .yml or .yaml".format(brief(dest, 255)))
+        text = "{0} {1}: the name of a YAML inventory must end in .yml or .yaml"
+        raise RunFailed(text.format(where, brief(dest, 255)))
     return path
 
 
@@ -91,22 +102,22 @@ def _hosts(fleet: Fleet, variables: TaskContext) -> Hosts:
     """Return the play's hosts, including unreachable hosts, with their nodes if known."""
     nodes = fleet.nodes()
     default_nodes = {
-        host.inventory_hostname
-        for host, _by_hand in fleet.hosts
-        if fleet.calicos_name(host.facts.get("nodename", "")) == host.node
+        host.name
+        for host in fleet.hosts
+        if fleet.canonical_node(host.input.facts.get("nodename", "")) == host.input.node
     }
     names = {node: name for name, node in nodes.items()}
     unknown = []
     for name in variables.all_names():
-        node = nodes.get(name) or fleet.node_of(name)
+        node = nodes.get(name) or fleet.find_node(name)
         if not node:
             unknown.append(name)
         elif names.setdefault(node, name) != name:
-            raise RunFailed("{0} and {1} are both node {2!r}".format(names[node], name, node))
+            raise RunFailed("{0} and {1} are both node {2!r} (hostendpoints_node)".format(names[node], name, node))
         else:
             nodes[name] = node
     # A host whose node is unknown most likely has the name of its node.
-    others = {fleet.node_of(name) or fleet.calicos_name(name): name for name in _others(variables)}
+    others = {fleet.find_node(name) or fleet.canonical_node(name): name for name in _others(variables)}
     return Hosts(nodes, default_nodes, unknown, {node: name for node, name in others.items() if node not in names})
 
 
@@ -120,28 +131,29 @@ def _check_masked(hostendpoints: List[Mapping[str, Any]]) -> None:
     text = json.dumps(hostendpoints)
     if any(mask in text for mask in _MASKS):
         raise RunFailed(
-            "the password of etcd_username is also a text in what is stored, where Ansible masks it, so that cannot be "
-            "read: use a user with another password"
+            "the stored endpoints contain the password of etcd_username, which Ansible masks, so they cannot be read; "
+            "use a user with another password"
         )
 
 
-def _warnings(gathered: Gathered, owner: Any) -> List[str]:
-    warnings = []
-    if gathered.left_out:
-        warnings.append(
-            "{0} of what is stored, or of the hosts, are left out; the file begins with them".format(
-                len(gathered.left_out)
-            )
-        )
-    if gathered.owner is not None and (owner or "") not in (_DEFAULT_OWNER, gathered.owner):
-        warnings.append(
-            "hostendpoints_owner is {0!r} here, and has to be {1!r} as in the file: take it out of the inventory's "
-            "own variables, which may beat those of the file".format(owner, gathered.owner)
-        )
-    return warnings
+def _warnings(gathered: Gathered) -> List[str]:
+    if not gathered.left_out:
+        return []
+    text = "{0} items are left out; the beginning of the file lists them"
+    return [text.format(len(gathered.left_out))]
 
 
-def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, Any]:
+def _owner_warnings(gathered: Gathered, owner: Any) -> List[str]:
+    if gathered.owner is None or (owner or "") == gathered.owner:
+        return []
+    text = (
+        "{0} is {1!r}, but the file requires {2!r}; remove it from the inventory's other variables, which may override "
+        "the file"
+    )
+    return [text.format(_OWNER, owner, gathered.owner)]
+
+
+def _written(where: str, path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, Any]:
     """Write the text to the file if it differs. Raises RunFailed, also in check mode."""
     try:
         before = _read_content(path)
@@ -150,10 +162,11 @@ def _written(path: str, text: str, is_check: bool, is_diff: bool) -> Dict[str, A
         elif text != before:
             replace_file(path, text.encode("utf-8"))
     except UnicodeDecodeError as exc:
-        raise RunFailed("dest {0}: it is not UTF-8, so it is not replaced".format(brief(path, 255))) from exc
+        text = "{0} {1}: it is not UTF-8, so it is kept"
+        raise RunFailed(text.format(where, brief(path, 255))) from exc
     except (OSError, ValueError) as exc:
         # From None, because newer versions of Ansible would repeat the message of the cause.
-        raise RunFailed("dest {0}: {1}".format(brief(path, 255), file_problem(exc))) from None
+        raise RunFailed("{0} {1}: {2}".format(where, brief(path, 255), file_problem(exc))) from None
     result: Dict[str, Any] = {"changed": text != before}
     if is_diff:
         result["diff"] = _diff(path, before, text)
@@ -170,5 +183,5 @@ def _read_content(path: str) -> str:
 def _diff(path: str, before: str, after: str) -> Dict[str, str]:
     if len(before) + len(after) > DIFF_SIZE:
         # AWX does not keep larger results.
-        return {"prepared": "{0}: too large to be shown\n".format(path)} if before != after else {}
+        return {"prepared": "{0}: too large to show\n".format(path)} if before != after else {}
     return {"before_header": path, "after_header": path, "before": before, "after": after}

@@ -11,19 +11,28 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet, prepare_guard, read_api_version
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
+    build_required,
+    is_guard_on,
+    parse_guard_mode,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import read_run_settings
-from ansible_collections.netsec.calico.plugins.plugin_utils._packing import packing
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
+    read_api_version,
+    read_run_settings,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext
 
 # Numbers that may be empty, as in an unanswered survey question.
 _MAY_BE_EMPTY = ("canary", "guard_limit")
 _SHOWN = 10
 _HOSTS_KEPT = 100
 # Warnings about hosts: their number, then their names and the reason.
-_LEFT = "hosts whose endpoints are left as they are, since their facts cannot be used ({0}): {1}"
-_BY_HAND = "hosts that take part without facts, so that the guard cannot check their endpoints ({0}): {1}"
-_UNCOVERED = "hosts that have no endpoint, so that nothing polices their interfaces ({0}): {1}"
+_UNCHANGED = "hosts whose endpoints are not changed, because their facts cannot be used ({0}): {1}"
+_BY_HAND = "hosts without facts, whose endpoints the guard cannot check ({0}): {1}"
+_UNCOVERED = "hosts without an endpoint, so no policy applies to their interfaces ({0}): {1}"
 
 
 class ActionModule(ActionBase):
@@ -36,17 +45,22 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         warnings = run.check()
-        variables, arguments, task_vars = run
+        variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
+        earlier = _earlier_nodes(variables, arguments.pop("registered_as", None))
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
-            raise RunFailed("hostendpoints_purge_limit is empty: give a number")
+            raise RunFailed("{0} is empty; set it to a number".format(run.name_of("purge_limit")))
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
-        is_guarded = prepare_guard(arguments)
+        arguments["guard"] = parse_guard_mode(arguments.get("guard"))
+        is_guarded = is_guard_on(arguments["guard"])
+        if is_guarded:
+            arguments["guard_require"] = build_required(arguments)
         has_canary = str(arguments.get("canary", 0)) != "0"
-        fleet = Fleet(variables, self._templar, api_version, writes=True, guards=is_guarded, connects=has_canary)
+        scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
+        fleet = Fleet(variables, self._templar, api_version, scopes=scopes, connects=has_canary, earlier=earlier)
         result["hosts"] = len(fleet.hosts)
         result["require_facts"] = require_facts
         if require_facts and (fleet.without_facts or fleet.by_hand):
@@ -59,12 +73,13 @@ class ActionModule(ActionBase):
         if isinstance(decommissioned, str):
             decommissioned = [node.strip() for node in decommissioned.split(",") if node.strip()]
         if isinstance(decommissioned, list):
-            arguments["decommission_nodes"] = [fleet.calicos_name(str(node)) for node in decommissioned]
+            arguments["decommission_nodes"] = [fleet.canonical_node(str(node)) for node in decommissioned]
         arguments["purge_nodes"] = sorted(nodes.values())
         if arguments.get("purge", "none") != "none" and not arguments["purge_nodes"]:
             # Without participating hosts, the scope of the purge is empty.
             arguments["purge"] = "none"
-        contents = {"src": fleet.endpoints()}
+        built = fleet.build_endpoints()
+        contents: Dict[str, Any] = {"src": built.endpoints}
         if is_guarded or has_canary:
             contents["guard_facts_src"] = fleet.guard_facts()
         done = self._apply(contents, arguments, task_vars)
@@ -75,10 +90,9 @@ class ActionModule(ActionBase):
         if variables.has_batches():
             # Later batches must not use these nodes. A node with the name of its host is known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
-        uncovered = list(fleet.uncovered)
-        result["hosts_without_endpoints"] = {name: fleet.uncovered[name] for name in uncovered[:_HOSTS_KEPT]}
-        warnings += fleet.warnings() + _about_hosts(_LEFT, fleet.without_facts)
-        warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, fleet.uncovered)
+        result["hosts_without_endpoints"] = dict(list(built.uncovered.items())[:_HOSTS_KEPT])
+        warnings += fleet.warnings() + _about_hosts(_UNCHANGED, fleet.without_facts)
+        warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, built.uncovered)
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
         return result
@@ -90,14 +104,22 @@ class ActionModule(ActionBase):
             paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
             for option, content in contents.items():
                 self._transfer_data(paths[option], json.dumps(content))
-            with packing():
-                return self._execute_module(
-                    module_name="netsec.calico.calico_hostendpoints",
-                    module_args=dict(arguments, **paths),
-                    task_vars=task_vars,
-                )
+            return self._execute_module(
+                module_name="netsec.calico.calico_hostendpoints",
+                module_args=dict(arguments, **paths),
+                task_vars=task_vars,
+            )
         finally:
             self._remove_tmp_path(folder)
+
+
+def _earlier_nodes(context: TaskContext, registered_as: Any) -> Dict[str, str]:
+    """Return {host: node} of the hosts of earlier batches, from their results of this task."""
+    found: Dict[str, str] = {}
+    for name in context.all_names() if registered_as else ():
+        if name not in found:
+            found.update(context.registered(name, str(registered_as)).get("nodes") or {})
+    return found
 
 
 def _about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:
@@ -119,8 +141,9 @@ def _assumed(guard_facts: Mapping[str, Any], changes: List[Mapping[str, Any]]) -
     if not nodes:
         return []
     text = (
-        "guard G03: {0} nodes are reached at an address of the controller, as through a tunnel or a forwarded port, so "
-        "the port of their SSH is not known, and 22 was assumed: {1}. Facts with SSH_CONNECTION tell it"
+        "guard G03: Ansible reaches {0} nodes at an address of the controller, for example through a forwarded port, "
+        "so the port of their sshd is unknown, and 22 is assumed: {1}. Gather the fact SSH_CONNECTION (subset env) to "
+        "determine it"
     )
     return [text.format(len(nodes), _listed(nodes))]
 

@@ -58,7 +58,7 @@ from typing import Any, Dict, List
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import LONGEST, brief
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
     HostInput,
     RuleError,
     decide,

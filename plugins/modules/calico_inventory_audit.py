@@ -88,6 +88,12 @@ options:
     type: list
     elements: str
     choices: [json, csv, junit, html]
+  facts_result:
+    description:
+      - Name of the variable in which an earlier task of this play registered the result of gathering facts. A host for
+        which this result is unreachable or failed is unknown, even if the run has cached facts of it.
+      - If omitted, the facts of all hosts are used, whatever their age.
+    type: str
 notes:
   - Run the module with C(run_once). It handles all hosts of a play at once, so it rejects C(serial) and the strategies
     C(free) and C(host_pinned).
@@ -155,7 +161,7 @@ banner:
   returned: success
   type: list
   elements: str
-  sample: ["AUDIT passed: all is as wanted"]
+  sample: ["AUDIT passed: everything matches"]
 datastore:
   description: As RV(netsec.calico.calico_hostendpoints_audit#module:datastore).
   returned: success

@@ -97,7 +97,7 @@ left_out:
   returned: success
   type: list
   elements: str
-  sample: ["host endpoint eth0 on node old1: the node is no host of the inventory"]
+  sample: ["host endpoint eth0 on node old1: the node is not a host of the inventory"]
 left_out_count:
   description: Number of items that are left out.
   returned: success

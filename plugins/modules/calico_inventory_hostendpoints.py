@@ -70,6 +70,12 @@ options:
       - Whether to skip the task if facts of a host are missing. RV(hosts_without_facts) then lists the hosts.
     type: bool
     default: false
+  registered_as:
+    description:
+      - Name of the variable in which this task registers its result. With C(serial) or the strategy C(free), the module
+        reads RV(nodes) of the play's earlier batches from it.
+      - If omitted, the nodes of earlier batches are unknown.
+    type: str
   purge_limit:
     description:
       - As O(netsec.calico.calico_hostendpoints#module:purge_limit). Required if O(purge) is not V(none).
@@ -78,9 +84,9 @@ notes:
   - With C(run_once), a C(when) condition that is false for the host that runs the task skips the task for all hosts.
     Set the condition on C(include_role), or use a group in C(hosts).
   - With C(ignore_unreachable=true) on the play, an unreachable host takes part with its cached facts.
-  - Nothing is written if the node name of a host is also the node name of another host of the batch, the C(nodename) of
-    a host in an earlier batch, or the inventory name of a host outside the batch that is not known to be a different
-    node.
+  - Nothing is written if the node name of a host is also the node name of another host of the batch, the node name of a
+    host in an earlier batch (see O(registered_as)), or the inventory name of a host outside the batch that is not known
+    to be a different node.
 seealso:
   - module: netsec.calico.calico_hostendpoints
 """
@@ -118,7 +124,7 @@ hosts_without_endpoints:
   returned: success, unless skipped
   type: dict
   sample:
-    db1: "no rule makes an endpoint of it (eth0: no rule matches: rule 1: no address in 10.0.0.0/8)"
+    db1: "no rule creates an endpoint (eth0: no rule matches: rule 1: no address in 10.0.0.0/8)"
 nodes:
   description:
     - Nodes of the hosts whose node name differs from their inventory name.

@@ -287,8 +287,8 @@ def test_green(fleet, tmp_path):
     assert done.returncode == 0 and fleet.datastore.revision() == before
     document = report(tmp_path)
     assert statuses(document) == {"worker-1": "compliant", "worker-2": "compliant"}
-    assert (document["failed"], document["reason"], document["findings"]) == (False, "all is as wanted", [])
-    assert "AUDIT passed: all is as wanted" in done.stdout
+    assert (document["failed"], document["reason"], document["findings"]) == (False, "everything matches", [])
+    assert "AUDIT passed: everything matches" in done.stdout
 
 
 @on_both
@@ -389,7 +389,7 @@ def test_endpoints_of_hosts_outside_the_run_are_no_orphans(fleet, tmp_path):
 
 
 def test_the_first_host_cannot_be_reached(fleet, tmp_path):
-    """With the playbook's own way to gather; the facts that are cached of the host are not taken for its own."""
+    """With the playbook's own way to gather; cached facts of the host are not used."""
     tasks = [
         {
             "ansible.builtin.setup": {"gather_subset": ["!all", "!min", "network", "platform"]},
@@ -398,7 +398,7 @@ def test_the_first_host_cannot_be_reached(fleet, tmp_path):
             "ignore_errors": True,
             "when": "inventory_hostname == 'worker-1'",
         },
-        ROLE,
+        dict(ROLE, vars={"__hostendpoints_facts_result": "__hostendpoints_gathered"}),
     ]
     variables = {"hostendpoints_audit_report_dir": str(tmp_path)}
     hosts = {"worker-1": UNREACHABLE, "worker-2": {}}
@@ -458,7 +458,7 @@ def test_a_task_requires_connections_of_all_hosts(fleet, tmp_path):
 
 def test_batches_are_refused(fleet, tmp_path):
     done = run(fleet, ["worker-1", "worker-2"], tmp_path, serial=1)
-    assert done.returncode != 0 and "leave out serial" in done.stdout
+    assert done.returncode != 0 and "remove serial" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -466,8 +466,11 @@ def test_batches_are_refused(fleet, tmp_path):
 @pytest.mark.parametrize(
     "variables, message",
     [
-        ({"hostendpoints_audit_fail_on": ["mising"]}, "fail_on: mising is none of missing, changed"),
-        ({"hostendpoints_audit_report_formats": ["pdf"]}, "report_formats: pdf is none of"),
+        (
+            {"hostendpoints_audit_fail_on": ["mising"]},
+            "hostendpoints_audit_fail_on: mising is unknown; use missing, changed",
+        ),
+        ({"hostendpoints_audit_report_formats": ["pdf"]}, "hostendpoints_audit_report_formats: pdf is unknown; use"),
         (
             {"hostendpoints_audit_report_dir": "/dev/null/x"},
             "cannot write reports into /dev/null/x: it is not a directory",
@@ -594,7 +597,7 @@ def test_an_endpoint_on_the_wrong_host_is_drift_of_both(fleet, tmp_path):
     assert statuses(report(tmp_path)) == {"worker-1": "drifted", "worker-2": "drifted"}
     assert [host["reason"] for host in report(tmp_path)["hosts"]] == [
         "",
-        "worker-1-eth0 is on it, and is wanted on worker-1",
+        "worker-1-eth0 is stored on it, but declared on worker-1",
     ]
 
 

@@ -295,7 +295,7 @@ def test_audit_apply_audit(job, tls_datastore, tmp_path):
 
     before = tls_datastore.stored()
     green = job("audit")
-    assert (green.status, report_of(tmp_path)) == ("successful", (False, "all is as wanted")), green.stdout.read()
+    assert (green.status, report_of(tmp_path)) == ("successful", (False, "everything matches")), green.stdout.read()
     # What later nodes of a workflow get.
     (artifact,) = [
         event["event_data"]["artifact_data"] for event in green.events if "artifact_data" in event["event_data"]

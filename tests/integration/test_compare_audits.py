@@ -43,10 +43,10 @@ def test_it_prints_what_changed(tmp_path):
         "After: today: passed, fine",
         "New: 1",
         "  missing web2.example.com-eth1 on web2: " + new["message"],
-        "With other differences than before: 0",
+        "With changed fields: 0",
         "Resolved: 1",
         "  missing web2.example.com-eth0 on web2: " + new["message"],
-        "Not known to be resolved, as the host was not checked: 0",
+        "Unverified, because the host was not checked: 0",
         "Hosts: 3",
         "  db2: unknown -> compliant",
         "  web1: drifted -> compliant",
@@ -80,9 +80,9 @@ def test_large_reports_are_compared(tmp_path):
     "after, message",
     [
         (report(schema="netsec.calico/audit/v2"), "after has the schema 'netsec.calico/audit/v2', and this version"),
-        ({"hosts": []}, "after is not a report of an audit: it has no 'schema'"),
-        ("not JSON", "after is not a report of an audit: it is not JSON"),
-        ("", "after is not a report of an audit: it is not JSON"),
+        ({"hosts": []}, "after is not an audit report: it has no 'schema'"),
+        ("not JSON", "after is not an audit report: it is not JSON"),
+        ("", "after is not an audit report: it is not JSON"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path, after, message):

@@ -182,7 +182,7 @@ def test_a_fleet_that_was_made_by_hand(fleet, tmp_path):
     assert result["left_out_count"] == 2
     for line in result["left_out"]:
         assert "# - %s\n" % line in text and line.split(":")[0] in run.stdout
-    assert "host endpoint gone-eth0 on node gone: the node is no host of the inventory" in result["left_out"]
+    assert "host endpoint gone-eth0 on node gone: the node is not a host of the inventory" in result["left_out"]
     assert any("Calico cannot read it" in line and "broken" in line for line in result["left_out"])
 
     assert gathered(gather(fleet, path, hosts, "--inventory=%s" % path, "--diff"))["changed"] is False
@@ -210,7 +210,7 @@ def test_an_owner_of_the_inventorys_own(fleet, tmp_path):
     run = gather(fleet, tmp_path / "x.yml", ["web1"], hostendpoints_owner="acme")
     assert (
         gathered(run)["owner"] == ""
-        and "hostendpoints_owner is 'acme' here, and has to be ''" in run.stdout + run.stderr
+        and "hostendpoints_owner is 'acme', but the file requires ''" in run.stdout + run.stderr
     )
 
 
@@ -240,7 +240,8 @@ def test_a_node_that_may_be_a_host_by_another_name(fleet, tmp_path):
     put(fleet, "web2")
     result = gathered(gather(fleet, tmp_path / "x.yml", ["web2"]))
     assert result["left_out"] == [
-        "host endpoint web2-eth0 on node web2: the node is no host of the inventory; is it hostendpoints_node of web2?"
+        "host endpoint web2-eth0 on node web2: the node is not a host of the inventory; is it the hostendpoints_node "
+        "of web2?"
     ]
 
 
@@ -255,7 +256,7 @@ def test_what_the_role_would_refuse_is_named(fleet, tmp_path):
     """Calico reads it; a purge would take it for one endpoint too many."""
     put(fleet, "web1", interface_name="")
     result = gathered(gather(fleet, tmp_path / "x.yml", ["web1"]))
-    assert "it cannot be written as it is, and a purge of all would delete it" in result["left_out"][0]
+    assert "it is invalid as stored, and a purge of all would delete it" in result["left_out"][0]
     assert result["endpoints"] == 0 and read(tmp_path / "x.yml")["hosts"]["web1"]["hostendpoints_endpoints"] == []
 
 
@@ -272,9 +273,9 @@ def test_nothing_that_is_stored_ends_a_comment(fleet, tmp_path):
 @pytest.mark.parametrize(
     "dest, hosts, variables, message",
     [
-        ("", {"web1": {}}, {}, "dest is missing"),
-        ("x.ini", {"web1": {}}, {}, "has to end in .yml or .yaml"),
-        ("/dev/null/x.yml", {"web1": {}}, {}, "dest /dev/null/x.yml: Not a directory"),
+        ("", {"web1": {}}, {}, "hostendpoints_gathered_dest is missing"),
+        ("x.ini", {"web1": {}}, {}, "must end in .yml or .yaml"),
+        ("/dev/null/x.yml", {"web1": {}}, {}, "hostendpoints_gathered_dest /dev/null/x.yml: Not a directory"),
         ("x.yml", {"web1": {}}, {"hostendpoints_etcd_endpoints": ["http://127.0.0.1:9"]}, "cannot reach etcd"),
         ("x.yml", {"web1": {}, "x": {"hostendpoints_node": "web1"}}, {}, "web1 and x are both node 'web1'"),
     ],
@@ -321,7 +322,7 @@ def test_batches_are_refused(_fleet):
     run = _fleet.run(
         ["web1", "db2"], "-e", "hostendpoints_gathered_dest=x.yml", tasks=[{"import_role": ROLE}], serial=1
     )
-    assert run.returncode != 0 and "leave out serial" in run.stdout
+    assert run.returncode != 0 and "remove serial" in run.stdout
 
 
 def test_a_password_that_masks_what_is_stored(auth_datastore, tmp_path, _fleet):
@@ -343,7 +344,7 @@ def test_a_password_that_masks_what_is_stored(auth_datastore, tmp_path, _fleet):
     [
         ("/tmp/a\0b.yml", "it contains a NUL character"),
         ("/nowhere\n\x1b[31m/x.yml", r"dest /nowhere\n\x1b[31m/x.yml: the folder /nowhere\n\x1b[31m does not exist"),
-        ("/nowhere\n/x", r"dest /nowhere\n/x: the name of a YAML inventory has to end in .yml"),
+        ("/nowhere\n/x", r"dest /nowhere\n/x: the name of a YAML inventory must end in .yml"),
     ],
 )
 def test_a_file_that_cannot_have_this_name(_fleet, dest, message):

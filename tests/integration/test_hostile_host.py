@@ -156,7 +156,7 @@ def test_facts_that_are_variables_of_this_collection_are_refused(controller, ent
         assert not visitors(elsewhere), run
     assert not controller.ran(), run
     assert run.returncode != 0, run
-    assert "bad: its facts hold hostendpoints_etcd_endpoints, hostendpoints_python_interpreter, and n" in run.stdout
+    assert "bad: its facts contain hostendpoints_etcd_endpoints, hostendpoints_python_interpreter, and n" in run.stdout
     assert "it may be compromised" in run.stdout
     assert not controller.dest.exists()
     # With the strategy free, each host is a run of its own.
@@ -168,14 +168,14 @@ def test_facts_that_are_variables_of_this_collection_are_refused(controller, ent
 def test_any_fact_with_this_collections_prefix_is_refused(controller, variable):
     run = controller.run("role main", {variable: {"admin": "true"}})
     assert run.returncode != 0, run
-    assert "bad: its facts hold %s, and nothing was done" % variable in run.stdout
+    assert "bad: its facts contain %s, and nothing was done" % variable in run.stdout
     assert controller.datastore.stored() == {}
 
 
 def test_facts_of_a_host_that_has_failed_are_refused_too(controller):
     run = controller.run("after a failure", {"hostendpoints_labels": {"admin": "true"}})
     assert run.returncode != 0, run
-    assert "bad: its facts hold hostendpoints_labels, and nothing was done" in run.stdout
+    assert "bad: its facts contain hostendpoints_labels, and nothing was done" in run.stdout
     assert controller.datastore.stored() == {}
 
 
@@ -219,7 +219,7 @@ def test_facts_of_ansible_itself_are_not_used_where_the_run_is_described(control
         assert not visitors(elsewhere), run
     assert run.returncode != 0, run
     assert "hostendpoints_etcd_endpoints: " in run.stdout
-    assert "Facts are not used in it, since a managed host chooses them" in run.stdout
+    assert "Facts are not used in it, because a managed host controls them" in run.stdout
 
 
 def test_hostvars_bring_no_facts_of_other_hosts_into_the_run(controller):
@@ -288,7 +288,7 @@ def test_cached_facts_of_localhost_are_no_variables_of_the_playbooks(controller,
     assert run.returncode == 0, run
     run = run_playbook("netsec.calico." + playbook, inventory % sys.executable, env=cache)
     assert run.returncode != 0, run
-    assert "localhost: its facts hold %s, and nothing was done" % next(iter(fact)) in run.stdout
+    assert "localhost: its facts contain %s, and nothing was done" % next(iter(fact)) in run.stdout
 
 
 # What else a host says
@@ -322,7 +322,7 @@ def test_a_refused_audit_leaves_no_older_report_behind(controller):
     (folder / "audit.json").write_text("of yesterday")
     variables = {"hostendpoints_audit_report_dir": str(folder)}
     run = controller.run("netsec.calico.audit", {"hostendpoints_x": 1}, variables=variables)
-    assert run.returncode != 0 and "its facts hold hostendpoints_x" in run.stdout, run
+    assert run.returncode != 0 and "its facts contain hostendpoints_x" in run.stdout, run
     assert list(folder.iterdir()) == []
 
 

@@ -156,10 +156,10 @@ def test_all_that_is_in_the_way_is_told_before_anything_is_written(calico):
     before = contents(calico)
     message = stopped(migrate(calico))
     for line in [
-        "endpoint a.b.c on node a.b: name: 'a.b.c' is what host endpoint b.c on node a becomes, too",
-        "endpoint a.b.c on node a: name: 'a.b.c' is what host endpoint c on node a.b becomes, too",
-        "endpoint db-2.eth0 on node db-2: node: 'db-2' is what node db-2 becomes, too",
-        "endpoint db-2.eth1 on node db-2: node: 'db-2' is what node DB_2 becomes, too",
+        "endpoint a.b.c on node a.b: name: 'a.b.c' is also the v3 name of host endpoint b.c on node a",
+        "endpoint a.b.c on node a: name: 'a.b.c' is also the v3 name of host endpoint c on node a.b",
+        "endpoint db-2.eth0 on node db-2: node: 'db-2' is also the v3 name of node db-2",
+        "endpoint db-2.eth1 on node db-2: node: 'db-2' is also the v3 name of node DB_2",
         "endpoint eth0 on node n1 becomes host endpoint n1.eth0 on node n1: labels: 'a/b/c' is not a label key",
         "endpoint n2.eth0 on node n2: labels: 'projectcalico.org/created-by' is Calico's own label",
         "endpoint eth0 on node - becomes host endpoint eth0-dd42b064: node: is missing",

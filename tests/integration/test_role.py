@@ -279,7 +279,7 @@ def test_hosts_without_facts_lose_nothing(fleet, gather):
     result = done(run)
     assert sorted(fleet.stored()) == ["lost-1/eth0", "lost-2/eth0", *of_workers(1)]
     assert (result["hosts"], result["hosts_without_facts"]) == (1, ["lost-1", "lost-2"])
-    assert "since their facts cannot be used (2): lost-1, lost-2: there are none" in one_line(run.stderr)
+    assert "because their facts cannot be used (2): lost-1, lost-2: no facts exist" in one_line(run.stderr)
     assert {host: stats["failures"] + stats["unreachable"] for host, stats in run.stats.items()} == dict.fromkeys(
         run.stats, 0
     )

@@ -76,10 +76,7 @@ def test_what_needs_no_facts_is_applied_without_facts(fleet, gather):
     result = done(run)
     assert "create n1/eth0" in changes(result) and "create worker-1/eth0" in changes(result)
     assert (result["hosts"], result["hosts_without_facts"]) == (2, [])
-    assert (
-        "hosts that take part without facts, so that the guard cannot check their endpoints (1): nowhere: "
-        in one_line(run.stderr)
-    )
+    assert "hosts without facts, whose endpoints the guard cannot check (1): nowhere: " in one_line(run.stderr)
     assert changes(done(fleet.run({"nowhere": BY_HAND}, variables=variables))) == []
 
 
@@ -102,7 +99,7 @@ def test_what_needs_facts_is_left_as_it_is_without_them(fleet, changed):
     fleet.put("n1/old")
     run = fleet.run({"nowhere": dict(BY_HAND, **changed)}, variables=dict(NO_FACTS, hostendpoints_purge="owned"))
     assert done(run)["hosts_without_facts"] == ["nowhere"] and list(fleet.stored()) == ["n1/old"]
-    assert "hosts whose endpoints are left as they are, since their facts cannot be used (1): nowhere: " in one_line(
+    assert "hosts whose endpoints are not changed, because their facts cannot be used (1): nowhere: " in one_line(
         run.stderr
     )
 
@@ -119,26 +116,26 @@ def test_the_reason_is_said_for_each_kind_of_host(fleet):
     run = fleet.run(["worker-1", "bsd", "windows", "switch", "nowhere"], variables=NO_FACTS)
     assert done(run)["hosts_without_facts"] == ["bsd", "windows", "switch", "nowhere"]
     text = one_line(run.stderr)
-    assert "hosts whose endpoints are left as they are, since their facts cannot be used (4): " in text
-    assert "bsd: they are of 'FreeBSD', and only those of Linux are known here" in text
-    assert "windows: they are of 'Win32NT', and only those of Linux are known here" in text
-    assert "switch: they are of a network device ('ios'), and only those of Linux are known here" in text
-    assert "nowhere: there are none" in text
+    assert "hosts whose endpoints are not changed, because their facts cannot be used (4): " in text
+    assert "bsd: they are from 'FreeBSD', and only Linux is supported" in text
+    assert "windows: they are from 'Win32NT', and only Linux is supported" in text
+    assert "switch: they are from a network device ('ios'), and only Linux is supported" in text
+    assert "nowhere: no facts exist" in text
     _run, result = audit(fleet, ["bsd", "nowhere"])
     banner = "\n".join(result["banner"])
     assert "bsd: unknown: its facts cannot be used: they are of 'FreeBSD'" in banner
-    assert "nowhere: unknown: its facts cannot be used: there are none" in banner
+    assert "nowhere: unknown: its facts cannot be used: no facts exist" in banner
 
 
 # Hosts without endpoints
 
 
 def test_a_host_for_which_no_rule_makes_an_endpoint_is_reported(fleet):
-    reason = "no rule makes an endpoint of it (docker0: ignored by 'docker*'; lo: ignored by 'lo')"
+    reason = "no rule creates an endpoint (docker0: ignored by 'docker*'; lo: ignored by 'lo')"
     run = fleet.run(["bare", "worker-1"])
     result = done(run)
     assert result["hosts_without_endpoints"] == {"bare": reason}
-    assert "hosts that have no endpoint, so that nothing polices their interfaces (1): bare: " + reason in one_line(
+    assert "hosts without an endpoint, so no policy applies to their interfaces (1): bare: " + reason in one_line(
         run.stderr
     )
     _run, result = audit(fleet, ["bare", "worker-1"])
@@ -151,7 +148,7 @@ def test_a_host_for_which_no_rule_makes_an_endpoint_is_reported(fleet):
 @pytest.mark.parametrize("variables", [{"hostendpoints_interfaces": []}, BY_HAND])
 def test_a_host_without_rules_is_not_reported(fleet, variables):
     run = fleet.run({"bare": variables})
-    assert done(run)["hosts_without_endpoints"] == {} and "have no endpoint" not in run.stderr
+    assert done(run)["hosts_without_endpoints"] == {} and "without an endpoint" not in run.stderr
 
 
 def test_an_interface_that_is_called_like_a_fact_leaves_the_host_as_it_is(fleet):
@@ -159,7 +156,9 @@ def test_an_interface_that_is_called_like_a_fact_leaves_the_host_as_it_is(fleet)
     fleet.put("named/dns", "named/eth0")
     run = fleet.run(["named", "worker-1"], variables={"hostendpoints_purge": "owned"})
     assert done(run)["hosts_without_facts"] == ["named"]
-    assert "nothing is known of the interface 'dns', since another fact has its name: add it to" in one_line(run.stderr)
+    assert "the facts do not describe the interface 'dns', because another fact has its name; add it to" in one_line(
+        run.stderr
+    )
     assert {"named/dns", "named/eth0"} < set(fleet.stored())
     _run, result = audit(fleet, ["named"])
     assert result["summary"]["hosts"]["unknown"] == 1 and "interface 'dns'" in "\n".join(result["banner"])

@@ -68,7 +68,7 @@ def test_junit_is_read_as_it_is_meant(tmp_path):
     assert (suites.tests, suites.failures, suites.errors, suites.skipped) == (7, 2, 0, 3)
     results = {suite.name: {case.name: case.result for case in suite} for suite in suites}
     assert list(results) == ["db1", "db2", "web1", "web2", "old1.example.com"]
-    assert results["db1"] == {"endpoints as wanted": []}
+    assert results["db1"] == {"matching endpoints": []}
     ((unknown,),) = results["db2"].values()
     assert isinstance(unknown, junitparser.Skipped) and unknown.message == "no facts: unreachable"
     (changed,) = results["web1"]["changed web1.example.com-eth0"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is stored, as an inventory of the role's variables that changes nothing when it is applied. Plain Python."""
+"""Builds an inventory of role variables that declare the stored endpoints. Plain Python, without Ansible."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import CALICO_OWNER_LABEL
 
-# The label that the role gives to what it makes.
+# The role's owner label.
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 
 _HEAD = """---
-# Host endpoints as they were stored, as variables of the role netsec.calico.hostendpoints. Use it beside the inventory:
+# The stored host endpoints as variables of the role netsec.calico.hostendpoints. Use it next to the inventory:
 #     ansible-playbook netsec.calico.apply -i inventory -i {name} --check --diff
 """
-_LEFT_OUT = "# Stored, or a host, and not in here:\n"
+_LEFT_OUT = "# Left out of this file:\n"
 
 
 @dataclasses.dataclass(frozen=True)
 class Hosts:
-    """What the inventory says of nodes."""
+    """The hosts of the inventory and their nodes."""
 
-    # {host: node} of the hosts whose variables are wanted.
+    # {host: node} of the hosts of the run.
     nodes: Mapping[str, str]
-    # Of these, the ones whose node nobody has to say: it is the role's default.
+    # Hosts of the run whose node is the role's default.
     default_nodes: Set[str]
-    # The wanted hosts whose node cannot be told.
+    # Hosts of the run whose node is unknown.
     unknown: Sequence[str] = ()
     # {node: host} of the inventory's other hosts.
     others: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -43,14 +43,14 @@ class Hosts:
 
 @dataclasses.dataclass(frozen=True)
 class Gathered:
-    """The variables of each host, and what is not among them."""
+    """The variables of each host, and everything that is left out."""
 
     hosts: Dict[str, Dict[str, Any]]
-    # What hostendpoints_owner has to be; None when there are no endpoints, and it does not matter.
+    # The required value of hostendpoints_owner; None if there are no endpoints.
     owner: Optional[str]
-    # How many endpoints are Calico's own.
+    # Number of Calico's own endpoints.
     foreign: int
-    # A line for each thing that is left out, with the reason.
+    # A line for each item that is left out, with the reason.
     left_out: List[str]
 
     @property
@@ -58,13 +58,13 @@ class Gathered:
         return sum(len(variables["hostendpoints_endpoints"]) for variables in self.hosts.values())
 
     def text(self, name: str) -> str:
-        """The inventory file of that name."""
+        """The content of the inventory file with this name."""
         comments = _LEFT_OUT + "".join("# - {0}\n".format(line) for line in self.left_out) if self.left_out else ""
         group: Dict[str, Any] = {"hosts": self.hosts}
         if self.owner is not None:
-            # It is one for all hosts of a run, and has to be that of hosts that are added later, too.
+            # The owner must be the same for all hosts of a run, including hosts that are added later.
             group["vars"] = {"hostendpoints_owner": self.owner}
-        # PyYAML does not know the kinds of text that Ansible has.
+        # PyYAML cannot write Ansible's string types.
         document = json.loads(json.dumps({"all": group}))
         return _HEAD.format(name=name) + comments + yaml_io.dump(document)
 
@@ -72,7 +72,7 @@ class Gathered:
 def build_gathered(
     stored: Sequence[Mapping[str, Any]], malformed: Sequence[Mapping[str, str]], hosts: Hosts, api_version: ApiVersion
 ) -> Gathered:
-    """The variables that make what is stored, sorted by host and name.
+    """The variables that declare the stored endpoints, sorted by host and name.
 
     stored, malformed: as calico_hostendpoint_info returns them.
     """
@@ -80,7 +80,8 @@ def build_gathered(
     ours = [endpoint for endpoint in stored if CALICO_OWNER_LABEL not in endpoint["labels"]]
     left_out = [_line(each["key"], "Calico cannot read it: " + each["error"]) for each in malformed]
     left_out += [
-        _line("host " + name, "its node is not known: give facts or hostendpoints_node") for name in hosts.unknown
+        _line("host " + name, "its node is unknown; gather its facts or set hostendpoints_node")
+        for name in hosts.unknown
     ]
     taken = []
     for endpoint in ours:
@@ -99,25 +100,25 @@ def build_gathered(
 def _why_not(
     endpoint: Mapping[str, Any], names: Mapping[str, str], others: Mapping[str, str], api_version: ApiVersion
 ) -> str:
-    """Why no host's variables can make this endpoint; "" when they can."""
+    """Why no host's variables can declare this endpoint; "" if they can."""
     node = endpoint["node"]
     if node in others:
         return "the host {0} is not in this run".format(others[node])
     if node not in names:
-        return "the node is no host of the inventory" + _similar(node, names)
+        return "the node is not a host of the inventory" + _similar(node, names)
     try:
-        # What it accepts has no character of a template, either.
+        # It accepts no characters of a template.
         build_presents([("", endpoint)], api_version, {}, api_version.identify)
     except InvalidInput as exc:
-        return "it cannot be written as it is, and a purge of all would delete it: " + "; ".join(exc.problems)
+        return "it is invalid as stored, and a purge of all would delete it: " + "; ".join(exc.problems)
     return ""
 
 
 def _similar(node: str, names: Mapping[str, str]) -> str:
-    """The hosts that may be meant: a short name for a full one, or capitals."""
+    """A question about hosts with a similar node name: a short or full name, or upper case."""
     short = node.lower().partition(".")[0]
     found = [name for known, name in names.items() if short and known.lower().partition(".")[0] == short]
-    return "; is it hostendpoints_node of {0}?".format(" or ".join(sorted(found)[:3])) if found else ""
+    return "; is it the hostendpoints_node of {0}?".format(" or ".join(sorted(found)[:3])) if found else ""
 
 
 def _find_owner(endpoints: Sequence[Mapping[str, Any]]) -> Optional[str]:
@@ -133,7 +134,7 @@ def _variables(name: str, node: str, default_nodes: Set[str]) -> Dict[str, Any]:
 
 
 def _fields(endpoint: Mapping[str, Any], owner: Optional[str]) -> Dict[str, Any]:
-    """As hostendpoints_endpoints has it: without what is empty, and without what all endpoints of the host get."""
+    """An item of hostendpoints_endpoints, without empty fields and without the owner label of all endpoints."""
     labels = {key: value for key, value in endpoint["labels"].items() if not (owner and key == OWNER_LABEL)}
     fields = dict(endpoint, labels=labels)
     del fields["node"]
@@ -141,6 +142,6 @@ def _fields(endpoint: Mapping[str, Any], owner: Optional[str]) -> Dict[str, Any]
 
 
 def _line(subject: str, reason: str) -> str:
-    """For a comment: nothing that is stored may end it."""
+    """A line for a comment, which a stored value must not end."""
     text = "{0}: {1}".format(subject, reason)
     return "".join(letter if letter.isprintable() else "?" for letter in text[:2000])

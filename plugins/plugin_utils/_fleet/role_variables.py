@@ -2,82 +2,130 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The variables of the role hostendpoints and of the playbooks: which there are, and which a user may have meant."""
+"""The table of the variables of the role hostendpoints and of the playbooks.
+
+A new variable is a row here, and stands in the role's argument_specs.yml, defaults/main.yml and README; a variable that
+is not read of each host also in the role's vars/main.yml. A test compares them.
+"""
 
 from __future__ import annotations
 
-from typing import Iterable, List
+import enum
+from typing import Dict, Iterable, List, NamedTuple, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import list_options
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
 PREFIX = "hostendpoints_"
-# Without the prefix. Those of the role stand in its argument specification, too.
-OF_THE_ROLE = (
-    "audit_fail_on",
-    "audit_report_dir",
-    "audit_report_formats",
-    "calicoctl_config",
-    "canary",
-    "canary_wait",
-    "dataplane",
-    "datastore_type",
-    "decommission",
-    "endpoints",
-    "etcd_ca_cert_file",
-    "etcd_cert_file",
-    "etcd_endpoints",
-    "etcd_key_file",
-    "etcd_password",
-    "etcd_username",
-    "failsafes",
-    "gather_facts",
-    "gathered_dest",
-    "group_labels",
-    "guard",
-    "guard_limit",
-    "guard_require",
-    "host_labels",
-    "ignore",
-    "interfaces",
-    "labels",
-    "node",
-    "owner",
-    "purge",
-    "purge_limit",
-    "python_interpreter",
-    "timeout",
+
+
+class Scope(enum.Enum):
+    """Whose value counts."""
+
+    # Each host has its own.
+    HOST = "host"
+    # The same, read only for the guard and the audit.
+    GUARD = "guard"
+    # Every host of a run must have the value of the first host.
+    RUN = "run"
+    # The same, evaluated, and only in a run that writes.
+    WRITING = "writing"
+    # The same, only in an audit.
+    AUDIT = "audit"
+    # The first host's, not compared with others.
+    FIRST_HOST = "first host"
+    # A playbook's own.
+    PLAYBOOK = "playbook"
+    # Registered or published by a task.
+    RESULT = "result"
+
+
+class RoleVariable(NamedTuple):
+    """A row of the table."""
+
+    # Without the prefix.
+    name: str
+    scope: Scope
+    # By Ansible's name, if HostVariables checks it or the datastore's options declare it.
+    type: str = ""
+
+
+VARIABLES: Tuple[RoleVariable, ...] = (
+    *(RoleVariable(option.name, Scope.RUN, option.spec["type"]) for option in list_options()),
+    RoleVariable("owner", Scope.RUN),
+    RoleVariable("purge", Scope.RUN),
+    RoleVariable("purge_limit", Scope.RUN),
+    RoleVariable("decommission", Scope.RUN),
+    RoleVariable("node", Scope.HOST, "str"),
+    RoleVariable("interfaces", Scope.HOST, "list"),
+    RoleVariable("ignore", Scope.HOST, "list"),
+    RoleVariable("labels", Scope.HOST, "dict"),
+    RoleVariable("group_labels", Scope.HOST, "dict"),
+    RoleVariable("host_labels", Scope.HOST, "dict"),
+    RoleVariable("endpoints", Scope.HOST, "list"),
+    RoleVariable("guard_require", Scope.GUARD),
+    RoleVariable("failsafes", Scope.GUARD),
+    RoleVariable("dataplane", Scope.GUARD),
+    RoleVariable("guard", Scope.WRITING),
+    RoleVariable("guard_limit", Scope.WRITING),
+    RoleVariable("canary", Scope.WRITING),
+    RoleVariable("canary_wait", Scope.WRITING),
+    RoleVariable("audit_fail_on", Scope.AUDIT),
+    RoleVariable("audit_report_dir", Scope.AUDIT),
+    RoleVariable("audit_report_formats", Scope.AUDIT),
+    RoleVariable("gather_facts", Scope.FIRST_HOST),
+    RoleVariable("gathered_dest", Scope.FIRST_HOST),
+    RoleVariable("python_interpreter", Scope.FIRST_HOST),
+    RoleVariable("hosts", Scope.PLAYBOOK),
+    RoleVariable("audit_before", Scope.PLAYBOOK),
+    RoleVariable("audit_after", Scope.PLAYBOOK),
+    RoleVariable("migrate_from", Scope.PLAYBOOK),
+    RoleVariable("migrate_to", Scope.PLAYBOOK),
+    RoleVariable("migrate_ignore_malformed", Scope.PLAYBOOK),
+    RoleVariable("migrate_overwrite", Scope.PLAYBOOK),
+    RoleVariable("audit", Scope.RESULT),
+    RoleVariable("audit_result", Scope.RESULT),
+    RoleVariable("decommission_result", Scope.RESULT),
+    RoleVariable("gathered", Scope.RESULT),
+    RoleVariable("migrate_result", Scope.RESULT),
+    RoleVariable("result", Scope.RESULT),
 )
-OF_THE_PLAYBOOKS = (
-    "audit_after",
-    "audit_before",
-    "hosts",
-    "migrate_from",
-    "migrate_ignore_malformed",
-    "migrate_overwrite",
-    "migrate_to",
-)
-# What tasks register or publish.
-RESULTS = ("audit", "audit_result", "decommission_result", "gathered", "migrate_result", "result")
-_KNOWN = frozenset(PREFIX + name for name in (*OF_THE_ROLE, *OF_THE_PLAYBOOKS, *RESULTS))
-# Names that are shorter than this are often alike by chance.
+
+
+def list_names(*scopes: Scope) -> Tuple[str, ...]:
+    """The variables of these scopes, without the prefix."""
+    return tuple(variable.name for variable in VARIABLES if variable.scope in scopes)
+
+
+def list_types(scope: Scope) -> Dict[str, str]:
+    """{variable without the prefix: Ansible's name of its type}"""
+    return {variable.name: variable.type for variable in VARIABLES if variable.scope is scope}
+
+
+# Those of the argument specification.
+OF_THE_ROLE = list_names(*(scope for scope in Scope if scope not in (Scope.PLAYBOOK, Scope.RESULT)))
+_KNOWN = frozenset(PREFIX + variable.name for variable in VARIABLES)
+# What a user may have meant.
+_CANDIDATES = (*sorted(OF_THE_ROLE), *sorted(list_names(Scope.PLAYBOOK)))
+# Names that are shorter than this are often similar by chance.
 _SHORT, _LONG = 6, 9
 
 
 def unknown_variables(names: Iterable[str]) -> List[str]:
-    """Those that have the role's prefix and are not known, sorted."""
+    """The variables that have the role's prefix and are unknown, sorted."""
     return sorted(name for name in names if name.startswith(PREFIX) and name not in _KNOWN)
 
 
 def check_spelling(where: str, names: Iterable[str]) -> List[str]:
-    """A warning for each unknown variable. Raises RunFailed for one that is most likely misspelt.
+    """A warning for each unknown variable. Raises RunFailed for a variable that is most likely misspelt.
 
-    where: the host that has them.
+    where: the host that has the variables.
     """
     warnings = []
     for name in unknown_variables(names):
         own = name[len(PREFIX) :]
-        meant = next((known for known in (*OF_THE_ROLE, *OF_THE_PLAYBOOKS) if _is_slip(own, known)), "")
+        meant = next((known for known in _CANDIDATES if _is_slip(own, known)), "")
         if meant:
             raise RunFailed(
                 "{0}: {1} is not a variable of the role, and nothing was done; did you mean {2}?".format(
@@ -89,7 +137,7 @@ def check_spelling(where: str, names: Iterable[str]) -> List[str]:
 
 
 def _is_slip(name: str, known: str) -> bool:
-    """Whether a name is most likely a known one with a slip of the fingers."""
+    """Whether a name is most likely a mistyped known name."""
     if name.replace("_", "") == known.replace("_", ""):
         return True
     if abs(len(name) - len(known)) > 2:
@@ -99,7 +147,7 @@ def _is_slip(name: str, known: str) -> bool:
 
 
 def _slips(name: str, known: str, substitution: int) -> int:
-    """How many letters are missing, too many, swapped with the next one, or (at this price) others."""
+    """The number of letters that are missing, extra, swapped with the next letter, or (at this cost) replaced."""
     before: List[int] = []
     row = list(range(len(known) + 1))
     for index, letter in enumerate(name):

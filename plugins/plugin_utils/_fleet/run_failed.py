@@ -12,7 +12,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 
 
 class RunFailed(AnsibleActionFail):
-    """Why a run cannot go on: a whole message, on one line, whatever it quotes."""
+    """Why a run cannot continue: a complete message on one line, whatever it quotes."""
 
     def __init__(self, message: str) -> None:
         super().__init__(brief(message, LONGEST))

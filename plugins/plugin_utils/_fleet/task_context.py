@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The variables and facts of any host of the play, as a task there would see them, with one difference: facts lose.
+"""The variables and facts of any host of the play, as a task there would see them, except that facts override nothing.
 
-hostvars does not do: it has neither the defaults of a role nor the variables of a play. So the variable manager behind
-it is asked, as Ansible asks it before each task.
+hostvars is not sufficient: it contains neither the defaults of a role nor the variables of a play. So this module uses
+the variable manager, as Ansible does before each task.
 
-Ansible lets a fact beat a variable of the inventory and the default of a role. A managed host chooses its facts, and
-their names, so here a fact never takes the place of a variable that something else defines.
+In Ansible, a fact overrides a variable of the inventory and the default of a role. A managed host controls its facts
+and their names, so here a fact never takes the place of a variable that something else defines.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ansible.playbook.task_include import TaskInclude
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
-# Every host goes its own way there, and run_once has no effect.
+# With these strategies, each host runs on its own, and run_once has no effect.
 _FREE_STRATEGIES = ("free", "host_pinned")
 
 
 class TaskContext:
-    """What one task knows of the other hosts of its play."""
+    """The hosts of a task's play, with their variables, facts and results."""
 
     def __init__(self, task: Any, task_vars: Mapping[str, Any]) -> None:
         self._task = task
@@ -41,25 +41,17 @@ class TaskContext:
         self._latest: Tuple[str, Mapping[str, Any]] = ("", {})
 
     def names(self) -> List[str]:
-        """The hosts of the current batch that did not fail; where hosts do not go together, this one only."""
+        """The hosts of the current batch that did not fail. With the strategy free, only this host."""
         if self._is_free():
             return [self._task_vars["inventory_hostname"]]
         return list(self._task_vars["ansible_play_batch"])
 
     def unbatched(self) -> List[str]:
-        """All hosts of the play, failed ones too; none where the play has batches, each of which has its own."""
+        """All hosts of the play, including failed hosts; none if the play has batches."""
         return [] if self.has_batches() else self.all_names()
 
-    def nodes_so_far(self) -> Dict[str, str]:
-        """{host: node} of the play's hosts in other batches, as far as the role has been there: by its own results."""
-        found: Dict[str, str] = {}
-        for name in self.all_names():
-            if name not in found:
-                found.update(self.registered(name, "hostendpoints_result").get("nodes") or {})
-        return found
-
     def all_names(self) -> List[str]:
-        """The hosts of the play, whatever became of them."""
+        """The hosts of the play, including failed and unreachable hosts."""
         return list(self._task_vars["ansible_play_hosts_all"])
 
     def inventory(self) -> List[str]:
@@ -67,35 +59,33 @@ class TaskContext:
         return list(self._hostvars._inventory.hosts)
 
     def registered(self, name: str, variable: str) -> Mapping[str, Any]:
-        """The result of an earlier task, as it was registered for a host; an empty one when there is none."""
+        """The result of an earlier task that was registered for a host; empty if none was."""
         result = self._manager._nonpersistent_fact_cache.get(name, {}).get(variable)
         return result if isinstance(result, Mapping) else {}
 
-    def registers(self, variable: str) -> bool:
-        """Whether a task of this play registers its result as this variable; else it is of an earlier play."""
-        tasks = [task for block in self._play.get_tasks() for task in (block if isinstance(block, list) else [block])]
-        registered = [getattr(task, "register", None) or () for task in tasks]
-        # From ansible-core 2.21 on, a mapping by variable.
-        return any(variable in ([each] if isinstance(each, str) else each) for each in registered)
+    def role_default(self, variable: str) -> Any:
+        """The default of a variable in the task's role, as written; None outside a role."""
+        role = self._task._role
+        return role.get_default_vars().get(variable) if role else None
 
     def has_batches(self) -> bool:
-        """Whether other hosts of the play come before or after these."""
+        """Whether the play handles its hosts in batches or one by one."""
         return bool(self._play.serial) or self._is_free()
 
     def _is_free(self) -> bool:
         return self._play.strategy.rpartition(".")[2] in _FREE_STRATEGIES
 
     def runner(self) -> str:
-        """The host whose variables the task's own options come from."""
+        """The host whose variables define the task's own options."""
         return str(self._task_vars["inventory_hostname"])
 
     def connection(self) -> Dict[str, Any]:
-        """What the play says of the connection to a host that has no variable for it, by the variables' names."""
+        """The play's settings of the connection, by the names of the variables that override them."""
         found = {"ansible_connection": self._play.connection, "ansible_port": self._play.port}
         return {key: value for key, value in found.items() if value}
 
     def groups(self, name: str) -> List[str]:
-        """The groups of a host, those first whose variables are beaten: by depth, priority and name."""
+        """The groups of a host, by depth, priority and name. Later groups override the variables of earlier groups."""
         return [group.name for group in sort_groups(self._hostvars._inventory.get_host(name).get_groups())]
 
     def is_group(self, name: str) -> bool:
@@ -107,9 +97,9 @@ class TaskContext:
         return name in self._hostvars._inventory.hosts
 
     def takes_part(self, name: str, templar: Any) -> bool:
-        """Whether the conditions of the task, and of the role that it is in, hold on the host.
+        """Whether the conditions of the task and of its role hold on the host.
 
-        Ansible evaluates them for the one host that runs the task.
+        Ansible evaluates them only for the host that runs the task.
         """
         conditions = self._conditions()
         if not conditions:
@@ -128,49 +118,50 @@ class TaskContext:
         found: List[Any] = []
         place = self._task
         while place is not None:
-            # What the role itself includes on the way is no condition of who called it.
+            # The conditions inside the role are not those of the caller.
             if not (isinstance(place, TaskInclude) and place._role is self._task._role):
                 conditions = getattr(place, "when", None) or []
-                # Of what is imported, Ansible leaves it as it is written.
+                # On an import, Ansible keeps the condition as written.
                 conditions = conditions if isinstance(conditions, list) else [conditions]
                 found += [condition for condition in conditions if condition not in found]
             place = getattr(place, "_parent", None)
         return found
 
     def facts(self, name: str) -> Dict[str, Any]:
-        """The facts of a host that this run has, without the prefix "ansible_". They are not templates.
+        """The facts of a host in this run, without the prefix "ansible_". They are not templates.
 
-        Only what the setup module gathered: a variable that was cached as a fact has no prefix.
+        Only facts of the setup module: a variable that was cached as a fact has no prefix.
         """
         prefix = "ansible_"
         return {key[len(prefix) :]: value for key, value in self._cached(name).items() if key.startswith(prefix)}
 
     def fact_names(self, name: str) -> List[str]:
-        """The names of all facts of a host, as the host or set_fact with cacheable chose them."""
+        """The names of all facts of a host, including those of set_fact with cacheable."""
         return list(self._cached(name))
 
     def _cached(self, name: str) -> Mapping[str, Any]:
-        # Asked for more than once in a row, and a cache on disk decodes them each time.
+        # Often read several times in a row, and a cache on disk decodes them each time.
         if self._latest[0] != name:
             self._latest = (name, _facts_in(self._cache, name))
         return self._latest[1]
 
     def without_facts(self, name: str) -> Dict[str, Any]:
-        """The variables of a host but its facts, which take Ansible most of the time. They hold templates."""
+        """The variables of a host without its facts, which take most of Ansible's time. They contain templates."""
         with self._facts_from(_NoFacts()):
             return self._variables_of(name)
 
     def all(self, name: str) -> Dict[str, Any]:
-        """All variables of a host. They hold templates."""
+        """All variables of a host. They contain templates."""
         with self._weak_facts():
             return self._variables_of(name)
 
     def template(
         self, templar: Any, variable: str, value: Any, variables: Dict[str, Any], with_facts: bool = True
     ) -> Any:
-        """The value of a host's variable without templates; other hosts' facts count as the host's own do.
+        """The evaluated value of a host's variable. Raises RunFailed.
 
-        `variables`: the host's, as `all` or, for no facts, `without_facts` returns them. Raises RunFailed.
+        `variables`: the host's variables as `all` returns them or, without facts, `without_facts`.
+        `with_facts`: whether the facts of this and of other hosts exist in templates.
         """
         facts = self._weak_facts() if with_facts else self._facts_from(_NoFacts())
         try:
@@ -178,8 +169,8 @@ class TaskContext:
                 return _decrypted(templar.template(value))
         except AnsibleError as exc:
             is_fact_missing = not with_facts and isinstance(exc, AnsibleUndefinedVariable)
-            reason = ". Facts are not used in it, since a managed host chooses them" if is_fact_missing else ""
-            # Ansible's messages may have several lines.
+            reason = ". Facts are not used in it, because a managed host controls them" if is_fact_missing else ""
+            # Ansible's messages can have several lines.
             raise RunFailed("{0}: {1}{2}".format(variable, " ".join(str(exc).split()), reason)) from exc
 
     def _variables_of(self, name: str) -> Dict[str, Any]:
@@ -187,7 +178,7 @@ class TaskContext:
         variables: Dict[str, Any]
         variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
         variables["hostvars"] = self._hostvars
-        # Where lookups of files begin.
+        # Where lookups search for files.
         variables["ansible_search_path"] = self._task_vars.get("ansible_search_path") or []
         return variables
 
@@ -195,7 +186,7 @@ class TaskContext:
         return self._facts_from(_WeakFacts(self._cache, self._defined))
 
     def _defined(self, name: str) -> Set[str]:
-        """The names that something else than facts defines for a host."""
+        """The names that something other than facts defines for a host."""
         return set(self.without_facts(name)) - _OF_FACTS
 
     @contextlib.contextmanager
@@ -215,7 +206,7 @@ class _NoFacts:
 
 
 class _WeakFacts:
-    """A fact cache without those facts that would take the place of a variable."""
+    """A fact cache without the facts that would take the place of a variable."""
 
     def __init__(self, cache: Any, defined: Callable[[str], Set[str]]) -> None:
         self._cache = cache
@@ -229,7 +220,7 @@ class _WeakFacts:
         return {key: value for key, value in facts.items() if key not in defined}
 
 
-# What Ansible makes of facts even where there are none.
+# Variables that Ansible creates from facts, even without facts.
 _OF_FACTS = frozenset(["ansible_facts", "ansible_local"])
 
 
@@ -251,7 +242,7 @@ def _available(templar: Any, variables: Dict[str, Any]) -> Iterator[None]:
 
 
 def _decrypted(value: Any) -> Any:
-    """Before ansible-core 2.19, an encrypted value stays so until it is made a text."""
+    """The decrypted value. Before ansible-core 2.19, only a conversion to a string decrypts it."""
     return str(value) if getattr(value, "__ENCRYPTED__", False) else value
 
 
@@ -263,12 +254,12 @@ def _find_play(task: Any) -> Any:
 
 
 def has_template(value: Any) -> bool:
-    """Whether a value has to go through Ansible's templating before it can be used."""
+    """Whether a value requires Ansible's templating."""
     if isinstance(value, Mapping):
         return any(has_template(key) or has_template(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return any(has_template(item) for item in value)
     if isinstance(value, str):
         return "{{" in value or "{%" in value or "{#" in value
-    # Encrypted ones, for example.
+    # For example an encrypted value.
     return not (value is None or isinstance(value, (bool, int, float)))

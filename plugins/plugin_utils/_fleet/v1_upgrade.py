@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From Calico v1's host endpoints to v3's, as Calico's own upgrade converts them. Plain Python, without Ansible.
+"""Converts host endpoints of Calico v1 to v3, as Calico's own upgrade does. Plain Python, without Ansible.
 
 libcalico-go release-v3.3, lib/upgrade/converters/hostendpoint.go.
 """
@@ -24,7 +24,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.upgrade_n
 
 
 class Conversion(NamedTuple):
-    """A v1 endpoint, what becomes of it in v3, and each reason why v3 cannot have that, as a whole message."""
+    """A v1 endpoint, its v3 endpoint, and each reason why it is invalid in v3, as a complete message."""
 
     v1: HostEndpoint
     v3: HostEndpoint
@@ -32,14 +32,14 @@ class Conversion(NamedTuple):
 
 
 def convert_endpoints(hostendpoints: Any) -> List[Conversion]:
-    """What becomes of each endpoint of an etcdv2 datastore, in the given order.
+    """The conversion of each endpoint of an etcdv2 datastore, in the given order.
 
-    hostendpoints: a list of endpoints with the modules' option names as keys; to find two that become one, it has to
-    be all of the datastore.
-    Raises InvalidInput with the place of all that are no endpoints of v1.
+    hostendpoints: a list of endpoints with the modules' option names as keys. It must contain all endpoints of the
+    datastore, so that two endpoints with the same v3 name are found.
+    Raises InvalidInput with the place of each item that is not a v1 endpoint.
     """
     pairs = [(v1, _converted(v1)) for v1 in _endpoints(hostendpoints)]
-    # Calico's upgrade fails for two that become one, too.
+    # Calico's upgrade also fails if two endpoints get the same name.
     nodes: Dict[str, Dict[str, None]] = defaultdict(dict)
     names: Dict[str, List[HostEndpoint]] = defaultdict(list)
     for v1, v3 in pairs:
@@ -51,10 +51,10 @@ def convert_endpoints(hostendpoints: Any) -> List[Conversion]:
         yield from V3.find_problems(v3)
         other_nodes = [node for node in nodes[v3.node] if node != v1.node]
         if other_nodes:
-            yield "node: {0} is what node {1} becomes, too".format(shown(v3.node), " and node ".join(other_nodes))
+            yield "node: {0} is also the v3 name of node {1}".format(shown(v3.node), " and node ".join(other_nodes))
         others = [str(other) for other in names[v3.name] if other is not v1]
         if others:
-            yield "name: {0} is what {1} becomes, too".format(shown(v3.name), " and ".join(others))
+            yield "name: {0} is also the v3 name of {1}".format(shown(v3.name), " and ".join(others))
 
     return [
         Conversion(v1, v3, ["{0} becomes {1}: {2}".format(v1, v3, problem) for problem in problems(v1, v3)])
@@ -63,19 +63,21 @@ def convert_endpoints(hostendpoints: Any) -> List[Conversion]:
 
 
 def _starred(v1: HostEndpoint) -> Iterator[str]:
-    """What Calico's upgrade would make a name of, though it is none: a part of one that Ansible has masked."""
+    """Names with a *, which Ansible may have masked. Calico's upgrade would convert them anyway."""
     for field in ("node", "name", "interface_name", "profiles"):
         value = getattr(v1, field)
         for text in (value,) if isinstance(value, str) else value:
             if "*" in text:
-                rule = "has a *, as nothing in v1 has; Ansible puts some in the place of a text that is a password, too"
+                rule = (
+                    "has a *, which is invalid in v1; it may have been masked by Ansible because it contains a password"
+                )
                 yield "{0}: {1} {2}".format(field, shown(text), rule)
 
 
 def converted(hostendpoints: Any) -> List[HostEndpoint]:
     """The v3 endpoints of all endpoints of an etcdv2 datastore, in the given order.
 
-    Raises InvalidInput with all that v3 cannot have.
+    Raises InvalidInput with the problems of all endpoints that are invalid in v3.
     """
     conversions = convert_endpoints(hostendpoints)
     problems = [problem for each in conversions for problem in each.problems]
@@ -106,10 +108,10 @@ def _endpoints(hostendpoints: Any) -> List[HostEndpoint]:
 
 def _endpoint(item: Any) -> HostEndpoint:
     v1 = HostEndpoint(**with_empty_labels(fields_from_mapping(item)))
-    # v3's rules would not find these: a node alone makes a name, too, and v3 has ports and annotations.
+    # The v3 validation accepts these: the node alone also gives a name, and v3 has ports and annotations.
     if not v1.name:
         raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(item))])
     for field in ("ports", "annotations"):
         if getattr(v1, field):
-            raise InvalidInput(["{0} is not of an etcdv2 datastore: it has {1}".format(v1, field)])
+            raise InvalidInput(["{0} is not an etcdv2 endpoint: it has {1}".format(v1, field)])
     return v1

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what differs in the datastore to the report about the hosts of a run. Plain Python, without Ansible."""
+"""Builds the report of a run from the findings of the audit module. Plain Python, without Ansible."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, format_title
 
 UNKNOWN = "unknown"
-# What may make an audit fail.
+# The classes on which an audit can fail.
 FAIL_ON = (*CLASSES, UNKNOWN)
-# Findings that the log shows, and the characters of a line there; the reports have all.
+# Maximum number of findings in the log, and of characters in a line there. The reports contain everything.
 SHOWN = 20
 LINE = 300
 
@@ -29,14 +29,14 @@ def build_report(
     fail_on: Sequence[str],
     generated: str,
 ) -> Dict[str, Any]:
-    """The document of docs/audit_report.schema.json.
+    """Return the document of docs/audit_report.schema.json.
 
-    found: what the module calico_hostendpoints_audit has written to its `dest`.
+    found: the content of the file `dest` of calico_hostendpoints_audit.
     nodes: {host: node} of the hosts that were compared.
-    unknown: {host: reason} of those that were not.
+    unknown: {host: reason} of the hosts that were not compared.
     uncovered: {host: reason} of compared hosts without an endpoint, which are never compliant.
-    fail_on: the classes of which one finding makes the audit fail.
-    generated: when and by what it was made.
+    fail_on: the classes on which the audit fails.
+    generated: the time, and the job that ran the audit.
     """
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [dict(finding, host=hosts_by_node.get(finding["node"], "")) for finding in found["findings"]]
@@ -83,23 +83,23 @@ def build_report(
 
 
 def _strays(findings: Iterable[Mapping[str, Any]], hosts_by_node: Mapping[str, str]) -> Iterator[Tuple[str, str]]:
-    """Each host that has an endpoint which is wanted on another node, and what that means."""
+    """Each host on which an endpoint is stored that is declared on another node, with the reason."""
     for finding in findings:
         for field in finding["fields"]:
             host = (
                 hosts_by_node.get(field["have"]) if field["field"] == "node" and finding["class"] == "changed" else ""
             )
             if host:
-                yield host, "{0} is on it, and is wanted on {1}".format(finding["name"], finding["node"])
+                yield host, "{0} is stored on it, but declared on {1}".format(finding["name"], finding["node"])
 
 
 def _reason(counts: Mapping[str, int], fail_on: Collection[str]) -> str:
-    """In a line: why it fails, or what was found."""
+    """One line: why the audit fails, or the number of findings of each class."""
     failing = [_counted(kind, counts[kind]) for kind in FAIL_ON if kind in fail_on and counts[kind]]
     if failing:
         return "{0} (fail_on: {1})".format(", ".join(failing), ", ".join(kind for kind in FAIL_ON if kind in fail_on))
     others = [_counted(kind, counts[kind]) for kind in FAIL_ON if counts[kind]]
-    return ", ".join(others) or "all is as wanted"
+    return ", ".join(others) or "everything matches"
 
 
 def _counted(kind: str, count: int) -> str:
@@ -111,7 +111,7 @@ def _unknown_hosts(count: int) -> str:
 
 
 def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
-    """What the log shows: the numbers, the first findings, and where the reports are."""
+    """The lines of the log: the numbers, the first findings, and the paths of the reports."""
     hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
     lines = [
         "AUDIT {0}: {1}".format(_verdict(report), report["reason"]),
@@ -131,7 +131,7 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
         more = len(report["findings"]) - SHOWN
         lines.append("... and {0} more finding{1}".format(more, "" if more == 1 else "s"))
     lines += ["report: " + path for path in paths.values()]
-    # Much of it is stored by somebody else, and goes to somebody's terminal.
+    # Other writers to the datastore control much of it, and it is shown on a terminal.
     return [_cut(visible(line)) for line in lines]
 
 
@@ -142,7 +142,7 @@ def _cut(line: str) -> str:
 def _verdict(report: Mapping[str, Any]) -> str:
     if report["failed"]:
         return "FAILED"
-    # With nothing to fail on, nobody has said that what was found is fine.
+    # Without fail_on, findings are not known to be acceptable.
     return "found" if report["findings"] or report["summary"]["hosts"][UNKNOWN] else "passed"
 
 

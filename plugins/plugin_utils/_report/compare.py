@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What changed between two reports of audits. Plain Python, without Ansible."""
+"""Compares two audit reports. Plain Python, without Ansible."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.document imp
     value_text,
 )
 
-# The most lines of `text` under one heading.
+# Maximum number of lines of `text` under one heading.
 _SHOWN = 200
 
 
 def changes_between(before: Any, after: Any) -> Dict[str, Any]:
-    """What changed between two reports, each as a document or as the text of its JSON file.
+    """Return what changed between two reports, each given as a document or as the content of its JSON file.
 
-    Returns what the filter audit_changes documents. A finding is the same one when its class, host and name are; on a
-    node that is no host, its node.
-    Raises ReportError for what is no report, or has another version of the schema.
+    The filter audit_changes documents the result. A finding is the same if its class, its host and its name are the
+    same; on a node that is not a host, its node.
+    Raises ReportError for an input that is not a report, or has another version of the schema.
     """
     before, after = _check_report(before, "before"), _check_report(after, "after")
     old, new = _by_key(before), _by_key(after)
@@ -51,9 +51,9 @@ def _check_report(document: Any, what: str) -> Dict[str, Any]:
         try:
             document = json.loads(document)
         except RecursionError as exc:
-            raise ReportError("{0} is not a report of an audit: it is nested too deeply".format(what)) from exc
+            raise ReportError("{0} is not an audit report: it is nested too deeply".format(what)) from exc
         except ValueError as exc:
-            raise ReportError("{0} is not a report of an audit: it is not JSON: {1}".format(what, exc)) from exc
+            raise ReportError("{0} is not an audit report: it is not JSON: {1}".format(what, exc)) from exc
     return checked_report(document, what)
 
 
@@ -62,15 +62,15 @@ def _by_key(report: Mapping[str, Any]) -> Dict[Tuple[Any, ...], Dict[str, Any]]:
 
 
 def _is_unchecked(finding: Mapping[str, Any], statuses: Mapping[Tuple[str, str], str]) -> bool:
-    # Such a host has no findings, and nothing of it is known to be mended.
+    # An unchecked host has no findings, which does not mean that they are resolved.
     return bool(finding["host"]) and statuses.get(host_key(finding), "unknown") == "unknown"
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """What makes the two reports hard to compare."""
+    """Reasons why the two reports are hard to compare."""
     old, new = (report.get("datastore") or {} for report in (before, after))
     if [old.get("type"), *sorted(old.get("endpoints") or [])] != [new.get("type"), *sorted(new.get("endpoints") or [])]:
-        yield "the reports are of different datastores: {0}, {1}".format(*map(_datastore_text, (old, new)))
+        yield "the reports are from different datastores: {0}, {1}".format(*map(_datastore_text, (old, new)))
     if before.get("owner") != after.get("owner"):
         yield "the reports are for different owners: {0}, {1}".format(
             value_text(before.get("owner")), value_text(after.get("owner"))
@@ -92,7 +92,7 @@ def _changed_hosts(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[
     return changed
 
 
-# For people
+# The lines of `text`
 
 
 def _lines(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping[str, Any]) -> Iterator[str]:
@@ -103,11 +103,9 @@ def _lines(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping
         )
     yield from ("Warning: " + warning for warning in changes["warnings"])
     yield from _section("New", map(_finding_line, changes["new"]))
-    yield from _section("With other differences than before", map(_finding_line, changes["altered"]))
+    yield from _section("With changed fields", map(_finding_line, changes["altered"]))
     yield from _section("Resolved", map(_finding_line, changes["resolved"]))
-    yield from _section(
-        "Not known to be resolved, as the host was not checked", map(_finding_line, changes["unverified"])
-    )
+    yield from _section("Unverified, because the host was not checked", map(_finding_line, changes["unverified"]))
     yield from _section("Hosts", map(_host_line, changes["hosts"]))
     yield "In both: {0}".format(changes["still"])
 

@@ -17,26 +17,25 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.document imp
 
 COLUMNS = ("class", "host", "node", "name", "interface", "field", "want", "have", "message")
 
-# What a spreadsheet takes for a formula, also in the full width forms of East Asian input, and also behind a
-# semicolon, which ends the cell where the decimal separator is a comma. https://owasp.org/www-community/attacks/CSV_Injection
+# What a spreadsheet evaluates as a formula: also the full-width forms of East Asian input, and also after a semicolon,
+# which ends the cell where the decimal separator is a comma. https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = re.compile("(^|;)([\"' ]*)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])")
-# Excel takes 32,767 characters in a cell and puts the rest into the next row.
+# Excel accepts 32,767 characters in a cell and moves the rest to the next row.
 _CELL = 32000
 
 
 def as_csv(report: Mapping[str, Any]) -> bytes:
-    """A line for each finding and field, then one for each unknown host, under a line of `COLUMNS`.
+    """A header of `COLUMNS`, a line for each field of each finding, and a line for each unknown host.
 
-    `want` and `have` are JSON, but for texts. An apostrophe stands before what a spreadsheet would calculate,
-    characters that do not show are written as `\\x1b` is, and cells are cut at 32,000 characters. What is exact is the
-    JSON file.
+    `want` and `have` are JSON, except strings. A formula gets a leading apostrophe, characters that are not printable
+    are escaped as in `\\x1b`, and cells are cut at 32,000 characters. The JSON report holds the exact values.
     """
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([_cell(value) for value in row] for row in _rows(report))
     content = text.getvalue()
-    # Without the mark, Excel reads no UTF-8; where ASCII is enough, other readers are spared it.
+    # Excel reads UTF-8 only with the byte order mark, which other readers do not need. ASCII needs none.
     return content.encode("ascii" if content.isascii() else "utf-8-sig")
 
 

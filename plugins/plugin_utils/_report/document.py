@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The document that an audit makes, and what everything that shows it shares. Plain Python, without Ansible.
+"""The report of an audit as a document, and what all its formats share. Plain Python, without Ansible.
 
-Its format is docs/audit_report.schema.json. Names, labels and messages in it are exactly what is stored, so anybody
-who can write to the datastore chooses them.
+Its format is docs/audit_report.schema.json. Names, labels and messages in it are exactly as stored, so anybody who can
+write to the datastore controls them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 
 SCHEMA = "netsec.calico/audit/v1"
 
-# What each class of findings means, in the order in which they are shown.
+# The meaning of each class of findings, in the order of the reports.
 CLASSES = {
-    "missing": "wanted, and not in the datastore",
-    "changed": "stored with other values than wanted",
-    "unmanaged": "on a node of ours, and not wanted",
-    "orphaned": "ours, on a node that is gone",
-    "shadowed": "another endpoint wins its interface",
+    "missing": "declared, but not in the datastore",
+    "changed": "stored with other values than declared",
+    "unmanaged": "on a node of this run, but not declared",
+    "orphaned": "with our owner label, on an unknown node",
+    "shadowed": "another endpoint governs its interface",
     "malformed": "Calico cannot read it",
     "unsafe": "would lock hosts out, or leave an interface open",
 }
@@ -37,40 +37,40 @@ _TEXTS = {
 
 
 class ReportError(CalicoError):
-    """A document is no report that this version knows, or a report cannot be written."""
+    """A document is not a report that this version supports, or a report cannot be written."""
 
 
 def checked_report(document: Any, what: str) -> Dict[str, Any]:
-    """The document, when it is a report.
+    """Return the document if it is a report.
 
-    what: how an error calls it.
-    Raises ReportError when it is none, or one of another version of the schema.
+    what: its name in an error message.
+    Raises ReportError if it is not a report, or has another version of the schema.
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("schema"), str):
-        raise ReportError("{0} is not a report of an audit: it has no 'schema'".format(what))
+        raise ReportError("{0} is not an audit report: it has no 'schema'".format(what))
     if document["schema"] != SCHEMA:
-        message = "{0} has the schema {1}, and this version of netsec.calico knows {2} only"
+        message = "{0} has the schema {1}; this version of netsec.calico supports only {2}"
         raise ReportError(message.format(what, shown(document["schema"]), shown(SCHEMA)))
     for key, texts in _TEXTS.items():
         items = document.get(key)
         if not isinstance(items, list):
-            raise ReportError("{0} is not a whole report: {1} is not a list".format(what, key))
+            raise ReportError("{0} is not a complete report: {1} is not a list".format(what, key))
         for number, item in enumerate(items):
             wrong = [text for text in texts if not isinstance(item, Mapping) or not isinstance(item.get(text), str)]
             if wrong:
-                message = "{0} is not a whole report: {1}[{2}] has no text '{3}'"
+                message = "{0} is not a complete report: {1}[{2}] has no string '{3}'"
                 raise ReportError(message.format(what, key, number, wrong[0]))
     for number, finding in enumerate(document["findings"]):
         if not _are_fields(finding.get("fields")):
-            raise ReportError("{0} is not a whole report: findings[{1}] has no list of fields".format(what, number))
+            raise ReportError("{0} is not a complete report: findings[{1}] has no list of fields".format(what, number))
     for number, endpoint in enumerate(document["endpoints"]):
         if not _are_names(endpoint.get("policies", "")):
-            message = "{0} is not a whole report: endpoints[{1}] has no list of policies"
+            message = "{0} is not a complete report: endpoints[{1}] has no list of policies"
             raise ReportError(message.format(what, number))
     if not _are_policies(document.get("policies", "")):
-        raise ReportError("{0} is not a whole report: it does not say which policies there are".format(what))
+        raise ReportError("{0} is not a complete report: it has no valid list of policies".format(what))
     if not _is_datastore(document.get("datastore")):
-        raise ReportError("{0} is not a whole report: it does not say what datastore was read".format(what))
+        raise ReportError("{0} is not a complete report: it has no valid datastore".format(what))
     return dict(document)
 
 
@@ -82,7 +82,7 @@ def _are_fields(fields: Any) -> bool:
 
 
 def _are_names(policies: Any) -> bool:
-    """`null` is for what is not known."""
+    """`null` means unknown."""
     return policies is None or isinstance(policies, list) and all(isinstance(name, str) for name in policies)
 
 
@@ -106,7 +106,7 @@ def _is_datastore(datastore: Any) -> bool:
 
 
 def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[str, Any]]]]:
-    """Each host of the report with its findings, as (host, findings); then those that only findings name."""
+    """Each host of the report as (host, its findings); then the hosts that only findings name."""
     groups: Dict[Tuple[str, str], Tuple[Dict[str, Any], List[Dict[str, Any]]]]
     groups = {host_key(host): (host, []) for host in report["hosts"]}
     for finding in report["findings"]:
@@ -119,17 +119,17 @@ def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[s
 
 
 def format_title(item: Mapping[str, Any]) -> str:
-    """What a host, or the place of a finding, is called. Of a value that cannot be read, the node may not be known."""
-    return item["host"] or item["node"] or "(node not known)"
+    """The title of a host, or of the place of a finding. The node of a malformed value may be unknown."""
+    return item["host"] or item["node"] or "(unknown node)"
 
 
 def host_key(item: Mapping[str, Any]) -> Tuple[str, str]:
-    """What tells the host of a finding, or a host, from others: while it is unknown, its node may be, too."""
+    """The identity of a host, or of the host of a finding. If there is no host, the identity is the node."""
     return (item["host"], "" if item["host"] else item["node"])
 
 
 def value_text(value: Any) -> str:
-    """A field's value on one line: a text as it is, `null` as nothing, all else as JSON; with `visible`."""
+    """A field's value on one line: a string as it is, `null` as nothing, other values as JSON; all are `visible`."""
     if value is None:
         return ""
     return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of an audit as files. Plain Python, without Ansible."""
+"""Writes the report of an audit to files. Plain Python, without Ansible."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.junit_xml im
 
 
 def as_json(report: Mapping[str, Any]) -> bytes:
-    """The report in one order of keys, in ASCII. Each value has a line of its own, so two audits can be compared."""
+    """The report with sorted keys, in ASCII, with one value on each line, so that two reports can be compared."""
     return (json.dumps(report, indent=2, sort_keys=True) + "\n").encode("ascii")
 
 
-# {format: (file name, how it is made)}
+# {format: (file name, function that formats the report)}
 FORMATS: Dict[str, Any] = {
     "json": ("audit.json", as_json),
     "csv": ("audit.csv", as_csv),
@@ -34,9 +34,9 @@ FORMATS: Dict[str, Any] = {
 
 
 def remove_reports(folder: str) -> None:
-    """Remove the files of an earlier audit from the folder, if it exists; of a symbolic link, the link.
+    """Remove the reports of an earlier audit from the folder, if it exists. Of a symbolic link, the link is removed.
 
-    Raises ReportError for one that cannot be removed, and for a folder that is none.
+    Raises ReportError for a file that cannot be removed, and for a path that is not a directory.
     """
     for file, _make in FORMATS.values():
         path = os.path.join(folder, file)
@@ -55,19 +55,19 @@ def remove_reports(folder: str) -> None:
 def write_reports(
     report: Mapping[str, Any], folder: str, formats: Iterable[str] = ("json", "csv", "junit", "html")
 ) -> Dict[str, str]:
-    """Write the report into the folder, which is made where it is not there. Returns {format: path}.
+    """Write the report into the folder, which is created if it does not exist. Returns {format: path}.
 
-    report: a document of docs/audit_report.schema.json. The files of two documents that only differ in `generated`
-        only differ in one line, and those of a CSV in none.
+    report: a document of docs/audit_report.schema.json. If two documents differ only in `generated`, their files differ
+        in at most one line, and their CSV files are equal.
     formats: any of `FORMATS`.
-    Each file is replaced as a whole or not at all, and none is unless every format could be made.
-    Raises ReportError for an unknown format, a document that is no report, or a file that cannot be written.
+    Each file is replaced as a whole or kept, and all files are kept unless every format could be built.
+    Raises ReportError for an unknown format, a document that is not a report, or a file that cannot be written.
     """
     report = checked_report(report, "the document")
     formats = list(formats)
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise ReportError("{0!r} is not a format of reports: {1}".format(unknown[0], ", ".join(FORMATS)))
+        raise ReportError("{0!r} is not a report format; use {1}".format(unknown[0], ", ".join(FORMATS)))
     contents = {}
     for name in formats:
         file, make = FORMATS[name]

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of an audit as one HTML page that needs nothing else. Plain Python, without Ansible.
+"""The report of an audit as one self-contained HTML page. Plain Python, without Ansible.
 
-The page is whole without JavaScript, which only searches and filters what is there. It is made of text alone, never of
-attributes, so that escaping has one rule; and the browser is told to run nothing but the page's own script, and to load
-nothing.
+The page is complete without JavaScript, which only searches and filters it. Values become text, never attributes, so
+that escaping has one rule. Its policy allows the browser to run only the page's own script, and to load nothing.
 """
 
 from __future__ import annotations
@@ -32,38 +31,38 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.document imp
 _TEMPLATE = Path(__file__).with_name("page.html")
 _MARKS = {"failed": "M8 8l8 8M16 8l-8 8", "remarks": "M12 6.5v6.5M12 17v.01", "passed": "M7 12.5l3.5 3.5L17 8.5"}
 _STATUSES = {
-    "drifted": "not as wanted",
-    "unknown": "could not be checked, and so not compliant",
-    "compliant": "as wanted",
+    "drifted": "with findings",
+    "unknown": "could not be checked, so not compliant",
+    "compliant": "everything matches",
 }
-# (title, explanation) of each group of hosts, in the order of the page
+# (title, explanation) of each group of hosts, in the order of the page.
 _GROUPS = {
-    "drifted": ("Drifted hosts", "Want is what the inventory says, have is what the datastore holds."),
-    "no host": ("Nodes that are no host of this run", "No host of this run accounts for what is stored there."),
-    "unknown": ("Unknown hosts", "They could not be checked: nothing is known of their endpoints."),
-    "compliant": ("Compliant hosts", "All of their endpoints are as wanted."),
+    "drifted": ("Drifted hosts", "Want is the declared value, have is the stored value."),
+    "no host": ("Nodes that are not hosts of this run", "No host of this run declares what is stored there."),
+    "unknown": ("Unknown hosts", "They could not be checked, so the state of their endpoints is unknown."),
+    "compliant": ("Compliant hosts", "All of their endpoints match."),
 }
-# How many policies that cannot be read are named.
+# Number of unreadable policies that are named.
 _NAMED = 10
-# How many policies of one endpoint the page has; it would not open with all of a large fleet with hundreds each.
+# Maximum number of policies of one endpoint. A browser could not open the page of a large fleet with hundreds of them.
 _SELECTING = 50
-# The picture of the fleet, in pixels, and the most squares in it.
+# The picture of the fleet, in pixels, and its maximum number of squares.
 _WIDTH, _HEIGHT, _SQUARE, _MOST = 460, 150, 22, 5000
 
 
 def as_html(report: Mapping[str, Any]) -> bytes:
-    """The report as a page. `generated` stands on one line."""
+    """The report as a page. `generated` is on one line."""
     template = _TEMPLATE.read_text(encoding="utf-8").partition("-->\n")[2]
     values = {**_heading(report), **_summary(report), "policy": _policy(template)}
     values["kinds"] = "\n".join(_kinds(report))
     values["hosts"] = "\n".join(_groups(report))
-    # In one pass, so that what a value holds is never taken for a place.
+    # In one pass, so that a value is never searched for placeholders.
     page = re.sub(r"\[\[(\w+)\]\]", lambda place: values[place[1]], template)
     return page.encode("utf-8")
 
 
 def _policy(template: str) -> str:
-    """Nothing is loaded, and no script or style counts but these two."""
+    """The policy that loads nothing, and allows only the page's own script and style."""
     hashes = {}
     for tag in ("script", "style"):
         content = template.partition("<{0}>".format(tag))[2].partition("</{0}>".format(tag))[0]
@@ -89,7 +88,7 @@ def _either(names: List[str]) -> str:
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-# What is at the top
+# The top of the page
 
 
 def _heading(report: Mapping[str, Any]) -> Dict[str, str]:
@@ -97,9 +96,9 @@ def _heading(report: Mapping[str, Any]) -> Dict[str, str]:
     if report["failed"]:
         tone, verdict = "failed", "The audit failed"
     elif report["findings"] or hosts["drifted"] or hosts["unknown"] or not hosts["compliant"]:
-        tone, verdict = "remarks", "Passed, but not all is as wanted"
+        tone, verdict = "remarks", "Passed with findings"
     else:
-        tone, verdict = "passed", "All is as wanted"
+        tone, verdict = "passed", "Everything matches"
     datastore = report["datastore"]
     return {
         "tone": tone,
@@ -120,18 +119,18 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     if report["datastore"]["warning"]:
         yield warning.format("Datastore", _text(report["datastore"]["warning"]))
     if report["policies"] is None:
-        yield warning.format("Policies", "They could not be read, so nobody knows what is unsafe.")
+        yield warning.format("Policies", "They could not be read, so it is unknown which endpoints are unsafe.")
     unread = [each for each in report["policies"] or () if each["problem"]]
     if unread:
         named = ["{0} ({1})".format(_name(each["name"]), _text(each["problem"])) for each in unread[:_NAMED]]
         more = ", and {0:,} more".format(len(unread) - _NAMED) if len(unread) > _NAMED else ""
-        text = "Nobody knows which endpoints these select, since they cannot be read: {0}{1}"
+        text = "These cannot be read, so the endpoints that they select are unknown: {0}{1}"
         yield warning.format("Policies", text.format(", ".join(named), more))
 
 
 def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
     hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
-    # One may be in several classes.
+    # An endpoint may be in several classes.
     flawed = {(finding["node"], finding["name"]) for finding in report["findings"]}
     ours = endpoints["compliant"] + len(flawed)
     square = '<svg class="fleet" viewBox="0 0 12 12" aria-hidden="true">{0}</svg>'
@@ -142,8 +141,8 @@ def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
         for name in CLASSES
         if endpoints[name]
     ]
-    rows.append(row.format("", "compliant", "as wanted", endpoints["compliant"]))
-    rows.append(row.format("", "foreign", "Calico&#x27;s own: only counted", endpoints["foreign"]))
+    rows.append(row.format("", "compliant", "as declared", endpoints["compliant"]))
+    rows.append(row.format("", "foreign", "Calico&#x27;s own, only counted", endpoints["foreign"]))
     none = [name for name in CLASSES if not endpoints[name]]
     return {
         "hosts_compliant": "{0:,} of {1} compliant".format(hosts["compliant"], _many(sum(hosts.values()), "host")),
@@ -163,7 +162,7 @@ def _tone(name: str, fail_on: List[str]) -> str:
 
 
 def _fleet(hosts: Mapping[str, int]) -> str:
-    """A square for each host; of very large fleets, for several, but never none for a status that there is."""
+    """A square for each host, or for several hosts of a very large fleet. Each existing status has at least one."""
     total = sum(hosts.values())
     each = max(1, math.ceil(total / _MOST))
     counts = {status: math.ceil(hosts[status] / each) for status in _STATUSES}
@@ -188,7 +187,7 @@ def _fleet(hosts: Mapping[str, int]) -> str:
 
 
 def _squares(status: str, places: List[Tuple[float, float]], side: float) -> str:
-    # Drawn around its middle, a line would be wider than the square.
+    # A line is drawn around its middle, and would extend beyond the square.
     line = side / 8 if status == "unknown" else 0
     path = "M{0:.2f} {1:.2f}h{2:.2f}v{2:.2f}h-{2:.2f}z"
     drawn = "".join(path.format(x + line / 2, y + line / 2, side - line) for x, y in places)
@@ -196,7 +195,7 @@ def _squares(status: str, places: List[Tuple[float, float]], side: float) -> str
 
 
 def _kinds(report: Mapping[str, Any]) -> Iterator[str]:
-    """The buttons of the filter: the statuses of hosts and the classes of findings that there are."""
+    """The buttons of the filter: the statuses of hosts and the classes of findings in the report."""
     button = '<button type="button" aria-pressed="false" data-kind="{0}">{1} <b>{2:,}</b></button>'
     for status in _STATUSES:
         count = sum(host["status"] == status for host in report["hosts"])
@@ -257,7 +256,7 @@ def _card(host: Mapping[str, Any], findings: List[Dict[str, Any]], policies: str
 
 
 def _policies(endpoints: Sequence[Mapping[str, Any]]) -> str:
-    """The policies that select the endpoints of a host, by endpoint; closed, they are a count."""
+    """The policies that select the endpoints of a host, by endpoint. Collapsed, only their number."""
     if not endpoints:
         return ""
     names = {name for endpoint in endpoints for name in endpoint["policies"] or ()}
@@ -265,7 +264,7 @@ def _policies(endpoints: Sequence[Mapping[str, Any]]) -> str:
     if any(endpoint["policies"] == [] for endpoint in endpoints):
         counts.append("no policy" if not names else "an endpoint without a policy")
     if any(endpoint["policies"] is None for endpoint in endpoints):
-        counts.append("policies not known")
+        counts.append("policies unknown")
     row = "<dt>{0}<dd>{1}"
     rows = [row.format(_name(endpoint["name"]), _selecting(endpoint["policies"])) for endpoint in endpoints]
     return '<details class="policies"><summary>{0}</summary><dl>{1}</dl></details>'.format(
@@ -275,7 +274,7 @@ def _policies(endpoints: Sequence[Mapping[str, Any]]) -> str:
 
 def _selecting(policies: Optional[List[str]]) -> str:
     if policies is None:
-        return "not known"
+        return "unknown"
     more = ", and {0:,} more".format(len(policies) - _SELECTING) if len(policies) > _SELECTING else ""
     return ", ".join(map(_name, policies[:_SELECTING])) + more or "none"
 
@@ -307,7 +306,7 @@ def _fields(fields: List[Dict[str, Any]]) -> str:
 
 
 def _format_lines(value: Any) -> List[str]:
-    """A value as people read it: an item, or a key with its value, on each line."""
+    """The lines of a value: an item, or a key with its value, on each line."""
     if isinstance(value, Mapping):
         return ["{0}: {1}".format(visible(key), value_text(value[key])) for key in sorted(value)]
     if isinstance(value, list):
@@ -316,7 +315,7 @@ def _format_lines(value: Any) -> List[str]:
 
 
 def _marked(lines: List[str], others: Iterable[str], tag: str) -> str:
-    """The lines, with those marked that the other side does not have."""
+    """The lines, with a mark on those that the other side does not have."""
     if not lines:
         return "<small>nothing</small>"
     others = set(others)

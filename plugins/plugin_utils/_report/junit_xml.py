@@ -4,10 +4,10 @@
 
 """The report of an audit as JUnit XML, for CI systems. Plain Python, without Ansible.
 
-A suite is a host, a case is a finding. The file is red exactly where the audit is, so that a pipeline has one verdict:
-a finding is a failure when its class is in `fail_on`, and skipped otherwise. An unknown host is an error when `unknown`
-is in `fail_on`, and skipped otherwise, as it was not checked. What passes is one case a host: its endpoints that are as
-wanted.
+A suite is a host, and a case is a finding. The file fails exactly if the audit fails, so that a pipeline has one
+verdict: a finding is a failure if its class is in `fail_on`, and skipped otherwise. An unknown host is an error if
+`unknown` is in `fail_on`, and skipped otherwise, because it was not checked. The endpoints of a host that match are one
+case that passes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COUNTED_AS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 
 def as_junit(report: Mapping[str, Any]) -> bytes:
-    """The report as JUnit XML. `generated` is in the comment at its beginning."""
+    """The report as JUnit XML. The comment at its beginning contains `generated`."""
     root = ElementTree.Element("testsuites", name="netsec.calico audit")
     for host, findings in by_host(report):
         root.append(_suite(host, findings, report["fail_on"]))
@@ -48,7 +48,7 @@ def _suite(host: Dict[str, Any], findings: List[Dict[str, Any]], fail_on: List[s
         outcome = "error" if "unknown" in fail_on else "skipped"
         _add_case(suite, name, "host", outcome, "unknown", host["reason"])
     elif host["compliant"] or host["status"] == "compliant":
-        case = _add_case(suite, name, "endpoints as wanted")
+        case = _add_case(suite, name, "matching endpoints")
         ElementTree.SubElement(case, "system-out").text = str(host["compliant"])
     for finding in findings:
         outcome = "failure" if finding["class"] in fail_on else "skipped"

@@ -15,7 +15,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import HostInput, build_endpoints
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
+    HostInput,
+    build_endpoints,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.v1_upgrade import convert_endpoints, converted
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors" / "v1_to_v3_names.jsonl"
@@ -81,14 +84,19 @@ def test_all_problems_are_told_at_once():
 
 def test_two_that_become_one():
     first, second = why_not(endpoint("a.b", "c"), endpoint("a", "b.c"), endpoint("a", "b.d"))
-    assert first.startswith("host endpoint c on node a.b ") and "what host endpoint b.c on node a becomes" in first
-    assert second.startswith("host endpoint b.c on node a ") and "what host endpoint c on node a.b becomes" in second
+    assert (
+        first.startswith("host endpoint c on node a.b ") and "also the v3 name of host endpoint b.c on node a" in first
+    )
+    assert (
+        second.startswith("host endpoint b.c on node a ")
+        and "also the v3 name of host endpoint c on node a.b" in second
+    )
 
 
 def test_two_nodes_that_become_one_without_a_name_in_common():
     first, second = why_not(endpoint("DB_1", "eth0"), endpoint("db-1", "eth1"), endpoint("db-2", "eth0"))
-    assert "node: 'db-1' is what node db-1 becomes, too" in first and "on node DB_1" in first
-    assert "node: 'db-1' is what node DB_1 becomes, too" in second
+    assert "node: 'db-1' is also the v3 name of node db-1" in first and "on node DB_1" in first
+    assert "node: 'db-1' is also the v3 name of node DB_1" in second
 
 
 @pytest.mark.parametrize(

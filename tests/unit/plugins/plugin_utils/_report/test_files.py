@@ -105,23 +105,23 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     "document, formats, message",
     [
-        (EXAMPLE, ["html", "pdf"], "'pdf' is not a format of reports: json, csv, junit, html"),
-        ([], ["json"], "the document is not a report of an audit: it has no 'schema'"),
-        ({"schema": "netsec.calico/audit/v2"}, ["json"], "the document has the schema 'netsec.calico/audit/v2', and "),
-        (report(hosts={}), ["json"], "the document is not a whole report: hosts is not a list"),
-        (report(findings=[{"class": "changed"}]), ["csv"], "whole report: findings[0] has no text 'host'"),
-        (report(endpoints=None), ["json"], "whole report: endpoints is not a list"),
-        (report(endpoints=[dict(STORED, node=None)]), ["json"], "whole report: endpoints[0] has no text 'node'"),
+        (EXAMPLE, ["html", "pdf"], "'pdf' is not a report format; use json, csv, junit, html"),
+        ([], ["json"], "the document is not an audit report: it has no 'schema'"),
+        ({"schema": "netsec.calico/audit/v2"}, ["json"], "the document has the schema 'netsec.calico/audit/v2'; this "),
+        (report(hosts={}), ["json"], "the document is not a complete report: hosts is not a list"),
+        (report(findings=[{"class": "changed"}]), ["csv"], "complete report: findings[0] has no string 'host'"),
+        (report(endpoints=None), ["json"], "complete report: endpoints is not a list"),
+        (report(endpoints=[dict(STORED, node=None)]), ["json"], "complete report: endpoints[0] has no string 'node'"),
         (report(endpoints=[dict(STORED, policies="ab")]), ["json"], "endpoints[0] has no list of policies"),
         (report(endpoints=[dict(STORED, policies=[1])]), ["json"], "endpoints[0] has no list of policies"),
-        (report(policies={}), ["json"], "whole report: it does not say which policies there are"),
-        (report(policies=[{"name": "a"}]), ["json"], "whole report: it does not say which policies there are"),
-        (report(datastore="x"), ["json"], "whole report: it does not say what datastore was read"),
-        (report(datastore={"type": "etcdv2", "endpoints": [1], "warning": ""}), ["json"], "what datastore was read"),
+        (report(policies={}), ["json"], "complete report: it has no valid list of policies"),
+        (report(policies=[{"name": "a"}]), ["json"], "complete report: it has no valid list of policies"),
+        (report(datastore="x"), ["json"], "complete report: it has no valid datastore"),
+        (report(datastore={"type": "etcdv2", "endpoints": [1], "warning": ""}), ["json"], "no valid datastore"),
         (
             report(findings=[dict(EXAMPLE["findings"][0], fields="ab")]),
             ["json"],
-            "whole report: findings[0] has no list of fields",
+            "complete report: findings[0] has no list of fields",
         ),
     ],
 )
@@ -188,9 +188,9 @@ def test_junit_is_red_where_the_audit_is(tmp_path):
     root = ElementTree.fromstring(written(EXAMPLE, tmp_path, "junit")["junit"])
     cases = {(case.get("classname"), case.get("name")): [child.tag for child in case] for case in root.iter("testcase")}
     assert cases == {
-        ("db1", "endpoints as wanted"): ["system-out"],
+        ("db1", "matching endpoints"): ["system-out"],
         ("db2", "host"): ["skipped"],
-        ("web1", "endpoints as wanted"): ["system-out"],
+        ("web1", "matching endpoints"): ["system-out"],
         ("web1", "changed web1.example.com-eth0"): ["failure"],
         ("web1", "unmanaged web1.example.com-eth1"): ["skipped"],
         ("web2", "missing web2.example.com-eth0"): ["failure"],
@@ -280,7 +280,10 @@ def test_the_page_has_the_policies_of_every_endpoint(tmp_path):
     ]
     # Nothing is stored of the one, and nothing is known of the other.
     assert policies_of(content, "web2") == policies_of(content, "db2") == [""]
-    assert b"since they cannot be read: " in content and b"default.broken</span> (its spec is not a mapping)" in content
+    assert (
+        b"so the endpoints that they select are unknown: " in content
+        and b"default.broken</span> (its spec is not a mapping)" in content
+    )
 
 
 def test_an_endpoint_with_hundreds_of_policies_is_cut_on_the_page_only(tmp_path):
@@ -294,13 +297,13 @@ def test_an_endpoint_with_hundreds_of_policies_is_cut_on_the_page_only(tmp_path)
 def test_policies_that_are_not_known_do_not_look_like_none(tmp_path):
     one = [dict(STORED, policies=None), dict(STORED, name="b", policies=["p"])]
     assert policies_of(written(report(endpoints=one), tmp_path, "html")["html"], "db1") == [
-        "1 policy, policies not known",
-        "db1.example.com-eth0: not known",
+        "1 policy, policies unknown",
+        "db1.example.com-eth0: unknown",
         "b: p",
     ]
     of_all = report(policies=None, endpoints=[dict(STORED, policies=None)])
     content = written(of_all, tmp_path, "html")["html"]
-    assert policies_of(content, "db1") == ["policies not known", "db1.example.com-eth0: not known"]
+    assert policies_of(content, "db1") == ["policies unknown", "db1.example.com-eth0: unknown"]
     assert b"<b>Policies:</b> They could not be read" in content
     assert policies_of(written(report(endpoints=[dict(STORED, policies=[])]), tmp_path, "html")["html"], "db1") == [
         "no policy",
@@ -319,9 +322,9 @@ def test_an_endpoint_in_two_classes_is_counted_once(tmp_path):
 def test_a_value_of_which_nobody_knows_the_node_has_a_heading(tmp_path):
     findings = [dict(EXAMPLE["findings"][0], node="", **{"class": "malformed"})]
     contents = written(report(findings=findings), tmp_path)
-    assert "<h3>(node not known)</h3>" in contents["html"].decode("utf-8")
+    assert "<h3>(unknown node)</h3>" in contents["html"].decode("utf-8")
     suites = ElementTree.fromstring(contents["junit"]).iter("testsuite")
-    assert "(node not known)" in [suite.get("name") for suite in suites]
+    assert "(unknown node)" in [suite.get("name") for suite in suites]
 
 
 def test_older_reports_are_removed_and_nothing_else(tmp_path):
@@ -354,11 +357,11 @@ def test_a_file_is_no_folder_for_reports(tmp_path, folder):
     "changes, verdict",
     [
         ({}, "The audit failed"),
-        ({"failed": False}, "Passed, but not all is as wanted"),
+        ({"failed": False}, "Passed with findings"),
         # One host that nobody could check is enough.
-        ({"failed": False, "findings": [], "hosts": EXAMPLE["hosts"][:2]}, "Passed, but not all is as wanted"),
-        ({"failed": False, "findings": [], "hosts": []}, "Passed, but not all is as wanted"),
-        ({"failed": False, "findings": [], "hosts": EXAMPLE["hosts"][:1]}, "All is as wanted"),
+        ({"failed": False, "findings": [], "hosts": EXAMPLE["hosts"][:2]}, "Passed with findings"),
+        ({"failed": False, "findings": [], "hosts": []}, "Passed with findings"),
+        ({"failed": False, "findings": [], "hosts": EXAMPLE["hosts"][:1]}, "Everything matches"),
     ],
 )
 def test_the_page_is_green_only_when_all_hosts_are_compliant(tmp_path, changes, verdict):
@@ -458,7 +461,7 @@ def test_reports_of_other_datastores_are_told_apart():
     same = report(datastore={"type": "etcdv3", "endpoints": members[::-1], "warning": "locked"})
     assert changes_between(one, same)["warnings"] == []
     assert changes_between(EXAMPLE, dict(one, owner="other"))["warnings"] == [
-        "the reports are of different datastores: "
+        "the reports are from different datastores: "
         "etcdv3 https://etcd1.example.com:2379, etcdv3 https://etcd1:2379 https://etcd2:2379",
         "the reports are for different owners: netsec.calico, other",
     ]
@@ -475,14 +478,14 @@ def test_the_text_of_changes_is_safe_for_a_terminal_and_short():
 @pytest.mark.parametrize(
     "document, message",
     [
-        ("", "after is not a report of an audit: it is not JSON: Expecting value"),
-        ('{"schema": 1}', "after is not a report of an audit: it has no 'schema'"),
-        ([EXAMPLE], "after is not a report of an audit: it has no 'schema'"),
+        ("", "after is not an audit report: it is not JSON: Expecting value"),
+        ('{"schema": 1}', "after is not an audit report: it has no 'schema'"),
+        ([EXAMPLE], "after is not an audit report: it has no 'schema'"),
         (
             report(schema="netsec.calico/audit/v9"),
-            "after has the schema 'netsec.calico/audit/v9', and this version of ",
+            "after has the schema 'netsec.calico/audit/v9'; this version of ",
         ),
-        ({"schema": "netsec.calico/audit/v1"}, "after is not a whole report: hosts is not a list"),
+        ({"schema": "netsec.calico/audit/v1"}, "after is not a complete report: hosts is not a list"),
     ],
 )
 def test_what_is_no_report_cannot_be_compared(document, message):

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import why_unusable
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import why_unusable
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
     HostInput,
     RuleError,
     build_endpoints,
     decide,
-    read_interfaces,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interfaces import read_interfaces
 from ansible_collections.netsec.calico.tests.harness.fleet import interface
 
 DEFAULTS = yaml.safe_load(
-    (Path(__file__).resolve().parents[5] / "roles" / "hostendpoints" / "defaults" / "main.yml").read_text()
+    (Path(__file__).resolve().parents[6] / "roles" / "hostendpoints" / "defaults" / "main.yml").read_text()
 )
 
 
@@ -154,31 +154,31 @@ def test_every_interface_is_explained():
         "eth2": "no rule matches: rule 1: no address in 10.0.0.0/8; rule 2: it is active",
         "lo": "ignored by 'lo'",
     }
-    assert decide(host())[0].reason == "no rule matches: there are none"
+    assert decide(host())[0].reason == "no rule matches: the list is empty"
 
 
 @pytest.mark.parametrize(
     "rule, message",
     [
         ("eth0", "rule 2: 'eth0' is not a mapping with match and endpoint"),
-        ({"labels": {}}, "rule 2: labels is unknown; there are match, endpoint"),
+        ({"labels": {}}, "rule 2: labels is unknown; use match, endpoint"),
         ({"match": []}, "rule 2: match is not a mapping"),
-        ({"match": None}, "rule 2: match is null; leave it out instead"),
-        ({"match": {"name": []}}, "rule 2: match.name is empty; leave it out to match every interface"),
+        ({"match": None}, "rule 2: match is null; omit it instead"),
+        ({"match": {"name": []}}, "rule 2: match.name is empty; omit it to match every interface"),
         ({"match": ["eth0"]}, "rule 2: match is not a mapping"),
-        ({"match": {"interface": "eth0"}}, "rule 2: match.interface is unknown; there are name, type, network"),
+        ({"match": {"interface": "eth0"}}, "rule 2: match.interface is unknown; use name, type, network"),
         ({"endpoint": {"node": "x"}}, "rule 2: endpoint.node is unknown"),
         ({"match": {"network": "10.0.0.0/33"}}, "rule 2: match.network: '10.0.0.0/33'"),
-        ({"endpoint": {"expected_ips": "all"}}, "rule 2: endpoint.expected_ips 'all' is not facts, none or a list"),
+        ({"endpoint": {"expected_ips": "all"}}, "rule 2: endpoint.expected_ips 'all' is not facts, none, a list"),
         (
             {"endpoint": {"name": "{host}"}},
-            "endpoint.name '{host}' has 'host' in braces; there are interface, inventory_hostname",
+            "endpoint.name '{host}' has the unknown placeholder 'host'; use interface, inventory_hostname",
         ),
         ({"endpoint": {"name": "{node.__class__}"}}, "rule 2: endpoint.name"),
         ({"endpoint": {"interface_name": "eth0"}}, "rule 2: endpoint.interface_name 'eth0' is not true, false or '*'"),
         (
             {"endpoint": {"expected_ips": {"form": "facts"}}},
-            "rule 2: endpoint.expected_ips.form is unknown; there are from, except, temporary",
+            "rule 2: endpoint.expected_ips.form is unknown; use from, except, temporary",
         ),
         (
             {"endpoint": {"expected_ips": {"from": "none"}}},
@@ -202,11 +202,11 @@ def test_every_interface_is_explained():
             {"endpoint": {"expected_ips": {"temporary": "perhaps"}}},
             "rule 2: endpoint.expected_ips.temporary: 'perhaps' is not true or false",
         ),
-        ({"match": {"driver": 5}}, "rule 2: match.driver 5 is not a text or a list of texts"),
+        ({"match": {"driver": 5}}, "rule 2: match.driver 5 is not a string or a list of strings"),
         ({"match": {"physical": "maybe"}}, "rule 2: match.physical 'maybe' is not true or false"),
-        ({"match": {"member_of": []}}, "rule 2: match.member_of is empty; leave it out to match every interface"),
-        ({"match": {"member_of": 5}}, "rule 2: match.member_of 5 is not a text or a list of texts, nor true or false"),
-        ({"match": {"mac": [1]}}, "rule 2: match.mac [1] is not a text or a list of texts"),
+        ({"match": {"member_of": []}}, "rule 2: match.member_of is empty; omit it to match every interface"),
+        ({"match": {"member_of": 5}}, "rule 2: match.member_of 5 is not true, false, a string or a list of strings"),
+        ({"match": {"mac": [1]}}, "rule 2: match.mac [1] is not a string or a list of strings"),
     ],
 )
 def test_what_is_wrong_with_a_rule_is_named(rule, message):
@@ -221,7 +221,8 @@ def test_a_name_for_all_interfaces_has_no_interface():
     with pytest.raises(RuleError) as error:
         build_endpoints(host(rule, datastore_type="etcdv3"))
     assert str(error.value) == (
-        "rule 1: endpoint.name '{node}-{interface}' has 'interface' in braces; there are inventory_hostname, node"
+        "rule 1: endpoint.name '{node}-{interface}' has the unknown placeholder 'interface'; use inventory_hostname, "
+        "node"
     )
 
 
@@ -380,7 +381,7 @@ def test_a_rule_matches_by_what_facts_say_of_the_device(match, names):
     "name, match, reason",
     [
         ("eth0", {"driver": ["ixgbe", "i40e"]}, "its driver virtio_net matches none of ixgbe, i40e"),
-        ("bond0", {"driver": "ixgbe"}, "the facts name no driver of it, so it matches none of ixgbe"),
+        ("bond0", {"driver": "ixgbe"}, "the facts do not name its driver, so it matches none of ixgbe"),
         ("eth0", {"physical": False}, "it is a physical device"),
         ("lo", {"physical": True}, "it is not a physical device"),
         ("eth1", {"member_of": "br*"}, "it is a member of bond0, which matches none of br*"),
@@ -392,7 +393,7 @@ def test_a_rule_matches_by_what_facts_say_of_the_device(match, names):
         ("eth1", {"member_of": False}, "it is a member of bond0"),
         ("lo", {"member_of": True}, "it is not a member of a bond or bridge"),
         ("eth0", {"mac": ["00:*", "AA:*"]}, "its MAC address 52:54:00:aa:00:01 matches none of 00:*, AA:*"),
-        ("lo", {"mac": "52:*"}, "the facts name no MAC address of it, so it matches none of 52:*"),
+        ("lo", {"mac": "52:*"}, "the facts do not name its MAC address, so it matches none of 52:*"),
     ],
 )
 def test_the_reason_says_what_of_the_device_does_not_match(name, match, reason):
@@ -412,9 +413,9 @@ def test_a_reason_has_no_control_characters_of_a_host():
 @pytest.mark.parametrize("key, value", [("module", 5), ("pciid", ["x"]), ("macaddress", {"a": 1}), ("slaves", "eth1")])
 def test_a_fact_of_a_device_has_its_form(key, value):
     found = facts(interface("lo", "127.0.0.1"), interface("eth0", **{key: value}))
-    assert why_unusable(found) == "%s of the interface 'eth0' is %r" % (key, value)
+    assert why_unusable(found) == "%s of the interface 'eth0' is invalid: %r" % (key, value)
     found = facts(interface("lo", "127.0.0.1"), interface("eth0", interfaces=["eth1", 7]))
-    assert why_unusable(found) == "interfaces of the interface 'eth0' is ['eth1', 7]"
+    assert why_unusable(found) == "interfaces of the interface 'eth0' is invalid: ['eth1', 7]"
 
 
 @pytest.mark.parametrize("name", ["vboxnet0", "vmnet8", "hassio", "waydroid0"])
@@ -487,8 +488,8 @@ def test_a_host_has_only_one_endpoint_for_all_interfaces():
     with pytest.raises(RuleError) as error:
         made_v3(*rules)
     assert str(error.value) == (
-        "rule 2: endpoint.interface_name is '*', and rule 1 already makes this host's endpoint for all interfaces, "
-        "which can only be one; put what both match in one rule"
+        "rule 2: endpoint.interface_name is '*', but rule 1 already creates this host's only endpoint for all "
+        "interfaces; combine both rules"
     )
     # One after the other, for different hosts.
     assert len(made_v3(rules[0], {"match": {"name": "nothing"}, "endpoint": WILDCARD})) == 1
@@ -498,6 +499,6 @@ def test_calico_v1_has_no_endpoint_for_all_interfaces():
     with pytest.raises(RuleError) as error:
         build_endpoints(host({"match": {"name": "nothing"}, "endpoint": WILDCARD}))
     assert str(error.value) == (
-        "rule 1: endpoint.interface_name '*' is for all interfaces, which Calico v1 (datastore_type etcdv2) does not "
-        "have; set it to true or false"
+        "rule 1: endpoint.interface_name '*' means all interfaces, which Calico v1 (datastore_type etcdv2) does not "
+        "support; set it to true or false"
     )

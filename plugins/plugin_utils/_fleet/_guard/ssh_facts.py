@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the lock-out guard has to know of a host, from its facts and Ansible's connection to it."""
+"""Builds the lock-out guard's facts of a host from its facts and Ansible's connection to it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import devices, read_ipv4, read_ipv6
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import devices, read_ipv4, read_ipv6
 
-# The variables of a host that say how Ansible reaches it.
+# The variables of a host that define Ansible's connection to it.
 CONNECTION = (
     "ansible_connection",
     "ansible_host",
@@ -30,11 +30,11 @@ CONNECTION = (
 )
 _ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 _PROXIES = ("ansible_paramiko_proxy_command", "ansible_libssh_proxy_command")
-# Kinds of connections that are SSH without saying so.
+# Types of SSH connections without ssh in their name.
 _SSH = ("smart", "paramiko")
-# ssh takes the names of its options in any case.
+# The names of ssh's options are not case-sensitive.
 _JUMP = re.compile(r"(?i:ProxyJump|ProxyCommand)|(?:^|\s)-J")
-# A configuration of ssh's own, in which there may be a jump host.
+# A configuration file of ssh, which may contain a jump host.
 _CONFIGURATION = re.compile(r"(?:^|\s)-F\s*(?!\s|none\b|/dev/null\b)\S")
 _DNS_PORT, _SSH_PORT = 53, 22
 _PORT = re.compile("[0-9]{1,5}")
@@ -46,10 +46,10 @@ def build_guard_facts(
     connection: Mapping[str, Any],
     resolved: Optional[Mapping[str, Sequence[str]]] = None,
 ) -> Dict[str, Any]:
-    """As calico_hostendpoints takes them in guard_facts.
+    """A host's item in the option guard_facts of calico_hostendpoints.
 
-    `connection`: those of CONNECTION that the host has. `resolved`: the addresses of names, as far as they are known.
-    Raises ValueError for a port that is no number.
+    `connection`: the host's variables among CONNECTION. `resolved`: the known addresses of names.
+    Raises ValueError for a port that is not a number.
     """
     interfaces = dict(_interfaces(facts))
     found: Dict[str, Any] = {"interfaces": interfaces, "require": list(_dns(facts))}
@@ -69,7 +69,7 @@ def build_guard_facts(
 
 
 def unresolved(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any]) -> str:
-    """The name whose addresses build_guard_facts needs; "" when it needs none. Raises ValueError as that does."""
+    """The name whose addresses build_guard_facts requires; "" if none. Raises ValueError in the same cases."""
     if not is_ssh(connection):
         return ""
     told = _told(facts)
@@ -80,13 +80,13 @@ def unresolved(name: str, facts: Mapping[str, Any], connection: Mapping[str, Any
 
 
 def is_ssh(connection: Mapping[str, Any]) -> bool:
-    """Whether Ansible's connection is one by SSH."""
+    """Whether Ansible's connection uses SSH."""
     kind = str(connection.get("ansible_connection") or "ssh").rpartition(".")[2]
     return "ssh" in kind or kind in _SSH
 
 
 def build_datastore_connections(endpoints: Iterable[str]) -> List[Dict[str, Any]]:
-    """The connections to the datastore that a host needs; none to the controller itself."""
+    """The connections to the datastore that a host requires. A datastore on the controller requires none."""
     found = []
     for url in endpoints:
         parts = urllib.parse.urlsplit(url)
@@ -103,7 +103,7 @@ def _interfaces(facts: Mapping[str, Any]) -> Iterator[Tuple[str, List[str]]]:
 
 def _addresses(fact: Mapping[str, Any]) -> Iterator[str]:
     for item in [*read_ipv4(fact), *read_ipv6(fact)]:
-        # What older versions of Ansible tell of IPv4.
+        # Older versions of Ansible return the netmask of an IPv4 address.
         length = item.get("prefix") or item.get("netmask")
         if length and "." in str(length):
             length = ipaddress.ip_network("0.0.0.0/" + length).prefixlen
@@ -123,19 +123,19 @@ def _ssh(
     dialled: Sequence[str],
     interfaces: Mapping[str, Sequence[str]],
 ) -> Tuple[Optional[Dict[str, Any]], List[Dict[str, Any]]]:
-    """Ansible's connection, as far as it is known, None when it needs none; and others that may be it."""
+    """Ansible's connection, as far as it is known, None if it requires none; and other candidates for it."""
     port = _port(connection)
     own = {_canonical(each) for addresses in interfaces.values() for each in addresses}
-    # Without loopback: what is forwarded begins at the controller's.
+    # Without loopback: a forwarded connection begins at the controller's own loopback address.
     address = next((each for each in dialled if _canonical(each) in own and not _is_loopback(each)), "")
     told = _told(facts)
     if told:
-        # Of the host itself, either sshd has moved since then, or the port is redirected; of others, it is forwarded.
+        # At the host's own address, sshd has moved since then, or the port is redirected. Otherwise, it is forwarded.
         if not address or port in (None, told["port"]):
             return told, []
         return told, [{"direction": "in", "protocol": "tcp", "port": port, "peer": told["peer"]}]
     if dialled and _is_loopback(dialled[0]):
-        # A tunnel or a forwarded port: neither who connects to the host is known, nor to which port.
+        # A tunnel or a forwarded port: both the client's address and the port on the host are unknown.
         return {}, []
     found: Dict[str, Any] = {"port": port or _SSH_PORT}
     if address:
@@ -143,7 +143,7 @@ def _ssh(
     if address and not (_has_jump(connection) or _has_configuration(connection)):
         peer = _own_address(address, found["port"])
         if _canonical(peer) == _canonical(address):
-            # It does not leave the machine.
+            # The connection does not leave the machine.
             return None, []
         if peer:
             found["peer"] = peer
@@ -151,12 +151,12 @@ def _ssh(
 
 
 def _told(facts: Mapping[str, Any]) -> Dict[str, Any]:
-    """What sshd told when the facts were gathered: the client's address, and its own address and port; else {}."""
+    """The client's address and sshd's own address and port when the facts were gathered; {} if unknown."""
     told = str((facts.get("env") or {}).get("SSH_CONNECTION") or "").split()
     if len(told) != 4 or not _PORT.fullmatch(told[3]):
         return {}
     peer, address = (each.partition("%")[0] for each in (told[0], told[2]))
-    # Where sshd itself does not know, it says UNKNOWN.
+    # If sshd does not know an address, the value is UNKNOWN.
     return (
         {"peer": peer, "address": address, "port": int(told[3])} if _is_address(peer) and _is_address(address) else {}
     )
@@ -179,7 +179,7 @@ def _host(name: str, connection: Mapping[str, Any]) -> str:
 
 
 def _dialled(name: str, connection: Mapping[str, Any], resolved: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """The addresses at which Ansible reaches the host; [] when they are not known."""
+    """The addresses at which Ansible reaches the host; [] if they are unknown."""
     host = _host(name, connection)
     if host == "localhost":
         return ["127.0.0.1"]
@@ -187,13 +187,13 @@ def _dialled(name: str, connection: Mapping[str, Any], resolved: Mapping[str, Se
 
 
 def _port(connection: Mapping[str, Any]) -> Optional[int]:
-    """The port that Ansible is told to use, if any. Raises ValueError for what is no number."""
+    """The port in Ansible's variables, if any. Raises ValueError for a port that is not a number."""
     port = connection.get("ansible_port") or connection.get("ansible_ssh_port")
     return int(port) if port else None
 
 
 def _own_address(host: str, port: int) -> str:
-    """Our address towards a host, by the routes of this machine. Nothing is sent."""
+    """This machine's source address for a host, by its routes. Nothing is sent."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as towards:
@@ -204,7 +204,7 @@ def _own_address(host: str, port: int) -> str:
 
 
 def _canonical(address: str) -> str:
-    """An address, with or without a length, as one text."""
+    """The canonical form of an address, without a prefix length; "" if it is invalid."""
     text = address.partition("/")[0].partition("%")[0]
     return str(ipaddress.ip_address(text)) if _is_address(text) else ""
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a host's facts and rules to its endpoints, and why. Plain Python, without Ansible."""
+"""Builds a host's endpoints from its facts by rules, with reasons. Plain Python, without Ansible."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ import dataclasses
 import fnmatch
 import re
 from collections.abc import Mapping
-from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, DEFAULT
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, ApiVersion
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
-    devices,
-    hidden_interfaces,
-    read_ipv4,
-    read_ipv6,
-    read_masters,
-    read_temporary_ipv6,
-    why_unusable,
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import hidden_interfaces, why_unusable
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interfaces import (
+    HostInterface,
+    read_interfaces,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.rule_checks import (
     RuleError,
     check_rule,
     flag,
@@ -36,16 +32,16 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.rule_checks i
     parse_network,
 )
 
-# Of the endpoint for all interfaces.
+# The default name of the endpoint for all interfaces.
 DEFAULT_NAME_OF_ALL = "{node}-all"
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
-# How many of a host's names a reason lists.
+# Number of a host's names in a reason.
 _SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class HostInput:
-    """What the role knows of one host of the inventory."""
+    """The facts and settings of one host of the inventory."""
 
     inventory_hostname: str
     node: str
@@ -53,7 +49,7 @@ class HostInput:
     rules: Sequence[Mapping[str, Any]]
     ignore: Sequence[str] = ()
     api_version: ApiVersion = V1
-    # For all and by group, already merged; and the host's own, which beat a rule's.
+    # The labels for all hosts and by group, merged; and the host's own labels, which override a rule's.
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     host_labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -61,9 +57,9 @@ class HostInput:
     def of(
         cls, facts: Any, node: str, inventory_hostname: str = "", datastore_type: str = DEFAULT, **fields: Any
     ) -> HostInput:
-        """A host by its facts, with the node's name as that datastore has it.
+        """A host by its facts, with the node's name in that datastore.
 
-        Raises RuleError for what are no facts and no datastore, TypeError for what is no field.
+        Raises RuleError for invalid facts or an unknown datastore type, TypeError for an unknown field.
         """
         if datastore_type not in DATASTORES:
             raise RuleError("datastore_type {0} is not one of {1}".format(shown(datastore_type), ", ".join(DATASTORES)))
@@ -83,31 +79,10 @@ class HostInput:
 
 
 @dataclasses.dataclass(frozen=True)
-class HostInterface:
-    """One interface, as Ansible's facts have it."""
-
-    name: str
-    type: str
-    active: bool
-    default_route: bool
-    # Of global scope, IPv4 first.
-    addresses: Tuple[str, ...]
-    # Those of them that the host replaces every day, as far as the facts show it.
-    temporary: FrozenSet[str] = frozenset()
-    # The driver of its device, and whether it has a device at all.
-    driver: str = ""
-    physical: bool = False
-    # In lower case.
-    mac: str = ""
-    # The bonds and bridges that it is a member of.
-    masters: Tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
 class RuleDecision:
-    """What became of an interface: its endpoint, and the number of the rule that made it, or neither; and why.
+    """The decision on an interface: its endpoint and the number of the rule that creates it, or neither; and why.
 
-    One endpoint for all interfaces is that of each of those that its rule matches.
+    Interfaces whose rule creates one endpoint for all interfaces share this endpoint.
     """
 
     interface: str
@@ -116,17 +91,8 @@ class RuleDecision:
     endpoint: Optional[Dict[str, Any]] = None
 
 
-def read_interfaces(facts: Mapping[str, Any]) -> List[HostInterface]:
-    """The interfaces of a host, sorted by name."""
-    masters = read_masters(facts)
-    found = [
-        _interface(name, device, aliases, facts, masters.get(name, ())) for name, device, aliases in devices(facts)
-    ]
-    return sorted(found, key=lambda interface: interface.name)
-
-
 def decide(host: HostInput) -> List[RuleDecision]:
-    """What becomes of each of the host's interfaces. Raises RuleError."""
+    """The decision on each of the host's interfaces. Raises RuleError."""
     for index, rule in enumerate(host.rules):
         check_rule(rule, index, host.api_version)
     found = [_hidden_verdict(name, host) for name in hidden_interfaces(host.facts)]
@@ -144,7 +110,7 @@ def decide(host: HostInput) -> List[RuleDecision]:
 
 
 def select_made(verdicts: Sequence[RuleDecision]) -> List[RuleDecision]:
-    """The verdicts with an endpoint, each endpoint once."""
+    """The decisions with an endpoint, each endpoint once."""
     found: Dict[int, RuleDecision] = {}
     for verdict in verdicts:
         if verdict.endpoint is not None:
@@ -153,20 +119,20 @@ def select_made(verdicts: Sequence[RuleDecision]) -> List[RuleDecision]:
 
 
 def explain_hidden(host: HostInput) -> str:
-    """Why not all of the host's interfaces can be told by its facts; "" when they can, or rules are not for them."""
+    """Why the facts do not describe all interfaces; "" if they do, or if no rule applies to the others."""
     names = [name for name in hidden_interfaces(host.facts) if not _ignoring(name, host)] if host.rules else []
     if not names:
         return ""
     return (
-        "nothing is known of the interface {0}, since another fact has its name: add it to hostendpoints_ignore, or "
-        "write all endpoints of the host out".format(" and ".join(map(shown, names[:3])))
+        "the facts do not describe the interface {0}, because another fact has its name; add it to "
+        "hostendpoints_ignore, or declare all endpoints of the host by hand".format(" and ".join(map(shown, names[:3])))
     )
 
 
 def build_endpoints(host: HostInput) -> List[Dict[str, Any]]:
-    """The endpoints that the rules make of the host's interfaces.
+    """The endpoints that the rules create for the host's interfaces.
 
-    Raises RuleError, also when an interface is hidden, whose endpoint would be missing without a word.
+    Raises RuleError, also for a hidden interface, whose endpoint would be missing silently.
     """
     hidden = explain_hidden(host)
     if hidden:
@@ -174,47 +140,8 @@ def build_endpoints(host: HostInput) -> List[Dict[str, Any]]:
     return [verdict.endpoint for verdict in select_made(decide(host)) if verdict.endpoint is not None]
 
 
-# --- facts ---
-
-
-def _interface(
-    name: str,
-    device: Mapping[str, Any],
-    aliases: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, Any],
-    masters: Sequence[str],
-) -> HostInterface:
-    defaults = [facts.get(family) or {} for family in ("default_ipv4", "default_ipv6")]
-    return HostInterface(
-        name=name,
-        type=device.get("type") or "unknown",
-        active=bool(device.get("active")),
-        default_route=any(default.get("interface") == name for default in defaults),
-        addresses=tuple(dict.fromkeys(_addresses(device, aliases))),
-        temporary=frozenset(read_temporary_ipv6(device)),
-        driver=device.get("module") or "",
-        physical=bool(device.get("pciid")),
-        mac=(device.get("macaddress") or "").lower(),
-        masters=tuple(dict.fromkeys(masters)),
-    )
-
-
-def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for fact in [device, *aliases]:
-        for ipv4 in read_ipv4(fact):
-            # An address of another scope than global cannot be told by the facts, but by its network.
-            if not parse_address(ipv4["address"]).is_link_local:
-                yield ipv4["address"]
-    for ipv6 in read_ipv6(device):
-        if ipv6.get("scope") == "global":
-            yield ipv6["address"]
-
-
-# --- rules ---
-
-
 def _choice(interface: HostInterface, host: HostInput) -> Tuple[Optional[int], str]:
-    """The rule that takes an interface, None when none does, and why."""
+    """The rule that matches an interface, None if no rule does, and why."""
     ignoring = _ignoring(interface.name, host)
     if ignoring:
         return None, "ignored by {0!r}".format(ignoring)
@@ -224,7 +151,7 @@ def _choice(interface: HostInterface, host: HostInput) -> Tuple[Optional[int], s
         if not miss:
             return index, "rule {0}".format(index + 1)
         misses.append("rule {0}: {1}".format(index + 1, miss))
-    return None, "no rule matches: " + ("; ".join(misses) or "there are none")
+    return None, "no rule matches: " + ("; ".join(misses) or "the list is empty")
 
 
 def _is_for_all(rule: Mapping[str, Any]) -> bool:
@@ -232,12 +159,12 @@ def _is_for_all(rule: Mapping[str, Any]) -> bool:
 
 
 def _verdicts_of_all(of_all: Mapping[int, Sequence[HostInterface]], host: HostInput) -> Iterator[RuleDecision]:
-    """Those of interfaces, by their rule, that share an endpoint for all. Raises RuleError when there are two."""
+    """The decisions on interfaces that share an endpoint for all, by rule. Raises RuleError for a second rule."""
     if len(of_all) > 1:
         first, second = sorted(of_all)[:2]
         raise RuleError(
-            "rule {0}: endpoint.interface_name is '*', and rule {1} already makes this host's endpoint for all "
-            "interfaces, which can only be one; put what both match in one rule".format(second + 1, first + 1)
+            "rule {0}: endpoint.interface_name is '*', but rule {1} already creates this host's only endpoint for all "
+            "interfaces; combine both rules".format(second + 1, first + 1)
         )
     for index, interfaces in of_all.items():
         endpoint = _endpoint(interfaces, host, index)
@@ -252,15 +179,15 @@ def _hidden_verdict(name: str, host: HostInput) -> RuleDecision:
 
 
 def _ignoring(name: str, host: HostInput) -> str:
-    """The pattern that ignores an interface of this name; "" when none does."""
+    """The pattern that ignores an interface of this name; "" if no pattern does."""
     return next((pattern for pattern in host.ignore if _fits(name, [pattern])), "")
 
 
 def _miss(interface: HostInterface, match: Mapping[str, Any]) -> str:
-    """Why the interface does not match; "" when it does."""
+    """Why the interface does not match; "" if it does."""
     names, types, networks = (listed(match.get(key)) for key in ("name", "type", "network"))
     if names and not _fits(interface.name, names):
-        return "the name is none of {0}".format(", ".join(names))
+        return "the name matches none of {0}".format(", ".join(names))
     if types and interface.type not in types:
         return "its type is {0}, not {1}".format(brief(interface.type), " or ".join(types))
     if networks:
@@ -277,10 +204,10 @@ def _miss_of_device(interface: HostInterface, match: Mapping[str, Any]) -> str:
     drivers, macs = (listed(match.get(key)) for key in ("driver", "mac"))
     none_of = "matches none of {0}".format
     if drivers and not (interface.driver and _fits(interface.driver, drivers)):
-        text = "its driver {0}" if interface.driver else "the facts name no driver of it, so it"
+        text = "its driver {0}" if interface.driver else "the facts do not name its driver, so it"
         return "{0} {1}".format(text.format(brief(interface.driver)), none_of(", ".join(drivers)))
     if macs and not (interface.mac and _fits(interface.mac, [mac.lower() for mac in macs])):
-        text = "its MAC address {0}" if interface.mac else "the facts name no MAC address of it, so it"
+        text = "its MAC address {0}" if interface.mac else "the facts do not name its MAC address, so it"
         return "{0} {1}".format(text.format(brief(interface.mac)), none_of(", ".join(macs)))
     return _miss_of_member(interface, match["member_of"]) if match.get("member_of") is not None else ""
 
@@ -300,7 +227,7 @@ def _fits(text: str, patterns: Sequence[str]) -> bool:
 
 
 def _endpoint(interfaces: Sequence[HostInterface], host: HostInput, index: int) -> Dict[str, Any]:
-    """The endpoint that a rule makes of one interface, or of all that it matches."""
+    """The endpoint that a rule creates for one interface, or for all interfaces that it matches."""
     template = host.rules[index].get("endpoint") or {}
     values = {"node": host.node, "inventory_hostname": host.inventory_hostname}
     if _is_for_all(host.rules[index]):
@@ -322,7 +249,7 @@ def _endpoint(interfaces: Sequence[HostInterface], host: HostInput, index: int) 
 
 
 def _expected_ips(wanted: Any, interfaces: Sequence[HostInterface]) -> List[Any]:
-    """The expected IPs that a rule wants for an endpoint of these interfaces."""
+    """The expected IPs of an endpoint for these interfaces."""
     if wanted == "none":
         return []
     if isinstance(wanted, list):
@@ -335,7 +262,7 @@ def _expected_ips(wanted: Any, interfaces: Sequence[HostInterface]) -> List[Any]
         for interface in interfaces
         for address in interface.addresses
         if (has_temporary or address not in interface.temporary)
-        # Every host has these, so they say nothing of one.
+        # Every host has these, so they do not identify a host.
         and not parse_address(address).is_loopback
         and not is_in(address, left_out)
     ]
@@ -347,7 +274,7 @@ def _name(pattern: str, values: Mapping[str, str], host: HostInput, index: int) 
         name = _PLACEHOLDER.sub(lambda match: values[match.group(1)], pattern)
     except KeyError as exc:
         raise RuleError(
-            "rule {0}: endpoint.name {1} has {2} in braces; there are {3}".format(
+            "rule {0}: endpoint.name {1} has the unknown placeholder {2}; use {3}".format(
                 index + 1, shown(pattern), brief(str(exc)), ", ".join(sorted(values))
             )
         ) from exc

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The addresses of many names, in a time that ends."""
+"""Resolves many names within a time limit."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import threading
 import time
 from typing import Dict, Iterable, List
 
-# A little more than a name takes when the first of two DNS servers is dead (resolv.conf(5): 5 seconds).
+# A little more than one name takes if the first of two DNS servers does not answer (resolv.conf(5): 5 seconds).
 SECONDS = 6.0
 _THREADS = 16
 
 
 def resolved(names: Iterable[str], seconds: float = SECONDS) -> Dict[str, List[str]]:
-    """{name: its addresses, in the order in which ssh tries them}, without those that cannot be told in this time."""
+    """{name: its addresses, in the order in which ssh tries them}, without names that are not resolved in time."""
     left: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in dict.fromkeys(names):
         left.put(name)
     found: Dict[str, List[str]] = {}
     end = time.monotonic() + seconds
-    # Nobody waits for these when the process ends, unlike for those of a pool.
+    # The end of the process does not wait for daemon threads, unlike those of a pool.
     threads = [threading.Thread(target=_resolve, args=(left, found, end), daemon=True) for _each in range(_THREADS)]
     threads = threads[: left.qsize()]
     for thread in threads:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a rule for interfaces has the form that the role's documentation says, and its values. Plain Python."""
+"""Checks the format of an interface rule, and reads its values. Plain Python, without Ansible."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _EXPECTED_KEYS = ("from", "except", "temporary")
 
 
 class RuleError(CalicoError):
-    """A rule, or what stands beside it, is not of the form that the role's documentation says."""
+    """A rule, or another setting of a host, does not have the documented format."""
 
 
 def check_rule(rule: Any, index: int, api_version: ApiVersion) -> None:
-    """Raise RuleError for the first thing that is wrong with a rule."""
+    """Raise RuleError for the first problem of a rule."""
     try:
         _check_form(rule)
         for section, checks in (("match", _MATCH_CHECKS), ("endpoint", _ENDPOINT_CHECKS)):
@@ -44,20 +44,20 @@ def check_rule(rule: Any, index: int, api_version: ApiVersion) -> None:
             _check_expected_ips(endpoint["expected_ips"])
         if endpoint.get("interface_name") == ALL_INTERFACES and not api_version.has_wildcards:
             raise RuleError(
-                "endpoint.interface_name '*' is for all interfaces, which Calico v1 (datastore_type etcdv2) does not "
-                "have; set it to true or false"
+                "endpoint.interface_name '*' means all interfaces, which Calico v1 (datastore_type etcdv2) does not "
+                "support; set it to true or false"
             )
     except RuleError as exc:
         raise RuleError("rule {0}: {1}".format(index + 1, exc)) from exc
 
 
 def parse_network(text: str) -> Network:
-    """Raises ValueError for what is neither a network nor an address. Bits behind the prefix do not count."""
+    """Parse a network or an address. Bits after the prefix are ignored. Raises ValueError."""
     return ipaddress.ip_network(text, strict=False)
 
 
 def parse_address(text: str) -> IpAddress:
-    """The address as Calico reads it, for which one of IPv4 stays so when it is written as one of IPv6."""
+    """Parse an address as Calico does: an IPv4-mapped IPv6 address is an IPv4 address."""
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
@@ -69,19 +69,19 @@ def is_in(text: str, networks: Sequence[Network]) -> bool:
 
 
 def listed(value: Any) -> List[str]:
-    """The items of a list, or the one item that stands without a list."""
+    """The items of a list, or a single item as a list."""
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)
 
 
 def flag(value: Any) -> bool:
-    """A truth value, which a template may have made a text."""
+    """The value of a boolean, which a template may have converted to a string."""
     return value if isinstance(value, bool) else _FLAGS[str(value).lower()]
 
 
 def is_truth(value: Any) -> bool:
-    """Whether a value that may also be a pattern is true or false, which a template may have made a text."""
+    """Whether a value that may also be a pattern is a boolean, which a template may have converted to a string."""
     return isinstance(value, bool) or isinstance(value, str) and value.lower() in ("true", "false")
 
 
@@ -101,16 +101,16 @@ def _check_form(rule: Any) -> None:
         _check_keys(content, known, where)
     for section in _RULE_KEYS:
         if section in rule and rule[section] is None:
-            raise RuleError("{0} is null; leave it out instead".format(section))
+            raise RuleError("{0} is null; omit it instead".format(section))
     for key, value in (rule.get("match") or {}).items():
         if value is None or value == []:
-            raise RuleError("match.{0} is empty; leave it out to match every interface".format(key))
+            raise RuleError("match.{0} is empty; omit it to match every interface".format(key))
 
 
 def _check_keys(content: Mapping[str, Any], known: Any, where: str) -> None:
     for key in content:
         if key not in known:
-            raise RuleError("{0}{1} is unknown; there are {2}".format(where, brief(key), ", ".join(known)))
+            raise RuleError("{0}{1} is unknown; use {2}".format(where, brief(key), ", ".join(known)))
 
 
 def _check_expected_ips(value: Mapping[str, Any]) -> None:
@@ -125,7 +125,7 @@ def _check_expected_ips(value: Mapping[str, Any]) -> None:
         raise RuleError("{0}except: {1} is not a list of networks".format(where, shown(left_out)))
     for index, text in enumerate(listed(left_out)):
         try:
-            # A number would be an address, too.
+            # A number would be parsed as an address.
             parse_network(text if isinstance(text, str) else "")
         except ValueError as exc:
             rule = "is not a network or an address, such as 192.0.2.0/24 or 2001:db8::1"
@@ -147,7 +147,7 @@ def _is_expected(value: Any) -> bool:
 _Check = Tuple[Callable[[Any], bool], str]
 
 _FLAGS = {"true": True, "yes": True, "false": False, "no": False}
-_TEXTS: _Check = (_is_texts, "a text or a list of texts")
+_TEXTS: _Check = (_is_texts, "a string or a list of strings")
 _FLAG: _Check = (_is_flag, "true or false")
 _LIST: _Check = (lambda value: isinstance(value, list), "a list")
 _MATCH_CHECKS: Dict[str, _Check] = {
@@ -160,18 +160,18 @@ _MATCH_CHECKS: Dict[str, _Check] = {
     "physical": _FLAG,
     "member_of": (
         lambda value: is_truth(value) or _is_texts(value),
-        "a text or a list of texts, nor true or false",
+        "true, false, a string or a list of strings",
     ),
     "mac": _TEXTS,
 }
 _ENDPOINT_CHECKS: Dict[str, _Check] = {
-    "name": (lambda value: isinstance(value, str), "a text"),
+    "name": (lambda value: isinstance(value, str), "a string"),
     "labels": (lambda value: isinstance(value, Mapping), "a mapping"),
     "profiles": _LIST,
     "ports": _LIST,
     "expected_ips": (
         _is_expected,
-        "facts, none or a list, nor a mapping with {0}".format(", ".join(_EXPECTED_KEYS)),
+        "facts, none, a list or a mapping with {0}".format(", ".join(_EXPECTED_KEYS)),
     ),
     "interface_name": (lambda value: value == ALL_INTERFACES or _is_flag(value), "true, false or '*'"),
 }

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.dns import resolved
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.dns import resolved
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.ssh_facts import (
     build_datastore_connections,
     build_guard_facts,
     unresolved,

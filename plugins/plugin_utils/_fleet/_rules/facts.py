@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The facts that are read of a host, as the module `setup` has them on Linux: checked, since the host chooses them.
+"""Reads the facts of a host, as the module `setup` returns them on Linux. The host controls them, so they are checked.
 
-Names of facts have no dash: the fact of br-lan is br_lan. Plain Python, without Ansible.
+Names of facts contain no dash: the fact of br-lan is br_lan. Plain Python, without Ansible.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Any, Callable, Collection, Dict, Iterator, List, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import shown
 
-# Far more than any host has; what is made of facts takes time and memory on the controller.
+# Far more than any host has. The endpoints of facts take time and memory on the controller.
 MOST_INTERFACES = 10000
 MOST_ADDRESSES = 10000
 LONGEST_NAME = 255
-# Where the fact of a bond, or of a bridge, names its members.
+# The keys under which the fact of a bond or bridge names its members.
 _MEMBERS = ("slaves", "interfaces")
 
 
 def why_unusable(facts: Mapping[str, Any]) -> str:
-    """Why nothing can be said of the host's interfaces by these facts; "" when it can.
+    """Why these facts do not describe the host's interfaces; "" if they do.
 
-    Facts that know too little must not look like a host that has too little: its endpoints would be purged.
+    Incomplete facts must not look like a host without interfaces: its endpoints would be purged.
     """
     reason = next(_problems(facts), "")
     return (_foreign(facts) or reason) if reason else ""
 
 
 def hidden_interfaces(facts: Mapping[str, Any]) -> List[str]:
-    """The interfaces of which nothing is known, since another fact has their name: one called dns, say."""
+    """The interfaces that the facts do not describe, because another fact has their name, for example dns."""
     names = facts.get("interfaces") or ()
     known = {name for name in names if _is_device(name, facts)}
     return [name for name in names if name not in known and not _is_label(name, known)]
 
 
 def devices(facts: Mapping[str, Any]) -> Iterator[Tuple[str, Mapping[str, Any], List[Mapping[str, Any]]]]:
-    """The interfaces of a host with usable facts: the name, its fact, and those of its addresses with labels."""
+    """The interfaces of a host with usable facts: the name, its fact, and the facts of its addresses with labels."""
     aliases = _aliases(facts)
     for name in facts.get("interfaces") or ():
         if _is_device(name, facts):
@@ -59,12 +59,12 @@ def read_ipv6(fact: Mapping[str, Any]) -> List[Mapping[str, Any]]:
 
 
 def read_temporary_ipv6(fact: Mapping[str, Any]) -> List[str]:
-    """The temporary IPv6 addresses of an interface (RFC 8981), as far as its fact shows which ones are.
+    """The temporary IPv6 addresses of an interface (RFC 8981), as far as its fact shows them.
 
-    The fact has no flags, but an order. `setup` lists what `ip addr show primary` prints, and then what `ip addr show
-    secondary` prints, which for IPv6 are the temporary addresses. The kernel sorts addresses by scope, the link-local
-    ones last. So an address behind a link-local one is of the second list. The network that it shares with an address
-    of the first list is that of the address that the kernel made it from.
+    The fact has no flags, but an order. `setup` lists the output of `ip addr show primary`, and then the output of `ip
+    addr show secondary`, which for IPv6 are the temporary addresses. The kernel sorts addresses by scope, link-local
+    addresses last. So an address after a link-local address is in the second list. It has the same network as the
+    address of the first list from which the kernel created it.
     """
     first, networks, found = set(), set(), []
     is_second_list = False
@@ -81,7 +81,7 @@ def read_temporary_ipv6(fact: Mapping[str, Any]) -> List[str]:
 
 
 def read_masters(facts: Mapping[str, Any]) -> Dict[str, List[str]]:
-    """The bonds and bridges that each interface is a member of, by its name."""
+    """{interface: the bonds and bridges that it is a member of}"""
     found: Dict[str, List[str]] = {}
     for name, device, _aliases_of_it in devices(facts):
         for key in _MEMBERS:
@@ -91,18 +91,18 @@ def read_masters(facts: Mapping[str, Any]) -> Dict[str, List[str]]:
 
 
 def _fact(name: str, facts: Mapping[str, Any]) -> Any:
-    # Ansible replaces the dash in the names of facts, but not in what they hold.
+    # Ansible replaces the dash in the names of facts, but not in their values.
     return facts.get(name.replace("-", "_"))
 
 
 def _is_device(name: str, facts: Mapping[str, Any]) -> bool:
-    # An address with a label ("eth0:1") is listed like an interface, but is no device.
+    # An address with a label ("eth0:1") is listed like an interface, but is not a device.
     fact = _fact(name, facts)
     return isinstance(fact, Mapping) and fact.get("device") == name
 
 
 def _aliases(facts: Mapping[str, Any]) -> Dict[str, List[Mapping[str, Any]]]:
-    """The facts of addresses with labels, by each interface that they may be of: eth0_my_1 is of eth0 or of eth0_my."""
+    """The facts of addresses with labels, by each possible interface: eth0_my_1 belongs to eth0 or eth0_my."""
     found: Dict[str, List[Mapping[str, Any]]] = {}
     for name in facts.get("interfaces") or ():
         fact = _fact(name, facts)
@@ -114,7 +114,7 @@ def _aliases(facts: Mapping[str, Any]) -> Dict[str, List[Mapping[str, Any]]]:
 
 
 def _is_label(name: str, known: Collection[str]) -> bool:
-    """Whether this may be an address of a known interface, with a label: eth0_1 for eth0:1."""
+    """Whether this may be an address with a label on a known interface: eth0_1 for eth0:1."""
     parts = name.split("_")
     return any("_".join(parts[:length]) in known for length in range(1, len(parts)))
 
@@ -123,22 +123,22 @@ def _is_label(name: str, known: Collection[str]) -> bool:
 
 
 def _foreign(facts: Mapping[str, Any]) -> str:
-    """Why the facts are not of a Linux host's form; "" when it is one, or cannot be told."""
+    """Why the facts are not those of a Linux host; "" if they are, or if this cannot be determined."""
     if not facts:
-        return "there are none"
+        return "no facts exist"
     network = facts.get("network_os") or facts.get("net_system")
     if network:
-        return "they are of a network device ({0}), and only those of Linux are known here".format(shown(network))
+        return "they are from a network device ({0}), and only Linux is supported".format(shown(network))
     system = facts.get("system")
     if system and system != "Linux":
-        return "they are of {0}, and only those of Linux are known here".format(shown(system))
+        return "they are from {0}, and only Linux is supported".format(shown(system))
     return ""
 
 
 def _problems(facts: Mapping[str, Any]) -> Iterator[str]:
     names = facts.get("interfaces")
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        yield "they have no list of interfaces"
+        yield "they contain no list of interfaces"
         return
     if len(names) > MOST_INTERFACES or max(map(len, names)) > LONGEST_NAME:
         yield "they list more than {0} interfaces, or names of more than {1} characters".format(
@@ -153,11 +153,11 @@ def _problems(facts: Mapping[str, Any]) -> Iterator[str]:
     if not count:
         yield "no interface has an address, not even lo"
     if count > MOST_ADDRESSES:
-        yield "they have more than {0} addresses".format(MOST_ADDRESSES)
+        yield "they list more than {0} addresses".format(MOST_ADDRESSES)
     yield from _other_problems(facts)
 
 
-# What is read of an interface, where it is there.
+# The types of the optional keys that are read from an interface.
 _KINDS = (
     *((key, str) for key in ("type", "module", "pciid", "macaddress")),
     *((key, list) for key in ("ipv4_secondaries", "ipv6", *_MEMBERS)),
@@ -165,26 +165,26 @@ _KINDS = (
 
 
 def _interface_problems(name: str, fact: Any) -> Iterator[str]:
-    """What is wrong with the fact of one interface; after the first problem, nothing else may be asked."""
+    """The problems of the fact of one interface. After the first problem, the caller must not continue."""
     if not isinstance(fact, Mapping):
-        # None at all is a fact that was lost; another one hides the interface.
+        # Without a fact, it was lost; another fact hides the interface.
         if fact is None:
-            yield "they list the interface {0} and say nothing of it".format(shown(name))
+            yield "they list the interface {0} but do not describe it".format(shown(name))
         return
     if fact.get("device", name) != name:
-        yield "they have one fact for both {0} and {1}".format(shown(name), shown(fact["device"]))
+        yield "they contain one fact for both {0} and {1}".format(shown(name), shown(fact["device"]))
     if not isinstance(fact.get("ipv4") or {}, Mapping):
-        yield "they are not of the form that Linux has"
+        yield "they do not have the format of Linux facts"
     for key, kind in _KINDS:
         if not isinstance(fact.get(key) or kind(), kind):
-            yield "{0} of the interface {1} is {2}".format(key, shown(name), shown(fact[key]))
+            yield "{0} of the interface {1} is invalid: {2}".format(key, shown(name), shown(fact[key]))
     for key in _MEMBERS:
         if not all(isinstance(member, str) for member in fact.get(key) or ()):
-            yield "{0} of the interface {1} is {2}".format(key, shown(name), shown(fact[key]))
+            yield "{0} of the interface {1} is invalid: {2}".format(key, shown(name), shown(fact[key]))
     listed = [fact.get("ipv4") or {}, *(fact.get("ipv4_secondaries") or ()), *(fact.get("ipv6") or ())]
     for item in listed:
         if not isinstance(item, Mapping) or not _is_address(item):
-            yield "an address of the interface {0} is {1}".format(shown(name), shown(item))
+            yield "an address of the interface {0} is invalid: {1}".format(shown(name), shown(item))
 
 
 def _is_address(item: Mapping[str, Any]) -> bool:
@@ -193,7 +193,7 @@ def _is_address(item: Mapping[str, Any]) -> bool:
         return True
     length = item.get("prefix") or item.get("netmask")
     try:
-        # In older versions of Ansible, IPv4 has no prefix.
+        # In older versions of Ansible, an IPv4 address has no prefix.
         ipaddress.ip_interface("{0}/{1}".format(address, length) if length else address)
     except ValueError:
         return False
@@ -216,4 +216,4 @@ _OTHERS: Tuple[Tuple[str, Callable[[Any], bool]], ...] = (
 def _other_problems(facts: Mapping[str, Any]) -> Iterator[str]:
     for key, is_right in _OTHERS:
         if facts.get(key) and not is_right(facts[key]):
-            yield "{0} is {1}".format(key, shown(facts[key]))
+            yield "{0} is invalid: {1}".format(key, shown(facts[key]))

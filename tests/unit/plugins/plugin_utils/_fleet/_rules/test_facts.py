@@ -14,18 +14,18 @@ from ansible.module_utils.facts.network.linux import LinuxNetwork
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.facts import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.ssh_facts import build_guard_facts, unresolved
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import (
     read_masters,
     read_temporary_ipv6,
     why_unusable,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.interface_rules import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
     HostInput,
     RuleError,
     decide,
-    read_interfaces,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.ssh_facts import build_guard_facts, unresolved
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interfaces import read_interfaces
 from ansible_collections.netsec.calico.tests.harness.fleet import interface, server
 
 FACTS = dict(
@@ -100,14 +100,18 @@ def test_facts_with_anything_in_any_place(place, value):
 @pytest.mark.parametrize(
     "place, value, reason",
     [
-        (("interfaces",), "eth0", "they have no list of interfaces"),
-        (("eth0",), None, "they list the interface 'eth0' and say nothing of it"),
-        (("eth0", "device"), "\x1b[2J", r"they have one fact for both 'eth0' and '\x1b[2J'"),
+        (("interfaces",), "eth0", "they contain no list of interfaces"),
+        (("eth0",), None, "they list the interface 'eth0' but do not describe it"),
+        (("eth0", "device"), "\x1b[2J", r"they contain one fact for both 'eth0' and '\x1b[2J'"),
         (("eth0", "ipv6"), {}, ""),
-        (("eth0", "ipv6"), "2001:db8::7", "ipv6 of the interface 'eth0' is '2001:db8::7'"),
-        (("eth0", "ipv4", "address"), "192.0.2", "an address of the interface 'eth0' is {'address': '192.0.2', "),
-        (("default_ipv4",), ["eth0"], "default_ipv4 is ['eth0']"),
-        (("nodename",), {"a": 1}, "nodename is {'a': 1}"),
+        (("eth0", "ipv6"), "2001:db8::7", "ipv6 of the interface 'eth0' is invalid: '2001:db8::7'"),
+        (
+            ("eth0", "ipv4", "address"),
+            "192.0.2",
+            "an address of the interface 'eth0' is invalid: {'address': '192.0.2', ",
+        ),
+        (("default_ipv4",), ["eth0"], "default_ipv4 is invalid: ['eth0']"),
+        (("nodename",), {"a": 1}, "nodename is invalid: {'a': 1}"),
         (("interfaces",), ["e%d" % number for number in range(10001)], "they list more than 10000 interfaces"),
     ],
 )
