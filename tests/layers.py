@@ -4,7 +4,7 @@
 """Whether the shared code imports as the house is built: `python -m tests.layers`, a part of `make lint`.
 
 Packages import downwards, files of a package in no circle. Ansible and the client libraries stay in their packages.
-An import within a function has its reason in a comment above it. Files and folders stay small enough to be known.
+An import within a function has its reason in a comment above it. Files and folders stay small, and a class name has one meaning.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ LIBRARIES = {
 
 
 MOST_LINES, MOST_FILES = 350, 12
+ANSIBLES_NAMES = ("ActionModule", "FilterModule", "ModuleDocFragment")
 
 
 class Import(NamedTuple):
@@ -70,6 +71,7 @@ def main() -> int:
     except CycleError as exc:
         problems.append("a circle: " + " imports ".join(reversed(exc.args[1])))
     problems += find_large(PLUGINS)
+    problems += find_shared_names(PLUGINS)
     print("\n".join(problems) or f"{len(files)} files import downwards")
     return bool(problems)
 
@@ -94,6 +96,17 @@ def find_large(root: Path) -> Iterator[str]:
             lines = len(path.read_text(encoding="utf-8").splitlines())
             if lines > MOST_LINES:
                 yield f"{path.relative_to(root.parent)} has {lines} lines, more than {MOST_LINES}"
+
+
+def find_shared_names(root: Path) -> Iterator[str]:
+    """Classes with one name in two files, which a reader would take for the same; Ansible's own names are meant to be."""
+    found: dict[str, Path] = {}
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.name not in ANSIBLES_NAMES:
+                other = found.setdefault(node.name, path)
+                if other != path:
+                    yield f"{path.relative_to(root.parent)}: class {node.name} is also in {other.relative_to(root.parent)}"
 
 
 def read_imports(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import]:

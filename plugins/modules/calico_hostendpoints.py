@@ -250,8 +250,6 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.python_version
 
 check_python()
 
-import gc
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
@@ -301,10 +299,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # A large set has many small objects without cycles, and to search for cycles would take a tenth of the time.
-    gc.disable()
-    try:
-        main()
-    finally:
-        # Python would search once more at its exit.
-        gc.freeze()
+    main()

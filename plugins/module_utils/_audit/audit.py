@@ -40,7 +40,7 @@ _MEANING = {
 }
 
 
-class Scope(NamedTuple):
+class AuditScope(NamedTuple):
     """What is audited."""
 
     # Names of the audited nodes.
@@ -84,7 +84,7 @@ class Audit(NamedTuple):
 def audit(
     wants: Mapping[str, Present],
     stored: List[Stored],
-    scope: Scope,
+    scope: AuditScope,
     api_version: ApiVersion,
     verdicts: Iterable[GuardVerdict] = (),
 ) -> Audit:
@@ -121,7 +121,7 @@ def audit(
     )
 
 
-def _of_change(change: Change, scope: Scope, api_version: ApiVersion) -> AuditFinding:
+def _of_change(change: Change, scope: AuditScope, api_version: ApiVersion) -> AuditFinding:
     stored = change.before
     before = stored.beside(change.after) if stored and not stored.error else None
     known = change.after or before
@@ -139,7 +139,7 @@ def _of_change(change: Change, scope: Scope, api_version: ApiVersion) -> AuditFi
     return AuditFinding(kind, node, change.ref.name, interface, fields, message)
 
 
-def _unmanaged(stored: Stored, scope: Scope) -> str:
+def _unmanaged(stored: Stored, scope: AuditScope) -> str:
     if scope.owns(stored) and stored.node in scope.decommissioned:
         return "it belongs to the owner, and its node is decommissioned: apply deletes it whatever the purge"
     if scope.owns(stored):
@@ -163,7 +163,7 @@ def _taken(want: Present, stored: Stored, api_version: ApiVersion) -> AuditFindi
 
 
 def _malformed(
-    stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope, api_version: ApiVersion
+    stored: Iterable[Stored], wants: Mapping[str, Present], scope: AuditScope, api_version: ApiVersion
 ) -> Iterable[AuditFinding]:
     for item in stored:
         # The node of a malformed value in v3 is unknown.
@@ -182,7 +182,7 @@ def _malformed(
 
 
 def _shadowed(
-    stored: Iterable[Stored], wants: Iterable[Present], scope: Scope, api_version: ApiVersion
+    stored: Iterable[Stored], wants: Iterable[Present], scope: AuditScope, api_version: ApiVersion
 ) -> Iterable[AuditFinding]:
     """The endpoints whose interface another endpoint of the node governs."""
     by_node: Dict[str, List[Stored]] = {}
@@ -254,7 +254,7 @@ def _unsafe(stored: Iterable[Stored], verdicts: Iterable[GuardVerdict]) -> Itera
             yield AuditFinding(UNSAFE, verdict.node, verdict.name, interface, [], format_reasons(verdict))
 
 
-def select_strays(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> List[Stored]:
+def select_strays(stored: Iterable[Stored], wants: Mapping[str, Present], scope: AuditScope) -> List[Stored]:
     """Owned endpoints on unknown nodes, except nodes that may belong to a host whose node is unknown."""
     known = _list_nodes(wants, scope)
     maybe = {_short(name) for names in scope.other_hosts.values() for name in names}
@@ -269,11 +269,11 @@ def select_strays(stored: Iterable[Stored], wants: Mapping[str, Present], scope:
     ]
 
 
-def _list_nodes(wants: Mapping[str, Present], scope: Scope) -> Set[str]:
+def _list_nodes(wants: Mapping[str, Present], scope: AuditScope) -> Set[str]:
     return {want.resource.node for want in wants.values()}.union(scope.nodes, scope.other_nodes, scope.decommissioned)
 
 
-def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Scope) -> Iterable[AuditFinding]:
+def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: AuditScope) -> Iterable[AuditFinding]:
     nodes = {_short(node) for node in _list_nodes(wants, scope).union(item.node for item in stored)}
     unknown = sum(nodes.isdisjoint(map(_short, names)) for names in scope.other_hosts.values())
     message = (

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._audit.audit import Scope, audit, select_guarded, select_strays
+from .._audit.audit import AuditScope, audit, select_guarded, select_strays
 from .._audit.policies import Selections, build_selections, build_unknown_selections
 from .._core.errors import DatastoreError, InvalidInput, file_problem, join_first, shown
 from .._core.files import path_as_shown
@@ -48,7 +48,7 @@ def audit_endpoints(module: AnsibleModule) -> Dict[str, Any]:
     wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
     guard_policy = parse_guard_policy(params)
-    scope = Scope(
+    scope = AuditScope(
         nodes=set(params["nodes"]),
         other_nodes=set(params["other_nodes"] or ()),
         owner_label=params["owner_label"],
@@ -74,8 +74,8 @@ def audit_endpoints(module: AnsibleModule) -> Dict[str, Any]:
 
 
 def _add_known_nodes(
-    module: AnsibleModule, store: Datastore, scope: Scope, strays: Callable[[Scope], List[Stored]]
-) -> Scope:
+    module: AnsibleModule, store: Datastore, scope: AuditScope, strays: Callable[[AuditScope], List[Stored]]
+) -> AuditScope:
     """The scope with the nodes that Calico knows, read only if strays exist: on these nodes, they are not orphaned."""
     if strays(scope):
         scope = scope._replace(other_nodes={*scope.other_nodes, *store.known_nodes()})

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import Scope, audit
+from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import AuditScope, audit
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC, encode
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import build_audit_result
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
@@ -39,7 +39,7 @@ def key(item):
 
 def found(wanted, items, nodes=("n1", "n2"), others=(), owner=OWNER, **scope):
     wants = {key(item): Present(item) for item in wanted}
-    return audit(wants, items, Scope(set(nodes), set(others), LABEL, owner, **scope), V1)
+    return audit(wants, items, AuditScope(set(nodes), set(others), LABEL, owner, **scope), V1)
 
 
 def kinds(result):
@@ -145,7 +145,7 @@ def test_what_is_wanted_is_no_orphan():
     # Calico v3 has one key, whatever the node.
     want, have = endpoint("n1", "x"), endpoint("gone", "x", profiles=("p",))
     item = Stored("x", 7, encode(have), have.node, have.name, CODEC)
-    result = audit({"x": Present(want)}, [item], Scope({"n1"}, (), LABEL, OWNER), V1)
+    result = audit({"x": Present(want)}, [item], AuditScope({"n1"}, (), LABEL, OWNER), V1)
     assert kinds(result) == [("changed", "n1", "x")]
 
 
