@@ -4,7 +4,8 @@
 """Whether the shared code imports as the house is built: `python -m tests.layers`, a part of `make lint`.
 
 Packages import downwards, files of a package in no circle. Ansible and the client libraries stay in their packages.
-An import within a function has its reason in a comment above it. Files and folders stay small, and a class name has one meaning.
+An import within a function has its reason in a comment above it. Files and folders stay small, and the name of a class
+has one meaning.
 """
 
 from __future__ import annotations
@@ -99,14 +100,15 @@ def find_large(root: Path) -> Iterator[str]:
 
 
 def find_shared_names(root: Path) -> Iterator[str]:
-    """Classes with one name in two files, which a reader would take for the same; Ansible's own names are meant to be."""
+    """Classes of the same name in two files, except for the names that Ansible looks up."""
     found: dict[str, Path] = {}
     for path in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name not in ANSIBLES_NAMES:
                 other = found.setdefault(node.name, path)
                 if other != path:
-                    yield f"{path.relative_to(root.parent)}: class {node.name} is also in {other.relative_to(root.parent)}"
+                    places = [str(each.relative_to(root.parent)) for each in (path, other)]
+                    yield f"{places[0]}: class {node.name} is also in {places[1]}"
 
 
 def read_imports(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import]:
