@@ -372,7 +372,7 @@ def galaxy_importer(session: nox.Session) -> None:
 def integration(session: nox.Session, core: str) -> None:
     """Real playbooks against real etcd servers: what does not take long; on older ansible-cores, what may differ.
 
-    With NETSEC_THOROUGH=1, the rest of them. On older ansible-cores one etcd is enough: its version makes no difference.
+    With NETSEC_THOROUGH=1, the rest. On older ansible-cores one etcd is enough: its version makes no difference.
     """
     is_thorough = os.environ.get("NETSEC_THOROUGH") == "1"
     install(session, core_requirement(core), *INTEGRATION)
