@@ -13,7 +13,7 @@ import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Dict, List, Tuple
 
-from .yaml_io import LONGEST_NUMBER, MOST_VALUES, format_path, given_twice
+from .yaml_builder import LONGEST_NUMBER, MOST_VALUES, format_path, given_twice
 
 
 class NotJson(ValueError):

@@ -21,9 +21,10 @@ from .._policies.rules_v3 import NAMESPACE
 from .._resources.api_version import V1, V3, ApiVersion
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.resource import Ref
-from .endpoint_rules import EndpointRules, RuleSteps, build_rules_key
-from .ip_sets import IPSets
-from .overlooked import PacketEnd, Unaddressed, overlooked
+from ._rules.endpoint_rules import EndpointRules, build_rules_key
+from ._rules.ip_sets import IPSets
+from ._rules.overlooked import PacketEnd, Unaddressed, overlooked
+from ._rules.rule_steps import RuleSteps
 from .resolution import Candidate, build_candidate, known_by_name, parse_expected_ips, read_candidate
 
 

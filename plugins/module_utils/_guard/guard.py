@@ -28,8 +28,9 @@ from typing import (
 
 from .._dataplane.evaluator import Evaluator
 from .._dataplane.fatal import LAST_STAYS, decide_fatal
-from .._dataplane.host import HostDataplane, build_host, noted
+from .._dataplane.host import HostDataplane, build_host
 from .._dataplane.resolution import ALL_INTERFACES, Candidate, Interface, parse_expected_ips
+from .._dataplane.verdict import noted
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.stored import Stored
 from .._policies._felix.config import is_excluded

@@ -11,7 +11,8 @@ import re
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.verdict import UNKNOWN
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored

@@ -12,10 +12,10 @@ from __future__ import annotations
 import functools
 from typing import Callable, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._policies.connection import Address, Packet
-from .._policies.model import DENY, PolicySet, Rule
-from .._resources.hostendpoint import HostEndpoint
-from .._resources.selector import Selector
+from ..._policies.connection import Address, Packet
+from ..._policies.model import DENY, PolicySet, Rule
+from ..._resources.hostendpoint import HostEndpoint
+from ..._resources.selector import Selector
 from .ip_sets import IPSets
 from .match import matches_destination, matches_source
 

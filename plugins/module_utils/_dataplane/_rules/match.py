@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Iterable, Optional, Tuple
 
-from .._policies.connection import Net, Packet, Ports
-from .._policies.model import Entity, Rule
+from ..._policies.connection import Net, Packet, Ports
+from ..._policies.model import Entity, Rule
 from .ip_sets import IPSets
 
 Known = Optional[bool]

@@ -10,16 +10,15 @@ felix, rules/endpoints.go (endpointIptablesChain), calc/policy_sorter.go, calc/e
 from __future__ import annotations
 
 import functools
-from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Mapping, Tuple
 
-from .._policies.connection import Packet
-from .._policies.model import (
+from ..._policies.connection import Packet
+from ..._policies.model import (
     ALLOW,
     ANY_KIND,
     DATAPLANES,
     DENY,
     INGRESS,
-    LOG,
     NORMAL,
     PASS,
     PRE_DNAT,
@@ -29,78 +28,28 @@ from .._policies.model import (
     Rule,
     Rules,
 )
-from .._resources.hostendpoint import HostEndpoint
+from ..._resources.hostendpoint import HostEndpoint
+from ..verdict import GO_ON, RuleOutcome
 from .ip_sets import IPSets
-from .match import matches_addresses, matches_destination, matches_source, matches_statically, needs_addresses
+from .match import matches_addresses, matches_destination, matches_source
+from .rule_steps import (
+    RuleSteps,
+    Segments,
+    Step,
+    end_of_forwarded,
+    end_of_profiles,
+    end_of_tier,
+    format_rule_name,
+    shorten,
+)
 
-# What nothing has decided on yet.
-GO_ON = "go on"
 # The policies that are asked for forwarded traffic (Calico v3).
 FORWARDED = "forwarded"
 # What is asked first, of all tiers.
 _KINDS = (UNTRACKED, PRE_DNAT, NORMAL)
 
-# How many policies a reason names.
-_NAMED = 5
 # Of so many peers it is remembered what is left to ask.
 _MOST_PEERS = 500
-
-
-class RuleOutcome(NamedTuple):
-    """What may become of a packet."""
-
-    # ALLOW, DENY or GO_ON.
-    action: str
-    # What decides, and in a sentence.
-    by: str = ""
-    reason: str = ""
-    # Why it may not come to this; "" when it does unless an outcome before it does.
-    doubt: str = ""
-
-
-class _Step(NamedTuple):
-    action: str
-    # None matches everything.
-    rule: Optional[Rule]
-    by: str
-    reason: str
-    doubt: str = ""
-
-
-_Segments = List[List[_Step]]
-
-
-class RuleSteps:
-    """The steps of policies and profiles, which are the same for all endpoints that they are asked for."""
-
-    def __init__(self) -> None:
-        self._all: Dict[Tuple[object, ...], List[_Step]] = {}
-        self._remaining: Dict[Tuple[object, ...], List[_Step]] = {}
-
-    def of_policy(self, policy: Policy, direction: str, packet: Packet, key: Tuple[object, ...]) -> List[_Step]:
-        """What is left to ask of a policy of packets with this key."""
-        return self._reduced((policy, direction), lambda: _steps_of_policy(policy, direction), packet, key)
-
-    def of_profile(
-        self, name: str, policy_set: PolicySet, direction: str, packet: Packet, key: Tuple[object, ...]
-    ) -> List[_Step]:
-        """The same of a profile."""
-        return self._reduced((name, direction), lambda: _steps_of_profile(name, policy_set, direction), packet, key)
-
-    def _reduced(
-        self,
-        owner: Tuple[object, ...],
-        make: Callable[[], List[_Step]],
-        packet: Packet,
-        key: Tuple[object, ...],
-    ) -> List[_Step]:
-        found = self._remaining.get((owner, key))
-        if found is None:
-            steps = self._all.get(owner)
-            if steps is None:
-                steps = self._all[owner] = make()
-            found = self._remaining[owner, key] = [each for step in steps for each in _reduced(step, packet)]
-        return found
 
 
 class EndpointRules:
@@ -120,8 +69,8 @@ class EndpointRules:
         self.kinds = {policy.kind for policies in self.policies.values() for policy in policies}
         if ANY_KIND in self.kinds:
             self.kinds.update((NORMAL, UNTRACKED, PRE_DNAT))
-        self._remaining: Dict[Tuple[object, ...], _Segments] = {}
-        self._left: Dict[Tuple[object, ...], _Segments] = {}
+        self._remaining: Dict[Tuple[object, ...], Segments] = {}
+        self._left: Dict[Tuple[object, ...], Segments] = {}
         self._decided: Dict[Tuple[object, ...], List[RuleOutcome]] = {}
         self._allowing: Dict[str, bool] = {}
 
@@ -224,7 +173,7 @@ class EndpointRules:
                     outcomes.append(RuleOutcome(step.action, step.by, step.reason, why))
         return outcomes
 
-    def _matching_from_afar(self, stage: str, direction: str, packet: Packet) -> _Segments:
+    def _matching_from_afar(self, stage: str, direction: str, packet: Packet) -> Segments:
         """What is left to ask of packets that differ in the host's own address only: many hosts have the same peers."""
         far = packet.source if direction == INGRESS else packet.destination
         key = (stage, direction, far, packet.version, packet.protocol, packet.sport, packet.dport, packet.icmp)
@@ -239,39 +188,39 @@ class EndpointRules:
             self._left[key] = found
         return found
 
-    def _may_match_from_afar(self, step: _Step, direction: str, packet: Packet) -> bool:
+    def _may_match_from_afar(self, step: Step, direction: str, packet: Packet) -> bool:
         if step.rule is None:
             return True
         match = matches_source if direction == INGRESS else matches_destination
         return match(step.rule, packet, self._members) is not False
 
-    def _matching_statically(self, stage: str, direction: str, packet: Packet) -> _Segments:
+    def _matching_statically(self, stage: str, direction: str, packet: Packet) -> Segments:
         """What is left to ask of packets that differ in their addresses only."""
         key = (packet.version, packet.protocol, packet.sport, packet.dport, packet.icmp)
         found = self._remaining.get((stage, direction, key))
         if found is None:
-            found = _shortened(self._segments(stage, direction, packet, key))
+            found = shorten(self._segments(stage, direction, packet, key))
             self._remaining[stage, direction, key] = found
         return found
 
-    def _segments(self, stage: str, direction: str, packet: Packet, key: Tuple[object, ...]) -> _Segments:
-        segments: _Segments = []
+    def _segments(self, stage: str, direction: str, packet: Packet, key: Tuple[object, ...]) -> Segments:
+        segments: Segments = []
         is_governed = False
         for tier in self._policy_set.tiers:
             policies = [each for each in self.policies.get(tier.name, ()) if _is_asked(each, stage, direction)]
             segment = [step for each in policies for step in self._steps.of_policy(each, direction, packet, key)]
             if policies and stage in (NORMAL, FORWARDED):
-                segment.append(_end_of_tier(tier.default_action, policies, direction))
+                segment.append(end_of_tier(tier.default_action, policies, direction))
                 is_governed = True
             segments.append(segment)
         if stage == NORMAL:
             for name in self._profiles:
                 segments.append(self._steps.of_profile(name, self._policy_set, direction, packet, key))
-            segments.append([_end_of_profiles(self._profiles, is_governed, direction)])
+            segments.append([end_of_profiles(self._profiles, is_governed, direction)])
         elif stage == FORWARDED:
-            segments.append([_end_of_forwarded(is_governed, direction)])
+            segments.append([end_of_forwarded(is_governed, direction)])
         else:
-            segments.append([_Step(GO_ON, None, "", "")])
+            segments.append([Step(GO_ON, None, "", "")])
         return segments
 
 
@@ -279,99 +228,13 @@ def _fatal_rules(owner: str, rules: Rules) -> Iterator[Tuple[str, Mapping[str, s
     for direction, of_direction in rules.items():
         for index, rule in enumerate(of_direction):
             if rule.fatal:
-                yield "{0} of {1}".format(_rule_name(direction, index), owner), rule.fatal
+                yield "{0} of {1}".format(format_rule_name(direction, index), owner), rule.fatal
 
 
 def _is_asked(policy: Policy, stage: str, direction: str) -> bool:
     if direction not in policy.governs or (stage == FORWARDED and not policy.on_forward):
         return False
     return policy.kind in (NORMAL if stage == FORWARDED else stage, ANY_KIND)
-
-
-def _steps_of_policy(policy: Policy, direction: str) -> List[_Step]:
-    owner = "policy " + policy.name
-    if policy.doubt:
-        why = "policy {0} cannot be read: {1}".format(policy.name, policy.doubt)
-        return [_Step(action, None, owner, "", why) for action in (ALLOW, DENY, PASS)]
-    rules = policy.rules[direction]
-    return [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
-
-
-def _steps_of_profile(name: str, policy_set: PolicySet, direction: str) -> List[_Step]:
-    profile = policy_set.profile(name)
-    owner = "profile " + name
-    steps: List[_Step] = []
-    if profile.doubt:
-        why = "profile {0}: {1}".format(name, profile.doubt)
-        steps += [_Step(action, None, owner, "", why) for action in (ALLOW, DENY)]
-    if profile.rules is None:
-        by = owner if name in policy_set.profiles else "missing " + owner
-        why = "has no rules that Felix takes" if name in policy_set.profiles else "does not exist"
-        reason = "denied: {0} {1}, and so drops everything".format(owner, why)
-        return steps + [_Step(DENY, None, by, reason)]
-    rules = profile.rules[direction]
-    return steps + [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
-
-
-def _rule_name(direction: str, index: int) -> str:
-    return "{0} rule {1}".format(direction, index + 1)
-
-
-def _step_of_rule(rule: Rule, owner: str, direction: str, index: int) -> _Step:
-    by = "{0}, {1}".format(owner, _rule_name(direction, index))
-    verb = {ALLOW: "allowed", DENY: "denied"}.get(rule.action, "passed")
-    return _Step(rule.action, rule, by, "{0} by {1} of {2}".format(verb, _rule_name(direction, index), owner))
-
-
-def _end_of_tier(action: str, policies: List[Policy], direction: str) -> _Step:
-    names = [policy.name for policy in policies[:_NAMED]]
-    if len(policies) > _NAMED:
-        names.append("{0} more".format(len(policies) - _NAMED))
-    listed = names[0] if len(names) == 1 else "{0} and {1}".format(", ".join(names[:-1]), names[-1])
-    reason = "denied by {0}: no {1} rule matched".format(listed, direction)
-    return _Step(action, None, "no rule of the policies that select it", reason)
-
-
-def _end_of_profiles(profiles: Tuple[str, ...], is_governed: bool, direction: str) -> _Step:
-    why = "the policies pass it on" if is_governed else "no policy governs its {0}".format(direction)
-    if not profiles:
-        return _Step(DENY, None, "no profile", "denied: {0}, and it has no profile".format(why))
-    reason = "denied: {0}, and no {1} rule of its profiles matched: {2}".format(why, direction, ", ".join(profiles))
-    return _Step(DENY, None, "no rule of its profiles", reason)
-
-
-def _end_of_forwarded(is_governed: bool, direction: str) -> _Step:
-    if is_governed:
-        return _Step(ALLOW, None, "a rule that passes", "no policy with applyOnForward denies it")
-    reason = "no policy with applyOnForward governs its {0}, and forwarded traffic is then allowed"
-    return _Step(ALLOW, None, "no policy for forwarded traffic", reason.format(direction))
-
-
-def _reduced(step: _Step, packet: Packet) -> List[_Step]:
-    """The step without what is known to hold, if it is not known to fail."""
-    if step.rule is None:
-        return [step]
-    if step.action == LOG:
-        return []
-    matches = matches_statically(step.rule, packet)
-    if matches is False:
-        return []
-    why = "" if matches else step.rule.doubt or "whether {0} matches the ports is not known".format(step.by)
-    return [step._replace(rule=step.rule if needs_addresses(step.rule) else None, doubt=step.doubt or why)]
-
-
-def _shortened(segments: _Segments) -> _Segments:
-    """Up to the first step that ends all."""
-    found: _Segments = []
-    for segment in segments:
-        for index, step in enumerate(segment):
-            if step.rule is None and not step.doubt:
-                segment = segment[: index + 1]
-                if step.action != PASS and not any(each.action == PASS for each in segment):
-                    return found + [segment]
-                break
-        found.append(segment)
-    return found
 
 
 def build_rules_key(endpoint: HostEndpoint) -> Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
-from .._policies.connection import Address, Net
-from .._policies.model import PolicySet, Selectable
-from .._resources.selector import Selector
+from ..._policies.connection import Address, Net
+from ..._policies.model import PolicySet, Selectable
+from ..._resources.selector import Selector
 
 
 class IPSets:

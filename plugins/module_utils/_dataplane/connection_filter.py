@@ -1,0 +1,67 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What becomes of a connection: of its first packet, and of the first answer to that."""
+
+from __future__ import annotations
+
+from typing import List
+
+from .._policies._felix.config import Felix
+from .._policies.connection import ICMP, ICMPV6, IN, TCP, UDP, UDPLITE, Packet
+from .._policies.model import ALLOW, DENY
+from .packet_filter import ESTABLISHED, INVALID, NEW, NO_POLICY_EVALUATED, PacketFilter
+from .path import Path
+from .verdict import RuleOutcome
+
+
+class ConnectionFilter:
+    """The chains of a host and its connection tracking, which evaluate connections."""
+
+    def __init__(self, packets: PacketFilter, felix: Felix) -> None:
+        self._packets = packets
+        self._felix = felix
+
+    def follow(self, path: Path, packet: Packet) -> List[RuleOutcome]:
+        """All that may become of a connection: of its first packet, and of the first answer to that."""
+        results: List[RuleOutcome] = []
+        for sent, is_untracked in self._packets.follow(path, packet, NEW):
+            if sent.action == DENY or not any(self._packets.is_untracked(each) for each in path.interfaces):
+                results.append(sent)
+                continue
+            for back in self._answers(path.back(), packet, is_untracked):
+                if back.action == DENY:
+                    reason = "the first packet gets through, the answer does not: {0}".format(back.reason)
+                    results.append(back._replace(reason=reason, doubt=back.doubt or sent.doubt))
+                else:
+                    results.append(sent._replace(doubt=back.doubt or sent.doubt))
+        return results
+
+    def _answers(self, path: Path, packet: Packet, is_untracked: bool) -> List[RuleOutcome]:
+        """What becomes of the answer to a packet that got through."""
+        is_answered = packet.protocol in (TCP, UDP, UDPLITE) or packet.icmp and packet.icmp[0] in (8, 128)
+        if not is_answered:
+            return [RuleOutcome(ALLOW)]
+        state = ESTABLISHED
+        if is_untracked:
+            state = INVALID if packet.protocol in (TCP, ICMP, ICMPV6) and self._felix.drops_invalid else NEW
+        results: List[RuleOutcome] = []
+        for back, back_untracked in self._packets.follow(path, packet.answer(), state):
+            if back.by == NO_POLICY_EVALUATED and packet.protocol == TCP:
+                # What follows the answer begins a new connection for connection tracking, and is asked about.
+                following = [each for each, _untracked in self._packets.follow(path, packet.answer(), NEW)]
+                results += [each._replace(doubt=each.doubt or back.doubt) for each in following]
+            elif back.action == ALLOW and back_untracked and not is_untracked and packet.protocol == TCP:
+                results += self._after_untracked_answer(path, back)
+            else:
+                results.append(back)
+        return results
+
+    def _after_untracked_answer(self, path: Path, back: RuleOutcome) -> List[RuleOutcome]:
+        """What becomes of a connection whose answer connection tracking has not seen: the next packet is invalid."""
+        reason = "an untracked policy lets the answer through ({0}), and the connection is tracked".format(back.by)
+        last = back._replace(action=DENY if self._felix.drops_invalid else ALLOW, reason=reason)
+        # The next one goes the way of the first.
+        passing = self._packets.pass_nftables(INVALID) if path.direction == IN else []
+        return passing if passing and not passing[0].doubt else [*passing, last]

@@ -1,0 +1,77 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verdicts: what may become of a packet, and what becomes of a connection."""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple
+
+from .._policies.model import ALLOW, DENY
+
+UNKNOWN = "unknown"
+# What nothing has decided on yet.
+GO_ON = "go on"
+
+
+class RuleOutcome(NamedTuple):
+    """What may become of a packet."""
+
+    # ALLOW, DENY or GO_ON.
+    action: str
+    # What decides, and in a sentence.
+    by: str = ""
+    reason: str = ""
+    # Why it may not come to this; "" when it does unless an outcome before it does.
+    doubt: str = ""
+
+
+class ConnectionVerdict(NamedTuple):
+    """What becomes of a connection."""
+
+    # ALLOW, DENY or UNKNOWN.
+    verdict: str
+    # The failsafe, the rule, or what else decides.
+    decided_by: str
+    # A sentence.
+    reason: str
+    # Of a connection over IPv6: what becomes of neighbour discovery on the interfaces on its way, without which it
+    # fails as soon as the neighbour is not cached. "" of any other.
+    neighbour_discovery: str = ""
+
+
+UNGOVERNED = RuleOutcome(
+    ALLOW, "no endpoint governs the interface", "no endpoint governs {0}, so Calico lets it through"
+)
+
+
+def noted(text: str, note: str) -> str:
+    """The text with what is said of a version that was not measured."""
+    return "{0} ({1})".format(text, note) if note else text
+
+
+def with_note(answer: ConnectionVerdict, note: str) -> ConnectionVerdict:
+    return answer._replace(reason=noted(answer.reason, note)) if note else answer
+
+
+def combine_outcomes(outcomes: List[RuleOutcome], allow_doubt: str) -> ConnectionVerdict:
+    """The verdict, if all that may happen comes to the same."""
+    verdicts = {outcome.action for outcome in outcomes}
+    last = outcomes[-1]
+    if len(verdicts) == 1 and last.action != GO_ON:
+        if last.action == ALLOW and allow_doubt and last.by != UNGOVERNED.by:
+            return ConnectionVerdict(UNKNOWN, last.by, "{0}, but {1}".format(last.reason, allow_doubt))
+        certain = [outcome for outcome in outcomes if not outcome.doubt] or [last]
+        return ConnectionVerdict(last.action, certain[-1].by, certain[-1].reason)
+    doubtful = [outcome for outcome in outcomes if outcome.doubt]
+    return ConnectionVerdict(UNKNOWN, doubtful[0].by, "unknown: {0}".format(doubtful[0].doubt))
+
+
+def with_neighbours(answer: ConnectionVerdict, neighbours: ConnectionVerdict) -> ConnectionVerdict:
+    answer = answer._replace(neighbour_discovery=neighbours.verdict)
+    if answer.verdict != ALLOW or neighbours.verdict == ALLOW:
+        return answer
+    text = "{0}; but neighbour discovery (icmpv6 types 135 and 136) is {1} in both directions, {2} {3}"
+    how = ("not let through", "so") if neighbours.verdict == DENY else ("maybe not let through", "and then")
+    return answer._replace(reason=text.format(answer.reason, *how, "it fails once the neighbour is not cached"))
