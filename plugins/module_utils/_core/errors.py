@@ -108,7 +108,7 @@ def _start_of_repr(value: object, room: int) -> str:
         return repr(value[: room + 1] + quotes if len(value) > room + 1 else value)
     if isinstance(value, bytes):
         return repr(value[: room + 1])
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return "a number of {0} bits".format(value.bit_length())
     if isinstance(value, Mapping):
         items = ((_start_of_repr(key, room) + ": ", item) for key, item in value.items())
@@ -120,7 +120,7 @@ def _start_of_repr(value: object, room: int) -> str:
 
 
 # Python refuses to write an integer of more than 4300 digits.
-_MOST_BITS = 10000
+MOST_BITS = 10000
 
 
 def _start_of_items(opening: str, items: Iterable[Tuple[str, object]], closing: str, room: int) -> str:

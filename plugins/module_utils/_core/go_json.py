@@ -190,13 +190,13 @@ def _unique(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
     return found
 
 
-def _refuse(constant: str) -> None:
+def refuse_constant(constant: str) -> None:
     raise ValueError("{0} is not JSON".format(constant))
 
 
-def _int(text_: str) -> Any:
+def parse_int(text_: str) -> Any:
     # Python refuses to read an integer of more than some thousand digits.
     return int(text_) if len(text_) < 1000 else float("inf")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_int=_int)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=refuse_constant, parse_int=parse_int)

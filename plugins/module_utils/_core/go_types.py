@@ -18,7 +18,8 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 from .errors import brief
-from .go_json import check_depth, whole
+from .go_json import check_depth, digits, refuse_constant, whole
+from .protocols import protocol_number
 
 
 class Number(NamedTuple):
@@ -32,7 +33,6 @@ class GoObject(List[Tuple[str, Any]]):
 
 
 ZERO = Number("0")
-DIGITS = re.compile("[0-9]+")
 # All that names, addresses and labels are made of.
 _UNESCAPED = re.compile("[A-Za-z0-9_./:*-]*")
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
@@ -65,10 +65,6 @@ def json_text(text: str) -> str:
     return _ENCODER.encode(whole(text)).translate(_ESCAPES)
 
 
-def refuse(constant: str) -> None:
-    raise ValueError("{0} is not JSON".format(constant))
-
-
 def _float(digits: str) -> Number:
     if "e" in digits.lower() and math.isinf(float(digits)):
         # jsoniter tries to read what has an exponent, even where it is not wanted.
@@ -76,7 +72,9 @@ def _float(digits: str) -> Number:
     return Number(digits)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=GoObject, parse_int=Number, parse_float=_float, parse_constant=refuse)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=GoObject, parse_int=Number, parse_float=_float, parse_constant=refuse_constant
+)
 
 
 def decode(value: str) -> Any:
@@ -119,8 +117,7 @@ def number(limit: int) -> Reader:
     def read(item: Any, before: Any, where: str) -> Any:
         if item is None:
             return before or ZERO
-        digits = item.digits if isinstance(item, Number) else ""
-        if not DIGITS.fullmatch(digits) or len(digits) > len(str(limit)) or int(digits) > limit:
+        if not isinstance(item, Number) or digits(item.digits, limit) < 0:
             raise _wrong(where, "a whole number from 0 to {0}".format(limit), item)
         return item
 
@@ -167,8 +164,8 @@ def nullable(read_value: Reader) -> Reader:
 def protocol(item: Any, before: Any, where: str) -> str:
     """A protocol's name, or the digits of its number, which may be given as a text, too."""
     if isinstance(item, str):
-        digits = protocol_number(item)
-        return whole(item) if digits is None else digits
+        found_digits = protocol_number(item)
+        return whole(item) if found_digits is None else found_digits
     found: Number = number(255)(item, None, where)
     return found.digits
 
@@ -248,11 +245,6 @@ def struct(fields: Mapping[str, Reader]) -> Reader:
         return found
 
     return read
-
-
-def protocol_number(text: str) -> str | None:
-    digits = text.lstrip("0") or text[-1:]
-    return digits if DIGITS.fullmatch(digits) and len(digits) <= 3 and int(digits) <= 255 else None
 
 
 # Kubernetes' ObjectMeta.

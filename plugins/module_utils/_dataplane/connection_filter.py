@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import List
 
+from .._core.protocols import ICMP, ICMPV6, TCP, UDP, UDPLITE
 from .._policies._felix.config import Felix
-from .._policies.connection import ICMP, ICMPV6, IN, TCP, UDP, UDPLITE, Packet
+from .._policies.connection import IN, Packet
 from .._policies.model import ALLOW, DENY
 from .packet_filter import ESTABLISHED, INVALID, NEW, NO_POLICY_EVALUATED, PacketFilter
 from .path import Path

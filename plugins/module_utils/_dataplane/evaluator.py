@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
+from .._core.protocols import PROTOCOLS
 from .._datastore.snapshot import PolicySnapshot, has_node_selectors
 from .._plan.stored import Stored
 from .._policies._felix.config import Felix, felix_v1
 from .._policies._felix.config_v3 import felix_v3
-from .._policies.connection import PROTOCOLS, Packet
+from .._policies.connection import Packet
 from .._policies.load_v1 import load_policies_v1
 from .._policies.load_v3 import load_policies_v3
 from .._policies.model import PolicySet, Rule, Selectable

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Optional
+from typing import Iterable, List
 
+from .._core.ip import is_in_net
 from .._policies._felix.config import Failsafe
-from .._policies.connection import Net, Packet
+from .._policies.connection import Packet
 from .._policies.model import ALLOW, EGRESS, INGRESS
 from .verdict import RuleOutcome
 
@@ -37,9 +38,3 @@ def match_failsafes(
         if not doubt:
             break
     return results
-
-
-def is_in_net(net: Net, version: int, number: Optional[int]) -> Optional[bool]:
-    if net[0] != version:
-        return False
-    return None if number is None else net[1] <= number <= net[2]

@@ -14,9 +14,11 @@ from __future__ import annotations
 import functools
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
+from .._core.ip import is_link_local
+from .._core.protocols import ICMPV6, IPIP, UDP
 from .._policies._felix.config import Felix, is_excluded
 from .._policies._felix.failsafes import NONE_GIVEN, GivenFailsafes, with_failsafes
-from .._policies.connection import ICMPV6, IN, IPIP, LOCAL, OUT, UDP, Connection, Packet, is_link_local
+from .._policies.connection import IN, LOCAL, OUT, Connection, Packet
 from .._policies.model import ALLOW, DENY, Selectable
 from .._resources.hostendpoint import HostEndpoint
 from .connection_filter import ConnectionFilter

@@ -9,16 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import List, Mapping, Optional, Tuple, cast
 
-from .._policies.connection import (
-    IN,
-    LOCAL,
-    OUT,
-    Address,
-    Connection,
-    format_address,
-    is_loopback,
-)
-from .failsafe_match import is_in_net
+from .._core.ip import Address, format_address, is_in_net, is_loopback
+from .._policies.connection import IN, LOCAL, OUT, Connection
 from .resolution import LOOPBACK, Interface, without_length
 
 _NO_LENGTH = (

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
+from .._core.ip import Address, Net, is_in_net, is_link_local, parse_address, parse_net
 from .._plan.stored import Stored
-from .._policies.connection import Address, Net, is_link_local, parse_address, parse_net
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 
@@ -118,11 +118,7 @@ def without_length(interface: Interface, version: int) -> List[Address]:
     if interface.name == LOOPBACK:
         return []
     addresses = [each for each in interface.addresses if each[0] == version and not is_link_local(each)]
-    return [
-        each
-        for each in addresses
-        if not any(net[0] == version and net[1] <= each[1] <= net[2] for net in interface.nets)
-    ]
+    return [each for each in addresses if not any(is_in_net(net, *each) for net in interface.nets)]
 
 
 def governed(interface: Interface, candidates: Iterable[Candidate], is_excluded: bool = False) -> Interface:

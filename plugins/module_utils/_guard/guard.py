@@ -26,6 +26,8 @@ from typing import (
     Tuple,
 )
 
+from .._core.ip import Address, format_address
+from .._core.protocols import PROTOCOLS, TCP
 from .._dataplane.evaluator import Evaluator
 from .._dataplane.fatal import LAST_STAYS, decide_fatal
 from .._dataplane.host import HostDataplane, build_host
@@ -35,7 +37,7 @@ from .._datastore.snapshot import PolicySnapshot
 from .._plan.stored import Stored
 from .._policies._felix.config import is_excluded
 from .._policies._felix.failsafes import NONE_GIVEN, GivenFailsafes
-from .._policies.connection import IN, LOCAL, OUT, PROTOCOLS, TCP, Address, Connection, format_address
+from .._policies.connection import IN, LOCAL, OUT, Connection
 from .._policies.model import ALLOW, DENY, EGRESS, INGRESS
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint

@@ -11,22 +11,11 @@ import socket
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
+from .._core.ip import Address, is_link_local, is_loopback, parse_address
+from .._core.protocols import TCP, WITH_PORTS, parse_protocol
 from .._dataplane.resolution import LOOPBACK, Interface, parse_interfaces, without_length
 from .._policies._felix.failsafes import parse_failsafes
-from .._policies.connection import (
-    IN,
-    LOCAL,
-    OUT,
-    TCP,
-    WITH_PORTS,
-    Address,
-    Connection,
-    is_link_local,
-    is_loopback,
-    new_packet,
-    parse_address,
-    parse_protocol,
-)
+from .._policies.connection import IN, LOCAL, OUT, Connection, new_packet
 from .._policies.model import DATAPLANES
 from .guard import HostFacts
 

@@ -6,21 +6,14 @@
 
 from __future__ import annotations
 
-import functools
-import re
-import socket
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._core.errors import InvalidInput, shown
-from .._resources.hostendpoint import canonical_ip
+from .._core.ip import Address, parse_address
+from .._core.protocols import ICMP, ICMPV6, WITH_PORTS, parse_protocol
 
 IN, OUT, FORWARD, LOCAL = "in", "out", "forward", "local"
 DIRECTIONS = (IN, OUT, FORWARD, LOCAL)
-
-ICMP, IPIP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 4, 6, 17, 58, 132, 136
-# As Calico names them, in lower case.
-PROTOCOLS = {"icmp": ICMP, "tcp": TCP, "udp": UDP, "icmpv6": ICMPV6, "sctp": SCTP, "udplite": UDPLITE}
-WITH_PORTS = frozenset([TCP, UDP, SCTP, UDPLITE])
 
 # An echo request, and the answer to it; by the version of IP.
 ECHO = {4: 8, 6: 128}
@@ -29,10 +22,6 @@ ECHO_REPLY = {4: 0, 6: 129}
 # From these Linux takes the source port of a connection (net.ipv4.ip_local_port_range).
 EPHEMERAL = (32768, 60999)
 
-# Version of IP and the address as a number.
-Address = Tuple[int, int]
-# Version of IP, and the first and the last address as numbers.
-Net = Tuple[int, int, int]
 # The first and the last of some ports.
 Ports = Tuple[int, int]
 
@@ -64,58 +53,6 @@ class Connection(NamedTuple):
     packet: Packet
     in_interface: str = ""
     out_interface: str = ""
-
-
-@functools.lru_cache(maxsize=65536)
-def parse_address(text: str) -> Address:
-    """Raises ValueError for what Go's net.ParseIP refuses."""
-    canonical = canonical_ip(text)
-    family = socket.AF_INET6 if ":" in canonical else socket.AF_INET
-    return (6 if ":" in canonical else 4), int.from_bytes(socket.inet_pton(family, canonical), "big")
-
-
-def format_address(address: Address) -> str:
-    """The address as text."""
-    version, number = address
-    if version == 4:
-        return socket.inet_ntop(socket.AF_INET, number.to_bytes(4, "big"))
-    return socket.inet_ntop(socket.AF_INET6, number.to_bytes(16, "big"))
-
-
-def is_loopback(address: Sequence[Any]) -> bool:
-    """Whether it is an address of the loopback; not when the number is None."""
-    version, number = address[:2]
-    return number is not None and (number >> 24 == 127 if version == 4 else number == 1)
-
-
-def is_link_local(address: Sequence[Any]) -> bool:
-    """Whether it is a link-local address of IPv6; not when the number is None."""
-    version, number = address[:2]
-    return version == 6 and number is not None and number >> 118 == 0x3FA
-
-
-_BITS = {4: 32, 6: 128}
-_PREFIX_LENGTH = re.compile("[0-9]{1,4}")
-
-
-@functools.lru_cache(maxsize=65536)
-def parse_net(text: str) -> Net:
-    """A network, or an address, which is a network of one. Bits behind the prefix don't count, as in iptables.
-
-    Raises ValueError for what libcalico-go's IPNet refuses (lib/net/ipnet.go); one of IPv4-mapped IPv6 addresses is
-    one of IPv4 addresses there.
-    """
-    address, slash, length = text.partition("/")
-    version, number = parse_address(address)
-    bits = _BITS[version]
-    if not slash:
-        return version, number, number
-    most = 128 if ":" in address else 32
-    if not _PREFIX_LENGTH.fullmatch(length) or int(length) > most:
-        raise ValueError("{0} is not a network".format(shown(text)))
-    hosts = bits - max(0, int(length) - (most - bits))
-    first = number >> hosts << hosts
-    return version, first, first + (1 << hosts) - 1
 
 
 def parse_connection(given: Mapping[str, Any], where: str) -> Connection:
@@ -182,19 +119,6 @@ def _contradictions(given: Mapping[str, Any], protocol: Optional[int], source: O
     if protocol not in (ICMP, ICMPV6) and given.get("icmp_type") is not None:
         return ["icmp_type is given, which {0} does not have".format(given["protocol"])]
     return []
-
-
-_NUMBER = re.compile("0*[0-9]{1,3}")
-
-
-def parse_protocol(value: Any) -> int:
-    """The number of a protocol that is given by name or number. Raises ValueError."""
-    text = str(value).lower() if isinstance(value, (str, int)) else ""
-    if text in PROTOCOLS:
-        return PROTOCOLS[text]
-    if _NUMBER.fullmatch(text) and 1 <= int(text[-3:]) <= 255:
-        return int(text[-3:])
-    raise ValueError("is not a protocol: {0} or a number from 1 to 255".format(", ".join(PROTOCOLS)))
 
 
 def _address(value: Any) -> Address:

@@ -10,8 +10,10 @@ from typing import Any, FrozenSet, List, Mapping, Optional, Sequence
 
 from .._core import go_json
 from .._core.errors import shown
+from .._core.ip import Net
+from .._core.protocols import ICMP, ICMPV6, PROTOCOLS
 from .._resources.selector import EVERYTHING
-from .connection import ICMP, ICMPV6, PROTOCOLS, Net, Ports
+from .connection import Ports
 from .model import EGRESS, INGRESS, IPTABLES, NFTABLES, NORMAL, PRE_DNAT, UNTRACKED, Policy, Rule
 
 # What Go's IPNet makes of an empty text: no network, which Felix writes as "<nil>", and iptables refuses.

@@ -15,10 +15,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._core import go_json
 from .._core.errors import shown
+from .._core.ip import Net, parse_net
+from .._core.protocols import TCP, UDP
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.selector import GRAMMAR_V1, Selector, SelectorError, has, parse
 from .._resources.validation_v1 import NAME
-from .connection import TCP, UDP, Net, Ports, parse_net
+from .connection import Ports
 from .load_common import (
     NO_NET,
     build_kind,

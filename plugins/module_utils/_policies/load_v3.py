@@ -16,10 +16,10 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tupl
 
 from .._core import go_json
 from .._core.errors import shown
+from .._core.ip import parse_net
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, parse
 from ._felix.config_v3 import calico_version
-from .connection import parse_net
 from .load_common import build_kind, doubtful, read_directions, read_protocol
 from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Policy, PolicySet, Profile, Rule, Rules, Selectable, Tier
 from .objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read

@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
+from .._core.ip import Address, Net
 from .._resources.selector import Selector
-from .connection import Address, Net, Ports
+from .connection import Ports
 
 INGRESS, EGRESS = "ingress", "egress"
 ALLOW, DENY, LOG, PASS = "allow", "deny", "log", "pass"

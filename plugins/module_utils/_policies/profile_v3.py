@@ -15,15 +15,15 @@ import re
 from typing import Any, Iterable, Iterator, List, Mapping
 
 from .._core.go_json import digits
+from .._core.ip import parse_net
+from .._core.protocols import ICMP, ICMPV6, SPELLINGS, WITH_PORTS_V3
 from .._resources.selector import GRAMMAR_V3, SelectorError, parse
 from .._resources.validation_v3 import DNS_NAME, DNS_NAME_MAX, LABEL_NAME, PORT_NAME, is_qualified
 from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
-from .connection import parse_net
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
-_PROTOCOLS = ("TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite")
-_WITH_PORTS = ("TCP", "UDP", "SCTP", "6", "17", "132")
-_ICMP = {"ICMP": 4, "ICMPv6": 6}
+_WITH_PORTS = (*[SPELLINGS[number] for number in WITH_PORTS_V3], *map(str, WITH_PORTS_V3))
+_ICMP = {SPELLINGS[ICMP]: 4, SPELLINGS[ICMPV6]: 6}
 _EVERYBODY = (parse_net("0.0.0.0/0"), parse_net("::/0"))
 _MOST_METHODS = 20
 _MOST_OF_A_PATH = 1024
@@ -78,7 +78,7 @@ def _checks(rule: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def _is_protocol(text: str) -> bool:
-    return text in _PROTOCOLS or digits(text, 255) > 0
+    return text in SPELLINGS.values() or digits(text, 255) > 0
 
 
 def _are_nets(ends: Iterable[Mapping[str, Any]], version: Any) -> bool:

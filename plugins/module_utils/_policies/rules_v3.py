@@ -15,9 +15,11 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._core.errors import shown
+from .._core.ip import Net, parse_net
+from .._core.protocols import WITH_PORTS_V3
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, both, parse
 from .._resources.validation_v3 import PORT_NAME
-from .connection import SCTP, TCP, UDP, Net, Ports, parse_net
+from .connection import Ports
 from .load_common import not_too_many, read_protocol, with_fatal
 from .model import ALLOW, DENY, EGRESS, INGRESS, LOG, PASS, Entity, Rule, Rules
 
@@ -25,7 +27,6 @@ NAMESPACE, SERVICE_ACCOUNT = "projectcalico.org/namespace", "projectcalico.org/s
 OF_NAMESPACES, OF_ACCOUNTS = "pcns.", "pcsa."
 
 _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "pass": PASS, "next-tier": PASS}
-_WITH_PORTS = (TCP, UDP, SCTP)
 # Networks of no version of IP: of a service, Calico's etcd knows no endpoints.
 _NOBODY: Tuple[Net, ...] = ((0, 0, -1),)
 
@@ -99,7 +100,7 @@ def _entity(fields: Mapping[str, Any], name: Optional[str], protocol: int, names
     not_ports, not_port_names = _ports(fields, "notPorts")
     # Names of ports need no protocol, but beside one that has no ports, there cannot be any.
     needing = ports or not_ports or name is not None and (port_names or not_port_names)
-    if needing and protocol not in _WITH_PORTS:
+    if needing and protocol not in WITH_PORTS_V3:
         raise ValueError("ports are given without a protocol that has ports")
     not_selector = fields.get("notSelector", "")
     nets = _nets(fields, "nets")

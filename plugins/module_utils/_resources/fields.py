@@ -11,14 +11,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Set, Sized, Tuple
 
-from .._core.errors import InvalidInput, brief, shown
+from .._core.errors import MOST_BITS, InvalidInput, brief, shown
 from .hostendpoint import Port
 
 # Option names as Calico spells them.
 _ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
 
-# Python refuses to write an integer of more than 4300 digits.
-_MOST_BITS = 10000
 # etcd takes no endpoint with so many addresses, labels or ports, so nothing looks at each one.
 _MOST_ITEMS = 100000
 
@@ -91,7 +89,7 @@ def text(value: Any, where: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        if value.bit_length() > _MOST_BITS:
+        if value.bit_length() > MOST_BITS:
             raise InvalidInput(["{0}: {1} is too long; quote it".format(where, shown(value))])
         return str(value)
     if isinstance(value, float):

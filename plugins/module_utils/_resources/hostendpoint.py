@@ -11,18 +11,17 @@ manifest, and how it is stored in _datastore.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import ipaddress
-import re
-import socket
 from typing import Any, ClassVar, Dict, NamedTuple, Tuple, cast
 
+from .._core.ip import canonical_ip
+from .._core.protocols import SPELLINGS, WITH_PORTS_V3
 from .resource import Ref, Resource
 
 HOST_ENDPOINT = "HostEndpoint"
 
-# The protocols that have ports, by their numbers.
-_PROTOCOLS = {"6": "TCP", "17": "UDP", "132": "SCTP"}
+# The names of the protocols that have ports, by the digits of their numbers.
+_PROTOCOLS = {str(number): SPELLINGS[number] for number in WITH_PORTS_V3}
 
 
 class Port(NamedTuple):
@@ -110,43 +109,6 @@ def host_endpoint_ref(name: str, node: str = "") -> Ref:
 def as_host_endpoint(resource: Resource) -> HostEndpoint:
     """A resource that is known to be a host endpoint, for whoever looks at the fields that only those have."""
     return cast(HostEndpoint, resource)
-
-
-@functools.lru_cache(maxsize=65536)
-def canonical_ip(text: str) -> str:
-    """The address as Go's net.IP writes it: RFC 5952, and an IPv4-mapped IPv6 address as IPv4.
-
-    Raises ValueError for what Go's net.ParseIP refuses, a zone ("fe80::1%eth0") and a leading zero ("01.2.3.4")
-    among it, whatever this Python's ipaddress thinks of them.
-    """
-    if _IPV4.fullmatch(text):
-        return text
-    if ":" in text and "." not in text and "%" not in text:
-        try:
-            compressed = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
-        except OSError as exc:
-            raise ValueError(str(exc)) from exc
-        # The system's library writes some IPv6 addresses with an IPv4 one at their end, and Go does not.
-        if "." not in compressed:
-            return compressed
-    return _canonical_ip(text)
-
-
-# An octet has no leading zero, nor has one for Go.
-_OCTET = r"(?:0|[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
-_IPV4 = re.compile(r"{0}(?:\.{0}){{3}}".format(_OCTET))
-
-
-def _canonical_ip(text: str) -> str:
-    """The same for every address, at a tenth of the speed."""
-    if "%" in text:
-        raise ValueError("an address with a zone")
-    octets = text.rpartition(":")[2].split(".")
-    if len(octets) > 1 and any(len(octet) > 1 and octet.startswith("0") for octet in octets):
-        raise ValueError("an address with a leading zero")
-    address = ipaddress.ip_address(text)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
 
 
 def _comparable_ip(text: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Callable, List, Mapping, NamedTuple, Tuple
 
-from .hostendpoint import HostEndpoint, Port, canonical_ip
+from .._core.ip import canonical_ip
+from .hostendpoint import HostEndpoint, Port
 from .resource import CALICO_OWNER_LABEL, Ref
 
 # etcd takes 1.5 MB in a request by default (--max-request-bytes), and a value goes through its v3 gateway as base64.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
-from ..._policies.connection import Address, Net
+from ..._core.ip import Address, Net
 from ..._policies.model import PolicySet, Selectable
 from ..._resources.selector import Selector
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Iterable, Optional, Tuple
 
-from ..._policies.connection import Net, Packet, Ports
+from ..._core.ip import BITS, Net
+from ..._policies.connection import Packet, Ports
 from ..._policies.model import Entity, Rule
 from .ip_sets import IPSets
 
@@ -127,9 +128,7 @@ _ANYTHING = Entity()
 
 def _in_nets(nets: Tuple[Net, ...], version: int, address: Optional[int]) -> Known:
     if address is None:
-        covers_all = any(
-            net[0] == version and net[2] - net[1] + 1 == 1 << (32 if version == 4 else 128) for net in nets
-        )
+        covers_all = any(net[0] == version and net[2] - net[1] + 1 == 1 << BITS[version] for net in nets)
         return True if covers_all else None
     return any(net[0] == version and net[1] <= address <= net[2] for net in nets)
 

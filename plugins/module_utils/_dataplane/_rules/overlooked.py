@@ -12,7 +12,8 @@ from __future__ import annotations
 import functools
 from typing import Callable, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..._policies.connection import Address, Packet
+from ..._core.ip import Address
+from ..._policies.connection import Packet
 from ..._policies.model import DENY, PolicySet, Rule
 from ..._resources.hostendpoint import HostEndpoint
 from ..._resources.selector import Selector

@@ -15,9 +15,13 @@ import re
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..._core.errors import shown
+from ..._core.ip import Address, Net
+from ..._core.protocols import NAMES, TCP, UDP
 from ..._datastore.snapshot import PolicySnapshot
-from ..connection import PROTOCOLS, Address, Net
 from ..model import IPTABLES
+
+# The protocols of failsafes, by their names.
+FAILSAFE_PROTOCOLS = {NAMES[number]: number for number in (TCP, UDP)}
 
 
 class Failsafe(NamedTuple):
@@ -30,8 +34,7 @@ class Failsafe(NamedTuple):
     doubt: str = ""
 
     def __str__(self) -> str:
-        names = {number: name for name, number in PROTOCOLS.items()}
-        return "{0}:{1}".format(names[self.protocol], self.port)
+        return "{0}:{1}".format(NAMES[self.protocol], self.port)
 
 
 class Felix(NamedTuple):
@@ -79,7 +82,9 @@ class Felix(NamedTuple):
 
 
 def parse_failsafe_list(text: str) -> Tuple[Failsafe, ...]:
-    return tuple([Failsafe(PROTOCOLS[protocol], int(port)) for protocol, port in re.findall("([a-z]+):([0-9]+)", text)])
+    return tuple(
+        [Failsafe(FAILSAFE_PROTOCOLS[protocol], int(port)) for protocol, port in re.findall("([a-z]+):([0-9]+)", text)]
+    )
 
 
 # Of Calico 2.3 to 2.6.
@@ -207,9 +212,9 @@ def _ports_v1(value: str, where: str) -> Tuple[Failsafe, ...]:
             protocol, port = "tcp", item
         if not re.fullmatch("[+-]?[0-9]{1,18}", port) or not 0 <= int(port) <= 65535:
             raise ValueError("{0} has an invalid port: {1}".format(where, shown(item)))
-        if protocol.lower() not in ("tcp", "udp"):
+        if protocol.lower() not in FAILSAFE_PROTOCOLS:
             raise ValueError("{0} has an unknown protocol: {1}".format(where, shown(item)))
-        found.append(Failsafe(PROTOCOLS[protocol.lower()], int(port)))
+        found.append(Failsafe(FAILSAFE_PROTOCOLS[protocol.lower()], int(port)))
     return tuple(found)
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional, Tuple
 
 from ..._core import go_json
+from ..._core.ip import Net, parse_net
+from ..._core.protocols import TCP
 from ..._datastore.snapshot import PolicySnapshot
-from ..connection import TCP, UDP, Net, parse_net
 from ..model import IPTABLES, NFTABLES
 from ..objects_v3 import CLUSTER_INFORMATION, read
-from .config import Failsafe, Felix, parse_failsafe_list, parse_version, returns
+from .config import FAILSAFE_PROTOCOLS, Failsafe, Felix, parse_failsafe_list, parse_version, returns
 from .settings_v3 import FAILSAFE_SETTINGS, STOPS, Stopped, parse_failsafe_ports, read_settings
 from .tunnels_v3 import find_tunnel_hosts, find_tunnels, has_pool, read_flag, read_tunnel_ports
 from .values import excluded_by
@@ -169,5 +170,5 @@ def _failsafes(
         doubt = doubt_of_nets(option, version) if net else ""
         # Port 0 is none.
         if port:
-            found.append(Failsafe({"tcp": TCP, "udp": UDP}[protocol.lower()], port, net, doubt))
+            found.append(Failsafe(FAILSAFE_PROTOCOLS[protocol.lower()], port, net, doubt))
     return tuple(found)

@@ -14,13 +14,12 @@ import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..._core.errors import InvalidInput, brief, shown
-from ..connection import TCP, UDP, Net, parse_net
-from .config import Failsafe, Felix
+from ..._core.ip import Net, parse_net
+from .config import FAILSAFE_PROTOCOLS, Failsafe, Felix
 from .config_v3 import doubt_of_nets
 
 SIDES = ("inbound", "outbound")
 _KEYS = ("protocol", "port", "net")
-_PROTOCOLS = {"tcp": TCP, "udp": UDP}
 _TEXT = re.compile(r"(?:([^:]*):)?(?:(?:\[([^\[\]]*)\]|([^:\[\]]*)):)?([^:]+)")
 _PORT = re.compile("[0-9]{1,5}", re.ASCII)
 
@@ -89,7 +88,7 @@ def _parse_failsafe(item: Any, where: str) -> Failsafe:
     for key, what in (("protocol", "; set it to tcp or udp"), ("port", "")):
         if fields.get(key) in (None, ""):
             raise InvalidInput(["{0}.{1} is missing{2}".format(where, key, what)])
-    protocol = _PROTOCOLS.get(str(fields["protocol"]).lower())
+    protocol = FAILSAFE_PROTOCOLS.get(str(fields["protocol"]).lower())
     if protocol is None:
         raise InvalidInput(["{0}.protocol: {1} is not tcp or udp".format(where, shown(fields["protocol"]))])
     return Failsafe(protocol, _parse_port(fields["port"], where), _parse_net(fields.get("net"), where))

@@ -15,10 +15,11 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..._core import go_json, go_types
 from ..._core.errors import shown
+from ..._core.ip import parse_net
 from ..._datastore.snapshot import PolicySnapshot
 from ..._resources.selector import GRAMMAR_V3, SelectorError, parse
-from ..connection import parse_net
 from ..objects_v3 import FELIX_CONFIGURATION, NODE, SETTINGS, read
+from .config import FAILSAFE_PROTOCOLS
 from .values import why_invalid
 
 FAILSAFE_SETTINGS = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
@@ -138,7 +139,7 @@ def _check(key: str, value: Any, where: str) -> None:
 
 
 def _check_failsafe(protocol: str, net: str, where: str) -> None:
-    if protocol.lower() not in ("tcp", "udp"):
+    if protocol.lower() not in FAILSAFE_PROTOCOLS:
         problem = "{0} has the protocol {1}, not tcp or udp".format(where, shown(protocol))
         raise Stopped(STOPS.format(problem))
     try:

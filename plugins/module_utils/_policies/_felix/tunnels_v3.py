@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Set, Tuple
 
+from ..._core.ip import Address, parse_address
 from ..._datastore.snapshot import PolicySnapshot
-from ..connection import Address, parse_address
 from ..objects_v3 import IP_POOL, NODE, read
 from .config import FALSE, TRUE
 

@@ -15,7 +15,7 @@ import re
 from typing import Any, Callable, Collection, Dict, List, Tuple
 
 from ..._core.errors import shown
-from ..connection import parse_net
+from ..._core.ip import parse_net
 from .config import INTERFACES
 
 # What a setting may be, in lower case.
