@@ -25,20 +25,20 @@ SPELLINGS: Dict[int, str] = {
 NAMES = {number: spelling.lower() for number, spelling in SPELLINGS.items()}
 PROTOCOLS = {name: number for number, name in NAMES.items()}
 WITH_PORTS = frozenset([TCP, UDP, SCTP, UDPLITE])
-# Those that may have ports in Calico v3's rules and endpoints.
+# The protocols that may have ports in Calico v3's rules and endpoints.
 WITH_PORTS_V3 = (TCP, UDP, SCTP)
 
 _NUMBER = re.compile("0*[0-9]{1,3}")
 
 
 def parse_protocol(value: Any) -> int:
-    """The number of a protocol that is given by name or number. Raises ValueError."""
+    """The number of a protocol, from its name or number. Raises ValueError."""
     text = str(value).lower() if isinstance(value, (str, int)) else ""
     if text in PROTOCOLS:
         return PROTOCOLS[text]
     if _NUMBER.fullmatch(text) and 1 <= int(text[-3:]) <= 255:
         return int(text[-3:])
-    raise ValueError("is not a protocol: {0} or a number from 1 to 255".format(", ".join(PROTOCOLS)))
+    raise ValueError("is not a valid protocol: {0} or a number from 1 to 255".format(", ".join(PROTOCOLS)))
 
 
 def protocol_number(text: str) -> Optional[str]:

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The documents of a YAML text, built from the events of PyYAML's parser.
+"""The documents of a YAML string, built from the events of PyYAML's parser.
 
-Not by PyYAML's own constructor, which takes the last of two equal keys, makes an object of a date, and lets a few lines
-of aliases fill the memory.
+PyYAML's own constructor keeps the last of two equal keys, turns a date into an object, and lets a few lines of aliases
+fill the memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .errors import brief
 
-# Values and keys of a text, where an alias counts as all that it stands for: 100,000 endpoints as calicoctl prints them
-# have some 38 each. Most take less than 80 bytes of memory, and a long one counts as several.
+# Values and keys of a string, where an alias counts as its whole content: enough for 100,000 endpoints as calicoctl
+# prints them, with some 38 each. Most values use less than 80 bytes of memory, and a long value counts as several.
 MOST_VALUES = 4000000
 _LETTERS_OF_A_VALUE = 64
-# Nothing that is read here has more than ten levels.
+# Calico's manifests have at most ten levels.
 _DEEPEST = 100
-# Python refuses to read an integer of more than 4300 digits.
+# Python rejects an integer of more than 4300 digits.
 LONGEST_NUMBER = 4000
 
 _NO_KEY, _OPEN = object(), object()
@@ -33,8 +33,8 @@ class _Merge:
 
 _MERGE = _Merge()
 _TAG = "tag:yaml.org,2002:"
-# Not which one: a password may begin with "!", too.
-_UNKNOWN_TAG = "a tag is not supported; leave it out, or quote the text if the ! is a part of it"
+# The message does not quote the tag: a password may begin with "!".
+_UNKNOWN_TAG = "a tag is not supported; remove it, or quote the string if the ! is a part of it"
 _CACHED = 65536
 
 
@@ -57,15 +57,15 @@ class _Frame:
     def __init__(self, container: Any, anchor: Optional[str], weight: int) -> None:
         self.container = container
         self.anchor = anchor
-        # That of the text up to here, which no other frame has.
+        # The weight of the string up to here, which is unique to the frame.
         self.weight = weight
-        # Of a mapping: the key whose value comes next, and the mappings that << brings in, None where there is no <<.
+        # In a mapping: the key whose value comes next, and the mappings that << merges, None without a <<.
         self.key: Any = _NO_KEY
         self.merged: Optional[List[Mapping[Any, Any]]] = None
 
 
 class YamlBuilder:
-    """The documents of a text, from the events of PyYAML's parser."""
+    """Builds the documents of a string from the events of PyYAML's parser."""
 
     def __init__(self, yaml: Any, sought: Optional[YamlKeyTwice] = None) -> None:
         self._yaml = yaml
@@ -109,7 +109,7 @@ class YamlBuilder:
         text = event.value
         self._weight += 1 + len(text) // _LETTERS_OF_A_VALUE
         if event.implicit[0]:
-            # Plain: what it is, it looks like.
+            # A plain scalar: its form decides on its type.
             value = self._scalars.get(text, _OPEN)
             if value is _OPEN:
                 value = self._plain(text, event)
@@ -139,7 +139,7 @@ class YamlBuilder:
 
     def _converted(self, text: str, tag: str, event: Any) -> Any:
         convert = _CONVERT.get(tag)
-        # calicoctl knows no base 60: 1:2:3:4:5:6:7:8 is an address.
+        # calicoctl does not support base 60: 1:2:3:4:5:6:7:8 is an address.
         if not convert or ":" in text:
             return text
         if len(text) > LONGEST_NUMBER:
@@ -147,7 +147,7 @@ class YamlBuilder:
         try:
             return convert(text)
         except ValueError as exc:
-            raise _problem(event, "what looks like a number is none; quote it") from exc
+            raise _problem(event, "looks like a number, but is not a valid number; quote it") from exc
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
@@ -156,7 +156,7 @@ class YamlBuilder:
             )
         value, weight = self._anchors[event.anchor]
         if value is _OPEN:
-            raise _problem(event, "an alias stands for what it is a part of")
+            raise _problem(event, "an alias refers to a value that contains it")
         self._weight += weight
         self._add(value, event)
 
@@ -182,7 +182,7 @@ class YamlBuilder:
     def _end_mapping(self, event: Any) -> None:
         frame = self._frames.pop()
         for mapping in frame.merged or ():
-            # What the mapping has itself counts, and then what comes first.
+            # The mapping's own keys count first, then the first merged mapping.
             for key, value in mapping.items():
                 frame.container.setdefault(key, value)
         self._finish(frame, event)
@@ -193,11 +193,9 @@ class YamlBuilder:
         self._add(frame.container, event)
 
     def _add(self, value: Any, event: Any) -> None:
-        """Put a value, or a key, to where it belongs."""
+        """Add a value or a key to the open mapping or list."""
         if self._weight > MOST_VALUES:
-            text = (
-                "holds more than {0} values and keys, where an alias counts as all that it stands for; split the file"
-            )
+            text = "holds more than {0} values and keys, where an alias counts as its whole content; split the file"
             raise _problem(event, text.format(MOST_VALUES))
         if not self._frames:
             self._documents[-1] = value
@@ -218,10 +216,10 @@ class YamlBuilder:
     def _add_key(self, frame: _Frame, key: Any, event: Any) -> None:
         if isinstance(key, (dict, list)):
             raise _problem(
-                event, "a key is a {0}; a key is a text".format("mapping" if isinstance(key, dict) else "list")
+                event, "a key is a {0}; a key must be a string".format("mapping" if isinstance(key, dict) else "list")
             )
         if key == "<<" and getattr(event, "implicit", (False,))[0]:
-            # Readers of YAML do not agree which of two would count.
+            # YAML readers differ on which of two << counts.
             key = _MERGE
         elif isinstance(key, bool):
             # As calicoctl does with keys; in Python, true and 1 are the same key.
@@ -235,14 +233,14 @@ class YamlBuilder:
             raise YamlKeyTwice(frame.weight, key, self._path(), event.start_mark)
 
     def _path(self) -> str:
-        """Where in its document what is being read is: items[3].spec.node."""
+        """The place of the current value in its document, such as items[3].spec.node."""
         keys = [len(frame.container) if isinstance(frame.container, list) else frame.key for frame in self._frames]
         number = len(self._documents)
         return ("document {0}: ".format(number) if number > 1 else "") + format_path(keys)
 
 
 def format_path(keys: List[Any]) -> str:
-    """Keys of mappings, and numbers of items, as a message names the place."""
+    """Keys of mappings and indexes of items, as a message shows the place."""
     parts = ["[{0}]".format(key) if isinstance(key, int) else "." + brief(key) for key in keys]
     return "".join(parts).lstrip(".")
 
@@ -260,7 +258,7 @@ def _problem(event: Any, text: str) -> ValueError:
 
 
 def _mappings(value: Any, event: Any) -> Iterator[Mapping[Any, Any]]:
-    """What << brings in."""
+    """The mappings that << merges."""
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
             raise _problem(event, "<< needs a mapping, or a list of mappings")
@@ -284,7 +282,7 @@ def _float(text: str) -> float:
     return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
 
 
-# What is none of these is the text as it is written.
+# Any other scalar is the string as written.
 _CONVERT: Dict[str, Callable[[str], Any]] = {
     _TAG + "null": lambda text: None,
     _TAG + "bool": _bool,

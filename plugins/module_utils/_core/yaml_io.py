@@ -2,11 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PyYAML, which a managed host may lack, and what is read with it from texts that users give.
-
-A text is read event by event, not with PyYAML's own constructor: that one takes the last of two equal keys, makes an
-object of a date, and lets a few lines of aliases fill the memory.
-"""
+"""Reads and writes YAML with PyYAML, which a managed host may lack."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ _MOST_DIRECTIVES = 1000
 
 
 class NotYaml(ValueError):
-    """The text is not YAML."""
+    """The string is not YAML."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("is not YAML: " + reason)
@@ -30,9 +26,9 @@ class NotYaml(ValueError):
 
 
 def library() -> Any:
-    """PyYAML itself. Raises MissingLibrary where there is none."""
+    """PyYAML itself. Raises MissingLibrary if it is not installed."""
     try:
-        # A task that needs none works where there is none.
+        # A task without YAML works without PyYAML.
         import yaml  # pylint: disable=import-outside-toplevel
     except ImportError as exc:
         raise MissingLibrary("PyYAML", traceback.format_exc()) from exc
@@ -40,19 +36,19 @@ def library() -> Any:
 
 
 def first(text: str) -> Any:
-    """The first YAML document of a text, None when there is none. Like Go's readers, it does not look at the others.
+    """The first YAML document of a string, None for an empty string. Like Go's readers, it ignores later documents.
 
-    Raises NotYaml, and ValueError like load_all, with no word of the text but keys: it may be secret.
+    Raises NotYaml, and ValueError like load_all. Messages quote only keys: the content may be secret.
     """
     documents = _loaded(text, lambda mark, _problem: mark, only_first=True)
     return documents[0] if documents else None
 
 
 def load_all(text: str) -> List[Any]:
-    """The YAML documents of a text. Dates, and numbers to the base 60, are the text as it is written.
+    """The YAML documents of a string. Dates and base-60 numbers are strings as written.
 
-    Raises NotYaml with line, column and reason, and ValueError for a key that is given twice, and for what is larger or
-    more deeply nested than anything that is read here.
+    Raises NotYaml with line, column and reason, and ValueError for a duplicate key, and for content that is larger or
+    nested more deeply than the limits.
     """
     return _loaded(text, "{0}: {1}".format)
 
@@ -60,7 +56,7 @@ def load_all(text: str) -> List[Any]:
 def _loaded(text: str, say: Callable[[str, str], str], only_first: bool = False) -> List[Any]:
     yaml = library()
     if text.count("%TAG") > _MOST_DIRECTIVES:
-        # The parser compares each one with all others.
+        # The parser compares each with all others.
         raise ValueError("has %TAG more than {0} times".format(_MOST_DIRECTIVES))
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -81,14 +77,14 @@ def _loaded(text: str, say: Callable[[str, str], str], only_first: bool = False)
 
 
 def dump(value: Any) -> str:
-    """The value as block-style YAML, mappings in their own order, that every reader of YAML reads alike."""
+    """The value as block-style YAML that every YAML reader reads alike, mappings in their own order."""
     text: str = library().dump(value, Dumper=_dumper(), sort_keys=False, default_flow_style=False)
     return text
 
 
 @functools.lru_cache(maxsize=None)
 def _dumper() -> Any:
-    """A dumper that quotes what PyYAML reads as a string and other readers, such as calicoctl, as something else."""
+    """A dumper that quotes a string which other readers, such as calicoctl, do not read as a string."""
     dumper: Any = type("Dumper", (library().SafeDumper,), {})
     dumper.add_representer(
         str,
@@ -112,7 +108,7 @@ def _is_ambiguous(text: str) -> bool:
 
 
 def _first_line(yaml: Any, parser: Any, twice: YamlKeyTwice) -> int:
-    """The line on which the key is given first. To remember that of every key would take as much memory as the keys."""
+    """The line on which the key is given first. Storing the line of every key would use as much memory as the keys."""
     builder = YamlBuilder(yaml, twice)
     with contextlib.suppress(YamlKeyTwice):
         builder.build(parser)

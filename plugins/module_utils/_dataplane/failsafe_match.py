@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which failsafes let a packet through."""
+"""Matches packets against failsafes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIDES = {INGRESS: "inbound", EGRESS: "outbound"}
 def match_failsafes(
     failsafes: Iterable[Failsafe], direction: str, packet: Packet, by_source: bool = False
 ) -> List[RuleOutcome]:
-    """The failsafes that let a packet through, up to the first that surely does."""
+    """The outcomes of failsafes that match a packet, up to the first certain match."""
     results = []
     ports = packet.sport if by_source else packet.dport
     for failsafe in failsafes:
@@ -32,7 +32,7 @@ def match_failsafes(
             continue
         doubt = failsafe.doubt
         if not doubt and (ports[0] != ports[1] or is_other is None):
-            doubt = "whether the failsafe {0} applies is not known".format(failsafe)
+            doubt = "whether the failsafe {0} applies is unknown".format(failsafe)
         name = "failsafe {0}".format(failsafe)
         results.append(RuleOutcome(ALLOW, name, "allowed by the {0} {1}".format(_SIDES[direction], name), doubt))
         if not doubt:

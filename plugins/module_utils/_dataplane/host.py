@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What becomes of a new connection of a host: allow, deny, or unknown with the reason.
+"""The verdict on a new connection of a host: allow, deny, or unknown with the reason.
 
-It was measured with the real Felix, 2.6.8 of Calico v1 and v3.32.1 of Calico v3; what differs between versions of v3
-was read in felix of v3.0 to v3.32 (rules/static.go, rules/endpoints.go). Everything that may happen is followed; where
-it does not all come to the same, the verdict is unknown.
+Measured with the real Felix, 2.6.8 of Calico v1 and v3.32.1 of Calico v3; the differences between versions of v3 are
+from the source of felix v3.0 to v3.32 (rules/static.go, rules/endpoints.go). All possible outcomes are followed; if
+they differ, the verdict is unknown.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class HostDataplane:
 
     @functools.cached_property
     def problem(self) -> str:
-        """Why nobody knows what Felix does on this host; "" when it is known."""
+        """Why Felix' behaviour on this host is unknown; "" if it is known."""
         return self.felix.problem or self.fatal.text
 
     @functools.cached_property
     def fatal(self) -> Fatal:
-        """What Felix fails on, of what endpoints and workloads of this host use; an empty one when there is nothing."""
+        """What Felix fails on among the rules of this host's endpoints and workloads; NOT_FATAL if nothing."""
         owners: List[Tuple[object, HostEndpoint]] = [
             (each.endpoint, each.endpoint) for each in self.candidates if not each.rejected
         ]
@@ -73,11 +73,11 @@ class HostDataplane:
 
     @property
     def _workloads(self) -> List[Tuple[str, Selectable]]:
-        """Those of this host that are known: the interface's name, and what a selector can select."""
+        """The known workloads of this host: the interface's name and the workload."""
         return self._evaluator.policy_set.workloads.get(self.node, [])
 
     def evaluate(self, connection: Connection) -> ConnectionVerdict:
-        """What becomes of a connection."""
+        """The verdict on a connection."""
         if self.problem:
             return with_note(ConnectionVerdict(UNKNOWN, "unknown", self.problem), self.felix.note)
         path, why = self._paths.find(connection)
@@ -97,18 +97,18 @@ class HostDataplane:
         return answer
 
     def interfaces_of(self, connection: Connection) -> List[Interface]:
-        """The interfaces that a connection goes through; none when that is not known."""
+        """The interfaces on the path of a connection; empty if the path is unknown."""
         path, _why = self._paths.find(connection)
         return path.interfaces if path else []
 
     def neighbours(self, name: str) -> ConnectionVerdict:
-        """What becomes of IPv6's neighbour discovery on an interface."""
+        """The verdict on IPv6 neighbour discovery on an interface."""
         if self.problem:
             return with_note(ConnectionVerdict(UNKNOWN, "unknown", self.problem), self.felix.note)
         return self._neighbours(Path(self.interfaces[name], None, IN))
 
     def _tunnel(self, connection: Connection) -> Optional[ConnectionVerdict]:
-        """What becomes of a connection that may be a tunnel of Calico's own; None when it is none."""
+        """The verdict on a connection that may be a tunnel of Calico; None if it is not."""
         packet, felix = connection.packet, self.felix
         udp_port = packet.dport[0] if packet.protocol == UDP and packet.dport else None
         name = "IPIP" if packet.version == 4 and packet.protocol == IPIP and felix.has_ipip else ""
@@ -126,7 +126,7 @@ class HostDataplane:
         return ConnectionVerdict(UNKNOWN, name, "unknown: Felix may have its own rules, before any policy, for " + name)
 
     def _follow(self, path: Path, packet: Packet) -> List[RuleOutcome]:
-        """All that may become of a connection."""
+        """All possible outcomes of a connection."""
         for interface in path.interfaces:
             blocked = self._as_workload(interface)
             if blocked:
@@ -135,7 +135,7 @@ class HostDataplane:
 
     @functools.cached_property
     def taken_for_workloads(self) -> List[str]:
-        """The host's own interfaces that Felix of Calico v3 takes for workloads', whose addresses it removes."""
+        """The host's own interfaces that Felix of Calico v3 treats as workload interfaces, removing their addresses."""
         if not self.felix.removes_addresses:
             return []
         return [
@@ -146,7 +146,7 @@ class HostDataplane:
         ]
 
     def _as_workload(self, interface: Interface) -> Optional[RuleOutcome]:
-        """The verdict for all traffic of an interface that Felix treats as a workload's; None for any other."""
+        """The outcome for all traffic of an interface that Felix treats as a workload interface; None for any other."""
         prefixes = [prefix for prefix in self.felix.workload_prefixes if interface.name.startswith(prefix)]
         if not prefixes:
             return None
@@ -162,12 +162,12 @@ class HostDataplane:
             doubt = "{0} is an interface of a workload, which host endpoints do not govern".format(interface.name)
             return RuleOutcome(GO_ON, by, "", doubt)
         reason = (
-            "denied: {0} begins with InterfacePrefix {1}, so for Felix it is that of a workload that it does not know"
+            "denied: {0} begins with InterfacePrefix {1}, so Felix treats it as the interface of an unknown workload"
         )
         return RuleOutcome(DENY, by, reason.format(interface.name, prefixes[0]))
 
     def _neighbours(self, path: Path) -> ConnectionVerdict:
-        """What becomes of neighbour discovery on the interfaces: of each of its messages, both ways."""
+        """The worst verdict on neighbour discovery on the interfaces, over all messages and both directions."""
         key = tuple(each.name for each in path.interfaces)
         if key not in self._known_neighbours:
             outcomes: List[ConnectionVerdict] = []
@@ -188,9 +188,9 @@ def build_host(
     failsafes: GivenFailsafes = NONE_GIVEN,
     dataplane: str = "",
 ) -> HostDataplane:
-    """A host with its interfaces: their addresses, maybe with a prefix length, by name. Raises InvalidInput.
+    """A host with its interfaces: addresses, optionally with a prefix length, by name. Raises InvalidInput.
 
-    `failsafes` and `dataplane` are those of its Felix that come before the stored ones.
+    `failsafes` and `dataplane` override the stored settings of its Felix.
     """
     felix = with_failsafes(evaluator.felix(node, dataplane), failsafes, node)
     return HostDataplane(evaluator, node, parse_interfaces(interfaces), felix)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host's chains make of one packet on its path.
+"""Evaluates one packet on its path through a host's chains.
 
-felix, rules/static.go and rules/endpoints.go. Everything that may happen is followed.
+felix, rules/static.go and rules/endpoints.go. Follows all possible outcomes.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from .path import Path
 from .resolution import ALL_INTERFACES, Candidate, Interface
 from .verdict import GO_ON, UNGOVERNED, RuleOutcome
 
-# How connection tracking sees a packet.
+# The states of a packet in connection tracking.
 NEW, ESTABLISHED, INVALID = "new", "established", "invalid"
-# What decides where nftables evaluates no policy.
+# What decides if nftables evaluates no policy.
 NO_POLICY_EVALUATED = "connection tracking, with nftables"
 
 # Neighbour solicitation and advertisement.
 NEIGHBOURS = (135, 136)
-# What Linux never tracks of ICMPv6 (net/netfilter/nf_conntrack_proto_icmpv6.c).
+# ICMPv6 types that Linux never tracks (net/netfilter/nf_conntrack_proto_icmpv6.c).
 _NEVER_TRACKED = (130, 131, 132, 133, 134, *NEIGHBOURS, 143)
-# Of a wildcard, before: pre-DNAT policy only, and the rest allowed.
+# Before, an endpoint for all interfaces has pre-DNAT policy only, and other traffic is allowed.
 _WILDCARD_SINCE = (3, 14, 0)
 
 _EXCLUDED = "interfaceExclude matches {0}, so Felix ignores the interface, and Calico lets everything through"
 
 
 class PacketFilter:
-    """The chains of a host, which evaluate packets."""
+    """Evaluates packets with the chains of a host."""
 
     def __init__(self, evaluator: Evaluator, node: str, interfaces: Mapping[str, Interface], felix: Felix) -> None:
         self._evaluator = evaluator
@@ -50,7 +50,7 @@ class PacketFilter:
         self._known_rules: Dict[str, EndpointRules] = {}
 
     def follow(self, path: Path, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
-        """All that may become of one packet, and whether it is untracked then."""
+        """All possible outcomes of one packet, each with whether the packet is then untracked."""
         if path.direction == IN:
             return self._in(path.incoming, packet, state)
         if path.direction == OUT:
@@ -62,9 +62,9 @@ class PacketFilter:
             if sent.action == DENY:
                 results.append((sent, sent_untracked))
                 continue
-            for taken, taken_untracked in self._in(path.incoming, packet, state):
-                doubt = taken.doubt or sent.doubt
-                results.append((taken._replace(doubt=doubt), sent_untracked or taken_untracked))
+            for received, received_untracked in self._in(path.incoming, packet, state):
+                doubt = received.doubt or sent.doubt
+                results.append((received._replace(doubt=doubt), sent_untracked or received_untracked))
         return results
 
     def _in(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
@@ -76,13 +76,13 @@ class PacketFilter:
         return _then(raw, lambda: self._filtered(interface, EGRESS, packet, state))
 
     def _forward(self, path: Path, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
-        """In at one interface, out at another: both must let it through."""
+        """Forwarded from one interface to another: both must allow it."""
         results: List[Tuple[RuleOutcome, bool]] = []
         for entered, is_untracked in self._enter(path.incoming, packet, state):
             if entered.action == DENY:
                 results.append((entered, is_untracked))
                 continue
-            # What was let through before is not asked again where it comes in.
+            # A packet that was allowed before is not evaluated again at the incoming interface.
             first = [entered]
             if entered.action != ALLOW:
                 first = self._filtered(path.incoming, INGRESS, packet, state, True)
@@ -99,7 +99,7 @@ class PacketFilter:
         return results
 
     def _enter(self, interface: Interface, packet: Packet, state: str) -> List[Tuple[RuleOutcome, bool]]:
-        """Before routing: policies without tracking, and those before DNAT. Tells whether a packet is untracked."""
+        """Before routing: untracked and pre-DNAT policies. Also returns whether the packet is untracked."""
         results: List[Tuple[RuleOutcome, bool]] = []
         for raw in self._raw(interface, INGRESS, packet):
             if raw.action != GO_ON or state != NEW:
@@ -110,7 +110,7 @@ class PacketFilter:
         return results
 
     def _raw(self, interface: Interface, direction: str, packet: Packet) -> List[RuleOutcome]:
-        """What policies without tracking make of a packet. Of failsafes, they let both directions go on."""
+        """The outcomes of untracked policies. Failsafes of both directions continue."""
         if not self.is_untracked(interface):
             return [RuleOutcome(GO_ON)]
         safes = match_failsafes(self._failsafes(direction), direction, packet)
@@ -133,12 +133,12 @@ class PacketFilter:
     def _filtered(
         self, interface: Interface, direction: str, packet: Packet, state: str, is_forwarded: bool = False
     ) -> List[RuleOutcome]:
-        """What the filter makes of a packet that comes in at, or goes out of, an interface."""
+        """The outcomes of the filter table for a packet that enters or leaves an interface."""
         if interface.governing is None:
             reason = _EXCLUDED if is_excluded(interface.name, self._felix.excluded) else UNGOVERNED.reason
             return [UNGOVERNED._replace(reason=reason.format(interface.name), doubt="")]
         if state == ESTABLISHED:
-            return [RuleOutcome(ALLOW, "an established connection", "it belongs to a connection that is established")]
+            return [RuleOutcome(ALLOW, "an established connection", "it belongs to an established connection")]
         passing: List[RuleOutcome] = []
         if direction == EGRESS and not is_forwarded and (state == INVALID or _is_never_tracked(packet)):
             passing = self.pass_nftables(state, packet)
@@ -160,7 +160,7 @@ class PacketFilter:
         self, interface: Interface, direction: str, packet: Packet, state: str, is_forwarded: bool
     ) -> List[RuleOutcome]:
         if state == INVALID:
-            reason = "denied: connection tracking does not know its connection, since a policy lets that be untracked"
+            reason = "denied: its connection is unknown to connection tracking, because an untracked policy allows it"
             return [RuleOutcome(DENY, "connection tracking", reason)]
         if is_forwarded and self._felix.has_forward_policies:
             return self._decide(interface, FORWARDED, direction, packet)
@@ -199,7 +199,7 @@ class PacketFilter:
         return self._felix.inbound if direction == INGRESS else self._felix.outbound
 
     def is_untracked(self, interface: Interface) -> bool:
-        """Whether policies without tracking are asked there; of a wildcard, Felix leaves them out."""
+        """Whether untracked policies are evaluated there; Felix omits them for an endpoint for all interfaces."""
         governing = interface.governing
         if governing is None or governing.endpoint.interface_name == ALL_INTERFACES:
             return False
@@ -210,20 +210,20 @@ class PacketFilter:
             return ""
         if self._felix.version is None or self._felix.version < _WILDCARD_SINCE:
             return (
-                "what an endpoint for all interfaces lets through depends on the version: since Calico v3.14 as others"
+                "the effect of an endpoint for all interfaces depends on the version: as any other since Calico v3.14"
             )
         return ""
 
 
 def _governing(interface: Interface) -> Candidate:
-    """The endpoint of an interface that is governed."""
+    """The endpoint of a governed interface."""
     return cast(Candidate, interface.governing)
 
 
 def _then(
     before: Iterable[Tuple[RuleOutcome, bool]], after: Callable[[], List[RuleOutcome]]
 ) -> List[Tuple[RuleOutcome, bool]]:
-    """What was decided before, and for what goes on, what is decided after."""
+    """The earlier outcomes, with those that continue replaced by the later outcomes."""
     results: List[Tuple[RuleOutcome, bool]] = []
     for outcome, is_untracked in before:
         if outcome.action != GO_ON:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The path of a packet: the interfaces that it comes in and goes out by."""
+"""The path of a packet: its incoming and outgoing interface."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .._policies.connection import IN, LOCAL, OUT, Connection
 from .resolution import LOOPBACK, Interface, without_length
 
 _NO_LENGTH = (
-    "which interface it uses is unknown, since {0} of {1} has no prefix length: give the lengths in interfaces, such "
-    "as {{eth0: [192.0.2.7/24]}}, or {2}"
+    "cannot determine its interface, since {0} of {1} has no prefix length: add the lengths to interfaces, such as "
+    "{{eth0: [192.0.2.7/24]}}, or set {2}"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """The way of a packet. An interface is None where it does not come in, or go out."""
+    """The path of a packet. An interface is None if the packet does not enter, or does not leave."""
 
     into: Optional[Interface]
     out: Optional[Interface]
@@ -34,12 +34,12 @@ class Path:
 
     @property
     def incoming(self) -> Interface:
-        """The interface that it comes in by, unless it only goes out."""
+        """The incoming interface, unless the direction is OUT."""
         return cast(Interface, self.into)
 
     @property
     def outgoing(self) -> Interface:
-        """The interface that it goes out by, unless it only comes in."""
+        """The outgoing interface, unless the direction is IN."""
         return cast(Interface, self.out)
 
     def back(self) -> Path:
@@ -47,13 +47,13 @@ class Path:
 
 
 class PathFinder:
-    """The interfaces of a host, which find the path of a connection."""
+    """Finds the path of a connection among the interfaces of a host."""
 
     def __init__(self, interfaces: Mapping[str, Interface]) -> None:
         self._interfaces = interfaces
 
     def find(self, connection: Connection) -> Tuple[Optional[Path], str]:
-        """The way of the first packet; None, and why, when it is not known."""
+        """The path of the first packet; None and the reason if it is unknown."""
         packet, direction = connection.packet, connection.direction
         if direction == LOCAL:
             return Path(self._interfaces[LOOPBACK], self._interfaces[LOOPBACK], LOCAL), ""
@@ -73,8 +73,8 @@ class PathFinder:
     def _interface(
         self, connection: Connection, option: str, other: Optional[int], own: Optional[int]
     ) -> Tuple[Optional[Interface], str]:
-        """The interface that the option names, else the one behind whose networks the other end is, or else, since it
-        is behind a gateway, the one that has the host's own address. None, and why, where that is not certain.
+        """The interface that the option names, else the interface whose networks hold the other end, or else, behind a
+        gateway, the interface with the host's own address. None and the reason if it is uncertain.
         """
         name, version = getattr(connection, option), connection.packet.version
         if name:
@@ -86,16 +86,16 @@ class PathFinder:
             matching = self._behind_gateway((version, own))
         for each in self._interfaces.values():
             for address in without_length(each, version) if each not in matching else ():
-                # Its network may have the other end in it, or be the nearer one of two.
+                # Its network may hold the other end, or be the more specific of two.
                 if not nets or any(is_in_net(net, *address) for net in nets):
                     return None, _NO_LENGTH.format(format_address(address), each.name, option)
         if len(matching) == 1:
             return matching[0], ""
         problem = "more than one interface leads there" if matching else "no interface has these addresses"
-        return None, "{0}: give {1}".format(problem, option)
+        return None, "{0}: set {1}".format(problem, option)
 
     def _behind_gateway(self, own: Address) -> List[Interface]:
-        """The interfaces by which a connection of one of the host's own addresses comes and goes."""
+        """The interfaces that a connection of one of the host's own addresses may use."""
         having = [each for each in self._interfaces.values() if own in each.addresses]
         if [each.name for each in having] != [LOOPBACK] or is_loopback(own):
             return having

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Verdicts: what may become of a packet, and what becomes of a connection."""
+"""Verdicts: the possible outcomes of a packet, and the verdict on a connection."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from typing import List, NamedTuple
 from .._policies.model import ALLOW, DENY
 
 UNKNOWN = "unknown"
-# What nothing has decided on yet.
+# No rule has decided yet.
 GO_ON = "go on"
 
 
 class RuleOutcome(NamedTuple):
-    """What may become of a packet."""
+    """A possible outcome of a packet."""
 
     # ALLOW, DENY or GO_ON.
     action: str
-    # What decides, and in a sentence.
+    # What decides, and the reason as a sentence.
     by: str = ""
     reason: str = ""
-    # Why it may not come to this; "" when it does unless an outcome before it does.
+    # Why this outcome is uncertain; "" if it is certain unless an earlier outcome occurs.
     doubt: str = ""
 
 
 class ConnectionVerdict(NamedTuple):
-    """What becomes of a connection."""
+    """The verdict on a connection."""
 
     # ALLOW, DENY or UNKNOWN.
     verdict: str
-    # The failsafe, the rule, or what else decides.
+    # What decides, such as a failsafe or a rule.
     decided_by: str
-    # A sentence.
+    # The reason as a sentence.
     reason: str
-    # Of a connection over IPv6: what becomes of neighbour discovery on the interfaces on its way, without which it
-    # fails as soon as the neighbour is not cached. "" of any other.
+    # For IPv6: the verdict on neighbour discovery on the interfaces of its path, without which it fails once the
+    # neighbour is not cached. "" for IPv4.
     neighbour_discovery: str = ""
 
 
@@ -47,7 +47,7 @@ UNGOVERNED = RuleOutcome(
 
 
 def noted(text: str, note: str) -> str:
-    """The text with what is said of a version that was not measured."""
+    """The string with the note about a version that was not measured."""
     return "{0} ({1})".format(text, note) if note else text
 
 
@@ -56,7 +56,7 @@ def with_note(answer: ConnectionVerdict, note: str) -> ConnectionVerdict:
 
 
 def combine_outcomes(outcomes: List[RuleOutcome], allow_doubt: str) -> ConnectionVerdict:
-    """The verdict, if all that may happen comes to the same."""
+    """The verdict that all outcomes agree on, else UNKNOWN."""
     verdicts = {outcome.action for outcome in outcomes}
     last = outcomes[-1]
     if len(verdicts) == 1 and last.action != GO_ON:
@@ -69,9 +69,10 @@ def combine_outcomes(outcomes: List[RuleOutcome], allow_doubt: str) -> Connectio
 
 
 def with_neighbours(answer: ConnectionVerdict, neighbours: ConnectionVerdict) -> ConnectionVerdict:
+    """The verdict with that on neighbour discovery, which its reason states if it is not ALLOW."""
     answer = answer._replace(neighbour_discovery=neighbours.verdict)
     if answer.verdict != ALLOW or neighbours.verdict == ALLOW:
         return answer
     text = "{0}; but neighbour discovery (icmpv6 types 135 and 136) is {1} in both directions, {2} {3}"
-    how = ("not let through", "so") if neighbours.verdict == DENY else ("maybe not let through", "and then")
+    how = ("not allowed", "so") if neighbours.verdict == DENY else ("maybe not allowed", "and then")
     return answer._replace(reason=text.format(answer.reason, *how, "it fails once the neighbour is not cached"))

@@ -4,8 +4,8 @@
 
 """The labels that endpoints inherit from a profile of Calico v3.
 
-Felix v3.32.1 takes them from the whole object, which calicoctl's validator must accept: if that refuses anything in it,
-none of its labels counts, but its rules still do (measured). The checks are those of projectcalico/calico v3.32,
+Felix v3.32.1 uses them only if calicoctl's validator accepts the whole object: else none of its labels counts, but its
+rules still do (measured). The checks are those of projectcalico/calico v3.32,
 libcalico-go/lib/validator/v3/validator.go.
 """
 
@@ -30,13 +30,13 @@ _MOST_OF_A_PATH = 1024
 
 
 def labels_of_profile(profile: Mapping[str, Any]) -> Mapping[str, str]:
-    """The labels of a profile that was read as Go reads it; none where Calico's validator refuses it."""
+    """The labels of a profile as Go reads it; empty if Calico's validator rejects it."""
     labels = profile["spec"].get("labelsToApply", {})
     return labels if labels and is_valid(profile) else {}
 
 
 def is_valid(profile: Mapping[str, Any]) -> bool:
-    """Whether calicoctl would store a profile that was read as Go reads it."""
+    """Whether calicoctl would store a profile, given as Go reads it."""
     metadata, spec = profile["metadata"], profile["spec"]
     name = metadata.get("name", "")
     if len(name) > DNS_NAME_MAX or not DNS_NAME.fullmatch(name):
@@ -92,7 +92,7 @@ def _are_nets(ends: Iterable[Mapping[str, Any]], version: Any) -> bool:
             return False
         if key == "notNets" and found in _EVERYBODY:
             return False
-        # No address alone, and no bits behind the prefix.
+        # A bare address and bits after the prefix are invalid.
         if "/" not in text or found[1] != address[1]:
             return False
         versions.add(found[0])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host endpoint: its fields, its canonical form, and what Calico keeps of it.
+"""The host endpoint: its fields, its canonical form, and its form after Calico stores it.
 
 Plain data. What each API version accepts is in validation_v1 and validation_v3, how it is written as a manifest in
 manifest, and how it is stored in _datastore.
@@ -32,15 +32,15 @@ class Port(NamedTuple):
     port: int
 
     def canonical(self) -> Port:
-        """With the name of a protocol that is given by its number.
+        """The port with the name of its protocol instead of its number.
 
-        calicoctl takes both, but Felix ignores an endpoint with a number, which leaves its interface open (measured
+        calicoctl accepts both, but Felix ignores an endpoint with a number, which leaves its interface open (measured
         with v3.32.1).
         """
         return self._replace(protocol=_PROTOCOLS.get(self.protocol.lstrip("0"), self.protocol))
 
     def without_zeros(self) -> Port:
-        """With the number of a protocol as Calico stores it."""
+        """The port with the number of its protocol as Calico stores it."""
         return self._replace(protocol=self.protocol.lstrip("0") or self.protocol)
 
 
@@ -73,9 +73,9 @@ class HostEndpoint(Resource):
         )
 
     def with_sorted_ips(self) -> HostEndpoint:
-        """As Calico v1 returns it once it is stored: canonical addresses, the IPv4 ones first.
+        """The endpoint as Calico v1 returns it after storing it: canonical addresses, the IPv4 ones first.
 
-        It keeps them in two lists (libcalico-go release-v2.6, lib/client/hostendpoint.go). A stored string that is
+        Calico keeps them in two lists (libcalico-go release-v2.6, lib/client/hostendpoint.go). A stored string that is
         not an address is kept.
         """
         found = [_comparable_ip(ip) for ip in self.expected_ips]
@@ -83,7 +83,7 @@ class HostEndpoint(Resource):
         return self if addresses == self.expected_ips else dataclasses.replace(self, expected_ips=addresses)
 
     def with_protocol_names(self) -> HostEndpoint:
-        """As it is stored for Calico v3: addresses as given, and protocols of ports by name, as Felix requires."""
+        """The endpoint as stored for Calico v3: addresses as given, protocols of ports by name, as Felix requires."""
         ports = tuple([port.canonical() for port in self.ports])
         return self if ports == self.ports else dataclasses.replace(self, ports=ports)
 
@@ -107,12 +107,12 @@ def host_endpoint_ref(name: str, node: str = "") -> Ref:
 
 
 def as_host_endpoint(resource: Resource) -> HostEndpoint:
-    """A resource that is known to be a host endpoint, for whoever looks at the fields that only those have."""
+    """A resource that is known to be a host endpoint, for access to its own fields."""
     return cast(HostEndpoint, resource)
 
 
 def _comparable_ip(text: str) -> str:
-    """The canonical address; of a stored text that is none, which Calico v3 reads all the same, the text."""
+    """The canonical address; a stored string that is not an address, which Calico v3 reads anyway, is unchanged."""
     try:
         return canonical_ip(text)
     except ValueError:

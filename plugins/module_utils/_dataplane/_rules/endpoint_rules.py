@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which rules are asked for an endpoint, in which order, and what they make of a packet.
+"""The rules of an endpoint in the order of evaluation, and the outcomes of a packet.
 
 felix, rules/endpoints.go (endpointIptablesChain), calc/policy_sorter.go, calc/event_sequencer.go.
 """
@@ -43,17 +43,17 @@ from .rule_steps import (
     shorten,
 )
 
-# The policies that are asked for forwarded traffic (Calico v3).
+# The stage of policies for forwarded traffic (Calico v3).
 FORWARDED = "forwarded"
-# What is asked first, of all tiers.
+# The order of evaluation, over all tiers.
 _KINDS = (UNTRACKED, PRE_DNAT, NORMAL)
 
-# Of so many peers it is remembered what is left to ask.
+# Number of peers whose remaining steps are cached.
 _MOST_PEERS = 500
 
 
 class EndpointRules:
-    """The rules for the endpoints that have the same labels and profiles."""
+    """The rules of all endpoints with the same labels and profiles."""
 
     def __init__(self, policy_set: PolicySet, members: IPSets, steps: RuleSteps, endpoint: HostEndpoint) -> None:
         self._policy_set = policy_set
@@ -76,16 +76,16 @@ class EndpointRules:
 
     @functools.cached_property
     def selecting(self) -> List[str]:
-        """Names of the policies that select the endpoint, in the order in which they are asked.
+        """Names of the policies that select the endpoint, in the order of evaluation.
 
-        One that cannot be read is not among them, as nobody knows whom it selects.
+        Unreadable policies are omitted, since it is unknown what they select.
         """
         policies = [each for tier in self._policy_set.tiers for each in self.policies[tier.name] if not each.doubt]
         return list(dict.fromkeys(each.name for each in sorted(policies, key=lambda each: _KINDS.index(each.kind))))
 
     @functools.cached_property
     def fatal(self) -> Mapping[str, str]:
-        """Why Felix fails because of what is asked here, in whatever direction, by the dataplane; empty if not."""
+        """Why Felix fails on these rules, in either direction, by dataplane; empty if it does not."""
         found: Dict[str, str] = {}
         for owner, why in self._fatals():
             for dataplane, text in why.items():
@@ -103,7 +103,7 @@ class EndpointRules:
             yield from _fatal_rules("profile " + name, self._policy_set.profile(name).rules or {})
 
     def allows_something(self, direction: str) -> bool:
-        """Whether a rule of a policy or a profile allows any traffic in a direction, or may do so."""
+        """Whether a rule of a policy or a profile allows, or may allow, any traffic in a direction."""
         if direction not in self._allowing:
             self._allowing[direction] = self._allows_something(direction)
         return self._allowing[direction]
@@ -121,9 +121,9 @@ class EndpointRules:
         return any(doubts) or any(rule.action == ALLOW for rule in rules)
 
     def decide(self, stage: str, direction: str, packet: Packet) -> List[RuleOutcome]:
-        """All that may become of the packet at a stage: the kind of the policies, or FORWARDED. The last is certain.
+        """All possible outcomes of the packet at a stage: a kind of policies, or FORWARDED. The last is certain.
 
-        Of those that are not certain, only the first of each action is told.
+        Of the uncertain outcomes, only the first of each action is returned.
         """
         if packet.source is not None or packet.destination is not None:
             return self._decide(stage, direction, packet)
@@ -134,8 +134,8 @@ class EndpointRules:
         return self._decided[key]
 
     def passed_over(self, stage: str, direction: str, packet: Packet) -> Iterator[Tuple[str, Rule]]:
-        """Of a packet that is surely denied: the rules that would let it go on and do not match, then the one that
-        denies it, if one does; with their names."""
+        """For a packet that is certainly denied: the non-matching rules that would allow or pass it, then the rule that
+        denies it, if any; with their names."""
         for segment in self._matching_statically(stage, direction, packet):
             for step in segment:
                 matches = True if step.rule is None else matches_addresses(step.rule, packet, self._members)
@@ -151,15 +151,15 @@ class EndpointRules:
 
     def _decide(self, stage: str, direction: str, packet: Packet) -> List[RuleOutcome]:
         outcomes: List[RuleOutcome] = []
-        told = set()
+        returned = set()
         for segment in self._matching_from_afar(stage, direction, packet):
-            # Whether this segment is asked to its end, as far as is known.
+            # Why an earlier step of this segment may end it.
             doubt = ""
             for step in segment:
                 matches = True if step.rule is None else matches_addresses(step.rule, packet, self._members)
                 if matches is False:
                     continue
-                why = step.doubt or doubt or ("" if matches else "whether {0} matches is not known".format(step.by))
+                why = step.doubt or doubt or ("" if matches else "whether {0} matches is unknown".format(step.by))
                 if step.action == PASS:
                     if not why:
                         break
@@ -168,13 +168,13 @@ class EndpointRules:
                 if not why:
                     outcomes.append(RuleOutcome(step.action, step.by, step.reason))
                     return outcomes
-                if step.action not in told:
-                    told.add(step.action)
+                if step.action not in returned:
+                    returned.add(step.action)
                     outcomes.append(RuleOutcome(step.action, step.by, step.reason, why))
         return outcomes
 
     def _matching_from_afar(self, stage: str, direction: str, packet: Packet) -> Segments:
-        """What is left to ask of packets that differ in the host's own address only: many hosts have the same peers."""
+        """The remaining steps for packets that differ only in the host's own address: many hosts share peers."""
         far = packet.source if direction == INGRESS else packet.destination
         key = (stage, direction, far, packet.version, packet.protocol, packet.sport, packet.dport, packet.icmp)
         found = self._left.get(key)
@@ -195,7 +195,7 @@ class EndpointRules:
         return match(step.rule, packet, self._members) is not False
 
     def _matching_statically(self, stage: str, direction: str, packet: Packet) -> Segments:
-        """What is left to ask of packets that differ in their addresses only."""
+        """The remaining steps for packets that differ only in their addresses."""
         key = (packet.version, packet.protocol, packet.sport, packet.dport, packet.icmp)
         found = self._remaining.get((stage, direction, key))
         if found is None:
@@ -207,7 +207,7 @@ class EndpointRules:
         segments: Segments = []
         is_governed = False
         for tier in self._policy_set.tiers:
-            policies = [each for each in self.policies.get(tier.name, ()) if _is_asked(each, stage, direction)]
+            policies = [each for each in self.policies.get(tier.name, ()) if _is_evaluated(each, stage, direction)]
             segment = [step for each in policies for step in self._steps.of_policy(each, direction, packet, key)]
             if policies and stage in (NORMAL, FORWARDED):
                 segment.append(end_of_tier(tier.default_action, policies, direction))
@@ -231,12 +231,12 @@ def _fatal_rules(owner: str, rules: Rules) -> Iterator[Tuple[str, Mapping[str, s
                 yield "{0} of {1}".format(format_rule_name(direction, index), owner), rule.fatal
 
 
-def _is_asked(policy: Policy, stage: str, direction: str) -> bool:
+def _is_evaluated(policy: Policy, stage: str, direction: str) -> bool:
     if direction not in policy.governs or (stage == FORWARDED and not policy.on_forward):
         return False
     return policy.kind in (NORMAL if stage == FORWARDED else stage, ANY_KIND)
 
 
 def build_rules_key(endpoint: HostEndpoint) -> Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]]:
-    """What endpoints have in common for which the same rules are asked."""
+    """The key that endpoints with the same rules share."""
     return frozenset(endpoint.labels.items()), endpoint.profiles

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The steps that the rules of policies and profiles are evaluated in.
+"""The steps that evaluate the rules of policies and profiles.
 
 felix, rules/endpoints.go (endpointIptablesChain).
 """
@@ -15,7 +15,7 @@ from ..._policies.connection import Packet
 from ..._policies.model import ALLOW, DENY, LOG, PASS, Policy, PolicySet, Rule
 from .match import matches_statically, needs_addresses
 
-# How many policies a reason names.
+# Number of policies that a reason names.
 _NAMED = 5
 
 
@@ -32,20 +32,20 @@ Segments = List[List[Step]]
 
 
 class RuleSteps:
-    """The steps of policies and profiles, which are the same for all endpoints that they are asked for."""
+    """The steps of policies and profiles, which all endpoints share."""
 
     def __init__(self) -> None:
         self._all: Dict[Tuple[object, ...], List[Step]] = {}
         self._remaining: Dict[Tuple[object, ...], List[Step]] = {}
 
     def of_policy(self, policy: Policy, direction: str, packet: Packet, key: Tuple[object, ...]) -> List[Step]:
-        """What is left to ask of a policy of packets with this key."""
+        """The remaining steps of a policy for packets with this key."""
         return self._reduced((policy, direction), lambda: _steps_of_policy(policy, direction), packet, key)
 
     def of_profile(
         self, name: str, policy_set: PolicySet, direction: str, packet: Packet, key: Tuple[object, ...]
     ) -> List[Step]:
-        """The same of a profile."""
+        """The remaining steps of a profile for packets with this key."""
         return self._reduced((name, direction), lambda: _steps_of_profile(name, policy_set, direction), packet, key)
 
     def _reduced(
@@ -82,8 +82,8 @@ def _steps_of_profile(name: str, policy_set: PolicySet, direction: str) -> List[
         steps += [Step(action, None, owner, "", why) for action in (ALLOW, DENY)]
     if profile.rules is None:
         by = owner if name in policy_set.profiles else "missing " + owner
-        why = "has no rules that Felix takes" if name in policy_set.profiles else "does not exist"
-        reason = "denied: {0} {1}, and so drops everything".format(owner, why)
+        why = "has no rules that Felix accepts" if name in policy_set.profiles else "does not exist"
+        reason = "denied: {0} {1}, so it drops everything".format(owner, why)
         return steps + [Step(DENY, None, by, reason)]
     rules = profile.rules[direction]
     return steps + [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
@@ -124,7 +124,7 @@ def end_of_forwarded(is_governed: bool, direction: str) -> Step:
 
 
 def _reduced(step: Step, packet: Packet) -> List[Step]:
-    """The step without what is known to hold, if it is not known to fail."""
+    """The step without its conditions that hold; no step if one fails."""
     if step.rule is None:
         return [step]
     if step.action == LOG:
@@ -132,12 +132,12 @@ def _reduced(step: Step, packet: Packet) -> List[Step]:
     matches = matches_statically(step.rule, packet)
     if matches is False:
         return []
-    why = "" if matches else step.rule.doubt or "whether {0} matches the ports is not known".format(step.by)
+    why = "" if matches else step.rule.doubt or "whether {0} matches the ports is unknown".format(step.by)
     return [step._replace(rule=step.rule if needs_addresses(step.rule) else None, doubt=step.doubt or why)]
 
 
 def shorten(segments: Segments) -> Segments:
-    """Up to the first step that ends all."""
+    """The segments up to the first step that always ends the evaluation."""
     found: Segments = []
     for segment in segments:
         for index, step in enumerate(segment):

@@ -4,8 +4,8 @@
 
 """The settings of a Felix of Calico v3, from its FelixConfigurations and the ClusterInformation.
 
-projectcalico/calico v3.32, felix/config: config_params.go, param_types.go; measured with v3.32.1. A field of a
-wrong type, and a value that Felix cannot read, stop it: what it did last stays, and on a fresh host nothing is policed.
+projectcalico/calico v3.32, felix/config: config_params.go, param_types.go; measured with v3.32.1. Felix
+stops on a field of a wrong type and on an unreadable value: it keeps its last rules, and a fresh host has none.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .tunnels_v3 import find_tunnel_hosts, find_tunnels, has_pool, read_flag, re
 from .values import excluded_by
 
 Version = Optional[Tuple[int, int, int]]
-# What the evaluation was measured with.
+# The version that the evaluation was measured with.
 MEASURED = (3, 32, 1)
 
 _INBOUND = parse_failsafe_list("tcp:22 udp:68 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
 _OUTBOUND = parse_failsafe_list("udp:53 udp:67 tcp:179 tcp:2379 tcp:2380 tcp:6666 tcp:6667")
-# What later versions have besides, in either direction: felix' tags v3.14.1 and v3.15.0.
+# Later versions add these, in both directions: felix' tags v3.14.1 and v3.15.0.
 _LATER = (((3, 14, 1), Failsafe(TCP, 6443)), ((3, 15, 0), Failsafe(TCP, 5473)))
-# Before, Felix took no network in a list of failsafes, or dropped it (felix, config/param_types.go).
+# Before, Felix rejected or dropped networks in a list of failsafes (felix, config/param_types.go).
 _NETS_SINCE = (3, 17, 0)
-# Since then, Felix may choose nftables by itself; before v3.29, it has none.
+# Since v3.32, Felix may choose nftables by itself; before v3.29, it does not support nftables.
 _AUTO_SINCE, _NFTABLES_SINCE = (3, 32, 0), (3, 29, 0)
 
 _ALLOW_ACTIONS = (
@@ -47,7 +47,7 @@ _ALLOW_ACTIONS = (
 def felix_v3(snapshot: PolicySnapshot, node: str, dataplane: str = "") -> Felix:
     """The settings of the FelixConfigurations node.<node>, of one that selects the node, and of default.
 
-    `dataplane` is what is known of the host, and comes before these.
+    `dataplane` is the known dataplane of the host, and overrides the settings.
     """
     try:
         return _felix(snapshot, read_settings(snapshot, node), _version(snapshot.state), dataplane)
@@ -57,7 +57,7 @@ def felix_v3(snapshot: PolicySnapshot, node: str, dataplane: str = "") -> Felix:
 
 
 def calico_version(snapshot: PolicySnapshot) -> Version:
-    """What Calico v3's ClusterInformation tells; None when it is not known."""
+    """The version in Calico v3's ClusterInformation; None if unknown."""
     try:
         return _version(snapshot.state)
     except ValueError:
@@ -65,14 +65,14 @@ def calico_version(snapshot: PolicySnapshot) -> Version:
 
 
 def doubt_of_nets(where: str, version: Version) -> str:
-    """Why a failsafe of Calico v3 for a network may not be one; "" when it is."""
+    """Why Calico v3 may ignore a failsafe for a network; "" if it does not."""
     if version is None or version < _NETS_SINCE:
         return "whether Calico knows networks in {0} depends on its version".format(where)
     return ""
 
 
 def _version(state: Optional[str]) -> Version:
-    """Raises ValueError when Felix does nothing with what is stored."""
+    """The version of Calico. Raises ValueError if Felix does not use the stored data."""
     if state is None:
         raise Stopped("the ClusterInformation is missing: Calico was never started on this datastore")
     try:
@@ -94,10 +94,10 @@ def _felix(snapshot: PolicySnapshot, settings: Mapping[str, Any], version: Versi
     if not read_flag(settings, "useinternaldataplanedriver", True):
         raise ValueError("useInternalDataplaneDriver is false, so a program other than Felix programs the host")
     if version is not None and version[0] != 3:
-        raise ValueError("Calico is {0}, of which only 3 is known".format(".".join(map(str, version))))
+        raise ValueError("Calico is {0}, and only version 3 can be evaluated".format(".".join(map(str, version))))
     dataplane = dataplane or _dataplane(settings, version)
     if settings.get("iptablesfilterdenyaction", "").lower() == "reject" and dataplane != NFTABLES:
-        problem = "iptablesFilterDenyAction is Reject, which the kernel refuses in the table raw"
+        problem = "iptablesFilterDenyAction is Reject, which the kernel rejects in the table raw"
         raise Stopped(STOPS.format(problem))
     if settings.get("nftablesfilterdenyaction", "").lower() == "reject" and dataplane != IPTABLES:
         raise ValueError("nftablesFilterDenyAction is Reject, which was not measured with nftables")
@@ -137,7 +137,7 @@ def _note(version: Version) -> str:
 
 
 def _dataplane(settings: Mapping[str, Any], version: Version) -> str:
-    """ "" where Felix chooses it by what it finds on the host, or where that depends on the version."""
+    """The dataplane; "" if Felix chooses it by the state of the host, or if the version decides."""
     mode = settings.get("nftablesmode", "").lower()
     if mode in ("enabled", "disabled"):
         return NFTABLES if mode == "enabled" else IPTABLES
@@ -168,7 +168,7 @@ def _failsafes(
     for protocol, port, text in parse_failsafe_ports(settings[option.lower()], option):
         net: Optional[Net] = parse_net(text) if text else None
         doubt = doubt_of_nets(option, version) if net else ""
-        # Port 0 is none.
+        # Port 0 is no failsafe.
         if port:
             found.append(Failsafe(FAILSAFE_PROTOCOLS[protocol.lower()], port, net, doubt))
     return tuple(found)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The settings of one node's Felix of Calico v3 that count, from its FelixConfigurations.
+"""The effective settings of one node's Felix of Calico v3, from its FelixConfigurations.
 
 projectcalico/calico v3.32, felix/config: config_params.go, param_types.go; measured with v3.32.1. A field of a wrong
 type, and a value that Felix cannot read, stop it: it keeps its last rules, and a fresh host has none.
@@ -24,9 +24,9 @@ from .values import why_invalid
 
 FAILSAFE_SETTINGS = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
 _ANNOTATION = "config.projectcalico.org/"
-# Settings that annotations call otherwise than the spec ("confignamev1").
+# Settings with another name in annotations than in the spec ("confignamev1").
 _ANNOTATED = {"ipinipenabled": "ipipenabled", "ipipenabled": "", "externalnodescidrlist": "externalnodeslist"}
-# Settings that decide here, as Felix spells them.
+# Settings that are evaluated here, in Felix' spelling.
 _SPELLED = frozenset(
     """
     BPFEnabled ChainInsertMode DefaultEndpointToHostAction DisableConntrackInvalidCheck FailsafeInboundHostPorts
@@ -36,15 +36,15 @@ _SPELLED = frozenset(
     WireguardListeningPort WireguardListeningPortV6
     """.split()
 )
-STOPS = "{0}. Felix stops or does not start, keeps its last rules, and a host where it never ran stays open"
+STOPS = "{0}. Felix stops or does not start, keeps its last rules, and a host where it never ran remains open"
 
 
 class Stopped(ValueError):
-    """What makes Felix stop, or wait."""
+    """A reason why Felix stops or waits."""
 
 
 def read_settings(snapshot: PolicySnapshot, node: str) -> Dict[str, Any]:
-    """The settings that count, by their names in lower case: texts, and lists of failsafes."""
+    """The effective settings, by their names in lower case: strings, and lists of failsafes."""
     found: Dict[str, Any] = {}
     for name in ("default", *_selecting(snapshot, node), "node." + node):
         if (name, "") not in snapshot.config:
@@ -56,9 +56,9 @@ def read_settings(snapshot: PolicySnapshot, node: str) -> Dict[str, Any]:
             raise
         except ValueError as exc:
             raise Stopped(STOPS.format("Felix cannot read {0}: {1}".format(where, exc))) from exc
-        # The spelling that a message has, and the value.
+        # The spelling for messages, and the value.
         of_object = {key.lower(): (key, _text(item)) for key, item in fields["spec"].items() if item is not None}
-        # They come before the same settings in the spec.
+        # Annotations take precedence over the spec.
         of_object.update(_annotated(fields["metadata"].get("annotations", {}), of_object, where))
         for key, (name, item) in of_object.items():
             _check(key, item, "the setting {0} of {1}".format(name, where))
@@ -69,7 +69,7 @@ def read_settings(snapshot: PolicySnapshot, node: str) -> Dict[str, Any]:
 def _annotated(
     annotations: Mapping[str, str], of_spec: Mapping[str, Tuple[str, Any]], where: str
 ) -> Dict[str, Tuple[str, Any]]:
-    """The settings in annotations, by their names in lower case. Raises ValueError where Felix may read others."""
+    """The settings in annotations, by their names in lower case. Raises ValueError if Felix may read other values."""
     found: Dict[str, Tuple[str, Any]] = {}
     for annotation, text in annotations.items():
         if not annotation.startswith(_ANNOTATION):
@@ -78,7 +78,7 @@ def _annotated(
         key = _ANNOTATED.get(name.lower(), name.lower())
         if key in SETTINGS and not text:
             raise ValueError("the annotation {0} of {1} is empty: remove it".format(annotation, where))
-        # Felix reads another spelling as a setting of its own, and one of the two wins by chance.
+        # Felix reads another spelling as a separate setting, and one of the two wins by chance.
         others = [each for each in (found.get(key), of_spec.get(key)) if each and each[1] != text]
         if key in SETTINGS and others and (name not in _SPELLED or key in found):
             text = "{0} sets {1} in two spellings, and which of them applies is undefined; remove one"
@@ -94,7 +94,7 @@ def _text(item: Any) -> Any:
 
 
 def _selecting(snapshot: PolicySnapshot, node: str) -> List[str]:
-    """The name of the FelixConfiguration whose nodeSelector selects the node: of several, the oldest one."""
+    """The name of the FelixConfiguration whose nodeSelector selects the node: of several, the oldest."""
     found = []
     for (name, _empty), value in snapshot.config.items():
         may_select = "nodeselector" in value.lower() or "\\u" in value
@@ -108,15 +108,15 @@ def _selecting(snapshot: PolicySnapshot, node: str) -> List[str]:
                 found.append((fields["metadata"].get("creationTimestamp", ""), name))
         except (ValueError, SelectorError) as exc:
             if isinstance(exc, SelectorError) and not exc.is_limit:
-                # Felix passes over it.
+                # Felix ignores it.
                 continue
-            text = "the FelixConfiguration {0} has a nodeSelector, and it is unknown whether it is this node's: {1}"
+            text = "the FelixConfiguration {0} has a nodeSelector, and it is unknown whether it selects this node: {1}"
             raise ValueError(text.format(name, exc)) from exc
     return [min(found)[1]] if found else []
 
 
 def _read_node_labels(snapshot: PolicySnapshot, node: str) -> Optional[Mapping[str, str]]:
-    """The labels of a Node object; None where there is none. Raises ValueError when nobody has looked."""
+    """The labels of a Node object; None if it is missing. Raises ValueError if the Node objects were not read."""
     if snapshot.nodes is None:
         raise ValueError("the Node objects were not read")
     if node not in snapshot.nodes:
@@ -126,7 +126,7 @@ def _read_node_labels(snapshot: PolicySnapshot, node: str) -> Optional[Mapping[s
 
 
 def _check(key: str, value: Any, where: str) -> None:
-    """Raise ValueError for what stops Felix, wherever it stands."""
+    """Raise ValueError for a value that stops Felix, even if it is overridden."""
     try:
         problem = why_invalid(key, value)
     except ValueError as exc:
@@ -143,7 +143,7 @@ def _check_failsafe(protocol: str, net: str, where: str) -> None:
         problem = "{0} has the protocol {1}, not tcp or udp".format(where, shown(protocol))
         raise Stopped(STOPS.format(problem))
     try:
-        # Felix cannot read its own spelling of IPv4 addresses that are written as IPv6 addresses.
+        # Felix cannot read its own spelling of IPv4-mapped IPv6 addresses.
         is_net = not net or parse_net(net)[0] == (6 if ":" in net else 4)
     except ValueError:
         is_net = False
@@ -155,7 +155,7 @@ _ITEM = re.compile(r"(?:([^:]*):)?(?:(?:\[([^\[\]]*)\]|([^:\[\]]*)):)?([0-9]{1,9
 
 
 def parse_failsafe_ports(value: Any, where: str) -> List[Tuple[str, int, str]]:
-    """Protocol, port and network of each: from a list of the spec, or the text of an annotation."""
+    """Protocol, port and network of each failsafe, from a list in the spec or the string of an annotation."""
     if not isinstance(value, str):
         return [
             (each.get("protocol", ""), int(each.get("port", go_types.ZERO).digits), each.get("net", ""))

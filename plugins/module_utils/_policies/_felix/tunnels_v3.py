@@ -13,7 +13,7 @@ from ..._datastore.snapshot import PolicySnapshot
 from ..objects_v3 import IP_POOL, NODE, read
 from .config import FALSE, TRUE
 
-# The default port, and what enables it.
+# {setting: (default port, the setting that enables the tunnel)}
 _TUNNELS = {
     "vxlanPort": ("4789", "vxlanenabled"),
     "wireguardListeningPort": ("51820", "wireguardenabled"),
@@ -28,7 +28,7 @@ def read_flag(settings: Mapping[str, Any], key: str, default: bool) -> bool:
 
 
 def find_tunnels(snapshot: PolicySnapshot, settings: Mapping[str, Any]) -> Dict[str, bool]:
-    """The tunnels that may be in use: settings, or else the IP pools, tell."""
+    """The tunnels that may be in use, by the settings or else by the IP pools."""
     may_have = {key: read_flag(settings, key, False) for key in _ENABLED}
     for key, mode in (("vxlanenabled", "vxlanMode"), ("ipipenabled", "ipipMode")):
         if settings.get(key, "").lower() not in TRUE + FALSE:
@@ -42,9 +42,9 @@ def read_tunnel_ports(settings: Mapping[str, Any], may_have: Mapping[str, bool],
 
 
 def find_tunnel_hosts(snapshot: PolicySnapshot, settings: Mapping[str, Any]) -> Optional[FrozenSet[Address]]:
-    """The addresses of all nodes, by any of which they may send packets of tunnels.
+    """The addresses of all nodes, which may send tunnel packets from any of them.
 
-    None when they are not known, or when nobody has looked whether there are tunnels.
+    None if they are unknown, or if the IP pools were not read.
     """
     if (
         snapshot.nodes is None
@@ -67,7 +67,7 @@ def find_tunnel_hosts(snapshot: PolicySnapshot, settings: Mapping[str, Any]) -> 
 
 
 def has_pool(snapshot: PolicySnapshot, mode: str, version: int) -> bool:
-    """Whether an IP pool of the version of IP has the mode, or may have it."""
+    """Whether an IP pool of this IP version has the mode, or may have it."""
     if snapshot.ip_pools is None:
         return True
     for value in snapshot.ip_pools:

@@ -97,7 +97,10 @@ def test_without_prefix_lengths_nothing_is_wrong(which):
     for row in PLAIN:
         for answer, verdict, given in answers_of(row, form=WITHOUT_LENGTHS[which]):
             if answer.verdict == UNKNOWN:
-                hints += "such as {eth0: [192.0.2.7/24]}, or in" in answer.reason or "or out_interface" in answer.reason
+                hints += (
+                    "such as {eth0: [192.0.2.7/24]}, or set in" in answer.reason
+                    or "or set out_interface" in answer.reason
+                )
             elif answer.verdict != verdict:
                 wrong.append((row["name"], given, answer))
     assert wrong == [] and hints > 0

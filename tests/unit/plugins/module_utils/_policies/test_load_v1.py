@@ -97,7 +97,7 @@ def test_forwarded_and_untracked():
     assert ask({POLICY + "x": untracked}, [ENDPOINT, other], **given).verdict == "allow"
     bare = HostEndpoint(name="e1", node="n1", interface_name="eth0")
     answer = ask({POLICY + "x": untracked}, [bare, other], **given)
-    assert answer.verdict == "deny" and "the answer does not" in answer.reason
+    assert answer.verdict == "deny" and "but the answer is not" in answer.reason
 
 
 def test_the_source_port():
