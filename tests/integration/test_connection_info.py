@@ -149,7 +149,7 @@ def test_an_address_does_not_tell_the_interface(datastore):
         result = ask(datastore, connections=[given], interfaces=interfaces)
         assert decisions(result) == [("unknown", "unknown")]
         option = "out_interface" if given["direction"] == "out" else "in_interface"
-        hint = "interfaces, such as {eth0: [192.0.2.7/24]}, or " + option
+        hint = "interfaces, such as {eth0: [192.0.2.7/24]}, or set " + option
         assert "198.51.100.1 of eth1 has no prefix length" in result["results"][0]["reason"]
         assert hint in result["results"][0]["reason"]
         (named,) = decisions(ask(datastore, connections=[dict(given, **{option: "eth0"})], interfaces=interfaces))
@@ -235,12 +235,12 @@ def test_half_read_is_an_error(auth_datastore):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"connections": [dict(SSH, src="192.0.2")]}, "connections[0].src: '192.0.2' is not an IP address"),
-        ({"connections": [SSH, dict(SSH, port=None)]}, "connections[1]: port is missing, which tcp has"),
-        ({"connections": [dict(SSH, protocol="tpc")]}, "connections[0].protocol: 'tpc' is not a protocol"),
-        ({"connections": [dict(SSH, protocol="icmp")]}, "connections[0]: port is given, which icmp does not have"),
-        ({"connections": [dict(SSH, src="2001:db8::1")]}, "connections[0]: src and dst are of different versions"),
-        ({"interfaces": {"eth0": ["192.0.2.1/33"]}}, "interfaces[eth0]: '192.0.2.1/33' is not an IP address"),
+        ({"connections": [dict(SSH, src="192.0.2")]}, "connections[0].src: '192.0.2' is not a valid IP address"),
+        ({"connections": [SSH, dict(SSH, port=None)]}, "connections[1]: port is missing; tcp requires it"),
+        ({"connections": [dict(SSH, protocol="tpc")]}, "connections[0].protocol: 'tpc' is not a valid protocol"),
+        ({"connections": [dict(SSH, protocol="icmp")]}, "connections[0]: port must not be set for icmp"),
+        ({"connections": [dict(SSH, src="2001:db8::1")]}, "connections[0]: src and dst have different IP versions"),
+        ({"interfaces": {"eth0": ["192.0.2.1/33"]}}, "interfaces[eth0]: '192.0.2.1/33' is not a valid IP address"),
         ({"interfaces": {"eth0": {"ipv4": "192.0.2.1"}}}, "interfaces[eth0]: {'ipv4': '192.0.2.1'} is not a list"),
         ({"endpoints": [{"name": "x", "node": "n1"}]}, "interface_name: is missing"),
     ],
@@ -274,8 +274,11 @@ def put_raw(datastore, name, spec):
 @pytest.mark.parametrize(
     "spec, reason",
     [
-        ({"ports": [{"name": "a", "protocol": 6, "port": 80}]}, "ports[0].protocol: '6' is not a protocol for Felix"),
-        ({"profiles": ["p" * 129]}, "is not a profile's name for Felix"),
+        (
+            {"ports": [{"name": "a", "protocol": 6, "port": 80}]},
+            "ports[0].protocol: '6' is not a protocol that Felix accepts",
+        ),
+        ({"profiles": ["p" * 129]}, "is not a profile name that Felix accepts"),
         ({"expectedIPs": "192.0.2.1"}, "spec.expectedIPs is not a list"),
     ],
 )
@@ -343,7 +346,7 @@ def test_the_dataplane_decides_where_nftables_differs(datastore):
 
     def verdict(**options):
         (answer,) = ask(datastore, connections=ping, **options)["results"]
-        return answer["verdict"], "code of ICMP" in answer["reason"]
+        return answer["verdict"], "ICMP code" in answer["reason"]
 
     assert verdict() == ("unknown", True)
     assert verdict(dataplane="iptables") == ("allow", False)

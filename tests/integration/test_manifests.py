@@ -133,7 +133,7 @@ def test_keys_of_a_manifest_in_another_case(datastore, src, content):
 
 def test_a_key_in_two_cases_is_given_twice(datastore, src):
     path = src(V3 + "  Node: n2\n")
-    message = "src %s: n1-eth0: resource: spec.Node is spec.node in another case, which is given, too" % path
+    message = "src %s: n1-eth0: resource: spec.Node is spec.node in another case, which is also given" % path
     failure(hostendpoints(datastore, src=path), message)
     assert datastore.stored() == {}
 
@@ -403,16 +403,16 @@ def test_an_audit_finds_an_annotation_that_differs(datastore):
 @pytest.mark.parametrize(
     "annotations, message",
     [
-        ({"a b": "1"}, "annotations: 'a b' is not an annotation's key: 1 to 63 of"),
-        ({"-/a": "1"}, "annotations: '-/a' is not an annotation's key"),
-        ({"": "1"}, "annotations: '' is not an annotation's key"),
-        ({"a": "\ud800"}, "annotations: '\\\\ud800' is no whole character"),
+        ({"a b": "1"}, "annotations: 'a b' is not an annotation key: 1 to 63 of"),
+        ({"-/a": "1"}, "annotations: '-/a' is not an annotation key"),
+        ({"": "1"}, "annotations: '' is not an annotation key"),
+        ({"a": "\ud800"}, "annotations: '\\\\ud800' is not a whole character"),
         (
             {"a": "x" * 262144},
-            "annotations: 262145 is too many bytes for all annotations together: Calico takes 262144",
+            "annotations: 262145 is too many bytes for all annotations together: Calico accepts 262144",
         ),
-        ({"a": ["x"]}, "resource: metadata.annotations[a]: ['x'] is not a text"),
-        (["a"], "resource: metadata.annotations: ['a'] is not a mapping of keys to texts"),
+        ({"a": ["x"]}, "resource: metadata.annotations[a]: ['x'] is not a string"),
+        (["a"], "resource: metadata.annotations: ['a'] is not a mapping of keys to strings"),
     ],
     ids=lambda value: str(value)[:20],
 )

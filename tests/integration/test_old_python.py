@@ -46,8 +46,8 @@ def sentence(python):
         [python, "-c", "import sys; print(sys.version.split()[0])"], stdout=subprocess.PIPE, check=True
     )
     return (
-        "netsec.calico needs Python 3.8 or later where its modules run, and this is Python %s at %s: set "
-        "ansible_python_interpreter to a later one (for the role hostendpoints, hostendpoints_python_interpreter)"
+        "netsec.calico requires Python 3.8 or later where its modules run, but this is Python %s at %s; set "
+        "ansible_python_interpreter to a later version (for the role hostendpoints, hostendpoints_python_interpreter)"
     ) % (version.stdout.decode().strip(), python)
 
 

@@ -68,7 +68,7 @@ FILES = {
     "wide characters": ("\U0001f600" * 5 * MEGABYTE, "is not an endpoint"),
     "more than the most": (
         " " * 100 * MEGABYTE + "x",
-        "is larger than 100 MB, which is the most that is read; split it",
+        "is larger than 100 MB, the maximum; split it",
     ),
 }
 
@@ -123,10 +123,10 @@ def pipe(tmp_path):
 def test_what_is_no_file(datastore, pipe):
     datastore.put_all(datastore.tree_of([ONE]))
     for path, message in (
-        (pipe, "src %s: is a named pipe, not a file; write what it holds to a file" % pipe),
+        (pipe, "src %s: is a named pipe, not a file; write its content to a file" % pipe),
         ("/dev/zero", "src /dev/zero: is a device, not a file"),
         ("/dev", "src /dev: Is a directory"),
-        ("/a\0b", r"src '/a\x00b': no path has a NUL character in it"),
+        ("/a\0b", r"src '/a\x00b': is not a path: it contains a NUL character"),
         ("no/such", "src no/such: No such file or directory in %s, the working directory" % os.getcwd()),
     ):
         assert failure(hostendpoints(datastore, src=path, **PURGE)).startswith(message)
@@ -137,7 +137,7 @@ def test_other_files_that_are_none(datastore, pipe, tmp_path):
     """The file of facts, and calicoctl's."""
     for path, message in (
         (pipe, pipe + ": is a named pipe, not a file"),
-        ("/a\0b", r"'/a\x00b': no path has a NUL character in it"),
+        ("/a\0b", r"'/a\x00b': is not a path: it contains a NUL character"),
         ("no/such", "no/such: No such file or directory in %s, the working directory" % os.getcwd()),
     ):
         options = {"interface_name": "eth0", "guard": "enforce", "guard_facts_src": path}
@@ -179,7 +179,7 @@ CONFIG = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nspec:\n"
         (CONFIG + "  etcdPassword: a\n  etcdPassword: secret\n", "line 5, column 3: spec.etcdPassword is given twice"),
         (CONFIG + "  x: %s\n" % ("9" * 5000), "line 4, column 6: a number of 5000 characters is too long; quote it"),
         (bomb(), "holds more than 4000000 values"),
-        ("[" * MEGABYTE + "[", "is larger than 1 MB, which is the most that is read; split it"),
+        ("[" * MEGABYTE + "[", "is larger than 1 MB, the maximum; split it"),
         ("{" * MEGABYTE, "is not YAML: line 1, column "),
         (CONFIG.encode("utf-16").decode("latin-1"), "is UTF-16, not UTF-8; save it as UTF-8"),
     ],

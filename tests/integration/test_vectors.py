@@ -19,10 +19,10 @@ LINES = range(1, len(DOCUMENTS) + 1)
 # Where calicoctl v1.6.5 accepts what the collection refuses on purpose: the key of the document, its value, the
 # reason, and a part of the error message.
 STRICTER = [
-    ("name", "..", "etcd cleans the path: the key of the host itself would be written", "as steps in a path"),
-    ("node", ".", "etcd cleans the path: the key would not be under any host", "as steps in a path"),
+    ("name", "..", "etcd cleans the path: the key of the host itself would be written", "as path steps"),
+    ("node", ".", "etcd cleans the path: the key would not be under any host", "as path steps"),
     ("interfaceName", "..", "Linux has no interface of that name", "no interface of that name"),
-    ("expectedIPs", [""], "calicoctl stores an empty address, which no interface has", "not an IP address"),
+    ("expectedIPs", [""], "calicoctl stores an empty address, which no interface has", "not a valid IP address"),
     ("labels", {"projectcalico.org/created-by": "x"}, "Calico's controllers would delete it", "Calico's own label"),
 ]
 
@@ -140,8 +140,8 @@ def test_the_sample_as_a_v3_manifest(etcd):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"name": "."}, "as steps in a path"),
-        ({"node": ".."}, "as steps in a path"),
+        ({"name": "."}, "as path steps"),
+        ({"node": ".."}, "as path steps"),
         ({"name": "_x"}, "hides keys"),
         ({"name": "_"}, "hides keys"),
         ({"node": "_x"}, "hides keys"),
@@ -165,7 +165,7 @@ def test_what_else_is_refused(etcd, wire, state, options, message):
 @pytest.mark.parametrize("identity", [{"name": ".."}, {"name": "."}, {"node": ".."}, {"node": "."}], ids=str)
 def test_absent_never_climbs(etcd, wire, identity):
     etcd.put(KEY, '{"name":"eth0"}')
-    assert "as steps in a path" in hostendpoint(wire, state="absent", **identity)["msg"]
+    assert "as path steps" in hostendpoint(wire, state="absent", **identity)["msg"]
     assert wire.requests == []
 
 

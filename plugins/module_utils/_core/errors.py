@@ -15,14 +15,14 @@ _LONGEST_PROBLEM = 1000
 
 
 class CalicoError(Exception):
-    """Something that the user has to know. The text is a whole message, on one line, whatever it quotes."""
+    """A problem that the user must know. The message is complete and on one line, whatever it quotes."""
 
     def __init__(self, message: str) -> None:
         super().__init__(brief(message, LONGEST))
 
 
 class InvalidInput(CalicoError):
-    """What the task says is not a host endpoint that Calico (or this collection) accepts."""
+    """The input is not a host endpoint that Calico (or this collection) accepts."""
 
     SHOWN = 10
 
@@ -35,11 +35,11 @@ class InvalidInput(CalicoError):
 
 
 class Refused(CalicoError):
-    """The change is one that the collection does not make: Calico's own endpoint, a locked datastore, ..."""
+    """The collection rejects the change: Calico's own endpoint, a locked datastore, ..."""
 
 
 class MissingLibrary(CalicoError):
-    """A Python library that this datastore needs cannot be imported."""
+    """A Python library that this datastore requires cannot be imported."""
 
     def __init__(self, library: str, traceback: Optional[str]) -> None:
         self.library = library
@@ -63,7 +63,7 @@ class Conflict(DatastoreError):
 
 
 def file_problem(exc: Exception) -> str:
-    """Why a file could not be opened, by what `open` or the like has raised: OSError or ValueError."""
+    """The reason why a file could not be opened, from the OSError or ValueError of `open`."""
     if isinstance(exc, OSError):
         return exc.strerror or str(exc)
     if isinstance(exc, UnicodeDecodeError):
@@ -74,7 +74,7 @@ def file_problem(exc: Exception) -> str:
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """The value as a message quotes it: on one line, and cut where it is long, however large it is."""
+    """The value as a message quotes it: on one line, and cut if long, however large it is."""
     try:
         text = _start_of_repr(value, limit)
     except (RecursionError, ValueError):
@@ -110,16 +110,16 @@ def visible(text: str) -> str:
 
 
 def _start_of_repr(value: object, room: int) -> str:
-    """The value's repr where it has room, else more characters of its start than there is room for."""
+    """The value's repr if it has room, else more characters of its start than the room."""
     if room < 0:
         return "..."
     if isinstance(value, str):
-        # Which quotes it gets depends on all of it.
+        # The quotes depend on the whole string.
         quotes = "".join([quote for quote in "'\"" if quote in value])
         return repr(value[: room + 1] + quotes if len(value) > room + 1 else value)
     if isinstance(value, bytes):
         return repr(value[: room + 1])
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return "a number of {0} bits".format(value.bit_length())
     if isinstance(value, Mapping):
         items = ((_start_of_repr(key, room) + ": ", item) for key, item in value.items())
@@ -131,7 +131,7 @@ def _start_of_repr(value: object, room: int) -> str:
 
 
 # Python refuses to write an integer of more than 4300 digits.
-_MOST_BITS = 10000
+MOST_BITS = 10000
 
 
 def _start_of_items(opening: str, items: Iterable[Tuple[str, object]], closing: str, room: int) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that users name, as text. Whatever is under the name: no hang, no traceback, no more memory than the limit."""
+"""Files that users name. Whatever the path names: no hang, no traceback, no more memory than the limit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .errors import file_problem, shown
 
 # A thousand bytes for each of 100,000 endpoints.
 MOST_BYTES = 100000000
-# Of a file with some dozen settings.
+# A file with some dozen settings.
 MOST_BYTES_OF_SETTINGS = 1000000
 
 _KINDS = {
     stat.S_IFDIR: "Is a directory",
-    stat.S_IFIFO: "is a named pipe, not a file; write what it holds to a file",
+    stat.S_IFIFO: "is a named pipe, not a file; write its content to a file",
     stat.S_IFCHR: "is a device, not a file",
     stat.S_IFBLK: "is a device, not a file",
     stat.S_IFSOCK: "is a socket, not a file",
@@ -34,18 +34,18 @@ _MARKS = (
 
 
 def path_as_shown(path: str) -> str:
-    """The path as a message names it."""
+    """The path as a message shows it."""
     return path if path.isprintable() and len(path) <= 300 else shown(path, 300)
 
 
 def read_text(path: str, most_bytes: int = MOST_BYTES) -> str:
-    """The text of a regular file in UTF-8. Raises ValueError with the reason, without the path, when there is none.
+    """The content of a regular file in UTF-8. Raises ValueError with the reason, without the path, if it is unreadable.
 
-    A pipe, such as /dev/stdin or a shell's process substitution, is refused: it is not handed on to a module, whose
+    A pipe, such as /dev/stdin or a shell's process substitution, is rejected: a module does not inherit it, as its
     standard input is Ansible's.
     """
     if "\0" in path:
-        raise ValueError("no path has a NUL character in it")
+        raise ValueError("is not a path: it contains a NUL character")
     try:
         data = _read(path, most_bytes)
     except UnicodeEncodeError as exc:
@@ -53,7 +53,7 @@ def read_text(path: str, most_bytes: int = MOST_BYTES) -> str:
     except OSError as exc:
         raise ValueError(_system_error(exc, path)) from exc
     if len(data) > most_bytes:
-        text = "is larger than {0:g} MB, which is the most that is read; split it"
+        text = "is larger than {0:g} MB, the maximum; split it"
         raise ValueError(text.format(most_bytes / 1e6))
     for mark, encoding in _MARKS:
         if data.startswith(mark):
@@ -67,8 +67,8 @@ def read_text(path: str, most_bytes: int = MOST_BYTES) -> str:
 
 
 def _read(path: str, most_bytes: int) -> bytes:
-    """The file's bytes, one more than the most at the most."""
-    # To open a pipe would wait for a writer, and to open a device may do something.
+    """The file's bytes, up to one more than the maximum."""
+    # Opening a pipe waits for a writer, and opening a device may have effects.
     _check_kind(os.stat(path).st_mode)
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         _check_kind(os.fstat(stream.fileno()).st_mode)
@@ -76,7 +76,7 @@ def _read(path: str, most_bytes: int) -> bytes:
 
 
 def check_regular(path: str) -> None:
-    """Raise OSError or ValueError unless there is a file: to open a named pipe would wait for a writer."""
+    """Raise OSError or ValueError unless the path is a regular file: opening a named pipe waits for a writer."""
     _check_kind(os.stat(path).st_mode)
 
 
@@ -96,4 +96,4 @@ def _working_directory() -> str:
     try:
         return os.getcwd()
     except OSError:
-        return "(a folder that does not exist any more)"
+        return "(a deleted folder)"

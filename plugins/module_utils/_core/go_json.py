@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JSON as Go's encoding/json reads it into structs: keys without regard to case, null as what is not there.
+"""JSON as Go's encoding/json reads it into structs: keys without regard to case, null as a missing value.
 
-Every function raises ValueError with the reason when Go would refuse the text, and Ambiguous when it is not certain
-what Go makes of it.
+Every function raises ValueError with the reason if Go would reject the string, and Ambiguous if Go's result is
+uncertain.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .errors import shown
 
 _T = TypeVar("_T")
 
-# Nobody nests deeper, Python's own limit is not far, and Go's is another in each version.
+# Real values are shallower, Python's own limit is not far, and Go's limit depends on its version.
 MAX_DEPTH = 100
 
 
 class Ambiguous(ValueError):
-    """A text of which not every Go makes the same."""
+    """A string that versions of Go read differently."""
 
 
 def load(text: str) -> Any:
@@ -35,8 +35,8 @@ def load(text: str) -> Any:
 
 
 def check_depth(text: str) -> None:
-    """Raise Ambiguous for a text that is nested deeper than MAX_DEPTH."""
-    # Most texts do not have so many brackets.
+    """Raise Ambiguous for a string that is nested deeper than MAX_DEPTH."""
+    # Most strings have fewer brackets.
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
@@ -46,13 +46,13 @@ def check_depth(text: str) -> None:
             raise Ambiguous("the value is nested too deeply")
 
 
-# A text without an end goes up to the end of all: else each quote in it would be tried as a beginning.
+# An unterminated string extends to the end: else each quote in it would be tried as a start.
 _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|([][{}])', re.DOTALL)
 _DEPTHS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def shallow(text_: str, depth: int) -> str:
-    """The JSON without what is nested deeper than that: of a list or an object there, only the brackets are kept."""
+    """The JSON without the content of lists and objects that are nested deeper, of which only the brackets are kept."""
     kept = []
     level = start = 0
     for found in _TEXT_OR_BRACKET.finditer(text_):
@@ -66,7 +66,7 @@ def shallow(text_: str, depth: int) -> str:
 
 
 def replace_halves(item: Any, text: str) -> Any:
-    """What was decoded from the text, with U+FFFD in the place of each half of a character, as Go reads it."""
+    """The decoded value with each unpaired surrogate replaced by U+FFFD, as Go reads it."""
     return _replace_halves(item) if "\\u" in text else item
 
 
@@ -81,27 +81,27 @@ def _replace_halves(item: Any) -> Any:
 
 
 def whole(text_: str) -> str:
-    """The text as Go reads it."""
+    """The string as Go reads it: each unpaired surrogate replaced by U+FFFD."""
     return text_ if text_.isascii() else _HALF.sub("\ufffd", text_)
 
 
-# One half of a character in UTF-16.
+# A surrogate of UTF-16.
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 def folded(key: str, where: str = "the value") -> str:
-    """A key without regard to case. Raises Ambiguous for one that not every reader of JSON in Go folds alike."""
+    """The key in lower case. Raises Ambiguous for a key that Go's JSON readers fold differently."""
     if not key.isascii() and _OTHER_CASES.search(key):
-        raise Ambiguous("{0} has the key {1}, which may be read as another one".format(where, shown(key)))
+        raise Ambiguous("{0} has the key {1}, which may be read as another key".format(where, shown(key)))
     return key.lower()
 
 
-# A long s and the sign for Kelvin, which are another case of s and k for some.
+# A long s and the Kelvin sign, which some readers fold to s and k.
 _OTHER_CASES = re.compile("[\u017f\u212a]")
 
 
 def struct(item: Any, where: str = "the value") -> Dict[str, Any]:
-    """The members of an object that are not null, by their keys in lower case; of null, none."""
+    """The members of an object that are not null, by their keys in lower case; for null, an empty dict."""
     if item is None:
         return {}
     if not isinstance(item, dict):
@@ -129,7 +129,7 @@ def texts(fields: Mapping[str, Any], key: str) -> List[str]:
 
 
 def mapping(item: Any, where: str) -> Dict[str, str]:
-    """A mapping of texts to texts; of null, an empty one."""
+    """A mapping of strings to strings; for null, an empty one."""
     if item is None:
         return {}
     if not isinstance(item, dict):
@@ -138,7 +138,7 @@ def mapping(item: Any, where: str) -> Dict[str, str]:
 
 
 def integer(item: Any, where: str, least: int, most: int) -> int:
-    """A whole number. Go takes none that is written with a point or an exponent."""
+    """A whole number. Go rejects a number that is written with a point or an exponent."""
     if isinstance(item, bool) or not isinstance(item, int) or not least <= item <= most:
         raise ValueError("{0} is not a whole number from {1} to {2}: {3}".format(where, least, most, shown(item)))
     return item
@@ -160,7 +160,7 @@ _DIGITS = re.compile("[0-9]+")
 
 
 def digits(item: str, most: int) -> int:
-    """As strconv.ParseUint reads a text; -1 for what it refuses."""
+    """The number as strconv.ParseUint reads it; -1 for a string that it rejects."""
     if not _DIGITS.fullmatch(item) or len(item) > 20 or int(item) > most:
         return -1
     return int(item)
@@ -171,7 +171,7 @@ def _typed(fields: Mapping[str, Any], key: str, kind: Type[_T], default: _T) -> 
     if item is None:
         return default
     if not isinstance(item, kind):
-        raise ValueError("{0} is of the wrong type: {1}".format(key, shown(item)))
+        raise ValueError("{0} has the wrong type: {1}".format(key, shown(item)))
     return item
 
 
@@ -179,7 +179,7 @@ def _text(item: Any, where: str) -> str:
     if item is None:
         return ""
     if not isinstance(item, str):
-        raise ValueError("{0} has what is not a text: {1}".format(where, shown(item)))
+        raise ValueError("{0} holds a value that is not a string: {1}".format(where, shown(item)))
     return item
 
 
@@ -190,13 +190,13 @@ def _unique(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
     return found
 
 
-def _refuse(constant: str) -> None:
+def refuse_constant(constant: str) -> None:
     raise ValueError("{0} is not JSON".format(constant))
 
 
-def _int(text_: str) -> Any:
-    # Python refuses to read an integer of more than some thousand digits.
+def parse_int(text_: str) -> Any:
+    # Python rejects an integer of more than some thousand digits.
     return int(text_) if len(text_) < 1000 else float("inf")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_int=_int)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=refuse_constant, parse_int=parse_int)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JSON as Go reads it into structs whose fields have types: what Calico v3 makes of a stored object.
+"""JSON as Go reads it into typed structs: how Calico v3 reads a stored object.
 
-A reader takes an item, what was read before under the same key, and where it stands. It raises ValueError for what Go
-refuses. Of a key that is there twice, the last text, number or list counts, and objects are merged.
+A reader has three arguments: an item, the value read before under the same key, and the place for messages. It raises
+ValueError for an item that Go rejects. Of a duplicate key, the last string, number or list counts; objects are merged.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 from .errors import brief
-from .go_json import check_depth, whole
+from .go_json import check_depth, digits, refuse_constant, whole
+from .protocols import protocol_number
 
 
 class Number(NamedTuple):
-    """A number with its own digits: Python would spell some numbers anew."""
+    """A number with its own digits: Python would respell some numbers."""
 
     digits: str
 
 
 class GoObject(List[Tuple[str, Any]]):
-    """The keys and values of an object, in their order. A key may be there twice."""
+    """The keys and values of an object, in their order. A key may occur twice."""
 
 
 ZERO = Number("0")
-DIGITS = re.compile("[0-9]+")
-# All that names, addresses and labels are made of.
+# The characters of names, addresses and labels.
 _UNESCAPED = re.compile("[A-Za-z0-9_./:*-]*")
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
-# As Go escapes them; in JSON they stand in texts only.
+# As Go escapes them; in JSON they occur in strings only.
 _ESCAPES = str.maketrans({char: "\\u{0:04x}".format(ord(char)) for char in "<>&\u2028\u2029"})
 
 
@@ -53,7 +53,7 @@ def to_json(item: Any) -> str:
     return _ENCODER.encode(item)
 
 
-# A fleet's endpoints have few different labels.
+# The endpoints of a fleet share few different labels.
 @functools.lru_cache(maxsize=65536)
 def json_of_texts(members: Tuple[Tuple[str, str], ...]) -> str:
     return to_json(dict(members))
@@ -65,22 +65,20 @@ def json_text(text: str) -> str:
     return _ENCODER.encode(whole(text)).translate(_ESCAPES)
 
 
-def refuse(constant: str) -> None:
-    raise ValueError("{0} is not JSON".format(constant))
-
-
 def _float(digits: str) -> Number:
     if "e" in digits.lower() and math.isinf(float(digits)):
-        # jsoniter tries to read what has an exponent, even where it is not wanted.
+        # jsoniter parses a number with an exponent even where it ignores the value.
         raise ValueError("{0} is too large".format(brief(digits)))
     return Number(digits)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=GoObject, parse_int=Number, parse_float=_float, parse_constant=refuse)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=GoObject, parse_int=Number, parse_float=_float, parse_constant=refuse_constant
+)
 
 
 def decode(value: str) -> Any:
-    """The content of a JSON text, for a reader. Raises ValueError for what is not JSON, Ambiguous for what may be."""
+    """The content of a JSON string, for a reader. Raises ValueError for invalid JSON, else maybe Ambiguous."""
     check_depth(value)
     try:
         return _DECODER.decode(value)
@@ -88,13 +86,13 @@ def decode(value: str) -> Any:
         raise ValueError("the value is not JSON: {0}".format(exc)) from exc
 
 
-# --- What Go makes of JSON: readers of an item, given what was read before under the same key ---
+# --- Readers: the Go value of an item ---
 
 Reader = Callable[[Any, Any, str], Any]
 
 
-def _wrong(where: str, wanted: str, item: Any) -> ValueError:
-    return ValueError("{0} is not {1}: {2}".format(where or "the value", wanted, brief(to_json(item))))
+def _wrong(where: str, expected: str, item: Any) -> ValueError:
+    return ValueError("{0} is not {1}: {2}".format(where or "the value", expected, brief(to_json(item))))
 
 
 def anything(item: Any, before: Any, where: str) -> Any:
@@ -105,7 +103,7 @@ def text(item: Any, before: Any, where: str) -> str:
     if item is None:
         return ""
     if not isinstance(item, str):
-        raise _wrong(where, "a text", item)
+        raise _wrong(where, "a string", item)
     return whole(item)
 
 
@@ -119,8 +117,7 @@ def number(limit: int) -> Reader:
     def read(item: Any, before: Any, where: str) -> Any:
         if item is None:
             return before or ZERO
-        digits = item.digits if isinstance(item, Number) else ""
-        if not DIGITS.fullmatch(digits) or len(digits) > len(str(limit)) or int(digits) > limit:
+        if not isinstance(item, Number) or digits(item.digits, limit) < 0:
             raise _wrong(where, "a whole number from 0 to {0}".format(limit), item)
         return item
 
@@ -128,7 +125,7 @@ def number(limit: int) -> Reader:
 
 
 def integer(least: int, most: int) -> Reader:
-    """Of a pointer to a number: an int, None for null. Go takes none that is written with a point or an exponent."""
+    """A pointer to a whole number: an int, None for null. Go rejects a point or an exponent."""
 
     def read(item: Any, before: Any, where: str) -> Any:
         if item is None:
@@ -146,7 +143,7 @@ _WHOLE = re.compile("-?[0-9]{1,20}")
 
 
 def real(item: Any, before: Any, where: str) -> Any:
-    """Of a pointer to a number: a float, None for null."""
+    """A pointer to a number: a float, None for null."""
     if item is None:
         return None
     found = float(item.digits) if isinstance(item, Number) else math.inf
@@ -156,7 +153,7 @@ def real(item: Any, before: Any, where: str) -> Any:
 
 
 def nullable(read_value: Reader) -> Reader:
-    """Of a pointer: None for null."""
+    """A pointer: None for null."""
 
     def read(item: Any, before: Any, where: str) -> Any:
         return None if item is None else read_value(item, before, where)
@@ -165,15 +162,15 @@ def nullable(read_value: Reader) -> Reader:
 
 
 def protocol(item: Any, before: Any, where: str) -> str:
-    """A protocol's name, or the digits of its number, which may be given as a text, too."""
+    """A protocol's name, or the digits of its number, which may also be given as a string."""
     if isinstance(item, str):
-        digits = protocol_number(item)
-        return whole(item) if digits is None else digits
+        found_digits = protocol_number(item)
+        return whole(item) if found_digits is None else found_digits
     found: Number = number(255)(item, None, where)
     return found.digits
 
 
-# What Go's RFC 3339 is.
+# RFC 3339 as Go reads it.
 _RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,]\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
@@ -191,11 +188,11 @@ def read_time(item: Any, before: Any, where: str) -> str:
             moment = moment - shift if sign == "+" else moment + shift
     except (ValueError, OverflowError) as exc:
         raise _wrong(where, "a time", item) from exc
-    # Go's zero is no time for Calico. Not strftime: its years may have less than four digits.
+    # Go's zero time is a missing time for Calico. Not strftime: its years may have fewer than four digits.
     return "" if moment == datetime.datetime.min else moment.isoformat() + "Z"
 
 
-# A fleet's endpoints are made in few seconds.
+# The endpoints of a fleet are created within a few seconds.
 @functools.lru_cache(maxsize=4096)
 def is_time(text: str) -> bool:
     try:
@@ -205,7 +202,7 @@ def is_time(text: str) -> bool:
 
 
 def texts(item: Any, before: Any, where: str) -> Dict[str, str]:
-    """A mapping of texts to texts."""
+    """A mapping of strings to strings."""
     if item is None:
         return {}
     if not isinstance(item, GoObject):
@@ -222,7 +219,7 @@ def read_list_with(read_item: Reader) -> Reader:
             return []
         if not isinstance(item, list) or isinstance(item, GoObject):
             raise _wrong(where, "a list", item)
-        # The items of a list that was there before are not forgotten: each is read over the one in its place.
+        # The items of an earlier list are kept: each item is read over the earlier item at its index.
         earlier = (before or []) + [None] * len(item)
         return [read_item(each, earlier[index], "{0}[{1}]".format(where, index)) for index, each in enumerate(item)]
 
@@ -239,7 +236,7 @@ def struct(fields: Mapping[str, Reader]) -> Reader:
         if not isinstance(item, GoObject):
             raise _wrong(where, "a mapping", item)
         for key, value in item:
-            # Whatever its case. What a key that is there twice means, is the field's to say.
+            # In any case. The field's reader decides on a duplicate key.
             field = names.get(key.lower())
             if field is None:
                 found[key] = value
@@ -248,11 +245,6 @@ def struct(fields: Mapping[str, Reader]) -> Reader:
         return found
 
     return read
-
-
-def protocol_number(text: str) -> str | None:
-    digits = text.lstrip("0") or text[-1:]
-    return digits if DIGITS.fullmatch(digits) and len(digits) <= 3 and int(digits) <= 255 else None
 
 
 # Kubernetes' ObjectMeta.

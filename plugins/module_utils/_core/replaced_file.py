@@ -19,7 +19,7 @@ _KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, 
 
 
 def regular_file(path: str) -> Optional[os.stat_result]:
-    """What lstat says of the file at the path; None when nothing is there, or a symbolic link.
+    """The lstat result of the file at the path; None if it is missing or a symbolic link.
 
     Raises OSError, whose strerror is a whole reason, for a directory, a FIFO and the like.
     """
@@ -36,7 +36,7 @@ def regular_file(path: str) -> Optional[os.stat_result]:
 
 
 def check_replaceable(path: str) -> Optional[os.stat_result]:
-    """As regular_file. Raises OSError for a folder that replace_file cannot write into, too."""
+    """As regular_file. Also raises OSError for a folder that replace_file cannot write into."""
     found = regular_file(path)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
@@ -47,16 +47,16 @@ def check_replaceable(path: str) -> Optional[os.stat_result]:
 
 
 def replace_file(path: str, content: bytes) -> None:
-    """Make the file at the path hold the content. Raises OSError, and then nothing has changed.
+    """Write the content to the file at the path. Raises OSError, and then nothing has changed.
 
-    A file that exists keeps its permissions, and its owner where that is permitted; a new one has those that the umask
-    leaves. A symbolic link at the path is replaced itself: resolve it before to write where it leads.
+    A file that exists keeps its permissions, and its owner where that is permitted; a new file has those that the umask
+    leaves. A symbolic link at the path is replaced itself; resolve it first to write to its target.
     """
     before = check_replaceable(path)
-    # In the same folder, which may be open to others: nobody knows the name beforehand, and a link is not followed.
+    # In the same folder, which others may write to: the name is unpredictable, and a link is not followed.
     part = os.path.join(os.path.dirname(path), ".netsec-{0}".format(secrets.token_hex(8)))
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    # Nobody else reads it before it has the permissions of the old one.
+    # No other user can read it before it has the permissions of the old file.
     descriptor = os.open(part, flags, 0o600 if before else 0o666)
     try:
         with open(descriptor, "wb") as file:
@@ -71,7 +71,7 @@ def replace_file(path: str, content: bytes) -> None:
 
 
 def _keep_permissions(descriptor: int, before: os.stat_result) -> None:
-    # A group may be given that the user is in. Once the file is somebody else's, its mode may not be set any more.
+    # The user may set a group of their own. After the owner has changed, the mode can no longer be set.
     with contextlib.suppress(OSError):
         os.fchown(descriptor, -1, before.st_gid)
     os.fchmod(descriptor, before.st_mode & 0o777)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JSON that users give: no key twice, no number that is none, and memory as for 100,000 endpoints at the most."""
+"""JSON from users: no duplicate keys, no invalid numbers, and at most the memory of 100,000 endpoints."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Dict, List, Tuple
 
-from .yaml_io import LONGEST_NUMBER, MOST_VALUES, format_path, given_twice
+from .yaml_builder import LONGEST_NUMBER, MOST_VALUES, format_path, given_twice
 
 
 class NotJson(ValueError):
-    """The text is not JSON; the message is the place and the reason."""
+    """The string is not JSON; the message is the place and the reason."""
 
 
 def load(text: str) -> Any:
-    """What a text holds. Raises NotJson for what is not JSON, and ValueError for JSON that is not read here."""
-    # Before they take any memory. Those in texts count, too; of an empty list or object, none is left out.
+    """The content of a string. Raises NotJson for invalid JSON, and ValueError for JSON that is rejected here."""
+    # Counted before decoding. Marks in strings count as well, and so does an empty list or object.
     values = text.count("{") + text.count("[") + text.count(",") + text.count('":')
     if values > MOST_VALUES or values + _spaced_keys(text) > MOST_VALUES:
         message = "holds more than {0} values and keys; split the file"
@@ -41,12 +41,12 @@ def load(text: str) -> Any:
 
 
 def _spaced_keys(text: str) -> int:
-    """Number of keys with a space before their colon, which nobody writes."""
+    """Number of keys with a space before their colon, which are rare."""
     return sum(1 for _match in re.finditer(r'"[ \t\r\n]+:', text))
 
 
 class _JsonKeyTwice(Exception):
-    """A key is given twice; the decoder does not say where."""
+    """A key is given twice; the decoder does not report where."""
 
 
 class _NoNumber(Exception):
@@ -74,13 +74,13 @@ def _constant(name: str) -> None:
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_int, parse_constant=_constant)
 
-# Where something begins or ends, outside of texts.
+# The start or end of an item, outside of strings.
 _MARK = re.compile(r'["{}\[\],]')
 
 
 def _first_twice(text: str) -> str:
-    """The message about the first key that is given twice, in a text that is JSON up to there."""
-    # For each object the place of each of its keys, for each list None; and the key or number of what is being read.
+    """The message about the first duplicate key, in a string that is valid JSON up to there."""
+    # For each open object the place of each of its keys, for each list None; and the key or index that is being read.
     open_: List[Any] = []
     keys: List[Any] = []
     position, is_key = 0, False
@@ -112,7 +112,7 @@ def _first_twice(text: str) -> str:
 
 
 def _position(text: str, token: str) -> int:
-    """Where a number of thousands of digits stands, or what Python takes for a number, and JSON does not."""
+    """The place of a number with thousands of digits, or of a number that Python accepts and JSON does not."""
     if len(token) > LONGEST_NUMBER:
         return text.find(token)
     found = re.search(r"[\s,:[]" + token, text)

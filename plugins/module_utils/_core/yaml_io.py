@@ -2,34 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PyYAML, which a managed host may lack, and what is read with it from texts that users give.
-
-A text is read event by event, not with PyYAML's own constructor: that one takes the last of two equal keys, makes an
-object of a date, and lets a few lines of aliases fill the memory.
-"""
+"""Reads and writes YAML with PyYAML, which a managed host may lack."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, List
 
-from .errors import MissingLibrary, brief
+from .errors import MissingLibrary
+from .yaml_builder import YamlBuilder, YamlKeyTwice, format_place, given_twice
 
-# Values and keys of a text, where an alias counts as all that it stands for: 100,000 endpoints as calicoctl prints them
-# have some 38 each. Most take less than 80 bytes of memory, and a long one counts as several.
-MOST_VALUES = 4000000
-_LETTERS_OF_A_VALUE = 64
-# Nothing that is read here has more than ten levels.
-_DEEPEST = 100
 _MOST_DIRECTIVES = 1000
-# Python refuses to read an integer of more than 4300 digits.
-LONGEST_NUMBER = 4000
 
 
 class NotYaml(ValueError):
-    """The text is not YAML."""
+    """The string is not YAML."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("is not YAML: " + reason)
@@ -37,9 +26,9 @@ class NotYaml(ValueError):
 
 
 def library() -> Any:
-    """PyYAML itself. Raises MissingLibrary where there is none."""
+    """PyYAML itself. Raises MissingLibrary if it is not installed."""
     try:
-        # A task that needs none works where there is none.
+        # A task without YAML works without PyYAML.
         import yaml  # pylint: disable=import-outside-toplevel
     except ImportError as exc:
         raise MissingLibrary("PyYAML", traceback.format_exc()) from exc
@@ -47,19 +36,19 @@ def library() -> Any:
 
 
 def first(text: str) -> Any:
-    """The first YAML document of a text, None when there is none. Like Go's readers, it does not look at the others.
+    """The first YAML document of a string, None for an empty string. Like Go's readers, it ignores later documents.
 
-    Raises NotYaml, and ValueError like load_all, with no word of the text but keys: it may be secret.
+    Raises NotYaml, and ValueError like load_all. Messages quote only keys: the content may be secret.
     """
     documents = _loaded(text, lambda mark, _problem: mark, only_first=True)
     return documents[0] if documents else None
 
 
 def load_all(text: str) -> List[Any]:
-    """The YAML documents of a text. Dates, and numbers to the base 60, are the text as it is written.
+    """The YAML documents of a string. Dates and base-60 numbers are strings as written.
 
-    Raises NotYaml with line, column and reason, and ValueError for a key that is given twice, and for what is larger or
-    more deeply nested than anything that is read here.
+    Raises NotYaml with line, column and reason, and ValueError for a duplicate key, and for content that is larger or
+    nested more deeply than the limits.
     """
     return _loaded(text, "{0}: {1}".format)
 
@@ -67,14 +56,14 @@ def load_all(text: str) -> List[Any]:
 def _loaded(text: str, say: Callable[[str, str], str], only_first: bool = False) -> List[Any]:
     yaml = library()
     if text.count("%TAG") > _MOST_DIRECTIVES:
-        # The parser compares each one with all others.
+        # The parser compares each with all others.
         raise ValueError("has %TAG more than {0} times".format(_MOST_DIRECTIVES))
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Builder().build(parser(text), only_first)
-    except _YamlKeyTwice as exc:
+        return YamlBuilder(yaml).build(parser(text), only_first)
+    except YamlKeyTwice as exc:
         raise ValueError(
-            "{0}: {1}".format(_place(exc.mark), given_twice(exc.path, _first_line(parser(text), exc)))
+            "{0}: {1}".format(format_place(exc.mark), given_twice(exc.path, _first_line(yaml, parser(text), exc)))
         ) from exc
     except (yaml.reader.ReaderError, UnicodeEncodeError) as exc:
         found = yaml.reader.Reader.NON_PRINTABLE.search(text)
@@ -83,23 +72,19 @@ def _loaded(text: str, say: Callable[[str, str], str], only_first: bool = False)
         raise NotYaml("{0}{1} is not allowed".format(where, which)) from exc
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
-        where = _place(mark) if mark else "somewhere"
+        where = format_place(mark) if mark else "somewhere"
         raise NotYaml(say(where, getattr(exc, "problem", None) or type(exc).__name__)) from exc
 
 
-def _place(mark: Any) -> str:
-    return "line {0}, column {1}".format(mark.line + 1, mark.column + 1)
-
-
 def dump(value: Any) -> str:
-    """The value as block-style YAML, mappings in their own order, that every reader of YAML reads alike."""
+    """The value as block-style YAML that every YAML reader reads alike, mappings in their own order."""
     text: str = library().dump(value, Dumper=_dumper(), sort_keys=False, default_flow_style=False)
     return text
 
 
 @functools.lru_cache(maxsize=None)
 def _dumper() -> Any:
-    """A dumper that quotes what PyYAML reads as a string and other readers, such as calicoctl, as something else."""
+    """A dumper that quotes a string which other readers, such as calicoctl, do not read as a string."""
     dumper: Any = type("Dumper", (library().SafeDumper,), {})
     dumper.add_representer(
         str,
@@ -122,276 +107,9 @@ def _is_ambiguous(text: str) -> bool:
     return False
 
 
-# --- Reading ---
-
-_NO_KEY, _OPEN = object(), object()
-
-
-class _Merge:
-    def __repr__(self) -> str:
-        return "<<"
-
-
-_MERGE = _Merge()
-_TAG = "tag:yaml.org,2002:"
-# Not which one: a password may begin with "!", too.
-_UNKNOWN_TAG = "a tag is not supported; leave it out, or quote the text if the ! is a part of it"
-_CACHED = 65536
-
-
-class _YamlKeyTwice(Exception):
-    """A key of the mapping that begins at this weight is given twice."""
-
-    def __init__(self, weight: int, key: Any, path: str, mark: Any) -> None:
-        super().__init__(path)
-        self.weight = weight
-        self.key = key
-        self.path = path
-        self.mark = mark
-
-
-def _first_line(parser: Any, twice: _YamlKeyTwice) -> int:
-    """The line on which the key is given first. To remember that of every key would take as much memory as the keys."""
-    builder = _Builder(twice)
-    with contextlib.suppress(_YamlKeyTwice):
+def _first_line(yaml: Any, parser: Any, twice: YamlKeyTwice) -> int:
+    """The line on which the key is given first. Storing the line of every key would use as much memory as the keys."""
+    builder = YamlBuilder(yaml, twice)
+    with contextlib.suppress(YamlKeyTwice):
         builder.build(parser)
     return builder.first_line
-
-
-class _Frame:
-    """A mapping or a list that is being read."""
-
-    __slots__ = ("container", "key", "merged", "anchor", "weight")
-
-    def __init__(self, container: Any, anchor: Optional[str], weight: int) -> None:
-        self.container = container
-        self.anchor = anchor
-        # That of the text up to here, which no other frame has.
-        self.weight = weight
-        # Of a mapping: the key whose value comes next, and the mappings that << brings in, None where there is no <<.
-        self.key: Any = _NO_KEY
-        self.merged: Optional[List[Mapping[Any, Any]]] = None
-
-
-class _Builder:
-    """The documents of a text, from the events of PyYAML's parser."""
-
-    def __init__(self, sought: Optional[_YamlKeyTwice] = None) -> None:
-        self._sought = sought
-        self.first_line = 0
-        self._documents: List[Any] = []
-        self._frames: List[_Frame] = []
-        self._anchors: Dict[str, Tuple[Any, int]] = {}
-        self._weight = 0
-        self._scalars: Dict[str, Any] = {}
-        self._resolvers = library().SafeLoader.yaml_implicit_resolvers
-
-    def build(self, parser: Any, only_first: bool = False) -> List[Any]:
-        yaml = library()
-        handlers: Dict[type, Callable[[Any], None]] = {
-            yaml.DocumentStartEvent: self._start_document,
-            yaml.ScalarEvent: self._scalar,
-            yaml.AliasEvent: self._alias,
-            yaml.SequenceStartEvent: self._start_list,
-            yaml.SequenceEndEvent: self._end_list,
-            yaml.MappingStartEvent: self._start_mapping,
-            yaml.MappingEndEvent: self._end_mapping,
-        }
-        get_event, end = parser.get_event, yaml.DocumentEndEvent if only_first else yaml.StreamEndEvent
-        try:
-            while True:
-                event = get_event()
-                handler = handlers.get(type(event))
-                if handler:
-                    handler(event)
-                elif isinstance(event, (end, yaml.StreamEndEvent)):
-                    return self._documents
-        finally:
-            parser.dispose()
-
-    def _start_document(self, event: Any) -> None:
-        self._documents.append(None)
-        self._anchors.clear()
-
-    def _scalar(self, event: Any) -> None:
-        text = event.value
-        self._weight += 1 + len(text) // _LETTERS_OF_A_VALUE
-        if event.implicit[0]:
-            # Plain: what it is, it looks like.
-            value = self._scalars.get(text, _OPEN)
-            if value is _OPEN:
-                value = self._plain(text, event)
-        elif event.tag in (None, "!", _TAG + "str", _TAG + "timestamp"):
-            value = text
-        else:
-            value = self._tagged(text, event)
-        if event.anchor:
-            self._anchors[event.anchor] = (value, 1 + len(text) // _LETTERS_OF_A_VALUE)
-        self._add(value, event)
-
-    def _plain(self, text: str, event: Any) -> Any:
-        value: Any = text
-        for tag, pattern in self._resolvers.get(text[:1], ()):
-            if pattern.match(text):
-                value = self._converted(text, tag, event)
-                break
-        if len(self._scalars) < _CACHED:
-            self._scalars[text] = value
-        return value
-
-    def _tagged(self, text: str, event: Any) -> Any:
-        for tag, pattern in self._resolvers.get(text[:1], ()):
-            if tag == event.tag and pattern.match(text):
-                return self._converted(text, tag, event)
-        raise _problem(event, _UNKNOWN_TAG)
-
-    def _converted(self, text: str, tag: str, event: Any) -> Any:
-        convert = _CONVERT.get(tag)
-        # calicoctl knows no base 60: 1:2:3:4:5:6:7:8 is an address.
-        if not convert or ":" in text:
-            return text
-        if len(text) > LONGEST_NUMBER:
-            raise _problem(event, "a number of {0} characters is too long; quote it".format(len(text)))
-        try:
-            return convert(text)
-        except ValueError as exc:
-            raise _problem(event, "what looks like a number is none; quote it") from exc
-
-    def _alias(self, event: Any) -> None:
-        if event.anchor not in self._anchors:
-            raise library().composer.ComposerError(
-                None, None, "found undefined alias {0}".format(brief(event.anchor)), event.start_mark
-            )
-        value, weight = self._anchors[event.anchor]
-        if value is _OPEN:
-            raise _problem(event, "an alias stands for what it is a part of")
-        self._weight += weight
-        self._add(value, event)
-
-    def _start_list(self, event: Any) -> None:
-        self._start([], event, "seq")
-
-    def _start_mapping(self, event: Any) -> None:
-        self._start({}, event, "map")
-
-    def _start(self, container: Any, event: Any, tag: str) -> None:
-        if event.tag not in (None, "!", _TAG + tag):
-            raise _problem(event, _UNKNOWN_TAG)
-        if len(self._frames) == _DEEPEST:
-            raise _problem(event, "is nested more than {0} levels deep".format(_DEEPEST))
-        if event.anchor:
-            self._anchors[event.anchor] = (_OPEN, 0)
-        self._frames.append(_Frame(container, event.anchor, self._weight))
-        self._weight += 1
-
-    def _end_list(self, event: Any) -> None:
-        self._finish(self._frames.pop(), event)
-
-    def _end_mapping(self, event: Any) -> None:
-        frame = self._frames.pop()
-        for mapping in frame.merged or ():
-            # What the mapping has itself counts, and then what comes first.
-            for key, value in mapping.items():
-                frame.container.setdefault(key, value)
-        self._finish(frame, event)
-
-    def _finish(self, frame: _Frame, event: Any) -> None:
-        if frame.anchor:
-            self._anchors[frame.anchor] = (frame.container, self._weight - frame.weight)
-        self._add(frame.container, event)
-
-    def _add(self, value: Any, event: Any) -> None:
-        """Put a value, or a key, to where it belongs."""
-        if self._weight > MOST_VALUES:
-            text = (
-                "holds more than {0} values and keys, where an alias counts as all that it stands for; split the file"
-            )
-            raise _problem(event, text.format(MOST_VALUES))
-        if not self._frames:
-            self._documents[-1] = value
-            return
-        frame = self._frames[-1]
-        container, key = frame.container, frame.key
-        if isinstance(container, list):
-            container.append(value)
-        elif key is _NO_KEY:
-            self._add_key(frame, value, event)
-        elif key is _MERGE:
-            frame.merged = list(_mappings(value, event))
-            frame.key = _NO_KEY
-        else:
-            container[key] = value
-            frame.key = _NO_KEY
-
-    def _add_key(self, frame: _Frame, key: Any, event: Any) -> None:
-        if isinstance(key, (dict, list)):
-            raise _problem(
-                event, "a key is a {0}; a key is a text".format("mapping" if isinstance(key, dict) else "list")
-            )
-        if key == "<<" and getattr(event, "implicit", (False,))[0]:
-            # Readers of YAML do not agree which of two would count.
-            key = _MERGE
-        elif isinstance(key, bool):
-            # As calicoctl does with keys; in Python, true and 1 are the same key.
-            key = "true" if key else "false"
-        elif isinstance(key, int):
-            key = str(key)
-        frame.key = key
-        if self._sought and (frame.weight, key) == (self._sought.weight, self._sought.key):
-            self.first_line = self.first_line or event.start_mark.line + 1
-        if key in frame.container or key is _MERGE and frame.merged is not None:
-            raise _YamlKeyTwice(frame.weight, key, self._path(), event.start_mark)
-
-    def _path(self) -> str:
-        """Where in its document what is being read is: items[3].spec.node."""
-        keys = [len(frame.container) if isinstance(frame.container, list) else frame.key for frame in self._frames]
-        number = len(self._documents)
-        return ("document {0}: ".format(number) if number > 1 else "") + format_path(keys)
-
-
-def format_path(keys: List[Any]) -> str:
-    """Keys of mappings, and numbers of items, as a message names the place."""
-    parts = ["[{0}]".format(key) if isinstance(key, int) else "." + brief(key) for key in keys]
-    return "".join(parts).lstrip(".")
-
-
-def given_twice(path: str, line: int) -> str:
-    return "{0} is given twice, first on line {1}; keep one of the two".format(path, line)
-
-
-def _problem(event: Any, text: str) -> ValueError:
-    return ValueError("{0}: {1}".format(_place(event.start_mark), text))
-
-
-def _mappings(value: Any, event: Any) -> Iterator[Mapping[Any, Any]]:
-    """What << brings in."""
-    for item in value if isinstance(value, list) else [value]:
-        if not isinstance(item, dict):
-            raise _problem(event, "<< needs a mapping, or a list of mappings")
-        yield item
-
-
-def _bool(text: str) -> bool:
-    return text.lower() in ("yes", "true", "on")
-
-
-def _int(text: str) -> int:
-    digits = text.replace("_", "").lower()
-    sign, digits = (-1 if digits[0] == "-" else 1), digits.lstrip("+-")
-    if digits[:2] in ("0b", "0x"):
-        return sign * int(digits[2:], 2 if digits[1] == "b" else 16)
-    return sign * int(digits, 8 if digits[0] == "0" else 10)
-
-
-def _float(text: str) -> float:
-    digits = text.replace("_", "").lower()
-    return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
-
-
-# What is none of these is the text as it is written.
-_CONVERT: Dict[str, Callable[[str], Any]] = {
-    _TAG + "null": lambda text: None,
-    _TAG + "bool": _bool,
-    _TAG + "int": _int,
-    _TAG + "float": _float,
-}

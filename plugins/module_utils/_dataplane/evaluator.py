@@ -2,18 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All that a datastore holds of policies and endpoints, ready to be asked about hosts. It reads none itself."""
+"""Evaluates hosts by the policies and endpoints of a datastore, from a snapshot."""
 
 from __future__ import annotations
 
 import functools
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
+from .._core.protocols import PROTOCOLS
 from .._datastore.snapshot import PolicySnapshot, has_node_selectors
 from .._plan.stored import Stored
 from .._policies._felix.config import Felix, felix_v1
 from .._policies._felix.config_v3 import felix_v3
-from .._policies.connection import PROTOCOLS, Packet
+from .._policies.connection import Packet
 from .._policies.load_v1 import load_policies_v1
 from .._policies.load_v3 import load_policies_v3
 from .._policies.model import PolicySet, Rule, Selectable
@@ -21,19 +22,20 @@ from .._policies.rules_v3 import NAMESPACE
 from .._resources.api_version import V1, V3, ApiVersion
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.resource import Ref
-from .endpoint_rules import EndpointRules, RuleSteps, build_rules_key
-from .ip_sets import IPSets
-from .overlooked import PacketEnd, Unaddressed, overlooked
+from ._rules.endpoint_rules import EndpointRules, build_rules_key
+from ._rules.ip_sets import IPSets
+from ._rules.overlooked import PacketEnd, Unaddressed, overlooked
+from ._rules.rule_steps import RuleSteps
 from .resolution import Candidate, build_candidate, known_by_name, parse_expected_ips, read_candidate
 
 
 class _Generation(NamedTuple):
-    """How a Felix of one API version reads what is stored."""
+    """How a Felix of one API version reads stored objects."""
 
     load_policies: Callable[[PolicySnapshot], PolicySet]
     # (snapshot, node, dataplane)
     read_felix: Callable[[PolicySnapshot, str, str], Felix]
-    # Of a node's own settings in the snapshot.
+    # The place of a node's own settings in the snapshot.
     config_place: str
 
 
@@ -44,10 +46,10 @@ _GENERATIONS = {
 
 
 class Evaluator:
-    """All that is stored, ready to be asked about any number of hosts.
+    """The stored objects, ready to evaluate any number of hosts.
 
-    `endpoints` are evaluated as if they were stored; one that is stored under the same name (in v1: node and name) is
-    replaced, and one in `without` (the same identities) is left out.
+    `endpoints` are evaluated as if stored: they replace stored endpoints of the same identity (name; in v1 also node).
+    Stored endpoints in `without` (compared by identity) are omitted.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Evaluator:
         self._has_node_selectors = has_node_selectors(snapshot)
 
     def stored(self, endpoint: HostEndpoint) -> Optional[Stored]:
-        """What is stored in the place of an endpoint; None when nothing is."""
+        """The stored object with the identity of an endpoint; None if it is missing."""
         return self._stored.get(self._identify(endpoint))
 
     @functools.cached_property
@@ -80,25 +82,25 @@ class Evaluator:
         return {self._identify(each): each for each in self.snapshot.endpoints}
 
     def candidates(self, node: str) -> List[Candidate]:
-        """The endpoints of a node, and in v3 those that may be, since nobody can read the node."""
+        """The endpoints of a node, and in v3 those that may be on it because their node is unreadable."""
         unreadable = [
             each
             for each in self._candidates_of("")
-            # An escape may be a letter of the node's name.
+            # An escape may be a character of the node's name.
             if each.rejected or node in each.text or "\\u" in each.text
         ]
         return self._candidates_of(node) + unreadable
 
     def member(self, node: str, name: str) -> Optional[Selectable]:
-        """What rules may select of an endpoint; None of one that is missing, or that Felix ignores."""
+        """The endpoint as rules may select it; None for an endpoint that is missing or that Felix ignores."""
         found = [each for each in self._candidates_of(node) if each.name == name and not each.rejected]
         return _member(found[0].endpoint) if found else None
 
     def felix(self, node: str, dataplane: str = "") -> Felix:
-        """The settings of a node's Felix, whose dataplane may be known from elsewhere."""
+        """The settings of a node's Felix; `dataplane` overrides the stored dataplane."""
         place = self._generation.config_place.format(node)
         if place not in self._with_settings and not self._has_node_selectors:
-            # Those of all nodes.
+            # The settings of all nodes.
             node = ""
         found = self._felix.get((node, dataplane))
         if found is None:
@@ -114,20 +116,20 @@ class Evaluator:
         return found
 
     def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: PacketEnd) -> str:
-        """What is added to the reason of a packet that is denied: whom these rules select and no set has."""
+        """An addition to the reason of a denied packet: selected endpoints that have no addresses."""
         return overlooked(rules, packet, self._members, self._unaddressed, place)
 
     def _endpoints_of(
         self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]
     ) -> Dict[str, List[HostEndpoint | Stored]]:
-        """Those of each node, of which most are never looked at."""
-        wanted = {self._identify(each): self.api_version.as_stored(each) for each in endpoints}
-        left_out = {self._identify(each) for each in without}.union(wanted)
+        """The endpoints of each node; most are never read."""
+        declared = {self._identify(each): self.api_version.as_stored(each) for each in endpoints}
+        left_out = {self._identify(each) for each in without}.union(declared)
         found: Dict[str, List[HostEndpoint | Stored]] = {}
         for stored in self.snapshot.endpoints:
             if self._identify(stored) not in left_out:
                 found.setdefault(self._node_of(stored), []).append(stored)
-        for endpoint in wanted.values():
+        for endpoint in declared.values():
             found.setdefault(endpoint.node, []).append(endpoint)
         return found
 
@@ -153,7 +155,7 @@ class Evaluator:
         return found
 
     def _node_of(self, stored: Stored) -> str:
-        """The node as Felix has it, which reads more of Calico v3's values than calicoctl; "" where it is unknown."""
+        """The node as Felix reads it, which accepts more values of Calico v3 than calicoctl; "" if unknown."""
         if stored.error:
             return read_candidate(stored, self.api_version).endpoint.node
         return stored.node
@@ -162,7 +164,7 @@ class Evaluator:
         return self.api_version.identify(each.ref)
 
     def _all_members(self) -> Iterator[Selectable]:
-        """What a selector of a rule may select."""
+        """All objects that a selector of a rule may select."""
         yield from self.policy_set.members
         for candidate in self._all_candidates():
             yield _member(candidate.endpoint)._replace(doubt=candidate.doubt)
@@ -172,7 +174,7 @@ class Evaluator:
         return (endpoint for endpoint in endpoints if not parse_expected_ips(endpoint))
 
     def _all_candidates(self) -> Iterator[Candidate]:
-        """Those of all nodes that Felix takes."""
+        """The endpoints of all nodes that Felix accepts."""
         for node in self._by_node:
             for candidate in self._candidates_of(node):
                 if not candidate.rejected:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Felix fails on, again and again, with the dataplane that a host has."""
+"""Rules that Felix repeatedly fails on, with the dataplane of a host."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Mapping, NamedTuple
 
 from .._policies.model import IPTABLES, NFTABLES
 
-# What that means where Felix stops.
-LAST_STAYS = "keeps its last rules, and a host where it never ran stays open"
+# The effect of a stopped Felix.
+LAST_STAYS = "keeps its last rules, and a host where it never ran remains open"
 
 
 class Fatal(NamedTuple):
-    """What Felix fails on."""
+    """A rule that Felix fails on."""
 
     text: str
-    # Whether it surely does. If not, that depends on the dataplane, and it is unlikely.
+    # Whether it certainly fails. If not, it depends on the dataplane, and is unlikely.
     is_certain: bool
 
 
@@ -26,9 +26,9 @@ NOT_FATAL = Fatal("", False)
 
 
 def decide_fatal(fatal: Mapping[str, str], dataplane: str) -> Fatal:
-    """What Felix fails on, of what it fails on with each dataplane.
+    """What Felix fails on, given the reason for each dataplane.
 
-    Felix that chooses its dataplane takes iptables, unless it finds that kube-proxy uses nftables.
+    A Felix that chooses its dataplane uses iptables, unless kube-proxy uses nftables.
     """
     if dataplane:
         return Fatal(fatal.get(dataplane, ""), True)
@@ -38,4 +38,4 @@ def decide_fatal(fatal: Mapping[str, str], dataplane: str) -> Fatal:
     return Fatal("{0} (if the dataplane is nftables, {1})".format(on_nftables, WHICH_DATAPLANE), False)
 
 
-WHICH_DATAPLANE = "which is unknown: set nftablesMode in the FelixConfiguration, or give dataplane"
+WHICH_DATAPLANE = "which is unknown: set nftablesMode in the FelixConfiguration or the option dataplane"

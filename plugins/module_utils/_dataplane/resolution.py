@@ -4,8 +4,8 @@
 
 """Which endpoint governs an interface of a host.
 
-felix, endpoint_mgr.go (resolveHostEndpoints): of those that have the interface's name, or have no name and expect one
-of its addresses, the one whose name comes first. The interface decides on traffic, not the address.
+felix, endpoint_mgr.go (resolveHostEndpoints): of the endpoints with the interface's name, or without an interface name
+and with one of its addresses, the first by name. The interface decides on traffic, not the address.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
+from .._core.ip import Address, Net, is_in_net, is_link_local, parse_address, parse_net
 from .._plan.stored import Stored
-from .._policies.connection import Address, Net, is_link_local, parse_address, parse_net
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 
@@ -26,16 +26,16 @@ LOOPBACK = "lo"
 
 
 class Candidate(NamedTuple):
-    """An endpoint of a node, stored or asked about."""
+    """An endpoint of a node, stored or to be evaluated."""
 
     endpoint: HostEndpoint
-    # Why Felix takes it for missing, which leaves its interface open; "" when it does not.
+    # Why Felix treats it as missing, which leaves its interface open; "" if it does not.
     rejected: str = ""
-    # Why nobody knows whether it does; "" when that is known.
+    # Why that is unknown; "" if it is known.
     doubt: str = ""
-    # What is stored, of one that cannot be read.
+    # The stored value of an unreadable endpoint.
     text: str = ""
-    # The name in the key of Calico v3.
+    # The name in the key (Calico v3).
     key: str = ""
 
     @property
@@ -45,22 +45,22 @@ class Candidate(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Interface:
-    """An interface of a host, and who wants to govern it."""
+    """An interface of a host, and the endpoints that match it."""
 
     name: str
     addresses: Tuple[Address, ...] = ()
-    # The networks behind it, as far as they are known.
+    # The known networks behind it.
     nets: Tuple[Net, ...] = ()
     governing: Optional[Candidate] = None
     shadowed: Tuple[Candidate, ...] = ()
-    # Those that would, if Felix took them.
+    # Endpoints that would govern it if Felix accepted them.
     rejected: Tuple[Candidate, ...] = ()
-    # Why it is not known which one governs; "" when it is.
+    # Why the governing endpoint is uncertain; "" if it is certain.
     doubt: str = ""
 
 
 def read_candidate(stored: Stored, api_version: ApiVersion) -> Candidate:
-    """A stored endpoint as Felix sees it: in v3 it is known by the name in its metadata, not by its key."""
+    """A stored endpoint as Felix reads it: in v3 its name is that in the metadata, not in the key."""
     endpoint = as_host_endpoint(stored.resource)
     if not stored.error:
         return build_candidate(endpoint, api_version)._replace(key=stored.name)
@@ -83,7 +83,7 @@ def build_candidate(endpoint: HostEndpoint, api_version: ApiVersion) -> Candidat
 
 
 def known_by_name(candidates: Iterable[Candidate]) -> List[Candidate]:
-    """Of those of one name, which Calico v3 may have under several keys, the one with the smallest key."""
+    """One candidate of each name: of several keys with one name (Calico v3), the smallest key counts."""
     found: Dict[str, Candidate] = {}
     for candidate in sorted(candidates, key=lambda each: each.key.encode("utf-8", "surrogatepass")):
         found.setdefault(candidate.name, candidate)
@@ -91,7 +91,7 @@ def known_by_name(candidates: Iterable[Candidate]) -> List[Candidate]:
 
 
 def parse_interfaces(given: Any, where: str = "interfaces") -> Dict[str, Interface]:
-    """The interfaces of a host: addresses, maybe with the length of a prefix, by name. Raises InvalidInput."""
+    """The interfaces of a host: addresses, optionally with a prefix length, by name. Raises InvalidInput."""
     if not isinstance(given, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping of interfaces to addresses".format(where, shown(given))])
     found = {}
@@ -105,7 +105,7 @@ def parse_interfaces(given: Any, where: str = "interfaces") -> Dict[str, Interfa
                 if "/" in text:
                     nets.append(parse_net(text))
             except ValueError as exc:
-                problem = "{0}[{1}]: {2} is not an IP address".format(where, brief(name), shown(text))
+                problem = "{0}[{1}]: {2} is not a valid IP address".format(where, brief(name), shown(text))
                 raise InvalidInput([problem]) from exc
         found[name] = Interface(name, tuple(addresses), tuple(nets))
     loopback = (parse_address("127.0.0.1"), parse_address("::1"))
@@ -114,33 +114,29 @@ def parse_interfaces(given: Any, where: str = "interfaces") -> Dict[str, Interfa
 
 
 def without_length(interface: Interface, version: int) -> List[Address]:
-    """The addresses of the interface of which it is not known in what network they are."""
+    """The addresses of the interface whose network is unknown."""
     if interface.name == LOOPBACK:
         return []
     addresses = [each for each in interface.addresses if each[0] == version and not is_link_local(each)]
-    return [
-        each
-        for each in addresses
-        if not any(net[0] == version and net[1] <= each[1] <= net[2] for net in interface.nets)
-    ]
+    return [each for each in addresses if not any(is_in_net(net, *each) for net in interface.nets)]
 
 
 def governed(interface: Interface, candidates: Iterable[Candidate], is_excluded: bool = False) -> Interface:
-    """The interface with its endpoints, of those of the node. Where Felix passes over it, a wildcard governs it."""
-    wanting = [candidate for candidate in candidates if _wants(candidate, interface)]
+    """The interface with its endpoints of the node. If Felix ignores it, only a wildcard endpoint governs it."""
+    matching = [candidate for candidate in candidates if _is_match(candidate, interface)]
     if is_excluded:
-        wanting = [each for each in wanting if each.endpoint.interface_name == ALL_INTERFACES]
-    rejected = [candidate for candidate in wanting if candidate.rejected]
-    wildcards = [each for each in wanting if not each.rejected and each.endpoint.interface_name == ALL_INTERFACES]
-    named = [each for each in wanting if not each.rejected and each.endpoint.interface_name != ALL_INTERFACES]
-    # A wildcard is only asked where no other endpoint governs.
-    taken = _in_order(named) + _in_order(wildcards)
+        matching = [each for each in matching if each.endpoint.interface_name == ALL_INTERFACES]
+    rejected = [candidate for candidate in matching if candidate.rejected]
+    wildcards = [each for each in matching if not each.rejected and each.endpoint.interface_name == ALL_INTERFACES]
+    named = [each for each in matching if not each.rejected and each.endpoint.interface_name != ALL_INTERFACES]
+    # A wildcard endpoint governs only if no other endpoint does.
+    accepted = _in_order(named) + _in_order(wildcards)
     return dataclasses.replace(
         interface,
-        governing=taken[0] if taken else None,
-        shadowed=tuple(taken[1:]),
+        governing=accepted[0] if accepted else None,
+        shadowed=tuple(accepted[1:]),
         rejected=tuple(_in_order(rejected)),
-        doubt=taken[0].doubt if taken else "",
+        doubt=accepted[0].doubt if accepted else "",
     )
 
 
@@ -148,10 +144,10 @@ def _in_order(candidates: Iterable[Candidate]) -> List[Candidate]:
     return sorted(candidates, key=lambda candidate: candidate.name.encode("utf-8", "surrogatepass"))
 
 
-def _wants(candidate: Candidate, interface: Interface) -> bool:
+def _is_match(candidate: Candidate, interface: Interface) -> bool:
     endpoint = candidate.endpoint
     if not endpoint.interface_name and not endpoint.expected_ips:
-        # What it wanted could not be read.
+        # Its interface and addresses could not be read.
         return bool(candidate.rejected or candidate.doubt)
     if endpoint.interface_name:
         return endpoint.interface_name in (interface.name, ALL_INTERFACES)
@@ -159,7 +155,7 @@ def _wants(candidate: Candidate, interface: Interface) -> bool:
 
 
 def parse_expected_ips(endpoint: HostEndpoint) -> List[Address]:
-    """The expected addresses that are addresses."""
+    """The valid expected addresses."""
     found = []
     for text in endpoint.expected_ips:
         try:

@@ -15,9 +15,10 @@ import re
 from typing import Any, Dict, List, Match, Tuple, cast
 
 from .._core.errors import shown
-from .._core.go_json import check_depth, folded, replace_halves
+from .._core.go_json import check_depth, folded, parse_int, refuse_constant, replace_halves
+from .._core.ip import canonical_ip
 from .._plan.stored import Codec, Stored
-from .._resources.hostendpoint import HostEndpoint, as_host_endpoint, canonical_ip
+from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 from .._resources.resource import Ref
 
 # The separators between the keys and values of an object.
@@ -128,15 +129,6 @@ def _members(content: Any) -> int:
     return len(content) + sum([len(item) for item in content.values() if isinstance(item, dict)])
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError("{0} is not JSON".format(constant))
-
-
-def _number(digits: str) -> float:
-    # Python refuses to read an integer of more than some thousand digits.
-    return int(digits) if len(digits) < 1000 else float("inf")
-
-
 def _merged(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
     """An object as Go reads it: mappings of a duplicate key are merged; of other values, the last one counts."""
     found: Dict[str, Any] = {}
@@ -148,13 +140,13 @@ def _merged(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 
 # Three times as fast, and enough for everything that Calico writes.
-_PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse)
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_number, object_pairs_hook=_merged)
+_PLAIN_DECODER = json.JSONDecoder(parse_constant=refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_int=parse_int, object_pairs_hook=_merged)
 
 
 def _unknown_members(value: str) -> List[str]:
     """The members of a stored object that are not Calico's, byte for byte, since Python would rewrite some numbers."""
-    decoder = json.JSONDecoder(parse_int=_number)
+    decoder = json.JSONDecoder(parse_int=parse_int)
     members = []
     end = _after_gap(value, value.index("{") + 1)
     while value[end] == '"':

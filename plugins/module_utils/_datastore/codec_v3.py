@@ -18,7 +18,9 @@ from typing import Any, Dict, List, Mapping
 
 from .._core import go_types
 from .._core.errors import brief
-from .._core.go_types import ZERO, Number, is_time, json_of_texts, json_text, protocol_number, refuse, to_json
+from .._core.go_json import refuse_constant
+from .._core.go_types import ZERO, Number, is_time, json_of_texts, json_text, to_json
+from .._core.protocols import protocol_number
 from .._plan.stored import Codec, Misnamed, Stored
 from .._resources.hostendpoint import HostEndpoint, Port, as_host_endpoint
 from .._resources.manifest import KINDS, V3_NAME
@@ -212,7 +214,7 @@ _PLAIN = {
 _TEXT_ONLY = frozenset([str])
 
 
-_PLAIN_DECODER = json.JSONDecoder(parse_constant=refuse)
+_PLAIN_DECODER = json.JSONDecoder(parse_constant=refuse_constant)
 
 
 # Go's structs: the JSON keys in the order in which they are written.

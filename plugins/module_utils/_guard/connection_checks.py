@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
+from .._core.ip import Address, format_address
+from .._core.protocols import PROTOCOLS
 from .._dataplane.host import HostDataplane
 from .._dataplane.resolution import Interface
-from .._policies.connection import IN, LOCAL, PROTOCOLS, Address, Connection, format_address
+from .._policies.connection import IN, LOCAL, Connection
 from .._policies.model import ALLOW, DENY
 from .host_facts import CHECK_OF_DIRECTION
 from .host_state import HostState

@@ -10,8 +10,8 @@ from typing import Collection, FrozenSet, Iterable, Iterator, List, Optional
 
 from .._dataplane.evaluator import Evaluator
 from .._dataplane.fatal import LAST_STAYS, decide_fatal
-from .._dataplane.host import noted
 from .._dataplane.resolution import ALL_INTERFACES, Candidate
+from .._dataplane.verdict import noted
 from .._policies._felix.config import is_excluded
 from .._policies.model import EGRESS, INGRESS
 from .._resources.hostendpoint import HostEndpoint

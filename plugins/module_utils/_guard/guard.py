@@ -12,11 +12,11 @@ from __future__ import annotations
 import functools
 from typing import Callable, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
+from .._core.ip import Address
 from .._dataplane.evaluator import Evaluator
 from .._dataplane.resolution import Interface, parse_expected_ips
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.stored import Stored
-from .._policies.connection import Address
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 from .connection_checks import check_connections, check_other_hosts

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Collection, Iterable, Iterator
 
+from .._core.ip import Address, format_address
+from .._core.protocols import TCP
 from .._dataplane.evaluator import Evaluator
-from .._dataplane.host import HostDataplane, noted
+from .._dataplane.host import HostDataplane
 from .._dataplane.resolution import ALL_INTERFACES, parse_expected_ips
+from .._dataplane.verdict import noted
 from .._policies._felix.config import is_excluded
-from .._policies.connection import TCP, Address, format_address
 from .._resources.hostendpoint import HostEndpoint
 from .endpoint_checks import EXCLUDED, OPENED, select_by_name
 from .host_state import HostState

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
+from .._core.protocols import WITH_PORTS, parse_protocol
 from .._dataplane.resolution import parse_interfaces
 from .._policies._felix.failsafes import parse_failsafes
-from .._policies.connection import IN, OUT, WITH_PORTS, Connection, parse_protocol
+from .._policies.connection import IN, OUT, Connection
 from .._policies.model import DATAPLANES
 from .host_facts import CHECK_OF_DIRECTION, HostFacts
 from .routing import Peer, RequiredConnection, RoutingTable, UnknownPath, resolve_peer

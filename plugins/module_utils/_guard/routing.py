@@ -11,19 +11,10 @@ import socket
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._core.errors import shown
+from .._core.ip import Address, is_link_local, is_loopback, parse_address
+from .._core.protocols import TCP
 from .._dataplane.resolution import LOOPBACK, Interface, without_length
-from .._policies.connection import (
-    IN,
-    LOCAL,
-    OUT,
-    TCP,
-    Address,
-    Connection,
-    is_link_local,
-    is_loopback,
-    new_packet,
-    parse_address,
-)
+from .._policies.connection import IN, LOCAL, OUT, Connection, new_packet
 
 
 class RequiredConnection(NamedTuple):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the stored policies and rules of both generations have in common."""
+"""Reads the parts of policies and rules that both API versions share."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Any, FrozenSet, List, Mapping, Optional, Sequence
 
 from .._core import go_json
 from .._core.errors import shown
+from .._core.ip import Net
+from .._core.protocols import ICMP, ICMPV6, PROTOCOLS
 from .._resources.selector import EVERYTHING
-from .connection import ICMP, ICMPV6, PROTOCOLS, Net, Ports
+from .connection import Ports
 from .model import EGRESS, INGRESS, IPTABLES, NFTABLES, NORMAL, PRE_DNAT, UNTRACKED, Policy, Rule
 
-# What Go's IPNet makes of an empty text: no network, which Felix writes as "<nil>", and iptables refuses.
+# Go's IPNet of an empty string: no network, which Felix writes as "<nil>" and iptables rejects.
 NO_NET: Net = (4, 0, -1)
 _MOST_RULES = 10000
 _BOTH = frozenset([INGRESS, EGRESS])
 
 
 def doubtful(name: str, why: str, kind: str, order: Optional[float], tier: str = "default", key: str = "") -> Policy:
-    """A policy of which nobody knows what it lets through, nor whom it selects."""
+    """A policy whose rules and selector are unknown."""
     return Policy(name, EVERYTHING, {}, _BOTH, kind, on_forward=True, order=order, tier=tier, key=key, doubt=why)
 
 
@@ -30,18 +32,18 @@ def build_kind(is_untracked: bool, is_pre_dnat: bool) -> str:
 
 
 def read_directions(types: Sequence[str], kind: str) -> FrozenSet[str]:
-    """The directions that a policy governs. Without types, Felix takes both (calc/policy_sorter.go)."""
+    """The directions that a policy governs. Without types, Felix uses both (calc/policy_sorter.go)."""
     found = _BOTH.intersection(types) if types else _BOTH
     return found - {EGRESS} if kind == PRE_DNAT else found
 
 
 def read_rules(fields: Mapping[str, Any], key: str) -> List[Any]:
-    """The rules of a direction, not read yet. Raises Ambiguous for more than anybody writes: each takes a kilobyte."""
+    """The rules of a direction, not parsed yet. Raises Ambiguous for too many: each uses a kilobyte."""
     return not_too_many(go_json.items(fields, key))
 
 
 def not_too_many(rules: List[Any]) -> List[Any]:
-    """The rules. Raises Ambiguous for more than anybody writes."""
+    """The rules. Raises Ambiguous for too many."""
     if len(rules) > _MOST_RULES:
         raise go_json.Ambiguous(
             "it has {0} rules, more than the {1} that are evaluated".format(len(rules), _MOST_RULES)
@@ -50,7 +52,7 @@ def not_too_many(rules: List[Any]) -> List[Any]:
 
 
 def read_protocol(item: Any, key: str) -> int:
-    """0 for what is not given. Raises ValueError for what is no protocol."""
+    """The number of a protocol, 0 for None. Raises ValueError for an invalid protocol."""
     if item is None:
         return 0
     if isinstance(item, str):
@@ -58,18 +60,18 @@ def read_protocol(item: Any, key: str) -> int:
     else:
         found = go_json.integer(item, key, 0, 255)
     if found < 1:
-        raise ValueError("{0} is not a protocol: {1}".format(key, shown(item)))
+        raise ValueError("{0} is not a valid protocol: {1}".format(key, shown(item)))
     return found
 
 
 def parse_port_range(text: str) -> Ports:
-    """The ports of "80" or "80:90"; -1 for what is no number of a port."""
+    """The ports of "80" or "80:90"; -1 for an invalid port number."""
     first, colon, last = text.partition(":")
     return go_json.digits(first, 65535), go_json.digits(last if colon else first, 65535)
 
 
 def with_fatal(rule: Rule, why: str = "", is_v1: bool = True) -> Rule:
-    """The rule with why Felix fails on it, again and again (measured): `why`, or what iptables or nft refuse."""
+    """The rule with the reason why Felix fails on it repeatedly (measured): `why`, or what iptables or nft rejects."""
     why = why or _why_fatal(rule)
     on_iptables = why or _why_refused_by_iptables(rule)
     on_nftables = why or ("" if is_v1 else _why_refused_by_nft(rule))
@@ -77,7 +79,7 @@ def with_fatal(rule: Rule, why: str = "", is_v1: bool = True) -> Rule:
 
 
 def _why_fatal(rule: Rule) -> str:
-    """What neither dataplane takes."""
+    """Why both dataplanes reject the rule."""
     versions = [version for version in (4, 6) if _exists_for(rule, version)]
     if 4 in versions and any(NO_NET in each for end in (rule.source, rule.destination) for each in end[:2]):
         return "it has an empty network"
@@ -87,12 +89,12 @@ def _why_fatal(rule: Rule) -> str:
     return ""
 
 
-_OTHER_ICMP = "it has a type of ICMP, and for IPv{0} not the protocol {1}"
+_OTHER_ICMP = "it has an ICMP type, but for IPv{0} not the protocol {1}"
 
 
 def _why_refused_by_iptables(rule: Rule) -> str:
     if rule.protocol and rule.not_protocol:
-        return "it has both protocol and notProtocol (!protocol), which iptables refuses"
+        return "it has both protocol and notProtocol (!protocol), which iptables rejects"
     for version in (4, 6):
         if rule.icmp and _exists_for(rule, version) and not _is_icmp_in(rule, version):
             return _OTHER_ICMP.format(version, {4: "icmp", 6: "icmpv6"}[version])
@@ -100,9 +102,9 @@ def _why_refused_by_iptables(rule: Rule) -> str:
 
 
 def _why_refused_by_nft(rule: Rule) -> str:
-    """Felix v3.32.1 writes "icmp type 8 code 0", which nft refuses."""
+    """Felix v3.32.1 writes "icmp type 8 code 0", which nft rejects."""
     if any(each and each[1] is not None for each in (rule.icmp, rule.not_icmp)):
-        return "it has a code of ICMP, which Felix writes so that nft refuses it"
+        return "it has an ICMP code, which Felix writes in a form that nft rejects"
     return ""
 
 
@@ -111,7 +113,7 @@ def _is_icmp_in(rule: Rule, version: int) -> bool:
 
 
 def _exists_for(rule: Rule, version: int) -> bool:
-    """Whether Felix makes a rule for this version of IP of it (rules/policy.go)."""
+    """Whether Felix writes the rule for this version of IP (rules/policy.go)."""
     if rule.version not in (0, version):
         return False
     lists = (rule.source.nets, rule.source.not_nets, rule.destination.nets, rule.destination.not_nets)

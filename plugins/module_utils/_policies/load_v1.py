@@ -5,8 +5,8 @@
 """Policies and profiles of Calico v1's data model, as Felix 2.6 reads them.
 
 libcalico-go release-v2.6: lib/backend/model (policy.go, profile.go, rule.go, workloadendpoint.go), lib/numorstring,
-lib/validator/validator.go. What Felix cannot read, or takes for invalid, it takes for missing, the whole object
-(felix 2.6.8, calc/validation_filter.go).
+lib/validator/validator.go. Felix treats a whole object as missing if it cannot read it or finds it
+invalid (felix 2.6.8, calc/validation_filter.go).
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._core import go_json
 from .._core.errors import shown
+from .._core.ip import Net, parse_net
+from .._core.protocols import TCP, UDP
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.selector import GRAMMAR_V1, Selector, SelectorError, has, parse
 from .._resources.validation_v1 import NAME
-from .connection import TCP, UDP, Net, Ports, parse_net
+from .connection import Ports
 from .load_common import (
     NO_NET,
     build_kind,
@@ -53,7 +55,7 @@ _DEFAULT_TIER = Tier("default", None, DENY)
 
 
 def load_policies_v1(snapshot: PolicySnapshot) -> PolicySet:
-    """All that is stored of policies, as Felix 2.6 sees it: what it takes for missing is left out."""
+    """The stored policies as Felix 2.6 reads them, without those that it treats as missing."""
     policies = [policy for policy in (_policy(*each) for each in snapshot.policies) if policy]
     workloads: Dict[str, List[Tuple[str, Selectable]]] = {}
     for node, value in snapshot.workloads:
@@ -61,7 +63,7 @@ def load_policies_v1(snapshot: PolicySnapshot) -> PolicySet:
         if member:
             workloads.setdefault(node, []).append((interface, member))
     return PolicySet(
-        # The tier in the key does not count.
+        # Felix ignores the tier in the key.
         tiers=[_DEFAULT_TIER],
         policies={_DEFAULT_TIER.name: in_order(policies)},
         profiles={name: _profile(parts) for name, parts in snapshot.profiles.items()},
@@ -71,7 +73,7 @@ def load_policies_v1(snapshot: PolicySnapshot) -> PolicySet:
 
 
 def _policy(name: str, value: str) -> Optional[Policy]:
-    """None for one that Felix takes for missing."""
+    """None for a policy that Felix treats as missing."""
     order: Optional[float] = float("-inf")
     kind = ANY_KIND
     try:
@@ -94,7 +96,7 @@ def _policy(name: str, value: str) -> Optional[Policy]:
 
 
 def _profile(parts: Mapping[str, str]) -> Profile:
-    """For Felix, a profile is there when its rules are."""
+    """For Felix, a profile exists if its rules exist."""
     doubts = []
     rules: Optional[Rules] = None
     labels: Dict[str, str] = {}
@@ -107,7 +109,7 @@ def _profile(parts: Mapping[str, str]) -> Profile:
                 labels.update(go_json.mapping(content, part))
             else:
                 for tag in go_json.texts({part: content}, part):
-                    # A tag is a label without a value; a label of that name counts more.
+                    # A tag is a label without a value; a label of the same name takes precedence.
                     labels.setdefault(tag, "")
         except ValueError as exc:
             if isinstance(exc, go_json.Ambiguous):
@@ -126,11 +128,11 @@ def _rules(fields: Mapping[str, Any]) -> Rules:
 
 
 def _rule(item: Any) -> Rule:
-    """Raises ValueError or SelectorError for one that is invalid, and makes all that it is in so."""
+    """Raises ValueError or SelectorError for an invalid rule, which makes the whole object invalid."""
     fields = go_json.struct(item, "a rule")
     action = go_json.text(fields, "action")
     if action not in _ACTIONS:
-        raise ValueError("action is not one: {0}".format(shown(action)))
+        raise ValueError("action is unknown: {0}".format(shown(action)))
     go_json.text(fields, "log_prefix")
     protocol, not_protocol = (read_protocol(fields.get(key), key) for key in ("protocol", "!protocol"))
     version = _version(fields)
@@ -167,23 +169,23 @@ def _icmp(fields: Mapping[str, Any], negated: str) -> Optional[Tuple[int, Option
     if code is not None:
         code = go_json.integer(code, negated + "icmp_code", 0, 255)
     if kind is None:
-        # Felix looks at the code only where there is a type.
+        # Felix reads the code only beside a type.
         return None
     return go_json.integer(kind, negated + "icmp_type", 0, 254), code
 
 
 def _entity(fields: Mapping[str, Any], end: str, may_have_ports: bool) -> Tuple[Entity, str]:
-    """What is asked of one end, and why it is not certain what that is."""
+    """The conditions for one end, and why they are uncertain."""
     doubts: List[str] = []
 
     def selectors(negated: str) -> Tuple[Selector, ...]:
         found = []
         tag = go_json.text(fields, negated + end + "_tag")
-        # Felix does not look at this one.
+        # Felix does not validate !dst_tag.
         if tag and (NAME.fullmatch(tag) or (negated and end == "dst")):
             found.append(has(tag))
         elif tag:
-            raise ValueError("{0}_tag is not a tag: {1}".format(end, shown(tag)))
+            raise ValueError("{0}_tag is not a valid tag: {1}".format(end, shown(tag)))
         selector = go_json.text(fields, negated + end + "_selector")
         if selector:
             try:
@@ -215,7 +217,7 @@ def _nets(fields: Mapping[str, Any], end: str) -> Tuple[Net, ...]:
 
 def _net(item: Any) -> Net:
     if not isinstance(item, str):
-        raise ValueError("a network is not a text: {0}".format(shown(item)))
+        raise ValueError("a network is not a string: {0}".format(shown(item)))
     return parse_net(item) if item else NO_NET
 
 
@@ -234,13 +236,13 @@ def _port(item: Any, key: str) -> Ports:
 
 
 def _fatal_tag(fields: Mapping[str, Any]) -> str:
-    """The one field that nobody validates."""
+    """Why Felix fails on !dst_tag, the only field that it does not validate."""
     tag = go_json.text(fields, "!dst_tag")
-    return "!dst_tag is not a tag" if tag and not NAME.fullmatch(tag) else ""
+    return "!dst_tag is not a valid tag" if tag and not NAME.fullmatch(tag) else ""
 
 
 def _workload(value: str) -> Tuple[str, Optional[Selectable]]:
-    """The interface's name, and what a selector can select; None for what Felix takes for missing."""
+    """The interface's name and the workload; None for a workload that Felix treats as missing."""
     try:
         fields = go_json.struct(go_json.load(value))
         interface = go_json.text(fields, "name")

@@ -4,9 +4,9 @@
 
 """Policies, tiers, profiles and network sets of Calico v3's data model, as its Felix reads them.
 
-projectcalico/calico v3.32: api/pkg/apis/projectcalico/v3, and what libcalico-go/lib/backend/syncersv1/updateprocessors
-make of it for Felix. What Felix cannot read, or takes for invalid, it takes for missing, the whole object (measured
-with v3.32.1). Staged policies never count.
+projectcalico/calico v3.32: api/pkg/apis/projectcalico/v3, and how libcalico-go/lib/backend/syncersv1/updateprocessors
+converts them for Felix. Felix treats a whole object as missing if it cannot read it or finds it invalid (measured with
+v3.32.1). Staged policies never count.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tupl
 
 from .._core import go_json
 from .._core.errors import shown
+from .._core.ip import parse_net
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, parse
 from ._felix.config_v3 import calico_version
-from .connection import parse_net
 from .load_common import build_kind, doubtful, read_directions, read_protocol
 from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Policy, PolicySet, Profile, Rule, Rules, Selectable, Tier
 from .objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
@@ -39,17 +39,17 @@ _DEFAULT = "default"
 _HINTS = frozenset(["AssumeNeededOnEveryNode"])
 
 Version = Optional[Tuple[int, int, int]]
-# Before, there are no tiers, and the field is not known.
+# Before, Calico has no tiers and does not know the field.
 _TIERS_SINCE = (3, 29, 0)
-# Since then, policies of the same order are asked in the order of "name/namespace/kind" (calc/policy_sorter.go).
+# Since then, policies of the same order are evaluated in the order of "name/namespace/kind" (calc/policy_sorter.go).
 _NAME_AND_KIND_SINCE = (3, 32, 0)
-# The profile that Calico has, and nobody stores.
+# Calico's built-in profile, which is not stored.
 _DEFAULT_ALLOW = "projectcalico-default-allow"
 _DEFAULT_ALLOW_SINCE = (3, 14, 0)
 
 
 def load_policies_v3(snapshot: PolicySnapshot) -> PolicySet:
-    """All that is stored of policies, as Felix sees it: what it takes for missing is left out."""
+    """The stored policies as Felix reads them, without those that it treats as missing."""
     version = calico_version(snapshot)
     stored = [("", name, value) for name, value in snapshot.policies if "/" not in name]
     policies: List[Policy] = []
@@ -76,7 +76,7 @@ def load_policies_v3(snapshot: PolicySnapshot) -> PolicySet:
 
 
 def _is_unclear(exc: Exception) -> bool:
-    """Whether Calico may make something of it that this collection does not."""
+    """Whether Calico may accept it although this collection does not."""
     return isinstance(exc, go_json.Ambiguous) or isinstance(exc, SelectorError) and exc.is_limit
 
 
@@ -84,7 +84,7 @@ def _is_unclear(exc: Exception) -> bool:
 
 
 def _tiers(snapshot: PolicySnapshot, policies: List[Policy], version: Version) -> List[Tier]:
-    """In the order in which they are asked: by order, those without one last, then by name."""
+    """The tiers in the order of evaluation: by order, those without an order last, then by name."""
     found: Dict[str, Tier] = {}
     for name, value in snapshot.tiers.items():
         try:
@@ -95,7 +95,7 @@ def _tiers(snapshot: PolicySnapshot, policies: List[Policy], version: Version) -
     has_tiers = version is not None and version >= _TIERS_SINCE
     stored = set(found)
     for policy in policies:
-        # Felix asks the policies of a tier that is missing last.
+        # Felix evaluates the policies of a missing tier last.
         found.setdefault(policy.tier, Tier(policy.tier, None, DENY))
     found.setdefault(_DEFAULT, Tier(_DEFAULT, None, DENY))
     stored = stored if has_tiers else set(found)
@@ -116,7 +116,7 @@ def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
 
 
 def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
-    """A GlobalNetworkPolicy, or a NetworkPolicy, which selects what has the label of its namespace."""
+    """A GlobalNetworkPolicy, or a NetworkPolicy, which selects endpoints with the label of its namespace."""
     tier, order, shown_name, kind = _DEFAULT, float("-inf"), name, ANY_KIND
     key = "{0}/{1}/{2}".format(name, namespace, "NetworkPolicy" if namespace else "GlobalNetworkPolicy")
     try:
@@ -125,11 +125,11 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
         tier = spec.get("tier") or _DEFAULT
         order = spec.get("order")
         shown_name = (namespace + "/" if namespace else "") + _name(name, tier, found["metadata"])
-        # What it selects goes by the object, not by its key.
+        # The object, not its key, decides on the selected namespace.
         namespace = namespace and found["metadata"].get("namespace", "")
         kind = build_kind(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
         if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
-            raise go_json.Ambiguous("it is in tier {0}, and there are tiers since Calico v3.29".format(tier))
+            raise go_json.Ambiguous("it is in tier {0}, but Calico has tiers only since v3.29".format(tier))
         _check_hints(spec.get("performanceHints", []))
         return Policy(
             name=shown_name,
@@ -149,7 +149,7 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
 
 
 def _name(name: str, tier: str, metadata: Mapping[str, Any]) -> str:
-    """The tier and the name, whatever of it is in the key (libcalico-go, model/keys.go, determinePolicyName)."""
+    """Tier and name, with or without the tier in the key (libcalico-go, model/keys.go, determinePolicyName)."""
     original = _original_name(metadata)
     if original:
         name = original
@@ -159,7 +159,7 @@ def _name(name: str, tier: str, metadata: Mapping[str, Any]) -> str:
 
 
 def _original_name(metadata: Mapping[str, Any]) -> str:
-    """As the annotation has it, which is for people only; "" where there is none."""
+    """The name in the annotation, which is for display only; "" without the annotation."""
     try:
         return go_json.text(go_json.struct(go_json.load(metadata["annotations"]["projectcalico.org/metadata"])), "name")
     except (KeyError, ValueError):
@@ -176,10 +176,10 @@ def _governs(spec: Mapping[str, Any], kind: str) -> FrozenSet[str]:
 
 
 def _policy_selector(spec: Mapping[str, Any], namespace: str) -> Selector:
-    """The endpoints that a policy selects, those of namespaces and service accounts among them.
+    """The selector of a policy, including namespaces and service accounts.
 
-    updateprocessors/globalnetworkpolicyprocessor.go and networkpolicyprocessor.go: Felix passes over a selector of
-    namespaces or accounts that is none, and in a GlobalNetworkPolicy replaces all() in the whole expression.
+    updateprocessors/globalnetworkpolicyprocessor.go and networkpolicyprocessor.go: Felix ignores an invalid selector of
+    namespaces or accounts, and in a GlobalNetworkPolicy replaces all() in the whole expression.
     """
     text = spec.get("selector", "")
     if namespace:
@@ -218,7 +218,7 @@ def _profiles(snapshot: PolicySnapshot, version: Version) -> Dict[str, Profile]:
 
 
 def _profile(value: str) -> Optional[Profile]:
-    """None for one that Felix cannot read."""
+    """None for a profile that Felix cannot read."""
     try:
         found = read(PROFILE, value)
     except go_json.Ambiguous as exc:
@@ -232,11 +232,11 @@ def _profile(value: str) -> Optional[Profile]:
         return Profile(None, labels, str(exc) if _is_unclear(exc) else "")
 
 
-# --- What selectors in rules select, but host endpoints ---
+# --- What selectors in rules select, except host endpoints ---
 
 
 def _workloads(snapshot: PolicySnapshot) -> Tuple[Dict[str, List[Tuple[str, Selectable]]], str]:
-    """Those of each node: the interface's name, and what a selector can select; and why some are not among them."""
+    """The workloads of each node with their interfaces' names, and why some are missing."""
     found: Dict[str, List[Tuple[str, Selectable]]] = {}
     doubt = ""
     for _node, value in snapshot.workloads:
@@ -251,9 +251,9 @@ def _workloads(snapshot: PolicySnapshot) -> Tuple[Dict[str, List[Tuple[str, Sele
 
 
 def _network_sets(snapshot: PolicySnapshot) -> Tuple[List[Selectable], str, str]:
-    """Those that Felix can read: of two of one name, that with the smaller key.
+    """The network sets that Felix can read: of two with the same name, the one with the smaller key.
 
-    With them, why nothing is known of another one, and why Felix probably fails.
+    Also returns why a set is unknown, and why Felix probably fails.
     """
     found: Dict[Tuple[str, str], Selectable] = {}
     doubt = fatal = ""
@@ -268,7 +268,7 @@ def _network_sets(snapshot: PolicySnapshot) -> Tuple[List[Selectable], str, str]
         problem = _why_fatal_net(fields["spec"].get("nets", ()))
         if problem:
             fatal = "Felix probably fails on the network set {0}, which has {1}".format(key, problem)
-        # A set without a name is none.
+        # Felix ignores a set without a name.
         name = fields["metadata"].get("name")
         if name:
             found.setdefault((namespace, key if namespace else name), _network_set(namespace, fields))
@@ -276,9 +276,9 @@ def _network_sets(snapshot: PolicySnapshot) -> Tuple[List[Selectable], str, str]
 
 
 def _why_fatal_net(texts: Iterable[str]) -> str:
-    """Why Felix probably fails on one of these networks (ip/ip_addr.go, CIDRFromIPNet); "" when it does not.
+    """Why Felix probably fails on one of these networks (ip/ip_addr.go, CIDRFromIPNet); "" if it does not.
 
-    It reads an empty text as a network without an address, and keeps the length of an IPv4-mapped one.
+    It reads an empty string as a network without an address, and keeps the length of an IPv4-mapped network.
     """
     for text in texts:
         if not text:
@@ -292,13 +292,13 @@ def _network_set(namespace: str, fields: Mapping[str, Any]) -> Selectable:
     labels, nets = fields["metadata"].get("labels", {}), tuple(parse_nets(fields["spec"].get("nets", ())))
     if not namespace:
         return Selectable(labels, (), (), nets)
-    # As the object has it, not its key.
+    # From the object, not from its key.
     namespace = fields["metadata"].get("namespace", "")
     return Selectable(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
 
 
 def _workload(value: str) -> Tuple[Mapping[str, Any], Optional[Selectable]]:
-    """Its spec, and None for one without an address, which Felix passes over. Raises ValueError: none was measured."""
+    """The spec and the workload, None without an address, since Felix ignores it. Raises ValueError (not measured)."""
     fields = read(WORKLOAD, value)
     spec = fields["spec"]
     labels = fields["metadata"].get("labels", {})

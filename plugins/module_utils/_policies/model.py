@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Policies, profiles and all else that decides on traffic, whatever the generation that they are stored in.
+"""Policies, profiles and all other objects that decide on traffic, independent of the API version.
 
-load_v1 and load_v3 make it of what is stored, _dataplane decides by it.
+load_v1 and load_v3 build them from stored objects, and _dataplane evaluates them.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from __future__ import annotations
 import dataclasses
 from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
+from .._core.ip import Address, Net
 from .._resources.selector import Selector
-from .connection import Address, Net, Ports
+from .connection import Ports
 
 INGRESS, EGRESS = "ingress", "egress"
 ALLOW, DENY, LOG, PASS = "allow", "deny", "log", "pass"
-# What Felix programs.
+# The dataplanes that Felix programs.
 IPTABLES, NFTABLES = "iptables", "nftables"
 DATAPLANES = (IPTABLES, NFTABLES)
-# When a policy is asked: normally, before connection tracking (doNotTrack), or before DNAT; or nobody knows when.
+# When a policy is evaluated: normally, before connection tracking (doNotTrack) or before DNAT; or that is unknown.
 NORMAL, UNTRACKED, PRE_DNAT, ANY_KIND = "normal", "untracked", "pre-DNAT", "any"
 
 
 class Entity(NamedTuple):
-    """What a rule asks of one end of a connection. An empty field asks nothing."""
+    """The conditions of a rule for one end of a connection. An empty field matches everything."""
 
-    # In one of them, and in none of them.
+    # The address is in one of nets, and in none of not_nets.
     nets: Tuple[Net, ...] = ()
     not_nets: Tuple[Net, ...] = ()
-    # An address of an endpoint or a network set that this selects: by every one, and by none.
+    # All selectors, and none of not_selectors, select the endpoint or network set that has the address.
     selectors: Tuple[Selector, ...] = ()
     not_selectors: Tuple[Selector, ...] = ()
-    # One of the ports or of the named ports, and none of them.
+    # One of the ports or named ports matches, and none of the negated ones does.
     ports: Tuple[Ports, ...] = ()
     port_names: Tuple[str, ...] = ()
     not_ports: Tuple[Ports, ...] = ()
@@ -41,7 +42,7 @@ class Entity(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A rule of a policy or a profile. All that it asks for must hold; a field of 0 or None asks nothing."""
+    """A rule of a policy or a profile. All conditions must hold; a field of 0 or None matches everything."""
 
     action: str = ALLOW
     version: int = 0
@@ -52,9 +53,9 @@ class Rule(NamedTuple):
     not_icmp: Optional[Tuple[int, Optional[int]]] = None
     source: Entity = Entity()
     destination: Entity = Entity()
-    # Why Felix fails on it where it is in use, by the dataplane; empty when it does not.
+    # Why Felix fails on the rule where it is in use, by dataplane; empty if it does not.
     fatal: Mapping[str, str] = {}
-    # Why it is not known whether it matches what it seems to match; "" when it is.
+    # Why it is unknown whether the rule matches as read; "" if it is known.
     doubt: str = ""
 
 
@@ -70,18 +71,18 @@ class Policy:
     # The directions that it governs.
     governs: FrozenSet[str]
     kind: str = NORMAL
-    # Whether it is asked for forwarded traffic, too, where that is for the policy to say.
+    # Whether it is also evaluated for forwarded traffic, in API versions where the policy decides on that.
     on_forward: bool = False
-    # None comes after every number.
+    # None sorts after every number.
     order: Optional[float] = None
     tier: str = "default"
-    # The name, the namespace and the kind as Calico v3 sorts by them.
+    # Name, namespace and kind, as Calico v3 sorts by them.
     key: str = ""
-    # Why Felix fails on it where it selects an endpoint of the host, whatever its rules; "" when it does not.
+    # Why Felix fails if the policy selects an endpoint of the host, whatever its rules; "" if it does not.
     fatal: str = ""
-    # Why nothing is known of it but its name, kind and order; "" when all is.
+    # Why only its name, kind and order are known; "" if all is known.
     doubt: str = ""
-    # Why Felix takes it for missing; "" when it does not.
+    # Why Felix treats it as missing; "" if it does not.
     ignored: str = ""
 
     def __str__(self) -> str:
@@ -91,16 +92,16 @@ class Policy:
 class Tier(NamedTuple):
     name: str
     order: Optional[float]
-    # What becomes of traffic that policies of it govern and none decides on: DENY or PASS.
+    # The action for traffic that its policies govern and no rule decides on: DENY or PASS.
     default_action: str
 
 
 class Profile(NamedTuple):
-    # None where the profile drops everything, since it is missing or Felix does not take it.
+    # None if the profile drops everything, since it is missing or Felix rejects it.
     rules: Optional[Rules]
-    # What endpoints inherit.
+    # The labels that endpoints inherit.
     labels: Mapping[str, str]
-    # Why that is not certain; "" when it is.
+    # Why the profile is uncertain; "" if it is certain.
     doubt: str = ""
 
 
@@ -108,7 +109,7 @@ MISSING = Profile(None, {})
 
 
 class Selectable(NamedTuple):
-    """What a selector in a rule can select: an endpoint, a workload, a network set."""
+    """An object that a selector in a rule can select: an endpoint, a workload or a network set."""
 
     labels: Mapping[str, str]
     profiles: Tuple[str, ...]
@@ -116,32 +117,32 @@ class Selectable(NamedTuple):
     nets: Tuple[Net, ...] = ()
     # (name, protocol, number)
     ports: Tuple[Tuple[str, int, int], ...] = ()
-    # Why it is not known whether Felix takes it; "" when it does.
+    # Why it is unknown whether Felix accepts it; "" if it does.
     doubt: str = ""
 
 
 @dataclasses.dataclass
 class PolicySet:
-    """All that decides, but the settings of Felix."""
+    """All that decides on traffic, except the settings of Felix."""
 
-    # In the order in which they are asked.
+    # In the order of evaluation.
     tiers: List[Tier]
-    # By tier, in the order in which they are asked.
+    # By tier, in the order of evaluation.
     policies: Dict[str, List[Policy]]
     profiles: Dict[str, Profile]
     # Without the host endpoints.
     members: List[Selectable]
-    # The workloads among them by node, where that is known: the interface's name, and what a selector can select.
+    # The workloads among them by node, if the node is known: the interface's name and the workload.
     workloads: Dict[str, List[Tuple[str, Selectable]]]
-    # Why Felix takes a stored policy of Calico v3 for missing, by its name.
+    # Why Felix treats a stored policy of Calico v3 as missing, by its name.
     ignored: Dict[str, str] = dataclasses.field(default_factory=dict)
-    # Why Felix probably fails on every host, whoever uses it; "" when it does not.
+    # Why Felix probably fails on every host; "" if it does not.
     fatal: str = ""
-    # Why nothing is known of some members, so that a selector in a rule may miss some; "" when all are.
+    # Why some members are unknown, so that a selector in a rule may miss some; "" if all are known.
     members_doubt: str = ""
 
     def looks_at_members(self) -> bool:
-        """Whether a rule decides by the labels or the named ports of those at either end."""
+        """Whether a rule matches labels or named ports at either end."""
         policies = [policy.rules for policies in self.policies.values() for policy in policies]
         profiles = [profile.rules for profile in self.profiles.values() if profile.rules is not None]
         return any(
@@ -156,7 +157,7 @@ class PolicySet:
         return self.profiles.get(name, MISSING)
 
     def labels_of(self, labels: Mapping[str, str], profiles: Tuple[str, ...]) -> Mapping[str, str]:
-        """An endpoint's labels, with those that it inherits; the first that has one counts."""
+        """An endpoint's labels and those that it inherits; the first profile with a label counts."""
         inherited = [self.profiles[name].labels for name in reversed(profiles) if name in self.profiles]
         if not any(inherited):
             return labels
@@ -168,5 +169,5 @@ class PolicySet:
 
 
 def in_order(policies: List[Policy]) -> List[Policy]:
-    """As Felix asks them: by order, those without one last, and by the bytes of their names."""
+    """The policies in the order of evaluation: by order, those without an order last, then by name in bytes."""
     return sorted(policies, key=lambda policy: (policy.order is None, policy.order or 0.0, policy.name.encode()))

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The objects of Calico v3 that decide on traffic, with the types of their fields.
+"""The objects of Calico v3 that decide on traffic, and the types of their fields.
 
-projectcalico/calico v3.32: api/pkg/apis/projectcalico/v3. An object with one field of a wrong type is not there for
-Felix (measured with v3.32.1). The fields of a result are spelled as Calico spells them.
+projectcalico/calico v3.32: api/pkg/apis/projectcalico/v3. Felix treats an object with one field of a wrong type
+as missing (measured with v3.32.1). The fields of a result have Calico's spelling.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _INT = go_types.integer(-(2**63), 2**63 - 1)
 
 
 def _port(item: Any, before: Any, where: str) -> Any:
-    """A number of a port, (first, last), or a name (libcalico-go, numorstring/port.go)."""
+    """A port number, (first, last), or a name (libcalico-go, numorstring/port.go)."""
     if not isinstance(item, str):
         return int(go_types.number(65535)(item, None, where).digits)
     first, colon, last = item.partition(":")
     if first.isdigit() and first.isascii() and (not colon or last.isdigit() and last.isascii()):
         found = digits(first, 65535), digits(last if colon else first, 65535)
         if min(found) < 0 or found[0] > found[1]:
-            raise ValueError("{0} is not a range of ports: {1}".format(where, shown(item)))
+            raise ValueError("{0} is not a valid port range: {1}".format(where, shown(item)))
         return found
     if not _PORT_NAME.fullmatch(item):
-        raise ValueError("{0} is not a port: {1}".format(where, shown(item)))
+        raise ValueError("{0} is not a valid port: {1}".format(where, shown(item)))
     return item
 
 
@@ -137,7 +137,7 @@ _DURATION = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|\u00b
 def _duration(item: Any, before: Any, where: str) -> str:
     text = go_types.text(item, before, where)
     if not _DURATION.fullmatch(text):
-        raise ValueError("{0} is not a duration: {1}".format(where, shown(text)))
+        raise ValueError("{0} is not a valid duration: {1}".format(where, shown(text)))
     return text
 
 
@@ -164,7 +164,7 @@ _CONNTRACK_TIMEOUTS = (
 
 
 def _dscp(item: Any, before: Any, where: str) -> Any:
-    """A number of 8 bits, or a word (libcalico-go, numorstring/dscp.go)."""
+    """A number of 8 bits, or a name (libcalico-go, numorstring/dscp.go)."""
     return item if isinstance(item, str) else go_types.number(255)(item, None, where)
 
 

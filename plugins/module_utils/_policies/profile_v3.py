@@ -4,8 +4,8 @@
 
 """The labels that endpoints inherit from a profile of Calico v3.
 
-Felix v3.32.1 takes them from the whole object, which calicoctl's validator must accept: if that refuses anything in it,
-none of its labels counts, but its rules still do (measured). The checks are those of projectcalico/calico v3.32,
+Felix v3.32.1 uses them only if calicoctl's validator accepts the whole object: else none of its labels counts, but its
+rules still do (measured). The checks are those of projectcalico/calico v3.32,
 libcalico-go/lib/validator/v3/validator.go.
 """
 
@@ -15,28 +15,28 @@ import re
 from typing import Any, Iterable, Iterator, List, Mapping
 
 from .._core.go_json import digits
+from .._core.ip import parse_net
+from .._core.protocols import ICMP, ICMPV6, SPELLINGS, WITH_PORTS_V3
 from .._resources.selector import GRAMMAR_V3, SelectorError, parse
 from .._resources.validation_v3 import DNS_NAME, DNS_NAME_MAX, LABEL_NAME, PORT_NAME, is_qualified
 from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
-from .connection import parse_net
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
-_PROTOCOLS = ("TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite")
-_WITH_PORTS = ("TCP", "UDP", "SCTP", "6", "17", "132")
-_ICMP = {"ICMP": 4, "ICMPv6": 6}
+_WITH_PORTS = (*[SPELLINGS[number] for number in WITH_PORTS_V3], *map(str, WITH_PORTS_V3))
+_ICMP = {SPELLINGS[ICMP]: 4, SPELLINGS[ICMPV6]: 6}
 _EVERYBODY = (parse_net("0.0.0.0/0"), parse_net("::/0"))
 _MOST_METHODS = 20
 _MOST_OF_A_PATH = 1024
 
 
 def labels_of_profile(profile: Mapping[str, Any]) -> Mapping[str, str]:
-    """The labels of a profile that was read as Go reads it; none where Calico's validator refuses it."""
+    """The labels of a profile as Go reads it; empty if Calico's validator rejects it."""
     labels = profile["spec"].get("labelsToApply", {})
     return labels if labels and is_valid(profile) else {}
 
 
 def is_valid(profile: Mapping[str, Any]) -> bool:
-    """Whether calicoctl would store a profile that was read as Go reads it."""
+    """Whether calicoctl would store a profile, given as Go reads it."""
     metadata, spec = profile["metadata"], profile["spec"]
     name = metadata.get("name", "")
     if len(name) > DNS_NAME_MAX or not DNS_NAME.fullmatch(name):
@@ -78,7 +78,7 @@ def _checks(rule: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def _is_protocol(text: str) -> bool:
-    return text in _PROTOCOLS or digits(text, 255) > 0
+    return text in SPELLINGS.values() or digits(text, 255) > 0
 
 
 def _are_nets(ends: Iterable[Mapping[str, Any]], version: Any) -> bool:
@@ -92,7 +92,7 @@ def _are_nets(ends: Iterable[Mapping[str, Any]], version: Any) -> bool:
             return False
         if key == "notNets" and found in _EVERYBODY:
             return False
-        # No address alone, and no bits behind the prefix.
+        # A bare address and bits after the prefix are invalid.
         if "/" not in text or found[1] != address[1]:
             return False
         versions.add(found[0])

@@ -5,7 +5,7 @@
 """Rules of Calico v3's policies and profiles, as its Felix reads them.
 
 projectcalico/calico v3.32: libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go and
-libcalico-go/lib/validator/v1, which Felix asks again. What becomes of values that calicoctl would not store was
+libcalico-go/lib/validator/v1, which Felix applies again. The effect of values that calicoctl would not store was
 measured with Felix v3.32.1.
 """
 
@@ -15,9 +15,11 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .._core.errors import shown
+from .._core.ip import Net, parse_net
+from .._core.protocols import WITH_PORTS_V3
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, both, parse
 from .._resources.validation_v3 import PORT_NAME
-from .connection import SCTP, TCP, UDP, Net, Ports, parse_net
+from .connection import Ports
 from .load_common import not_too_many, read_protocol, with_fatal
 from .model import ALLOW, DENY, EGRESS, INGRESS, LOG, PASS, Entity, Rule, Rules
 
@@ -25,16 +27,14 @@ NAMESPACE, SERVICE_ACCOUNT = "projectcalico.org/namespace", "projectcalico.org/s
 OF_NAMESPACES, OF_ACCOUNTS = "pcns.", "pcsa."
 
 _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "pass": PASS, "next-tier": PASS}
-_WITH_PORTS = (TCP, UDP, SCTP)
-# Networks of no version of IP: of a service, Calico's etcd knows no endpoints.
+# A network of no IP version: Calico's etcd has no endpoints of services.
 _NOBODY: Tuple[Net, ...] = ((0, 0, -1),)
 
 
 def rules_of_spec(spec: Mapping[str, Any], namespace: str = "") -> Rules:
-    """The rules of both directions, of an object that was read as Go reads it.
+    """The rules of both directions of an object, given as Go reads it.
 
-    Raises ValueError or SelectorError for what makes the object invalid for Felix, and Ambiguous for more rules than
-    anybody writes.
+    Raises ValueError or SelectorError if the object is invalid for Felix, and Ambiguous for too many rules.
     """
     found: Dict[str, Tuple[Rule, ...]] = {}
     for direction in (INGRESS, EGRESS):
@@ -44,7 +44,7 @@ def rules_of_spec(spec: Mapping[str, Any], namespace: str = "") -> Rules:
 
 
 def prefixed(text: str, prefix: str) -> str:
-    """A selector over the labels of a namespace or a service account, which endpoints have with a prefix.
+    """A selector for the labels of a namespace or a service account, which endpoints have with a prefix.
 
     Raises SelectorError.
     """
@@ -85,7 +85,7 @@ def _protocol(fields: Mapping[str, Any], key: str) -> int:
 
 
 def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[int]]]:
-    """None where there is no type: Felix looks at the code only beside one."""
+    """None without a type: Felix reads the code only beside a type."""
     inner = fields.get(key) or {}
     kind, code = inner.get("type"), inner.get("code")
     for value, most in ((kind, 254), (code, 255)):
@@ -97,9 +97,9 @@ def _icmp(fields: Mapping[str, Any], key: str) -> Optional[Tuple[int, Optional[i
 def _entity(fields: Mapping[str, Any], name: Optional[str], protocol: int, namespace: str) -> Entity:
     ports, port_names = _ports(fields, "ports")
     not_ports, not_port_names = _ports(fields, "notPorts")
-    # Names of ports need no protocol, but beside one that has no ports, there cannot be any.
+    # Port names require no protocol, but a protocol without ports excludes them.
     needing = ports or not_ports or name is not None and (port_names or not_port_names)
-    if needing and protocol not in _WITH_PORTS:
+    if needing and protocol not in WITH_PORTS_V3:
         raise ValueError("ports are given without a protocol that has ports")
     not_selector = fields.get("notSelector", "")
     nets = _nets(fields, "nets")
@@ -118,7 +118,7 @@ def _entity(fields: Mapping[str, Any], name: Optional[str], protocol: int, names
 
 
 def _selectors(fields: Mapping[str, Any], namespace: str) -> Tuple[Selector, ...]:
-    """All that an endpoint must be selected by, as one (updateprocessors/rules.go, getEndpointSelector)."""
+    """The selectors that must all select an endpoint, as one (updateprocessors/rules.go, getEndpointSelector)."""
     parts = _accounts(fields.get("serviceAccounts") or {})
     if fields.get("selector"):
         parts.append(parse(fields["selector"], GRAMMAR_V3))
@@ -132,7 +132,7 @@ def _selectors(fields: Mapping[str, Any], namespace: str) -> Tuple[Selector, ...
 
 
 def _accounts(accounts: Mapping[str, Any]) -> List[Selector]:
-    """The endpoints of service accounts. Felix drops this where a name makes no selector (parseServiceAccounts)."""
+    """The endpoints of service accounts. Felix drops them if a name is invalid (parseServiceAccounts)."""
     parts = [parse(accounts["selector"], GRAMMAR_V3, OF_ACCOUNTS)] if accounts.get("selector") else []
     if accounts.get("names"):
         text = "{0} in {{ '{1}' }}".format(SERVICE_ACCOUNT, "', '".join(accounts["names"]))
@@ -144,7 +144,7 @@ def _accounts(accounts: Mapping[str, Any]) -> List[Selector]:
 
 
 def _nets(fields: Mapping[str, Any], key: str) -> Tuple[Net, ...]:
-    """Those that are networks: Felix leaves the other ones out."""
+    """The valid networks: Felix ignores the others."""
     return tuple(parse_nets(fields.get(key, ())))
 
 
@@ -159,7 +159,7 @@ def parse_nets(texts: Any) -> List[Net]:
 
 
 def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Tuple[Ports, ...], Tuple[str, ...]]:
-    """Numbers, and names."""
+    """The numbers and the names of ports."""
     numbers: List[Ports] = []
     names: List[str] = []
     for item in fields.get(key, ()):
@@ -175,10 +175,10 @@ def _ports(fields: Mapping[str, Any], key: str) -> Tuple[Tuple[Ports, ...], Tupl
     return tuple(numbers), tuple(names)
 
 
-# What iptables takes for more than one word.
+# iptables splits these into several words.
 _OTHER_WORDS = re.compile("[\\s\"']")
 
 
 def fatal_name(name: str) -> str:
-    """Why Felix fails on a policy of this name where it is in use; "" when it does not."""
+    """Why Felix fails on a policy of this name where it is in use; "" if it does not."""
     return "its name has a space or a quote" if _OTHER_WORDS.search(name) else ""

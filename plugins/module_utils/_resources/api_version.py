@@ -4,8 +4,8 @@
 
 """Calico's API versions: how each identifies resources, which ones it accepts, and in what form it keeps them.
 
-A datastore holds the resources of one version and says which. Everything that differs between versions is asked of
-that object, so nothing else compares versions. The rules themselves are in validation_v1 and validation_v3. Their
+A datastore holds the resources of one version and reports which. Everything that differs between versions is in this
+object, so nothing else compares versions. The rules themselves are in validation_v1 and validation_v3. Their
 patterns are Calico's own, from libcalico-go's validator, and apply to the whole string: Go's "$" is the end of the
 string, so re.fullmatch, never re.match with "$".
 """
@@ -32,18 +32,18 @@ _R = TypeVar("_R", bound=Resource)
 
 
 class Schema(NamedTuple):
-    """What an API version says of one kind of resource."""
+    """The rules and forms of one kind of resource in an API version."""
 
     find_problems: Callable[[Any], List[Problem]]
     find_ref_problems: Callable[[Ref], List[Problem]]
-    # Why Felix treats a stored one as missing.
+    # Why Felix treats a stored resource as missing.
     find_felix_problems: Callable[[Any], List[Problem]]
-    # A resource as this version returns it once it is stored.
+    # The resource as this version returns it after storing it.
     as_stored: Callable[[Any], Any]
     build_manifest: Callable[[Any], Dict[str, Any]]
-    # Options that this version has no place for.
+    # Options that this version does not support.
     unknown_options: Tuple[str, ...] = ()
-    # Why it is unknown what Felix makes of a stored one; "" when that is known.
+    # Why the effect of a stored resource on Felix is unknown; "" if it is known.
     find_doubt: Callable[[Any], str] = lambda resource: ""
 
 
@@ -55,15 +55,15 @@ class ApiVersion:
     name: str
     # {kind: its schema}
     schemas: Mapping[str, Schema]
-    # Of the names of nodes and endpoints, and of labels.
+    # The rules for names of nodes and endpoints, and for labels.
     validators: Validators
     # Whether a host endpoint is identified by its node and its name; else by its name alone.
     has_names_per_node: bool
     # Whether interface_name may be "*", for all interfaces.
     has_wildcards: bool
-    # The name of an interface's endpoint unless a rule gives another one.
+    # The name of an interface's endpoint, unless a rule sets another name.
     default_name: str
-    # The name of a node, or of an endpoint, in this version, made of any other.
+    # The name of a node or an endpoint in this version, derived from any name.
     canonical_node: Callable[[str], str]
     canonical_name: Callable[[str], str]
 
@@ -85,17 +85,17 @@ class ApiVersion:
         _raise(resource, self.find_problems(resource))
 
     def check_ref(self, ref: Ref) -> None:
-        """Raise InvalidInput when no resource can have this node and name; Calico v3 needs no node."""
+        """Raise InvalidInput if no resource can have this node and name; Calico v3 requires no node."""
         _raise(ref, [_format(*problem) for problem in self.schemas[ref.kind].find_ref_problems(ref)])
 
     def check_filter(self, node: Optional[str], name: Optional[str]) -> None:
-        """Raise InvalidInput when no endpoint can have the node or the name, as far as they are given (not None)."""
+        """Raise InvalidInput if no endpoint can have the node or the name; None is not checked."""
         given = [(option, value) for option, value in (("node", node), ("name", name)) if value is not None]
         found = [problem for option, value in given for problem in self.validators.key_part(option, value)]
         _raise("filter", [_format(*problem) for problem in found])
 
     def check_nodes(self, option: str, nodes: Iterable[str]) -> None:
-        """Raise InvalidInput when one of the nodes of an option cannot be one."""
+        """Raise InvalidInput if the option has an invalid node name."""
         problems = [
             "{0}: {1} {2}".format(option, shown(node), rule)
             for node in nodes
@@ -105,7 +105,7 @@ class ApiVersion:
             raise InvalidInput(problems)
 
     def check_owner(self, label: str, owner: str) -> None:
-        """Raise InvalidInput when the owner cannot be the value of such a label."""
+        """Raise InvalidInput if the owner is not a valid value of the label."""
         _raise("owner_label and owner", [_format(*problem) for problem in self.validators.label(label, owner)])
 
     def why_ignored(self, resource: Resource) -> str:
@@ -115,12 +115,12 @@ class ApiVersion:
         return ""
 
     def find_doubt(self, resource: Resource) -> str:
-        """Why it is unknown what Felix makes of this stored resource; "" when that is known."""
+        """Why the effect of this stored resource on Felix is unknown; "" if it is known."""
         return self.schemas[resource.KIND].find_doubt(resource)
 
     def parse_selector(self, text: str) -> Selector:
         """Raises SelectorError."""
-        # Few tasks have a selector, and to compile the grammars takes longer than the rest of this package.
+        # Few tasks have a selector, and compiling the grammars takes longer than the rest of this package.
         from .selector import GRAMMARS, parse  # pylint: disable=import-outside-toplevel
 
         return parse(text, GRAMMARS[self.name])
@@ -128,12 +128,12 @@ class ApiVersion:
     # Forms
 
     def as_stored(self, resource: _R) -> _R:
-        """The resource as this version returns it once it is stored."""
+        """The resource as this version returns it after storing it."""
         stored: _R = self.schemas[resource.KIND].as_stored(resource)
         return stored
 
     def as_options(self, resource: Resource) -> Dict[str, Any]:
-        """The modules' options of a resource, those left out that this version has no place for."""
+        """The modules' options of a resource, without those that this version does not support."""
         unknown = self.schemas[resource.KIND].unknown_options
         return {option: value for option, value in resource.as_options().items() if option not in unknown}
 
@@ -191,7 +191,7 @@ V3 = ApiVersion(
     has_wildcards=True,
     # The endpoints of all nodes share one namespace of names.
     default_name="{node}-{interface}",
-    # Felix takes its host's name in lower case, and Calico's own upgrade names nodes like this.
+    # Felix lower-cases its host's name, and Calico's own upgrade names nodes like this.
     canonical_node=v3_node,
     canonical_name=v3_name,
 )

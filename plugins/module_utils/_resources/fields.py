@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the user gave, as the fields of a host endpoint: only the given ones, each of its right type."""
+"""User input as the fields of a host endpoint: only the given fields, each with its type."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Set, Sized, Tuple
 
-from .._core.errors import InvalidInput, brief, shown
+from .._core.errors import MOST_BITS, InvalidInput, brief, shown
 from .hostendpoint import Port
 
 # Option names as Calico spells them.
 _ALIASES = {"interfaceName": "interface_name", "expectedIPs": "expected_ips"}
 
-# Python refuses to write an integer of more than 4300 digits.
-_MOST_BITS = 10000
-# etcd takes no endpoint with so many addresses, labels or ports, so nothing looks at each one.
+# etcd rejects an endpoint with more addresses, labels or ports, so they are not checked one by one.
 _MOST_ITEMS = 100000
 
 # ansible.module_utils.common.parameters
@@ -27,7 +25,7 @@ _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
-    """The given fields (not None) of a module's options; `places` says what a message calls each."""
+    """The given fields (not None) of a module's options; `places` maps each to its name in messages."""
     fields = {}
     for name, convert in _CONVERT.items():
         value = options.get(name)
@@ -55,7 +53,7 @@ def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
         if value is None:
             continue
         name = _SPELLINGS[key]
-        # Where Ansible has checked the options, both spellings are there and the same.
+        # If Ansible has checked the options, both spellings exist and are equal.
         if options.setdefault(name, value) != value:
             aliases = " and ".join(spelling for spelling in _SPELLINGS if _SPELLINGS[spelling] == name)
             raise InvalidInput(["{0} are the same field, given twice".format(aliases)])
@@ -63,7 +61,7 @@ def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
-    """For a whole endpoint: a label or an annotation given as null is an empty one, as calicoctl has it."""
+    """The fields of a whole endpoint, with null labels and annotations as empty strings, as calicoctl reads them."""
     found = dict(fields)
     for field in ("labels", "annotations") if "annotations" in fields else ("labels",):
         given = found.setdefault(field, {})
@@ -73,38 +71,34 @@ def with_empty_labels(fields: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def text(value: Any, where: str) -> str:
-    """A scalar as calicoctl reads it into a text field: `true` becomes "true", `10` becomes "10", a date its text.
+    """A scalar as calicoctl reads it into a string field: `true` becomes "true", `10` becomes "10", a date its string.
 
-    Raises InvalidInput for what is no scalar, and for numbers that Calico would spell in another way than the user
-    did ("2.0" becomes "2").
+    Raises InvalidInput for a value that is not a scalar, and for a number that Calico would spell differently than the
+    user ("2.0" becomes "2").
     """
     if isinstance(value, str):
         if _MASK in value:
             raise InvalidInput(
-                [
-                    "{0}: {1} is what Ansible puts in the place of a text that is a password, too".format(
-                        where, shown(value)
-                    )
-                ]
+                ["{0}: {1} was masked by Ansible because it contains a password".format(where, shown(value))]
             )
         return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        if value.bit_length() > _MOST_BITS:
+        if value.bit_length() > MOST_BITS:
             raise InvalidInput(["{0}: {1} is too long; quote it".format(where, shown(value))])
         return str(value)
     if isinstance(value, float):
         if "{0:.6g}".format(value) != repr(value) or not math.isfinite(value):
             raise InvalidInput(
-                ["{0}: {1} is a YAML number that does not keep its spelling: quote it".format(where, value)]
+                ["{0}: {1} is a YAML number that does not keep its spelling; quote it".format(where, value)]
             )
         return repr(value)
     if isinstance(value, datetime.date):
-        # Ansible has read it before anything here could. Most likely it was written like this.
+        # Ansible has already parsed it. It was most likely written like this.
         written = value.isoformat()
         return written[: -len(_UTC)] + "Z" if written.endswith(_UTC) else written
-    raise InvalidInput(["{0}: {1} is not a text".format(where, shown(value))])
+    raise InvalidInput(["{0}: {1} is not a string".format(where, shown(value))])
 
 
 _UTC = "+00:00"
@@ -113,9 +107,9 @@ _UTC = "+00:00"
 def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
     """Labels or annotations."""
     if not isinstance(value, Mapping):
-        raise InvalidInput(["{0}: {1} is not a mapping of keys to texts".format(where, shown(value))])
+        raise InvalidInput(["{0}: {1} is not a mapping of keys to strings".format(where, shown(value))])
     _check_number(value, where)
-    # What stands where is only told in messages, and to put it together would take most of the time.
+    # Only messages need the place, and formatting it would take most of the time.
     found = {
         key if _is_text(key) else text(key, where): item
         if item is None or _is_text(item)
@@ -128,7 +122,7 @@ def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
 
 
 def _first_twice(keys: Iterable[str]) -> str:
-    """The key that is given as a number, a truth value or a date, and as a text, too."""
+    """The key that is given both as a string and as a number, a boolean or a date."""
     seen: Set[str] = set()
     for key in keys:
         if key in seen:
@@ -138,7 +132,7 @@ def _first_twice(keys: Iterable[str]) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it is a text that may be taken as it is."""
+    """Whether it is a string that needs no conversion."""
     return type(value) is str and _MASK not in value  # pylint: disable=unidiomatic-typecheck
 
 
@@ -155,7 +149,7 @@ def addresses(value: Any, where: str) -> Tuple[str, ...]:
     items = _sequence(value, where)
     for index, item in enumerate(items):
         if not isinstance(item, str):
-            raise InvalidInput(["{0}[{1}]: {2} is not a text; quote the address".format(where, index, shown(item))])
+            raise InvalidInput(["{0}[{1}]: {2} is not a string; quote the address".format(where, index, shown(item))])
     return tuple(map(str, items))
 
 
@@ -166,11 +160,11 @@ def ports(value: Any, where: str) -> Tuple[Port, ...]:
 def _port(value: Any, where: str) -> Port:
     found = value
     if isinstance(value, Mapping) and set(value) != set(Port._fields):
-        # Calico reads the keys whatever their case.
+        # Calico reads the keys in any case.
         found = {key.lower(): item for key, item in value.items() if isinstance(key, str)}
     if not isinstance(found, Mapping) or set(found) != set(Port._fields) or len(found) < len(value):
         raise InvalidInput(
-            ["{0}: {1} is not a port; it needs exactly name, protocol and port".format(where, shown(value))]
+            ["{0}: {1} is not a valid port; it must have exactly name, protocol and port".format(where, shown(value))]
         )
     number = _whole(found["port"])
     if isinstance(number, bool) or not isinstance(number, int):
@@ -180,7 +174,7 @@ def _port(value: Any, where: str) -> Port:
 
 
 def _whole(value: Any) -> Any:
-    """A number that is written as 80.0, as Calico reads it; anything else as it is."""
+    """A number such as 80.0 as an int, as Calico reads it; any other value unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
@@ -193,7 +187,7 @@ def _sequence(value: Any, where: str) -> Sequence[Any]:
 
 def _check_number(items: Sized, where: str) -> None:
     if len(items) > _MOST_ITEMS:
-        text = "{0}: holds {1} items, more than etcd takes in one endpoint; give {2} at most"
+        text = "{0}: has {1} items, more than etcd accepts in one endpoint; the maximum is {2}"
         raise InvalidInput([text.format(where, len(items), _MOST_ITEMS)])
 
 
@@ -208,5 +202,5 @@ _CONVERT: Dict[str, Callable[[Any, str], Any]] = {
     "annotations": labels,
 }
 _FIELDS = frozenset(_CONVERT)
-# How a field may be spelled: our name for it.
+# {spelling: our name of the field}
 _SPELLINGS = {**{name: name for name in _CONVERT}, **_ALIASES}

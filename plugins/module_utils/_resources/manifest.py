@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calico's manifests of host endpoints, of both API versions, in and out.
+"""Reads and writes Calico's manifests of host endpoints, in both API versions.
 
 v1: libcalico-go release-v2.6, lib/api/hostendpoint.go; v3: projectcalico/calico, api/pkg/apis/projectcalico/v3.
 """
@@ -31,10 +31,10 @@ _PLACES: Dict[str, Dict[str, Dict[str, str]]] = {
     },
 }
 
-# What a resource may carry that nothing here manages.
+# Keys of a resource that this collection does not manage.
 _NOT_MANAGED = ("finalizers", "ownerReferences")
 
-# What the API itself sets, and an exported manifest carries.
+# Keys that the API sets and an exported manifest has.
 _SET_BY_CALICO: Dict[str, FrozenSet[str]] = {
     V1_NAME: frozenset(),
     V3_NAME: frozenset(
@@ -51,14 +51,14 @@ _KNOWN = {
     for section, keys in sections.items()
 }
 
-# What means a key in other places: in Kubernetes' own resources, and in other tools.
+# Synonyms of a key in Kubernetes' own resources and in other tools.
 _SYNONYMS = {"hostname": "node", "nodename": "node", "host": "node"}
-# How Kubernetes stores Calico's resources, and nobody else gives them.
+# The form in which Kubernetes stores Calico's resources.
 _STORED_VERSION = "crd.projectcalico.org/v1"
 
 
 def is_resource(item: Mapping[str, Any]) -> bool:
-    """Whether a mapping is meant to be a Calico resource, and not the fields of an endpoint."""
+    """Whether a mapping is a Calico resource rather than the fields of an endpoint."""
     if "apiVersion" in item or "kind" in item:
         return True
     # A resource has its name in the metadata.
@@ -68,7 +68,7 @@ def is_resource(item: Mapping[str, Any]) -> bool:
 def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
     """The given fields of a resource of either generation.
 
-    Raises InvalidInput that names every unknown or misplaced key.
+    Raises InvalidInput, which names every unknown or misplaced key.
     """
     api_version = _api_version(_spelled(resource, _TOP, "", [], {}))
     places = _PLACES[api_version]
@@ -96,7 +96,7 @@ def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
 def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:
     """The endpoint as a resource, without its empty fields.
 
-    Raises InvalidInput when the generation has no place for a field that is set.
+    Raises InvalidInput if the API version does not support a field that is set.
     """
     resource: Dict[str, Any] = {"apiVersion": api_version, "kind": KINDS[api_version]}
     options = endpoint.as_options()
@@ -122,7 +122,7 @@ def _api_version(resource: Mapping[str, Any]) -> str:
         )
     raise InvalidInput(
         [
-            "resource: apiVersion {0} with kind {1} is not a host endpoint: it takes {2}".format(
+            "resource: apiVersion {0} with kind {1} is not a host endpoint; use {2}".format(
                 shown(api_version),
                 shown(kind),
                 " or ".join("apiVersion: {0} with kind: {1}".format(*item) for item in KINDS.items()),
@@ -138,7 +138,7 @@ def _spelled(
     problems: List[str],
     places: Mapping[str, Mapping[str, str]],
 ) -> Mapping[str, Any]:
-    """The known keys as Calico spells them, which reads them whatever their case; all others are added to problems."""
+    """The known keys in Calico's spelling, in any case; adds all other keys to `problems`."""
     if known.issuperset(content):
         return content
     spellings = {key.lower(): key for key in known}
@@ -148,19 +148,19 @@ def _spelled(
         if spelling is not None and spelling not in found:
             found[spelling] = value
         elif len(problems) < InvalidInput.SHOWN:
-            twice = "is {0}{1} in another case, which is given, too; keep one of the two"
+            twice = "is {0}{1} in another case, which is also given; keep one of the two"
             problem = twice.format(prefix, spelling) if spelling else _unknown(key, prefix, places)
             problems.append("resource: {0}{1} {2}".format(prefix, brief(key), problem))
         else:
-            # It is counted only, and to look for what is meant takes long.
+            # It is only counted; a search for the intended key takes long.
             problems.append("is unknown")
     return found
 
 
 def _unknown(key: Any, prefix: str, places: Mapping[str, Mapping[str, str]]) -> str:
-    """What is wrong with a key that Calico does not know here."""
+    """The problem of a key that is unknown to Calico here."""
     if prefix == "metadata." and key in _NOT_MANAGED:
-        return "does not carry over: it is not managed here"
+        return "is not managed by this collection; remove it"
     name = brief(key).lower()
     homes = [section + "." + known for section, names in places.items() for known in names]
     near = difflib.get_close_matches(_SYNONYMS.get(name, name), [home.split(".")[1].lower() for home in homes], 1, 0.75)

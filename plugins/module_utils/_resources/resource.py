@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from .._core.errors import brief
 
-# Resources with this label belong to Calico's kube-controllers, which rewrite and delete them as they see fit
+# Resources with this label belong to Calico's kube-controllers, which rewrite and delete them
 # (kube-controllers/pkg/controllers/node/hostendpoints.go).
 CALICO_OWNER_LABEL = "projectcalico.org/created-by"
 
@@ -22,7 +22,7 @@ _Self = TypeVar("_Self", bound="Resource")
 
 
 class Ref(NamedTuple):
-    """Which resource: its kind and name, and its node as far as that is known ("" where it is not, or has no node)."""
+    """The identity of a resource: kind, name and node ("" if the node is unknown or the kind has none)."""
 
     # As Calico v3 spells it, for example HostEndpoint.
     kind: str
@@ -36,12 +36,12 @@ class Ref(NamedTuple):
 
 @functools.lru_cache(maxsize=None)
 def format_kind(kind: str) -> str:
-    """A kind in words: "host endpoint" for HostEndpoint."""
+    """The kind in words: "host endpoint" for HostEndpoint."""
     return re.sub("(?<=[a-z])(?=[A-Z])", " ", kind).lower()
 
 
 def count_kinds(refs: Sequence[Ref]) -> str:
-    """A number of resources in words: "2 host endpoints"."""
+    """The number of resources in words: "2 host endpoints"."""
     counts = collections.Counter(ref.kind for ref in refs)
     return " and ".join(
         "{0} {1}{2}".format(number, format_kind(kind), "" if number == 1 else "s") for kind, number in counts.items()
@@ -50,22 +50,22 @@ def count_kinds(refs: Sequence[Ref]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Resource:
-    """A resource with the strings that the user or the datastore gave.
+    """A resource with the strings from the user or the datastore.
 
-    An empty field and a missing one are the same, as they are for Calico. Each kind is a subclass.
+    An empty field equals a missing field, as for Calico. Each kind is a subclass.
     """
 
     KIND: ClassVar[str] = ""
     # Names of the fields that are compared, in the order in which messages name them.
     FIELDS: ClassVar[Tuple[str, ...]] = ()
-    # What follows from a stored one that Calico cannot read.
+    # The effect of a stored resource that Calico cannot read.
     UNREADABLE_EFFECT: ClassVar[str] = ""
 
     name: str = ""
-    # Only kinds that exist on one node have one.
+    # "" for kinds without a node.
     node: str = ""
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    # Only those that are given: other stored ones are neither compared nor removed (Calico v3 only).
+    # Only the given annotations: other stored annotations are neither compared nor removed (Calico v3 only).
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class Resource:
         return CALICO_OWNER_LABEL in self.labels
 
     def patched(self: _Self, fields: Mapping[str, Any]) -> _Self:
-        """With the given fields instead; labels are merged, and a label given as None is removed."""
+        """The resource with the given fields; labels are merged, and a label of None is removed."""
         fields = dict(fields)
         if "labels" in fields:
             merged = dict(self.labels, **fields["labels"])
@@ -94,12 +94,12 @@ class Resource:
         )
 
     def as_options(self) -> Dict[str, Any]:
-        """As the modules' options, so that what a module returns can be given to one."""
+        """The resource as the modules' options, so that a module accepts the result of a module."""
         raise NotImplementedError
 
 
 def changed_fields(before: Optional[Resource], after: Optional[Resource]) -> List[str]:
-    """Names of the fields that differ; against None, of those that are not empty, the node left out."""
+    """Names of the fields that differ; against None, of all fields that are not empty, except the node."""
     if before is None or after is None:
         known = before or after
         return [field for field in known.FIELDS if field != "node" and getattr(known, field)] if known else []

@@ -5,7 +5,7 @@
 """Calico's selector language: expressions over labels, such as has(role) && env in {"prod", "test"}.
 
 v1: libcalico-go release-v2.6, lib/selector. v3: projectcalico/calico v3.32, libcalico-go/lib/selector.
-"||" binds less than "&&", and "!" negates the one test or group behind it. Between the words are spaces and tabs only.
+"||" binds less than "&&", and "!" negates the next test or group. Only spaces and tabs separate words.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optiona
 from .._core.errors import CalicoError, shown
 from .validators import LABEL_KEY, LABEL_LETTER
 
-# How many "!", "&&" and "||" may be inside one another. Calico has no limit, Python's stack has one, people need a few.
+# Maximum nesting of "!", "&&" and "||". Calico has no limit, Python's stack has one, and real selectors nest little.
 MAX_DEPTH = 200
-# How many parentheses may be open. Those that only stand around others cost no more than memory.
+# Maximum number of open parentheses. Redundant parentheses cost only memory.
 _MAX_OPEN = 200000
 
 Test = Callable[[Mapping[str, str]], bool]
 
 
 class SelectorError(CalicoError):
-    """A text is not a selector of the generation, or one that is nested deeper than this collection reads.
+    """A string is not a valid selector of the API version, or is nested deeper than this collection reads.
 
-    `position` is the index of the character in the text at which it stops to be one: 0 is the first, and the
-    length of the text is its end. With `is_limit`, it may be one for Calico.
+    `position` is the index of the first invalid character, or the length of the string for its end. With `is_limit`,
+    the selector may be valid for Calico.
     """
 
     def __init__(self, message: str, position: int, is_limit: bool = False) -> None:
@@ -38,7 +38,7 @@ class SelectorError(CalicoError):
 
 
 class Selector(NamedTuple):
-    """`matches` tells whether labels (a dict of texts) are selected; str() is Calico's canonical form.
+    """`matches` returns whether labels (a dict of strings) are selected; str() is Calico's canonical form.
 
     Calico's form of !(!has(a)) is !!has(a), which reads as has(a): the same labels, but another form.
     """
@@ -53,13 +53,13 @@ class Selector(NamedTuple):
 
 
 class Grammar(NamedTuple):
-    """What the generations read differently."""
+    """The differences between the API versions."""
 
-    # How messages call it.
+    # The name in messages.
     calico: str
-    # A test in parentheses, or the label that any other test begins with.
+    # A test with parentheses, or the label that begins any other test.
     operand: re.Pattern[str]
-    # What stands between a label and its value or values.
+    # The operator between a label and its value or values.
     operator: re.Pattern[str]
     operands: str
     operators: str
@@ -71,8 +71,8 @@ def _words(pattern: str, spaces: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
 
 
-# v1 takes more for spaces inside its longer words, as Go's \s does, and cuts a label after 512 characters. It finds the
-# operators "in" and "not in" wherever a word begins, so that no test but has() can have the label in-stock there.
+# v1 accepts more kinds of spaces inside its longer words, as Go's \s does, and cuts a label after 512 characters. It
+# finds the operators "in" and "not in" at the start of any word, so only has() can test the label in-stock.
 GRAMMAR_V1 = Grammar(
     "Calico v1",
     _words(
@@ -105,7 +105,7 @@ _CLOSE = re.compile(r"\)")
 _AND = re.compile(r"&&")
 _OR = re.compile(r"\|\|")
 _END = re.compile(r"\Z")
-# No quote of its own kind can be in it.
+# It cannot contain its own kind of quote.
 _VALUE = re.compile(r"\"[^\"]*\"|'[^']*'")
 _SET_OPEN = re.compile(r"\{")
 _COMMA = re.compile(r",")
@@ -113,14 +113,14 @@ _SET_CLOSE = re.compile(r"\}")
 
 
 def parse(text: str, grammar: Grammar, prefix: str = "") -> Selector:
-    """The selector that a string is in a grammar. Raises SelectorError.
+    """The selector of a string in a grammar. Raises SelectorError.
 
-    A text of nothing, or of spaces, selects everything, as all() does. A prefix is put before each label.
+    An empty string, or one of spaces, selects everything, as all() does. `prefix` is added before each label.
     """
     reader = _SelectorReader(text, grammar, prefix)
     if reader.take(_END):
         return EVERYTHING
-    # What was read before each parenthesis that is still open.
+    # The terms before each open parenthesis.
     enclosing: List[Tuple[List[Selector], List[Selector], bool]] = []
     any_of: List[Selector] = []
     all_of: List[Selector] = []
@@ -154,7 +154,7 @@ def parse(text: str, grammar: Grammar, prefix: str = "") -> Selector:
 
 
 class _SelectorReader:
-    """A text and how far it has been read: up to something else than spaces."""
+    """A string and the position up to which it has been read, after any spaces."""
 
     def __init__(self, text: str, grammar: Grammar, prefix: str = "") -> None:
         self.text = text
@@ -164,7 +164,7 @@ class _SelectorReader:
         self._read_up_to(0)
 
     def take(self, pattern: re.Pattern[str]) -> Optional[re.Match[str]]:
-        """What the pattern finds here, which then has been read; None when it finds nothing."""
+        """The match of the pattern here, which is then read; None if it does not match."""
         found = pattern.match(self.text, self.position)
         if found:
             self._read_up_to(found.end())
@@ -176,16 +176,16 @@ class _SelectorReader:
         self.position = position
 
     def error(self, expected: str, at: Optional[int] = None) -> SelectorError:
-        """That something else is expected here, or at an earlier position."""
+        """The error that something else is expected here, or at an earlier position."""
         position = self.position if at is None else at
         rest = self.text[position:]
-        message = "selector {0}: at character {1} {2} finds {3}, and expects {4}".format(
+        message = "selector {0}: at character {1} {2} finds {3} but expects {4}".format(
             shown(self.text), position + 1, self.grammar.calico, shown(rest, 20) if rest else "the end", expected
         )
         return SelectorError(message, position)
 
     def too_deep(self, most: int) -> SelectorError:
-        error = self.error("no more than {0} levels, a limit that is not Calico's".format(most))
+        error = self.error("at most {0} levels, a limit of this collection".format(most))
         return SelectorError(str(error), error.position, is_limit=True)
 
 
@@ -197,7 +197,7 @@ def _is_negated(reader: _SelectorReader) -> bool:
 
 
 def _test(reader: _SelectorReader) -> Selector:
-    """One test, without what may negate it."""
+    """One test, without its negation."""
     grammar = reader.grammar
     found = reader.take(grammar.operand)
     if not found:
@@ -214,7 +214,7 @@ def _test(reader: _SelectorReader) -> Selector:
     label = reader.prefix + found.group()
     operator = reader.take(grammar.operator)
     if not operator:
-        raise reader.error("one of {0} behind a label".format(grammar.operators))
+        raise reader.error("one of {0} after a label".format(grammar.operators))
     word = "".join(operator.group().split())
     if word in _SET_TESTS:
         return _set_test(reader, label, word)
@@ -232,7 +232,7 @@ def _set_test(reader: _SelectorReader, label: str, word: str) -> Selector:
     value = _value(reader)
     while value is not None:
         values.append(value)
-        # A comma behind the last value is allowed.
+        # A comma after the last value is allowed.
         value = _value(reader) if reader.take(_COMMA) else None
     if not reader.take(_SET_CLOSE):
         raise reader.error("a comma, a value between two quotes or }")
@@ -278,17 +278,17 @@ _SET_TESTS: Dict[str, Tuple[str, Callable[[str, FrozenSet[str]], Test]]] = {
     "notin": ("not in", lambda label, values: lambda labels: labels.get(label) not in values),
 }
 EVERYTHING = Selector(lambda labels: True, "all()")
-# Endpoints without a namespace are meant, but it selects every one, as in Calico.
+# Meant for endpoints without a namespace, but it selects every endpoint, as in Calico.
 _GLOBAL = Selector(lambda labels: True, "global()")
 
 
 def has(label: str) -> Selector:
-    """Whether there is a label of that name, whatever its value."""
+    """A selector of everything that has the label, with any value."""
     return Selector(lambda labels: label in labels, "has({0})".format(label))
 
 
 def both(terms: List[Selector]) -> Selector:
-    """What all of them select."""
+    """A selector of everything that all terms select."""
     return _all(terms)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Calico's v1 data model accepts as a host endpoint, and what Felix makes of it afterwards.
+"""The rules of Calico's v1 data model for host endpoints, and those of Felix for stored endpoints.
 
 libcalico-go release-v2.6, lib/validator/validator.go and lib/api/hostendpoint.go.
 """
@@ -18,7 +18,7 @@ from .hostendpoint import HostEndpoint, Port
 from .resource import Ref
 from .validators import LABEL_KEY, Problem, Validators, dots_as_interface
 
-# Of nodes and tags, and of profiles where Felix validates the stored value with the model's own tags: without a "/"
+# For nodes and tags, and for profiles where Felix validates the stored value with the model's own tags: without a "/"
 # (felix calc/validation_filter.go, libcalico-go lib/backend/model/hostendpoint.go).
 NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _NAMESPACED_NAME = re.compile(r"[a-zA-Z0-9_./-]{1,128}")
@@ -31,17 +31,17 @@ _NAME_RULE = "is not {0}: 1 to 128 of a-z A-Z 0-9 _ . / -"
 _INTERFACE_RULE = "is not an interface name: 1 to 15 of a-z A-Z 0-9 _ . -"
 _LABEL_KEY_RULE = "is not a label key: 1 to 512 of a-z A-Z 0-9 _ . / -"
 _LABEL_VALUE_RULE = "is not a label value: at most 63 of a-z A-Z 0-9 _ . -, the last one a letter or digit"
-_DOTS_RULE = (
-    'is not allowed: etcd takes "." and ".." as steps in a path, so that the key of another object would be hit'
+_DOTS_RULE = 'is not allowed: etcd reads "." and ".." as path steps, so the key would be that of another object'
+_HIDDEN_RULE = (
+    'is not allowed: etcd v2 hides keys that start with "_" from every listing, so Calico would never find it'
 )
-_HIDDEN_RULE = 'is not allowed: etcd v2 hides keys that start with "_" from every listing, so Calico would never see it'
 
 
 def _ref(ref: Ref) -> List[Problem]:
     return _key_part("node", ref.node) + _key_part("name", ref.name)
 
 
-# Here and below: a fleet's endpoints have few different names, interfaces, labels and profiles.
+# Here and below: the endpoints of a fleet share few different names, interfaces, labels and profiles.
 @functools.lru_cache(maxsize=65536)
 def _key_part(option: str, value: str) -> List[Problem]:
     pattern, rule = _KEY_PARTS[option]
@@ -106,7 +106,7 @@ def _felix_interface(interface: str) -> List[Problem]:
 
 @functools.lru_cache(maxsize=65536)
 def _felix_profiles(profiles: Tuple[str, ...]) -> List[Problem]:
-    rule = "is not a profile name that Felix takes: 1 to 128 of a-z A-Z 0-9 _ . -"
+    rule = "is not a profile name that Felix accepts: 1 to 128 of a-z A-Z 0-9 _ . -"
     return [
         ("profiles[{0}]".format(index), profile, rule)
         for index, profile in enumerate(profiles)
@@ -115,7 +115,7 @@ def _felix_profiles(profiles: Tuple[str, ...]) -> List[Problem]:
 
 
 def find_doubt(endpoint: HostEndpoint) -> str:
-    """Why it is unknown what Felix makes of a stored endpoint; "" when that is known."""
+    """Why the effect of a stored endpoint on Felix is unknown; "" if it is known."""
     return "{0} expects an empty address".format(endpoint) if "" in endpoint.expected_ips else ""
 
 

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Calico v3 accepts as a host endpoint.
+"""The rules of Calico v3 for host endpoints.
 
-projectcalico/calico v3.32.1, libcalico-go/lib/validator/v3/validator.go; labels and the names of ports as Kubernetes
-has them (k8s.io/apimachinery, pkg/util/validation). What Felix makes of a stored endpoint was measured with v3.32.1: it
-is stricter with ports and profiles, and takes an endpoint that it refuses for missing, which leaves its interface open.
+projectcalico/calico v3.32.1, libcalico-go/lib/validator/v3/validator.go; labels and port names as in Kubernetes
+(k8s.io/apimachinery, pkg/util/validation). Felix' rules for a stored endpoint were measured with v3.32.1: it is
+stricter with ports and profiles, and treats an endpoint that it rejects as missing, which leaves its interface open.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .resource import Ref
 from .validators import MOST_ANNOTATION_BYTES, Problem, Validators, annotation_bytes, dots_as_interface
 
 DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
-# Of a node, Calico refuses more only since v3.32; of a profile, never.
+# For a node, Calico rejects more only since v3.32; for a profile, never.
 DNS_NAME_MAX = 253
 _INTERFACE = re.compile(r"\*|[a-zA-Z0-9_.-]{1,15}")
 LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -37,7 +37,7 @@ _LABEL_KEY_RULE = (
     "is not a label key: 1 to 63 of a-z A-Z 0-9 _ . -, a letter or digit at both ends, "
     "and before it maybe a DNS name in lower case and a slash"
 )
-_ANNOTATION_KEY_RULE = _LABEL_KEY_RULE.replace("a label key", "an annotation's key").replace(" in lower case", "")
+_ANNOTATION_KEY_RULE = _LABEL_KEY_RULE.replace("a label key", "an annotation key").replace(" in lower case", "")
 _LABEL_VALUE_RULE = "is not a label value: at most 63 of a-z A-Z 0-9 _ . -, a letter or digit at both ends"
 _PORT_NAME_RULE = "is not a port name: 1 to 15 of a-z 0-9 -, a letter among them, each - between two of the others"
 _PROTOCOL_RULE = "is not a protocol that has ports: TCP, UDP, SCTP, or the number of one of them (6, 17, 132)"
@@ -45,12 +45,12 @@ _PORT_RULE = "is not a port: a number from 1 to 65535"
 
 
 def _ref(ref: Ref) -> List[Problem]:
-    # The name alone is the key: the node need not be known, to delete an endpoint.
+    # The name alone is the key: deleting an endpoint does not require its node.
     problems = _key_part("node", ref.node) if ref.node else []
     return problems + _key_part("name", ref.name)
 
 
-# Here and below: a fleet's endpoints have few different names, interfaces, labels, profiles and ports.
+# Here and below: the endpoints of a fleet share few different names, interfaces, labels, profiles and ports.
 @functools.lru_cache(maxsize=65536)
 def _key_part(option: str, value: str) -> List[Problem]:
     if not value:
@@ -79,16 +79,16 @@ def is_qualified(key: str) -> bool:
 
 
 def _annotations(annotations: Mapping[str, str]) -> List[Problem]:
-    # Kubernetes looks at an annotation's key in lower case, and at its value not at all.
+    # Kubernetes checks an annotation key in lower case, and does not check its value.
     problems: List[Problem] = [
         ("annotations", key, _ANNOTATION_KEY_RULE) for key in annotations if not is_qualified(key.lower())
     ]
     try:
         size = annotation_bytes(annotations)
     except UnicodeEncodeError as exc:
-        return [*problems, ("annotations", exc.object[exc.start : exc.end], "is no whole character")]
+        return [*problems, ("annotations", exc.object[exc.start : exc.end], "is not a whole character")]
     if size > MOST_ANNOTATION_BYTES:
-        rule = "is too many bytes for all annotations together: Calico takes {0}".format(MOST_ANNOTATION_BYTES)
+        rule = "is too many bytes for all annotations together: Calico accepts {0}".format(MOST_ANNOTATION_BYTES)
         problems.append(("annotations", size, rule))
     return problems
 
@@ -129,14 +129,14 @@ def _port(port: Port) -> List[Problem]:
     return problems
 
 
-# What Felix asks for (measured with v3.32.1; libcalico-go/lib/backend/model, hostendpoint.go, and lib/validator/v1).
+# Felix' rules (measured with v3.32.1; libcalico-go/lib/backend/model, hostendpoint.go, and lib/validator/v1).
 _FELIX_PROFILE = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
-_FELIX_PROFILE_RULE = "is not a profile's name for Felix: 1 to 128 of a-z A-Z 0-9 _ . -"
-_FELIX_PROTOCOL_RULE = "is not a protocol for Felix: give a name, TCP, UDP or SCTP, and no number"
+_FELIX_PROFILE_RULE = "is not a profile name that Felix accepts: 1 to 128 of a-z A-Z 0-9 _ . -"
+_FELIX_PROTOCOL_RULE = "is not a protocol that Felix accepts; use a name, TCP, UDP or SCTP, instead of a number"
 
 
 def _felix(endpoint: HostEndpoint) -> List[Problem]:
-    """Why Felix takes a stored endpoint for missing."""
+    """Why Felix treats a stored endpoint as missing."""
     problems = [] if endpoint.interface_name in (".", "..") else _interface(endpoint.interface_name)
     for index, profile in enumerate(endpoint.profiles):
         if not _FELIX_PROFILE.fullmatch(profile):

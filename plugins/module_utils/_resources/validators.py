@@ -2,21 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the rules of every API version have in common."""
+"""The rules that all API versions share."""
 
 from __future__ import annotations
 
 from typing import Callable, List, Mapping, NamedTuple, Tuple
 
-from .hostendpoint import HostEndpoint, Port, canonical_ip
+from .._core.ip import canonical_ip
+from .hostendpoint import HostEndpoint, Port
 from .resource import CALICO_OWNER_LABEL, Ref
 
-# etcd takes 1.5 MB in a request by default (--max-request-bytes), and a value goes through its v3 gateway as base64.
+# etcd accepts 1.5 MB in a request by default (--max-request-bytes), and its v3 gateway encodes a value as base64.
 MOST_BYTES = 1000000
-# Of all annotations of an object, keys and values (k8s.io/apimachinery, pkg/api/validation).
+# Maximum for all annotations of an object, keys and values (k8s.io/apimachinery, pkg/api/validation).
 MOST_ANNOTATION_BYTES = 256 * 1024
-# A label's key in the selectors of either generation, which is all that Calico v1 asks of one (libcalico-go
-# release-v2.6, lib/selector/tokenizer, LabelKeyMatcher, which lib/validator asks, too).
+# A label's key in the selectors of both API versions, which is Calico v1's only rule for a key (libcalico-go
+# release-v2.6, lib/selector/tokenizer, LabelKeyMatcher, which lib/validator uses as well).
 LABEL_LETTER = "[a-zA-Z0-9_./-]"
 LABEL_KEY = LABEL_LETTER + "{1,512}"
 # (option, value, rule)
@@ -26,10 +27,10 @@ Problem = Tuple[str, object, str]
 class Validators(NamedTuple):
     """The rules of one API version for host endpoints; each returns the problems that it finds.
 
-    Where the collection is stricter than Calico on purpose, the reason stands beside.
+    Where the collection is stricter than Calico on purpose, a comment states the reason.
     """
 
-    # Of a node or a name: the option, and the value that is given for it.
+    # For a node or a name: the option and its value.
     key_part: Callable[[str, str], List[Problem]]
     ref: Callable[[Ref], List[Problem]]
     labels: Callable[[Tuple[Tuple[str, str], ...]], List[Problem]]
@@ -37,11 +38,11 @@ class Validators(NamedTuple):
     profiles: Callable[[Tuple[str, ...]], List[Problem]]
     ports: Callable[[Tuple[Port, ...]], List[Problem]]
     annotations: Callable[[Mapping[str, str]], List[Problem]]
-    # Of a stored endpoint: why Felix treats it as missing.
+    # For a stored endpoint: why Felix treats it as missing.
     felix: Callable[[HostEndpoint], List[Problem]]
 
     def endpoint(self, endpoint: HostEndpoint) -> List[Problem]:
-        """All that is wrong with an endpoint; of one that is too large, only that."""
+        """All problems of an endpoint; for an endpoint that is too large, only that."""
         return _size(endpoint) or [
             *self.key_part("node", endpoint.node),
             *self.key_part("name", endpoint.name),
@@ -56,7 +57,7 @@ class Validators(NamedTuple):
         ]
 
     def label(self, key: str, value: str) -> List[Problem]:
-        """All that is wrong with a label."""
+        """All problems of a label."""
         endpoint = HostEndpoint(labels={key: value})
         return _size(endpoint) or [*self.labels(((key, value),)), *_calicos_label(endpoint)]
 
@@ -64,12 +65,12 @@ class Validators(NamedTuple):
 def _calicos_label(endpoint: HostEndpoint) -> List[Problem]:
     if CALICO_OWNER_LABEL not in endpoint.labels:
         return []
-    rule = "is Calico's own label: its controllers would take the endpoint and delete it"
+    rule = "is Calico's own label: its controllers would adopt and delete the endpoint"
     return [("labels", CALICO_OWNER_LABEL, rule)]
 
 
 def annotation_bytes(annotations: Mapping[str, str]) -> int:
-    """Raises UnicodeEncodeError for half a character."""
+    """The size of all keys and values in UTF-8. Raises UnicodeEncodeError for an unpaired surrogate."""
     return sum(len(key.encode("utf-8")) + len(value.encode("utf-8")) for key, value in annotations.items())
 
 
@@ -80,9 +81,9 @@ def dots_as_interface(interface: str) -> List[Problem]:
 
 
 def _addresses(endpoint: HostEndpoint) -> List[Problem]:
-    rule = "is not an IP address: give plain IPv4 or IPv6 addresses, without prefix length or zone"
+    rule = "is not a valid IP address; use a plain IPv4 or IPv6 address, without prefix length or zone"
     try:
-        # Nearly always they are, and then nobody has to count them.
+        # They are nearly always valid, so the indexes are only counted on an error.
         for address in endpoint.expected_ips:
             canonical_ip(address)
     except ValueError:
@@ -109,11 +110,11 @@ def _size(endpoint: HostEndpoint) -> List[Problem]:
     total = sum(map(len, texts)) + 10 * len(texts) + sum([len(port.name) + len(port.protocol) + 40 for port in ports])
     if total <= MOST_BYTES:
         return []
-    rule = "is too many bytes for all fields together: etcd takes some {0} in a request".format(MOST_BYTES)
+    rule = "is too many bytes for all fields together: etcd accepts about {0} in a request".format(MOST_BYTES)
     return [("size", total, rule)]
 
 
 def _nothing_to_match(endpoint: HostEndpoint) -> List[Problem]:
     if endpoint.interface_name or endpoint.expected_ips:
         return []
-    return [("interface_name", "", "is missing: an endpoint needs interface_name, expected_ips or both")]
+    return [("interface_name", "", "is missing: an endpoint requires interface_name, expected_ips or both")]

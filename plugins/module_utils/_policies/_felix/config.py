@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Felix' settings that decide on traffic: failsafes, and what changes their meaning.
+"""Felix' settings that decide on traffic: failsafes and related settings.
 
-felix 2.6.8, config: config_params.go, param_types.go; those of Calico v3 are in _felix_v3.py. Of the places that a
-setting can come from, the datastore is the weakest: the environment of Felix and its file felix.cfg come before it, and
-they cannot be read from here. A task can state the failsafe ports (_failsafes.py).
+felix 2.6.8, config: config_params.go, param_types.go; those of Calico v3 are in config_v3.py. The datastore is the
+weakest source of a setting: the environment of Felix and its file felix.cfg take precedence, and they cannot be read
+from here. A task can state the failsafe ports (failsafes.py).
 """
 
 from __future__ import annotations
@@ -15,74 +15,79 @@ import re
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..._core.errors import shown
+from ..._core.ip import Address, Net
+from ..._core.protocols import NAMES, TCP, UDP
 from ..._datastore.snapshot import PolicySnapshot
-from ..connection import PROTOCOLS, Address, Net
 from ..model import IPTABLES
+
+# The protocols of failsafes, by their names.
+FAILSAFE_PROTOCOLS = {NAMES[number]: number for number in (TCP, UDP)}
 
 
 class Failsafe(NamedTuple):
-    """A port that is always open; in v3 maybe only for a network at the other end."""
+    """A port that is always open; in v3, optionally only for a network at the other end."""
 
     protocol: int
     port: int
     net: Optional[Net] = None
-    # Why it is not known to be one; "" when it is.
+    # Why it is uncertain; "" if it is certain.
     doubt: str = ""
 
     def __str__(self) -> str:
-        names = {number: name for name, number in PROTOCOLS.items()}
-        return "{0}:{1}".format(names[self.protocol], self.port)
+        return "{0}:{1}".format(NAMES[self.protocol], self.port)
 
 
 class Felix(NamedTuple):
     """The settings of the Felix of one node."""
 
-    # The ports at the host, and the ports at others.
+    # Ports of the host, and ports of other hosts.
     inbound: Tuple[Failsafe, ...] = ()
     outbound: Tuple[Failsafe, ...] = ()
-    # With these begin the names of workloads' interfaces.
+    # Prefixes of the names of workload interfaces.
     workload_prefixes: Tuple[str, ...] = ("cali",)
     polices_ipv6: bool = True
-    # Whether it drops what belongs to no connection that is known.
+    # Whether it drops packets of unknown connections.
     drops_invalid: bool = True
-    # Why it is not known what it does; "" when it is.
+    # Why its behaviour is unknown; "" if it is known.
     problem: str = ""
-    # Whether that is since it stops, or does not start.
+    # Whether the reason is that it stops or does not start.
     is_stopped: bool = False
-    # Why what it lets through may be stopped afterwards; "" when it isn't.
+    # Why traffic that it allows may be dropped later; "" if it is not.
     allow_doubt: str = ""
-    # Tunnels between Calico's hosts that may be in use, for which Felix has other rules: IPIP, and UDP ports of VXLAN
-    # and of WireGuard.
+    # Tunnels between Calico's hosts that may be in use, for which Felix has its own rules: IPIP, and the UDP ports of
+    # VXLAN and WireGuard.
     has_ipip: bool = True
     vxlan_ports: Tuple[int, ...] = ()
-    # The versions of IP that VXLAN may be used over.
+    # The IP versions that VXLAN may use.
     vxlan_versions: Tuple[int, ...] = (4, 6)
     wireguard_ports: Tuple[int, ...] = ()
-    # The addresses of the hosts that may use the first two; None when they are not known.
+    # The addresses of hosts that may use IPIP and VXLAN; None if unknown.
     tunnel_hosts: Optional[FrozenSet[Address]] = None
-    # Interfaces that it passes over: names, or patterns between slashes.
+    # Interfaces that it ignores: names, or patterns between slashes.
     excluded: Tuple[str, ...] = ()
-    # IPTABLES or NFTABLES; "" when that is unknown.
+    # IPTABLES or NFTABLES; "" if unknown.
     dataplane: str = IPTABLES
-    # (major, minor, patch) of Calico; None when it is not known.
+    # (major, minor, patch) of Calico; None if unknown.
     version: Optional[Tuple[int, int, int]] = None
-    # What a reason says of a version that was not measured; "" of one that was.
+    # A note in reasons for a version that was not measured; "" for a measured version.
     note: str = ""
-    # Whether a failsafe may be for a network only.
+    # Whether a failsafe may be limited to a network.
     has_failsafe_nets: bool = True
-    # Whether forwarded traffic has policies of its own (applyOnForward); else the normal ones count for it.
+    # Whether forwarded traffic has its own policies (applyOnForward); else the normal policies apply to it.
     has_forward_policies: bool = True
-    # What becomes of the host's own interface whose name begins as a workload's: it drops all traffic there unless it
-    # knows the workload, or it removes the interface's addresses.
+    # How it treats the host's own interface with a workload prefix: it drops all traffic unless it knows the workload,
+    # or it removes the interface's addresses.
     denies_unknown_workloads: bool = False
     removes_addresses: bool = True
 
 
 def parse_failsafe_list(text: str) -> Tuple[Failsafe, ...]:
-    return tuple([Failsafe(PROTOCOLS[protocol], int(port)) for protocol, port in re.findall("([a-z]+):([0-9]+)", text)])
+    return tuple(
+        [Failsafe(FAILSAFE_PROTOCOLS[protocol], int(port)) for protocol, port in re.findall("([a-z]+):([0-9]+)", text)]
+    )
 
 
-# Of Calico 2.3 to 2.6.
+# Defaults of Calico 2.3 to 2.6.
 _INBOUND_V1 = parse_failsafe_list("tcp:22 udp:68")
 _OUTBOUND_V1 = parse_failsafe_list("tcp:2379 tcp:2380 tcp:4001 tcp:7001 udp:53 udp:67")
 
@@ -96,7 +101,7 @@ def parse_version(text: str) -> Optional[Tuple[int, int, int]]:
 
 
 def is_excluded(name: str, excluded: Iterable[str]) -> bool:
-    """Whether Felix of Calico v3 passes over an interface, by the names and patterns of interfaceExclude."""
+    """Whether Felix of Calico v3 ignores an interface, by the names and patterns of interfaceExclude."""
     return any(
         re.search(each[1:-1], name) if len(each) > 1 and each[0] == each[-1] == "/" else each == name
         for each in excluded
@@ -109,7 +114,7 @@ _FELIX_V1 = Felix(
     has_failsafe_nets=False, has_forward_policies=False, denies_unknown_workloads=True, removes_addresses=False
 )
 
-# What each value may be, in lower case; anything else stops Felix ("die-on-fail").
+# The valid values, in lower case; any other value stops Felix ("die-on-fail").
 _CHOICES = {
     "chaininsertmode": ("insert", "append"),
     "iptablesfilterallowaction": ("accept", "return"),
@@ -121,7 +126,7 @@ TRUE, FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 
 
 def felix_v1(snapshot: PolicySnapshot, node: str) -> Felix:
-    """The settings that Felix 2.6 takes from /calico/v1/host/<node>/config and, behind that, /calico/v1/config."""
+    """The settings that Felix 2.6 reads from /calico/v1/host/<node>/config and, as a fallback, /calico/v1/config."""
     if snapshot.state != "true":
         found = "missing" if snapshot.state is None else shown(snapshot.state)
         problem = "/calico/v1/Ready is {0}, and Felix waits until it is true".format(found)
@@ -134,7 +139,7 @@ def felix_v1(snapshot: PolicySnapshot, node: str) -> Felix:
 
 
 def _settings_v1(snapshot: PolicySnapshot, node: str) -> Dict[str, str]:
-    """The values that count, by their names in lower case. All of them are read, those that do not count too."""
+    """The effective values, by their names in lower case. Checks all values, including overridden ones."""
     found: Dict[str, str] = {}
     for level in ("", node):
         names: Dict[str, str] = {}
@@ -145,7 +150,7 @@ def _settings_v1(snapshot: PolicySnapshot, node: str) -> Dict[str, str]:
             where = "the setting {0} of {1}".format(name, "node " + node if level else "all nodes")
             _check_v1(key, value, where)
             if names.setdefault(key, value) != value:
-                raise ValueError(where + " is there twice, in another spelling")
+                raise ValueError(where + " exists twice, in different spellings")
         found.update(names)
     return found
 
@@ -163,7 +168,7 @@ def _check_v1(key: str, value: str, where: str) -> None:
 def _felix_v1(settings: Mapping[str, str]) -> Felix:
     version = parse_version(settings.get("calicoversion", ""))
     if version and not (2, 3) <= version[:2] <= (2, 6):
-        problem = "Calico is {0}, of which only 2.3 to 2.6 are known".format(settings["calicoversion"])
+        problem = "Calico is {0}, and only 2.3 to 2.6 can be evaluated".format(settings["calicoversion"])
         return _FELIX_V1._replace(problem=problem)
     if settings.get("chaininsertmode", "").lower() == "append":
         problem = "ChainInsertMode is append, so other iptables rules are evaluated before Calico's"
@@ -185,7 +190,7 @@ def _felix_v1(settings: Mapping[str, str]) -> Felix:
 
 
 def returns(names: List[str]) -> str:
-    return "{0} is RETURN, so other iptables rules are evaluated, too".format(names[0]) if names else ""
+    return "{0} is RETURN, so other iptables rules are also evaluated".format(names[0]) if names else ""
 
 
 def _failsafes_v1(settings: Mapping[str, str], key: str, default: Tuple[Failsafe, ...]) -> Tuple[Failsafe, ...]:
@@ -196,7 +201,7 @@ def _failsafes_v1(settings: Mapping[str, str], key: str, default: Tuple[Failsafe
 
 
 def _ports_v1(value: str, where: str) -> Tuple[Failsafe, ...]:
-    """Raises ValueError for what Felix 2.6 refuses. Items of nothing are passed over."""
+    """The failsafes of a list. Raises ValueError if Felix 2.6 rejects it. Empty items are ignored."""
     found = []
     for item in value.split(","):
         item = item.strip(" ")
@@ -207,14 +212,14 @@ def _ports_v1(value: str, where: str) -> Tuple[Failsafe, ...]:
             protocol, port = "tcp", item
         if not re.fullmatch("[+-]?[0-9]{1,18}", port) or not 0 <= int(port) <= 65535:
             raise ValueError("{0} has an invalid port: {1}".format(where, shown(item)))
-        if protocol.lower() not in ("tcp", "udp"):
+        if protocol.lower() not in FAILSAFE_PROTOCOLS:
             raise ValueError("{0} has an unknown protocol: {1}".format(where, shown(item)))
-        found.append(Failsafe(PROTOCOLS[protocol.lower()], int(port)))
+        found.append(Failsafe(FAILSAFE_PROTOCOLS[protocol.lower()], int(port)))
     return tuple(found)
 
 
 def _flag_v1(settings: Mapping[str, str], key: str, default: bool) -> bool:
-    """Felix takes the default for what it cannot read, and false for "none"."""
+    """A flag as Felix reads it: the default for an unreadable value, and False for "none"."""
     value = settings.get(key, "").lower()
     if value == "none" or value in FALSE:
         return False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Failsafe ports that a Felix has in its environment or in felix.cfg, which come before those in the datastore.
+"""Failsafe ports in the environment of a Felix or in felix.cfg, which take precedence over the datastore.
 
 They cannot be read from here, so a task states them. A string has the form that Felix accepts there (felix,
 config/param_types.go): PROTOCOL:PORT, PROTOCOL:NET:PORT with IPv6 in brackets, or PORT.
@@ -14,19 +14,18 @@ import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..._core.errors import InvalidInput, brief, shown
-from ..connection import TCP, UDP, Net, parse_net
-from .config import Failsafe, Felix
+from ..._core.ip import Net, parse_net
+from .config import FAILSAFE_PROTOCOLS, Failsafe, Felix
 from .config_v3 import doubt_of_nets
 
 SIDES = ("inbound", "outbound")
 _KEYS = ("protocol", "port", "net")
-_PROTOCOLS = {"tcp": TCP, "udp": UDP}
 _TEXT = re.compile(r"(?:([^:]*):)?(?:(?:\[([^\[\]]*)\]|([^:\[\]]*)):)?([^:]+)")
 _PORT = re.compile("[0-9]{1,5}", re.ASCII)
 
 
 class GivenFailsafes(NamedTuple):
-    """The lists of one Felix. None is a list that is not given, so that the stored one counts; () is no failsafe."""
+    """The lists of one Felix. None is a missing list, so the stored list counts; () is a list without failsafes."""
 
     inbound: Optional[Tuple[Failsafe, ...]] = None
     outbound: Optional[Tuple[Failsafe, ...]] = None
@@ -36,7 +35,7 @@ NONE_GIVEN = GivenFailsafes()
 
 
 def parse_failsafes(given: Any, where: str) -> GivenFailsafes:
-    """{inbound, outbound} as a task gives it; `where` begins the messages. Raises InvalidInput."""
+    """The failsafes of a task's mapping with inbound and outbound; `where` begins the messages. Raises InvalidInput."""
     if given is None:
         return NONE_GIVEN
     if not isinstance(given, Mapping):
@@ -46,9 +45,9 @@ def parse_failsafes(given: Any, where: str) -> GivenFailsafes:
 
 
 def with_failsafes(felix: Felix, given: GivenFailsafes, node: str) -> Felix:
-    """The settings of a node's Felix, with the given lists in the place of the stored ones.
+    """The settings of a node's Felix, with the given lists instead of the stored lists.
 
-    Raises InvalidInput for a network where Felix knows none.
+    Raises InvalidInput for a network that Felix does not support.
     """
     for failsafe in (*(given.inbound or ()), *(given.outbound or ())):
         if failsafe.net and not felix.has_failsafe_nets:
@@ -61,7 +60,7 @@ def with_failsafes(felix: Felix, given: GivenFailsafes, node: str) -> Felix:
 
 
 def _known_to(felix: Felix, failsafes: Tuple[Failsafe, ...]) -> Tuple[Failsafe, ...]:
-    """The failsafes, with the doubt whether this version of Felix reads their networks."""
+    """The failsafes, with a doubt if this version of Felix may not read their networks."""
     doubt = doubt_of_nets("failsafes", felix.version)
     return tuple([each._replace(doubt=doubt if each.net else "") for each in failsafes])
 
@@ -70,7 +69,7 @@ def _parse_list(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:
     if given is None:
         return None
     if not isinstance(given, (list, tuple)):
-        raise InvalidInput(["{0}: {1} is not a list; write no failsafes as []".format(where, shown(given))])
+        raise InvalidInput(["{0}: {1} is not a list; write an empty list as []".format(where, shown(given))])
     problems: List[str] = []
     found: List[Failsafe] = []
     for index, item in enumerate(given):
@@ -89,14 +88,14 @@ def _parse_failsafe(item: Any, where: str) -> Failsafe:
     for key, what in (("protocol", "; set it to tcp or udp"), ("port", "")):
         if fields.get(key) in (None, ""):
             raise InvalidInput(["{0}.{1} is missing{2}".format(where, key, what)])
-    protocol = _PROTOCOLS.get(str(fields["protocol"]).lower())
+    protocol = FAILSAFE_PROTOCOLS.get(str(fields["protocol"]).lower())
     if protocol is None:
         raise InvalidInput(["{0}.protocol: {1} is not tcp or udp".format(where, shown(fields["protocol"]))])
     return Failsafe(protocol, _parse_port(fields["port"], where), _parse_net(fields.get("net"), where))
 
 
 def _parse_fields(item: Any, where: str) -> Mapping[str, Any]:
-    """What a text, or the number of a port, says."""
+    """The fields of a string or a port number."""
     is_number = isinstance(item, int) and not isinstance(item, bool)
     found = _TEXT.fullmatch(str(item).strip()) if is_number or isinstance(item, str) else None
     protocol, net_v6, net, port = found.groups() if found else ("", None, None, "")
@@ -126,4 +125,4 @@ def _parse_net(value: Any, where: str) -> Optional[Net]:
 def _check_keys(given: Mapping[str, Any], known: Tuple[str, ...], where: str) -> None:
     for key in given:
         if key not in known:
-            raise InvalidInput(["{0}.{1} is unknown; there are {2}".format(where, brief(key), ", ".join(known))])
+            raise InvalidInput(["{0}.{1} is unknown; the keys are {2}".format(where, brief(key), ", ".join(known))])

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The types of the fields of a FelixConfiguration, as its CRD in Calico v3.32.1 has them.
+"""The types of the fields of a FelixConfiguration, as in its CRD of Calico v3.32.1.
 
-A field of a wrong type keeps Felix from starting, whichever it is. What is no flag, number, text, duration or list of
-texts is in _objects_v3.py.
+Any field of a wrong type keeps Felix from starting. Fields that are not a flag, number, string, duration or list of
+strings are in objects_v3.py.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Values of settings that Felix of Calico v3 does not start with, and what it makes of others that it cannot read.
+"""Values of settings that stop Felix of Calico v3, and its defaults for other unreadable values.
 
 projectcalico/calico v3.32.1, felix/config: config_params.go, param_types.go. A "die-on-fail" setting stops Felix, and
-so does "none" for a "non-zero" one; any other that Felix cannot read has its default. The failsafes are elsewhere.
+so does "none" for a "non-zero" one; any other unreadable setting has its default. The failsafes are in settings_v3.py.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import re
 from typing import Any, Callable, Collection, Dict, List, Tuple
 
 from ..._core.errors import shown
-from ..connection import parse_net
+from ..._core.ip import parse_net
 from .config import INTERFACES
 
-# What a setting may be, in lower case.
+# The valid values, in lower case.
 _CHOICES = {
     "chaininsertmode": ("insert", "append"),
     "defaultendpointtohostaction": ("drop", "return", "accept"),
@@ -30,7 +30,7 @@ _CHOICES = {
     "iptablesfilterdenyaction": ("drop", "reject"),
     "nftablesfilterdenyaction": ("drop", "reject"),
 }
-# Of others, "none" stops Felix, and nothing else does.
+# For these, only "none" stops Felix.
 _NOT_NONE = frozenset(
     """
     awssrcdstcheck bpfattachtype bpfconnecttimeloadbalancing bpfconntrackloglevel bpfenforcerpf bpfexportbuffersizemb
@@ -40,9 +40,9 @@ _NOT_NONE = frozenset(
     wireguardinterfacename wireguardinterfacenamev6
     """.split()
 )
-# Of kube-proxy, which has the addresses of services.
+# The interface of kube-proxy, which has the addresses of services.
 _EXCLUDED = "kube-ipvs0"
-# Bits that Felix takes of a mask for its marks (felix, dataplane/driver.go).
+# Bits that Felix requires in the mask for its marks (felix, dataplane/driver.go).
 _LEAST_BITS = 5
 _MOST_TABLES = 0xFFFF
 _MOST_OF_A_REGION = 46
@@ -54,9 +54,9 @@ _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 
 
 def why_invalid(key: str, value: Any) -> str:
-    """Why Felix stops with a value of the setting, given by its name in lower case; "" when it does not.
+    """Why Felix stops on a value of the setting, given by its name in lower case; "" if it does not.
 
-    Raises ValueError where that depends on the host.
+    Raises ValueError if that depends on the host.
     """
     if key == "dataplanedriver" and value:
         raise ValueError("it is {0}, and Felix stops where that program is missing".format(shown(value)))
@@ -69,9 +69,9 @@ def why_invalid(key: str, value: Any) -> str:
 
 
 def excluded_by(value: str) -> List[str]:
-    """The names and patterns of interfaceExclude. Of a list with one that Felix cannot read, its default counts.
+    """The names and patterns of interfaceExclude. If Felix cannot read one of them, its default counts.
 
-    Raises ValueError for a pattern that Python may read otherwise than Go.
+    Raises ValueError for a pattern that Python may read differently than Go.
     """
     if value.lower() == "none":
         return []
@@ -85,7 +85,7 @@ def excluded_by(value: str) -> List[str]:
 
 
 _NAME_OR_PATTERN = re.compile(r"/[^\t\n\f\r ]+/|[a-zA-Z0-9_-]{1,15}")
-# What means the same in both, and maybe is valid in one only.
+# Patterns with the same meaning in both, though maybe valid in one only.
 _PLAIN = re.compile(r"(?:[a-zA-Z0-9_:.,@^$|()*+?\]-]|\[(?!:)|\\[.d/-])+")
 
 

@@ -11,7 +11,8 @@ import re
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.verdict import UNKNOWN
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
@@ -96,7 +97,10 @@ def test_without_prefix_lengths_nothing_is_wrong(which):
     for row in PLAIN:
         for answer, verdict, given in answers_of(row, form=WITHOUT_LENGTHS[which]):
             if answer.verdict == UNKNOWN:
-                hints += "such as {eth0: [192.0.2.7/24]}, or in" in answer.reason or "or out_interface" in answer.reason
+                hints += (
+                    "such as {eth0: [192.0.2.7/24]}, or set in" in answer.reason
+                    or "or set out_interface" in answer.reason
+                )
             elif answer.verdict != verdict:
                 wrong.append((row["name"], given, answer))
     assert wrong == [] and hints > 0

@@ -13,7 +13,8 @@ import json
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
-from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import UNKNOWN, build_host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.verdict import UNKNOWN
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v3
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored

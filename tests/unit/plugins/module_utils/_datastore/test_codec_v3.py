@@ -344,7 +344,7 @@ def test_what_is_misplaced_is_not_kept():
         (with_everything(top=',"x":' + '{"a":[' * 60 + "]}" * 60), "nested too deeply"),
         (with_everything(top=',"x":1e400'), "the value is not JSON: 1e400 is too large"),
         ('"text"', 'the value is not a mapping: "text"'),
-        ('{"metadata":{"labels":{"a":{"b":1}}}}', 'metadata.labels[a] is not a text: {"b":1}'),
+        ('{"metadata":{"labels":{"a":{"b":1}}}}', 'metadata.labels[a] is not a string: {"b":1}'),
         ('{"metadata":{"labels":[]}}', "metadata.labels is not a mapping: []"),
         ('{"metadata":{"creationTimestamp":"2020-13-02T03:04:05Z"}}', "metadata.creationTimestamp is not a time"),
         (

@@ -50,8 +50,8 @@ def tcp(**more):
         ({"action": "Reject"}, "its action 'Reject' is not a valid action"),
         (tcp(source={"nets": [""]}), "empty source network"),
         (tcp(source={"notNets": [None]}), "empty source network"),
-        (dict(ALLOW, icmp={"type": 8}), "it has a type of ICMP, and for IPv4 not the protocol icmp"),
-        (tcp(icmp={"type": 8}), "it has a type of ICMP"),
+        (dict(ALLOW, icmp={"type": 8}), "it has an ICMP type, but for IPv4 not the protocol icmp"),
+        (tcp(icmp={"type": 8}), "it has an ICMP type"),
         (dict(ALLOW, protocol=1, icmp={"type": 8}), "for IPv6 not the protocol icmpv6"),
         (dict(ALLOW, protocol="ICMP", ipVersion=6, icmp={"type": 8}), "for IPv6 not the protocol icmpv6"),
         (dict(ALLOW, protocol="ICMPv6", ipVersion=4, icmp={"type": 8}), "for IPv4 not the protocol icmp"),
@@ -61,7 +61,7 @@ def tcp(**more):
 def test_a_rule_that_crashes_felix(rule, cause):
     verdict, text = said(documents([rule]))
     assert verdict == "unsafe"
-    assert cause in text and "Felix fails on a rule" in text and "a host where it never ran stays open" in text
+    assert cause in text and "Felix fails on a rule" in text and "a host where it never ran remains open" in text
     # It does not affect a host without an endpoint that uses it.
     assert said(documents([rule]), labels={"role": "db"})[1] == ""
 
@@ -84,7 +84,7 @@ def test_a_policy_whose_name_has_a_space():
         ({"iptablesFilterAllowAction": "Maybe"}, "iptablesFilterAllowAction"),
         ({"iptablesFilterDenyAction": "Reject"}, "iptablesFilterDenyAction is Reject"),
         ({"bpfEnabled": "yes"}, "spec.bpfEnabled is not true or false"),
-        ({"reportingInterval": "soon"}, "spec.reportingInterval is not a duration: 'soon'"),
+        ({"reportingInterval": "soon"}, "spec.reportingInterval is not a valid duration: 'soon'"),
         ("{", "Felix cannot read the FelixConfiguration default"),
     ],
 )
@@ -162,7 +162,7 @@ CODE = dict(ALLOW, protocol="ICMP", icmp={"type": 8, "code": 0})
 def test_a_code_of_icmp_crashes_felix_with_nftables(dataplane, mode, level):
     stored = documents([CODE], config={"nftablesMode": mode} if mode else {})
     verdict, text = said(stored, HostFacts(INTERFACES, dataplane=dataplane))
-    assert (verdict, "code of ICMP" in text) == (level, level != "safe")
+    assert (verdict, "ICMP code" in text) == (level, level != "safe")
     assert ("set nftablesMode" in text) == (level == "unknown")
 
 

@@ -177,7 +177,7 @@ def test_a_file_of_millions_of_flaws_is_refused_with_ten():
         {"labels": dict.fromkeys(map(str, range(150000)), "1")},
         {"ports": many},
     ):
-        assert "holds 150000 items, more than etcd takes in one endpoint" in outcome(json.dumps([fields]), V3)
+        assert "has 150000 items, more than etcd accepts in one endpoint" in outcome(json.dumps([fields]), V3)
     unknown = dict.fromkeys(map("x{0}".format, range(150000)))
     assert len(outcome(json.dumps([dict(FIELDS, **dict.fromkeys(unknown, 1))]), V3)) < 1000
     assert len(outcome(json.dumps([dict(RESOURCE, spec=unknown)]), V3)) < 2000

@@ -84,7 +84,7 @@ def test_a_patch_needs_an_endpoint():
 
 
 def test_a_patch_may_not_make_the_endpoint_invalid():
-    with pytest.raises(InvalidInput, match="needs interface_name, expected_ips or both"):
+    with pytest.raises(InvalidInput, match="requires interface_name, expected_ips or both"):
         plan(Patched(IDENTITY.ref, {"interface_name": "", "expected_ips": ()}), stored())
 
 

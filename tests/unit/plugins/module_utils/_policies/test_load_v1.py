@@ -19,7 +19,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot 
     snapshot_v1,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
-from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection, parse_net
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 
@@ -97,7 +97,7 @@ def test_forwarded_and_untracked():
     assert ask({POLICY + "x": untracked}, [ENDPOINT, other], **given).verdict == "allow"
     bare = HostEndpoint(name="e1", node="n1", interface_name="eth0")
     answer = ask({POLICY + "x": untracked}, [bare, other], **given)
-    assert answer.verdict == "deny" and "the answer does not" in answer.reason
+    assert answer.verdict == "deny" and "but the answer is not" in answer.reason
 
 
 def test_the_source_port():
@@ -179,30 +179,6 @@ def test_the_interface_decides(given, verdict):
     assert answer.verdict == verdict
     if verdict == "unknown":
         assert "interface" in answer.reason
-
-
-@pytest.mark.parametrize(
-    "text, first, last",
-    [
-        ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
-        ("192.0.2.77/24", "192.0.2.0", "192.0.2.255"),
-        ("0.0.0.0/0", "0.0.0.0", "255.255.255.255"),
-        ("::ffff:192.0.2.77/120", "192.0.2.0", "192.0.2.255"),
-        ("::ffff:192.0.2.77/64", "0.0.0.0", "255.255.255.255"),
-        ("2001:db8::7/64", "2001:db8::", "2001:db8::ffff:ffff:ffff:ffff"),
-    ],
-)
-def test_networks(text, first, last):
-    low, high = parse_net(first), parse_net(last)
-    assert parse_net(text) == (low[0], low[1], high[2])
-
-
-@pytest.mark.parametrize(
-    "text", ["", "192.0.2.1/33", "192.0.2.1/", "192.0.2.1/-1", "2001:db8::/129", "192.0.2.1/24/1", "x"]
-)
-def test_what_is_no_network(text):
-    with pytest.raises(ValueError):
-        parse_net(text)
 
 
 def test_rules_that_look_at_others():

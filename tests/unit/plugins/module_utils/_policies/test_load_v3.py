@@ -530,7 +530,7 @@ def test_an_action_in_any_case(action, expected):
         ({"action": "Allow", "source": {"nets": [""]}}, "empty"),
         ({"action": "Allow", "source": {"notNets": [None]}}, "empty"),
         ({"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}, "notProtocol"),
-        ({"action": "Allow", "icmp": {"type": 8}}, "type of ICMP"),
+        ({"action": "Allow", "icmp": {"type": 8}}, "ICMP type"),
     ],
 )
 def test_what_crashes_felix_is_named(rule, cause):
@@ -657,7 +657,7 @@ def test_untracked_policies_need_both_directions():
     one_way = policy("default.u", [tcp("Allow", 80)], **untracked)
     both = policy("default.u", [tcp("Allow", 80)], [back], types=["Ingress", "Egress"], **untracked)
     answer = ask(datastore(one_way))
-    assert answer.verdict == "deny" and answer.reason.startswith("the first packet gets through, the answer does not")
+    assert answer.verdict == "deny" and answer.reason.startswith("the first packet is allowed, but the answer is not")
     assert verdict(datastore(both)) == "allow"
     # An endpoint for all interfaces has none.
     wildcard = HostEndpoint(name="all", node="n1", interface_name="*")

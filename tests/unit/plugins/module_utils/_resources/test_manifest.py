@@ -107,9 +107,9 @@ def test_scalars_become_text_as_with_calicoctl():
         ({"metadata": {"hostname": "x"}}, "resource: metadata.hostname is unknown: did you mean metadata.node?"),
         (
             {"metadata": {"name": "x", "Name": "x"}},
-            "resource: metadata.Name is metadata.name in another case, which is given, too",
+            "resource: metadata.Name is metadata.name in another case, which is also given",
         ),
-        ({"SPEC": {}}, "resource: SPEC is spec in another case, which is given, too; keep one of the two"),
+        ({"SPEC": {}}, "resource: SPEC is spec in another case, which is also given; keep one of the two"),
         ({"node": "x", **dict.fromkeys("abcdefghijkl")}, "resource: node is unknown: did you mean metadata.node?"),
         (
             {"apiVersion": "crd.projectcalico.org/v1", "kind": "HostEndpoint"},
@@ -117,19 +117,19 @@ def test_scalars_become_text_as_with_calicoctl():
         ),
         (
             {"kind": "HostEndpoint"},
-            "apiVersion 'v1' with kind 'HostEndpoint' is not a host endpoint: it takes apiVersion: v1",
+            "apiVersion 'v1' with kind 'HostEndpoint' is not a host endpoint; use apiVersion: v1",
         ),
         ({"apiVersion": None}, "apiVersion None"),
         ({"spec": []}, "resource: spec: [] is not a mapping"),
         ({"spec": {"expectedIPs": "1.2.3.4"}}, "resource: spec.expectedIPs: '1.2.3.4' is not a list"),
-        ({"spec": {"expectedIPs": [1]}}, "resource: spec.expectedIPs[0]: 1 is not a text"),
-        ({"spec": {"profiles": [{}]}}, "profiles[0]: {} is not a text"),
+        ({"spec": {"expectedIPs": [1]}}, "resource: spec.expectedIPs[0]: 1 is not a string"),
+        ({"spec": {"profiles": [{}]}}, "profiles[0]: {} is not a string"),
         ({"metadata": {"labels": ["a"]}}, "labels: ['a'] is not a mapping"),
         (
             {"metadata": {"labels": {"a": 2.0}}},
-            "labels[a]: 2.0 is a YAML number that does not keep its spelling: quote it",
+            "labels[a]: 2.0 is a YAML number that does not keep its spelling; quote it",
         ),
-        ({"metadata": {"labels": {"a": {}}}}, "labels[a]: {} is not a text"),
+        ({"metadata": {"labels": {"a": {}}}}, "labels[a]: {} is not a string"),
     ],
 )
 def test_what_is_wrong_is_named(change, message):
@@ -161,11 +161,11 @@ def test_a_whole_number_may_be_written_with_a_point():
         ({"name": "http", "protocol": "TCP", "port": float("inf")}, "ports[0].port: inf is not a number"),
         ({"name": "http", "protocol": "TCP", "port": 1e300}, "ports[0].port: 1e+300 is not a number"),
         ({"name": "http", "protocol": "TCP", "port": True}, "ports[0].port: True is not a number"),
-        ({"name": "http", "protocol": "TCP", "port": 80, "Port": 80}, "needs exactly name, protocol and port"),
-        ({"name": "http", "protocol": "TCP", "port": 80, 5: 80}, "needs exactly name, protocol and port"),
-        ({"name": "http", "protocol": "TCP"}, "needs exactly name, protocol and port"),
+        ({"name": "http", "protocol": "TCP", "port": 80, "Port": 80}, "must have exactly name, protocol and port"),
+        ({"name": "http", "protocol": "TCP", "port": 80, 5: 80}, "must have exactly name, protocol and port"),
+        ({"name": "http", "protocol": "TCP"}, "must have exactly name, protocol and port"),
         ({"name": "http", "protocol": "TCP", "port": "80"}, "ports[0].port: '80' is not a number"),
-        ("http", "ports[0]: 'http' is not a port"),
+        ("http", "ports[0]: 'http' is not a valid port"),
     ],
 )
 def test_what_is_no_port_is_named(port, message):
@@ -198,5 +198,5 @@ def test_a_label_that_is_given_in_two_types_is_given_twice(first, second):
 
 
 def test_what_ansible_has_masked_is_never_stored():
-    with pytest.raises(InvalidInput, match="what Ansible puts in the place of a text that is a password"):
+    with pytest.raises(InvalidInput, match="was masked by Ansible because it contains a password"):
         fields_from_resource(dict(V1_RESOURCE, spec={"profiles": ["VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]}))

@@ -88,7 +88,7 @@ ERRORS = [
     ((V1, V3), "ä == 'b'", 0, "\"ä == 'b'\"", "or a label of 1 to 512 of"),
     ((V1, V3), "!= 'b'", 0, "\"!= 'b'\"", "!, ("),
     ((V1,), "global()", 6, "'()'", "one of ==, !=, in"),
-    ((V1,), "a contains 'b'", 2, "\"contains 'b'\"", 'one of ==, !=, in, "not in" behind'),
+    ((V1,), "a contains 'b'", 2, "\"contains 'b'\"", 'one of ==, !=, in, "not in" after'),
     ((V1,), "has(a) && in-stock == 'b'", 10, "\"in-stock == 'b'\"", "cannot begin with the word in"),
     ((V1,), "notin  == 'b'", 0, "\"notin  == 'b'\"", "cannot begin with the word in or notin"),
     ((V1,), "%sx == 'a'" % X, 512, "\"x == 'a'\"", "one of ==, !=, in"),
@@ -109,7 +109,7 @@ def test_errors_say_where_and_what(generations, text, position, found, expected)
         assert error.value.position == position
         assert message.startswith("selector " + shown(text))
         assert "at character %d Calico %s finds " % (position + 1, generation.name[-2:]) in message
-        before, _and, after = message.partition(", and expects ")
+        before, _and, after = message.partition(" but expects ")
         assert found in before and expected in after
         assert "\n" not in message and len(message) < 400
 
@@ -135,7 +135,7 @@ def test_nesting(generation):
         assert selector.matches({}) == (depth % 2 == 1)
         assert str(generation.parse_selector(str(selector))) == str(selector)
     for depth in (deepest + 1, 10000):
-        with pytest.raises(SelectorError, match="no more than 200 levels"):
+        with pytest.raises(SelectorError, match="at most 200 levels"):
             generation.parse_selector(nested(depth))
 
 

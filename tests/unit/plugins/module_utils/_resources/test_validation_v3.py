@@ -33,7 +33,7 @@ TEXTS = rows("v3_yaml.jsonl")
 # Why a row has another outcome here: {reason: (a part of the message, "" where the document is taken, and the rows)}.
 DIFFERENT = {
     "finalizers and owners are not managed here, so a manifest with them would be misleading": (
-        "it is not managed here",
+        "is not managed by this collection",
         "h-056 h-057",
     ),
     "nothing that a manifest should have: it would be written without it": (

@@ -61,7 +61,7 @@ def test_all_else_stays_as_it_is():
         ({"labels": {"x": "-v"}}, "labels[x]: '-v' is not a label value"),
         ({"labels": {"projectcalico.org/created-by": "x"}}, "'projectcalico.org/created-by' is Calico's own label"),
         ({"interface_name": "eth0:1"}, "interface_name: 'eth0:1' is not an interface name"),
-        ({"expected_ips": ["10.0.0.0/8"]}, "expected_ips[0]: '10.0.0.0/8' is not an IP address"),
+        ({"expected_ips": ["10.0.0.0/8"]}, "expected_ips[0]: '10.0.0.0/8' is not a valid IP address"),
         ({"interface_name": ""}, "interface_name: is missing"),
         ({"profiles": ["p", "_"]}, "profiles[1]: '-53a0acfa' is not a profile name"),
         ({"node": "a" * 128, "name": "b" * 128}, "is not an endpoint name: 1 to 253"),

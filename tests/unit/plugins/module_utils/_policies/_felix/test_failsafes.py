@@ -65,9 +65,9 @@ FORM = "is not a failsafe such as tcp:22, udp:192.0.2.0/24:68 or 22"
     [
         ("tcp:22", "x: 'tcp:22' is not a mapping with inbound and outbound"),
         (["tcp:22"], "x: ['tcp:22'] is not a mapping with inbound and outbound"),
-        ({"in": []}, "x.in is unknown; there are inbound, outbound"),
-        ({"inbound": "none"}, "x.inbound: 'none' is not a list; write no failsafes as []"),
-        ({"outbound": {"protocol": "tcp"}}, "x.outbound: {'protocol': 'tcp'} is not a list; write no failsafes as []"),
+        ({"in": []}, "x.in is unknown; the keys are inbound, outbound"),
+        ({"inbound": "none"}, "x.inbound: 'none' is not a list; write an empty list as []"),
+        ({"outbound": {"protocol": "tcp"}}, "x.outbound: {'protocol': 'tcp'} is not a list; write an empty list as []"),
         ({"inbound": ["tcp:22", "none"]}, "x.inbound[1]: 'none' " + FORM),
         ({"inbound": [""]}, "x.inbound[0]: '' " + FORM),
         ({"inbound": [None]}, "x.inbound[0]: None " + FORM),
@@ -79,7 +79,7 @@ FORM = "is not a failsafe such as tcp:22, udp:192.0.2.0/24:68 or 22"
         ({"inbound": [{"protocol": "tcp"}]}, "x.inbound[0].port is missing"),
         (
             {"inbound": [{"protocol": "tcp", "ports": 22}]},
-            "x.inbound[0].ports is unknown; there are protocol, port, net",
+            "x.inbound[0].ports is unknown; the keys are protocol, port, net",
         ),
         ({"inbound": ["tcp:0"]}, "x.inbound[0].port: '0' is not a number from 1 to 65535"),
         ({"inbound": ["tcp:65536"]}, "x.inbound[0].port: '65536' is not a number from 1 to 65535"),

@@ -2,21 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose address it is that a selector in a rule, or a named port, is asked about."""
+"""Resolves addresses to the endpoints and network sets that selectors and named ports refer to."""
 
 from __future__ import annotations
 
 from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
-from .._policies.connection import Address, Net
-from .._policies.model import PolicySet, Selectable
-from .._resources.selector import Selector
+from ..._core.ip import Address, Net
+from ..._policies.model import PolicySet, Selectable
+from ..._resources.selector import Selector
 
 
 class IPSets:
-    """Endpoints and network sets by address. Those with the same labels are asked once.
+    """Endpoints and network sets by address. Those with the same labels are evaluated once.
 
-    They are not looked at before a rule asks for them: few do, and there may be many.
+    They are read only when a rule refers to them: few rules do, and there may be many members.
     """
 
     def __init__(self, policy_set: PolicySet, members: Callable[[], Iterable[Selectable]]) -> None:
@@ -27,7 +27,7 @@ class IPSets:
         # Labels, by the number of the group that has them.
         self._labels: List[Mapping[str, str]] = []
         self._groups: Dict[Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...], bool], int] = {}
-        # Groups of those that Felix may not take.
+        # Groups of members that Felix may reject.
         self._doubtful: Set[int] = set()
         self._by_address: Dict[Address, Set[int]] = {}
         self._nets: List[Tuple[Net, int]] = []
@@ -60,7 +60,7 @@ class IPSets:
         self._nets += [(net, group) for net in member.nets]
 
     def selects(self, selector: Selector, version: int, number: Optional[int]) -> Optional[bool]:
-        """Whether the selector selects one that has this address; None when that is not known."""
+        """Whether the selector selects a member with this address; None if unknown."""
         if number is None:
             return None
         maybe = False
@@ -75,7 +75,7 @@ class IPSets:
         return None if self._doubt or maybe else False
 
     def has_port(self, name: str, protocol: int, version: int, number: Optional[int]) -> Optional[FrozenSet[int]]:
-        """The numbers of a named port at this address; None when they are not known."""
+        """The numbers of a named port at this address; None if unknown."""
         self._know()
         if number is None or self._doubt or ((version, number), name, protocol) in self._doubtful_ports:
             return None

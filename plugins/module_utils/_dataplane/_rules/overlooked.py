@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why a packet is denied that a rule seems to be meant for: whom the rule selects has no expected IPs.
+"""Explains a denied packet that a rule seems to be meant for: the selected endpoints have no expected IPs.
 
 Felix matches addresses, and an endpoint without expected IPs adds none to the set of a selector, whatever its labels.
 """
@@ -12,30 +12,31 @@ from __future__ import annotations
 import functools
 from typing import Callable, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._policies.connection import Address, Packet
-from .._policies.model import DENY, PolicySet, Rule
-from .._resources.hostendpoint import HostEndpoint
-from .._resources.selector import Selector
+from ..._core.ip import Address
+from ..._policies.connection import Packet
+from ..._policies.model import DENY, PolicySet, Rule
+from ..._resources.hostendpoint import HostEndpoint
+from ..._resources.selector import Selector
 from .ip_sets import IPSets
 from .match import matches_destination, matches_source
 
-# Rules that a reason names.
+# Number of rules that a reason names.
 _RULES = 3
 # Characters of a selector in a reason.
 _LONGEST = 120
 
 
 class Unaddressed:
-    """The endpoints without expected IPs. They are not looked at before somebody asks for them."""
+    """The endpoints without expected IPs, read only on demand."""
 
     def __init__(self, policy_set: PolicySet, endpoints: Callable[[], Iterable[HostEndpoint]]) -> None:
         self._policy_set = policy_set
         self._endpoints = endpoints
-        # By the texts of selectors.
+        # By the strings of selectors.
         self._selected: Dict[Tuple[Tuple[str, ...], ...], _Selected] = {}
 
     def selected(self, selectors: Sequence[Selector], without: Sequence[Selector]) -> _Selected:
-        """Those that all of the selectors match, and none of the others."""
+        """The endpoints that all `selectors` match, and none of `without`."""
         key = tuple([tuple([each.text for each in some]) for some in (selectors, without)])
         found = self._selected.get(key)
         if found is None:
@@ -60,12 +61,12 @@ class _Selected(NamedTuple):
     number: int
 
     def on(self, node: str) -> Tuple[Optional[HostEndpoint], int]:
-        """The first one of a node, and their number."""
+        """The first endpoint of a node, and their number."""
         found = self.by_node.get(node, ())
         return (found[0] if found else None), len(found)
 
     def elsewhere(self, node: str) -> Tuple[Optional[HostEndpoint], int]:
-        """The same of all other nodes."""
+        """The first endpoint of all other nodes, and their number."""
         first = next((found[0] for other, found in self.by_node.items() if other != node), None)
         return first, self.number - len(self.by_node.get(node, ()))
 
@@ -80,9 +81,9 @@ class PacketEnd(NamedTuple):
 def overlooked(
     rules: Iterable[Tuple[str, Rule]], packet: Packet, members: IPSets, unaddressed: Unaddressed, place: PacketEnd
 ) -> str:
-    """What is added to the reason of a packet that is denied; "" when no endpoint lacks its addresses.
+    """An addition to the reason of a denied packet; "" if no endpoint lacks addresses.
 
-    `rules` are those that would have let it through and do not match it, and the one that denies it, with their names.
+    `rules` are the non-matching rules that would allow it, and the rule that denies it, with their names.
     """
     found: List[str] = []
     for by, rule in rules:
@@ -103,11 +104,11 @@ def _of_rule(rule: Rule, packet: Packet, members: IPSets, unaddressed: Unaddress
         elif matches(rule, packet, members) is not False:
             continue
         elif matches(rule._replace(**{name: entity._replace(selectors=())}), packet, members) is False:
-            # It would not match with the addresses, either.
+            # It would not match with the addresses either.
             continue
         is_here = (packet.version, getattr(packet, name)) in place.addresses
         for some in filter(None, selectors):
-            # Whom a rule leaves out that does not deny, it would leave out with the addresses, too.
+            # A rule that does not deny would exclude these endpoints even with addresses.
             found = unaddressed.selected(some, () if rule.action == DENY else entity.not_selectors)
             first, number = (found.on if is_here else found.elsewhere)(place.node)
             if first:
@@ -116,7 +117,7 @@ def _of_rule(rule: Rule, packet: Packet, members: IPSets, unaddressed: Unaddress
 
 def _text(end: str, selectors: Sequence[Selector], first: HostEndpoint, number: int) -> str:
     text = "its {0} selector {1} matches {2}, which {3} no expected_ips, so {4} addresses are not in the set"
-    # On one line, and without quotes around it, of which it has some of its own.
+    # On one line, without quotes around it, since it contains quotes.
     selector = repr(" && ".join(each.text for each in selectors))[1:-1]
     selector = selector if len(selector) <= _LONGEST else selector[:_LONGEST] + "..."
     if number == 1:

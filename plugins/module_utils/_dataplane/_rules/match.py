@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a rule matches a packet: True, False, or None where it is not known.
+"""Whether a rule matches a packet: True, False, or None if unknown.
 
 felix, rules/policy.go (ProtoRuleToIptablesRules, CalculateRuleMatch).
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Iterable, Optional, Tuple
 
-from .._policies.connection import Net, Packet, Ports
-from .._policies.model import Entity, Rule
+from ..._core.ip import BITS, Net
+from ..._policies.connection import Packet, Ports
+from ..._policies.model import Entity, Rule
 from .ip_sets import IPSets
 
 Known = Optional[bool]
@@ -29,7 +30,7 @@ def combine_all(answers: Iterable[Known]) -> Known:
 
 
 def matches_statically(rule: Rule, packet: Packet) -> Known:
-    """What can be said without the addresses."""
+    """Whether the rule matches, apart from the addresses."""
     if rule.version not in (0, packet.version) or rule.protocol not in (0, packet.protocol):
         return False
     if rule.not_protocol and rule.not_protocol == packet.protocol:
@@ -39,7 +40,7 @@ def matches_statically(rule: Rule, packet: Packet) -> Known:
     if rule.not_icmp and _is_icmp(rule.not_icmp, packet):
         return False
     source, destination = rule.source, rule.destination
-    # A list of networks without one of the packet's version: the rule is not there for this version.
+    # A list of networks without any of the packet's version: the rule does not exist for this version.
     for nets in (source.nets, source.not_nets, destination.nets, destination.not_nets):
         if nets and not any(net[0] == packet.version for net in nets):
             return False
@@ -55,7 +56,7 @@ def needs_addresses(rule: Rule) -> bool:
 
 
 def matches_addresses(rule: Rule, packet: Packet, members: IPSets) -> Known:
-    """The rest, of a rule that matches statically."""
+    """Whether a rule that matches statically also matches the addresses."""
     source = matches_source(rule, packet, members)
     return False if source is False else combine_all((source, matches_destination(rule, packet, members)))
 
@@ -68,14 +69,14 @@ def matches_destination(rule: Rule, packet: Packet, members: IPSets) -> Known:
     return _end(rule.destination, rule, packet, packet.destination, packet.dport, members)
 
 
-def _is_icmp(wanted: Tuple[int, Optional[int]], packet: Packet) -> bool:
-    if packet.icmp is None or packet.icmp[0] != wanted[0]:
+def _is_icmp(expected: Tuple[int, Optional[int]], packet: Packet) -> bool:
+    if packet.icmp is None or packet.icmp[0] != expected[0]:
         return False
-    return wanted[1] is None or packet.icmp[1] == wanted[1]
+    return expected[1] is None or packet.icmp[1] == expected[1]
 
 
 def _ports(entity: Entity, ports: Optional[Ports]) -> Known:
-    """Named ports apart, which are looked up by address."""
+    """Whether the ports match, apart from named ports, which depend on the address."""
     found: Known = True
     if entity.ports and not entity.port_names:
         found = _within(entity.ports, ports)
@@ -85,13 +86,13 @@ def _ports(entity: Entity, ports: Optional[Ports]) -> Known:
     return combine_all((found, None if without is None else not without))
 
 
-def _within(wanted: Tuple[Ports, ...], ports: Optional[Ports]) -> Known:
+def _within(expected: Tuple[Ports, ...], ports: Optional[Ports]) -> Known:
     if ports is None:
         return False
     first, last = ports
-    if any(low <= first and last <= high for low, high in wanted):
+    if any(low <= first and last <= high for low, high in expected):
         return True
-    return None if any(low <= last and first <= high for low, high in wanted) else False
+    return None if any(low <= last and first <= high for low, high in expected) else False
 
 
 def _end(
@@ -127,9 +128,7 @@ _ANYTHING = Entity()
 
 def _in_nets(nets: Tuple[Net, ...], version: int, address: Optional[int]) -> Known:
     if address is None:
-        covers_all = any(
-            net[0] == version and net[2] - net[1] + 1 == 1 << (32 if version == 4 else 128) for net in nets
-        )
+        covers_all = any(net[0] == version and net[2] - net[1] + 1 == 1 << BITS[version] for net in nets)
         return True if covers_all else None
     return any(net[0] == version and net[1] <= address <= net[2] for net in nets)
 
@@ -142,7 +141,7 @@ def _named(
     ports: Optional[Ports],
     members: IPSets,
 ) -> Known:
-    """Whether the packet's port is one of these names at its address."""
+    """Whether the packet's port has one of these names at its address."""
     if ports is None:
         return False
     found: Known = False
