@@ -253,6 +253,7 @@ def lint(session: nox.Session) -> None:
         ("ruff", "check", "--output-format", "concise"),
         ("ruff", "format", "--check"),
         ("python", "-m", "tests.layers"),
+        ("python", "-m", "tests.language"),
         ("mypy",),
         ("yamllint", "--strict", "."),
         ("shellcheck", *scripts),

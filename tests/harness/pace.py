@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import time
 
-_SAMPLES = 20
+_SAMPLES = 10
 
 
 def stretched(seconds):
-    """So many seconds of an idle machine, in seconds of this one, now that the tests begin."""
-    return round(seconds * _PACE, 1)
+    """So many seconds of an idle machine, in seconds of this one, as busy as it is now."""
+    return round(seconds * _pace(), 1)
 
 
 def _pace():
@@ -29,6 +29,3 @@ def _pace():
         time.sleep(0.01)
     # The one that counts is the test itself; another one will be its etcd.
     return max(1.0, (running / _SAMPLES + 1) / len(os.sched_getaffinity(0)))
-
-
-_PACE = _pace()

@@ -23,7 +23,18 @@ ROOT_PASSWORD = "root-pässword"
 collections_path()
 
 # Playbooks, of which nothing depends on the datastore but what other tests have: they run on one.
-PLAYBOOKS = ("awx", "diff", "gathered", "migrate", "role_canary", "role_guard", "runner", "set_playbook", "to_resource")
+PLAYBOOKS = (
+    "awx",
+    "diff",
+    "gathered",
+    "migrate",
+    "role_canary",
+    "role_guard",
+    "role_purge",
+    "runner",
+    "set_playbook",
+    "to_resource",
+)
 
 
 # What is about etcd itself, or what a request and its answer look like: it runs on every etcd there is.

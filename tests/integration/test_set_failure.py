@@ -252,9 +252,10 @@ def test_answers_in_drops(datastore, wire, monkeypatch, size, answers):
     """No request hangs past its timeout, over several connections neither."""
     work = some_work(datastore, size)
     drip(monkeypatch, datastore, 1 if datastore.type == "etcdv3" else answers)
+    timeout = stretched(0.3)
     start = time.monotonic()
-    result = hostendpoints(wire, timeout=stretched(0.3), **work.options)
-    assert time.monotonic() - start < stretched(2)
+    result = hostendpoints(wire, timeout=timeout, **work.options)
+    assert time.monotonic() - start < 6 * timeout
     assert not result["failed"] and datastore.stored() == work.after
 
 
@@ -275,9 +276,10 @@ def unanswering(datastore_type):
 def test_a_dead_member_costs_one_timeout_in_all_phases_and_connections(datastore):
     work = some_work(datastore, 20)
     with unanswering(datastore.type) as dead:
+        timeout = stretched(1)
         start = time.monotonic()
-        result = hostendpoints(dead, datastore, timeout=stretched(1), **work.options)
-        assert time.monotonic() - start < stretched(2)
+        result = hostendpoints(dead, datastore, timeout=timeout, **work.options)
+        assert time.monotonic() - start < 2 * timeout
     assert not result["failed"] and datastore.stored() == work.after
 
 
@@ -287,9 +289,10 @@ def test_etcd_that_goes_silent_costs_two_timeouts(datastore, wire):
     work = some_work(datastore, 160 if datastore.type == "etcdv3" else 20)
     nth = 1 if datastore.type == "etcdv3" else 8
     wire.before(datastore.writing(), lambda: wire.fault("freeze", method=None, times=ALWAYS), nth=nth)
+    timeout = stretched(0.8)
     start = time.monotonic()
-    result = hostendpoints(wire, timeout=stretched(0.8), **work.options)
-    assert time.monotonic() - start < stretched(2.3)
+    result = hostendpoints(wire, timeout=timeout, **work.options)
+    assert time.monotonic() - start < 2.9 * timeout
     assert result["failed"] and result["failures"] and result["not_attempted"]
 
 
