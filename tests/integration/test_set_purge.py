@@ -166,7 +166,7 @@ def test_the_limit(datastore, wire, options):
     for check in (True, False):
         for limit in (11, 0):
             result = hostendpoints(wire, check=check, purge_limit=limit, **options)
-            assert result["failed"] and "would delete 12 endpoints" in result["msg"]
+            assert result["failed"] and "would delete 12 host endpoints" in result["msg"]
             assert "purge_limit of %d" % limit in result["msg"]
             assert "host endpoint n1-e00 on node n1" in result["msg"] and len(result["msg"]) < 1000
             assert datastore.written(wire) == [] and left(datastore) == before
