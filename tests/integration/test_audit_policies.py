@@ -155,7 +155,7 @@ def test_policies_that_cannot_be_read(auth_datastore, tmp_path):
     datastore.put_endpoint(endpoint("n1"))
     result, found = audit(datastore, tmp_path, **user)
     assert (selecting(found), found["policies"], result["policies"]) == ({"eth0": None}, None, None)
-    assert any("cannot be read" in warning for warning in result["warnings"])
+    assert any("could not be read" in warning for warning in result["warnings"])
     assert result["summary"]["unmanaged"] == 1
 
 

@@ -295,7 +295,7 @@ def test_policies_that_cannot_be_read(auth_datastore):
         endpoints = datastore.hostendpoints
         datastore.add_user("few", password, [endpoints, RESOURCES + "clusterinformations"], [endpoints])
     options = dict(ENDPOINT, etcd_username="few", etcd_password=password, guard_facts=facts())
-    message = failure(hostendpoint(datastore, guard="enforce", **options), "cannot be read", "right to read")
+    message = failure(hostendpoint(datastore, guard="enforce", **options), "could not be read", "right to read")
     assert "nothing was written" in message
     result = hostendpoint(datastore, guard="warn", **options)
     assert result["operation"] == "create" and result["guard"][0]["verdict"] == "unknown"

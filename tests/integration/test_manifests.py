@@ -427,7 +427,7 @@ def test_annotations_that_calico_would_refuse(datastore, annotations, message):
 def test_annotations_are_counted_with_those_that_are_kept(datastore):
     assert hostendpoint(datastore, resource=annotated(a="x" * 262143))["operation"] == "create"
     result = hostendpoint(datastore, resource=annotated(b="1"))
-    failure(result, "annotations: would have 262146 bytes with those that are stored and kept; Calico takes 262144")
+    failure(result, "annotations: would have 262146 bytes with those that are stored and kept; Calico accepts 262144")
     assert hostendpoint(datastore, resource=annotated(a="1", b="1"))["operation"] == "update"
     assert annotations_of(datastore) == {"a": "1", "b": "1"}
 

@@ -105,7 +105,11 @@ def test_the_limit_of_diffs(datastore, limit, shown):
     last = [diff["prepared"] for diff in diffs if "prepared" in diff]
     assert len(last) == (1 if shown < 5 else 0) and len(diffs) == shown + len(last)
     if last:
-        assert "prepared" in diffs[-1] and "%d more" % (5 - shown) in last[0] and "diff_limit is %d" % limit in last[0]
+        assert (
+            "prepared" in diffs[-1]
+            and "%d host endpoint" % (5 - shown) in last[0]
+            and "diff_limit is %d" % limit in last[0]
+        )
     assert len(result["changes"]) == 5
 
 
@@ -132,7 +136,7 @@ def test_10000_new_endpoints_with_their_diffs(datastore, src):
     result = hostendpoints(datastore, check=True, diff=True, src=src(many()))
     assert_bounded(result, {"created": LARGE})
     assert len(result["diff"]) == 201 and all("prepared" not in diff for diff in result["diff"][:-1])
-    assert "%d more" % (LARGE - 200) in result["diff"][-1]["prepared"]
+    assert "%d host endpoints omitted" % (LARGE - 200) in result["diff"][-1]["prepared"]
 
 
 @one_etcd
@@ -140,7 +144,7 @@ def test_more_diffs_than_fit(datastore, src):
     result = hostendpoints(datastore, check=True, diff=True, src=src(many()[:1000]), diff_limit=LARGE)
     assert_bounded(result, {"created": 1000})
     shown = len(result["diff"]) - 1
-    assert 200 < shown < 1000 and "%d more" % (1000 - shown) in result["diff"][-1]["prepared"]
+    assert 200 < shown < 1000 and "%d host endpoints omitted" % (1000 - shown) in result["diff"][-1]["prepared"]
 
 
 @one_etcd

@@ -149,7 +149,7 @@ def _bulk_diff(
     diffs = bounded((build_diff(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
     omitted = len(changes) - len(diffs)
     if omitted:
-        text = "... and {0} more change (diff_limit is {1})\n"
+        text = "... {0} omitted (diff_limit is {1})\n"
         diffs.append({"prepared": text.format(count_kinds([change.ref for change in changes[-omitted:]]), limit)})
     return diffs
 

@@ -232,7 +232,7 @@ class EtcdV3Client:
         try:
             yield
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
-            text = "cannot read {0}: the answer of {1} is incomplete or not etcd's{2}"
+            text = "cannot read {0}: the answer of {1} is incomplete or is not etcd's{2}"
             why = ": {0}".format(exc) if isinstance(exc, _NotWhole) else ""
             raise DatastoreError(text.format(key, self, why)) from exc
 
