@@ -45,13 +45,15 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
-        folder = _folder(run.name_of("report_dir"), arguments.pop("report_dir", None))
+        folder = _folder(run.get_variable_name("report_dir"), arguments.pop("report_dir", None))
         # If this audit fails, reports of an older audit must not be mistaken for its reports.
         _remove(folder)
         warnings = run.check()
         formats = arguments.pop("report_formats", None)
-        formats = list(FORMATS) if formats is None else _choices(run.name_of("report_formats"), formats, FORMATS)
-        fail_on = _choices(run.name_of("fail_on"), arguments.pop("fail_on", None), FAIL_ON)
+        formats = (
+            list(FORMATS) if formats is None else _choices(run.get_variable_name("report_formats"), formats, FORMATS)
+        )
+        fail_on = _choices(run.get_variable_name("fail_on"), arguments.pop("fail_on", None), FAIL_ON)
         if variables.has_batches():
             raise RunFailed("an audit covers all hosts at once; remove serial and the strategy free")
         not_gathered = _not_gathered(variables, arguments.pop("facts_result", None))

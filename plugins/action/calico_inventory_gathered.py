@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         warnings = run.check()
         variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
         owner = arguments.pop("owner", None)
-        dest = _parse_path(run.name_of("dest"), arguments.pop("dest", None))
+        dest = _parse_path(run.get_variable_name("dest"), arguments.pop("dest", None))
         if variables.has_batches():
             raise RunFailed("the file covers all hosts at once; remove serial and the strategy free")
         api_version = read_api_version(arguments)
@@ -67,7 +67,7 @@ class ActionModule(ActionBase):
         if owner != variables.role_default(_OWNER):
             result["warnings"] += _owner_warnings(gathered, owner)
         content = gathered.text(os.path.basename(dest))
-        result.update(_written(run.name_of("dest"), dest, content, self._task.check_mode, self._task.diff))
+        result.update(_written(run.get_variable_name("dest"), dest, content, self._task.check_mode, self._task.diff))
         result.update(
             dest=dest,
             hosts=len(gathered.hosts),

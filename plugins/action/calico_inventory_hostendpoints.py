@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
         api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
-            raise RunFailed("{0} is empty; set it to a number".format(run.name_of("purge_limit")))
+            raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)

@@ -53,7 +53,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, InvalidInput, shown
 from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import (
-    fields_from_mapping,
+    parse_fields,
     with_empty_labels,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
@@ -73,7 +73,7 @@ def resources(value: Any, api_version: str) -> Any:
 
 def _resource(value: Any, api_version: str) -> Any:
     try:
-        endpoint = HostEndpoint().patched(with_empty_labels(fields_from_mapping(value)))
+        endpoint = HostEndpoint().patched(with_empty_labels(parse_fields(value)))
         if not endpoint.name:
             raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(value))])
         # As stored: in v3, Felix requires protocols by name.

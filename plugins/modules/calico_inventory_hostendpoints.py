@@ -85,8 +85,8 @@ notes:
     Set the condition on C(include_role), or use a group in C(hosts).
   - With C(ignore_unreachable=true) on the play, an unreachable host takes part with its cached facts.
   - Nothing is written if the node name of a host is also the node name of another host of the batch, the node name of a
-    host in an earlier batch (see O(registered_as)), or the inventory name of a host outside the batch that is not known
-    to be a different node.
+    host in an earlier batch (see O(registered_as)), or the inventory name of a host outside the batch that may be the
+    same node.
 seealso:
   - module: netsec.calico.calico_hostendpoints
 """

@@ -76,7 +76,7 @@ def file_problem(exc: Exception) -> str:
 def shown(value: object, limit: int = 80) -> str:
     """The value as a message quotes it: on one line, and cut if long, however large it is."""
     try:
-        text = _start_of_repr(value, limit)
+        text = _cut_repr(value, limit)
     except (RecursionError, ValueError):
         # A value that is nested too deeply, for example.
         return "a value that is too large to show"
@@ -109,7 +109,7 @@ def visible(text: str) -> str:
     return "".join(escaped)
 
 
-def _start_of_repr(value: object, room: int) -> str:
+def _cut_repr(value: object, room: int) -> str:
     """The value's repr if it has room, else more characters of its start than the room."""
     if room < 0:
         return "..."
@@ -122,11 +122,11 @@ def _start_of_repr(value: object, room: int) -> str:
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return "a number of {0} bits".format(value.bit_length())
     if isinstance(value, Mapping):
-        items = ((_start_of_repr(key, room) + ": ", item) for key, item in value.items())
-        return _start_of_items("{", items, "}", room)
+        items = ((_cut_repr(key, room) + ": ", item) for key, item in value.items())
+        return _cut_items("{", items, "}", room)
     if isinstance(value, (list, tuple)):
         ends = "[]" if isinstance(value, list) else ("(", ",)" if len(value) == 1 else ")")
-        return _start_of_items(ends[0], (("", item) for item in value), ends[1], room)
+        return _cut_items(ends[0], (("", item) for item in value), ends[1], room)
     return repr(value)
 
 
@@ -134,11 +134,11 @@ def _start_of_repr(value: object, room: int) -> str:
 MOST_BITS = 10000
 
 
-def _start_of_items(opening: str, items: Iterable[Tuple[str, object]], closing: str, room: int) -> str:
+def _cut_items(opening: str, items: Iterable[Tuple[str, object]], closing: str, room: int) -> str:
     text = opening
     for key, item in items:
         text += (", " if len(text) > 1 else "") + key
-        text += _start_of_repr(item, room - len(text))
+        text += _cut_repr(item, room - len(text))
         if len(text) > room:
             return text
     return text + closing

@@ -55,7 +55,7 @@ def to_json(item: Any) -> str:
 
 # The endpoints of a fleet share few different labels.
 @functools.lru_cache(maxsize=65536)
-def json_of_texts(members: Tuple[Tuple[str, str], ...]) -> str:
+def format_members(members: Tuple[Tuple[str, str], ...]) -> str:
     return to_json(dict(members))
 
 

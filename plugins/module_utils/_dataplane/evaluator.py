@@ -63,7 +63,7 @@ class Evaluator:
         self.snapshot = snapshot
         self._generation = _GENERATIONS[api_version.name]
         self.policy_set = self._generation.load_policies(snapshot)
-        self._by_node = self._endpoints_of(endpoints, without)
+        self._by_node = self._group_endpoints(endpoints, without)
         self._candidates: Dict[str, List[Candidate]] = {}
         self._members = IPSets(self.policy_set, self._all_members)
         self._unaddressed = Unaddressed(self.policy_set, self._all_unaddressed)
@@ -85,15 +85,15 @@ class Evaluator:
         """The endpoints of a node, and in v3 those that may be on it because their node is unreadable."""
         unreadable = [
             each
-            for each in self._candidates_of("")
+            for each in self._find_candidates("")
             # An escape may be a character of the node's name.
             if each.rejected or node in each.text or "\\u" in each.text
         ]
-        return self._candidates_of(node) + unreadable
+        return self._find_candidates(node) + unreadable
 
     def member(self, node: str, name: str) -> Optional[Selectable]:
         """The endpoint as rules may select it; None for an endpoint that is missing or that Felix ignores."""
-        found = [each for each in self._candidates_of(node) if each.name == name and not each.rejected]
+        found = [each for each in self._find_candidates(node) if each.name == name and not each.rejected]
         return _member(found[0].endpoint) if found else None
 
     def felix(self, node: str, dataplane: str = "") -> Felix:
@@ -119,7 +119,7 @@ class Evaluator:
         """An addition to the reason of a denied packet: selected endpoints that have no addresses."""
         return overlooked(rules, packet, self._members, self._unaddressed, place)
 
-    def _endpoints_of(
+    def _group_endpoints(
         self, endpoints: Iterable[HostEndpoint], without: Iterable[HostEndpoint]
     ) -> Dict[str, List[HostEndpoint | Stored]]:
         """The endpoints of each node; most are never read."""
@@ -128,12 +128,12 @@ class Evaluator:
         found: Dict[str, List[HostEndpoint | Stored]] = {}
         for stored in self.snapshot.endpoints:
             if self._identify(stored) not in left_out:
-                found.setdefault(self._node_of(stored), []).append(stored)
+                found.setdefault(self._find_node(stored), []).append(stored)
         for endpoint in declared.values():
             found.setdefault(endpoint.node, []).append(endpoint)
         return found
 
-    def _candidates_of(self, node: str) -> List[Candidate]:
+    def _find_candidates(self, node: str) -> List[Candidate]:
         if node not in self._candidates:
             found = [self.candidate(each) for each in self._by_node.get(node, ())]
             is_by_name = node and not self.api_version.has_names_per_node
@@ -149,12 +149,12 @@ class Evaluator:
         endpoint = found.endpoint
         if self.snapshot.network_policies is not None or found.rejected:
             return found
-        if NAMESPACE in self.policy_set.labels_of(endpoint.labels, endpoint.profiles):
+        if NAMESPACE in self.policy_set.inherit_labels(endpoint.labels, endpoint.profiles):
             doubt = "{0} has the label {1}, so a NetworkPolicy may select it, and the NetworkPolicies were not read"
             return found._replace(doubt=found.doubt or doubt.format(endpoint, NAMESPACE))
         return found
 
-    def _node_of(self, stored: Stored) -> str:
+    def _find_node(self, stored: Stored) -> str:
         """The node as Felix reads it, which accepts more values of Calico v3 than calicoctl; "" if unknown."""
         if stored.error:
             return read_candidate(stored, self.api_version).endpoint.node
@@ -176,7 +176,7 @@ class Evaluator:
     def _all_candidates(self) -> Iterator[Candidate]:
         """The endpoints of all nodes that Felix accepts."""
         for node in self._by_node:
-            for candidate in self._candidates_of(node):
+            for candidate in self._find_candidates(node):
                 if not candidate.rejected:
                     yield candidate
 

@@ -96,7 +96,7 @@ class HostDataplane:
             return with_neighbours(answer, self._neighbours(path))
         return answer
 
-    def interfaces_of(self, connection: Connection) -> List[Interface]:
+    def find_interfaces(self, connection: Connection) -> List[Interface]:
         """The interfaces on the path of a connection; empty if the path is unknown."""
         path, _why = self._paths.find(connection)
         return path.interfaces if path else []

@@ -25,7 +25,7 @@ from ._etcd.settings import EtcdSettings
 from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
 from .base import Datastore, State, never, reporting
-from .codec_v3 import CODEC, encode, time_of_day
+from .codec_v3 import CODEC, encode, format_now
 from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, may_fail_v3, needs_nodes, snapshot_v3
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
@@ -138,7 +138,7 @@ class EtcdV3Datastore(Datastore):
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, DatastoreError | None]]:
-        now = time_of_day()
+        now = format_now()
         pending = collections.deque(self._prepared(change, now) for change in changes)
         under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
         # How often the state of the datastore has changed.

@@ -195,12 +195,12 @@ def _looks_at_others(value: str) -> bool:
         spec = go_json.struct(go_json.struct(go_json.load(value)).get("spec"))
         rules = [go_json.struct(rule) for key in ("ingress", "egress") for rule in go_json.items(spec, key)]
         ends = [go_json.struct(rule.get(end)) for rule in rules for end in ("source", "destination")]
-        return any(_is_of_others(end) for end in ends)
+        return any(_concerns_others(end) for end in ends)
     except ValueError:
         return True
 
 
-def _is_of_others(end: Mapping[str, Any]) -> bool:
+def _concerns_others(end: Mapping[str, Any]) -> bool:
     """Whether an end of a rule has selectors, service accounts or names of ports."""
     ports = [port for key in ("ports", "notports") for port in go_json.items(end, key)]
     return any(key.endswith("selector") or key == "serviceaccounts" for key in end) or any(

@@ -30,7 +30,7 @@ def check_connections(host: HostState, name: str, touched: Mapping[str, Interfac
     for rule, text in host.facts.doubts:
         yield GuardFinding(rule, UNKNOWN, text)
     for connection in host.facts.required:
-        interfaces = host.after.interfaces_of(connection)
+        interfaces = host.after.find_interfaces(connection)
         through = [interface for interface in interfaces if interface.name in touched]
         if through or not interfaces:
             others = [
@@ -40,7 +40,7 @@ def check_connections(host: HostState, name: str, touched: Mapping[str, Interfac
             ]
             yield from _check_required(host, connection, "".join(others))
     for connection in host.facts.possible:
-        for interface in host.after.interfaces_of(connection):
+        for interface in host.after.find_interfaces(connection):
             if interface.name in touched:
                 yield from _check_possible(host, connection, interface.name)
     yield from _check_neighbours(host, touched)
@@ -93,7 +93,7 @@ def _check_neighbours(host: HostState, touched: Mapping[str, Interface]) -> Iter
 def _over_ipv6(host: HostDataplane, connections: Iterable[Connection]) -> Set[str]:
     """The interfaces that IPv6 connections use."""
     over_ipv6 = [each for each in connections if each.direction != LOCAL and each.packet.version == 6]
-    return {interface.name for connection in over_ipv6 for interface in host.interfaces_of(connection)}
+    return {interface.name for connection in over_ipv6 for interface in host.find_interfaces(connection)}
 
 
 def _is_global(address: Address) -> bool:

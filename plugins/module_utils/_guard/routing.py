@@ -70,7 +70,7 @@ class RoutingTable:
 
     def ssh(self, peers: Sequence[Peer], addresses: Sequence[Peer], port: int) -> _Connections:
         """Ansible's connection; none when its interface is unknown."""
-        sure, maybe = self._ways_of_ssh(peers, addresses)
+        sure, maybe = self._find_ssh_ways(peers, addresses)
 
         def connection(way: _Way) -> Connection:
             interface, own = way
@@ -81,7 +81,7 @@ class RoutingTable:
 
         return [connection(way) for way in sure], [connection(way) for way in maybe]
 
-    def _ways_of_ssh(self, peers: Sequence[Peer], addresses: Sequence[Peer]) -> Tuple[List[_Way], List[_Way]]:
+    def _find_ssh_ways(self, peers: Sequence[Peer], addresses: Sequence[Peer]) -> Tuple[List[_Way], List[_Way]]:
         ways = [
             ((each, own.address), own.zone)
             for own in addresses

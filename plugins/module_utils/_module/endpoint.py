@@ -15,9 +15,9 @@ from .._core.errors import DatastoreError, InvalidInput, brief
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import Absent, Desired, Patched, Present
 from .._resources.api_version import ApiVersion
-from .._resources.fields import fields_from_options, with_empty_labels
+from .._resources.fields import parse_options, with_empty_labels
 from .._resources.hostendpoint import HostEndpoint, host_endpoint_ref
-from .._resources.manifest import fields_from_resource
+from .._resources.manifest import parse_manifest
 from .endpoint_set import parse_resource
 from .results import build_result, build_warnings, format_failure
 from .runner import connect, warn
@@ -41,9 +41,9 @@ def apply_endpoint(module: AnsibleModule) -> Dict[str, Any]:
 def parse_desired(params: Mapping[str, Any], api_version: ApiVersion) -> Desired:
     """What the options of a task about one endpoint declare. Raises InvalidInput."""
     if params["resource"] is not None:
-        fields = fields_from_resource(parse_resource(params["resource"]))
+        fields = parse_manifest(parse_resource(params["resource"]))
     else:
-        fields = fields_from_options(params)
+        fields = parse_options(params)
     if params["state"] == "present":
         endpoint = HostEndpoint(**with_empty_labels(fields))
         api_version.check(endpoint)

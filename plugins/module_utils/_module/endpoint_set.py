@@ -29,9 +29,9 @@ from .._core.errors import InvalidInput, brief, shown
 from .._core.files import path_as_shown, read_text
 from .._plan.desired import Present
 from .._resources.api_version import ApiVersion
-from .._resources.fields import fields_from_mapping, with_empty_labels
+from .._resources.fields import parse_fields, with_empty_labels
 from .._resources.hostendpoint import HostEndpoint
-from .._resources.manifest import KINDS, fields_from_resource, is_resource
+from .._resources.manifest import KINDS, is_resource, parse_manifest
 from .._resources.resource import Ref
 
 # A message names ten problems; to keep millions would exhaust the memory.
@@ -111,18 +111,18 @@ def _given_items(params: Mapping[str, Any]) -> Iterator[Item]:
         yield "endpoints[{0}]".format(index), item
     resources = params.get("resources")
     if isinstance(resources, str):
-        yield from _items_of_text(resources, "resources")
+        yield from _read_text_items(resources, "resources")
     elif isinstance(resources, list):
         for index, item in enumerate(resources):
             where = "resources[{0}]".format(index)
             if isinstance(item, str):
-                yield from _items_of_text(item, where)
+                yield from _read_text_items(item, where)
             else:
                 yield where, item
     elif resources is not None:
         raise InvalidInput(["resources: {0} is not a list of resources".format(shown(resources))])
     if params.get("src"):
-        yield from _items_of_file(params["src"])
+        yield from _read_file_items(params["src"])
 
 
 def parse_resource(value: Any) -> Mapping[str, Any]:
@@ -212,20 +212,20 @@ def _fields(item: Any) -> Dict[str, Any]:
         text = "{0} is not a host endpoint; to skip resources of other kinds, set other_kinds to skip"
         raise InvalidInput([text.format(" ".join(filter(None, [brief(item.kind), item.name])))])
     if isinstance(item, Mapping) and is_resource(item):
-        return fields_from_resource(item)
-    return fields_from_mapping(item)
+        return parse_manifest(item)
+    return parse_fields(item)
 
 
-def _items_of_file(path: str) -> Iterator[Item]:
+def _read_file_items(path: str) -> Iterator[Item]:
     where = "src {0}".format(path_as_shown(path))
     try:
         text = read_text(path)
     except ValueError as exc:
         raise InvalidInput(["{0}: {1}".format(where, exc)]) from exc
-    yield from _items_of_text(text, where, path)
+    yield from _read_text_items(text, where, path)
 
 
-def _items_of_text(text: str, source: str, path: str = "") -> Iterator[Item]:
+def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
     """The items of all documents in a string."""
     try:
         documents = parse_documents(text, path)

@@ -23,16 +23,16 @@ from ._felix.config_v3 import calico_version
 from .load_common import build_kind, doubtful, read_directions, read_protocol
 from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Policy, PolicySet, Profile, Rule, Rules, Selectable, Tier
 from .objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
-from .profile_v3 import labels_of_profile
+from .profile_v3 import read_profile_labels
 from .rules_v3 import (
     NAMESPACE,
     OF_ACCOUNTS,
     OF_NAMESPACES,
     SERVICE_ACCOUNT,
+    build_rules,
     fatal_name,
     parse_nets,
     prefixed,
-    rules_of_spec,
 )
 
 _DEFAULT = "default"
@@ -134,7 +134,7 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
         return Policy(
             name=shown_name,
             selector=_policy_selector(spec, namespace),
-            rules=rules_of_spec(spec, namespace),
+            rules=build_rules(spec, namespace),
             governs=_governs(spec, kind),
             kind=kind,
             on_forward=bool(spec.get("applyOnForward")),
@@ -225,9 +225,9 @@ def _profile(value: str) -> Optional[Profile]:
         return Profile(None, {}, str(exc))
     except ValueError:
         return None
-    labels = labels_of_profile(found)
+    labels = read_profile_labels(found)
     try:
-        return Profile(rules_of_spec(found["spec"]), labels)
+        return Profile(build_rules(found["spec"]), labels)
     except (ValueError, SelectorError) as exc:
         return Profile(None, labels, str(exc) if _is_unclear(exc) else "")
 

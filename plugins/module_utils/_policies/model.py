@@ -156,7 +156,7 @@ class PolicySet:
     def profile(self, name: str) -> Profile:
         return self.profiles.get(name, MISSING)
 
-    def labels_of(self, labels: Mapping[str, str], profiles: Tuple[str, ...]) -> Mapping[str, str]:
+    def inherit_labels(self, labels: Mapping[str, str], profiles: Tuple[str, ...]) -> Mapping[str, str]:
         """An endpoint's labels and those that it inherits; the first profile with a label counts."""
         inherited = [self.profiles[name].labels for name in reversed(profiles) if name in self.profiles]
         if not any(inherited):

@@ -29,7 +29,7 @@ _MOST_METHODS = 20
 _MOST_OF_A_PATH = 1024
 
 
-def labels_of_profile(profile: Mapping[str, Any]) -> Mapping[str, str]:
+def read_profile_labels(profile: Mapping[str, Any]) -> Mapping[str, str]:
     """The labels of a profile as Go reads it; empty if Calico's validator rejects it."""
     labels = profile["spec"].get("labelsToApply", {})
     return labels if labels and is_valid(profile) else {}

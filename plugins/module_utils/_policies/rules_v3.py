@@ -31,7 +31,7 @@ _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "pass": PASS, "
 _NOBODY: Tuple[Net, ...] = ((0, 0, -1),)
 
 
-def rules_of_spec(spec: Mapping[str, Any], namespace: str = "") -> Rules:
+def build_rules(spec: Mapping[str, Any], namespace: str = "") -> Rules:
     """The rules of both directions of an object, given as Go reads it.
 
     Raises ValueError or SelectorError if the object is invalid for Felix, and Ambiguous for too many rules.

@@ -24,7 +24,7 @@ _MOST_ITEMS = 100000
 _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
-def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
+def parse_options(options: Mapping[str, Any], places: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
     """The given fields (not None) of a module's options; `places` maps each to its name in messages."""
     fields = {}
     for name, convert in _CONVERT.items():
@@ -34,11 +34,11 @@ def fields_from_options(options: Mapping[str, Any], places: Optional[Mapping[str
     return fields
 
 
-def fields_from_mapping(mapping: Any) -> Dict[str, Any]:
+def parse_fields(mapping: Any) -> Dict[str, Any]:
     """The given fields of a mapping that Ansible has not checked, in the modules' or in Calico's spelling."""
     if not isinstance(mapping, Mapping):
         raise InvalidInput(["{0} is not an endpoint".format(shown(mapping))])
-    return fields_from_options(mapping if _FIELDS.issuperset(mapping) else _in_our_spelling(mapping))
+    return parse_options(mapping if _FIELDS.issuperset(mapping) else _in_our_spelling(mapping))
 
 
 def _in_our_spelling(mapping: Mapping[str, Any]) -> Dict[str, Any]:

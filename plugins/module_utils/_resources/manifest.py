@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Dict, FrozenSet, List
 
 from .._core.errors import InvalidInput, brief, shown
-from .fields import fields_from_options
+from .fields import parse_options
 from .hostendpoint import HostEndpoint
 
 # As a manifest's apiVersion.
@@ -65,7 +65,7 @@ def is_resource(item: Mapping[str, Any]) -> bool:
     return "name" not in item and any(isinstance(key, str) and key.lower() in ("apiversion", "kind") for key in item)
 
 
-def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
+def parse_manifest(resource: Mapping[str, Any]) -> Dict[str, Any]:
     """The given fields of a resource of either generation.
 
     Raises InvalidInput, which names every unknown or misplaced key.
@@ -90,7 +90,7 @@ def fields_from_resource(resource: Mapping[str, Any]) -> Dict[str, Any]:
         for section, keys in places.items()
         for key, field in keys.items()
     }
-    return fields_from_options(options, named)
+    return parse_options(options, named)
 
 
 def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:

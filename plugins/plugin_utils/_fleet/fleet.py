@@ -183,7 +183,7 @@ class Fleet:
         if self._connects:
             guard = read_host_guard(name, raw, self._reader, self._context, self._guards)
         labels = {**values["labels"], **self._reader.read_group_labels(name, values["group_labels"])}
-        self._add_warnings(self._reader.warn_of_groups(values["group_labels"]))
+        self._add_warnings(self._reader.warn_about_groups(values["group_labels"]))
         host = HostInput(
             inventory_hostname=name,
             node=values["node"],

@@ -140,7 +140,7 @@ class HostVariables:
             labels.update(group_labels.get(group) or {})
         return labels
 
-    def warn_of_groups(self, group_labels: Mapping[str, Any]) -> List[str]:
+    def warn_about_groups(self, group_labels: Mapping[str, Any]) -> List[str]:
         """A warning for each group that the inventory does not have."""
         text = "{0}group_labels: the inventory has no group {1}"
         return [text.format(PREFIX, brief(group)) for group in group_labels if not self._context.is_group(group)]

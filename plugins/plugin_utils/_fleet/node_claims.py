@@ -42,7 +42,7 @@ class NodeClaims:
         """{node: host}"""
         return dict(self._hosts)
 
-    def nodes_from_facts(self, canonical_node: Callable[[str], str]) -> Set[str]:
+    def list_nodes_from_facts(self, canonical_node: Callable[[str], str]) -> Set[str]:
         """The nodes that facts may have determined, except those with the name of their host."""
         return {node for node in self._from_facts if node != canonical_node(self._hosts[node])}
 
@@ -92,7 +92,7 @@ class OtherHosts:
 
         `checked`: hosts that need no further check. The facts of other hosts do not count, since any host may lie.
         """
-        nodes = claims.nodes_from_facts(self._canonical_node)
+        nodes = claims.list_nodes_from_facts(self._canonical_node)
         for other in self._context.inventory() if nodes else ():
             node = "" if other in checked else self._find_node(other, False)
             if node in nodes and self._is_of_the_run(other):

@@ -37,7 +37,7 @@ class RunSettings(NamedTuple):
     # {option: name of a variable}, the task's option `variables`.
     variables: Mapping[str, str]
 
-    def name_of(self, option: str) -> str:
+    def get_variable_name(self, option: str) -> str:
         """The name by which the user knows an option: that of its variable, if it has one."""
         return self.variables.get(option, option)
 

@@ -147,13 +147,13 @@ class TaskContext:
 
     def without_facts(self, name: str) -> Dict[str, Any]:
         """The variables of a host without its facts, which take most of Ansible's time. They contain templates."""
-        with self._facts_from(_NoFacts()):
-            return self._variables_of(name)
+        with self._use_facts(_NoFacts()):
+            return self._read_variables(name)
 
     def all(self, name: str) -> Dict[str, Any]:
         """All variables of a host. They contain templates."""
         with self._weak_facts():
-            return self._variables_of(name)
+            return self._read_variables(name)
 
     def template(
         self, templar: Any, variable: str, value: Any, variables: Dict[str, Any], with_facts: bool = True
@@ -163,7 +163,7 @@ class TaskContext:
         `variables`: the host's variables as `all` returns them or, without facts, `without_facts`.
         `with_facts`: whether the facts of this and of other hosts exist in templates.
         """
-        facts = self._weak_facts() if with_facts else self._facts_from(_NoFacts())
+        facts = self._weak_facts() if with_facts else self._use_facts(_NoFacts())
         try:
             with facts, _available(templar, variables):
                 return _decrypted(templar.template(value))
@@ -173,7 +173,7 @@ class TaskContext:
             # Ansible's messages can have several lines.
             raise RunFailed("{0}: {1}{2}".format(variable, " ".join(str(exc).split()), reason)) from exc
 
-    def _variables_of(self, name: str) -> Dict[str, Any]:
+    def _read_variables(self, name: str) -> Dict[str, Any]:
         host = self._hostvars._inventory.get_host(name)
         variables: Dict[str, Any]
         variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
@@ -183,14 +183,14 @@ class TaskContext:
         return variables
 
     def _weak_facts(self) -> Any:
-        return self._facts_from(_WeakFacts(self._cache, self._defined))
+        return self._use_facts(_WeakFacts(self._cache, self._defined))
 
     def _defined(self, name: str) -> Set[str]:
         """The names that something other than facts defines for a host."""
         return set(self.without_facts(name)) - _OF_FACTS
 
     @contextlib.contextmanager
-    def _facts_from(self, facts: Any) -> Iterator[None]:
+    def _use_facts(self, facts: Any) -> Iterator[None]:
         before, self._manager._fact_cache = self._manager._fact_cache, facts
         try:
             yield

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, shown
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import (
-    fields_from_mapping,
+    parse_fields,
     with_empty_labels,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
@@ -107,7 +107,7 @@ def _endpoints(hostendpoints: Any) -> List[HostEndpoint]:
 
 
 def _endpoint(item: Any) -> HostEndpoint:
-    v1 = HostEndpoint(**with_empty_labels(fields_from_mapping(item)))
+    v1 = HostEndpoint(**with_empty_labels(parse_fields(item)))
     # The v3 validation accepts these: the node alone also gives a name, and v3 has ports and annotations.
     if not v1.name:
         raise InvalidInput(["{0} is not an endpoint: it has no name".format(shown(item))])

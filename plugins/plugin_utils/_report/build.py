@@ -142,7 +142,7 @@ def _cut(line: str) -> str:
 def _verdict(report: Mapping[str, Any]) -> str:
     if report["failed"]:
         return "FAILED"
-    # Without fail_on, findings are not known to be acceptable.
+    # Without fail_on, whether findings are acceptable is unknown.
     return "found" if report["findings"] or report["summary"]["hosts"][UNKNOWN] else "passed"
 
 

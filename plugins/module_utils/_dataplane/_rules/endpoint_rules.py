@@ -60,7 +60,7 @@ class EndpointRules:
         self._members = members
         self._steps = steps
         self._profiles = endpoint.profiles
-        labels = policy_set.labels_of(endpoint.labels, endpoint.profiles)
+        labels = policy_set.inherit_labels(endpoint.labels, endpoint.profiles)
         # By tier.
         self.policies: Dict[str, List[Policy]] = {}
         for tier, policies in policy_set.policies.items():

@@ -50,7 +50,7 @@ class IPSets:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = len(self._labels)
-            self._labels.append(self._policy_set.labels_of(member.labels, member.profiles))
+            self._labels.append(self._policy_set.inherit_labels(member.labels, member.profiles))
             self._doubtful.update([group] if member.doubt else ())
         for address in member.addresses:
             self._by_address.setdefault(address, set()).add(group)
@@ -64,7 +64,7 @@ class IPSets:
         if number is None:
             return None
         maybe = False
-        for group in self._groups_of((version, number)):
+        for group in self._list_groups((version, number)):
             key = (selector.text, group)
             found = self._selected.get(key)
             if found is None:
@@ -81,7 +81,7 @@ class IPSets:
             return None
         return frozenset(self._ports.get(((version, number), name, protocol), ()))
 
-    def _groups_of(self, address: Address) -> Tuple[int, ...]:
+    def _list_groups(self, address: Address) -> Tuple[int, ...]:
         found = self._found.get(address)
         if found is None:
             self._know()

@@ -51,7 +51,7 @@ class Unaddressed:
     @functools.cached_property
     def _all(self) -> List[Tuple[HostEndpoint, Mapping[str, str]]]:
         endpoints = sorted(self._endpoints(), key=lambda each: (each.node, each.name))
-        return [(each, self._policy_set.labels_of(each.labels, each.profiles)) for each in endpoints]
+        return [(each, self._policy_set.inherit_labels(each.labels, each.profiles)) for each in endpoints]
 
 
 class _Selected(NamedTuple):

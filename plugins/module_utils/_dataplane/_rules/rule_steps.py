@@ -40,13 +40,13 @@ class RuleSteps:
 
     def of_policy(self, policy: Policy, direction: str, packet: Packet, key: Tuple[object, ...]) -> List[Step]:
         """The remaining steps of a policy for packets with this key."""
-        return self._reduced((policy, direction), lambda: _steps_of_policy(policy, direction), packet, key)
+        return self._reduced((policy, direction), lambda: _build_policy_steps(policy, direction), packet, key)
 
     def of_profile(
         self, name: str, policy_set: PolicySet, direction: str, packet: Packet, key: Tuple[object, ...]
     ) -> List[Step]:
         """The remaining steps of a profile for packets with this key."""
-        return self._reduced((name, direction), lambda: _steps_of_profile(name, policy_set, direction), packet, key)
+        return self._reduced((name, direction), lambda: _build_profile_steps(name, policy_set, direction), packet, key)
 
     def _reduced(
         self,
@@ -64,16 +64,16 @@ class RuleSteps:
         return found
 
 
-def _steps_of_policy(policy: Policy, direction: str) -> List[Step]:
+def _build_policy_steps(policy: Policy, direction: str) -> List[Step]:
     owner = "policy " + policy.name
     if policy.doubt:
         why = "policy {0} cannot be read: {1}".format(policy.name, policy.doubt)
         return [Step(action, None, owner, "", why) for action in (ALLOW, DENY, PASS)]
     rules = policy.rules[direction]
-    return [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
+    return [_build_rule_step(rule, owner, direction, index) for index, rule in enumerate(rules)]
 
 
-def _steps_of_profile(name: str, policy_set: PolicySet, direction: str) -> List[Step]:
+def _build_profile_steps(name: str, policy_set: PolicySet, direction: str) -> List[Step]:
     profile = policy_set.profile(name)
     owner = "profile " + name
     steps: List[Step] = []
@@ -86,14 +86,14 @@ def _steps_of_profile(name: str, policy_set: PolicySet, direction: str) -> List[
         reason = "denied: {0} {1}, so it drops everything".format(owner, why)
         return steps + [Step(DENY, None, by, reason)]
     rules = profile.rules[direction]
-    return steps + [_step_of_rule(rule, owner, direction, index) for index, rule in enumerate(rules)]
+    return steps + [_build_rule_step(rule, owner, direction, index) for index, rule in enumerate(rules)]
 
 
 def format_rule_name(direction: str, index: int) -> str:
     return "{0} rule {1}".format(direction, index + 1)
 
 
-def _step_of_rule(rule: Rule, owner: str, direction: str, index: int) -> Step:
+def _build_rule_step(rule: Rule, owner: str, direction: str, index: int) -> Step:
     by = "{0}, {1}".format(owner, format_rule_name(direction, index))
     verb = {ALLOW: "allowed", DENY: "denied"}.get(rule.action, "passed")
     return Step(rule.action, rule, by, "{0} by {1} of {2}".format(verb, format_rule_name(direction, index), owner))

@@ -64,7 +64,7 @@ def calico_version(snapshot: PolicySnapshot) -> Version:
         return None
 
 
-def doubt_of_nets(where: str, version: Version) -> str:
+def explain_net_doubt(where: str, version: Version) -> str:
     """Why Calico v3 may ignore a failsafe for a network; "" if it does not."""
     if version is None or version < _NETS_SINCE:
         return "whether Calico knows networks in {0} depends on its version".format(where)
@@ -167,7 +167,7 @@ def _failsafes(
     found = []
     for protocol, port, text in parse_failsafe_ports(settings[option.lower()], option):
         net: Optional[Net] = parse_net(text) if text else None
-        doubt = doubt_of_nets(option, version) if net else ""
+        doubt = explain_net_doubt(option, version) if net else ""
         # Port 0 is no failsafe.
         if port:
             found.append(Failsafe(FAILSAFE_PROTOCOLS[protocol.lower()], port, net, doubt))

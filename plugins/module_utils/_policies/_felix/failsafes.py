@@ -16,7 +16,7 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 from ..._core.errors import InvalidInput, brief, shown
 from ..._core.ip import Net, parse_net
 from .config import FAILSAFE_PROTOCOLS, Failsafe, Felix
-from .config_v3 import doubt_of_nets
+from .config_v3 import explain_net_doubt
 
 SIDES = ("inbound", "outbound")
 _KEYS = ("protocol", "port", "net")
@@ -61,7 +61,7 @@ def with_failsafes(felix: Felix, given: GivenFailsafes, node: str) -> Felix:
 
 def _known_to(felix: Felix, failsafes: Tuple[Failsafe, ...]) -> Tuple[Failsafe, ...]:
     """The failsafes, with a doubt if this version of Felix may not read their networks."""
-    doubt = doubt_of_nets("failsafes", felix.version)
+    doubt = explain_net_doubt("failsafes", felix.version)
     return tuple([each._replace(doubt=doubt if each.net else "") for each in failsafes])
 
 

@@ -105,7 +105,7 @@ def decide(host: HostInput) -> List[RuleDecision]:
             of_all.setdefault(chosen, []).append(interface)
         else:
             found.append(RuleDecision(interface.name, reason, chosen + 1, _endpoint([interface], host, chosen)))
-    found += _verdicts_of_all(of_all, host)
+    found += _decide_for_all(of_all, host)
     return sorted(found, key=lambda verdict: verdict.interface)
 
 
@@ -158,7 +158,7 @@ def _is_for_all(rule: Mapping[str, Any]) -> bool:
     return (rule.get("endpoint") or {}).get("interface_name") == ALL_INTERFACES
 
 
-def _verdicts_of_all(of_all: Mapping[int, Sequence[HostInterface]], host: HostInput) -> Iterator[RuleDecision]:
+def _decide_for_all(of_all: Mapping[int, Sequence[HostInterface]], host: HostInput) -> Iterator[RuleDecision]:
     """The decisions on interfaces that share an endpoint for all, by rule. Raises RuleError for a second rule."""
     if len(of_all) > 1:
         first, second = sorted(of_all)[:2]
@@ -197,10 +197,10 @@ def _miss(interface: HostInterface, match: Mapping[str, Any]) -> str:
     for key, text in (("default_route", "the default route"), ("active", "active"), ("physical", "a physical device")):
         if match.get(key) is not None and flag(match[key]) != getattr(interface, key):
             return "it is {0}{1}".format("not " if flag(match[key]) else "", text)
-    return _miss_of_device(interface, match)
+    return _find_device_miss(interface, match)
 
 
-def _miss_of_device(interface: HostInterface, match: Mapping[str, Any]) -> str:
+def _find_device_miss(interface: HostInterface, match: Mapping[str, Any]) -> str:
     drivers, macs = (listed(match.get(key)) for key in ("driver", "mac"))
     none_of = "matches none of {0}".format
     if drivers and not (interface.driver and _fits(interface.driver, drivers)):
@@ -209,10 +209,10 @@ def _miss_of_device(interface: HostInterface, match: Mapping[str, Any]) -> str:
     if macs and not (interface.mac and _fits(interface.mac, [mac.lower() for mac in macs])):
         text = "its MAC address {0}" if interface.mac else "the facts do not name its MAC address, so it"
         return "{0} {1}".format(text.format(brief(interface.mac)), none_of(", ".join(macs)))
-    return _miss_of_member(interface, match["member_of"]) if match.get("member_of") is not None else ""
+    return _find_member_miss(interface, match["member_of"]) if match.get("member_of") is not None else ""
 
 
-def _miss_of_member(interface: HostInterface, wanted: Any) -> str:
+def _find_member_miss(interface: HostInterface, wanted: Any) -> str:
     names = " and ".join(map(brief, interface.masters[:_SHOWN]))
     where = "it is a member of " + names if names else "it is not a member of a bond or bridge"
     if is_truth(wanted):

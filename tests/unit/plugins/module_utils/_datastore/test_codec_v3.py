@@ -21,7 +21,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import 
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import with_empty_labels
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
-from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import fields_from_resource
+from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import parse_manifest
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 UID, TIME = "11111111-2222-4333-8444-555555555555", "2020-01-02T03:04:05Z"
@@ -123,7 +123,7 @@ REASONS = {row: reason for reason, listed in DIFFERENT.items() for row in listed
 
 
 def want(row):
-    endpoint = HostEndpoint(**with_empty_labels(fields_from_resource(row["doc"])))
+    endpoint = HostEndpoint(**with_empty_labels(parse_manifest(row["doc"])))
     V3.check(endpoint)
     if row["action"] == "delete":
         return Absent(endpoint.ref)

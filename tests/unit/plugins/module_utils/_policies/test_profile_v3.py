@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._policies.objects_v3 import PROFILE, read
-from ansible_collections.netsec.calico.plugins.module_utils._policies.profile_v3 import is_valid, labels_of_profile
+from ansible_collections.netsec.calico.plugins.module_utils._policies.profile_v3 import is_valid, read_profile_labels
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 TIME = "2020-01-02T03:04:05Z"
@@ -59,14 +59,14 @@ def profile(rule, labels=None, name="p", **more):
     ],
 )
 def test_a_rule_that_calicoctl_refuses_takes_all_labels(rule):
-    assert labels_of_profile(profile(rule)) == {}
-    assert labels_of_profile(profile({"action": "Allow"})) == {"role": "web"}
+    assert read_profile_labels(profile(rule)) == {}
+    assert read_profile_labels(profile({"action": "Allow"})) == {"role": "web"}
 
 
 def test_an_invalid_label_or_name_takes_all_labels():
-    assert labels_of_profile(profile({"action": "Allow"}, {"role": "web", "a b": "c"})) == {}
-    assert labels_of_profile(profile({"action": "Allow"}, name="")) == {}
-    assert labels_of_profile(profile({"action": "Allow"}, annotations={"a b": "c"})) == {}
+    assert read_profile_labels(profile({"action": "Allow"}, {"role": "web", "a b": "c"})) == {}
+    assert read_profile_labels(profile({"action": "Allow"}, name="")) == {}
+    assert read_profile_labels(profile({"action": "Allow"}, annotations={"a b": "c"})) == {}
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_an_invalid_label_or_name_takes_all_labels():
     ],
 )
 def test_a_rule_that_calicoctl_takes_keeps_the_labels(rule):
-    assert labels_of_profile(profile(rule)) == {"role": "web"}
+    assert read_profile_labels(profile(rule)) == {"role": "web"}

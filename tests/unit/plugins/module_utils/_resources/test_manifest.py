@@ -12,7 +12,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import (
-    fields_from_resource,
+    parse_manifest,
 )
 
 V1_RESOURCE = {
@@ -45,12 +45,12 @@ PORTS = (Port("http", "TCP", 80),)
 
 
 def test_v1_in_and_out():
-    assert HostEndpoint(**fields_from_resource(V1_RESOURCE)) == ENDPOINT
+    assert HostEndpoint(**parse_manifest(V1_RESOURCE)) == ENDPOINT
     assert V1.build_manifest(ENDPOINT) == V1_RESOURCE
 
 
 def test_v3_in_and_out():
-    endpoint = HostEndpoint(**fields_from_resource(V3_RESOURCE))
+    endpoint = HostEndpoint(**parse_manifest(V3_RESOURCE))
     assert endpoint == HostEndpoint(**dict(vars(ENDPOINT), ports=PORTS))
     assert V3.build_manifest(endpoint) == V3_RESOURCE
 
@@ -73,24 +73,24 @@ def test_annotations_are_in_v3_only():
     endpoint = HostEndpoint(name="a", node="n", interface_name="eth0", annotations={"b": "1", "a": "2"})
     resource = V3.build_manifest(endpoint)
     assert resource["metadata"] == {"name": "a", "annotations": {"a": "2", "b": "1"}}
-    assert HostEndpoint(**fields_from_resource(resource)) == HostEndpoint(**dict(vars(endpoint), labels={}))
+    assert HostEndpoint(**parse_manifest(resource)) == HostEndpoint(**dict(vars(endpoint), labels={}))
     with pytest.raises(InvalidInput, match="annotations cannot be written as v1"):
         V1.build_manifest(endpoint)
 
 
 def test_only_given_fields_are_given():
     resource = {"apiVersion": "v1", "kind": "hostEndpoint", "metadata": {"name": "a", "labels": None}, "spec": None}
-    assert fields_from_resource(resource) == {"name": "a"}
+    assert parse_manifest(resource) == {"name": "a"}
 
 
 def test_what_the_api_sets_is_ignored():
     metadata = dict(V3_RESOURCE["metadata"], uid="1", creationTimestamp="2026-01-01T00:00:00Z", resourceVersion="7")
-    assert fields_from_resource(dict(V3_RESOURCE, metadata=metadata)) == fields_from_resource(V3_RESOURCE)
+    assert parse_manifest(dict(V3_RESOURCE, metadata=metadata)) == parse_manifest(V3_RESOURCE)
 
 
 def test_scalars_become_text_as_with_calicoctl():
     resource = dict(V1_RESOURCE, metadata={"name": 1, "node": True, "labels": {"a": 1, "b": True, "c": None, "d": 1.5}})
-    fields = fields_from_resource(resource)
+    fields = parse_manifest(resource)
     assert (fields["name"], fields["node"]) == ("1", "true")
     assert fields["labels"] == {"a": "1", "b": "true", "c": None, "d": "1.5"}
 
@@ -134,7 +134,7 @@ def test_scalars_become_text_as_with_calicoctl():
 )
 def test_what_is_wrong_is_named(change, message):
     with pytest.raises(InvalidInput) as error:
-        fields_from_resource(dict(V1_RESOURCE, **change))
+        parse_manifest(dict(V1_RESOURCE, **change))
     assert message in str(error.value)
 
 
@@ -146,12 +146,12 @@ def test_keys_are_read_whatever_their_case(resource):
     loud = shouted(dict(resource, metadata=shouted(resource["metadata"]), spec=shouted(resource["spec"])))
     if "PORTS" in loud["SPEC"]:
         loud["SPEC"]["PORTS"] = list(map(shouted, loud["SPEC"]["PORTS"]))
-    assert fields_from_resource(loud) == fields_from_resource(resource)
+    assert parse_manifest(loud) == parse_manifest(resource)
 
 
 def test_a_whole_number_may_be_written_with_a_point():
     port = {"name": "http", "protocol": 6.0, "port": 80.0}
-    assert fields_from_resource(dict(V3_RESOURCE, spec={"ports": [port]}))["ports"] == (Port("http", "6", 80),)
+    assert parse_manifest(dict(V3_RESOURCE, spec={"ports": [port]}))["ports"] == (Port("http", "6", 80),)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_whole_number_may_be_written_with_a_point():
 )
 def test_what_is_no_port_is_named(port, message):
     with pytest.raises(InvalidInput) as error:
-        fields_from_resource(dict(V3_RESOURCE, spec={"ports": [port]}))
+        parse_manifest(dict(V3_RESOURCE, spec={"ports": [port]}))
     assert message in str(error.value)
 
 
@@ -187,16 +187,16 @@ DATES = [
 
 @pytest.mark.parametrize("value, text", DATES)
 def test_a_date_that_somebody_has_read_is_a_text(value, text):
-    labels = fields_from_resource(dict(V1_RESOURCE, metadata={"labels": {"a": value, value: "b"}}))["labels"]
+    labels = parse_manifest(dict(V1_RESOURCE, metadata={"labels": {"a": value, value: "b"}}))["labels"]
     assert labels == {"a": text, text: "b"}
 
 
 @pytest.mark.parametrize("first, second", [(1, "1"), (True, "true"), (datetime.date(2024, 5, 1), "2024-05-01")])
 def test_a_label_that_is_given_in_two_types_is_given_twice(first, second):
     with pytest.raises(InvalidInput, match="labels: {0} is given twice".format(second)):
-        fields_from_resource(dict(V1_RESOURCE, metadata={"labels": {first: "a", second: "b"}}))
+        parse_manifest(dict(V1_RESOURCE, metadata={"labels": {first: "a", second: "b"}}))
 
 
 def test_what_ansible_has_masked_is_never_stored():
     with pytest.raises(InvalidInput, match="was masked by Ansible because it contains a password"):
-        fields_from_resource(dict(V1_RESOURCE, spec={"profiles": ["VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]}))
+        parse_manifest(dict(V1_RESOURCE, spec={"profiles": ["VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"]}))

@@ -17,7 +17,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.fields import with_empty_labels
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
-from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import fields_from_resource
+from ansible_collections.netsec.calico.plugins.module_utils._resources.manifest import parse_manifest
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 UID, TIME = "11111111-2222-4333-8444-555555555555", "2020-01-02T03:04:05Z"
@@ -56,7 +56,7 @@ MESSAGES = {row: message for message, listed in DIFFERENT.values() for row in li
 def outcome(document):
     """The bytes that are written for a document, or the message."""
     try:
-        endpoint = HostEndpoint(**with_empty_labels(fields_from_resource(document)))
+        endpoint = HostEndpoint(**with_empty_labels(parse_manifest(document)))
         V3.check(endpoint)
     except InvalidInput as exc:
         return None, str(exc)
