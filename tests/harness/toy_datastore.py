@@ -122,7 +122,7 @@ def _decode(value, ref):
     return HostEndpoint(**dict(fields, **lists, ports=ports))
 
 
-CODEC = Codec(HostEndpoint, _decode, lambda value, resource: False)
+CODEC = Codec(HostEndpoint, None, _decode, lambda value, resource: False)
 
 
 @contextlib.contextmanager

@@ -207,7 +207,7 @@ def test_what_a_job_gets(credential_type, tmp_path):
     assert not [value for value in safe.values() if "geheim" in value or "KEY" in value]
     assert safe["CALICO_ETCD_PASSWORD"] == HIDDEN_PASSWORD
 
-    from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import build_settings
+    from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
 
     settings = build_settings({}, env)
     assert (settings.datastore_type, settings.etcd_endpoints) == ("etcdv3", ("https://a:1", "https://b:2"))
@@ -218,7 +218,7 @@ def test_what_a_job_gets(credential_type, tmp_path):
 
 
 def test_what_is_left_out_is_not_set(credential_type, tmp_path):
-    from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import build_settings
+    from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
 
     env, _safe = injected(credential_type, tmp_path, datastore_type="etcdv2", endpoints="http://a:1")
     assert sorted(build_settings({}, env).sources) == ["datastore_type", "etcd_endpoints"]

@@ -79,7 +79,7 @@ def test_large_reports_are_compared(tmp_path):
 @pytest.mark.parametrize(
     "after, message",
     [
-        (report(schema="netsec.calico/audit/v2"), "after has the schema 'netsec.calico/audit/v2', and this version"),
+        (report(schema="netsec.calico/audit/v2"), "after has the schema 'netsec.calico/audit/v2'; this version"),
         ({"hosts": []}, "after is not an audit report: it has no 'schema'"),
         ("not JSON", "after is not an audit report: it is not JSON"),
         ("", "after is not an audit report: it is not JSON"),

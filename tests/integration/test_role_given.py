@@ -123,7 +123,7 @@ def test_the_reason_is_said_for_each_kind_of_host(fleet):
     assert "nowhere: no facts exist" in text
     _run, result = audit(fleet, ["bsd", "nowhere"])
     banner = "\n".join(result["banner"])
-    assert "bsd: unknown: its facts cannot be used: they are of 'FreeBSD'" in banner
+    assert "bsd: unknown: its facts cannot be used: they are from 'FreeBSD'" in banner
     assert "nowhere: unknown: its facts cannot be used: no facts exist" in banner
 
 

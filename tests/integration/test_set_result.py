@@ -155,7 +155,7 @@ def test_10000_endpoints_with_long_names(datastore, src):
         each.update(node=node, name=node + "-" + "e" * 60)
     result = hostendpoints(datastore, check=True, diff=True, src=src(endpoints))
     assert_bounded(result, {"created": LARGE})
-    assert len(result["diff"]) > 50 and "more" in result["diff"][-1]["prepared"]
+    assert len(result["diff"]) > 50 and "omitted" in result["diff"][-1]["prepared"]
 
 
 @one_etcd

@@ -273,7 +273,8 @@ def _plan_again(
             changes.append(again)
         elif conflict.maybe_done:
             # It matches because our write was carried out.
-            outcome.done.append(change._replace(after=again.after))
+            revision = (again.before.revision if again.before else "") if change.is_stored(again.before) else None
+            outcome.done.append(change._replace(after=again.after, revision=revision))
         elif not isinstance(change.want, Purged):
             outcome.unchanged.append(again)
     return changes

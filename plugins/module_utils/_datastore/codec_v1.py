@@ -101,7 +101,7 @@ def decode(value: str, ref: Ref) -> HostEndpoint:
     )
 
 
-CODEC = Codec(HostEndpoint, decode, is_of=lambda value, resource: value == encode(as_host_endpoint(resource)))
+CODEC = Codec(HostEndpoint, encode, decode, is_of=lambda value, resource: value == encode(as_host_endpoint(resource)))
 
 _NAMES = {str: "string", list: "list", dict: "mapping"}
 

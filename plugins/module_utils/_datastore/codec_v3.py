@@ -129,7 +129,7 @@ def _annotations(value: str) -> Dict[str, str]:
     return found
 
 
-CODEC = Codec(HostEndpoint, decode, _is_new, _annotations, decode_for_felix=read_endpoint)
+CODEC = Codec(HostEndpoint, encode, decode, _is_new, _annotations, decode_for_felix=read_endpoint)
 
 
 def _kept(stored: Stored | None) -> Dict[str, Any]:

@@ -16,15 +16,15 @@ from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Seque
 
 from .._core.errors import Conflict, DatastoreError, shown
 from .._plan.plan import Change
-from .._plan.stored import Stored
+from .._plan.stored import Codec, Stored
 from .._resources.api_version import V1
-from .._resources.hostendpoint import as_host_endpoint
+from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref
 from ._etcd.settings import EtcdSettings
 from ._etcd.v2_client import DIRECTORY, EtcdV2Client, NotInDirectory
 from ._etcd.v2_server import Request
 from .base import Datastore, State, never, reporting
-from .codec_v1 import CODEC, encode
+from .codec_v1 import CODEC
 from .snapshot import PolicySnapshot, looks_at_others_v1, snapshot_v1
 
 _HOSTS = "/calico/v1/host"
@@ -70,6 +70,7 @@ class EtcdV2Datastore(Datastore):
         return State()
 
     def key(self, ref: Ref) -> str:
+        _find_codec(ref.kind)
         # Only the name is escaped, the percent sign first.
         return "{0}/{1}".format(_directory(ref.node), ref.name.replace("%", "%25").replace("/", "%2f"))
 
@@ -192,10 +193,17 @@ class EtcdV2Datastore(Datastore):
         stored = change.before
         text = change.text
         if text is None and change.after:
-            text = encode(as_host_endpoint(change.after), stored)
+            text = _find_codec(change.ref.kind).encode(change.after, stored)
         if stored is None:
             return Request("PUT", self.key(change.ref), {"prevExist": "false"}, text)
         return Request("DELETE" if text is None else "PUT", stored.key, {"prevIndex": stored.revision}, text)
+
+
+def _find_codec(kind: str) -> Codec:
+    """How a kind is written. Raises DatastoreError for a kind that is not kept here."""
+    if kind != HOST_ENDPOINT:
+        raise DatastoreError("datastore_type etcdv2 has no resources of kind {0} here".format(kind))
+    return CODEC
 
 
 def _values(node: Dict[str, Any] | None) -> Dict[str, str]:

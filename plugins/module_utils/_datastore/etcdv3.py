@@ -17,19 +17,20 @@ from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, L
 from .._core.errors import Conflict, DatastoreError, shown
 from .._core.go_json import check_depth
 from .._plan.plan import Change
-from .._plan.stored import Stored
+from .._plan.stored import Codec, Stored
 from .._resources.api_version import V3
-from .._resources.hostendpoint import as_host_endpoint
+from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref
 from ._etcd.settings import EtcdSettings
 from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
 from .base import Datastore, State, never, reporting
-from .codec_v3 import CODEC, encode, format_now
+from .codec_v3 import CODEC
 from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, may_fail_v3, needs_nodes, snapshot_v3
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
-_HOSTENDPOINTS = _RESOURCES + "/hostendpoints/"
+# {kind: the prefix of its keys, and how it is written}
+_KINDS = {HOST_ENDPOINT: (_RESOURCES + "/hostendpoints/", CODEC)}
 _NODES = _RESOURCES + "/nodes/"
 _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
 _FELIX = "/calico/felix/"
@@ -77,22 +78,25 @@ class EtcdV3Datastore(Datastore):
         return State()
 
     def key(self, ref: Ref) -> str:
-        return _HOSTENDPOINTS + ref.name
+        return _find_kind(ref.kind)[0] + ref.name
 
     def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
         if nodes or len(refs) > FEW_ENDPOINTS:
-            return [_stored(item) for item in self._etcd.list(_HOSTENDPOINTS)]
-        found = self._etcd.get([self.key(ref) for ref in refs])
-        return [_stored(item) for item in found if item.value is not None]
+            return self._list_all()
+        found = zip(refs, self._etcd.get([self.key(ref) for ref in refs]))
+        return [_stored(item, *_find_kind(ref.kind)) for ref, item in found if item.value is not None]
 
     def get(self, ref: Ref) -> Stored | None:
         return next(iter(self.read([ref], ())), None)
 
     def list(self, node: str = "") -> List[Stored]:
-        found = [_stored(item) for item in self._etcd.list(_HOSTENDPOINTS)]
+        found = self._list_all()
         # An unreadable endpoint may belong to any node.
         found = [stored for stored in found if not node or stored.error or stored.node == node]
         return sorted(found, key=lambda stored: (stored.node, stored.name))
+
+    def _list_all(self) -> List[Stored]:
+        return [_stored(item, *kind) for kind in _KINDS.values() for item in self._etcd.list(kind[0])]
 
     def known_nodes(self) -> List[str]:
         return [key[len(_NODES) :] for key in self._etcd.keys(_NODES)]
@@ -138,8 +142,7 @@ class EtcdV3Datastore(Datastore):
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, DatastoreError | None]]:
-        now = format_now()
-        pending = collections.deque(self._prepared(change, now) for change in changes)
+        pending = collections.deque(map(self._prepared, changes))
         under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
         # How often the state of the datastore has changed.
         states = 0
@@ -204,15 +207,15 @@ class EtcdV3Datastore(Datastore):
             except DatastoreError as exc:
                 yield from ((change, exc) for change, _write in batch)
 
-    def _prepared(self, change: Change, now: str) -> Tuple[Change, Write]:
-        write = self._write(change, now)
+    def _prepared(self, change: Change) -> Tuple[Change, Write]:
+        write = self._write(change)
         return change._replace(text=write.value), write
 
-    def _write(self, change: Change, now: str) -> Write:
+    def _write(self, change: Change) -> Write:
         stored = change.before
         text = change.text
         if text is None and change.after:
-            text = encode(as_host_endpoint(change.after), stored, now=now)
+            text = _find_kind(change.ref.kind)[1].encode(change.after, stored)
         if stored is None:
             return Write(self.key(change.ref), text, 0)
         return Write(stored.key, text, int(stored.revision))
@@ -258,12 +261,16 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
     return batch
 
 
-def _stored(item: KeyValue) -> Stored:
-    name = item.key[len(_HOSTENDPOINTS) :]
+def _find_kind(kind: str) -> Tuple[str, Codec]:
+    """The prefix of a kind's keys, and how it is written. Raises DatastoreError for a kind that is not kept here."""
+    if kind not in _KINDS:
+        raise DatastoreError("datastore_type etcdv3 has no resources of kind {0} here".format(kind))
+    return _KINDS[kind]
+
+
+def _stored(item: KeyValue, prefix: str, codec: Codec) -> Stored:
+    name = item.key[len(prefix) :]
     misplaced = "" if name and "/" not in name else "the key is not that of an endpoint, so Calico does not list it"
-    return Stored(
-        item.key, str(item.revision), item.value or "", "", name, CODEC if item.is_clear else _UNCLEAR, misplaced
-    )
-
-
-_UNCLEAR = CODEC.of_unclear_key("the key is not UTF-8")
+    if not item.is_clear:
+        codec = codec.of_unclear_key("the key is not UTF-8")
+    return Stored(item.key, str(item.revision), item.value or "", "", name, codec, misplaced)

@@ -19,7 +19,7 @@ from .._core.files import path_as_shown, read_text
 from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
-from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
+from .._resources.hostendpoint import HOST_ENDPOINT, HostEndpoint, as_host_endpoint
 from .checks import CHECKS
 from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
@@ -63,6 +63,7 @@ class GuardPolicy:
         if self.mode == OFF or not changes:
             return GuardReport()
         of_all = self._of_all(changes)
+        changes = [change for change in changes if change.ref.kind == HOST_ENDPOINT]
         declared = [as_host_endpoint(change.after) for change in changes if change.after]
         deleted = [
             as_host_endpoint(change.before.resource)

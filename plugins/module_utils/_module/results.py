@@ -17,6 +17,7 @@ from .._guard.verdict import GuardReport
 from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
+from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Resource, count_kinds
 
 SHOWN_WARNINGS = 10
@@ -196,7 +197,8 @@ def _state_warnings(state: State) -> List[str]:
 
 def _felix_warnings(resource: Resource, api_version: ApiVersion) -> List[str]:
     reason = api_version.why_ignored(resource)
-    return ["{0}: Felix ignores it, so its interface is open: {1}".format(resource, reason)] if reason else []
+    effect = ", so its interface is open" if resource.KIND == HOST_ENDPOINT else ""
+    return ["{0}: Felix ignores it{1}: {2}".format(resource, effect, reason)] if reason else []
 
 
 def build_diff(change: Change, api_version: ApiVersion, guarded: GuardReport) -> Dict[str, str]:

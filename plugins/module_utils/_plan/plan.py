@@ -43,7 +43,9 @@ class Change(NamedTuple):
         """Whether what is stored now is what this change wrote, and nobody has changed it since."""
         if self.revision is not None:
             return (stored.revision if stored else "") == self.revision
-        # The revision is unknown, so the text is compared.
+        if self.text is None and self.after is not None:
+            # What was written is unknown, too.
+            return False
         return (stored.value if stored else None) == self.text
 
 

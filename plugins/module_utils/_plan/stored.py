@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Callable, Mapping, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Type
 
 from .._core.go_json import Ambiguous
 from .._resources.resource import Ref, Resource
@@ -22,6 +22,8 @@ class Codec(NamedTuple):
     """How a datastore writes a kind of resource."""
 
     resource_type: Type[Resource]
+    # (resource, what is stored): the value to write, which keeps what is stored and not managed here.
+    encode: Callable[[Any, Optional[Stored]], str]
     # (value, ref). Raises ValueError, with the reason, for what Calico cannot read, and Ambiguous where that is
     # uncertain; the ref gives the name, and the node where the key has it.
     decode: Callable[[str, Ref], Resource]
@@ -38,7 +40,7 @@ class Codec(NamedTuple):
         def decode(_value: str, _ref: Ref) -> Resource:
             raise Ambiguous(problem)
 
-        return Codec(self.resource_type, decode, lambda _value, _resource: False)
+        return Codec(self.resource_type, self.encode, decode, lambda _value, _resource: False)
 
 
 @dataclasses.dataclass(eq=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from typing import Any, ClassVar, Dict, NamedTuple, Tuple, cast
+from typing import Any, ClassVar, Dict, NamedTuple, Tuple
 
 from .._core.ip import canonical_ip
 from .._core.protocols import SPELLINGS, WITH_PORTS_V3
@@ -107,8 +107,10 @@ def host_endpoint_ref(name: str, node: str = "") -> Ref:
 
 
 def as_host_endpoint(resource: Resource) -> HostEndpoint:
-    """A resource that is known to be a host endpoint, for access to its own fields."""
-    return cast(HostEndpoint, resource)
+    """The resource, which must be a host endpoint: for code that reads the fields of that kind."""
+    if not isinstance(resource, HostEndpoint):
+        raise TypeError("{0} is not a host endpoint".format(resource))
+    return resource
 
 
 def _comparable_ip(text: str) -> str:

@@ -136,8 +136,9 @@ class EtcdV2Client:
             node = self.get(request.key)
         except DatastoreError as exc:
             raise after_unanswered(request.key, cause, exc) from exc
-        value = node.get("value") if node else None
-        return value == request.value and (node is None or not node.get("dir")), _get_revision(request, node)
+        if request.value is None:
+            return node is None, ""
+        return node is not None and node.get("value") == request.value, _get_revision(request, node)
 
     def _on_any(self, request: Request) -> Dict[str, Any]:
         ahead, self._ahead = self._ahead, None

@@ -12,11 +12,15 @@ from typing import ClassVar, Tuple
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import DatastoreError, InvalidInput, Refused
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv2 import EtcdV2Datastore
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv3 import EtcdV3Datastore
+from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import ENFORCE, GuardPolicy
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import build_bulk_result
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Patched, Present, Purge
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Codec
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3, Schema
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref, Resource
 from tests.harness.toy_datastore import CODEC, ToyDatastore, ToyServer
 
@@ -52,9 +56,13 @@ def decode(value, ref):
     return ToySet(**dict(fields, nets=tuple(fields["nets"])))
 
 
+def encode(resource, stored):
+    raise AssertionError("the toy server writes")
+
+
 SCHEMA = Schema(find_problems, lambda ref: [], lambda resource: [], lambda resource: resource, manifest)
 VERSION = dataclasses.replace(V3, schemas=dict(V3.schemas, GlobalToySet=SCHEMA))
-CODECS = {"HostEndpoint": CODEC, "GlobalToySet": Codec(ToySet, decode, lambda value, resource: False)}
+CODECS = {"HostEndpoint": CODEC, "GlobalToySet": Codec(ToySet, encode, decode, lambda value, resource: False)}
 OFFICE = ToySet(name="office", nets=("192.0.2.0/24", "198.51.100.0/24"))
 
 
@@ -95,6 +103,19 @@ def test_a_patch_merges_labels_and_an_invalid_one_is_refused(server):
     assert server.fields("GlobalToySet", "office")["labels"] == {"a": "1", "b": "2"}
     with pytest.raises(InvalidInput, match="global toy set office: nets: is missing"):
         run(server, Patched(OFFICE.ref, {"nets": ()}))
+
+
+def test_the_guard_checks_host_endpoints_only(server):
+    endpoint = HostEndpoint(name="n1-eth0", node="n1", interface_name="eth0", profiles=("missing",))
+    with pytest.raises(Refused, match="1 of 1 changes"):
+        run(server, Present(OFFICE), Present(endpoint), guard=GuardPolicy(ENFORCE).check)
+    assert run(server, Present(OFFICE), guard=GuardPolicy(ENFORCE).check).guarded.verdicts == []
+
+
+@pytest.mark.parametrize("datastore", [EtcdV2Datastore, EtcdV3Datastore])
+def test_a_datastore_has_no_keys_for_a_kind_that_it_does_not_hold(datastore):
+    with pytest.raises(DatastoreError, match="has no resources of kind GlobalToySet"):
+        datastore.key(None, OFFICE.ref)
 
 
 def test_both_kinds_in_one_run_with_a_purge_and_its_limit(server):

@@ -29,7 +29,7 @@ def stored(endpoint=ENDPOINT, error=""):
             raise ValueError(error)
         return endpoint
 
-    codec = Codec(HostEndpoint, decode, is_repr)
+    codec = Codec(HostEndpoint, None, decode, is_repr)
     return Stored("/key", "7", "value", endpoint.node, endpoint.name, codec)
 
 
@@ -54,13 +54,13 @@ def test_what_is_stored_to_the_letter_is_not_even_decoded():
     def decode(_value, _identity):
         raise AssertionError("decoded")
 
-    found = Stored("/key", "7", repr(ENDPOINT), "myhost", "eth0", Codec(HostEndpoint, decode, is_repr))
+    found = Stored("/key", "7", repr(ENDPOINT), "myhost", "eth0", Codec(HostEndpoint, None, decode, is_repr))
     assert plan(Present(ENDPOINT), found).operation == "none"
 
 
 def test_what_stands_in_the_wrong_place_is_replaced_though_its_value_is_right():
     found = Stored(
-        "/key", "7", repr(ENDPOINT), "myhost", "eth0", Codec(HostEndpoint, None, is_repr), "one level too deep"
+        "/key", "7", repr(ENDPOINT), "myhost", "eth0", Codec(HostEndpoint, None, None, is_repr), "one level too deep"
     )
     change = plan(Present(ENDPOINT), found)
     assert (change.operation, change.before.error) == ("update", "one level too deep")
