@@ -29,7 +29,7 @@ from ._rules.rule_steps import RuleSteps
 from .resolution import Candidate, build_candidate, known_by_name, parse_expected_ips, read_candidate
 
 
-class _Generation(NamedTuple):
+class _FelixReader(NamedTuple):
     """How a Felix of one API version reads stored objects."""
 
     load_policies: Callable[[PolicySnapshot], PolicySet]
@@ -39,9 +39,9 @@ class _Generation(NamedTuple):
     config_place: str
 
 
-_GENERATIONS = {
-    V1.name: _Generation(load_policies_v1, lambda snapshot, node, _dataplane: felix_v1(snapshot, node), "{0}"),
-    V3.name: _Generation(load_policies_v3, felix_v3, "node.{0}"),
+_FELIX_READERS = {
+    V1.name: _FelixReader(load_policies_v1, lambda snapshot, node, _dataplane: felix_v1(snapshot, node), "{0}"),
+    V3.name: _FelixReader(load_policies_v3, felix_v3, "node.{0}"),
 }
 
 
@@ -61,8 +61,8 @@ class Evaluator:
     ) -> None:
         self.api_version = api_version
         self.snapshot = snapshot
-        self._generation = _GENERATIONS[api_version.name]
-        self.policy_set = self._generation.load_policies(snapshot)
+        self._reader = _FELIX_READERS[api_version.name]
+        self.policy_set = self._reader.load_policies(snapshot)
         self._by_node = self._group_endpoints(endpoints, without)
         self._candidates: Dict[str, List[Candidate]] = {}
         self._members = IPSets(self.policy_set, self._all_members)
@@ -98,13 +98,13 @@ class Evaluator:
 
     def felix(self, node: str, dataplane: str = "") -> Felix:
         """The settings of a node's Felix; `dataplane` overrides the stored dataplane."""
-        place = self._generation.config_place.format(node)
+        place = self._reader.config_place.format(node)
         if place not in self._with_settings and not self._has_node_selectors:
             # The settings of all nodes.
             node = ""
         found = self._felix.get((node, dataplane))
         if found is None:
-            found = self._felix[node, dataplane] = self._generation.read_felix(self.snapshot, node, dataplane)
+            found = self._felix[node, dataplane] = self._reader.read_felix(self.snapshot, node, dataplane)
         return found
 
     def rules_for(self, endpoint: HostEndpoint) -> EndpointRules:
