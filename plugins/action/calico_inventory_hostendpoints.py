@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
     build_required,
     is_guard_on,
@@ -149,4 +150,4 @@ def _assumed(guard_facts: Mapping[str, Any], changes: List[Mapping[str, Any]]) -
 
 
 def _listed(names: List[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return join_first(names, _SHOWN)

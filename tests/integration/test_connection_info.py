@@ -261,7 +261,7 @@ def test_failsafes_of_felix_own_configuration(datastore):
     assert [each["verdict"] for each in found] == ["deny", "deny"]
     options = dict(connection(datastore), node="n1", interfaces=INTERFACES, failsafes={"inbound": ["tcp:x"]}, **asked)
     message = failure(run_module("calico_connection_info", options))
-    assert message == "failsafes.inbound[0].port: 'x' is not a number from 1 to 65535"
+    assert message == "failsafes.inbound[0].port: 'x' is not a port; set a number from 1 to 65535"
 
 
 def put_raw(datastore, name, spec):

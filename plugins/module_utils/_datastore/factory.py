@@ -12,7 +12,16 @@ from .._core.errors import InvalidInput, shown
 from .._resources.api_version import V1, V3, ApiVersion
 from ._etcd.settings import ETCD
 from .base import Datastore
-from .settings import GENERAL_OPTIONS, Family, Option, Settings, read_given, read_timeout
+from .settings import (
+    DATASTORE_TYPE,
+    GENERAL_OPTIONS,
+    Family,
+    Option,
+    Settings,
+    check_not_empty,
+    read_given,
+    read_timeout,
+)
 
 
 def _open_etcdv2(settings: Any) -> Datastore:
@@ -65,6 +74,8 @@ def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
         text = "datastore_type ({0}): {1} {2}; set it to {3} if Calico keeps its data in etcd"
         source = given.get_source("datastore_type")
         raise InvalidInput([text.format(source, shown(datastore_type), problem, " or ".join(DATASTORES))])
+    if not given.path:
+        check_not_empty(given, DATASTORE_TYPE.name, ["DATASTORE_TYPE"], DEFAULT)
     return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))
 
 

@@ -128,6 +128,19 @@ def read_given(options: Mapping[str, Any], variables: Mapping[str, str], familie
     return Given(values, sources, options, environment, path)
 
 
+def check_not_empty(
+    given: Given, name: str, variables: Sequence[str], default: str, options: Sequence[str] = ()
+) -> None:
+    """Raise InvalidInput when a variable or an option that names a setting is empty: no default stands in for it."""
+    empty = ["{0} (option)".format(option) for option in options if given.options.get(option) == ""]
+    for variable in variables:
+        if given.environment.has(variable) and not given.environment.get(variable):
+            empty.insert(0, "{0} (environment)".format(given.environment.find_name(variable)))
+    if empty and name not in given.values:
+        text = "{0}: {1} is empty; set it, or remove it to use the default, {2}"
+        raise InvalidInput([text.format(name, empty[0], default)])
+
+
 def read_timeout(options: Mapping[str, Any]) -> float:
     """Seconds. Raises InvalidInput."""
     timeout = options.get("timeout")

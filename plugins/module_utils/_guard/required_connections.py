@@ -14,6 +14,7 @@ from .._dataplane.resolution import parse_interfaces
 from .._policies._felix.failsafes import parse_failsafes
 from .._policies.connection import IN, OUT, Connection
 from .._policies.model import DATAPLANES
+from .._resources.nested_options import check_keys, parse_port
 from .host_facts import CHECK_OF_DIRECTION, HostFacts
 from .routing import Peer, RequiredConnection, RoutingTable, UnknownPath, resolve_peer
 
@@ -25,7 +26,7 @@ _REQUIRED = ("direction", "protocol", "port", "peer")
 
 def _parse_required_connection(given: Any, where: str) -> RequiredConnection:
     """An item of guard_require, or of `require` in guard_facts. Raises InvalidInput."""
-    _check_keys(given, _REQUIRED, where)
+    check_keys(given, _REQUIRED, where)
     direction = given.get("direction")
     if not isinstance(direction, str) or direction not in (IN, OUT):
         raise InvalidInput(["{0}.direction: {1} is not valid; set in or out".format(where, shown(direction))])
@@ -33,7 +34,7 @@ def _parse_required_connection(given: Any, where: str) -> RequiredConnection:
         protocol = parse_protocol(given.get("protocol"))
     except ValueError as exc:
         raise InvalidInput(["{0}.protocol: {1} {2}".format(where, shown(given.get("protocol")), exc)]) from exc
-    port = _parse_port(given.get("port"), where) if given.get("port") is not None else None
+    port = parse_port(given.get("port"), where) if given.get("port") is not None else None
     if (port is None) == (protocol in WITH_PORTS):
         problem = "port is missing; {0} requires one" if port is None else "port is given, but {0} has no ports"
         raise InvalidInput(["{0}: {1}".format(where, problem.format(given.get("protocol")))])
@@ -55,7 +56,7 @@ def _parse_required(given: Any, where: str) -> List[RequiredConnection]:
 def parse_host_facts(node: str, given: Any, required_of_all: Optional[Sequence[Mapping[str, Any]]]) -> HostFacts:
     """The facts of a node, and the connections that every node requires. Raises InvalidInput."""
     where = "guard_facts[{0}]".format(brief(node))
-    _check_keys(given, _FACTS, where)
+    check_keys(given, _FACTS, where)
     addresses, default = given.get("interfaces"), given.get("default_interface") or ""
     interfaces = parse_interfaces(addresses, where + ".interfaces")
     if not isinstance(default, str):
@@ -66,8 +67,8 @@ def parse_host_facts(node: str, given: Any, required_of_all: Optional[Sequence[M
     doubts: List[Tuple[str, str]] = []
     through, port = "", SSH_PORT
     if given.get("ssh") is not None:
-        ssh = _check_keys(given["ssh"], _SSH, where + ".ssh")
-        port = _parse_port(ssh.get("port") or SSH_PORT, where + ".ssh")
+        ssh = check_keys(given["ssh"], _SSH, where + ".ssh")
+        port = parse_port(ssh.get("port") or SSH_PORT, where + ".ssh")
         ends = {
             option: _resolve_end(ssh.get(option), where + ".ssh." + option, doubts) for option in ("peer", "address")
         }
@@ -119,25 +120,4 @@ def parse_dataplane(given: Any, where: str) -> str:
         return ""
     if not isinstance(given, str) or given not in DATAPLANES:
         raise InvalidInput(["{0}: {1} is not {2}".format(where, shown(given), " or ".join(DATAPLANES))])
-    return given
-
-
-def _parse_port(value: Any, where: str) -> int:
-    try:
-        port = int(value)
-    except (TypeError, ValueError, OverflowError):
-        port = -1
-    if not 0 < port <= 65535:
-        raise InvalidInput(["{0}.port: {1} is not a port; set a number from 1 to 65535".format(where, shown(value))])
-    return port
-
-
-def _check_keys(given: Any, known: Sequence[str], where: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise InvalidInput(["{0}: {1} is not a mapping".format(where, shown(given))])
-    unknown = [brief(key) for key in given if key not in known]
-    if unknown:
-        raise InvalidInput(
-            ["{0}: unknown keys: {1}; valid keys: {2}".format(where, ", ".join(unknown), ", ".join(known))]
-        )
     return given

@@ -5,8 +5,8 @@
 """Calico's API versions: how each identifies resources, which ones it accepts, and in what form it keeps them.
 
 A datastore holds the resources of one version and reports which. What differs between versions is in this object, so
-that nothing else compares versions; two tables have a row for each of them, the grammars of selectors (selector.GRAMMARS)
-and how Felix reads the datastore (_dataplane/evaluator). The rules themselves are in validation_v1 and validation_v3. Their
+that nothing else compares versions; two tables have a row for each version: the grammars of selectors (selector) and
+how Felix reads the datastore (_dataplane/evaluator). The rules themselves are in validation_v1 and validation_v3. Their
 patterns are Calico's own, from libcalico-go's validator, and apply to the whole string: Go's "$" is the end of the
 string, so re.fullmatch, never re.match with "$".
 """

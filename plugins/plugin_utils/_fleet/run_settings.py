@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, brief
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, brief, join_first
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, get_api_version
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import check_spelling
@@ -77,7 +77,7 @@ def check_facts(variables: TaskContext) -> None:
     for name in dict.fromkeys([variables.runner(), *variables.names(), *variables.unbatched()]):
         found = sorted(key for key in map(str, variables.fact_names(name)) if key.startswith(PREFIXES))
         if found:
-            names = ", ".join(brief(key) for key in found[:_SHOWN]) + (", ..." if found[_SHOWN:] else "")
+            names = join_first([brief(key) for key in found], _SHOWN)
             raise RunFailed(
                 "{0}: its facts contain {1}, and nothing was done. A host controls its facts, so they must not contain "
                 "variables of this collection. If the host sent them, it may be compromised: exclude it with --limit, "

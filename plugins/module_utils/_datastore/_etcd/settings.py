@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 from ..._core.errors import InvalidInput, shown
 from ..calicoctl_file import CalicoctlFile
-from ..settings import Environment, Family, Given, Option, Settings
+from ..settings import Environment, Family, Given, Option, Settings, check_not_empty
 
 _LOCAL = "127.0.0.1:2379"
 _DEFAULT_ENDPOINTS = ("http://" + _LOCAL,)
@@ -34,10 +34,7 @@ _UNSUPPORTED = {
     "etcdCACert": "etcd_ca_cert_file",
 }
 # The variables that select the datastore.
-_NAMING = {
-    "datastore_type": ("DATASTORE_TYPE",),
-    "etcd_endpoints": ("ETCD_ENDPOINTS", "ETCD_AUTHORITY", "CALICOCTL_CONFIG"),
-}
+_NAMING = ("CALICOCTL_CONFIG", "ETCD_AUTHORITY", "ETCD_ENDPOINTS")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,18 +117,7 @@ def _check_defaults(given: Given) -> None:
     if domain and given.get_source("etcd_endpoints") != "option":
         text = "{0} (environment): {1} is not looked up; set etcd_endpoints to the servers' URLs"
         raise InvalidInput([text.format(name, shown(domain))])
-    for setting, variables in _NAMING.items():
-        empty = [
-            "{0} (environment)".format(environment.find_name(variable))
-            for variable in variables
-            if environment.has(variable) and not environment.get(variable)
-        ]
-        if setting == "etcd_endpoints" and given.options.get("calicoctl_config") == "":
-            empty.append("calicoctl_config (option)")
-        if empty and setting not in given.values:
-            text = "{0}: {1} is empty; set it, or remove it to use the default, {2}"
-            default = "etcdv2" if setting == "datastore_type" else _DEFAULT_ENDPOINTS[0]
-            raise InvalidInput([text.format(setting, empty[0], default)])
+    check_not_empty(given, "etcd_endpoints", _NAMING, _DEFAULT_ENDPOINTS[0], ["calicoctl_config"])
 
 
 def _parse_endpoints(value: Any, source: str) -> Tuple[str, ...]:

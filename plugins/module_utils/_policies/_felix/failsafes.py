@@ -13,15 +13,15 @@ from __future__ import annotations
 import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..._core.errors import InvalidInput, brief, shown
+from ..._core.errors import InvalidInput, shown
 from ..._core.ip import Net, parse_net
+from ..._resources.nested_options import check_keys, parse_port
 from .config import FAILSAFE_PROTOCOLS, Failsafe, Felix
 from .config_v3 import explain_net_doubt
 
 SIDES = ("inbound", "outbound")
 _KEYS = ("protocol", "port", "net")
 _TEXT = re.compile(r"(?:([^:]*):)?(?:(?:\[([^\[\]]*)\]|([^:\[\]]*)):)?([^:]+)")
-_PORT = re.compile("[0-9]{1,5}", re.ASCII)
 
 
 class GivenFailsafes(NamedTuple):
@@ -40,7 +40,7 @@ def parse_failsafes(given: Any, where: str) -> GivenFailsafes:
         return NONE_GIVEN
     if not isinstance(given, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping with inbound and outbound".format(where, shown(given))])
-    _check_keys(given, SIDES, where)
+    check_keys(given, SIDES, where)
     return GivenFailsafes(*[_parse_list(given.get(side), "{0}.{1}".format(where, side)) for side in SIDES])
 
 
@@ -84,14 +84,14 @@ def _parse_list(given: Any, where: str) -> Optional[Tuple[Failsafe, ...]]:
 
 def _parse_failsafe(item: Any, where: str) -> Failsafe:
     fields = item if isinstance(item, Mapping) else _parse_fields(item, where)
-    _check_keys(fields, _KEYS, where)
+    check_keys(fields, _KEYS, where)
     for key, what in (("protocol", "; set it to tcp or udp"), ("port", "")):
         if fields.get(key) in (None, ""):
             raise InvalidInput(["{0}.{1} is missing{2}".format(where, key, what)])
     protocol = FAILSAFE_PROTOCOLS.get(str(fields["protocol"]).lower())
     if protocol is None:
         raise InvalidInput(["{0}.protocol: {1} is not tcp or udp".format(where, shown(fields["protocol"]))])
-    return Failsafe(protocol, _parse_port(fields["port"], where), _parse_net(fields.get("net"), where))
+    return Failsafe(protocol, parse_port(fields["port"], where), _parse_net(fields.get("net"), where))
 
 
 def _parse_fields(item: Any, where: str) -> Mapping[str, Any]:
@@ -105,13 +105,6 @@ def _parse_fields(item: Any, where: str) -> Mapping[str, Any]:
     return {"protocol": "tcp" if protocol is None else protocol, "port": port, "net": net_v6 or net}
 
 
-def _parse_port(value: Any, where: str) -> int:
-    is_number = not isinstance(value, bool) and bool(_PORT.fullmatch(str(value)))
-    if not is_number or not 0 < int(value) <= 65535:
-        raise InvalidInput(["{0}.port: {1} is not a number from 1 to 65535".format(where, shown(value))])
-    return int(value)
-
-
 def _parse_net(value: Any, where: str) -> Optional[Net]:
     if value in (None, ""):
         return None
@@ -120,9 +113,3 @@ def _parse_net(value: Any, where: str) -> Optional[Net]:
     except ValueError as exc:
         rule = "is not a network or an address, such as 192.0.2.0/24 or 2001:db8::1"
         raise InvalidInput(["{0}.net: {1} {2}".format(where, shown(value), rule)]) from exc
-
-
-def _check_keys(given: Mapping[str, Any], known: Tuple[str, ...], where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise InvalidInput(["{0}.{1} is unknown; the keys are {2}".format(where, brief(key), ", ".join(known))])

@@ -10,9 +10,10 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, Callable, Dict, List, Sequence, Tuple, Union
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, brief, shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, InvalidInput, shown
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
+from ansible_collections.netsec.calico.plugins.module_utils._resources.nested_options import check_keys
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -47,7 +48,7 @@ def check_rule(rule: Any, index: int, api_version: ApiVersion) -> None:
                 "endpoint.interface_name '*' means all interfaces, which Calico v1 (datastore_type etcdv2) does not "
                 "support; set it to true or false"
             )
-    except RuleError as exc:
+    except (RuleError, InvalidInput) as exc:
         raise RuleError("rule {0}: {1}".format(index + 1, exc)) from exc
 
 
@@ -93,12 +94,12 @@ def _check_form(rule: Any) -> None:
         raise RuleError("{0} is not a mapping with match and endpoint".format(shown(rule)))
     for where, content, known in (
         ("", rule, _RULE_KEYS),
-        ("match.", {} if rule.get("match") is None else rule["match"], _MATCH_CHECKS),
-        ("endpoint.", {} if rule.get("endpoint") is None else rule["endpoint"], _ENDPOINT_CHECKS),
+        ("match", {} if rule.get("match") is None else rule["match"], _MATCH_CHECKS),
+        ("endpoint", {} if rule.get("endpoint") is None else rule["endpoint"], _ENDPOINT_CHECKS),
     ):
         if not isinstance(content, Mapping):
-            raise RuleError("{0} is not a mapping".format(where.rstrip(".")))
-        _check_keys(content, known, where)
+            raise RuleError("{0} is not a mapping".format(where))
+        check_keys(content, known, where)
     for section in _RULE_KEYS:
         if section in rule and rule[section] is None:
             raise RuleError("{0} is null; omit it instead".format(section))
@@ -107,15 +108,9 @@ def _check_form(rule: Any) -> None:
             raise RuleError("match.{0} is empty; omit it to match every interface".format(key))
 
 
-def _check_keys(content: Mapping[str, Any], known: Any, where: str) -> None:
-    for key in content:
-        if key not in known:
-            raise RuleError("{0}{1} is unknown; use {2}".format(where, brief(key), ", ".join(known)))
-
-
 def _check_expected_ips(value: Mapping[str, Any]) -> None:
+    check_keys(value, _EXPECTED_KEYS, "endpoint.expected_ips")
     where = "endpoint.expected_ips."
-    _check_keys(value, _EXPECTED_KEYS, where)
     if value.get("from") not in (None, "facts"):
         raise RuleError("{0}from: {1} is not facts".format(where, shown(value["from"])))
     if value.get("temporary") is not None and not _is_flag(value["temporary"]):

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from ansible_collections.netsec.calico.plugins.doc_fragments._connection import ModuleDocFragment
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.calicoctl_file import _FORMATS
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, list_options
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import build_connection_options
 
@@ -37,6 +38,11 @@ def test_the_documentation_has_them_with_their_types():
         assert {key: documented[name].get(key) for key in ("type", "elements", "choices")} == {
             key: spec.get(key) for key in ("type", "elements", "choices")
         }, name
+
+
+def test_calicoctls_file_has_their_keys():
+    for option in BY_NAME.values():
+        assert not option.file_key or all(option.file_key in each.spec for each in _FORMATS), option.name
 
 
 def test_the_environment_variables_are_documented():

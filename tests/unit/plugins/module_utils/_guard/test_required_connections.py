@@ -202,13 +202,14 @@ def test_an_invalid_required_connection(wrong):
         (dict(GIVEN, ssh={"port": 1e400}), ".ssh.port"),
         (dict(GIVEN, require={"a": 1}), ".require"),
         (dict(GIVEN, require=[5]), ".require[0]"),
-        (dict(GIVEN, other=1), ""),
+        (dict(GIVEN, other=1), ".other"),
     ],
 )
 def test_invalid_facts(wrong, place):
     with pytest.raises(InvalidInput) as error:
         parse_host_facts("n1", wrong, [])
-    assert str(error.value).startswith("guard_facts[n1]%s: " % place)
+    message, subject = str(error.value), "guard_facts[n1]" + place
+    assert message.startswith((subject + ": ", subject + " is unknown; use interfaces, "))
 
 
 @pytest.mark.parametrize(
