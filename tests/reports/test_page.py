@@ -132,7 +132,7 @@ def test_hostile_text_stays_text(opened):
     [
         ("WEB1", ["web1", "web1"], "1 of 5 shown"),
         ("dmz", ["web1"], "1 of 5 shown"),
-        ("eth0 no longer", [], "0 of 5 shown"),
+        ("web1 old1", [], "0 of 5 shown"),
         ("changed eth0", ["web1"], "1 of 5 shown"),
         ("2001:db8::7", ["web1"], "1 of 5 shown"),
         ("unreachable", [], "1 of 5 shown"),

@@ -67,6 +67,15 @@ def parse_address(text: str) -> Address:
     return (6 if ":" in canonical else 4), int.from_bytes(socket.inet_pton(family, canonical), "big")
 
 
+def is_address(text: str) -> bool:
+    """Whether Go's net.ParseIP accepts the string."""
+    try:
+        canonical_ip(text)
+    except ValueError:
+        return False
+    return True
+
+
 def format_address(address: Address) -> str:
     """The address as a string."""
     version, number = address
@@ -108,6 +117,19 @@ def parse_net(text: str) -> Net:
     hosts = bits - max(0, int(length) - (most - bits))
     first = number >> hosts << hosts
     return version, first, first + (1 << hosts) - 1
+
+
+def parse_prefix_length(text: str, version: int) -> int:
+    """The length of a prefix, which for IPv4 may be a netmask, as in older facts. Raises ValueError."""
+    bits = BITS[version]
+    if version == 4 and "." in text:
+        number = parse_address(text)[1]
+        length = bin(number).count("1")
+        if number == (1 << bits) - (1 << bits - length):
+            return length
+    elif _PREFIX_LENGTH.fullmatch(text) and int(text) <= bits:
+        return int(text)
+    raise ValueError("{0} is not a valid prefix length".format(shown(text)))
 
 
 def is_in_net(net: Net, version: int, number: Optional[int]) -> Optional[bool]:

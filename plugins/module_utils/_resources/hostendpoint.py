@@ -11,10 +11,9 @@ manifest, and how it is stored in _datastore.
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from typing import Any, ClassVar, Dict, NamedTuple, Tuple
 
-from .._core.ip import canonical_ip
+from .._core.ip import canonical_ip, is_address, parse_address
 from .._core.protocols import SPELLINGS, WITH_PORTS_V3
 from .resource import Ref, Resource
 
@@ -122,8 +121,4 @@ def _comparable_ip(text: str) -> str:
 
 
 def _ip_order(text: str) -> Tuple[int, int, str]:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return 0, 0, text
-    return address.version, int(address), text
+    return (*parse_address(text), text) if is_address(text) else (0, 0, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, List, Mapping, NamedTuple, Tuple
 
-from .._core.ip import canonical_ip
+from .._core.ip import canonical_ip, is_address
 from .hostendpoint import HostEndpoint, Port
 from .resource import CALICO_OWNER_LABEL, Ref
 
@@ -90,17 +90,9 @@ def _addresses(endpoint: HostEndpoint) -> List[Problem]:
         return [
             ("expected_ips[{0}]".format(index), address, rule)
             for index, address in enumerate(endpoint.expected_ips)
-            if not _is_address(address)
+            if not is_address(address)
         ]
     return []
-
-
-def _is_address(text: str) -> bool:
-    try:
-        canonical_ip(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _size(endpoint: HostEndpoint) -> List[Problem]:

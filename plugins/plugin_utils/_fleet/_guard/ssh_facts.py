@@ -6,13 +6,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.ip import (
+    canonical_ip,
+    is_address,
+    is_loopback,
+    parse_address,
+    parse_prefix_length,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import devices, read_ipv4, read_ipv6
 
 # The variables of a host that define Ansible's connection to it.
@@ -106,7 +112,7 @@ def _addresses(fact: Mapping[str, Any]) -> Iterator[str]:
         # Older versions of Ansible return the netmask of an IPv4 address.
         length = item.get("prefix") or item.get("netmask")
         if length and "." in str(length):
-            length = ipaddress.ip_network("0.0.0.0/" + length).prefixlen
+            length = parse_prefix_length(length, 4)
         yield "{0}/{1}".format(item["address"], length) if length else item["address"]
 
 
@@ -206,16 +212,13 @@ def _own_address(host: str, port: int) -> str:
 def _canonical(address: str) -> str:
     """The canonical form of an address, without a prefix length; "" if it is invalid."""
     text = address.partition("/")[0].partition("%")[0]
-    return str(ipaddress.ip_address(text)) if _is_address(text) else ""
+    return canonical_ip(text) if is_address(text) else ""
 
 
 def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    """Whether it is an address, maybe with a zone."""
+    return is_address(text.partition("%")[0])
 
 
 def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    return host == "localhost" or (is_address(host) and is_loopback(parse_address(host)))

@@ -9,11 +9,11 @@ Names of facts contain no dash: the fact of br-lan is br_lan. Plain Python, with
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any, Callable, Collection, Dict, Iterator, List, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.ip import parse_address, parse_prefix_length
 
 # Far more than any host has. The endpoints of facts take time and memory on the controller.
 MOST_INTERFACES = 10000
@@ -69,7 +69,7 @@ def read_temporary_ipv6(fact: Mapping[str, Any]) -> List[str]:
     first, networks, found = set(), set(), []
     is_second_list = False
     for each in read_ipv6(fact):
-        address, network = each["address"], int(ipaddress.ip_address(each["address"])) >> 64
+        address, network = each["address"], parse_address(each["address"])[1] >> 64
         if each.get("scope") == "link":
             is_second_list = True
         elif not is_second_list:
@@ -192,12 +192,14 @@ def _is_address(item: Mapping[str, Any]) -> bool:
     if not address:
         return True
     length = item.get("prefix") or item.get("netmask")
+    if not isinstance(address, str) or not isinstance(item.get("scope") or "", str):
+        return False
     try:
+        parse_address(address)
         # In older versions of Ansible, an IPv4 address has no prefix.
-        ipaddress.ip_interface("{0}/{1}".format(address, length) if length else address)
+        return not length or parse_prefix_length(str(length), 6 if ":" in address else 4) >= 0
     except ValueError:
         return False
-    return isinstance(address, str) and isinstance(item.get("scope") or "", str)
 
 
 def _is_route(value: Any) -> bool:

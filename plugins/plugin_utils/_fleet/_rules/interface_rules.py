@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.ip import is_loopback, parse_address, parse_net
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, DEFAULT
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, ApiVersion
@@ -28,8 +29,6 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.rule_c
     is_in,
     is_truth,
     listed,
-    parse_address,
-    parse_network,
 )
 
 # The default name of the endpoint for all interfaces.
@@ -191,7 +190,7 @@ def _miss(interface: HostInterface, match: Mapping[str, Any]) -> str:
     if types and interface.type not in types:
         return "its type is {0}, not {1}".format(brief(interface.type), " or ".join(types))
     if networks:
-        nets = [parse_network(network) for network in networks]
+        nets = [parse_net(network) for network in networks]
         if not any(is_in(address, nets) for address in interface.addresses):
             return "no address in {0}".format(", ".join(networks))
     for key, text in (("default_route", "the default route"), ("active", "active"), ("physical", "a physical device")):
@@ -255,7 +254,7 @@ def _expected_ips(wanted: Any, interfaces: Sequence[HostInterface]) -> List[Any]
     if isinstance(wanted, list):
         return wanted
     options = wanted if isinstance(wanted, Mapping) else {}
-    left_out = [parse_network(network) for network in listed(options.get("except"))]
+    left_out = [parse_net(network) for network in listed(options.get("except"))]
     has_temporary = options.get("temporary") is not None and flag(options["temporary"])
     found = [
         address
@@ -263,7 +262,7 @@ def _expected_ips(wanted: Any, interfaces: Sequence[HostInterface]) -> List[Any]
         for address in interface.addresses
         if (has_temporary or address not in interface.temporary)
         # Every host has these, so they do not identify a host.
-        and not parse_address(address).is_loopback
+        and not is_loopback(parse_address(address))
         and not is_in(address, left_out)
     ]
     return list(dict.fromkeys(found))

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, FrozenSet, Iterator, List, Sequence, Tuple
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.ip import is_in_net, parse_address, parse_net
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import (
     devices,
     read_ipv4,
@@ -17,7 +18,9 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts 
     read_masters,
     read_temporary_ipv6,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.rule_checks import parse_address
+
+# RFC 3927.
+_IPV4_LINK_LOCAL = parse_net("169.254.0.0/16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +79,7 @@ def _addresses(device: Mapping[str, Any], aliases: Sequence[Mapping[str, Any]]) 
     for fact in [device, *aliases]:
         for ipv4 in read_ipv4(fact):
             # The facts do not contain the scope of an IPv4 address, but its network shows it.
-            if not parse_address(ipv4["address"]).is_link_local:
+            if not is_in_net(_IPV4_LINK_LOCAL, *parse_address(ipv4["address"])):
                 yield ipv4["address"]
     for ipv6 in read_ipv6(device):
         if ipv6.get("scope") == "global":

@@ -6,17 +6,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.ip import Net, is_in_net, parse_address, parse_net
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.module_utils._resources.nested_options import check_keys
-
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 _RULE_KEYS = ("match", "endpoint")
 _EXPECTED_KEYS = ("from", "except", "temporary")
@@ -37,7 +34,7 @@ def check_rule(rule: Any, index: int, api_version: ApiVersion) -> None:
                     raise RuleError("{0}.{1} {2} is not {3}".format(section, key, shown(value), kind))
         for network in listed((rule.get("match") or {}).get("network")):
             try:
-                parse_network(network)
+                parse_net(network)
             except ValueError as exc:
                 raise RuleError("match.network: {0}".format(exc)) from exc
         endpoint = rule.get("endpoint") or {}
@@ -52,21 +49,10 @@ def check_rule(rule: Any, index: int, api_version: ApiVersion) -> None:
         raise RuleError("rule {0}: {1}".format(index + 1, exc)) from exc
 
 
-def parse_network(text: str) -> Network:
-    """Parse a network or an address. Bits after the prefix are ignored. Raises ValueError."""
-    return ipaddress.ip_network(text, strict=False)
-
-
-def parse_address(text: str) -> IpAddress:
-    """Parse an address as Calico does: an IPv4-mapped IPv6 address is an IPv4 address."""
-    address = ipaddress.ip_address(text)
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def is_in(text: str, networks: Sequence[Network]) -> bool:
+def is_in(text: str, networks: Sequence[Net]) -> bool:
     """Whether an address is in one of the networks."""
     address = parse_address(text)
-    return any(address in network for network in networks)
+    return any(is_in_net(network, *address) for network in networks)
 
 
 def listed(value: Any) -> List[str]:
@@ -121,7 +107,7 @@ def _check_expected_ips(value: Mapping[str, Any]) -> None:
     for index, text in enumerate(listed(left_out)):
         try:
             # A number would be parsed as an address.
-            parse_network(text if isinstance(text, str) else "")
+            parse_net(text if isinstance(text, str) else "")
         except ValueError as exc:
             rule = "is not a network or an address, such as 192.0.2.0/24 or 2001:db8::1"
             raise RuleError("{0}except[{1}]: {2} {3}".format(where, index, shown(text), rule)) from exc
