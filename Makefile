@@ -25,7 +25,7 @@ help: ## list the targets
 test: $(VENV)/ready ## every check that needs Python alone, on the oldest and the newest ansible-core that fit here
 	$(NOX) $(ARGS)
 	@echo
-	@echo "make test leaves out what takes long, and what needs more than Python:"
+	@echo "make test omits slow checks, and checks that require more than Python:"
 	@echo "  make thorough   failures at each moment of a run, many odd values, the other ansible-cores and datastore, pylint"
 	@echo "  make reports    the reports of audits in a browser and a spreadsheet (Debian: chromium, libreoffice-calc-nogui)"
 	@echo "  make molecule   the role on fleets of network namespaces (Debian: iproute2, nftables, openssh-client,"

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every check of the collection: `make test` runs the default ones, `nox -l` lists them all.
 
-`nox -e unit -- -k name` hands what follows `--` to pytest, ansible-test or ansible-lint.
-The sessions that Ansible's version matters to run on the oldest and the newest ansible-core that
-this machine's Pythons can take; NETSEC_CORES="2.18 2.19", or "all", chooses others.
+`nox -e unit -- -k name` passes the arguments after `--` to pytest, ansible-test or ansible-lint.
+Sessions that depend on the version of Ansible run on the oldest and the newest ansible-core that this machine's
+Pythons support; NETSEC_CORES="2.18 2.19", or "all", selects others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the texts avoid phrases that a reader stumbles over: `python -m tests.language`, a part of `make lint`."""
+"""Check the texts for phrases that house style rejects: `python -m tests.language`, a part of `make lint`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ PHRASES = {
     r"of so many": "the number of",
     r"whatever becomes of": "the result of",
     r"in earnest": "for real; in normal mode",
+    r"somebody else\b": "another client, another user",
+    r"(is|are) asked of": "is in, are methods of",
+    r"to the letter": "exactly, byte for byte",
 }
 
 
 def main() -> int:
     problems = list(find_problems())
-    print("\n".join(problems) or "no phrase that a reader stumbles over")
+    print("\n".join(problems) or "no rejected phrase")
     return bool(problems)
 
 

@@ -1,11 +1,11 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the shared code imports as the house is built: `python -m tests.layers`, a part of `make lint`.
+"""Check the layers of the plugins: `python -m tests.layers`, a part of `make lint`.
 
-Packages import downwards, files of a package in no circle. Ansible and the client libraries stay in their packages.
-An import within a function has its reason in a comment above it. Files and folders stay small, and the name of a class
-has one meaning.
+Packages import only packages below them, without cycles between files. Only certain packages import Ansible and the
+client libraries. A comment above an import within a function gives its reason. Files and folders are small, and a class
+name has one meaning.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> int:
         graph = {name: {each.name for each in found if each.name in files} for name, found in imports.items()}
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
-        problems.append("a circle: " + " imports ".join(reversed(exc.args[1])))
+        problems.append("an import cycle: " + " imports ".join(reversed(exc.args[1])))
     problems += find_large(PLUGINS)
     problems += find_shared_names(PLUGINS)
     print("\n".join(problems) or f"{len(files)} files import downwards")

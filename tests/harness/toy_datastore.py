@@ -1,10 +1,10 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A datastore in this process, in one file: what it takes to add one to the collection, and nothing more.
+"""A datastore in this process, in one file: the minimum for a new datastore of the collection.
 
-Its revisions are words, its keys are refs, and its values have a field that the server sets, as those of a Kubernetes
-API server do: whoever compared numbers or bytes would fail here.
+Its revisions are words, and the server adds a field to each value, as a Kubernetes API server does: code that compares
+revisions as numbers, or values as bytes, fails here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpo
 
 
 class ToyServer:
-    """{(kind, name): [revision, value]}; `before_write` is called before each write, as somebody else's chance."""
+    """{(kind, name): [revision, value]}; `before_write` is called before each write."""
 
     def __init__(self):
         self.objects = {}
@@ -100,7 +100,7 @@ class ToyDatastore(Datastore):
             place = (change.ref.kind, change.ref.name)
             now = self._server.objects.get(place, ["", ""])[0]
             if now != (change.before.revision if change.before else ""):
-                yield change, Conflict("somebody else changed {0}".format(change.ref))
+                yield change, Conflict("another client changed {0}".format(change.ref))
             elif change.after is None:
                 del self._server.objects[place]
                 yield change._replace(revision=""), None

@@ -144,7 +144,7 @@ def test_somebody_else_changes_it_meanwhile(datastore, hosts):
         result = with_canary(wire, hosts, endpoints([]))
     assert result["failed"] and result["changed"], result
     assert "0 of its changes were undone, 1 could not be undone" in result["msg"]
-    assert "changed by somebody else" in result["msg"] and "does not accept them after the rollback" in result["msg"]
+    assert "changed by another client" in result["msg"] and "does not accept them after the rollback" in result["msg"]
     assert changes_of(result, "changes", "failures") == [("create", "n1", "eth0")] * 2
     assert datastore.get(key_of(datastore, "n1")) == datastore.value(theirs)
 

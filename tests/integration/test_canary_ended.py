@@ -156,7 +156,7 @@ def test_while_it_waits_for_an_answer_to_what_somebody_else_changes(datastore, h
     wire.before(datastore.writing(), run.ended_by(number))
     result = run.result()
     assert datastore.get(key) == theirs
-    assert result["failed"] and "changed by somebody else" in result["msg"]
+    assert result["failed"] and "changed by another client" in result["msg"]
     assert changes_of(result, "changes", "failures") == [CHANGES[0]] * 2
 
 

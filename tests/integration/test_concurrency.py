@@ -225,7 +225,7 @@ def test_five_conflicts_are_given_up(datastore, wire, stored, task, _operation, 
     wire.before(datastore.writing(), other, times=100)
     result = hostendpoint(wire, **task)
     assert result["failed"] and "gave up after 5" in result["msg"]
-    assert "somebody else changed " + key in result["msg"]
+    assert "another client changed " + key in result["msg"]
     assert len(datastore.written(wire)) == 5
     # Each write comes after a read of the key.
     kinds = ["write" if datastore.operations(request) else datastore.read_by(request) for request in wire.requests]

@@ -88,7 +88,7 @@ def test_a_conflict_of_a_write_that_got_no_answer_before_another_one_fails(datas
     assert result["failed"] and 3 in failed and not {3, *SECOND} & {*done, *left}
     (error,) = (each["error"] for each in result["failures"] if each["node"] == "n003")
     assert (
-        "somebody else changed" in error and "may or may not have been made" in error and "run the task again" in error
+        "another client changed" in error and "may or may not have been made" in error and "run the task again" in error
     )
 
 

@@ -118,7 +118,7 @@ def test_a_canary_that_somebody_changed_meanwhile_is_not_undone(toy):
     eth1 = {"name": "n1-eth1", "node": "n1", "interface_name": "eth1", "profiles": ["p"]}
     result = many([ENDPOINT, eth1], canary=1, canary_wait=1, guard_facts=facts)
     assert result["failed"] and [each["name"] for each in result["taken_back"]] == ["n1-eth1"], result
-    assert "changed by somebody else" in result["failures"][0]["error"]
+    assert "changed by another client" in result["failures"][0]["error"]
     assert toy.fields(*KEY)["labels"] == {"theirs": "1"}
 
 

@@ -52,7 +52,7 @@ class DatastoreError(CalicoError):
 
 
 class Conflict(DatastoreError):
-    """Somebody else changed the endpoint between our read and our write.
+    """Another client changed the resource between our read and our write.
 
     With `maybe_done`, our write got no answer and may have been carried out before that.
     """

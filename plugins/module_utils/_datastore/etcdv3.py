@@ -172,7 +172,7 @@ class EtcdV3Datastore(Datastore):
                 elif result.maybe_done and item.value == write.value:
                     yield from _list_made([(change, write)], Written(str(item.revision)))
                 else:
-                    text = "somebody else changed {0} at the same time".format(item.key)
+                    text = "another client changed {0} at the same time".format(item.key)
                     yield change, Conflict(text, result.maybe_done)
             if result.is_other_state:
                 states += 1

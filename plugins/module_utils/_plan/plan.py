@@ -113,7 +113,7 @@ def build_undo(change: Change, stored: Optional[Stored], api_version: ApiVersion
     Raises Conflict when the resource was changed since.
     """
     if not change.is_stored(stored):
-        raise Conflict("{0} was changed by somebody else in the meantime".format(change.ref))
+        raise Conflict("{0} was changed by another client in the meantime".format(change.ref))
     undone = Undone(change)
     operation = DELETE if change.before is None else CREATE if stored is None else UPDATE
     text = change.before.value if change.before else None

@@ -115,7 +115,7 @@ class EtcdV2Client:
                     if is_done:
                         return revision
                 raise Conflict(
-                    "somebody else changed {0} at the same time".format(request.key), bool(unanswered)
+                    "another client changed {0} at the same time".format(request.key), bool(unanswered)
                 ) from exc
             except NoAnswer as exc:
                 unanswered = exc
