@@ -131,8 +131,8 @@ def _check_masked(hostendpoints: List[Mapping[str, Any]]) -> None:
     text = json.dumps(hostendpoints)
     if any(mask in text for mask in _MASKS):
         raise RunFailed(
-            "the stored endpoints contain the password of etcd_username, which Ansible masks, so they cannot be read; "
-            "use a user with another password"
+            "the stored endpoints contain the password of the datastore's user, which Ansible masks, so they cannot be "
+            "read; use a user with another password"
         )
 
 

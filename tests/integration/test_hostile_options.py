@@ -112,7 +112,7 @@ def test_an_endpoint_with_characters_that_do_not_show(memory, url):
 
 # A password that is also a part of a result
 
-MASKED = "etcd_password also occurs in this result, and Ansible masks it there"
+MASKED = "the password of the datastore's user also occurs in this result, and Ansible masks it there"
 
 
 @pytest.mark.parametrize("module", list(VALID))

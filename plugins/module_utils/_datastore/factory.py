@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 from .._core.errors import InvalidInput, shown
 from .._resources.api_version import V1, V3, ApiVersion
@@ -77,6 +77,11 @@ def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     if not given.path:
         check_not_empty(given, DATASTORE_TYPE.name, ["DATASTORE_TYPE"], DEFAULT)
     return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))
+
+
+def find_misplaced_secrets(options: Mapping[str, Any]) -> List[str]:
+    """Values of options that may hold a secret although they must not."""
+    return [secret for family in _list_families() for secret in family.find_misplaced_secrets(options)]
 
 
 def open_datastore(settings: Settings) -> Datastore:

@@ -84,6 +84,8 @@ class Family(NamedTuple):
     read_file: Callable[[CalicoctlFile, Mapping[str, Any]], Mapping[str, str]]
     # (what is given, datastore_type, timeout in seconds). Raises InvalidInput.
     build: Callable[[Given, str, float], Settings]
+    # Values of options that may hold a secret although they must not: Ansible would repeat them in the result.
+    find_misplaced_secrets: Callable[[Mapping[str, Any]], Sequence[str]] = lambda options: ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ansible.module_utils.common.parameters import remove_values
 from .._core import yaml_io
 from .._core.errors import LONGEST, CalicoError, MissingLibrary, brief, shown
 from .._datastore.base import Datastore
-from .._datastore.factory import build_settings, open_datastore
+from .._datastore.factory import build_settings, find_misplaced_secrets, open_datastore
 from .._datastore.settings import Settings
 from .._guard.verdict import Unsafe, format_records
 from .results import build_guard_result
@@ -32,10 +32,8 @@ def read_settings(module: AnsibleModule) -> Settings:
 
 def connect(module: AnsibleModule) -> Datastore:
     """The datastore of these settings."""
-    urls = module.params["etcd_endpoints"] or ()
-    if any("@" in url for url in urls):
-        # A password in a URL is rejected, but Ansible repeats the options in the result.
-        module.no_log_values.update(urls)
+    # They are rejected, but Ansible repeats the options in the result.
+    module.no_log_values.update(find_misplaced_secrets(module.params))
     settings = read_settings(module)
     # They may come from the file or the environment, which Ansible does not mask.
     module.no_log_values.update(settings.secrets)
@@ -76,8 +74,8 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
 
 
 _MASKED = (
-    "etcd_password also occurs in this result, and Ansible masks it there. Do not use the masked result as input; use "
-    "a user with another password"
+    "the password of the datastore's user also occurs in this result, and Ansible masks it there. Do not use the "
+    "masked result as input; use a user with another password"
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.parse
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from ..._core.errors import InvalidInput, shown
 from ..calicoctl_file import CalicoctlFile
@@ -96,7 +96,13 @@ def _build(given: Given, datastore_type: str, timeout: float) -> EtcdSettings:
     return settings
 
 
-ETCD = Family(OPTIONS, _read_environment, _read_file, _build)
+def _find_misplaced_secrets(options: Mapping[str, Any]) -> Sequence[str]:
+    """URLs with a user, which are rejected."""
+    urls = options.get("etcd_endpoints") or ()
+    return urls if any("@" in url for url in urls) else ()
+
+
+ETCD = Family(OPTIONS, _read_environment, _read_file, _build, _find_misplaced_secrets)
 
 
 def _check_file(given: Given) -> None:
