@@ -146,6 +146,12 @@ def _warning_text(warning):
     return warning if isinstance(warning, str) else warning["event"]["msg"]
 
 
+def take_signals():
+    """Accept the signals that end a run, which a shell lets its background processes ignore."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 # Playbooks
 
 
@@ -202,6 +208,7 @@ class PlaybookProcess:
             cwd=str(COLLECTION),
             env=environment,
             start_new_session=True,
+            preexec_fn=take_signals,
         )
         self._watcher = Watcher()
         self._watcher.watch(self._process.pid)

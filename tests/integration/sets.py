@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
-from tests.harness.module import COLLECTION, run_module
+from tests.harness.module import COLLECTION, run_module, take_signals
 from tests.integration.tasks import connection
 
 OWNER_LABEL = "app.kubernetes.io/managed-by"
@@ -61,12 +60,6 @@ json.dump({"result": result, "peak_kilobytes": int(peak.split()[1])}, sys.stdout
 """
 
 
-def _take_signals():
-    """In the background of a shell, where tests may run, SIGINT is ignored, and would be by all that they start."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-
-
 class ModuleProcess:
     """The task in a process of its own, which can be killed."""
 
@@ -79,7 +72,7 @@ class ModuleProcess:
             stdout=subprocess.PIPE,
             cwd=str(COLLECTION),
             env=environment,
-            preexec_fn=_take_signals,
+            preexec_fn=take_signals,
         )
         self._parameters = json.dumps(parameters).encode()
 
