@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Tuple
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, format_title
 
 UNKNOWN = "unknown"
@@ -132,11 +132,7 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
         lines.append("... and {0} more finding{1}".format(more, "" if more == 1 else "s"))
     lines += ["report: " + path for path in paths.values()]
     # Other writers to the datastore control much of it, and it is shown on a terminal.
-    return [_cut(visible(line)) for line in lines]
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= LINE else line[:LINE] + "..."
+    return [cut(visible(line), LINE) for line in lines]
 
 
 def _verdict(report: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from typing import Callable, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..._core.errors import cut
 from ..._core.ip import Address
 from ..._policies.connection import Packet
 from ..._policies.model import DENY, PolicySet, Rule
@@ -118,8 +119,7 @@ def _of_rule(rule: Rule, packet: Packet, members: IPSets, unaddressed: Unaddress
 def _text(end: str, selectors: Sequence[Selector], first: HostEndpoint, number: int) -> str:
     text = "its {0} selector {1} matches {2}, which {3} no expected_ips, so {4} addresses are not in the set"
     # On one line, without quotes around it, since it contains quotes.
-    selector = repr(" && ".join(each.text for each in selectors))[1:-1]
-    selector = selector if len(selector) <= _LONGEST else selector[:_LONGEST] + "..."
+    selector = cut(repr(" && ".join(each.text for each in selectors))[1:-1], _LONGEST)
     if number == 1:
         return text.format(end, selector, first, "has", "its")
     more = "1 other" if number == 2 else "{0} others".format(number - 1)
