@@ -201,7 +201,7 @@ def test_what_ansible_has_masked_does_not_become_a_name(calico):
         calico,
         hostendpoints_migrate_from={"etcd_endpoints": calico.url, "etcd_username": "root", "etcd_password": "web"},
     )
-    assert run.returncode == 2 and "has a *, as nothing in v1 has" in run.stdout, run
+    assert run.returncode == 2 and "has a *, which is invalid in v1" in run.stdout, run
     assert calico.tree_v3(HOSTENDPOINTS) == {}
 
 

@@ -183,16 +183,16 @@ def test_a_name(fleet):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_forwarded_port(fleet, host):
     forwarded = {"worker-1": dict(HOST, ansible_host=host)}
-    # Of the host, nobody asks for the controller's port.
+    # The host itself does not listen on the port that the controller uses.
     result = done(fleet.run(forwarded, "--check", variables=ENFORCE))
-    assert any("22 was assumed: worker-1." in warning for warning in result["warnings"])
+    assert any("22 is assumed: worker-1." in warning for warning in result["warnings"])
     without_failsafes(fleet.datastore)
     assert "tcp port 22 from an unknown address" in failure(fleet.run(forwarded, variables=ENFORCE))
     told = {"worker-3": dict(HOST, ansible_host=host, ansible_port=2200)}
     put_policy(fleet.datastore, "ssh", [ALLOW_SSH], "all()")
     result = done(fleet.run(told, variables=dict(ENFORCE, hostendpoints_guard="warn")))
     text = str(result["guard"])
-    assert "port 2222" not in text and "port 2200" not in text and "was assumed" not in str(result["warnings"])
+    assert "port 2222" not in text and "port 2200" not in text and "is assumed" not in str(result["warnings"])
 
 
 def test_the_port_has_changed_since_the_facts(fleet):
