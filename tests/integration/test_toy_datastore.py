@@ -36,6 +36,17 @@ def many(endpoints, check=False, **options):
     return run("calico_hostendpoints", check, endpoints=endpoints, **options)
 
 
+def in_turn(*actions):
+    """A function that takes the next of the actions each time it is called."""
+    left = list(actions)
+
+    def act():
+        if left:
+            left.pop(0)()
+
+    return act
+
+
 def test_the_second_time_nothing_changes(toy):
     first = one(labels={"a": "1"})
     assert (first["changed"], first["operation"]) == (True, "create"), first
@@ -80,8 +91,7 @@ def test_a_purge_deletes_what_is_owned(toy):
 
 def test_a_conflict_is_read_and_planned_again(toy):
     toy.put(*KEY, ENDPOINT)
-    moments = iter([lambda: toy.put(*KEY, dict(ENDPOINT, labels={"theirs": "1"}))])
-    toy.before_write = lambda: next(moments, lambda: None)()
+    toy.before_write = in_turn(lambda: toy.put(*KEY, dict(ENDPOINT, labels={"theirs": "1"})))
     result = run("calico_hostendpoint", state="patched", name="n1-eth0", labels={"ours": "2"})
     assert result["changed"] and toy.fields(*KEY)["labels"] == {"ours": "2", "theirs": "1"}
 
@@ -113,8 +123,7 @@ def test_a_canary_that_somebody_changed_meanwhile_is_not_undone(toy):
     toy.put("HostEndpoint", "n1-eth1", {"name": "n1-eth1", "node": "n1", "interface_name": "eth1"})
     theirs = dict(ENDPOINT, labels={"theirs": "1"})
     # The second write comes after our first one, which it replaces.
-    moments = iter([listener.close, lambda: toy.put(*KEY, theirs)])
-    toy.before_write = lambda: next(moments, lambda: None)()
+    toy.before_write = in_turn(listener.close, lambda: toy.put(*KEY, theirs))
     eth1 = {"name": "n1-eth1", "node": "n1", "interface_name": "eth1", "profiles": ["p"]}
     result = many([ENDPOINT, eth1], canary=1, canary_wait=1, guard_facts=facts)
     assert result["failed"] and [each["name"] for each in result["taken_back"]] == ["n1-eth1"], result
