@@ -14,7 +14,7 @@ PLACES = ("plugins", "roles", "docs", "playbooks", "changelogs/fragments", "READ
 SUFFIXES = (".py", ".yml", ".md", ".rst", ".html")
 # {phrase, as a regular expression: what to write instead}
 PHRASES = {
-    r"nobody (can|knows|has to|needs|looks)": "is unknown; cannot determine",
+    r"nobody\b": "is unknown; cannot determine; no client",
     r"(is|are) not known": "is unknown",
     r"known by nobody": "is unknown",
     r"at the most": "maximum, at most",

@@ -92,6 +92,8 @@ def known_by_name(candidates: Iterable[Candidate]) -> List[Candidate]:
 
 def parse_interfaces(given: Any, where: str = "interfaces") -> Dict[str, Interface]:
     """The interfaces of a host: addresses, optionally with a prefix length, by name. Raises InvalidInput."""
+    if given is None:
+        raise InvalidInput(["{0}: is missing; set a mapping of interfaces to addresses".format(where)])
     if not isinstance(given, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping of interfaces to addresses".format(where, shown(given))])
     found = {}

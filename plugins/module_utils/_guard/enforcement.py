@@ -64,6 +64,8 @@ class GuardPolicy:
             return GuardReport()
         of_all = self._of_all(changes)
         changes = [change for change in changes if change.ref.kind == HOST_ENDPOINT]
+        if not changes:
+            return GuardReport([], of_all=of_all)
         declared = [as_host_endpoint(change.after) for change in changes if change.after]
         deleted = [
             as_host_endpoint(change.before.resource)

@@ -40,7 +40,7 @@ class Change(NamedTuple):
         return self.want.ref
 
     def is_stored(self, stored: Optional[Stored]) -> bool:
-        """Whether what is stored now is what this change wrote, and nobody has changed it since."""
+        """Whether the stored value is the one that this change wrote, unchanged since then."""
         if self.revision is not None:
             return (stored.revision if stored else "") == self.revision
         if self.text is None and self.after is not None:

@@ -48,7 +48,7 @@ class Stored:
     """What the datastore holds under one key. Decoded on demand: of a large set, most matches without that."""
 
     key: str
-    # Opaque: equal revisions mean that nobody wrote in between.
+    # Opaque: two equal revisions mean no write in between.
     revision: str
     value: str
     # As the key has them; "" where it has none, as in v3.

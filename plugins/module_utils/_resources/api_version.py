@@ -156,17 +156,24 @@ def _keep(name: str) -> str:
     return name
 
 
+def _build_host_endpoint_schema(
+    name: str, rules: Validators, as_stored: Callable[[HostEndpoint], HostEndpoint], **more: Any
+) -> Schema:
+    return Schema(
+        find_problems=rules.endpoint,
+        find_ref_problems=rules.ref,
+        find_felix_problems=rules.felix,
+        as_stored=as_stored,
+        build_manifest=lambda endpoint: to_resource(endpoint, name),
+        **more,
+    )
+
+
 V1 = ApiVersion(
     name=V1_NAME,
     schemas={
-        HOST_ENDPOINT: Schema(
-            find_problems=RULES_V1.endpoint,
-            find_ref_problems=RULES_V1.ref,
-            find_felix_problems=RULES_V1.felix,
-            as_stored=HostEndpoint.with_sorted_ips,
-            build_manifest=lambda endpoint: to_resource(endpoint, V1_NAME),
-            unknown_options=("ports",),
-            find_doubt=find_doubt_v1,
+        HOST_ENDPOINT: _build_host_endpoint_schema(
+            V1_NAME, RULES_V1, HostEndpoint.with_sorted_ips, unknown_options=("ports",), find_doubt=find_doubt_v1
         )
     },
     validators=RULES_V1,
@@ -178,15 +185,7 @@ V1 = ApiVersion(
 )
 V3 = ApiVersion(
     name=V3_NAME,
-    schemas={
-        HOST_ENDPOINT: Schema(
-            find_problems=RULES_V3.endpoint,
-            find_ref_problems=RULES_V3.ref,
-            find_felix_problems=RULES_V3.felix,
-            as_stored=HostEndpoint.with_protocol_names,
-            build_manifest=lambda endpoint: to_resource(endpoint, V3_NAME),
-        )
-    },
+    schemas={HOST_ENDPOINT: _build_host_endpoint_schema(V3_NAME, RULES_V3, HostEndpoint.with_protocol_names)},
     validators=RULES_V3,
     has_names_per_node=False,
     has_wildcards=True,
