@@ -28,7 +28,7 @@ OF_NAMESPACES, OF_ACCOUNTS = "pcns.", "pcsa."
 
 _ACTIONS = {"": ALLOW, "allow": ALLOW, "deny": DENY, "log": LOG, "pass": PASS, "next-tier": PASS}
 # A network of no IP version: Calico's etcd has no endpoints of services.
-_NOBODY: Tuple[Net, ...] = ((0, 0, -1),)
+_NO_NET: Tuple[Net, ...] = ((0, 0, -1),)
 
 
 def build_rules(spec: Mapping[str, Any], namespace: str = "") -> Rules:
@@ -104,7 +104,7 @@ def _entity(fields: Mapping[str, Any], name: Optional[str], protocol: int, names
     not_selector = fields.get("notSelector", "")
     nets = _nets(fields, "nets")
     if (fields.get("services") or {}).get("name"):
-        nets = _NOBODY
+        nets = _NO_NET
     return Entity(
         nets=nets,
         not_nets=_nets(fields, "notNets"),
