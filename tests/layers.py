@@ -37,10 +37,11 @@ LAYERS = [*("module_utils." + name for name in MODULE_UTILS), "plugin_utils._rep
 # {library: where it may be imported}
 LIBRARIES = {
     "ansible": ("module_utils._module", "plugin_utils._fleet", "modules", "action", "filter"),
+    "kubernetes": ("module_utils._datastore._kubernetes",),
     "etcd": ("module_utils._datastore._etcd",),
     "etcd3gw": ("module_utils._datastore._etcd",),
     "requests": ("module_utils._datastore._etcd",),
-    "urllib3": ("module_utils._datastore._etcd",),
+    "urllib3": ("module_utils._datastore._etcd", "module_utils._datastore._kubernetes"),
     "yaml": ("module_utils._core.yaml_io",),
 }
 

@@ -64,6 +64,13 @@ options:
       - Key of the label that identifies the owner of an endpoint.
     type: str
     default: app.kubernetes.io/managed-by
+  server_dry_run:
+    description:
+      - In check mode, whether the Kubernetes API server checks every change without storing it, with its schemas,
+        admission webhooks and the user's rights. What it rejects fails the task.
+      - Only for O(datastore_type=kubernetes).
+    type: bool
+    default: false
   diff_limit:
     description:
       - Maximum number of endpoints in the returned diff. The last item reports the number of omitted endpoints.

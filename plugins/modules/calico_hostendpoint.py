@@ -40,6 +40,11 @@ options:
     type: str
     choices: [present, patched, absent]
     default: present
+  server_dry_run:
+    description:
+      - As O(netsec.calico.calico_hostendpoints#module:server_dry_run).
+    type: bool
+    default: false
   resource:
     description:
       - The endpoint as a Calico resource that C(calicoctl) accepts, instead of the individual fields.
@@ -181,6 +186,7 @@ def main() -> None:
             state={"type": "str", "choices": ["present", "patched", "absent"], "default": "present"},
             resource={"type": "raw"},
             guard=GUARD_MODE,
+            server_dry_run={"type": "bool", "default": False},
             **GUARD_OPTIONS,
             **HOSTENDPOINT_OPTIONS,
         ),

@@ -284,6 +284,7 @@ def main() -> None:
             purge_limit={"type": "int"},
             owner={"type": "str"},
             owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
+            server_dry_run={"type": "bool", "default": False},
             diff_limit={"type": "int", "default": 200},
         ),
         required_one_of=[tuple(SET_OPTIONS)],

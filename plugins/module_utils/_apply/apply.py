@@ -65,8 +65,11 @@ def apply(
     purge_limit: Optional[int] = None,
     guard: Optional[GuardCheck] = None,
     canary: Optional[Canary] = None,
+    server_dry_run: bool = False,
 ) -> ApplyOutcome:
     """Read what is stored for `wants`, by store.key, and on the purged nodes; plan; write unless in check mode.
+
+    With server_dry_run, in check mode the server checks the changes.
 
     Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
     deleted, and the guard accepts the changes; else it raises CalicoError. The nodes of a canary are changed first. If
@@ -100,6 +103,8 @@ def apply(
         outcome.canary, first, changing = canary.part(changing)
     if check_mode:
         outcome.done = _in_order(first + changing)
+        if server_dry_run:
+            _rehearse(store, outcome)
         return outcome
     if canary and first:
         canary.check_before(outcome.canary)
@@ -111,6 +116,19 @@ def apply(
         else:
             _write_all(store, changing, outcome, guard)
     return outcome
+
+
+def _rehearse(store: Datastore, outcome: ApplyOutcome) -> None:
+    """Report what the server would reject as failed."""
+    changes, outcome.done = outcome.done, []
+    attempted = set()
+    for change, error in store.rehearse(changes):
+        attempted.add(id(change))
+        if error is None:
+            outcome.done.append(change)
+        else:
+            outcome.failed.append((change, error))
+    outcome.not_attempted += [change for change in changes if id(change) not in attempted]
 
 
 def _try(

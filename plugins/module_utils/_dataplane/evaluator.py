@@ -18,7 +18,7 @@ from .._policies.connection import Packet
 from .._policies.load_v1 import load_policies_v1
 from .._policies.load_v3 import load_policies_v3
 from .._policies.model import PolicySet, Rule, Selectable
-from .._policies.rules_v3 import NAMESPACE
+from .._policies.rules_v3 import NAMESPACE, ORCHESTRATOR
 from .._resources.api_version import V1, V3, ApiVersion
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.resource import Ref
@@ -149,9 +149,11 @@ class Evaluator:
         endpoint = found.endpoint
         if self.snapshot.network_policies is not None or found.rejected:
             return found
-        if NAMESPACE in self.policy_set.inherit_labels(endpoint.labels, endpoint.profiles):
-            doubt = "{0} has the label {1}, so a NetworkPolicy may select it, and the NetworkPolicies were not read"
-            return found._replace(doubt=found.doubt or doubt.format(endpoint, NAMESPACE))
+        labels = self.policy_set.inherit_labels(endpoint.labels, endpoint.profiles)
+        for label in (NAMESPACE, ORCHESTRATOR):
+            if label in labels:
+                doubt = "{0} has the label {1}, so a NetworkPolicy may select it, and the NetworkPolicies were not read"
+                return found._replace(doubt=found.doubt or doubt.format(endpoint, label))
         return found
 
     def _find_node(self, stored: Stored) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from typing import Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
 
-from .._core.errors import DatastoreError
+from .._core.errors import DatastoreError, InvalidInput
 from .._plan.plan import Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
@@ -51,6 +51,10 @@ class Datastore(abc.ABC):
     def forget_state(self) -> None:
         """Read the state again at the next use."""
         self.__dict__.pop("state", None)
+
+    def describe(self) -> Dict[str, Any]:
+        """What the result of every module tells about the datastore, such as the API that was chosen."""
+        return {}
 
     @abc.abstractmethod
     def read_state(self) -> State:
@@ -97,6 +101,10 @@ class Datastore(abc.ABC):
         After the first error that is not a conflict, or as soon as is_ended() is true, no other change is started,
         since it would most likely fail, too. Changes that were not started are not yielded.
         """
+
+    def rehearse(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
+        """Let the server check the changes without storing them. Raises InvalidInput unless the datastore can."""
+        raise InvalidInput(["server_dry_run needs datastore_type kubernetes: etcd has no dry run"])
 
 
 def reporting(matches: Iterable[Optional[Match[str]]]) -> Dict[str, bool]:

@@ -118,7 +118,20 @@ def read_calicoctl_file(path: str) -> CalicoctlFile:
     problems = [problem for part in (top, metadata, spec) for problem in part.problems(file_format)]
     if problems:
         raise _file_error(path, *problems)
-    return CalicoctlFile(path, spec.members, file_format.default_type)
+    return CalicoctlFile(path, spec.members, _find_default_type(spec.members, file_format))
+
+
+def _find_default_type(spec: Mapping[str, Any], file_format: _Format) -> str:
+    """The datastore type of a file that does not set it: calicoctl v3 uses Kubernetes without etcd servers.
+
+    Here, the file must then name the cluster, too.
+    """
+    if file_format is _V3_FORMAT and not spec.get("etcdEndpoints") and any(map(spec.get, _CLUSTER_KEYS)):
+        return "kubernetes"
+    return file_format.default_type
+
+
+_CLUSTER_KEYS = ("kubeconfig", "kubeconfigInline", "k8sAPIEndpoint")
 
 
 def _find_format(members: Mapping[str, Any], path: str) -> _Format:

@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, NamedTuple
 
 from .._core.errors import InvalidInput, file_problem
 from .._core.files import check_regular
-from ._etcd.settings import EtcdSettings
-from .settings import named
+from .settings import Settings, named
 
 
-def check_certificates(settings: EtcdSettings) -> None:
+class CertificateOptions(NamedTuple):
+    """The names of the options that hold the paths."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+def check_certificates(settings: Settings, options: CertificateOptions) -> None:
     """Raise InvalidInput for a file that is missing, unreadable, invalid or expired, or a key that does not match."""
-    if settings.etcd_ca_cert_file:
-        _check_ca(named(settings, "etcd_ca_cert_file"), settings.etcd_ca_cert_file)
-    if settings.etcd_cert_file:
-        _check_client(settings)
+    ca_path = getattr(settings, options.ca)
+    if ca_path:
+        _check_ca(named(settings, options.ca), ca_path)
+    if getattr(settings, options.cert):
+        _check_client(settings, options)
 
 
 def _check_ca(name: str, path: str) -> None:
@@ -34,13 +42,13 @@ def _check_ca(name: str, path: str) -> None:
     )
 
 
-def _check_client(settings: EtcdSettings) -> None:
-    cert, key = settings.etcd_cert_file, settings.etcd_key_file
-    cert_name = named(settings, "etcd_cert_file")
+def _check_client(settings: Settings, options: CertificateOptions) -> None:
+    cert, key = getattr(settings, options.cert), getattr(settings, options.key)
+    cert_name = named(settings, options.cert)
     decoded: Dict[str, Any] = {}
     _load(cert_name, lambda: _read(cert))
     if key:
-        _load(named(settings, "etcd_key_file"), lambda: _read(key))
+        _load(named(settings, options.key), lambda: _read(key))
     # The only way in the standard library to read the dates of a certificate that is not an authority's. It is private,
     # so it has no types.
     _load(cert_name, lambda: decoded.update(ssl._ssl._test_decode_cert(cert)))  # type: ignore[attr-defined]
@@ -49,17 +57,17 @@ def _check_client(settings: EtcdSettings) -> None:
         # Without this, OpenSSL would prompt for a password.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key or cert, password=lambda: "")
     except ssl.SSLError as exc:
-        raise _key_problem(settings, exc) from exc
+        raise _key_problem(settings, options, exc) from exc
 
 
-def _key_problem(settings: EtcdSettings, exc: ssl.SSLError) -> InvalidInput:
-    cert_name = named(settings, "etcd_cert_file")
-    if not settings.etcd_key_file:
-        return InvalidInput([cert_name + ": contains no usable key next to the certificate; set etcd_key_file"])
+def _key_problem(settings: Settings, options: CertificateOptions, exc: ssl.SSLError) -> InvalidInput:
+    cert_name = named(settings, options.cert)
+    if not getattr(settings, options.key):
+        return InvalidInput([cert_name + ": contains no usable key next to the certificate; set " + options.key])
     problem = "is not a usable key (PEM, without a password){0}".format(_reason(exc))
     if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
         problem = "the key does not belong to the certificate {0}".format(cert_name)
-    return InvalidInput(["{0}: {1}".format(named(settings, "etcd_key_file"), problem)])
+    return InvalidInput(["{0}: {1}".format(named(settings, options.key), problem)])
 
 
 def _read(path: str) -> None:

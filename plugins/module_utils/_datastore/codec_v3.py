@@ -111,8 +111,12 @@ def decode(value: str, ref: Ref) -> HostEndpoint:
 
 def read_endpoint(value: str) -> HostEndpoint:
     """The endpoint in a value, whatever its key; name and node may be "". Raises ValueError for what Go rejects."""
-    found = _plain(value) or _load(value)
-    metadata, spec = found.get("metadata", {}), found.get("spec", {})
+    found = _plain(value) or read_object(value)
+    return build_endpoint(found.get("metadata", {}), found.get("spec", {}))
+
+
+def build_endpoint(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> HostEndpoint:
+    """The endpoint of an object as Go reads it."""
     return HostEndpoint(
         name=metadata.get("name", ""),
         node=spec.get("node", ""),
@@ -125,7 +129,7 @@ def read_endpoint(value: str) -> HostEndpoint:
 
 
 def _annotations(value: str) -> Dict[str, str]:
-    found: Dict[str, str] = _load(value).get("metadata", {}).get("annotations", {})
+    found: Dict[str, str] = read_object(value).get("metadata", {}).get("annotations", {})
     return found
 
 
@@ -137,7 +141,7 @@ def _kept(stored: Stored | None) -> Dict[str, Any]:
     if not stored or stored.misplaced:
         return {}
     try:
-        found = _load(stored.value)
+        found = read_object(stored.value)
     except ValueError:
         return {}
     return found if found.get("metadata", {}).get("name") else {}
@@ -176,7 +180,7 @@ def _encoded_ports(endpoint: HostEndpoint, stored: List[Dict[str, Any]]) -> List
 # --- JSON ---
 
 
-def _load(value: str) -> Dict[str, Any]:
+def read_object(value: str) -> Dict[str, Any]:
     """The object that Calico reads from a value: known keys as Go spells them, and others. Raises ValueError."""
     found: Dict[str, Any] = _READ(go_types.decode(value), None, "")
     return found

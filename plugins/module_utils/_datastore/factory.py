@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 from .._core.errors import InvalidInput, shown
-from .._resources.api_version import V1, V3, ApiVersion
+from .._resources.api_version import V1, V3, V3_KUBERNETES, ApiVersion
 from ._etcd.settings import ETCD
+from ._kubernetes.settings import KUBERNETES
 from .base import Datastore
 from .settings import (
     DATASTORE_TYPE,
@@ -38,6 +39,13 @@ def _open_etcdv3(settings: Any) -> Datastore:
     return EtcdV3Datastore(settings)
 
 
+def _open_kubernetes(settings: Any) -> Datastore:
+    # As above.
+    from .kubernetes import KubernetesDatastore  # pylint: disable=import-outside-toplevel
+
+    return KubernetesDatastore(settings)
+
+
 class DatastoreType(NamedTuple):
     """A value of the option datastore_type."""
 
@@ -52,9 +60,8 @@ DEFAULT = "etcdv2"
 DATASTORES: Dict[str, DatastoreType] = {
     "etcdv2": DatastoreType(V1, ETCD, _open_etcdv2),
     "etcdv3": DatastoreType(V3, ETCD, _open_etcdv3),
+    "kubernetes": DatastoreType(V3_KUBERNETES, KUBERNETES, _open_kubernetes),
 }
-# Calico's third datastore, which is not supported yet.
-_KUBERNETES = "kubernetes"
 
 
 def list_options() -> Tuple[Option, ...]:
@@ -70,10 +77,9 @@ def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     given = read_given(options, variables, _list_families())
     datastore_type = given.values.get("datastore_type", DEFAULT)
     if datastore_type not in DATASTORES:
-        problem = "is not supported yet" if datastore_type == _KUBERNETES else "is not a datastore type"
-        text = "datastore_type ({0}): {1} {2}; set it to {3} if Calico keeps its data in etcd"
+        text = "datastore_type ({0}): {1} is not a datastore type; set it to {2}"
         source = given.get_source("datastore_type")
-        raise InvalidInput([text.format(source, shown(datastore_type), problem, " or ".join(DATASTORES))])
+        raise InvalidInput([text.format(source, shown(datastore_type), " or ".join(DATASTORES))])
     if not given.path:
         check_not_empty(given, DATASTORE_TYPE.name, ["DATASTORE_TYPE"], DEFAULT)
     return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))

@@ -21,15 +21,23 @@ LONGEST_TIMEOUT = 86400
 
 
 class Option(NamedTuple):
-    """A connection option. In the environment it is its name in capitals, with or without CALICO_ before it."""
+    """A connection option."""
 
     name: str
     # As in a module's argument specification, without a default, which the environment and the file override.
     spec: Mapping[str, Any]
-    # Key in the spec of calicoctl's file; "" when there is no key, and then no variable either.
+    # Key in the spec of calicoctl's file; "" when there is no key.
     file_key: str = ""
     # Whether it selects the datastore. Then a given file excludes the environment.
     names_datastore: bool = False
+    # The environment's variables, the first one has precedence, each with or without CALICO_ before it. If omitted, the
+    # name in capitals, for an option that calicoctl's file has, too.
+    variables: Tuple[str, ...] = ()
+    # The role's variable without the role's prefix; the name if omitted.
+    role_variable: str = ""
+
+    def list_variables(self) -> Tuple[str, ...]:
+        return self.variables or ((self.name.upper(),) if self.file_key else ())
 
 
 # The options of every datastore.
@@ -80,8 +88,8 @@ class Family(NamedTuple):
 
     options: Tuple[Option, ...]
     # Values that the environment, or the file and the task's options, give outside the table.
-    read_environment: Callable[[Environment], Mapping[str, str]]
-    read_file: Callable[[CalicoctlFile, Mapping[str, Any]], Mapping[str, str]]
+    read_environment: Callable[[Environment], Mapping[str, Any]]
+    read_file: Callable[[CalicoctlFile, Mapping[str, Any]], Mapping[str, Any]]
     # (what is given, datastore_type, timeout in seconds). Raises InvalidInput.
     build: Callable[[Given, str, float], Settings]
     # Values of options that may hold a secret although they must not: Ansible would repeat them in the result.
@@ -125,7 +133,7 @@ def read_given(options: Mapping[str, Any], variables: Mapping[str, str], familie
     for layer, source in layers:
         for name, value in layer.items():
             # An empty list is a mistake and does not select the default.
-            if value or value == []:
+            if value or value == [] or value is False:
                 values[name], sources[name] = value, source
     return Given(values, sources, options, environment, path)
 
@@ -156,26 +164,32 @@ def read_timeout(options: Mapping[str, Any]) -> float:
 
 def _read_environment(
     environment: Environment, table: Sequence[Option], families: Sequence[Family], has_file: bool
-) -> Dict[str, str]:
-    values = {option.name: environment.get(option.name.upper()) for option in table if option.file_key}
-    for family in families:
-        values.update({name: value for name, value in family.read_environment(environment).items() if not values[name]})
+) -> Dict[str, Any]:
+    values: Dict[str, Any] = {}
+    for option in table:
+        found = [environment.get(variable) for variable in option.list_variables()]
+        values[option.name] = next(filter(None, found), "")
+    _fill(values, [family.read_environment(environment) for family in families])
     left_out = {option.name for option in table if option.names_datastore and has_file}
     return {name: value for name, value in values.items() if name not in left_out}
 
 
 def _read_file(
     path: str, options: Mapping[str, Any], table: Sequence[Option], families: Sequence[Family]
-) -> Dict[str, str]:
+) -> Dict[str, Any]:
     found = read_calicoctl_file(path)
-    values: Dict[str, str] = {}
     # This first rejects unsupported keys.
     more = [family.read_file(found, options) for family in families]
-    values.update({option.name: found.get_text(option.file_key) for option in table if option.file_key})
-    for each in more:
-        values.update({name: value for name, value in each.items() if not values[name]})
+    values: Dict[str, Any] = {option.name: found.get_text(option.file_key) for option in table if option.file_key}
+    _fill(values, more)
     values["datastore_type"] = values["datastore_type"] or found.default_type
     return values
+
+
+def _fill(values: Dict[str, Any], others: Sequence[Mapping[str, Any]]) -> None:
+    """Add the other values where none is given."""
+    for other in others:
+        values.update({name: value for name, value in other.items() if not values.get(name)})
 
 
 def named(settings: Settings, option: str) -> str:

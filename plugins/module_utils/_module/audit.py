@@ -30,16 +30,15 @@ from .endpoint_set import (
     check_decommissioned,
     read_items,
 )
-from .runner import connect, read_settings, warn
+from .runner import read_settings, warn
 
 # Number of nodes that a warning names.
 _NODES_SHOWN = 5
 
 
-def audit_endpoints(module: AnsibleModule) -> Dict[str, Any]:
+def audit_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """Compare the declared endpoints with the stored ones; write the complete result to `dest`, if given."""
     params = module.params
-    store = connect(module)
     decommissioned = params["decommission_nodes"] or ()
     store.api_version.check_nodes("nodes", params["nodes"])
     store.api_version.check_nodes("decommission_nodes", decommissioned)
@@ -66,6 +65,7 @@ def audit_endpoints(module: AnsibleModule) -> Dict[str, Any]:
         "type": settings.datastore_type,
         "endpoints": list(settings.servers),
         "warning": store.state.warning or store.state.locked,
+        **store.describe(),
     }
     skipped_result = build_skipped_result(params, skipped)
     if params["dest"]:

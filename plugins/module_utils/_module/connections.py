@@ -14,19 +14,18 @@ from .._core.errors import InvalidInput
 from .._dataplane.evaluator import Evaluator
 from .._dataplane.host import HostDataplane, build_host
 from .._dataplane.resolution import parse_interfaces
-from .._datastore.base import State
+from .._datastore.base import Datastore, State
 from .._policies._felix.failsafes import parse_failsafes
 from .._policies.connection import Connection, parse_connection
 from .._resources.hostendpoint import as_host_endpoint
 from .endpoint_set import build_presents, read_items
 from .results import build_listing_warnings
-from .runner import connect, warn
+from .runner import warn
 
 
-def evaluate_connections(module: AnsibleModule) -> Dict[str, Any]:
+def evaluate_connections(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """Evaluate the connections of a host by the stored policies and endpoints."""
     node = module.params["node"]
-    store = connect(module)
     store.api_version.check_filter(node, None)
     parse_interfaces(module.params["interfaces"])
     failsafes = parse_failsafes(module.params["failsafes"], "failsafes")

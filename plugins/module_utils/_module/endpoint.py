@@ -12,6 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._apply.apply import apply
 from .._core.errors import DatastoreError, InvalidInput, brief
+from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import Absent, Desired, Patched, Present
 from .._resources.api_version import ApiVersion
@@ -20,15 +21,20 @@ from .._resources.hostendpoint import HostEndpoint, host_endpoint_ref
 from .._resources.manifest import parse_manifest
 from .endpoint_set import parse_resource
 from .results import build_result, build_warnings, format_failure
-from .runner import connect, warn
+from .runner import warn
 
 
-def apply_endpoint(module: AnsibleModule) -> Dict[str, Any]:
+def apply_endpoint(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """Make the datastore match the declared endpoint. Raises CalicoError when that fails."""
     guard_policy = parse_guard_policy(module.params)
-    store = connect(module)
     want = parse_desired(module.params, store.api_version)
-    outcome = apply(store, {store.key(want.ref): want}, module.check_mode, guard=guard_policy.check)
+    outcome = apply(
+        store,
+        {store.key(want.ref): want},
+        module.check_mode,
+        guard=guard_policy.check,
+        server_dry_run=module.params["server_dry_run"],
+    )
     for _change, error in outcome.failed:
         raise error
     if outcome.not_attempted:

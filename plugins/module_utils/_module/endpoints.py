@@ -13,6 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._apply.apply import apply
 from .._apply.canary import parse_canary
 from .._core.errors import InvalidInput, shown
+from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import Purge
 from .._resources.api_version import ApiVersion
@@ -25,15 +26,14 @@ from .endpoint_set import (
     read_items,
 )
 from .results import build_bulk_result, build_bulk_warnings
-from .runner import connect, warn
+from .runner import warn
 
 
-def apply_endpoints(module: AnsibleModule) -> Dict[str, Any]:
+def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """Make the datastore match the declared set."""
     params = module.params
     _check_limits(params)
     guard_policy = parse_guard_policy(params)
-    store = connect(module)
     purge = _parse_purge(params, store.api_version)
     skipped: List[OtherKind] = []
     items = read_items(params, skipped)
@@ -42,7 +42,16 @@ def apply_endpoints(module: AnsibleModule) -> Dict[str, Any]:
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**_build_limits(params)) for key, want in wants.items()}
     canary = parse_canary(params["canary"], params["canary_wait"], guard_policy.by_node) if params["canary"] else None
-    outcome = apply(store, wants, module.check_mode, purge, params["purge_limit"], guard_policy.check, canary)
+    outcome = apply(
+        store,
+        wants,
+        module.check_mode,
+        purge,
+        params["purge_limit"],
+        guard_policy.check,
+        canary,
+        params["server_dry_run"],
+    )
     warn(module, build_bulk_warnings(outcome, store.api_version))
     result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
     return dict(build_skipped_result(params, skipped), **result)

@@ -11,15 +11,15 @@ from typing import Any, Dict, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.errors import InvalidInput
+from .._datastore.base import Datastore
 from .._resources.api_version import ApiVersion
 from .._resources.selector import Selector
 from .results import build_listing, build_listing_warnings
-from .runner import connect, warn
+from .runner import warn
 
 
-def list_endpoints(module: AnsibleModule) -> Dict[str, Any]:
+def list_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """List the stored endpoints that the options select."""
-    store = connect(module)
     node, name = module.params["node"], module.params["name"]
     store.api_version.check_filter(node, name)
     selector = _parse_selector(module.params["selector"], store.api_version)

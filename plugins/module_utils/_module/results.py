@@ -60,6 +60,12 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
     if change.operation != NONE and before and before.error:
         verb = "deleted" if change.operation == DELETE else "replaced"
         warnings.append("{0}: the {1} value could not be read: {2}".format(brief(before.key, 255), verb, before.error))
+    if before and before.pending and change.operation != DELETE:
+        text = "{0} is being deleted, and does not exist any more as soon as {1} end; run the task again then"
+        warnings.append(text.format(change.ref, before.pending))
+    if change.operation == DELETE and change.revision:
+        # A deletion that is complete leaves no revision.
+        warnings.append("{0}: the deletion is pending: the object waits for its finalizers".format(change.ref))
     if change.operation == UPDATE and before and "node" in change.fields:
         text = "{0} moves from node {1}, whose interface it no longer polices"
         warnings.append(text.format(change.after, before.node))

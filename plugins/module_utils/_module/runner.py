@@ -49,8 +49,8 @@ def warn(module: AnsibleModule, texts: Iterable[str]) -> None:
         module.warn(brief(text, LONGEST))
 
 
-def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
-    """Do the module's work, and exit with its result or an error message.
+def run(module: AnsibleModule, work: Callable[[AnsibleModule, Datastore], Dict[str, Any]]) -> None:
+    """Do the module's work with the datastore, and exit with its result or an error message.
 
     A result with the key `failures` is that of a run that failed midway.
     """
@@ -58,7 +58,11 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) 
     invocation = _shorten_invocation(module.params)
     finish = module.fail_json
     try:
-        result = work(module)
+        store = connect(module)
+        result = work(module, store)
+        described = store.describe()
+        if described:
+            result["datastore"] = dict(result.get("datastore", {}), **described)
         if "failures" not in result:
             finish = module.exit_json
     except MissingLibrary as exc:

@@ -81,7 +81,7 @@ def build_change(want: Desired, stored: Optional[Stored], api_version: ApiVersio
     readable = stored.beside(after) if stored and not stored.error else None
     fields = changed_fields(readable, after)
     if after is None:
-        operation = DELETE if stored else NONE
+        operation = DELETE if stored and not stored.pending else NONE
     elif stored is None:
         operation = CREATE
     elif after is stored.resource:

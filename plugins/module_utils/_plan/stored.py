@@ -11,11 +11,15 @@ import functools
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Type
 
 from .._core.go_json import Ambiguous
-from .._resources.resource import Ref, Resource
+from .._resources.resource import Ref, Resource, format_kind
 
 
 class Misnamed(ValueError):
     """A value of Calico v3 has another name than its key. Felix accepts it under that name."""
+
+
+class Blinding(ValueError):
+    """Because of a value, Calico's clients and Felix cannot list any resource of its kind."""
 
 
 class Codec(NamedTuple):
@@ -57,6 +61,8 @@ class Stored:
     codec: Codec
     # Why Calico does not look at the key; "" when it does.
     misplaced: str = ""
+    # What its deletion waits for; "" unless it is being deleted. Until then, it can neither be changed nor created.
+    pending: str = ""
 
     @functools.cached_property
     def _decoded(self) -> Tuple[Resource, str, Optional[ValueError]]:
@@ -102,6 +108,9 @@ class Stored:
     @property
     def meaning(self) -> str:
         """What an error means, in a sentence."""
+        if isinstance(self._decoded[2], Blinding):
+            text = "because of it, Calico's clients and Felix cannot list any {0}, so no change reaches a host: {1}"
+            return text.format(format_kind(self.codec.resource_type.KIND), self.error)
         if self.is_misnamed:
             return "calicoctl cannot change it, and Felix accepts it under that name: {0}".format(self.error)
         text, link = "Calico cannot read it", ", so "

@@ -23,6 +23,8 @@ from .connection import Ports
 from .load_common import not_too_many, read_protocol, with_fatal
 from .model import ALLOW, DENY, EGRESS, INGRESS, LOG, PASS, Entity, Rule, Rules
 
+# Kubernetes' own policies select endpoints with this label (libcalico-go/lib/backend/k8s/conversion).
+ORCHESTRATOR = "projectcalico.org/orchestrator"
 NAMESPACE, SERVICE_ACCOUNT = "projectcalico.org/namespace", "projectcalico.org/serviceaccount"
 OF_NAMESPACES, OF_ACCOUNTS = "pcns.", "pcsa."
 

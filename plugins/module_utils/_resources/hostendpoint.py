@@ -86,6 +86,13 @@ class HostEndpoint(Resource):
         ports = tuple([port.canonical() for port in self.ports])
         return self if ports == self.ports else dataclasses.replace(self, ports=ports)
 
+    def without_duplicates(self) -> HostEndpoint:
+        """The endpoint without repeated addresses and profiles, which have no effect and which Kubernetes rejects."""
+        expected_ips, profiles = tuple(dict.fromkeys(self.expected_ips)), tuple(dict.fromkeys(self.profiles))
+        if (expected_ips, profiles) == (self.expected_ips, self.profiles):
+            return self
+        return dataclasses.replace(self, expected_ips=expected_ips, profiles=profiles)
+
     def as_options(self) -> Dict[str, Any]:
         options: Dict[str, Any] = {
             "name": self.name,

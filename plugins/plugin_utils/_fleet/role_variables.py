@@ -52,7 +52,7 @@ class RoleVariable(NamedTuple):
 
 
 VARIABLES: Tuple[RoleVariable, ...] = (
-    *(RoleVariable(option.name, Scope.RUN, option.spec["type"]) for option in list_options()),
+    *(RoleVariable(option.role_variable or option.name, Scope.RUN, option.spec["type"]) for option in list_options()),
     RoleVariable("owner", Scope.RUN),
     RoleVariable("purge", Scope.RUN),
     RoleVariable("purge_limit", Scope.RUN),
@@ -71,6 +71,7 @@ VARIABLES: Tuple[RoleVariable, ...] = (
     RoleVariable("guard_limit", Scope.WRITING),
     RoleVariable("canary", Scope.WRITING),
     RoleVariable("canary_wait", Scope.WRITING),
+    RoleVariable("server_dry_run", Scope.WRITING),
     RoleVariable("audit_fail_on", Scope.AUDIT),
     RoleVariable("audit_report_dir", Scope.AUDIT),
     RoleVariable("audit_report_formats", Scope.AUDIT),

@@ -12,6 +12,7 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from ..._core.errors import InvalidInput, shown
 from ..calicoctl_file import CalicoctlFile
+from ..certificates import CertificateOptions
 from ..settings import Environment, Family, Given, Option, Settings, check_not_empty
 
 _LOCAL = "127.0.0.1:2379"
@@ -25,6 +26,7 @@ OPTIONS = (
     Option("etcd_username", {"type": "str"}, "etcdUsername"),
     Option("etcd_password", {"type": "str", "no_log": True}, "etcdPassword"),
 )
+CERTIFICATES = CertificateOptions("etcd_ca_cert_file", "etcd_cert_file", "etcd_key_file")
 # {unsupported key of calicoctl's file: the option in its place}: URLs instead of a domain, paths instead of
 # certificates and a key.
 _UNSUPPORTED = {
@@ -110,7 +112,7 @@ def _check_file(given: Given) -> None:
     if "etcd_endpoints" not in given.values:
         problem = (
             "spec names no etcd server; add etcdEndpoints to it, or set the option etcd_endpoints (calicoctl uses "
-            "Kubernetes with such a file, or rejects it; the Kubernetes datastore is not supported yet)"
+            "Kubernetes with such a file, or rejects it; for Kubernetes, set datastoreType to kubernetes)"
         )
         raise CalicoctlFile(given.path, {}, "").error(problem)
 

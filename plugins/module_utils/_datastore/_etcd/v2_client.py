@@ -21,7 +21,7 @@ from typing import Any, Dict, Tuple
 from ..._core.errors import Conflict, DatastoreError
 from ..certificates import check_certificates
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
-from .settings import EtcdSettings
+from .settings import CERTIFICATES, EtcdSettings
 from .v2_server import (
     COMPARE_FAILED,
     KEY_EXISTS,
@@ -53,7 +53,7 @@ class EtcdV2Client:
     """Reads with quorum and writes by compare-and-swap, on the first server that answers."""
 
     def __init__(self, settings: EtcdSettings) -> None:
-        check_certificates(settings)
+        check_certificates(settings, CERTIFICATES)
         self._settings = settings
         self._members = EtcdCluster(settings, EtcdV2Server)
         # The server that a write was sent to ahead.

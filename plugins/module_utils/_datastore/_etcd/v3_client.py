@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 from ..._core.errors import DatastoreError, join_first
 from ..certificates import check_certificates
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
-from .settings import EtcdSettings
+from .settings import CERTIFICATES, EtcdSettings
 from .v3_server import DENIED, OUT_OF_RANGE, UNAUTHENTICATED, EtcdV3Server, Sent
 
 # Maximum number of keys that one request reads, and of attempts of a listing in several pages.
@@ -89,7 +89,7 @@ class EtcdV3Client:
     """Reads linearizably and writes by compare-and-swap, on the first server that answers."""
 
     def __init__(self, settings: EtcdSettings) -> None:
-        check_certificates(settings)
+        check_certificates(settings, CERTIFICATES)
         self._settings = settings
         self._members = EtcdCluster(settings, EtcdV3Server)
 

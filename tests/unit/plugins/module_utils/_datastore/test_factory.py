@@ -10,8 +10,10 @@ from pathlib import Path
 import yaml
 
 from ansible_collections.netsec.calico.plugins.doc_fragments._connection import ModuleDocFragment
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.settings import ETCD
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.calicoctl_file import _FORMATS
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, list_options
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import DATASTORE_TYPE
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import build_connection_options
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -41,16 +43,19 @@ def test_the_documentation_has_them_with_their_types():
 
 
 def test_calicoctls_file_has_their_keys():
+    of_v3 = {"calicoAPIGroup", "k8sCurrentContext"}
     for option in BY_NAME.values():
-        assert not option.file_key or all(option.file_key in each.spec for each in _FORMATS), option.name
+        formats = _FORMATS[1:] if option.file_key in of_v3 else _FORMATS
+        assert not option.file_key or all(option.file_key in each.spec for each in formats), option.name
 
 
 def test_the_environment_variables_are_documented():
     documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
     for option in BY_NAME.values():
-        if option.file_key:
-            text = " ".join(documented[option.name]["description"])
-            assert "E(CALICO_%s)" % option.name.upper() in text and "E(%s)" % option.name.upper() in text
+        text = " ".join(documented[option.name]["description"])
+        for variable in option.list_variables():
+            assert "E(%s)" % variable in text, variable
+            assert option.variables or variable.startswith("CALICO_") or "E(CALICO_%s)" % variable in text, variable
 
 
 def test_the_role_has_them():
@@ -58,14 +63,17 @@ def test_the_role_has_them():
     options = load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
     connection = load(role / "vars" / "main.yml")["__hostendpoints_connection"]
     for name, spec in build_connection_options().items():
-        own = options[PREFIX + name]
-        assert connection[name] == PREFIX + name
+        variable = PREFIX + (BY_NAME[name].role_variable or name)
+        own = options[variable]
+        assert connection[name] == variable
         assert own["type"] in (spec["type"], "str", "list", "raw") and own.get("choices") in (None, spec.get("choices"))
 
 
 def test_the_awx_credential_has_them():
     (credential,) = load("playbooks/vars/awx.yml")["controller_credential_types"]
     types = next(field for field in credential["inputs"]["fields"] if field["id"] == "datastore_type")
-    assert types["choices"] == list(DATASTORES)
-    variables = {"CALICO_" + option.name.upper() for option in BY_NAME.values() if option.file_key}
+    # AWX has a credential type of its own for Kubernetes.
+    assert types["choices"] == [name for name, each in DATASTORES.items() if each.family is ETCD]
+    options = [DATASTORE_TYPE, *ETCD.options]
+    variables = {"CALICO_" + variable for option in options for variable in option.list_variables()}
     assert credential["injectors"]["env"].keys() == variables

@@ -200,8 +200,7 @@ def test_settings_that_do_not_go_together(options, problem):
     assert problem in message(**options)
 
 
-def test_a_datastore_from_the_environment_that_is_not_supported():
-    assert "datastore_type (environment): 'kubernetes' is not supported" in message({"DATASTORE_TYPE": "kubernetes"})
+def test_an_unknown_datastore_type_from_the_environment():
     assert "datastore_type (environment): 'etcd3' is not a datastore type" in message({"DATASTORE_TYPE": "etcd3"})
     assert "'ETCDV3' is not a datastore type" in message({"CALICO_DATASTORE_TYPE": "ETCDV3"})
 
@@ -225,9 +224,9 @@ LOOSER = {
     ("v3", "the other type"): ("etcdv2", ("http://etcd:2379",)),
     # Of v3.0 and v3.1.
     ("v3", "alphafeatures"): ("etcdv3", ("http://etcd:2379",)),
-    ("v1", "k8sInsecureSkipTLSVerify=x"): ("etcdv2", ("http://etcd:2379",)),
-    ("v3", "k8sInsecureSkipTLSVerify=x"): ("etcdv3", ("http://etcd:2379",)),
 }
+# Those that name the type or a cluster. calicoctl takes every other file without etcd servers for Kubernetes, too.
+KUBERNETES = ("kubernetes", "kubernetes with endpoints", "k8s endpoint without type")
 # Where else a datastore is, which nobody shall be led to.
 ELSEWHERE = {
     "DATASTORE_TYPE": "etcdv3",
@@ -248,6 +247,10 @@ def test_a_file_means_what_it_means_for_calicoctl(config, row):
     if key in LOOSER:
         assert "error" in row
         expected = LOOSER[key]
+    elif row["id"] in KUBERNETES and row.get("type") == "kubernetes":
+        for environment in ({}, ELSEWHERE):
+            assert settings(environment, calicoctl_config=path).datastore_type == row["type"] == "kubernetes"
+        return
     elif "error" in row or key in STRICTER or row["type"] == "kubernetes":
         for environment in ({}, ELSEWHERE):
             text = message(environment, calicoctl_config=path)
@@ -287,7 +290,7 @@ V1_HEAD, V3_HEAD = (
         ("metadata: x", "metadata is not a mapping"),
         ("", "spec names no etcd server; add etcdEndpoints to it, or set the option etcd_endpoints"),
         ("spec: {etcdUsername: hunter2, etcdPassword: hunter2}", "spec names no etcd server"),
-        ("spec: {k8sAPIEndpoint: 'https://a'}", "spec names no etcd server"),
+        ("spec: {k8sDisableNodePoll: 'true'}", "spec names no etcd server"),
         ("spec: {etcdEndpoints: x, etcdPassword: 5}", "spec.etcdPassword is not a string; put its value in quotes"),
     ],
 )

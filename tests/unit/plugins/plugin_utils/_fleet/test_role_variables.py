@@ -28,6 +28,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed im
 
 ROOT = Path(__file__).resolve().parents[5]
 ROLE = ROOT / "roles" / "hostendpoints"
+# {connection option: its variable without the prefix}
+ROLE_VARIABLES = {option.name: option.role_variable or option.name for option in list_options()}
 
 
 def named(text):
@@ -75,7 +77,7 @@ def test_defaults_are_those_of_the_argument_specification():
 
 def test_only_what_may_be_undefined_has_no_default():
     without = {PREFIX + name for name in OF_THE_ROLE} - set(defaults_of_the_role())
-    connection = {PREFIX + option.name for option in list_options()}
+    connection = {PREFIX + variable for variable in ROLE_VARIABLES.values()}
     assert without == connection | {PREFIX + "guard_limit", PREFIX + "gathered_dest"}
 
 
@@ -134,7 +136,7 @@ def test_a_connection_option_has_the_name_and_type_of_its_documentation(option):
     spec = build_connection_options()[option]
     for key in ("type", "elements", "choices"):
         assert spec.get(key) == documented.get(key), key
-    assert list_types(Scope.RUN)[option] == documented["type"]
+    assert list_types(Scope.RUN)[ROLE_VARIABLES[option]] == documented["type"]
 
 
 def test_every_documented_connection_option_is_an_option_and_a_variable():
@@ -142,7 +144,7 @@ def test_every_documented_connection_option_is_an_option_and_a_variable():
     mapped = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__hostendpoints_connection"]
     assert documented == {option.name for option in list_options()}
     assert documented == set(mapped) - {"python_interpreter", "owner"}
-    assert mapped == {option: PREFIX + option for option in mapped}
+    assert mapped == {option: PREFIX + ROLE_VARIABLES.get(option, option) for option in mapped}
 
 
 def test_every_variable_that_the_role_and_the_playbooks_read_is_in_it():

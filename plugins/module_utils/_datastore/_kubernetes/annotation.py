@@ -1,0 +1,83 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calico's metadata annotation on objects of crd.projectcalico.org/v1.
+
+Calico keeps an object's metadata there as JSON (libcalico-go/lib/backend/k8s/resources). Since v3.28, labels and
+annotations in it override the native ones; before, only the native ones count. The native form is the one that every
+version reads alike, so it is the one that is written here (measured with v3.27.5 and v3.32.1).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Dict, Mapping, NamedTuple
+
+from ..._core import go_types
+from ..._core.go_types import GoObject
+
+ANNOTATION = "projectcalico.org/metadata"
+# Since then, labels and annotations in the annotation count.
+COUNTS_SINCE = (3, 28, 0)
+_READ = go_types.struct(go_types.METADATA)
+_MOVED = ("labels", "annotations", "name")
+
+
+class CalicoMetadata(NamedTuple):
+    """Metadata as Calico reads it."""
+
+    # "" for the object's own name.
+    name: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+def read_metadata(metadata: Mapping[str, Any], has_annotation: bool, counts: bool) -> CalicoMetadata:
+    """The metadata of an object. Raises ValueError when Calico cannot read the annotation.
+
+    has_annotation: whether the API keeps it; counts: whether its name, labels and annotations count.
+    """
+    labels: Mapping[str, str] = metadata.get("labels") or {}
+    annotations: Mapping[str, str] = metadata.get("annotations") or {}
+    if not has_annotation or ANNOTATION not in annotations:
+        return CalicoMetadata("", labels, annotations)
+    annotations = dict(annotations)
+    inner = _parse(annotations.pop(ANNOTATION))
+    if not counts:
+        return CalicoMetadata("", labels, annotations)
+    return CalicoMetadata(
+        inner.name,
+        {**labels, **inner.labels} if inner.labels else labels,
+        {**annotations, **inner.annotations} if inner.annotations else annotations,
+    )
+
+
+# Many objects that were created within a second have the same.
+@functools.lru_cache(maxsize=65536)
+def _parse(text: str) -> CalicoMetadata:
+    try:
+        found = _READ(go_types.decode(text), None, "")
+    except ValueError as exc:
+        raise ValueError("the annotation {0} cannot be read: {1}".format(ANNOTATION, exc)) from exc
+    return CalicoMetadata(found.get("name", ""), found.get("labels", {}), found.get("annotations", {}))
+
+
+def move_out(metadata: Mapping[str, Any]) -> Dict[str, str]:
+    """The native annotations of an object, with the ones in the metadata annotation, which keeps its other fields.
+
+    An annotation that cannot be read is left out.
+    """
+    annotations: Dict[str, str] = dict(metadata.get("annotations") or {})
+    text = annotations.pop(ANNOTATION, None)
+    if text is None:
+        return annotations
+    try:
+        inner, members = _parse(text), go_types.decode(text)
+    except ValueError:
+        return annotations
+    kept = GoObject((key, value) for key, value in members or () if key.lower() not in _MOVED)
+    annotations.update(inner.annotations)
+    if kept:
+        annotations[ANNOTATION] = go_types.to_json(kept)
+    return annotations

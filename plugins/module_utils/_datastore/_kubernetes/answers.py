@@ -1,0 +1,143 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an answer of a Kubernetes API server that is an error means, and what to do about it.
+
+The HTTP status and the reason of the Status object decide, never its message (k8s.io/apimachinery, api/errors).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+
+from ..._core.errors import brief
+from .transport import ApiAnswer
+
+_FIELDS_SHOWN = 5
+_MESSAGE = 400
+
+
+class ApiRequest(NamedTuple):
+    """What was asked, in the words of RBAC."""
+
+    verb: str
+    # A plural name, or a path.
+    resource: str
+    # GROUP/VERSION, "v1" for Kubernetes' core, or "" for a path.
+    api: str = ""
+
+    @property
+    def group(self) -> str:
+        return self.api.partition("/")[0] if "/" in self.api else ""
+
+    def __str__(self) -> str:
+        name = "{0}.{1}".format(self.resource, self.group) if self.group else self.resource
+        return "{0} {1}".format(self.verb, name)
+
+    def format_rule(self) -> str:
+        """The rule of a ClusterRole that allows the request, as YAML on one line."""
+        if not self.api:
+            return '{{nonResourceURLs: ["{0}"], verbs: [get]}}'.format(self.resource)
+        group = self.group or '""'
+        return "{{apiGroups: [{0}], resources: [{1}], verbs: [{2}]}}".format(group, self.resource, self.verb)
+
+
+def is_named_missing(answer: ApiAnswer) -> bool:
+    """Whether a single object does not exist, while its kind does: the answer for an unknown kind has no details."""
+    if answer.status != 404:
+        return False
+    details = answer.document.get("details")
+    return isinstance(details, dict) and bool(details.get("name"))
+
+
+def explain(answer: ApiAnswer, request: ApiRequest) -> str:
+    """What the answer means, in one sentence or two."""
+    return _EXPLANATIONS.get(answer.status, _explain_other)(answer, request)
+
+
+def _get_message(answer: ApiAnswer) -> str:
+    document = answer.document
+    text = document.get("message") if document else answer.body[:_MESSAGE].decode("utf-8", "replace").strip()
+    return brief(str(text or "no message"), _MESSAGE)
+
+
+def _explain_unauthorized(answer: ApiAnswer, request: ApiRequest) -> str:
+    return (
+        "the API server rejects the credentials (401): a token may have expired, or belong to another cluster; check "
+        "api_key, or the user of the kubeconfig"
+    )
+
+
+def _explain_forbidden(answer: ApiAnswer, request: ApiRequest) -> str:
+    text = "{0}. To allow it, add this rule to a ClusterRole of the user: {1}"
+    return text.format(_get_message(answer), request.format_rule())
+
+
+def _explain_missing(answer: ApiAnswer, request: ApiRequest) -> str:
+    if is_named_missing(answer):
+        return "{0}: {1}".format(request, _get_message(answer))
+    text = "the API server has no {0} in {1}: Calico's resources of this API are not installed ({2})"
+    return text.format(request.resource, request.api or "its paths", _get_message(answer))
+
+
+def _explain_conflict(answer: ApiAnswer, request: ApiRequest) -> str:
+    return "{0}: another client was faster: {1}".format(request, _get_message(answer))
+
+
+def _explain_invalid(answer: ApiAnswer, request: ApiRequest) -> str:
+    """The server's own errors by field."""
+    details: Dict[str, Any] = answer.document.get("details") or {}
+    causes: List[Mapping[str, Any]] = [cause for cause in details.get("causes") or () if isinstance(cause, dict)]
+    fields = [
+        "{0}: {1}".format(brief(cause.get("field", ""), 200), brief(cause.get("message", ""), 200)) for cause in causes
+    ]
+    if not fields:
+        return "the API server rejects it: " + _get_message(answer)
+    more = " and {0} more".format(len(fields) - _FIELDS_SHOWN) if len(fields) > _FIELDS_SHOWN else ""
+    return "the API server rejects it: {0}{1}".format("; ".join(fields[:_FIELDS_SHOWN]), more)
+
+
+def _explain_large(answer: ApiAnswer, request: ApiRequest) -> str:
+    return "the object is larger than the API server accepts (3 MiB by default): " + _get_message(answer)
+
+
+def _explain_busy(answer: ApiAnswer, request: ApiRequest) -> str:
+    return "the API server is too busy (429), even after a wait: {0}; try again later".format(_get_message(answer))
+
+
+def _explain_unavailable(answer: ApiAnswer, request: ApiRequest) -> str:
+    text = _get_message(answer)
+    if request.api == "projectcalico.org/v3" or request.resource == "/apis/projectcalico.org/v3":
+        text += (
+            ". If calico-apiserver is down, start it again; calico_api_group crd.projectcalico.org/v1 uses the data "
+            "behind it, without its validation"
+        )
+    return text
+
+
+def _explain_other(answer: ApiAnswer, request: ApiRequest) -> str:
+    return "{0}: unexpected answer {1}: {2}".format(request, answer.status, _get_message(answer))
+
+
+def _explain_bad(answer: ApiAnswer, request: ApiRequest) -> str:
+    text = "the API server rejects the request: " + _get_message(answer)
+    if request.verb == "list" and request.group == "projectcalico.org":
+        text += (
+            ". If one stored object has a value that Calico cannot read, such as a protocol above 255, "
+            "calico-apiserver lists none; with calico_api_group crd.projectcalico.org/v1, an audit names the object"
+        )
+    return text
+
+
+_EXPLANATIONS: Dict[int, Callable[[ApiAnswer, ApiRequest], str]] = {
+    400: _explain_bad,
+    401: _explain_unauthorized,
+    403: _explain_forbidden,
+    404: _explain_missing,
+    409: _explain_conflict,
+    413: _explain_large,
+    422: _explain_invalid,
+    429: _explain_busy,
+    503: _explain_unavailable,
+}

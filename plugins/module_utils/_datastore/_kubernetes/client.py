@@ -1,0 +1,218 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Objects of a Kubernetes API server: lists, and writes with preconditions. Objects are raw JSON."""
+
+from __future__ import annotations
+
+import time
+import urllib.parse
+from typing import Any, Collection, Dict, List, Mapping
+
+from ..._core.errors import Conflict, DatastoreError
+from .answers import ApiRequest, explain, is_named_missing
+from .settings import KubernetesSettings
+from .transport import ApiAnswer, NoApiAnswer, Transport
+
+# Objects in a page of a list. The aggregated API sends all objects at once.
+PAGE = 1000
+# How often a list is begun anew after the server has dropped its snapshot.
+_LISTS = 5
+# Seconds between two tries of a request, unless the server names them.
+_PAUSE = 0.2
+# The server did not carry out the request.
+_BUSY = (429,)
+# The server, or one behind it, is restarting or overloaded. It may have carried out the request.
+_UNAVAILABLE = (502, 503, 504)
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_STRICT = "?fieldValidation=Strict&fieldManager=netsec.calico"
+
+
+class Unanswered(DatastoreError):
+    """A write without an answer: it may have been carried out."""
+
+
+class KubernetesClient:
+    """One API server."""
+
+    def __init__(self, settings: KubernetesSettings) -> None:
+        self._settings = settings
+        self._transport = Transport(settings)
+        self._has_reloaded = False
+
+    def __str__(self) -> str:
+        return self._transport.url
+
+    # Discovery
+
+    def list_groups(self) -> Collection[str]:
+        """The names of the API groups that the server, or one behind it, serves."""
+        found = self._read("/apis", ApiRequest("list", "/apis"))
+        return {str(group.get("name")) for group in _get_list(found, "groups")}
+
+    def list_resources(self, api: str) -> Collection[str]:
+        """The plural names of the resources of an API."""
+        found = self._read("/apis/" + api, ApiRequest("list", "/apis/" + api))
+        return {str(resource.get("name")) for resource in _get_list(found, "resources")}
+
+    # Objects. `api` is GROUP/VERSION, or "v1" for Kubernetes' own core; `plural` a resource such as hostendpoints.
+
+    def get_object(self, api: str, plural: str, name: str) -> Dict[str, Any] | None:
+        """An object; None when it does not exist. Raises DatastoreError when the server has no such kind."""
+        request = ApiRequest("get", plural, api)
+        answer = self._try(lambda: self._send("GET", _path(api, plural, name)), request)
+        if is_named_missing(answer):
+            return None
+        return self._check(answer, request).document
+
+    def list_objects(self, api: str, plural: str) -> List[Dict[str, Any]]:
+        """All objects of a kind, in one consistent state."""
+        return self._list(api, plural, "application/json")
+
+    def list_names(self, api: str, plural: str) -> List[str]:
+        """The names of all objects of a kind."""
+        return [str((item.get("metadata") or {}).get("name")) for item in self._list(api, plural, _METADATA_ONLY)]
+
+    def create(self, api: str, plural: str, document: Mapping[str, Any], is_dry: bool = False) -> Mapping[str, Any]:
+        """The created object. Raises Conflict when it exists, and Unanswered without an answer."""
+        path = _path(api, plural) + _STRICT + ("&dryRun=All" if is_dry else "")
+        return self._write("POST", path, document, ApiRequest("create", plural, api)).document
+
+    def update(self, api: str, plural: str, document: Mapping[str, Any], is_dry: bool = False) -> Mapping[str, Any]:
+        """The updated object. The document has the resourceVersion and the uid that were read."""
+        path = _path(api, plural, document["metadata"]["name"]) + _STRICT + ("&dryRun=All" if is_dry else "")
+        return self._write("PUT", path, document, ApiRequest("update", plural, api)).document
+
+    def delete(
+        self, api: str, plural: str, metadata: Mapping[str, Any], is_dry: bool = False
+    ) -> Mapping[str, Any] | None:
+        """Delete the object with this uid and resourceVersion.
+
+        Returns None, or the object if it waits for its finalizers.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+            # In the body: beside one, the server ignores the query, and deletes.
+            **({"dryRun": ["All"]} if is_dry else {}),
+        }
+        path = _path(api, plural, metadata["name"])
+        found = self._write("DELETE", path, options, ApiRequest("delete", plural, api)).document
+        return found if found.get("kind") != "Status" else None
+
+    # Requests
+
+    def _list(self, api: str, plural: str, accept: str) -> List[Dict[str, Any]]:
+        request = ApiRequest("list", plural, api)
+        for _attempt in range(_LISTS):
+            found = self._read_pages(_path(api, plural), request, accept)
+            if found is not None:
+                return found
+        text = (
+            "{0}: the list of {1} expired {2} times while it was being read; try again when the API server is less busy"
+        )
+        raise DatastoreError(text.format(self, plural, _LISTS))
+
+    def _read_pages(self, path: str, request: ApiRequest, accept: str) -> List[Dict[str, Any]] | None:
+        """The pages of a list; None when the server no longer has its snapshot."""
+        items: List[Dict[str, Any]] = []
+        token = ""
+        while True:
+            query = {"limit": PAGE, **({"continue": token} if token else {})}
+            url = "{0}?{1}".format(path, urllib.parse.urlencode(query))
+            answer = self._try(lambda url=url: self._send("GET", url, accept=accept), request)
+            if answer.status == 410:
+                # The token that it offers goes on in another state.
+                return None
+            document = self._check(answer, request).document
+            items += _get_list(document, "items")
+            token = (document.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return items
+
+    def _read(self, path: str, request: ApiRequest) -> Dict[str, Any]:
+        return self._check(self._try(lambda: self._send("GET", path), request), request).document
+
+    def _write(self, method: str, path: str, document: Mapping[str, Any], request: ApiRequest) -> ApiAnswer:
+        """Raises Conflict, Unanswered, or another DatastoreError."""
+        deadline = time.monotonic() + self._settings.timeout
+        while True:
+            try:
+                answer = self._send(method, path, document)
+            except NoApiAnswer as exc:
+                if exc.maybe_done:
+                    raise Unanswered("{0} did not answer: {1}".format(self, exc.reason)) from exc
+                if not _wait(deadline, _PAUSE):
+                    raise self._unreachable(exc) from exc
+                continue
+            if answer.status in _BUSY and _wait(deadline, _get_pause(answer)):
+                continue
+            if answer.status in _UNAVAILABLE:
+                raise Unanswered("{0} is unavailable: {1}".format(self, explain(answer, request)))
+            if answer.status in (404, 409):
+                raise Conflict(explain(answer, request))
+            return self._check(answer, request)
+
+    def _try(self, send: Any, request: ApiRequest) -> ApiAnswer:
+        """The answer to a request that changes nothing, tried again until the timeout while the server is not ready."""
+        deadline = time.monotonic() + self._settings.timeout
+        while True:
+            try:
+                answer: ApiAnswer = send()
+            except NoApiAnswer as exc:
+                if not _wait(deadline, _PAUSE):
+                    raise self._unreachable(exc) from exc
+                continue
+            if answer.status not in (*_BUSY, *_UNAVAILABLE) or not _wait(deadline, _get_pause(answer)):
+                return answer
+
+    def _send(
+        self, method: str, path: str, document: Mapping[str, Any] | None = None, accept: str = "application/json"
+    ) -> ApiAnswer:
+        answer = self._transport.request(method, path, document, accept)
+        if answer.status == 401 and not self._has_reloaded:
+            # A token may have expired since it was read.
+            self._has_reloaded = True
+            self._transport.reload()
+            answer = self._transport.request(method, path, document, accept)
+        return answer
+
+    def _check(self, answer: ApiAnswer, request: ApiRequest) -> ApiAnswer:
+        if 200 <= answer.status < 300:
+            return answer
+        raise DatastoreError("{0}: {1}".format(self, explain(answer, request)))
+
+    def _unreachable(self, exc: NoApiAnswer) -> DatastoreError:
+        source = self._settings.get_source("host" if self._settings.host else "kubeconfig")
+        return DatastoreError("cannot reach the API server {0} ({1}): {2}".format(self, source, exc.reason))
+
+
+def _path(api: str, plural: str, name: str = "") -> str:
+    root = "/api/" if "/" not in api else "/apis/"
+    return "{0}{1}/{2}{3}".format(root, api, plural, "/" + urllib.parse.quote(name, safe="") if name else "")
+
+
+def _get_list(document: Mapping[str, Any], key: str) -> List[Dict[str, Any]]:
+    """The objects of a list, which is null where it is empty. Raises DatastoreError for anything else."""
+    found = document.get(key)
+    if found is None and document.get("kind"):
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise DatastoreError("the API server's answer has no list of {0}; is it a Kubernetes API server?".format(key))
+    return found
+
+
+def _get_pause(answer: ApiAnswer) -> float:
+    """Seconds."""
+    text = answer.headers.get("Retry-After") or ""
+    return float(text) if text.isdigit() and len(text) < 6 else _PAUSE
+
+
+def _wait(deadline: float, seconds: float) -> bool:
+    """Wait before another try; false when that would be too late."""
+    if time.monotonic() + seconds > deadline:
+        return False
+    time.sleep(seconds)
+    return True

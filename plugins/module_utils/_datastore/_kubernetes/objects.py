@@ -1,0 +1,131 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The objects of a cluster that determine traffic, in the form that Calico gives them in etcd.
+
+Nodes are Kubernetes' own (libcalico-go/lib/backend/k8s/resources/node.go), and profiles do not exist as objects: Calico
+makes them from namespaces and service accounts (profile.go, and k8s/conversion/conversion.go).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
+
+from ..snapshot import V3_ROOT
+from .annotation import read_metadata
+
+# Namespaces and service accounts of workloads, which Calico makes profiles from.
+OF_NAMESPACE, OF_ACCOUNT = "kns.", "ksa."
+_NAMESPACE_LABELS, _ACCOUNT_LABELS = "pcns.", "pcsa."
+_NAME = "projectcalico.org/name"
+_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
+
+
+def build_key(plural: str, name: str, namespace: str = "") -> str:
+    return "{0}{1}/{2}{3}".format(V3_ROOT, plural, namespace + "/" if namespace else "", name)
+
+
+def build_values(
+    plural: str, objects: Iterable[Mapping[str, Any]], has_annotation: bool, counts: bool
+) -> Dict[str, str]:
+    """{key in etcd: value} of objects of Calico's own kinds; an annotation that cannot be read hides its object."""
+    values: Dict[str, str] = {}
+    for item in objects:
+        metadata = item.get("metadata") or {}
+        try:
+            found = read_metadata(metadata, has_annotation, counts)
+        except ValueError:
+            continue
+        fields = {
+            "name": metadata.get("name", ""),
+            "namespace": metadata.get("namespace", ""),
+            "labels": dict(found.labels),
+            # The name in the metadata annotation counts for policies.
+            "annotations": metadata.get("annotations") or {},
+        }
+        document = {"metadata": fields, "spec": item.get("spec") or {}}
+        values[build_key(plural, fields["name"], fields["namespace"])] = _to_json(document)
+    return values
+
+
+def build_nodes(nodes: Iterable[Mapping[str, Any]]) -> Dict[str, str]:
+    """{key in etcd: value} of Kubernetes' nodes as Calico's Node."""
+    return {build_key("nodes", _get_name(node)): _to_json(_build_node(node)) for node in nodes}
+
+
+def _build_node(node: Mapping[str, Any]) -> Dict[str, Any]:
+    metadata = node.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    found = {
+        "ipv4Address": annotations.get("projectcalico.org/IPv4Address", ""),
+        "ipv6Address": annotations.get("projectcalico.org/IPv6Address", ""),
+    }
+    statuses = (node.get("status") or {}).get("addresses") or ()
+    addresses = [{"address": each.get("address", "")} for each in statuses if each.get("type") in _ADDRESS_TYPES]
+    interfaces = _load_list(annotations.get("projectcalico.org/Interfaces", ""))
+    labels = dict(metadata.get("labels") or {}, **_load_texts(annotations.get("projectcalico.org/labels", "")))
+    return {
+        "metadata": {"name": _get_name(node), "labels": labels},
+        "spec": {"bgp": found, "addresses": addresses, "interfaces": interfaces},
+    }
+
+
+def build_profiles_of_namespaces(namespaces: Iterable[Mapping[str, Any]]) -> Dict[str, str]:
+    """{key in etcd: value} of the profiles that Calico makes from namespaces: they allow everything."""
+    values = {}
+    for namespace in namespaces:
+        name = _get_name(namespace)
+        labels = {_NAMESPACE_LABELS + key: value for key, value in _get_labels(namespace)}
+        labels[_NAMESPACE_LABELS + _NAME] = name
+        allow = [{"action": "Allow"}]
+        spec = {"ingress": allow, "egress": allow, "labelsToApply": labels}
+        values[build_key("profiles", OF_NAMESPACE + name)] = _profile(OF_NAMESPACE + name, spec)
+    return values
+
+
+def build_profiles_of_accounts(accounts: Iterable[Mapping[str, Any]]) -> Dict[str, str]:
+    """{key in etcd: value} of the profiles that Calico makes from service accounts: they have labels and no rules."""
+    values = {}
+    for account in accounts:
+        name = "{0}{1}.{2}".format(OF_ACCOUNT, (account.get("metadata") or {}).get("namespace", ""), _get_name(account))
+        labels = {_ACCOUNT_LABELS + key: value for key, value in _get_labels(account)}
+        labels[_ACCOUNT_LABELS + _NAME] = _get_name(account)
+        values[build_key("profiles", name)] = _profile(name, {"labelsToApply": labels})
+    return values
+
+
+def _profile(name: str, spec: Mapping[str, Any]) -> str:
+    return _to_json({"metadata": {"name": name}, "spec": spec})
+
+
+def _get_name(item: Mapping[str, Any]) -> str:
+    return str((item.get("metadata") or {}).get("name", ""))
+
+
+def _get_labels(item: Mapping[str, Any]) -> Iterable[Tuple[str, str]]:
+    labels: Mapping[str, str] = (item.get("metadata") or {}).get("labels") or {}
+    return labels.items()
+
+
+def _load_list(text: str) -> List[Any]:
+    """A list in an annotation; Calico ignores what it cannot read."""
+    found = _load(text)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _load_texts(text: str) -> Dict[str, str]:
+    found = _load(text)
+    return {key: item for key, item in found.items() if isinstance(item, str)} if isinstance(found, dict) else {}
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _to_json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,315 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calico's v3 data model behind a Kubernetes API server.
+
+projectcalico/calico: libcalico-go/lib/backend/k8s. A revision is the object's resourceVersion, and every write has it
+as its precondition.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import functools
+import json
+import re
+from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Tuple
+
+from .._core.errors import Conflict, DatastoreError
+from .._plan.plan import Change
+from .._plan.stored import Codec, Stored
+from .._resources.api_version import V3_KUBERNETES
+from .._resources.hostendpoint import HOST_ENDPOINT
+from .._resources.resource import Ref
+from ._kubernetes.annotation import COUNTS_SINCE
+from ._kubernetes.api_choice import ChosenApi, choose_api
+from ._kubernetes.client import KubernetesClient, Unanswered
+from ._kubernetes.codec import HostEndpointForm, format_object
+from ._kubernetes.objects import (
+    OF_ACCOUNT,
+    OF_NAMESPACE,
+    build_nodes,
+    build_profiles_of_accounts,
+    build_profiles_of_namespaces,
+    build_values,
+)
+from ._kubernetes.settings import KubernetesSettings
+from ._kubernetes.transport import CONNECTIONS
+from .base import Datastore, State, never
+from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, needs_nodes, snapshot_v3
+
+# {kind: its plural name}
+_PLURALS = {HOST_ENDPOINT: "hostendpoints"}
+_CORE = "v1"
+# Maximum number of resources that are read one by one.
+FEW = 32
+# How often an ambiguous write is resolved by reading and tried again.
+_TRIES = 3
+_ORCHESTRATOR = '"projectcalico.org/orchestrator"'
+# What a server sets itself, and rejects or ignores in a new object.
+_OF_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink")
+
+_Outcome = Tuple[Change, "DatastoreError | None"]
+
+
+class KubernetesDatastore(Datastore):
+    api_version = V3_KUBERNETES
+
+    def __init__(self, settings: KubernetesSettings) -> None:
+        self._settings = settings
+        self._client = KubernetesClient(settings)
+
+    @functools.cached_property
+    def api(self) -> ChosenApi:
+        """Which of Calico's APIs is used, and why."""
+        return choose_api(self._client, self._settings)
+
+    def describe(self) -> Dict[str, Any]:
+        return {"endpoints": [str(self._client)], "api": self.api.name, "api_reason": self.api.reason}
+
+    @functools.cached_property
+    def _information(self) -> Mapping[str, Any] | None:
+        """The ClusterInformation; None when it does not exist."""
+        return self._client.get_object(self.api.name, "clusterinformations", "default")
+
+    def forget_state(self) -> None:
+        super().forget_state()
+        self.__dict__.pop("_information", None)
+
+    def read_state(self) -> State:
+        if self._information is None:
+            text = "{0} has no ClusterInformation in {1}: Calico has never run with this datastore"
+            return State(warning=text.format(self._client, self.api.name))
+        if (self._information.get("spec") or {}).get("datastoreReady") is False:
+            text = (
+                "datastoreReady of the ClusterInformation in {0} is false: Calico's datastore is locked, most likely "
+                "for an upgrade or a migration"
+            )
+            return State(locked=text.format(self.api.name))
+        return State()
+
+    @functools.cached_property
+    def _counts(self) -> bool:
+        """Whether labels in the metadata annotation count, for the Calico that runs on the cluster."""
+        spec = (self._information or {}).get("spec") or {}
+        match = _VERSION.match(str(spec.get("calicoVersion", "")))
+        return not match or tuple(map(int, match.groups())) >= COUNTS_SINCE
+
+    @functools.cached_property
+    def _codecs(self) -> Mapping[str, Codec]:
+        api = self.api
+        counts = api.has_metadata_annotation and self._counts
+        return {HOST_ENDPOINT: HostEndpointForm(api.name, api.has_metadata_annotation, counts).build_codec()}
+
+    def key(self, ref: Ref) -> str:
+        return "{0}.{1}/{2}".format(_find_plural(ref.kind), self.api.group, ref.name)
+
+    # Reads
+
+    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
+        if nodes or len(refs) > FEW:
+            return self._list_all()
+        return [stored for stored in map(self.get, refs) if stored]
+
+    def get(self, ref: Ref) -> Stored | None:
+        found = self._client.get_object(self.api.name, _find_plural(ref.kind), ref.name)
+        return self._stored(ref.kind, found) if found else None
+
+    def list(self, node: str = "") -> List[Stored]:
+        # An unreadable endpoint may belong to any node.
+        found = [stored for stored in self._list_all() if not node or stored.error or stored.node == node]
+        return sorted(found, key=lambda stored: (stored.node, stored.name))
+
+    def _list_all(self) -> List[Stored]:
+        return [
+            self._stored(kind, item)
+            for kind, plural in _PLURALS.items()
+            for item in self._client.list_objects(self.api.name, plural)
+        ]
+
+    def _stored(self, kind: str, document: Mapping[str, Any]) -> Stored:
+        metadata = document["metadata"]
+        ref = Ref(kind, metadata["name"])
+        return Stored(
+            self.key(ref),
+            metadata["resourceVersion"],
+            format_object(document),
+            "",
+            ref.name,
+            self._codecs[kind],
+            pending=_format_pending(metadata),
+        )
+
+    def known_nodes(self) -> List[str]:
+        return self._client.list_names(_CORE, "nodes")
+
+    def felix_nodes(self) -> Dict[str, bool]:
+        raise DatastoreError("a host outside of the cluster has no record in the Kubernetes datastore")
+
+    def read_policies(self, node: str = "") -> PolicySnapshot:
+        values: Dict[str, str] = {}
+        for plural in ("clusterinformations", "globalnetworkpolicies", "tiers", "felixconfigurations"):
+            values.update(self._read_values(plural))
+        endpoints = self.list()
+        values.update(self._read_profiles(endpoints))
+        if looks_at_others_v3(snapshot_v3(values, endpoints)):
+            for plural in ("globalnetworksets", "networksets"):
+                values.update(self._read_values(plural))
+        # Kubernetes' own policies, which are not read, select endpoints with this label.
+        unread = {"networkpolicies"} if any(_ORCHESTRATOR in stored.value for stored in endpoints) else set()
+        optional: Tuple[Tuple[str, Callable[[PolicySnapshot], bool]], ...] = (
+            ("ippools", lambda _documents: True),
+            ("networkpolicies", may_be_in_namespaces),
+            ("nodes", needs_nodes),
+        )
+        for plural, is_needed in optional:
+            if plural in unread:
+                continue
+            try:
+                if is_needed(snapshot_v3(values, endpoints)):
+                    values.update(self._read_values(plural))
+                else:
+                    unread.add(plural)
+            except DatastoreError:
+                # Few users may read it, and it rarely matters.
+                unread.add(plural)
+        return snapshot_v3(values, endpoints, unread)
+
+    def _read_values(self, plural: str) -> Dict[str, str]:
+        """{key in etcd: value} of the objects of a kind."""
+        if plural == "nodes":
+            return build_nodes(self._client.list_objects(_CORE, plural))
+        api = self.api
+        objects = self._client.list_objects(api.name, plural)
+        return build_values(plural, objects, api.has_metadata_annotation, self._counts)
+
+    def _read_profiles(self, endpoints: Sequence[Stored]) -> Dict[str, str]:
+        """The profiles of namespaces and service accounts, read only if an endpoint may use them."""
+        values: Dict[str, str] = {}
+        if any('"' + OF_NAMESPACE in stored.value for stored in endpoints):
+            values.update(build_profiles_of_namespaces(self._client.list_objects(_CORE, "namespaces")))
+        if any('"' + OF_ACCOUNT in stored.value for stored in endpoints):
+            values.update(build_profiles_of_accounts(self._client.list_objects(_CORE, "serviceaccounts")))
+        return values
+
+    # Writes
+
+    def write(self, changes: Sequence[Change], is_ended: Callable[[], bool] = never) -> Iterator[_Outcome]:
+        return self._run(self._make, changes, is_ended)
+
+    def rehearse(self, changes: Sequence[Change]) -> Iterator[_Outcome]:
+        return self._run(self._make_dry, changes, never)
+
+    def _run(
+        self, make: Callable[[Change], _Outcome], changes: Sequence[Change], is_ended: Callable[[], bool]
+    ) -> Iterator[_Outcome]:
+        """Make the changes, several at the same time; start no other one after an error that is not a conflict."""
+        with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
+            pending = collections.deque(changes)
+            under_way: Deque[concurrent.futures.Future[_Outcome]] = collections.deque()
+            is_over = False
+            while under_way or pending and not is_over and not is_ended():
+                while pending and len(under_way) < 2 * CONNECTIONS and not is_over and not is_ended():
+                    under_way.append(pool.submit(make, pending.popleft()))
+                if not under_way:
+                    return
+                change, error = under_way.popleft().result()
+                is_over = is_over or bool(error and not isinstance(error, Conflict))
+                yield change, error
+
+    def _make(self, change: Change) -> _Outcome:
+        """Make one change. An answer that is missing is replaced by reading."""
+        text = change.text if change.text is not None or change.after is None else self._encode(change)
+        maybe_done = False
+        for attempt in range(_TRIES):
+            try:
+                return self._send(change, text), None
+            except Unanswered as exc:
+                maybe_done = True
+                try:
+                    now = self.get(change.ref)
+                except DatastoreError as unread:
+                    problem = "{0}; the change may or may not have been made, since {1}".format(exc, unread)
+                    return change, DatastoreError(problem)
+                if _has_become(now, text):
+                    return change._replace(text=text, revision=now.revision if now else ""), None
+                if (now.revision if now else "") != (change.before.revision if change.before else ""):
+                    return change, Conflict(str(exc), maybe_done)
+                if attempt + 1 == _TRIES:
+                    return change, DatastoreError("{0}; the change was not made".format(exc))
+            except Conflict as exc:
+                return change, Conflict(str(exc), maybe_done)
+            except DatastoreError as exc:
+                return change, exc
+        raise AssertionError("the last try returns")
+
+    def _make_dry(self, change: Change) -> _Outcome:
+        try:
+            self._send(change, None if change.after is None else self._encode(change), is_dry=True)
+        except DatastoreError as exc:
+            return change, exc
+        return change, None
+
+    def _encode(self, change: Change) -> str:
+        return self._codecs[change.ref.kind].encode(change.after, change.before)
+
+    def _send(self, change: Change, text: str | None, is_dry: bool = False) -> Change:
+        """Send one change, and return it as it was made."""
+        api, plural = self.api.name, _find_plural(change.ref.kind)
+        before = json.loads(change.before.value)["metadata"] if change.before else None
+        if text is None:
+            found = self._client.delete(api, plural, before or {}, is_dry)
+            revision = found["metadata"]["resourceVersion"] if found else ""
+            return change._replace(text=format_object(found) if found else None, revision=revision)
+        document = json.loads(text)
+        document["metadata"] = _prepare(document["metadata"], before)
+        if before is None:
+            made = self._client.create(api, plural, document, is_dry)
+        elif change.before and change.before.pending:
+            raise Conflict("{0} is being deleted: it waits for {1}".format(change.ref, change.before.pending))
+        else:
+            made = self._client.update(api, plural, document, is_dry)
+        return change._replace(text=format_object(made), revision=made["metadata"]["resourceVersion"])
+
+
+# As in Calico's own releases and builds (libcalico-go, common/version_mismatch.go).
+_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)", re.ASCII)
+
+
+def _prepare(metadata: Mapping[str, Any], before: Mapping[str, Any] | None) -> Dict[str, Any]:
+    """The metadata of a request: of an update with the uid and the resourceVersion that were read."""
+    kept = {key: item for key, item in metadata.items() if key not in _OF_SERVER}
+    if before is None:
+        return kept
+    return dict(kept, uid=before["uid"], resourceVersion=before["resourceVersion"])
+
+
+def _has_become(now: Stored | None, text: str | None) -> bool:
+    """Whether the datastore has what a write without an answer was to make."""
+    if now is None or text is None:
+        return now is None and text is None
+    return bool(_get_content(now.value) == _get_content(text))
+
+
+def _get_content(value: str) -> Any:
+    document = json.loads(value)
+    metadata = document.get("metadata") or {}
+    kept = {key: item for key, item in metadata.items() if key not in _OF_SERVER and item not in ({}, [], None)}
+    return kept, document.get("spec")
+
+
+def _format_pending(metadata: Mapping[str, Any]) -> str:
+    """What the deletion of an object waits for; "" when it is not being deleted."""
+    if not metadata.get("deletionTimestamp"):
+        return ""
+    finalizers = metadata.get("finalizers") or ()
+    return "its finalizers ({0})".format(", ".join(map(str, finalizers))) if finalizers else "the API server"
+
+
+def _find_plural(kind: str) -> str:
+    """Raises DatastoreError for a kind that is not kept here."""
+    if kind not in _PLURALS:
+        raise DatastoreError("datastore_type kubernetes has no resources of kind {0} here".format(kind))
+    return _PLURALS[kind]
