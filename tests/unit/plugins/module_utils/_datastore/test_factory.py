@@ -11,6 +11,7 @@ import yaml
 
 from ansible_collections.netsec.calico.plugins.doc_fragments._connection import ModuleDocFragment
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.settings import ETCD
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.settings import KUBERNETES
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.calicoctl_file import _FORMATS
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import DATASTORES, list_options
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.settings import DATASTORE_TYPE
@@ -69,11 +70,24 @@ def test_the_role_has_them():
         assert own["type"] in (spec["type"], "str", "list", "raw") and own.get("choices") in (None, spec.get("choices"))
 
 
-def test_the_awx_credential_has_them():
-    (credential,) = load("playbooks/vars/awx.yml")["controller_credential_types"]
+def credential_type(name):
+    (found,) = [each for each in load("playbooks/vars/awx.yml")["controller_credential_types"] if each["name"] == name]
+    return found
+
+
+def test_the_awx_credential_for_etcd_has_them():
+    credential = credential_type("Calico etcd")
     types = next(field for field in credential["inputs"]["fields"] if field["id"] == "datastore_type")
-    # AWX has a credential type of its own for Kubernetes.
     assert types["choices"] == [name for name, each in DATASTORES.items() if each.family is ETCD]
     options = [DATASTORE_TYPE, *ETCD.options]
     variables = {"CALICO_" + variable for option in options for variable in option.list_variables()}
     assert credential["injectors"]["env"].keys() == variables
+
+
+def test_the_awx_credential_for_kubernetes_selects_the_datastore():
+    """AWX has a type of its own for the host and the token."""
+    environment = credential_type("Calico on Kubernetes")["injectors"]["env"]
+    known = {variable for option in KUBERNETES.options for variable in option.list_variables()}
+    assert environment.pop("CALICO_DATASTORE_TYPE") == "kubernetes" and environment.keys() <= known
+    of_awx = {"K8S_AUTH_HOST", "K8S_AUTH_API_KEY", "K8S_AUTH_VERIFY_SSL", "K8S_AUTH_SSL_CA_CERT"}
+    assert of_awx <= known and not of_awx & environment.keys()
