@@ -235,6 +235,7 @@ def environment() -> dict[str, str | None]:
         "ANSIBLE_NOCOLOR": "1",
         "HOME": str(HOME),
         "MYPY_CACHE_DIR": str(CACHE / "mypy"),
+        "NETSEC_KUBERNETES": None,
         "NETSEC_OLD_PYTHONS": os.pathsep.join(map(str, REFUSED.values())),
         "PYTHONPATH": str(COLLECTIONS),
         "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
@@ -402,13 +403,21 @@ def integration(session: nox.Session, core: str) -> None:
 
 @nox.session(python=CELLS[NEWEST], default=bool(KUBE_APISERVER or os.environ.get("CI")))
 def kubernetes(session: nox.Session) -> None:
-    """The tests on Kubernetes, against a real kube-apiserver; by default, where `make kube-apiserver` has built one."""
+    """The tests on Kubernetes, against a real kube-apiserver; by default, where `make kube-apiserver` has built one.
+
+    With NETSEC_KUBERNETES=all, also those in files that tests/integration/conftest.py does not list.
+    """
     if not KUBE_APISERVER:
         session.error("no kube-apiserver found: run make kube-apiserver, or set NETSEC_KUBE_APISERVER")
     install(session, core_requirement(NEWEST), *INTEGRATION)
-    variables = {"NETSEC_KUBERNETES": "1", "NETSEC_KUBE_APISERVER": KUBE_APISERVER, "NETSEC_ETCD_BINARIES": None}
-    # Each process starts a server of its own.
-    run_pytest(session, "tests/integration", variables=variables, processes=2)
+    variables = {
+        "NETSEC_ETCD_BINARIES": None,
+        "NETSEC_KUBERNETES": os.environ.get("NETSEC_KUBERNETES") or "1",
+        "NETSEC_KUBE_APISERVER": KUBE_APISERVER,
+    }
+    marks = () if session.posargs else ("-m", "not thorough")
+    # Each process starts a server of its own, of 600 MB.
+    run_pytest(session, "tests/integration", *marks, variables=variables, processes=2)
 
 
 @nox.session(python=CELLS[NEWEST], default=False)

@@ -370,7 +370,10 @@ def main(arguments=None):
     parser.add_argument("command", nargs="*", help="run this with KUBECONFIG set, then stop the server")
     options = parser.parse_args(arguments)
     if options.find:
-        binary = find_binary()
+        try:
+            binary = find_binary()
+        except KubernetesError as error:
+            sys.exit(str(error))
         print(binary or "")
         return 0 if binary else 1
     if not options.command and not options.ready_file:
