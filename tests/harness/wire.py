@@ -1,7 +1,10 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wire to an etcd server (plain HTTP) that tells what went over it, and that breaks on request."""
+"""A wire to a server that tells what went over it, and that breaks on request.
+
+Its clients talk plain HTTP to it. The server does, too, unless it has a `client_context`: then it is an HTTPS server.
+"""
 
 from __future__ import annotations
 
@@ -132,25 +135,35 @@ class Wire:
 
         cut_before_commit: the client's connection is closed, nothing is forwarded
         reset:             the same, with a TCP reset
-        cut_after_commit:  etcd does it and answers, the client's connection is closed without a byte
-        cut_mid_headers:   etcd does it, the client gets a status and half of the headers
-        cut_mid_answer:    etcd does it, the client gets the headers and half of the body
-        hang_up:           etcd does it and answers, then the client's connection is closed without notice
-        keep_answer:       etcd does it and answers, and the client waits, until the wire is closed
+        cut_after_commit:  the server does it and answers, the client's connection is closed without a byte
+        cut_mid_headers:   the server does it, the client gets a status and half of the headers
+        cut_mid_answer:    the server does it, the client gets the headers and half of the body
+        hang_up:           the server does it and answers, then the client's connection is closed without notice
+        keep_answer:       the server does it and answers, and the client waits, until the wire is closed
         freeze:            nothing is forwarded, and the client waits, until the wire is closed
         """
         if kind not in KINDS:
             raise ValueError(kind)
         self._faults.append(_Rule((kind, None), method, times, nth, path_contains))
 
-    def answer(self, status, body, content_type="application/json", method="GET", times=1, nth=1, path_contains=None):
-        """Answer such requests with this; nothing is forwarded."""
+    def answer(
+        self,
+        status,
+        body,
+        content_type="application/json",
+        method="GET",
+        times=1,
+        nth=1,
+        path_contains=None,
+        headers=(),
+    ):
+        """Answer such requests with this; nothing is forwarded. headers: more of them, as pairs."""
         body = body if isinstance(body, bytes) else body.encode()
-        answer = (status, "Told", [("Content-Type", content_type)], body)
+        answer = (status, "Told", [("Content-Type", content_type), *headers], body)
         self._faults.append(_Rule(("answer", answer), method, times, nth, path_contains))
 
     def cut(self, at, with_reset=False, method="GET", times=1, nth=1, path_contains=None):
-        """etcd does such requests, and the client gets the first bytes of the answer only, as many as `at`.
+        """The server does such requests, and the client gets the first bytes of the answer only, as many as `at`.
 
         at: their number, or a function of the whole answer, in bytes, that tells it.
         with_reset: the connection is not closed after them, but reset.
@@ -232,7 +245,12 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def setup(self):
         super().setup()
-        self.upstream = http.client.HTTPConnection("127.0.0.1", self.server.server.port)
+        server = self.server.server
+        context = getattr(server, "client_context", None)
+        if context:
+            self.upstream = http.client.HTTPSConnection("127.0.0.1", server.port, context=context)
+        else:
+            self.upstream = http.client.HTTPConnection("127.0.0.1", server.port)
 
     def finish(self):
         with self.server._lock:
@@ -244,7 +262,7 @@ class _Conversation(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         if len(body) < length:
-            # The client died on the way, and etcd would not take half a request either.
+            # The client died on the way, and no server takes half a request.
             self.close_connection = True
             return
         (fault, told), callbacks = self.server._arrived(Request(self.command, self.path, body.decode(errors="replace")))
@@ -278,7 +296,7 @@ class _Conversation(BaseHTTPRequestHandler):
             self.close_connection = True
         self.wfile.write(head + content)
 
-    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+    do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, *_arguments):
         pass

@@ -1,10 +1,15 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers for the integration tests. Without any etcd binary they fail; they are never skipped."""
+"""Servers for the integration tests. Without any etcd binary they fail; they are never skipped.
+
+With NETSEC_KUBERNETES=1, the tests on Kubernetes run, which need a kube-apiserver; without it, the others. With
+NETSEC_KUBERNETES=all, all tests run on it whose datastore may be any, also in files that are not listed below.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,10 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.harness.certificates import CertificateAuthority  # noqa: E402
 from tests.harness.datastore import DATASTORES  # noqa: E402
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES  # noqa: E402
 from tests.harness.etcd import BINARIES_VARIABLE, EtcdCluster, EtcdServer, binaries, binary_version  # noqa: E402
+from tests.harness.kubernetes import KubeApiServer, find_binary  # noqa: E402
+from tests.harness.kubernetes import binary_version as kube_version  # noqa: E402
 from tests.harness.module import collections_path  # noqa: E402
 from tests.harness.wire import Wire  # noqa: E402
 
+KUBERNETES = os.environ.get("NETSEC_KUBERNETES", "")
+ALL_DATASTORES = {**DATASTORES, **(KUBERNETES_DATASTORES if KUBERNETES else {})}
 ROOT_PASSWORD = "root-pässword"
 
 collections_path()
@@ -55,10 +65,25 @@ EVERY_ETCD = (
     "tls",
 )
 
+# The files whose tests run on Kubernetes, too, where they have a datastore of any type.
+ON_KUBERNETES = ("kube_harness",)
+
 
 def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if _is_meant(item)]
     on_etcdv3 = {_test_of(item) for item in items if _is_on(item, "etcdv3")}
     items[:] = [item for item in items if not _is_repeated(item, on_etcdv3)]
+
+
+def _is_meant(item):
+    is_about_it = "_kubernetes" in getattr(item, "fixturenames", ())
+    is_on_it = any(_is_on(item, name) for name in KUBERNETES_DATASTORES)
+    if not KUBERNETES:
+        return not is_about_it and not is_on_it
+    # One etcd is enough: it is not that of the API server.
+    is_repeated = any(_is_on(item, binary) for binary in binaries()[1:])
+    is_listed = KUBERNETES == "all" or _name_of(item) in ON_KUBERNETES
+    return (is_about_it or is_on_it and is_listed) and not is_repeated
 
 
 def _is_repeated(item, on_etcdv3):
@@ -82,6 +107,9 @@ def _is_on(item, what):
 
 
 def pytest_report_header():
+    if KUBERNETES:
+        binary = find_binary()
+        return ["kube-apiserver %s: %s" % (kube_version(binary), binary)] if binary else ["kube-apiserver: none found"]
     return ["etcd %s: %s" % (binary_version(path), path) for path in binaries()] or ["etcd: none found"]
 
 
@@ -111,30 +139,48 @@ def etcd(_etcd):
     _etcd.thaw()
 
 
-@pytest.fixture(params=list(DATASTORES))
+@pytest.fixture(params=list(ALL_DATASTORES))
 def datastore_type(request):
     """Each datastore. A test that is about one of them has it as a parameter."""
     return request.param
 
 
 @pytest.fixture
-def datastore(etcd, datastore_type):
-    """That server with Calico's datastore on it, without endpoints."""
-    return _started(etcd, datastore_type)
+def datastore(request, etcd, datastore_type):
+    """That server, or Kubernetes, with Calico's datastore on it, without endpoints."""
+    is_etcd = datastore_type in DATASTORES
+    return _started(etcd if is_etcd else request.getfixturevalue("_kubernetes"), datastore_type)
 
 
 @pytest.fixture
 def wire(request, etcd):
     """A wire to the test's datastore, or to the bare server of a test that has none."""
-    server = request.getfixturevalue("datastore") if "datastore" in request.fixturenames else etcd
+    servers = [name for name in ("datastore", "kubernetes") if name in request.fixturenames]
+    server = request.getfixturevalue(servers[0]) if servers else etcd
     with Wire(server) as wire:
         yield wire
 
 
 def _started(server, datastore_type):
-    datastore = DATASTORES[datastore_type](server)
+    datastore = ALL_DATASTORES[datastore_type](server)
     datastore.reset()
     return datastore
+
+
+@pytest.fixture(scope="session")
+def _kubernetes():
+    """With Calico's custom resources of both APIs: the option calico_api_group says which a task uses."""
+    with KubeApiServer() as server:
+        server.install_crds()
+        yield server
+
+
+@pytest.fixture
+def kubernetes(_kubernetes):
+    """An API server without Calico's objects; a test may stop or freeze it, and remove the custom resources."""
+    _kubernetes.reset()
+    yield _kubernetes
+    _kubernetes.thaw()
 
 
 @pytest.fixture(scope="session")
@@ -150,9 +196,10 @@ def _tls_etcd(etcd_binary, certificates):
 
 
 @pytest.fixture
-def tls_datastore(_tls_etcd, datastore_type):
+def tls_datastore(request, _tls_etcd, datastore_type):
     """A datastore that wants a client certificate, from `certificates`."""
-    return _started(_tls_etcd, datastore_type)
+    is_etcd = datastore_type in DATASTORES
+    return _started(_tls_etcd if is_etcd else request.getfixturevalue("_kubernetes"), datastore_type)
 
 
 @pytest.fixture(scope="session")
@@ -173,7 +220,7 @@ def _auth_etcd_v3(etcd_binary):
 @pytest.fixture
 def auth_datastore(request, etcd_binary, datastore_type):
     """A datastore that asks for a user; add some with `add_user`. On etcdv2, each request takes it 60 ms."""
-    name = {"etcdv2": "_auth_etcd", "etcdv3": "_auth_etcd_v3"}[datastore_type]
+    name = {"etcdv2": "_auth_etcd", "etcdv3": "_auth_etcd_v3"}.get(datastore_type, "_kubernetes")
     return _started(request.getfixturevalue(name), datastore_type)
 
 

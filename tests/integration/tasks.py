@@ -44,7 +44,10 @@ def info(*servers, **options):
 def connection(*servers):
     """The options that lead to these: datastores, wires to one, or whatever has a URL."""
     behind = [server.server if isinstance(server, Wire) else server for server in servers]
-    types = [server.type for server in behind if hasattr(server, "type")]
+    for each in behind:
+        if hasattr(each, "connection"):
+            return each.connection(*servers)
+    types = [each.type for each in behind if hasattr(each, "type")]
     return {"datastore_type": (types or ["etcdv2"])[0], "etcd_endpoints": [server.url for server in servers]}
 
 
