@@ -13,6 +13,7 @@ import http.client
 import socket
 import struct
 import threading
+from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -36,6 +37,7 @@ class Request(NamedTuple):
     method: str
     path: str  # as it came: quoted, with the query
     body: str
+    headers: Message = Message()
 
     @property
     def key(self):
@@ -265,7 +267,8 @@ class _Conversation(BaseHTTPRequestHandler):
             # The client died on the way, and no server takes half a request.
             self.close_connection = True
             return
-        (fault, told), callbacks = self.server._arrived(Request(self.command, self.path, body.decode(errors="replace")))
+        request = Request(self.command, self.path, body.decode(errors="replace"), self.headers)
+        (fault, told), callbacks = self.server._arrived(request)
         for callback in callbacks:
             callback()
         if fault == "freeze":

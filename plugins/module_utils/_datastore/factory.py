@@ -90,6 +90,11 @@ def find_misplaced_secrets(options: Mapping[str, Any]) -> List[str]:
     return [secret for family in _list_families() for secret in family.find_misplaced_secrets(options)]
 
 
+def find_harmless(options: Mapping[str, Any]) -> List[str]:
+    """Values of no_log options that are not secret."""
+    return [value for family in _list_families() for value in family.find_harmless(options)]
+
+
 def open_datastore(settings: Settings) -> Datastore:
     """The datastore of these settings."""
     return DATASTORES[settings.datastore_type].open(settings)

@@ -79,15 +79,13 @@ class KubernetesDatastore(Datastore):
         self.__dict__.pop("_information", None)
 
     def read_state(self) -> State:
+        key = "clusterinformations.{0}/default".format(self.api.group)
         if self._information is None:
-            text = "{0} has no ClusterInformation in {1}: Calico has never run with this datastore"
-            return State(warning=text.format(self._client, self.api.name))
+            text = "{0} has no {1}: Calico has never run with this datastore; check the cluster"
+            return State(warning=text.format(self._client, key))
         if (self._information.get("spec") or {}).get("datastoreReady") is False:
-            text = (
-                "datastoreReady of the ClusterInformation in {0} is false: Calico's datastore is locked, most likely "
-                "for an upgrade or a migration"
-            )
-            return State(locked=text.format(self.api.name))
+            text = "datastoreReady of {0} is false: the datastore is locked, most likely for an upgrade or a migration"
+            return State(locked=text.format(key))
         return State()
 
     @functools.cached_property
@@ -271,7 +269,8 @@ class KubernetesDatastore(Datastore):
             raise Conflict("{0} is being deleted: it waits for {1}".format(change.ref, change.before.pending))
         else:
             made = self._client.update(api, plural, document, is_dry)
-        return change._replace(text=format_object(made), revision=made["metadata"]["resourceVersion"])
+        # A dry run makes no revision.
+        return change._replace(text=format_object(made), revision=made["metadata"].get("resourceVersion", ""))
 
 
 # As in Calico's own releases and builds (libcalico-go, common/version_mismatch.go).

@@ -94,6 +94,8 @@ class Family(NamedTuple):
     build: Callable[[Given, str, float], Settings]
     # Values of options that may hold a secret although they must not: Ansible would repeat them in the result.
     find_misplaced_secrets: Callable[[Mapping[str, Any]], Sequence[str]] = lambda options: ()
+    # Values of no_log options that are not secret: Ansible would mask them wherever they occur in the result.
+    find_harmless: Callable[[Mapping[str, Any]], Sequence[str]] = lambda options: ()
 
 
 @dataclasses.dataclass(frozen=True)

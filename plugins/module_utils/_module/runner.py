@@ -16,7 +16,7 @@ from ansible.module_utils.common.parameters import remove_values
 from .._core import yaml_io
 from .._core.errors import LONGEST, CalicoError, MissingLibrary, brief, shown
 from .._datastore.base import Datastore
-from .._datastore.factory import build_settings, find_misplaced_secrets, open_datastore
+from .._datastore.factory import build_settings, find_harmless, find_misplaced_secrets, open_datastore
 from .._datastore.settings import Settings
 from .._guard.verdict import Unsafe, format_records
 from .results import build_guard_result
@@ -32,7 +32,8 @@ def read_settings(module: AnsibleModule) -> Settings:
 
 def connect(module: AnsibleModule) -> Datastore:
     """The datastore of these settings."""
-    # They are rejected, but Ansible repeats the options in the result.
+    module.no_log_values.difference_update(find_harmless(module.params))
+    # Ansible repeats the options in the result.
     module.no_log_values.update(find_misplaced_secrets(module.params))
     settings = read_settings(module)
     # They may come from the file or the environment, which Ansible does not mask.

@@ -181,6 +181,9 @@ class KubernetesClient:
 
     def _check(self, answer: ApiAnswer, request: ApiRequest) -> ApiAnswer:
         if 200 <= answer.status < 300:
+            if not answer.document:
+                text = "{0}: the answer is not a JSON object; is it a Kubernetes API server?"
+                raise DatastoreError(text.format(self))
             return answer
         raise DatastoreError("{0}: {1}".format(self, explain(answer, request)))
 

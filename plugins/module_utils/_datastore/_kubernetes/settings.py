@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.parse
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 
 from ..._core import yaml_io
 from ..._core.errors import InvalidInput, shown
@@ -95,27 +95,55 @@ class KubernetesSettings(Settings):
 
     @property
     def secrets(self) -> Tuple[str, ...]:
-        found = {self.api_key, self.password, *_list_secrets(self.kubeconfig)}
+        found = {self.api_key, self.password, *_list_strings(self.kubeconfig, only_secrets=True)}
         return tuple(sorted(found - {""}))
 
     def get_source(self, name: str) -> str:
         return self.sources.get(name, "default")
 
 
-def _list_secrets(content: Any) -> Sequence[str]:
-    """The tokens, keys and passwords in a kubeconfig that is given as its content."""
+def _list_strings(content: Any, only_secrets: bool, key: str = "") -> Iterator[str]:
+    """The strings and numbers of a kubeconfig's content, as Ansible masks them, or only its secrets."""
     if isinstance(content, Mapping):
-        return [
-            secret
-            for key, value in content.items()
-            for secret in ([value] if key in _SECRET and isinstance(value, str) else _list_secrets(value))
-        ]
-    if isinstance(content, list):
-        return [secret for item in content for secret in _list_secrets(item)]
-    return []
+        for name, value in content.items():
+            yield from _list_strings(value, only_secrets, str(name))
+    elif isinstance(content, (list, tuple)):
+        for item in content:
+            yield from _list_strings(item, only_secrets, key)
+    elif content not in ("", None) and not isinstance(content, bool) and (key in _SECRET or not only_secrets):
+        yield str(content)
 
 
 _SECRET = ("token", "password", "client-key-data", "id-token", "refresh-token", "client-secret", "access-token")
+
+
+def _find_secrets(options: Mapping[str, Any]) -> Sequence[str]:
+    """The secrets in the option kubeconfig, which is a mapping of many strings that are not secret, or a path."""
+    kubeconfig = options.get("kubeconfig")
+    try:
+        return list(_list_strings(_parse_text(kubeconfig), only_secrets=True))
+    except ValueError:
+        # It is rejected later.
+        return [kubeconfig]
+
+
+def _find_harmless(options: Mapping[str, Any]) -> Sequence[str]:
+    kubeconfig = options.get("kubeconfig")
+    if isinstance(kubeconfig, str):
+        return () if _is_content(kubeconfig) else [kubeconfig]
+    return list(_list_strings(kubeconfig, only_secrets=False))
+
+
+def _is_content(text: str) -> bool:
+    """Whether a string is a kubeconfig's content, not a path."""
+    return "\n" in text or text.lstrip().startswith("{")
+
+
+def _parse_text(value: Any) -> Any:
+    """The content of a kubeconfig that is given as text; a path as it is. Raises ValueError, without quoting it."""
+    if isinstance(value, str) and _is_content(value):
+        return yaml_io.first(value)
+    return value
 
 
 def _read_environment(environment: Environment) -> Dict[str, Any]:
@@ -124,31 +152,26 @@ def _read_environment(environment: Environment) -> Dict[str, Any]:
     return {"validate_certs": "false"} if skip.lower() in _TRUE else {}
 
 
-class _Inline(str):
-    """A kubeconfig's text, not its path."""
-
-
 def _read_file(found: CalicoctlFile, options: Mapping[str, Any]) -> Dict[str, Any]:
     """The keys whose values are not strings, or that give a kubeconfig's content. Raises InvalidInput."""
     skip = found.spec.get("k8sInsecureSkipTLSVerify")
     if skip is not None and not isinstance(skip, bool):
         raise found.error("spec.k8sInsecureSkipTLSVerify is not true or false")
     inline = found.get_text("kubeconfigInline")
-    return {**({"kubeconfig": _Inline(inline)} if inline else {}), **({"validate_certs": False} if skip else {})}
+    # Without a line break, it would be a path.
+    return {**({"kubeconfig": inline + "\n"} if inline else {}), **({"validate_certs": False} if skip else {})}
 
 
 def _parse_kubeconfig(value: Any, given: Given) -> Any:
-    """The content of a text, or else the value."""
-    if not isinstance(value, _Inline):
-        return value
+    """The path or the paths, or the content. Raises InvalidInput."""
+    where = "kubeconfig ({0})".format(given.get_source("kubeconfig"))
     try:
-        content = yaml_io.first(str(value))
+        content = _parse_text(value)
     except ValueError as exc:
-        raise InvalidInput(["kubeconfigInline ({0}) {1}".format(given.get_source("kubeconfig"), exc)]) from exc
-    if not isinstance(content, dict):
-        text = "kubeconfigInline ({0}) is not a kubeconfig: it is not a mapping"
-        raise InvalidInput([text.format(given.get_source("kubeconfig"))])
-    return content
+        raise InvalidInput(["{0} {1}".format(where, exc)]) from exc
+    if isinstance(content, Mapping) or content is value and isinstance(value, str):
+        return content
+    raise InvalidInput([where + " is not a path or a mapping"])
 
 
 def _build(given: Given, datastore_type: str, timeout: float) -> KubernetesSettings:
@@ -237,12 +260,9 @@ def _check(settings: KubernetesSettings) -> None:
     for name, other in (("client_key", "client_cert"), ("username", "password"), ("password", "username")):
         if getattr(settings, name) and not getattr(settings, other):
             raise InvalidInput(["{0} ({1}) is given without {2}".format(name, settings.get_source(name), other)])
-    if not isinstance(settings.kubeconfig, (str, Mapping)):
-        source = settings.get_source("kubeconfig")
-        raise InvalidInput(["kubeconfig ({0}) is not a path or a mapping".format(source)])
     if settings.impersonate_groups and not settings.impersonate_user:
         source = settings.get_source("impersonate_groups")
         raise InvalidInput(["impersonate_groups ({0}) is given without impersonate_user".format(source)])
 
 
-KUBERNETES = Family(OPTIONS, _read_environment, _read_file, _build)
+KUBERNETES = Family(OPTIONS, _read_environment, _read_file, _build, _find_secrets, _find_harmless)

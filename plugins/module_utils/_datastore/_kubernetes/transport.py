@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import ssl
-from typing import Any, Dict, Mapping, NamedTuple
+from typing import Any, Dict, Mapping
 
 from ..certificates import CertificateOptions, check_certificates
 from .cluster_config import IMPORT_ERROR, load_configuration
@@ -32,14 +34,15 @@ USER_AGENT = "netsec.calico"
 MOST_BYTES = 256 * 1024 * 1024
 
 
-class ApiAnswer(NamedTuple):
+@dataclasses.dataclass(eq=False)
+class ApiAnswer:
     """An answer: its HTTP status, its headers, and its body."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
-    @property
+    @functools.cached_property
     def document(self) -> Dict[str, Any]:
         """The JSON object of the body; empty if it is none, such as an aggregator's plain text."""
         try:
@@ -114,7 +117,11 @@ class Transport:
         if len(content) > MOST_BYTES:
             response.close()
             raise NoApiAnswer("the answer is longer than {0} MiB".format(MOST_BYTES // 1024 // 1024), True)
-        return ApiAnswer(response.status, response.headers, content)
+        answer = ApiAnswer(response.status, response.headers, content)
+        if not _LENGTHS.intersection(map(str.lower, response.headers)) and not answer.document:
+            # http.client accepts the end of the connection as the end of the headers.
+            raise NoApiAnswer("the answer is cut", True)
+        return answer
 
     def _headers(self) -> Dict[str, str]:
         """The headers that tell who asks."""
@@ -131,6 +138,7 @@ class Transport:
         return headers
 
 
+_LENGTHS = {"content-length", "transfer-encoding"}
 _NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError)
 
 

@@ -1,0 +1,306 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Kubernetes API server refuses, leaves open or is too busy for, and what the user is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
+from tests.harness.module import run_module
+from tests.integration.tasks import NAMED, SUBJECT, connection, failure, hostendpoint, info, vectors
+
+on_both = pytest.mark.parametrize("datastore_type", list(KUBERNETES_DATASTORES))
+on_v3 = pytest.mark.parametrize("datastore_type", ["kubernetes-v3"])
+ETH0 = dict(NAMED, interface_name="eth0")
+HEP = "/hostendpoints"
+
+
+def recorded(row):
+    """The answer of a real kube-apiserver 1.36.2 or calico-apiserver v3.32.1."""
+    rows = [*vectors("k8s_http_v3.jsonl"), *vectors("k8s_http_agg.jsonl"), *vectors("k8s_http_v1.jsonl")]
+    return next(each for each in rows if each["id"] == row)
+
+
+def replay(wire, row, **where):
+    found = recorded(row)
+    body = found["body"] if isinstance(found["body"], str) else json.dumps(found["body"])
+    headers = [("Retry-After", found["retry-after"])] if found.get("retry-after") else []
+    wire.answer(found["code"], body, headers=headers, **where)
+    return found
+
+
+def names(datastore):
+    return sorted(key.rpartition("/")[2] for key in datastore.stored())
+
+
+# Rights
+
+
+@on_both
+@pytest.mark.parametrize(
+    "rights, rule",
+    [
+        ([], "resources: [hostendpoints], verbs: [get]"),
+        (["hostendpoints"], "resources: [clusterinformations], verbs: [get]"),
+        (["clusterinformations", "hostendpoints"], "resources: [hostendpoints], verbs: [create]"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_with_the_rule_to_add(datastore, rights, rule):
+    group = datastore.group
+    token = datastore.add_user("narrow", read=["%s.%s" % (kind, group) for kind in rights])
+    options = dict(datastore.connection(token=token), interface_name="eth0", guard="off", **NAMED)
+    message = failure(run_module("calico_hostendpoint", options), "narrow", "add this rule to a ClusterRole")
+    assert "{apiGroups: [%s], %s}" % (group, rule) in message
+    assert datastore.stored() == {}
+
+
+@on_both
+def test_a_token_that_the_server_does_not_know(datastore):
+    options = dict(datastore.connection(token="s3cr3t-nonsense"))
+    message = failure(run_module("calico_hostendpoint_info", options), "rejects the credentials (401)", "api_key")
+    assert "s3cr3t" not in message
+
+
+# What is not there
+
+
+@on_v3
+def test_calicos_kinds_are_not_installed(kubernetes, datastore_type):
+    kubernetes.remove_crds("v3")
+    try:
+        datastore = KUBERNETES_DATASTORES[datastore_type](kubernetes)
+        result = run_module("calico_hostendpoint_info", datastore.connection())
+        failure(result, "has no hostendpoints in projectcalico.org/v3", "not installed")
+    finally:
+        kubernetes.install_crds()
+
+
+# Busy, and not there
+
+
+@on_both
+def test_a_server_that_is_busy_is_asked_again_when_it_says(datastore, wire):
+    busy = {"kind": "Status", "status": "Failure", "message": "storage is (re)initializing", "code": 429}
+    for method in ("GET", "POST"):
+        wire.answer(429, json.dumps(busy), method=method, headers=[("Retry-After", "1")], path_contains=HEP)
+    assert hostendpoint(wire, interface_name="eth0")["operation"] == "create"
+    assert names(datastore) == ["n1-eth0"]
+
+
+@on_both
+def test_a_server_that_stays_busy(datastore, wire):
+    busy = {"kind": "Status", "status": "Failure", "message": "too many requests", "code": 429}
+    wire.answer(429, json.dumps(busy), method="POST", times=99, headers=[("Retry-After", "1")], path_contains=HEP)
+    failure(hostendpoint(wire, interface_name="eth0", timeout=1.5), "too busy (429)", "too many requests")
+
+
+@on_v3
+def test_calico_apiserver_that_is_down_is_not_taken_for_the_v1_crds(kubernetes, datastore, wire):
+    wire.answer(
+        503,
+        "error trying to reach service\n",
+        content_type="text/plain",
+        times=99,
+        path_contains="/apis/projectcalico.org/v3",
+    )
+    options = dict(connection(wire), timeout=1)
+    del options["calico_api_group"]
+    result = run_module("calico_hostendpoint_info", options)
+    failure(result, "calico-apiserver is down", "calico_api_group crd.projectcalico.org/v1")
+
+
+# What the server refuses
+
+
+@on_both
+def test_what_a_schema_refuses_is_told_by_field(datastore, wire):
+    status = {
+        "kind": "Status",
+        "status": "Failure",
+        "reason": "Invalid",
+        "code": 422,
+        "message": "HostEndpoint.projectcalico.org is invalid",
+        "details": {"causes": [{"message": "Duplicate value: p", "field": "spec.profiles[1]"}]},
+    }
+    wire.answer(422, json.dumps(status), method="POST", path_contains=HEP)
+    failure(hostendpoint(wire, interface_name="eth0"), "spec.profiles[1]: Duplicate value")
+
+
+@pytest.mark.parametrize("row", [each["id"] for each in vectors("k8s_http_v3.jsonl") if each.get("code", 0) >= 400])
+@on_v3
+def test_every_recorded_refusal_ends_in_a_message(datastore, wire, row):
+    """Whatever a kube-apiserver 1.36.2 answers to a write: one line, never a traceback, and nothing is written."""
+    found = replay(wire, row, method="POST", times=99, path_contains=HEP)
+    result = hostendpoint(wire, interface_name="eth0", timeout=0.5)
+    assert failure(result) and datastore.stored() == {}, found
+
+
+@on_v3
+def test_the_aggregated_api_that_lists_nothing_because_of_one_object(datastore, wire):
+    status = {
+        "kind": "Status",
+        "status": "Failure",
+        "reason": "Invalid",
+        "code": 400,
+        "message": "json: cannot unmarshal",
+    }
+    wire.answer(400, json.dumps(status), path_contains=HEP)
+    failure(info(wire), "protocol above 255", "calico_api_group crd.projectcalico.org/v1")
+
+
+# Lists
+
+
+@on_v3
+def test_a_list_that_expires_is_begun_anew(datastore, wire):
+    for number in range(3):
+        datastore.put_endpoint(dict(ETH0, name="h%d" % number))
+    page = {"kind": "HostEndpointList", "metadata": {"continue": "token", "resourceVersion": "1"}, "items": []}
+    status = {
+        "kind": "Status",
+        "status": "Failure",
+        "reason": "Expired",
+        "code": 410,
+        "message": "too old",
+        "metadata": {"continue": "another"},
+    }
+    wire.answer(200, json.dumps(page), path_contains=HEP)
+    wire.answer(410, json.dumps(status), path_contains="continue=token")
+    assert [each["name"] for each in info(wire)["hostendpoints"]] == ["h0", "h1", "h2"]
+    assert not any("another" in request.path for request in wire.requests)
+
+
+@on_both
+def test_a_page_that_is_no_list(datastore, wire):
+    wire.answer(200, json.dumps({"kind": "HostEndpointList", "metadata": {}, "items": {"a": 1}}), path_contains=HEP)
+    failure(info(wire), "no list of items")
+
+
+# Writes without an answer
+
+CUTS = ["cut_before_commit", "cut_after_commit", "cut_mid_headers", "cut_mid_answer", "reset", "hang_up"]
+
+
+@on_both
+@pytest.mark.parametrize("kind", CUTS)
+def test_a_write_without_an_answer_is_resolved_by_reading(datastore, wire, kind):
+    wire.fault(kind, method="POST", path_contains=HEP)
+    assert hostendpoint(wire, interface_name="eth0")["operation"] == "create"
+    wire.fault(kind, method="PUT", path_contains=HEP)
+    assert hostendpoint(wire, interface_name="eth1")["operation"] == "update"
+    assert json.loads(next(iter(datastore.stored().values())))["spec"]["interfaceName"] == "eth1"
+    wire.fault(kind, method="DELETE", path_contains=HEP)
+    assert hostendpoint(wire, state="absent")["operation"] == "delete"
+    assert datastore.stored() == {}
+    assert hostendpoint(wire, state="absent")["operation"] == "none"
+
+
+@on_both
+def test_a_write_that_can_never_be_resolved_may_have_been_made(datastore, wire):
+    def dead():
+        wire.fault("cut_before_commit", method="GET", times=999)
+
+    wire.before("POST", dead)
+    wire.fault("cut_after_commit", method="POST", path_contains=HEP)
+    failure(hostendpoint(wire, interface_name="eth0", timeout=1), "may or may not have been made", "cannot reach")
+    assert names(datastore) == ["n1-eth0"]
+
+
+@on_both
+def test_a_server_that_does_not_answer_at_all(datastore, wire):
+    wire.fault("freeze", method=None, times=99)
+    failure(info(wire, timeout=0.3), "cannot reach the API server " + wire.url)
+
+
+# Others
+
+
+@on_both
+def test_what_another_client_made_anew_is_not_deleted(datastore, wire):
+    """The uid is another one: what was planned was about an object that no longer exists."""
+    datastore.put_endpoint(ETH0)
+    (key,) = datastore.stored()
+
+    def again():
+        datastore.delete(key)
+        datastore.put_endpoint(dict(ETH0, labels={"new": "1"}))
+
+    wire.before("DELETE", again)
+    assert hostendpoint(wire, state="absent")["operation"] == "delete"
+    deletions = [
+        json.loads(request.body)["preconditions"]["uid"] for request in wire.requests if request.method == "DELETE"
+    ]
+    assert len(set(deletions)) == 2 and datastore.stored() == {}
+
+
+FINALIZER = {"finalizers": ["example.org/f"]}
+
+
+def with_finalizer(datastore):
+    document = json.loads(datastore.value(ETH0))
+    document["metadata"].update(FINALIZER)
+    (key,) = [datastore.key("n1", "n1-eth0")]
+    datastore.put(key, json.dumps(document))
+    return key
+
+
+def release(datastore, key):
+    document = json.loads(datastore.get(key))
+    del document["metadata"]["finalizers"]
+    datastore.put(key, json.dumps(document))
+
+
+@on_both
+def test_what_waits_for_its_finalizers_is_pending_and_not_gone(datastore):
+    key = with_finalizer(datastore)
+    result = hostendpoint(datastore, state="absent")
+    assert result["operation"] == "delete" and any("pending" in text for text in result["warnings"])
+    assert names(datastore) == ["n1-eth0"]
+    again = hostendpoint(datastore, state="absent")
+    assert again["operation"] == "none" and any("being deleted" in text for text in again["warnings"])
+    message = failure(hostendpoint(datastore, interface_name="eth1"), "is being deleted", "example.org/f")
+    assert SUBJECT.split(" on ")[0] in message
+    release(datastore, key)
+    assert datastore.stored() == {}
+    assert hostendpoint(datastore, interface_name="eth1")["operation"] == "create"
+
+
+# Dry run
+
+
+@on_both
+def test_check_mode_with_the_servers_dry_run(datastore, wire):
+    datastore.put_endpoint(dict(ETH0, name="old"))
+    revision = datastore.revision()
+    endpoints = [ETH0, dict(ETH0, name="old", interface_name="eth1")]
+    options = dict(connection(wire), guard="off", server_dry_run=True, purge="all", purge_nodes=["n1"])
+    result = run_module("calico_hostendpoints", dict(options, endpoints=endpoints), check=True)
+    assert not result["failed"] and (result["summary"]["created"], result["summary"]["updated"]) == (1, 1)
+    assert run_module("calico_hostendpoints", dict(options, endpoints=[]), check=True)["summary"]["deleted"] == 1
+    assert datastore.revision() == revision and len(wire.writes) == 3
+
+
+@on_both
+def test_the_servers_dry_run_knows_who_may_not_write(datastore):
+    token = datastore.add_user("reader", read=[datastore.everything])
+    options = dict(datastore.connection(token=token), guard="off", interface_name="eth0", **NAMED)
+    assert run_module("calico_hostendpoint", options, check=True)["operation"] == "create"
+    result = run_module("calico_hostendpoint", dict(options, server_dry_run=True), check=True)
+    failure(result, "verbs: [create]")
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv3"])
+def test_etcd_has_no_dry_run(_kubernetes, etcd, datastore):
+    result = hostendpoint(datastore, check=True, interface_name="eth0", server_dry_run=True)
+    failure(result, "server_dry_run needs datastore_type kubernetes")
+
+
+@on_both
+def test_a_write_is_strict_and_says_who_writes(datastore, wire):
+    hostendpoint(wire, interface_name="eth0")
+    (request,) = wire.writes
+    assert "fieldValidation=Strict" in request.path and "fieldManager=netsec.calico" in request.path
