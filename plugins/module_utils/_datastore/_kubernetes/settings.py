@@ -124,7 +124,7 @@ def _find_secrets(options: Mapping[str, Any]) -> Sequence[str]:
         return list(_list_strings(_parse_text(kubeconfig), only_secrets=True))
     except ValueError:
         # It is rejected later.
-        return [kubeconfig]
+        return [str(kubeconfig)]
 
 
 def _find_harmless(options: Mapping[str, Any]) -> Sequence[str]:
