@@ -42,6 +42,8 @@ class Datastore(abc.ABC):
 
     # The API version of the stored resources.
     api_version: ApiVersion
+    # Whether every host on which Felix has run has a record.
+    has_all_nodes = True
 
     @functools.cached_property
     def state(self) -> State:

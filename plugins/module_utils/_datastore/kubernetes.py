@@ -56,6 +56,8 @@ _Outcome = Tuple[Change, "DatastoreError | None"]
 
 class KubernetesDatastore(Datastore):
     api_version = V3_KUBERNETES
+    # Not a host outside of the cluster.
+    has_all_nodes = False
 
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings

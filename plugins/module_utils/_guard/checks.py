@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple
+from typing import Collection, Dict, List, NamedTuple
 
 
 class Check(NamedTuple):
@@ -100,3 +100,9 @@ _TABLE = (
     Check("G17", "more endpoints change than guard_limit allows", remedy="raise guard_limit if this is intended"),
 )
 CHECKS: Dict[str, Check] = {check.id: check for check in _TABLE}
+
+
+def find_alike(node: str, known_nodes: Collection[str]) -> List[str]:
+    """The known nodes that may be meant: their first labels are the same."""
+    short = node.partition(".")[0].lower()
+    return sorted(known for known in known_nodes if known.partition(".")[0].lower() == short)

@@ -15,6 +15,7 @@ from .._dataplane.verdict import noted
 from .._policies._felix.config import is_excluded
 from .._policies.model import EGRESS, INGRESS
 from .._resources.hostendpoint import HostEndpoint
+from .checks import find_alike
 from .verdict import UNKNOWN, UNSAFE, WARNING, GuardFinding
 
 # Shared with host_checks.
@@ -79,8 +80,7 @@ def check_node(
     """G09. `nodes_problem` is why there may be other nodes than `known_nodes`, which is None when none were read."""
     if known_nodes is None or endpoint.node in known_nodes:
         return
-    short = endpoint.node.partition(".")[0].lower()
-    alike = sorted(node for node in known_nodes if node.partition(".")[0].lower() == short)
+    alike = find_alike(endpoint.node, known_nodes)
     hint = ": did you mean {0}?".format(" or ".join(alike)) if alike else ""
     if nodes_problem:
         text = "cannot determine whether Calico knows the node {0}{1} ({2})"

@@ -20,7 +20,7 @@ from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
 from .._resources.hostendpoint import HOST_ENDPOINT, HostEndpoint, as_host_endpoint
-from .checks import CHECKS
+from .checks import CHECKS, find_alike
 from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
 if TYPE_CHECKING:
@@ -181,6 +181,9 @@ def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) ->
         except DatastoreError as exc:
             # Only G09 needs them, and the user may have no right to read them.
             problem = problem or str(exc)
+    if not store.has_all_nodes:
+        # Only a name that is similar to a known one is worth a word.
+        known.update([node for node in nodes if not find_alike(node, known)])
     return known, problem
 
 
