@@ -43,7 +43,7 @@ BUILT = ROOT / ".cache" / "kubernetes" / PROGRAM
 
 # Of Calico v3.32.1, the kinds that the collection reads. {version of the API: group}
 GROUPS = {"v1": "crd.projectcalico.org", "v3": "projectcalico.org"}
-CRDS = {version: ROOT / "tests" / "crds" / ("calico-v3.32.1-%s.yaml" % version) for version in GROUPS}
+CRDS = {version: ROOT / "tests" / "crds" / ("calico-v3.32.1-%s.json" % version) for version in GROUPS}
 
 # Everything is allowed to the administrator. The others may do what `add_role` says, and what every user may.
 ADMINISTRATOR = "admin"
@@ -328,11 +328,7 @@ class KubeApiServer(Server):
 @functools.lru_cache(maxsize=None)
 def definitions(version):
     """The CustomResourceDefinitions of Calico's "v1" or "v3"."""
-    # In the environments of the integration tests alone.
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return list(yaml.load_all(CRDS[version].read_text(encoding="utf-8"), loader))
+    return json.loads(CRDS[version].read_text(encoding="utf-8"))["items"]
 
 
 def path_of(group, resource, name="", namespace=""):
