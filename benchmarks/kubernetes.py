@@ -13,9 +13,9 @@ import argparse
 import concurrent.futures
 import http.client
 import json
-import shutil
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from importlib import metadata
@@ -134,7 +134,7 @@ class Kubernetes:
 
 
 def has_kubernetes_core():
-    program = shutil.which("ansible-galaxy")
+    program = Path(sys.executable).with_name("ansible-galaxy")
     answer = subprocess.run([program, "collection", "list"], capture_output=True, text=True, check=False)
     return "kubernetes.core" in answer.stdout
 
@@ -154,7 +154,12 @@ def table(bench, tried):
     for row, name in names.items():
         if row in bench.samples:
             cpu = bench.median(row, "cpu") if row != "raw create" else None
-            cells = [name, "%.2f" % bench.median(row), "" if cpu is None else "%.2f" % cpu, str(len(bench.samples[row]))]
+            cells = [
+                name,
+                "%.2f" % bench.median(row),
+                "" if cpu is None else "%.2f" % cpu,
+                str(len(bench.samples[row])),
+            ]
             lines.append("| %s |" % " | ".join(cells))
     lines += ["", "| target | wanted | measured | verdict |", "| --- | ---: | ---: | ---: |"]
     for text, most, row, base in TARGETS:

@@ -58,6 +58,10 @@ class Datastore(abc.ABC):
         """What the result of every module tells about the datastore, such as the API that was chosen."""
         return {}
 
+    def list_remarks(self) -> Sequence[str]:
+        """Warnings about what was read, for the user."""
+        return ()
+
     @abc.abstractmethod
     def read_state(self) -> State:
         """Read the state that Calico has recorded."""

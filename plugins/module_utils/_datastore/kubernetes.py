@@ -15,15 +15,15 @@ import concurrent.futures
 import functools
 import json
 import re
-from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
-from .._core.errors import Conflict, DatastoreError
+from .._core.errors import Conflict, DatastoreError, join_first
 from .._plan.plan import Change
 from .._plan.stored import Codec, Stored
 from .._resources.api_version import V3_KUBERNETES
 from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref
-from ._kubernetes.annotation import COUNTS_SINCE
+from ._kubernetes.annotation import ANNOTATION, COUNTS_SINCE, has_ignored_labels
 from ._kubernetes.api_choice import ChosenApi, choose_api
 from ._kubernetes.client import KubernetesClient, Unanswered
 from ._kubernetes.codec import HostEndpointForm, format_object
@@ -45,6 +45,8 @@ _PLURALS = {HOST_ENDPOINT: "hostendpoints"}
 _CORE = "v1"
 # Maximum number of resources that are read one by one.
 FEW = 32
+# Number of names in a message.
+_SHOWN = 10
 # How often an ambiguous write is resolved by reading and tried again.
 _TRIES = 3
 _ORCHESTRATOR = '"projectcalico.org/orchestrator"'
@@ -62,6 +64,8 @@ class KubernetesDatastore(Datastore):
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings
         self._client = KubernetesClient(settings)
+        # Names of objects with labels that only one place shows.
+        self._unclear: Set[str] = set()
 
     @functools.cached_property
     def api(self) -> ChosenApi:
@@ -70,6 +74,15 @@ class KubernetesDatastore(Datastore):
 
     def describe(self) -> Dict[str, Any]:
         return {"endpoints": [str(self._client)], "api": self.api.name, "api_reason": self.api.reason}
+
+    def list_remarks(self) -> List[str]:
+        if not self._unclear:
+            return []
+        text = (
+            "labels of {0} differ between metadata.labels, which kubectl and Calico before v3.28 read, and the "
+            "annotation {1}, which Calico reads since then; an update of their labels makes both alike"
+        )
+        return [text.format(join_first(sorted(self._unclear), _SHOWN), ANNOTATION)]
 
     @functools.cached_property
     def _information(self) -> Mapping[str, Any] | None:
@@ -132,6 +145,8 @@ class KubernetesDatastore(Datastore):
     def _stored(self, kind: str, document: Mapping[str, Any]) -> Stored:
         metadata = document["metadata"]
         ref = Ref(kind, metadata["name"])
+        if self.api.has_metadata_annotation and has_ignored_labels(metadata, self._counts):
+            self._unclear.add(ref.name)
         return Stored(
             self.key(ref),
             metadata["resourceVersion"],

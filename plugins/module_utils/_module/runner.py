@@ -62,6 +62,7 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule, Datastore], Dict[s
         store = connect(module)
         result = work(module, store)
         described = store.describe()
+        warn(module, store.list_remarks())
         if described:
             result["datastore"] = dict(result.get("datastore", {}), **described)
         if "failures" not in result:

@@ -63,6 +63,20 @@ def _parse(text: str) -> CalicoMetadata:
     return CalicoMetadata(found.get("name", ""), found.get("labels", {}), found.get("annotations", {}))
 
 
+def has_ignored_labels(metadata: Mapping[str, Any], counts: bool) -> bool:
+    """Whether a reader of one place sees another label than Calico.
+
+    That is a native label with another value in the annotation, or, where the annotation does not count, any of its.
+    """
+    native: Mapping[str, str] = metadata.get("labels") or {}
+    text = (metadata.get("annotations") or {}).get(ANNOTATION)
+    try:
+        inner = _parse(text).labels if text else {}
+    except ValueError:
+        return False
+    return any(native.get(key) != value and (key in native or not counts) for key, value in inner.items())
+
+
 def move_out(metadata: Mapping[str, Any]) -> Dict[str, str]:
     """The native annotations of an object, with the ones in the metadata annotation, which keeps its other fields.
 

@@ -10,7 +10,7 @@ projectcalico/calico v3.32.1: libcalico-go/lib/backend/k8s/resources/customresou
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Mapping
 
 from ..._core.errors import brief
 from ..._core.go_json import Ambiguous
@@ -160,12 +160,3 @@ _TEXT_ONLY = frozenset([str])
 def _get_dict(document: Mapping[str, Any], key: str) -> Dict[str, Any]:
     found = document.get(key)
     return found if isinstance(found, dict) else {}
-
-
-def list_labels_that_differ(metadata: Mapping[str, Any]) -> List[str]:
-    """The labels that Calico before v3.28 and Calico since then read differently."""
-    try:
-        before, since = (read_metadata(metadata, True, counts).labels for counts in (False, True))
-    except ValueError:
-        return []
-    return sorted(key for key in {*before, *since} if before.get(key) != since.get(key))
