@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.annotation import ANNOTATION
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.annotation import (
+    ANNOTATION,
+    has_ignored_labels,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.codec import (
     HostEndpointForm,
     format_object,
@@ -238,3 +241,19 @@ def test_what_the_api_server_accepts_is_validated_here_all_the_same(row):
         if row[api]["code"] == 201:
             found = stored(object_of(row, row[api]), form(api).build_codec())
             assert found.error or found.resource.node
+
+
+@pytest.mark.parametrize(
+    "native, inner, counts, ignored",
+    [
+        ({}, {"a": "1"}, True, False),
+        ({"a": "1"}, {"a": "1"}, True, False),
+        ({"a": "2"}, {"a": "1"}, True, True),
+        ({}, {"a": "1"}, False, True),
+        ({"a": "1"}, {"a": "1"}, False, False),
+        ({"a": "1"}, {}, False, False),
+    ],
+)
+def test_labels_that_only_some_readers_see(native, inner, counts, ignored):
+    metadata = {"labels": native, "annotations": {ANNOTATION: json.dumps({"labels": inner})}}
+    assert has_ignored_labels(metadata, counts) is ignored
