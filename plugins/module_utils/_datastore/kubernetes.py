@@ -226,7 +226,7 @@ class KubernetesDatastore(Datastore):
             under_way: Deque[concurrent.futures.Future[_Outcome]] = collections.deque()
             is_over = False
             while under_way or pending and not is_over and not is_ended():
-                while pending and len(under_way) < 2 * CONNECTIONS and not is_over and not is_ended():
+                while pending and len(under_way) < CONNECTIONS and not is_over and not is_ended():
                     under_way.append(pool.submit(make, pending.popleft()))
                 if not under_way:
                     return

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import urllib.parse
 from typing import Any, Collection, Dict, List, Mapping
@@ -39,7 +40,9 @@ class KubernetesClient:
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings
         self._transport = Transport(settings)
-        self._has_reloaded = False
+        # Requests run in several threads. How often the credentials were loaded again.
+        self._lock = threading.Lock()
+        self._reloads = 0
 
     def __str__(self) -> str:
         return self._transport.url
@@ -171,13 +174,16 @@ class KubernetesClient:
     def _send(
         self, method: str, path: str, document: Mapping[str, Any] | None = None, accept: str = "application/json"
     ) -> ApiAnswer:
+        reloads = self._reloads
         answer = self._transport.request(method, path, document, accept)
-        if answer.status == 401 and not self._has_reloaded:
-            # A token may have expired since it was read.
-            self._has_reloaded = True
-            self._transport.reload()
-            answer = self._transport.request(method, path, document, accept)
-        return answer
+        if answer.status != 401:
+            return answer
+        # A token may have expired since it was loaded.
+        with self._lock:
+            if self._reloads == reloads:
+                self._transport.reload()
+                self._reloads += 1
+        return self._transport.request(method, path, document, accept)
 
     def _check(self, answer: ApiAnswer, request: ApiRequest) -> ApiAnswer:
         if 200 <= answer.status < 300:

@@ -91,7 +91,8 @@ class KubernetesSettings(Settings):
 
     @property
     def servers(self) -> Tuple[str, ...]:
-        return (self.host,) if self.host else ()
+        # A host's Felix reaches the API server or Typha, and nothing here tells which.
+        return ()
 
     @property
     def secrets(self) -> Tuple[str, ...]:
