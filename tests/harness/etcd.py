@@ -32,6 +32,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from .pace import HANG, PATIENT
 from .process import Watcher, free_port, is_stopped, listens, wait_for
 
 BINARIES_VARIABLE = "NETSEC_ETCD_BINARIES"
@@ -76,7 +77,7 @@ def binaries():
 
 @functools.lru_cache(maxsize=None)
 def binary_version(binary):
-    output = subprocess.run([binary, "--version"], stdout=subprocess.PIPE, check=True, env={}, timeout=30).stdout
+    output = subprocess.run([binary, "--version"], stdout=subprocess.PIPE, check=True, env={}, timeout=HANG).stdout
     return output.decode().split("\n", 1)[0].split(":", 1)[1].strip()
 
 
@@ -101,7 +102,7 @@ class EtcdServer:
         client_auth=False,
         client=None,
         gateway=None,
-        timeout=10,
+        timeout=PATIENT,
         on_disk=False,
         tokens="",
         host="127.0.0.1",
@@ -188,7 +189,7 @@ class EtcdServer:
         self._drop_connection()
         os.kill(self._process.pid, signal.SIGSTOP)
         # Until the last thread has stopped, one may still answer.
-        wait_for(lambda: is_stopped(self._process.pid), 60, "etcd %s stops" % self._process.pid, interval=0.001)
+        wait_for(lambda: is_stopped(self._process.pid), HANG, "etcd %s stops" % self._process.pid, interval=0.001)
 
     def thaw(self):
         if self.running:
@@ -249,7 +250,7 @@ class EtcdServer:
         if self.v2:
             command.append("--enable-v2")
         if self.tokens:
-            # "simple,ttl=1": a v3 token is good for a second.
+            # "simple,ttl=3": a v3 token is good for three seconds.
             command += ["--auth-token=" + self.tokens.partition(",")[0]]
             command += ["--auth-token-ttl=" + self.tokens.partition("ttl=")[2]]
         if self.tls:
@@ -260,7 +261,7 @@ class EtcdServer:
             command += ["--client-cert-file=%s" % self.gateway.cert, "--client-key-file=%s" % self.gateway.key]
         return command
 
-    def _await_ready(self, timeout=60):
+    def _await_ready(self, timeout=HANG):
         def ready():
             if not self.running:
                 text = self.log_tail()
@@ -277,7 +278,7 @@ class EtcdServer:
 
     def _healthy(self):
         try:
-            status, body = self.request("GET", "/health", timeout=1)
+            status, body = self.request("GET", "/health", timeout=5)
         except (OSError, http.client.HTTPException):
             return False
         return status == 200 and json.loads(body)["health"] == "true"
@@ -289,7 +290,7 @@ class EtcdServer:
         self._process.send_signal(how)
         self._process.send_signal(signal.SIGCONT)
         try:
-            self._process.wait(5)
+            self._process.wait(PATIENT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -542,7 +543,7 @@ class EtcdCluster:
         self.members[number].thaw()
         self._frozen.discard(number)
 
-    def leader(self, timeout=60):
+    def leader(self, timeout=HANG):
         """The number of the leader that every member which is alive agrees on; waits for an election."""
         return wait_for(self._leader, timeout, "the members agree on a leader")[0]
 
@@ -580,7 +581,7 @@ class EtcdCluster:
             if not member.running or number in self._frozen:
                 continue
             try:
-                body = json.loads(member.request("POST", "/v3/maintenance/status", "{}", _JSON, timeout=1)[1])
+                body = json.loads(member.request("POST", "/v3/maintenance/status", "{}", _JSON, timeout=5)[1])
             except (OSError, http.client.HTTPException):
                 return None
             ids[body["header"]["member_id"]] = number
