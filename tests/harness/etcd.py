@@ -26,6 +26,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from .pace import HANG, PATIENT
 from .process import free_port, wait_for
 from .server import PortTaken, Server, ServerError, idle, run_command, serve
 
@@ -67,7 +68,7 @@ def binaries():
 
 @functools.lru_cache(maxsize=None)
 def binary_version(binary):
-    output = subprocess.run([binary, "--version"], stdout=subprocess.PIPE, check=True, env={}, timeout=30).stdout
+    output = subprocess.run([binary, "--version"], stdout=subprocess.PIPE, check=True, env={}, timeout=HANG).stdout
     return output.decode().split("\n", 1)[0].split(":", 1)[1].strip()
 
 
@@ -97,7 +98,7 @@ class EtcdServer(Server):
         client_auth=False,
         client=None,
         gateway=None,
-        timeout=10,
+        timeout=PATIENT,
         on_disk=False,
         tokens="",
         host="127.0.0.1",
@@ -150,7 +151,7 @@ class EtcdServer(Server):
         if self.v2:
             command.append("--enable-v2")
         if self.tokens:
-            # "simple,ttl=1": a v3 token is good for a second.
+            # "simple,ttl=3": a v3 token is good for three seconds.
             command += ["--auth-token=" + self.tokens.partition(",")[0]]
             command += ["--auth-token-ttl=" + self.tokens.partition("ttl=")[2]]
         if self.tls:
@@ -162,7 +163,7 @@ class EtcdServer(Server):
         return command
 
     def _is_ready(self):
-        status, body = self.request("GET", "/health", timeout=1)
+        status, body = self.request("GET", "/health", timeout=5)
         if status != 200 or json.loads(body)["health"] != "true":
             return False
         self.version = json.loads(self.request("GET", "/version")[1])["etcdserver"]
@@ -393,7 +394,7 @@ class EtcdCluster:
         self.members[number].thaw()
         self._frozen.discard(number)
 
-    def leader(self, timeout=60):
+    def leader(self, timeout=HANG):
         """The number of the leader that every member which is alive agrees on; waits for an election."""
         return wait_for(self._leader, timeout, "the members agree on a leader")[0]
 
@@ -431,7 +432,7 @@ class EtcdCluster:
             if not member.running or number in self._frozen:
                 continue
             try:
-                body = json.loads(member.request("POST", "/v3/maintenance/status", "{}", _JSON, timeout=1)[1])
+                body = json.loads(member.request("POST", "/v3/maintenance/status", "{}", _JSON, timeout=5)[1])
             except (OSError, http.client.HTTPException):
                 return None
             ids[body["header"]["member_id"]] = number

@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
+from .pace import HANG
 from .process import Watcher, kill_group
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -176,7 +177,7 @@ class PlaybookRun:
         return "exit status %d\n%s\n%s" % (self.returncode, self.stdout, self.stderr)
 
 
-def run_playbook(playbook, inventory=None, extra_args=(), env=None, stdout_callback=None, timeout=300):
+def run_playbook(playbook, inventory=None, extra_args=(), env=None, stdout_callback=None, timeout=HANG):
     """Run this environment's ansible-playbook, away from the tester's own configuration.
 
     playbook: a path, a name such as netsec.calico.audit, the YAML text, or a list of plays.
@@ -230,7 +231,7 @@ class PlaybookProcess:
         """To the whole group, as a terminal does it."""
         os.killpg(self._process.pid, number)
 
-    def wait(self, timeout=300):
+    def wait(self, timeout=HANG):
         """The PlaybookRun, when ansible-playbook has ended; modules that it has left alone may still run."""
         stdout, stderr = self._process.communicate(timeout=timeout)
         self._watcher.forget()

@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+from .pace import HANG, PATIENT
 from .process import Watcher, free_port, is_stopped, listens, wait_for
 
 
@@ -41,7 +42,7 @@ class Server:
     # How many seconds it may take to get ready.
     patience = 60
 
-    def __init__(self, timeout=10, on_disk=False, host="127.0.0.1"):
+    def __init__(self, timeout=PATIENT, on_disk=False, host="127.0.0.1"):
         self.timeout = timeout
         self.host = host
         self.port = None
@@ -106,7 +107,7 @@ class Server:
         os.kill(self._process.pid, signal.SIGSTOP)
         # Until the last thread has stopped, one may still answer.
         wait_for(
-            lambda: is_stopped(self._process.pid), 60, "%s %s stops" % (self.name, self._process.pid), interval=0.001
+            lambda: is_stopped(self._process.pid), HANG, "%s %s stops" % (self.name, self._process.pid), interval=0.001
         )
 
     def thaw(self):
@@ -187,7 +188,7 @@ class Server:
         self._process.send_signal(how)
         self._process.send_signal(signal.SIGCONT)
         try:
-            self._process.wait(5)
+            self._process.wait(PATIENT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

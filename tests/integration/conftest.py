@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -31,6 +32,10 @@ ALL_DATASTORES = {**DATASTORES, **(KUBERNETES_DATASTORES if KUBERNETES else {})}
 ROOT_PASSWORD = "root-pässword"
 
 collections_path()
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Playbooks, of which nothing depends on the datastore but what other tests have: they run on one.
 PLAYBOOKS = (
@@ -212,7 +217,7 @@ def _auth_etcd(etcd_binary):
 @pytest.fixture(scope="session")
 def _auth_etcd_v3(etcd_binary):
     # Its tokens are soon forgotten.
-    with EtcdServer(etcd_binary, tokens="simple,ttl=1") as server:
+    with EtcdServer(etcd_binary, tokens="simple,ttl=3") as server:
         server.enable_auth_v3(ROOT_PASSWORD)
         yield server
 

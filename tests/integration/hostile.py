@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 def fuzz(examples):
     """The same examples in each run, so that a suite that has passed once does not fail by chance."""
-    return settings(max_examples=examples, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=examples, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 class Raw(str):

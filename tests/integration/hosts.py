@@ -11,6 +11,7 @@ import json
 import socket
 import threading
 
+from tests.harness.pace import HANG
 from tests.harness.process import wait_for
 
 # The profile that lets everything in.
@@ -67,7 +68,7 @@ class Hosts:
 
     def wait_for_connections(self, node, number):
         """Until so many have come to it."""
-        wait_for(lambda: len(self._taken[node]) >= number, 60, "%d connections to %s" % (number, node))
+        wait_for(lambda: len(self._taken[node]) >= number, HANG, "%d connections to %s" % (number, node))
 
     def _watch(self):
         while not self._ended.wait(0.05):

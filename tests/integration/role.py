@@ -12,6 +12,7 @@ from tests.harness.datastore import DATASTORES
 from tests.harness.etcd import EtcdServer
 from tests.harness.fleet import RecordedFleet, interface, inventory, server
 from tests.harness.module import run_playbook
+from tests.harness.pace import PATIENT
 from tests.integration.tasks import connection
 
 NAME = "netsec.calico.hostendpoints"
@@ -69,7 +70,7 @@ def fleet_of(tmp_path_factory, hosts):
 def role_variables(server):
     """What tells the role where the datastore is. It is unguarded, since most hosts here have no policy."""
     found = {"hostendpoints_" + name: value for name, value in connection(server).items()}
-    return dict(found, hostendpoints_guard="off")
+    return dict(found, hostendpoints_guard="off", hostendpoints_timeout=PATIENT)
 
 
 def identity_of(datastore, place):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from tests.harness.module import COLLECTION, run_module, take_signals
+from tests.harness.pace import HANG, PATIENT
 from tests.integration.tasks import connection
 
 OWNER_LABEL = "app.kubernetes.io/managed-by"
@@ -27,7 +28,7 @@ def hostendpoints(*servers, check=False, diff=False, **options):
 
 def task(*servers, **options):
     """Its parameters; unguarded, unless the options say so."""
-    return dict({"guard": "off"}, **dict(options, **connection(*servers)))
+    return dict({"guard": "off", "timeout": PATIENT}, **dict(options, **connection(*servers)))
 
 
 # An endpoint's name begins with its node's, since on etcdv3 no two endpoints have the same name. Here, it is the rest.
@@ -48,15 +49,18 @@ def changes_of(result, *lists):
     return [(each["operation"], each["node"], each["name"][len(each["node"]) + 1 :]) for each in found]
 
 
-# Whatever a task is given comes by standard input; the result and the most memory that it ever had go out.
+# Whatever a task is given comes by standard input. The result, the most memory that it ever had, and the seconds that
+# it waited for in vain go out.
 _MODULE = """
 import json
 import sys
 from tests.harness.module import run_module
+from tests.harness.pace import Waits
 
-result = run_module(sys.argv[1], json.load(sys.stdin))
+with Waits() as waits:
+    result = run_module(sys.argv[1], json.load(sys.stdin))
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
-json.dump({"result": result, "peak_kilobytes": int(peak.split()[1])}, sys.stdout)
+json.dump({"result": result, "peak_kilobytes": int(peak.split()[1]), "waited": waits.seconds}, sys.stdout)
 """
 
 
@@ -85,7 +89,7 @@ class ModuleProcess:
     def run(self):
         """Its exit status (-9 when it was killed) and what it printed, decoded."""
         try:
-            output = self._process.communicate(self._parameters, timeout=120)[0]
+            output = self._process.communicate(self._parameters, timeout=HANG)[0]
         finally:
             self._process.kill()
             self._process.wait()

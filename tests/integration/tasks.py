@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness.etcd import binaries
 from tests.harness.module import run_module
+from tests.harness.pace import PATIENT
 from tests.harness.wire import Wire
 
 # For what makes no difference to etcd: what is refused before, and what becomes of answers that a wire makes.
@@ -52,7 +53,7 @@ def connection(*servers):
 
 
 def _run(module, servers, options, check=False, diff=False):
-    return run_module(module, dict(connection(*servers), **options), check, diff)
+    return run_module(module, dict(connection(*servers), **dict({"timeout": PATIENT}, **options)), check, diff)
 
 
 def failure(result, *parts):

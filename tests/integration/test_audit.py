@@ -64,7 +64,7 @@ def of_none_but(result, kind):
 def test_what_it_reports_is_what_apply_puts_right(datastore, tmp_path):
     seen = Counter()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(WANTED, DRIFT, st.booleans())
     def puts_right(wanted, drift, is_applied):
         datastore.reset()

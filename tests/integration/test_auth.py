@@ -12,6 +12,7 @@ import time
 import pytest
 
 from tests.harness.module import run_module, run_playbook
+from tests.harness.pace import HANG, PATIENT
 from tests.harness.process import wait_for
 from tests.harness.wire import Wire
 from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv2, only_etcdv3
@@ -48,7 +49,7 @@ def store(auth_datastore):
 
 
 def task(module, server, *options, check=False, env=None):
-    arguments = dict(ETH0 if module == APPLY else {}, timeout=5)
+    arguments = dict(ETH0 if module == APPLY else {}, timeout=PATIENT)
     for some in (connection(server), *options):
         arguments.update(some)
     return run_module(module, arguments, check=check, env=env)
@@ -194,8 +195,8 @@ def test_a_token_that_is_no_longer_good_in_mid_run(store, what, nth):
 
     def spoil():
         if what == "expires":
-            # Its time is a second.
-            time.sleep(2.5)
+            # Its time is three seconds.
+            time.sleep(6)
         else:
             store.add_user("another", "one")
 
@@ -216,13 +217,13 @@ def test_a_user_who_loses_a_right_in_mid_run(store):
     is_revoked = threading.Event()
 
     def revoke():
-        wait_for(lambda: len(store.stored()) > 2 * 127, 60, "two transactions are made")
+        wait_for(lambda: len(store.stored()) > 2 * 127, HANG, "two transactions are made")
         store.add_user("fickle", "geheim", [store.everything])
         is_revoked.set()
 
     with Wire(store) as wire:
         wire.before(store.writing(), revoke, nth=3)
-        wire.before(store.writing(), lambda: is_revoked.wait(5), nth=4)
+        wire.before(store.writing(), lambda: is_revoked.wait(PATIENT), nth=4)
         result = task("calico_hostendpoints", wire, user("fickle", "geheim"), {"endpoints": endpoints})
     assert result["failed"] and "user fickle" in result["msg"] and "no right to write" in result["msg"]
     names = [[each["name"] for each in result[part]] for part in ("changes", "failures", "not_attempted")]
@@ -303,7 +304,7 @@ PLAYBOOK = [
 @one_etcd
 def test_a_password_never_shows_up_in_a_playbooks_output(store, tmp_path):
     options, _env = sources(tmp_path, store)[1]
-    arguments = ["-vvv", "--diff", "-e", json.dumps({"connection": dict(connection(store), timeout=5)})]
+    arguments = ["-vvv", "--diff", "-e", json.dumps({"connection": dict(connection(store), timeout=PATIENT)})]
     env = {"CALICOCTL_CONFIG": options["calicoctl_config"]}
     run = run_playbook(PLAYBOOK, extra_args=arguments, env=env)
     assert run.result("apply")["operation"] == "update", run

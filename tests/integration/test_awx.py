@@ -22,6 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tests.harness.fleet import RecordedFleet, inventory
 from tests.harness.module import COLLECTION, collections_path, run_playbook
+from tests.harness.pace import HANG
 from tests.integration.role import OWNER_LABEL, fleet_of, worker
 
 PREFIX = "Calico host endpoints - "
@@ -268,7 +269,7 @@ def job(tmp_path, recorded, templates, credential_type, tls_datastore, certifica
             (folder / path).write_text(content, encoding="utf-8")
         cache = recorded.environment["ANSIBLE_CACHE_PLUGIN_CONNECTION"]
         return ansible_runner.run(
-            private_data_dir=str(folder), playbook=template["playbook"], quiet=True, timeout=120, fact_cache=cache
+            private_data_dir=str(folder), playbook=template["playbook"], quiet=True, timeout=HANG, fact_cache=cache
         )
 
     return launch

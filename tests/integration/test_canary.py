@@ -9,6 +9,7 @@ import functools
 
 import pytest
 
+from tests.harness.pace import stretched
 from tests.harness.wire import Wire
 from tests.integration.hosts import OPEN, Hosts
 from tests.integration.sets import changes_of, endpoint, hostendpoints, key_of
@@ -30,7 +31,7 @@ def endpoints(profiles=(OPEN,), nodes=NODES, **fields):
 
 
 def with_canary(datastore, hosts, given, count=1, **options):
-    options = dict({"guard_facts": hosts.facts(), "canary_wait": 1}, **options)
+    options = dict({"guard_facts": hosts.facts(), "canary_wait": stretched(1)}, **options)
     return hostendpoints(datastore, endpoints=given, canary=count, **options)
 
 
@@ -209,7 +210,7 @@ def asked_after(datastore):
 def test_a_write_that_gets_no_answer_again_and_again_is_undone(datastore, hosts, times):
     with Wire(datastore) as wire:
         wire.fault("cut_after_commit", method=datastore.writing("create"), times=times)
-        result = with_canary(wire, hosts, endpoints([]), timeout=2)
+        result = with_canary(wire, hosts, endpoints([]))
     assert result["failed"] and datastore.stored() == {}, result
     assert "1 of its changes were undone, and nothing else was written" in result["msg"]
 

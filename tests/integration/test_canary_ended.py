@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 
 import pytest
 
-from tests.harness.pace import stretched
+from tests.harness.pace import PATIENT, stretched
 from tests.harness.wire import Wire
 from tests.integration.hosts import OPEN, Hosts
 from tests.integration.sets import ModuleProcess, changes_of, endpoint, hostendpoints, key_of
@@ -50,7 +49,7 @@ class Run:
     """A run of the module in a process of its own, which a wire or a test may send signals to."""
 
     def __init__(self, *servers, module="calico_hostendpoints", before=(), **options):
-        options = dict({"guard": "off", "timeout": 5}, **dict(options, **connection(*servers)))
+        options = dict({"guard": "off", "timeout": PATIENT}, **dict(options, **connection(*servers)))
         self._process = ModuleProcess(options, module, before)
         self.end_by = self._process.send_signal
 
@@ -59,9 +58,13 @@ class Run:
         return lambda: self.end_by(number)
 
     def result(self):
+        return self.output()["result"]
+
+    def output(self):
+        """Of a ModuleProcess: the result, and what it cost."""
         status, output = self._process.run()
         assert status == 0, status
-        return output["result"]
+        return output
 
     def status(self):
         """Of one that has no result."""
@@ -191,18 +194,19 @@ def test_while_a_write_that_met_a_conflict_is_tried_again(datastore, hosts, wire
 
 def test_etcd_is_lost_as_it_is_ended(datastore, hosts, wire, number):
     """It ends soon, and says what it could not undo."""
-    run = Run(wire, **with_canary(hosts, some_work(datastore), timeout=stretched(1)))
-    lost = []
+    timeout = stretched(1)
+    run = Run(wire, **with_canary(hosts, some_work(datastore), timeout=timeout))
 
     def lose_etcd():
         run.end_by(number)
-        lost.append(time.monotonic())
         wire.fault("freeze", None, times=10**6)
 
     wire.before(datastore.writing("update"), lose_etcd)
     wire.fault("keep_answer", datastore.writing("update"))
-    result = run.result()
-    assert time.monotonic() - lost[0] < stretched(12)
+    output = run.output()
+    result = output["result"]
+    # For the write under way, for what became of it, and for what there is to undo.
+    assert output["waited"] < 3.5 * timeout
     assert result["failed"] and changes_of(result, "changes") == CHANGES[:1]
     assert "0 of its changes were undone, 2 could not be" in result["msg"]
     assert "may or may not have been made" in result["msg"] and "nothing else was written" in result["msg"]
@@ -214,17 +218,16 @@ def test_etcd_is_lost_as_it_is_ended(datastore, hosts, wire, number):
 
 @each_signal
 def test_while_its_nodes_are_looked_at(datastore, hosts, wire, number):
+    """It does not look at them until the end, by which the process would hang."""
     given = some_work(datastore)
     before = datastore.stored()
-    run = Run(wire, **with_canary(hosts, given))
+    run = Run(wire, **with_canary(hosts, given, canary_wait=3600))
     ended = []
     thread = threading.Thread(target=lambda: ended.append(run.result()))
     thread.start()
     hosts.wait_for_connections("n1", 3)
-    start = time.monotonic()
     run.end_by(number)
     thread.join()
-    assert time.monotonic() - start < stretched(20)
     assert_undone(datastore, before, ended[0], number, CHANGES)
 
 
@@ -235,7 +238,7 @@ def test_while_a_lost_canary_is_undone(datastore, hosts, wire, number):
     """The undo comes to its end, and the result is that of a lost canary."""
     given = some_work(datastore, profiles=())
     before = datastore.stored()
-    run = Run(wire, **with_canary(hosts, given, canary_wait=5))
+    run = Run(wire, **with_canary(hosts, given, canary_wait=PATIENT))
     for when in WHEN:
         in_the_undo(datastore, wire, when, run.ended_by(number))
     result = run.result()

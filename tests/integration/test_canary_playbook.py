@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from tests.harness.module import PlaybookProcess
+from tests.harness.pace import HANG
 from tests.harness.process import wait_for
 from tests.harness.wire import Wire
 from tests.integration.hosts import OPEN, Hosts
@@ -43,7 +44,7 @@ def playbook(wire, hosts, wait):
 def end_of(process):
     """All of it, the module too, which may outlive ansible-playbook."""
     run = process.wait()
-    wait_for(lambda: not process.pids(), 60, "the module's end")
+    wait_for(lambda: not process.pids(), HANG, "the module's end")
     return run
 
 

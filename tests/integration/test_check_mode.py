@@ -129,7 +129,7 @@ def prepare(datastore, stored, ready):
 def test_check_mode_predicts_the_real_run(datastore, wire):
     seen = Counter()
 
-    @settings(max_examples=250, deadline=None)
+    @settings(max_examples=250)
     @given(stored_in(datastore.type), WANTED, READINESS)
     def prediction(stored, wanted, ready):
         prepare(datastore, stored, ready)

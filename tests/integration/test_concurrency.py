@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from tests.harness.module import COLLECTION
+from tests.harness.pace import HANG
 from tests.harness.wire import Wire
 from tests.integration.tasks import NAMED, connection, hostendpoint, one_etcd
 
@@ -89,7 +90,7 @@ def test_controllers_that_patch_one_endpoint(datastore, wire, number, rounds):
     try:
         for _round in range(rounds):
             meeting = threading.Barrier(number)
-            wire.before(datastore.writing(), partial(meeting.wait, 20), times=number)
+            wire.before(datastore.writing(), partial(meeting.wait, HANG), times=number)
             for controller in controllers:
                 controller.stdin.write("go\n")
             assert [controller.stdout.readline() for controller in controllers] == ["update\n"] * number

@@ -18,6 +18,7 @@ import pytest
 
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module, run_playbook
+from tests.harness.pace import PATIENT
 from tests.harness.wire import Wire
 from tests.integration import sets
 from tests.integration.sets import ModuleProcess
@@ -37,11 +38,13 @@ READY = "/calico/v1/Ready"
 def apply(server, check=False, **options):
     if "resource" not in options:
         options = dict(ETH0, **options)
-    return run_module(APPLY, dict({"timeout": 5, "guard": "off"}, **dict(options, **connection(server))), check=check)
+    return run_module(
+        APPLY, dict({"timeout": PATIENT, "guard": "off"}, **dict(options, **connection(server))), check=check
+    )
 
 
 def info(server, **options):
-    return run_module(INFO, dict({"timeout": 5}, **dict(options, **connection(server))))
+    return run_module(INFO, dict({"timeout": PATIENT}, **dict(options, **connection(server))))
 
 
 @pytest.fixture
@@ -190,7 +193,7 @@ def test_an_answer_without_an_end(store, wire, monkeypatch, pieces, cause):
     monkeypatch.setattr(transport(), "MOST_BYTES", 1024 * 1024)
     wire.stream(pieces, method=None, times=99)
     # Before the time for the request is over.
-    assert "within" not in failure(info(wire, timeout=60), "cannot reach etcd", wire.url, cause)
+    assert "within" not in failure(info(wire, timeout=10 * PATIENT), "cannot reach etcd", wire.url, cause)
 
 
 def transport():
@@ -209,7 +212,7 @@ def transport():
 )
 def test_the_memory_that_an_answer_may_take(store, wire, pieces):
     wire.stream(pieces, method=None, times=99)
-    status, output = ModuleProcess(sets.task(wire, endpoints=[ETH0], timeout=30)).run()
+    status, output = ModuleProcess(sets.task(wire, endpoints=[ETH0], timeout=10 * PATIENT)).run()
     assert status == 0 and output["result"]["failed"] and "cannot reach etcd" in output["result"]["msg"]
     assert output["peak_kilobytes"] < 700000
 
@@ -256,7 +259,7 @@ def test_an_answer_that_is_odd(store, wire, answer, cause):
     for ask_for in (info, apply):
         # The same from every endpoint.
         wire.stream(lambda: [answer], method=None, times=99)
-        assert "within" not in failure(ask_for(wire, timeout=60), wire.url, cause)
+        assert "within" not in failure(ask_for(wire, timeout=10 * PATIENT), wire.url, cause)
 
 
 def with_nodes(*nodes):
@@ -929,7 +932,7 @@ LIBRARIES = {"etcdv2": ("etcd", "python-etcd"), "etcdv3": ("etcd3gw", "etcd3gw")
 def test_missing_libraries(datastore, tmp_path):
     """What is missing, and on whose Python; only what needs it fails, and has not written."""
     module, library = LIBRARIES[datastore.type]
-    variables = {"connection": dict(connection(datastore), timeout=5)}
+    variables = {"connection": dict(connection(datastore), timeout=PATIENT)}
     for variable, name in (("no_etcd", module), ("no_yaml", "yaml")):
         folder = tmp_path / variable
         folder.mkdir()

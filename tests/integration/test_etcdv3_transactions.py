@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
-import time
 from itertools import count
 
 import pytest
 
-from tests.harness.pace import stretched
+from tests.harness.pace import HANG, PATIENT, Waits, stretched
 from tests.harness.process import wait_for
 from tests.integration.sets import changes_of, endpoint, hostendpoints, key_of
 from tests.integration.tasks import one_etcd, only_etcdv3
@@ -58,7 +58,7 @@ def test_the_first_of_two_fails(datastore, wire, other, done, failed, left):
         wire.fault("cut_after_commit", second)
     elif other == "is refused":
         wire.answer(400, '{"error":"no","message":"etcdserver: too busy","code":3}', method=second)
-    result = hostendpoints(wire, endpoints=endpoints, timeout=5)
+    result = hostendpoints(wire, endpoints=endpoints, timeout=PATIENT)
     assert result["failed"]
     assert lists_of(result) == [list(done), list(failed), list(left)]
     errors = {number: each["error"] for number, each in zip(failed, result["failures"])}
@@ -83,7 +83,7 @@ def test_a_conflict_of_a_write_that_got_no_answer_before_another_one_fails(datas
     wire.fault("cut_before_commit", first)
     wire.before(first, lambda: datastore.put(met, "theirs"), nth=2)
     wire.answer(500, "internal error", "text/plain", method=second, times=ALWAYS)
-    result = hostendpoints(wire, endpoints=endpoints_of_three(), timeout=5)
+    result = hostendpoints(wire, endpoints=endpoints_of_three(), timeout=PATIENT)
     done, failed, left = lists_of(result)
     assert result["failed"] and 3 in failed and not {3, *SECOND} & {*done, *left}
     (error,) = (each["error"] for each in result["failures"] if each["node"] == "n003")
@@ -93,15 +93,20 @@ def test_a_conflict_of_a_write_that_got_no_answer_before_another_one_fails(datas
 
 
 @one_etcd
-def test_an_answer_that_has_come_while_another_one_was_waited_for(datastore, wire):
+def test_an_answer_that_has_come_while_another_one_was_waited_for(datastore, wire, monkeypatch):
     """The time for it is over then, and it counts all the same."""
+    # However long this process has to wait for a processor: the answer is there.
+    server = importlib.import_module(
+        "ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v3_server"
+    )
+    monkeypatch.setattr(server, "_GRACE", PATIENT)
     endpoints = endpoints_of_three()
     first, second = (key_of(datastore, "n%03d" % number) for number in (0, MOST))
     wire.fault("freeze", datastore.writing(key=first))
     timeout = stretched(0.8)
-    start = time.monotonic()
-    result = hostendpoints(wire, endpoints=endpoints, timeout=timeout)
-    assert time.monotonic() - start < 1.9 * timeout
+    with Waits() as waits:
+        result = hostendpoints(wire, endpoints=endpoints, timeout=timeout)
+    assert waits.timeouts(timeout) == 1
     assert not result["failed"], result["msg"]
     assert changes_of(result) == [("create", each["node"], "eth0") for each in endpoints]
     written = [key for _operation, key in datastore.written(wire)]
@@ -177,14 +182,14 @@ def test_a_datastore_that_is_locked_in_mid_run(datastore, wire, number, done):
 
     def lock():
         if done:
-            wait_for(lambda: first | second <= set(datastore.stored()), 60, "two transactions are made")
+            wait_for(lambda: first | second <= set(datastore.stored()), HANG, "two transactions are made")
         datastore.lock()
         is_locked.set()
 
     wire.before(datastore.writing(key=key_of(datastore, "n%03d" % number)), lock)
     if not done:
-        wire.before(datastore.writing(key=key_of(datastore, "n%03d" % MOST)), lambda: is_locked.wait(5))
-    result = hostendpoints(wire, endpoints=endpoints, timeout=10)
+        wire.before(datastore.writing(key=key_of(datastore, "n%03d" % MOST)), lambda: is_locked.wait(PATIENT))
+    result = hostendpoints(wire, endpoints=endpoints, timeout=2 * PATIENT)
     assert result["failed"] and "datastoreReady" in result["msg"] and "is locked" in result["msg"]
     assert "nothing more can be changed" in result["msg"]
     numbers = lists_of(result)

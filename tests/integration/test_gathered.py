@@ -63,7 +63,7 @@ def test_applied_again_it_changes_nothing(datastore):
     api_version = DATASTORES[datastore.type].api_version
     seen = Counter()
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(STORED)
     def changes_nothing(everything):
         datastore.reset()

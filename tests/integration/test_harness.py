@@ -14,7 +14,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from contextlib import closing
+import time
+from contextlib import closing, contextmanager
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -23,6 +24,7 @@ from tests.harness import etcd as etcd_module
 from tests.harness.etcd import EtcdError, EtcdServer, base64_of, binaries
 from tests.harness.memory import MemoryEtcd
 from tests.harness.module import COLLECTION, run_module, run_playbook
+from tests.harness.pace import HANG, PATIENT, Waits
 from tests.harness.process import free_port, wait_for
 from tests.harness.wire import Wire
 
@@ -31,7 +33,7 @@ ROOT_PASSWORD = "root-pässword"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def speak(url, method="GET", path="/version", body=None, timeout=5):
+def speak(url, method="GET", path="/version", body=None, timeout=PATIENT):
     """Status and body, over a connection of its own."""
     address = url.split("//")[1]
     with closing(http.client.HTTPConnection(address, timeout=timeout)) as connection:
@@ -148,8 +150,8 @@ def test_a_server_outlives_its_thread_and_dies_with_its_starter(etcd_binary, the
         pid, folder, value = starter.stdout.readline().decode().split()
         assert value == "None" and is_alive(int(pid))
         starter.send_signal(signal.SIGKILL)
-    wait_for(lambda: not is_alive(int(pid)), 60, "the server is gone")
-    wait_for(lambda: not os.path.exists(folder), 60, "its data are gone")
+    wait_for(lambda: not is_alive(int(pid)), HANG, "the server is gone")
+    wait_for(lambda: not os.path.exists(folder), HANG, "its data are gone")
 
 
 def command_line(*arguments):
@@ -170,7 +172,7 @@ def test_a_ready_file_appears_and_goes(etcd_binary, tmp_path):
     ready = tmp_path / "ready"
     command = command_line("--binary", etcd_binary, "--ready-file", ready)
     with subprocess.Popen(command, cwd=str(COLLECTION)) as process:
-        wait_for(ready.exists, 60, "the server gets ready")
+        wait_for(ready.exists, HANG, "the server gets ready")
         url = ready.read_text().strip()
         assert speak(url)[0] == 200
         process.terminate()
@@ -184,9 +186,9 @@ def test_a_detached_server_outlives_its_caller_for_a_while(etcd_binary, tmp_path
     ready = tmp_path / "ready"
     command = command_line("--binary", etcd_binary, "--ready-file", ready, "--detach-for", "2")
     subprocess.run(["/bin/sh", "-c", '"$@" &', "sh", *command], cwd=str(COLLECTION), check=True)
-    wait_for(ready.exists, 60, "the server gets ready")
+    wait_for(ready.exists, HANG, "the server gets ready")
     assert speak(ready.read_text().strip())[0] == 200
-    wait_for(lambda: not ready.exists(), 60, "its time is over")
+    wait_for(lambda: not ready.exists(), HANG, "its time is over")
 
 
 def test_tls_wants_a_client_certificate(_tls_etcd, certificates):
@@ -306,7 +308,7 @@ def test_faults(wire, etcd, kind, error, written):
     wire.fault(kind)
     assert speak(wire.url)[0] == 200
     with pytest.raises(error):
-        speak(wire.url, *PUT, timeout=0.2)
+        speak(wire.url, *PUT, timeout=0.2 if kind == "freeze" else PATIENT)
     assert etcd.get("/calico/v1/x") == ("1" if written else None)
     assert wire.writes == [PUT]
     assert speak(wire.url, *PUT)[0] in (200, 201)
@@ -349,18 +351,55 @@ def test_closing_the_wire_frees_the_frozen(etcd):
 
     def wait():
         try:
-            speak(wire.url, timeout=30)
+            speak(wire.url, timeout=HANG)
         except (OSError, http.client.HTTPException) as error:
             outcomes.append(type(error))
 
     thread = threading.Thread(target=wait)
     thread.start()
-    wait_for(lambda: wire.requests, 60, "the request comes")
+    wait_for(lambda: wire.requests, HANG, "the request comes")
     wire.close()
-    thread.join(5)
+    thread.join(PATIENT)
     assert outcomes == [http.client.RemoteDisconnected]
     with pytest.raises(ConnectionRefusedError):
         speak(wire.url)
+
+
+# Timeouts
+
+
+@contextmanager
+def mute_connection():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname(), timeout=0.2) as client:
+            yield client
+
+
+@contextmanager
+def alarm(seconds):
+    before = signal.signal(signal.SIGALRM, lambda *_args: None)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_was_waited_for_in_vain_is_counted_by_what_was_set():
+    with Waits() as waits, mute_connection() as client:
+        for _number in range(2):
+            with pytest.raises(socket.timeout):
+                client.recv(1)
+    assert waits.timeouts(0.2) == 2
+    with Waits() as waits, mute_connection() as client:
+        # Both run out at the end of one wait, and the connection was made in no time.
+        with alarm(0.2), pytest.raises(socket.timeout):
+            client.recv(1)
+    assert waits.timeouts(0.2) == 1
+    with Waits() as waits, alarm(60):
+        time.sleep(0.3)
+    assert waits.seconds == 0.3
 
 
 # Modules and playbooks

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.module import COLLECTION, collections_path, run_module
+from tests.harness.pace import HANG
 from tests.integration.hostile import HOSTILE_TEXTS, Mutants, fuzz, mutated
 from tests.integration.memory import memory_of
 from tests.integration.tasks import failure
@@ -372,7 +373,7 @@ def test_options_of_megabytes_take_less_than_300(datastore_type, case):
         text=True,
         cwd=str(COLLECTION),
         env=environment,
-        timeout=300,
+        timeout=HANG,
         check=True,
     )
     megabytes, failed, message, stored = json.loads(done.stdout)

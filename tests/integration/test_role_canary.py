@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.harness.pace import stretched
 from tests.integration.hosts import OPEN, Hosts
 from tests.integration.role import NAME, done, failure, fleet_of, of_workers, worker
 
@@ -30,7 +31,7 @@ def reached(hosts, node):
 
 
 def test_the_role_tries_the_first_hosts_of_the_play(fleet):
-    canary = {"hostendpoints_canary": 1, "hostendpoints_canary_wait": 1}
+    canary = {"hostendpoints_canary": 1, "hostendpoints_canary_wait": stretched(1)}
     with Hosts(fleet.datastore, "worker-1", "worker-2") as hosts:
         inventory = {name: reached(hosts, name) for name in ("worker-1", "worker-2")}
         message = failure(fleet.run(inventory, variables=canary))

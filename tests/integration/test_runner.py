@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness.fleet import inventory
 from tests.harness.module import collections_path
+from tests.harness.pace import HANG
 from tests.integration.role import ACTION, changes, fleet_of, identity_of, of_workers, worker
 
 # AWX replaces a result whose text is longer by nothing at all.
@@ -63,7 +64,7 @@ def job(tmp_path, fleet):
             (folder / path).write_text(content, encoding="utf-8")
         cache = fleet.environment["ANSIBLE_CACHE_PLUGIN_CONNECTION"]
         return ansible_runner.run(
-            private_data_dir=str(folder), playbook="netsec.calico.apply", quiet=True, timeout=120, fact_cache=cache
+            private_data_dir=str(folder), playbook="netsec.calico.apply", quiet=True, timeout=HANG, fact_cache=cache
         )
 
     return run

@@ -395,7 +395,7 @@ def apart_from_texts(result):
 def test_exactly_what_should_change_does(datastore, wire):
     seen = Counter()
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(STORED, NESTED, calls())
     def exactly(stored_endpoints, nested, call):
         datastore.reset()

@@ -154,7 +154,7 @@ def test_single_and_bulk_agree(datastore, wire):
     """The same endpoint through either: the same bytes, operation, fields, diff, warnings and messages."""
     seen = Counter()
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(
         stored_in(datastore.type),
         st.builds(lambda fields, flaw: {**fields, **flaw}, PRESENT, FLAW),

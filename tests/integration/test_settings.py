@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import run_module, run_playbook
+from tests.harness.pace import PATIENT
 from tests.harness.process import free_port
 from tests.integration.tasks import one_etcd
 
@@ -41,7 +42,7 @@ def with_users(_auth_etcd):
 
 
 def info(env=None, **options):
-    return run_module(INFO, dict({"timeout": 2}, **options), env=env)
+    return run_module(INFO, dict({"timeout": PATIENT}, **options), env=env)
 
 
 def reaches_it(result):
@@ -439,7 +440,7 @@ PLAYBOOK = [
         "gather_facts": False,
         "ignore_errors": True,
         "module_defaults": {
-            "group/netsec.calico.calico": {"etcd_endpoints": ["{{ dead }}", "{{ url }}"], "timeout": 3}
+            "group/netsec.calico.calico": {"etcd_endpoints": ["{{ dead }}", "{{ url }}"], "timeout": PATIENT}
         },
         "tasks": [
             {"name": "apply", "netsec.calico.calico_hostendpoint": dict(ETH0, labels={"number": 5})},
@@ -453,10 +454,10 @@ PLAYBOOK = [
         "hosts": "all",
         "gather_facts": False,
         "tasks": [
-            {"name": "environment", "netsec.calico.calico_hostendpoint_info": {"timeout": 3}},
+            {"name": "environment", "netsec.calico.calico_hostendpoint_info": {"timeout": PATIENT}},
             {
                 "name": "environment of the task",
-                "netsec.calico.calico_hostendpoint_info": {"timeout": 3},
+                "netsec.calico.calico_hostendpoint_info": {"timeout": PATIENT},
                 "environment": {"CALICO_ETCD_ENDPOINTS": "{{ other }}"},
             },
         ],

@@ -104,7 +104,7 @@ def opened(soffice, tmp_path):
             str(tmp_path),
             str(path),
         ]
-        subprocess.run(command, check=True, timeout=120, stdin=subprocess.DEVNULL, capture_output=True)
+        subprocess.run(command, check=True, timeout=900, stdin=subprocess.DEVNULL, capture_output=True)
         root = ElementTree.parse(str(tmp_path / "audit.fods")).getroot()
         rows = []
         for row in root.iter(TABLE + "table-row"):

@@ -14,7 +14,7 @@ import tempfile
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
@@ -143,7 +143,7 @@ def outcome(content, api_version):
         os.unlink(file.name)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(contents, st.sampled_from([V1, V3]))
 @example("[" * 100000, V3)
 @example("- " * 100000, V3)
