@@ -40,7 +40,7 @@ class Server:
     # What its environment variables begin with: ours are for clients, or mean another server.
     own_variables = ()
     # How many seconds it may take to get ready.
-    patience = 60
+    patience = HANG
 
     def __init__(self, timeout=PATIENT, on_disk=False, host="127.0.0.1"):
         self.timeout = timeout

@@ -33,11 +33,16 @@ FRAMINGS = ("length", "chunked", "close")
 _NOT_PASSED_ON = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
 
-class Request(NamedTuple):
+class _Line(NamedTuple):
     method: str
     path: str  # as it came: quoted, with the query
     body: str
-    headers: Message = Message()
+
+
+class Request(_Line):
+    """Equal to its method, path and body; `headers` are those that came."""
+
+    headers: Message
 
     @property
     def key(self):
@@ -267,7 +272,8 @@ class _Conversation(BaseHTTPRequestHandler):
             # The client died on the way, and no server takes half a request.
             self.close_connection = True
             return
-        request = Request(self.command, self.path, body.decode(errors="replace"), self.headers)
+        request = Request(self.command, self.path, body.decode(errors="replace"))
+        request.headers = self.headers
         (fault, told), callbacks = self.server._arrived(request)
         for callback in callbacks:
             callback()
