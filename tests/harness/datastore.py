@@ -20,10 +20,14 @@ class Datastore:
     """What all have; `server` is an EtcdServer, or a KubeApiServer.
 
     type: the module option datastore_type. name: the same, unless several datastores have one type.
+    model: of Calico's v1 or v3.
     """
 
     type = ""
     name = ""
+    model = "v3"
+    # The name of a profile that allows everything, once it is stored.
+    open_profile = "open"
     # Beneath these keys, on which rights are given, is all of Calico's, and the endpoints.
     everything = ""
     hostendpoints = ""
@@ -71,6 +75,10 @@ class Datastore:
         """What Calico's own client writes for an endpoint with these options, and more members of the JSON object."""
         raise NotImplementedError
 
+    def malformed(self, fields):
+        """A value in the place of this endpoint that Calico cannot read."""
+        return "[]"
+
     def put_endpoint(self, fields, **more):
         self.put(self.key(fields["node"], fields["name"]), self.value(fields, **more))
 
@@ -84,6 +92,10 @@ class Datastore:
 
     def get(self, key):
         return self.stored(key).get(key)
+
+    def user(self, name, password):
+        """The module options of a user whom `add_user` has added."""
+        return {"etcd_username": name, "etcd_password": password}
 
     # What goes over a wire.
 
@@ -123,6 +135,7 @@ class Etcdv2(Datastore):
     """Calico v1's data model in etcd's v2 API."""
 
     type = name = "etcdv2"
+    model = "v1"
     everything = "/calico/v1"
     hostendpoints = "/calico/v1/host"
     state_key = "/calico/v1/Ready"

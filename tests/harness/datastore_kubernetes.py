@@ -4,7 +4,8 @@
 """A Kubernetes cluster as Calico uses it, with the custom resources of either API, without the collection's code.
 
 Keys are written as kubectl takes them: RESOURCE.GROUP/NAME, with NAMESPACE/ before the name where a kind has one, and
-nodes/NAME. What is stored is JSON text of one form: members in order, without what the server adds.
+nodes/NAME. What is stored is JSON text of one form: members in order, without what the server adds. Keys of etcdv3 are
+taken for the same object here.
 """
 
 from __future__ import annotations
@@ -12,13 +13,20 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .datastore import Datastore
+from .datastore import Datastore, Etcdv3
 from .kubernetes import GROUPS, KubernetesError, definitions, path_of
 
 # Of the metadata, what the server adds.
 _SERVERS = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 # What Calico reads of Kubernetes itself.
 _OF_KUBERNETES = ("nodes", "namespaces", "serviceaccounts", "pods")
+# Where etcdv3 has what is here objects of its own.
+_OF_ETCD = Etcdv3.everything + "/projectcalico.org/"
+# What is beside the options of an endpoint: the server would drop a member of the object that it does not know.
+_MORE = "example.com/more"
+_METADATA = "projectcalico.org/metadata"
+# An endpoint must have an interface or addresses.
+_GOVERNS = {"interface_name": "eth0"}
 _AUDITOR = ("get", "list")
 _EDITOR = ("create", "update", "patch", "delete")
 
@@ -38,6 +46,8 @@ class _Kubernetes(Datastore):
     """What both have; `server` is a KubeApiServer."""
 
     type = "kubernetes"
+    # It is built in: no profile is stored.
+    open_profile = "projectcalico-default-allow"
     # The API version of Calico's kinds, and of the kinds that Calico means by it.
     version = group = ""
     no_quorum = json.dumps(
@@ -68,10 +78,11 @@ class _Kubernetes(Datastore):
         return []
 
     def value(self, fields, labels=None, more=""):
+        """more: a text that nobody here looks into, in an annotation."""
         metadata = {"name": fields["name"], "labels": dict(fields.get("labels") or {}, **(labels or {}))}
-        return self._text(fields, metadata, more)
+        return self._text(fields, dict(metadata, annotations={_MORE: more} if more else {}))
 
-    def _text(self, fields, metadata, more):
+    def _text(self, fields, metadata):
         spec = {
             "node": fields["node"],
             "interfaceName": fields.get("interface_name"),
@@ -80,11 +91,16 @@ class _Kubernetes(Datastore):
         }
         metadata, spec = ({name: part for name, part in each.items() if part} for each in (metadata, spec))
         document = {"apiVersion": self.api, "kind": "HostEndpoint", "metadata": metadata, "spec": spec}
-        return _canonical(dict(document, **json.loads("{%s}" % more)))
+        return _canonical(document)
 
     def put(self, key, value):
-        """Store an object: JSON text, or a document. Of an older one, only the name is left."""
+        """Store an object: JSON text, or a document. Of an older one, only the name is left.
+
+        What it is and how it is called may be missing.
+        """
+        key = self._own(key)
         document = json.loads(value) if isinstance(value, str) else value
+        document = _to_node(document, key) if key.startswith("nodes/") else self._completed(document, key)
         place, _slash, name = _path(key).rpartition("/")
         status, _headers, answer = self.server.request("POST", place, document)
         if status == 409:
@@ -95,14 +111,32 @@ class _Kubernetes(Datastore):
         if status >= 300:
             raise KubernetesError("%s: %s" % (key, answer))
 
+    def _own(self, key):
+        """The key here of what has this key, or one of etcdv3."""
+        resource, _slash, name = key[len(_OF_ETCD) :].partition("/")
+        if not key.startswith(_OF_ETCD):
+            return key
+        kind = resource if resource in _OF_KUBERNETES else "%s.%s" % (resource, self.group)
+        return "/".join(filter(None, [kind, name]))
+
+    def _completed(self, document, key):
+        kind = key.partition("/")[0]
+        kinds = {each["metadata"]["name"]: each["spec"]["names"]["kind"] for each in definitions(self.version)}
+        metadata = dict({"name": key.rpartition("/")[2]}, **document.get("metadata", {}))
+        return dict(document, apiVersion=self.api, kind=kinds[kind], metadata=metadata)
+
     def delete(self, key):
+        key = self._own(key)
         status, _headers, answer = self.server.request("DELETE", _path(key))
         if status not in (200, 404):
             raise KubernetesError("%s: %s" % (key, answer))
 
     def stored(self, prefix=None):
-        """{key: text} of all endpoints, of all objects of a kind (hostendpoints.GROUP, nodes), or of one."""
-        key = prefix or self.hostendpoints
+        """{key: text} of all endpoints, of all objects of a kind (hostendpoints.GROUP, nodes), of one, or of all."""
+        if prefix == self.everything:
+            kinds = [each["metadata"]["name"] for each in definitions(self.version)]
+            return {key: text for kind in kinds for key, text in self.stored(kind).items()}
+        key = self._own(prefix or self.hostendpoints)
         status, _headers, answer = self.server.request("GET", _path(key))
         if status == 404 and "/" in key:
             return {}
@@ -148,11 +182,14 @@ class _Kubernetes(Datastore):
 
     def add_user(self, name, password="", read=(), write=()):
         """The token of a user (of kubernetes.USERS) with rights on these keys, or on all of a group or kind."""
-        rules = [_rule(key, _AUDITOR) for key in read] + [_rule(key, _EDITOR) for key in write]
+        rules = [_rule(self._own(key), _AUDITOR) for key in read] + [_rule(self._own(key), _EDITOR) for key in write]
         if self.everything in read:
             rules.append({"apiGroups": [""], "resources": list(_OF_KUBERNETES), "verbs": list(_AUDITOR)})
         self.server.add_role(name, rules)
         return self.server.tokens[name]
+
+    def user(self, name, password):
+        return {"api_key": self.server.tokens[name]}
 
 
 class KubernetesV1(_Kubernetes):
@@ -166,12 +203,16 @@ class KubernetesV1(_Kubernetes):
     state_key = "clusterinformations.crd.projectcalico.org/default"
     ready, locked = _ready_and_locked(api)
 
-    def value_of_calico(self, fields, labels=None, more=""):
+    def malformed(self, fields):
+        """With an annotation that is not JSON."""
+        return self._text(_GOVERNS | fields, {"name": fields["name"], "annotations": {_METADATA: "{"}})
+
+    def value_of_calico(self, fields, labels=None):
         """What calicoctl v3.28 and later write: labels in an annotation. `value` has what all versions read."""
         labels = dict(sorted(dict(fields.get("labels") or {}, **(labels or {})).items()))
         inner = {"creationTimestamp": "2020-01-02T03:04:05Z", **({"labels": labels} if labels else {})}
-        annotations = {"projectcalico.org/metadata": json.dumps(inner, separators=(",", ":"))}
-        return self._text(fields, {"name": fields["name"], "annotations": annotations}, more)
+        annotations = {_METADATA: json.dumps(inner, separators=(",", ":"))}
+        return self._text(fields, {"name": fields["name"], "annotations": annotations})
 
 
 class KubernetesV3(_Kubernetes):
@@ -185,6 +226,12 @@ class KubernetesV3(_Kubernetes):
     state_key = "clusterinformations.projectcalico.org/default"
     ready, locked = _ready_and_locked(api)
 
+    def malformed(self, fields):
+        """With a number for a protocol that the server takes, and that no client of Calico can decode."""
+        document = json.loads(self.value(_GOVERNS | fields))
+        document["spec"]["ports"] = [{"name": "p", "protocol": 300, "port": 1}]
+        return _canonical(document)
+
 
 KUBERNETES_DATASTORES = {datastore.name: datastore for datastore in (KubernetesV1, KubernetesV3)}
 
@@ -192,6 +239,16 @@ KUBERNETES_DATASTORES = {datastore.name: datastore for datastore in (KubernetesV
 def _without_servers(document):
     metadata = {name: value for name, value in document["metadata"].items() if name not in _SERVERS}
     return dict(document, metadata=metadata)
+
+
+def _to_node(document, key):
+    """A node of Kubernetes, or what etcdv3 has of a node of Calico as one of Kubernetes."""
+    spec = document.get("spec", {})
+    addresses = spec.get("bgp", {})
+    found = {"IPv4Address": addresses.get("ipv4Address"), "IPv6Address": addresses.get("ipv6Address")}
+    annotations = {"projectcalico.org/" + name: text for name, text in found.items() if text}
+    metadata = dict({"name": key.partition("/")[2], "annotations": annotations}, **document.get("metadata", {}))
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
 
 
 # Keys and paths

@@ -89,7 +89,7 @@ class ToyDatastore(Datastore):
     def felix_nodes(self):
         return {}
 
-    def read_policies(self, node=""):
+    def read_policies(self, node="", declared=()):
         return PolicySnapshot(endpoints=self.list())
 
     def write(self, changes, is_ended=never):

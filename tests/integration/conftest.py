@@ -71,13 +71,29 @@ EVERY_ETCD = (
 )
 
 # The files whose tests run on Kubernetes, too, where they have a datastore of any type.
-ON_KUBERNETES = ("kube_harness",)
+ON_KUBERNETES = (
+    "audit",
+    "audit_policies",
+    "check_mode",
+    "connection_info",
+    "diff",
+    "guard",
+    "idempotence",
+    "info",
+    "info_selector",
+    "kube_harness",
+    "set_conflict",
+    "set_input",
+    "set_purge",
+    "set_result",
+    "set_wire",
+)
 
 
 def pytest_collection_modifyitems(items):
     items[:] = [item for item in items if _is_meant(item)]
-    on_etcdv3 = {_test_of(item) for item in items if _is_on(item, "etcdv3")}
-    items[:] = [item for item in items if not _is_repeated(item, on_etcdv3)]
+    preferred = {_test_of(item) for item in items if _is_on(item, "etcdv3") or _is_on(item, "kubernetes-v1")}
+    items[:] = [item for item in items if not _is_repeated(item, preferred)]
 
 
 def _is_meant(item):
@@ -91,11 +107,12 @@ def _is_meant(item):
     return (is_about_it or is_on_it and is_listed) and not is_repeated
 
 
-def _is_repeated(item, on_etcdv3):
+def _is_repeated(item, preferred):
     name = _name_of(item)
     if name not in EVERY_ETCD and any(_is_on(item, binary) for binary in binaries()[1:]):
         return True
-    return name in PLAYBOOKS and _is_on(item, "etcdv2") and _test_of(item) in on_etcdv3
+    is_other = _is_on(item, "etcdv2") or _is_on(item, "kubernetes-v3")
+    return name in PLAYBOOKS and is_other and _test_of(item) in preferred
 
 
 def _name_of(item):

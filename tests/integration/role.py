@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 
+import pytest
+
 from tests.harness.datastore import DATASTORES
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
 from tests.harness.etcd import EtcdServer
 from tests.harness.fleet import RecordedFleet, interface, inventory, server
 from tests.harness.module import run_playbook
@@ -22,10 +25,18 @@ OWNER = "netsec.calico"
 IMPORTED = {"ansible.builtin.import_role": {"name": NAME, "rolespec_validate": False}}
 
 
+ALL_DATASTORES = {**DATASTORES, **KUBERNETES_DATASTORES}
+# For what the role stores.
+on_all = pytest.mark.parametrize("datastore_type", list(ALL_DATASTORES))
+# The options of Kubernetes that have the same name as variables of the role.
+_PLAIN = ("datastore_type", "etcd_endpoints", "kubeconfig", "calico_api_group")
+
+
 class Fleet:
     """Hosts with recorded facts, and the datastore that the role works on.
 
-    A place is "node/interface": the default rules name an endpoint by its interface, on etcdv3 with the node before it.
+    A place is "node/interface": the default rules name an endpoint by its interface, in Calico v3's data model with the
+    node before it.
     """
 
     def __init__(self, folder, server, hosts):
@@ -34,9 +45,9 @@ class Fleet:
         recorded = RecordedFleet(folder, hosts)
         self.environment, self.record, self.forget = recorded.environment, recorded.record, recorded.forget
 
-    def reset(self, datastore_type="etcdv2"):
-        """An empty datastore of this type."""
-        self.datastore = DATASTORES[datastore_type](self._server)
+    def reset(self, datastore_type="etcdv2", kubernetes=None):
+        """An empty datastore of this type, on the server of the fleet, or on this KubeApiServer."""
+        self.datastore = ALL_DATASTORES[datastore_type](kubernetes or self._server)
         self.datastore.reset()
 
     def run(self, hosts, *args, tasks=(IMPORTED,), groups=None, variables=None, env=None, **play):
@@ -60,6 +71,11 @@ class Fleet:
             self.datastore.put_endpoint(dict(identity_of(self.datastore, place), labels=labels))
 
 
+def kubernetes_for(request, datastore_type):
+    """What `Fleet.reset` needs for a datastore of this type."""
+    return request.getfixturevalue("_kubernetes") if datastore_type in KUBERNETES_DATASTORES else None
+
+
 @contextlib.contextmanager
 def fleet_of(tmp_path_factory, hosts):
     """A Fleet with an etcd of its own: what the role does is the same with each."""
@@ -69,13 +85,16 @@ def fleet_of(tmp_path_factory, hosts):
 
 def role_variables(server):
     """What tells the role where the datastore is. It is unguarded, since most hosts here have no policy."""
-    found = {"hostendpoints_" + name: value for name, value in connection(server).items()}
+    found = {
+        "hostendpoints_" + name if name in _PLAIN else "hostendpoints_kubernetes_" + name: value
+        for name, value in connection(server).items()
+    }
     return dict(found, hostendpoints_guard="off", hostendpoints_timeout=PATIENT)
 
 
 def identity_of(datastore, place):
     node, name = place.split("/")
-    return {"node": node, "name": node + "-" + name if datastore.type == "etcdv3" else name, "interface_name": name}
+    return {"node": node, "name": node + "-" + name if datastore.model == "v3" else name, "interface_name": name}
 
 
 def stored(datastore):

@@ -28,7 +28,7 @@ def hostendpoints(*servers, check=False, diff=False, **options):
 
 def task(*servers, **options):
     """Its parameters; unguarded, unless the options say so."""
-    return dict({"guard": "off", "timeout": PATIENT}, **dict(options, **connection(*servers)))
+    return {"guard": "off", "timeout": PATIENT, **connection(*servers), **options}
 
 
 # An endpoint's name begins with its node's, since on etcdv3 no two endpoints have the same name. Here, it is the rest.

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.datastore import DATASTORES
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
 from tests.harness.etcd import binaries
 from tests.harness.module import run_module
 from tests.harness.pace import PATIENT
@@ -20,6 +22,11 @@ one_etcd = pytest.mark.parametrize("etcd_binary", binaries()[:1] or [None], ids=
 # For what only one of them has.
 only_etcdv2 = pytest.mark.parametrize("datastore_type", ["etcdv2"])
 only_etcdv3 = pytest.mark.parametrize("datastore_type", ["etcdv3"])
+only_etcd = pytest.mark.parametrize("datastore_type", list(DATASTORES))
+only_kubernetes = pytest.mark.parametrize("datastore_type", list(KUBERNETES_DATASTORES))
+# For what all have that hold Calico's v3 data model.
+V3_DATASTORES = ("etcdv3", *KUBERNETES_DATASTORES)
+only_v3 = pytest.mark.parametrize("datastore_type", V3_DATASTORES)
 
 # An endpoint that both datastores take, and how messages call it.
 NAMED = {"name": "n1-eth0", "node": "n1"}

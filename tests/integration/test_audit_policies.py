@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.module import run_module
 from tests.integration.sets import CALICO_LABEL, endpoint
-from tests.integration.tasks import connection, only_etcdv2, only_etcdv3
+from tests.integration.tasks import connection, only_etcd, only_etcdv2, only_kubernetes, only_v3
 from tests.integration.test_guard import RESOURCES, put_resource
 
 
@@ -33,7 +33,7 @@ def selecting(found):
 
 def put_policy(datastore, name, selector, kind="", **fields):
     """A policy without rules. kind: what Calico v3 calls a policy that is not asked normally."""
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         flags = {"doNotTrack": {"untracked": True}, "preDNAT": {"pre_dnat": True}}.get(kind, {})
         value = dict(fields, selector=selector, **flags)
         datastore.put("/calico/v1/policy/tier/default/policy/" + name, json.dumps(value))
@@ -44,7 +44,7 @@ def put_policy(datastore, name, selector, kind="", **fields):
 
 def named(datastore, *names):
     """The names as Calico has them."""
-    return ["default." + name if datastore.type == "etcdv3" else name for name in names]
+    return ["default." + name if datastore.model == "v3" else name for name in names]
 
 
 def test_in_the_order_in_which_they_are_asked(datastore, tmp_path):
@@ -55,7 +55,7 @@ def test_in_the_order_in_which_they_are_asked(datastore, tmp_path):
     put_policy(datastore, "dnat", "role == 'web'", "preDNAT", order=200)
     put_policy(datastore, "raw", "role == 'web'", "doNotTrack", order=300)
     put_policy(datastore, "workloads", "k8s == 'yes'")
-    if datastore.type == "etcdv3":
+    if datastore.model == "v3":
         spec = {"selector": "all()", "types": ["Ingress"]}
         put_resource(datastore, "stagedglobalnetworkpolicies", "StagedGlobalNetworkPolicy", "default.staged", spec)
     else:
@@ -82,7 +82,7 @@ def test_in_the_order_in_which_they_are_asked(datastore, tmp_path):
     assert {each["problem"] for each in result["policies"]} == {""}
 
 
-@only_etcdv3
+@only_v3
 def test_tiers(datastore, tmp_path):
     information = {"calicoVersion": "v3.30.0", "datastoreReady": True}
     put_resource(datastore, "clusterinformations", "ClusterInformation", "default", information)
@@ -102,8 +102,9 @@ def test_none_is_an_empty_list(datastore, tmp_path):
     assert (selecting(found), result["policies"]) == ({"eth0": []}, [])
 
 
+@only_etcd
 def test_labels_that_a_profile_gives(datastore, tmp_path):
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         datastore.put("/calico/v1/policy/profile/p/labels", '{"role": "web"}')
         # A key that is there twice: nobody knows which one counts.
         datastore.put("/calico/v1/policy/profile/q/rules", '{"inbound_rules": [], "Inbound_rules": []}')
@@ -115,12 +116,21 @@ def test_labels_that_a_profile_gives(datastore, tmp_path):
         datastore.put_endpoint(endpoint("n1", name, profiles=[profile]))
     found = audit(datastore, tmp_path)[1]
     # In v3, a profile that does not parse is missing.
-    assert selecting(found) == {"a": named(datastore, "web"), "b": [] if datastore.type == "etcdv3" else None, "c": []}
+    assert selecting(found) == {"a": named(datastore, "web"), "b": [] if datastore.model == "v3" else None, "c": []}
+
+
+@only_kubernetes
+def test_labels_that_a_namespace_gives(datastore, tmp_path):
+    """Calico makes a profile from each namespace."""
+    put_policy(datastore, "web", "pcns.projectcalico.org/name == 'default'")
+    for name, profile in (("a", "kns.default"), ("b", "kns.nosuch")):
+        datastore.put_endpoint(endpoint("n1", name, profiles=[profile]))
+    assert selecting(audit(datastore, tmp_path)[1]) == {"a": named(datastore, "web"), "b": []}
 
 
 def test_a_policy_that_cannot_be_read_is_told(datastore, tmp_path):
     put_policy(datastore, "web", "all()")
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         datastore.put("/calico/v1/policy/tier/default/policy/odd", '{"order": 1, "Order": 2}')
     else:
         put_policy(datastore, "odd", "all(", order=1)
@@ -134,23 +144,24 @@ def test_a_policy_that_cannot_be_read_is_told(datastore, tmp_path):
 
 def test_of_what_felix_does_not_take_nothing_is_known(datastore, tmp_path):
     put_policy(datastore, "all", "all()")
-    datastore.put(datastore.key("n1", "n1-a"), '{"name": 5, "spec": 5')
-    if datastore.type == "etcdv2":
+    broken = datastore.malformed(endpoint("n1", "a"))
+    datastore.put(datastore.key("n1", "n1-a"), broken if datastore.type == "kubernetes" else '{"name": 5, "spec": 5')
+    if datastore.model == "v1":
         # A value that cannot be read has its node in the key.
         datastore.put_endpoint(endpoint("n1", "b", profiles=["a/b"]))
     datastore.put_endpoint(endpoint("n1", "c"))
     found = selecting(audit(datastore, tmp_path)[1])
     assert found.pop("c") == named(datastore, "all")
-    assert found == ({"a": None, "b": None} if datastore.type == "etcdv2" else {})
+    assert found == ({"a": None, "b": None} if datastore.model == "v1" else {})
 
 
 def test_policies_that_cannot_be_read(auth_datastore, tmp_path):
     """A user who has rights on endpoints only."""
-    datastore, user = auth_datastore, {"etcd_username": "few", "etcd_password": "geheim"}
-    if datastore.type == "etcdv2":
-        datastore.server.add_user("few", "geheim", ["/calico/v1/Ready", "/calico/v1/host*"])
+    datastore, user = auth_datastore, auth_datastore.user("narrow", "geheim")
+    if datastore.model == "v1":
+        datastore.server.add_user("narrow", "geheim", ["/calico/v1/Ready", "/calico/v1/host*"])
     else:
-        datastore.add_user("few", "geheim", [datastore.hostendpoints, RESOURCES + "clusterinformations"])
+        datastore.add_user("narrow", "geheim", [datastore.hostendpoints, RESOURCES + "clusterinformations"])
     put_policy(datastore, "all", "all()")
     datastore.put_endpoint(endpoint("n1"))
     result, found = audit(datastore, tmp_path, **user)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.module import run_module
 
-from .tasks import connection, failure, only_etcdv2, only_etcdv3
+from .tasks import V3_DATASTORES, connection, failure, only_etcdv2, only_etcdv3, only_v3
 
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"]}
 SSH = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1", "port": 22}
@@ -31,7 +31,7 @@ def put_resource(datastore, plural, name, spec, **more):
 
 def put_policies(datastore):
     """Who may reach what has the role web: everybody its port 80, what has the role db its port 5432."""
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         rules = [
             {"action": "allow", "protocol": "tcp", "dst_ports": [80]},
             {"action": "allow", "protocol": "tcp", "dst_ports": [5432], "src_selector": "role == 'db'"},
@@ -71,7 +71,7 @@ def decisions(result):
 
 
 def policy_of(datastore):
-    return "policy allow-web" if datastore.type == "etcdv2" else "policy default.allow-web"
+    return "policy allow-web" if datastore.model == "v1" else "policy default.allow-web"
 
 
 @pytest.mark.parametrize("check", [False, True])
@@ -177,7 +177,7 @@ def test_the_first_name_governs(datastore):
 
 def test_one_that_felix_ignores_leaves_the_interface_open(datastore):
     put_policies(datastore)
-    datastore.put(datastore.key("n1", "n1-eth0"), "[")
+    datastore.put(datastore.key("n1", "n1-eth0"), datastore.malformed(WEB_ENDPOINT))
     result = ask(datastore, connections=[OTHER])
     assert decisions(result) == [("allow", "no endpoint governs the interface")]
     assert [each["name"] for each in result["endpoints"][0]["rejected"]] == ["n1-eth0"]
@@ -189,7 +189,7 @@ def test_a_locked_datastore_makes_all_unknown(datastore):
     datastore.lock()
     result = ask(datastore)
     assert {verdict for verdict, _by in decisions(result)} == {"unknown"}
-    assert {"etcdv2": "Ready", "etcdv3": "datastoreReady"}[datastore.type] in result["results"][0]["reason"]
+    assert {"v1": "Ready", "v3": "datastoreReady"}[datastore.model] in result["results"][0]["reason"]
 
 
 def test_it_only_reads_what_it_needs(datastore, wire):
@@ -209,7 +209,7 @@ def test_one_host_is_read_where_no_rule_looks_at_others(datastore, wire):
     assert "/calico/v1/host/n1" in datastore.keys_read(wire)
 
 
-@only_etcdv3
+@only_v3
 def test_the_profile_that_calico_has_built_in(datastore):
     put_policies(datastore)
     endpoint = dict(WEB_ENDPOINT, labels={}, profiles=["projectcalico-default-allow"])
@@ -222,14 +222,15 @@ def test_rights_to_read_are_enough(auth_datastore):
     put_policies(auth_datastore)
     auth_datastore.put_endpoint(WEB_ENDPOINT)
     auth_datastore.add_user("reader", "secret", read=[auth_datastore.everything])
-    result = ask(auth_datastore, connections=[OTHER], etcd_username="reader", etcd_password="secret")
+    result = ask(auth_datastore, connections=[OTHER], **auth_datastore.user("reader", "secret"))
     assert decisions(result) == [("deny", "no rule of the policies that select it")]
 
 
 def test_half_read_is_an_error(auth_datastore):
     put_policies(auth_datastore)
     auth_datastore.add_user("reader", "secret", read=[auth_datastore.hostendpoints])
-    failure(ask(auth_datastore, etcd_username="reader", etcd_password="secret"), "no right to read")
+    text = "cannot list resource" if auth_datastore.type == "kubernetes" else "no right to read"
+    failure(ask(auth_datastore, **auth_datastore.user("reader", "secret")), text)
 
 
 @pytest.mark.parametrize(
@@ -270,16 +271,22 @@ def put_raw(datastore, name, spec):
     datastore.put(datastore.key("n1", name), json.dumps(value))
 
 
-@only_etcdv3
 @pytest.mark.parametrize(
-    "spec, reason",
+    "datastore_type, spec, reason",
     [
-        (
-            {"ports": [{"name": "a", "protocol": 6, "port": 80}]},
-            "ports[0].protocol: '6' is not a protocol that Felix accepts",
-        ),
-        ({"profiles": ["p" * 129]}, "is not a profile name that Felix accepts"),
-        ({"expectedIPs": "192.0.2.1"}, "spec.expectedIPs is not a list"),
+        *[
+            (name, *row)
+            for name in V3_DATASTORES
+            for row in (
+                (
+                    {"ports": [{"name": "a", "protocol": 6, "port": 80}]},
+                    "ports[0].protocol: '6' is not a protocol that Felix accepts",
+                ),
+                ({"profiles": ["p" * 129]}, "is not a profile name that Felix accepts"),
+            )
+        ],
+        # An API server refuses it.
+        ("etcdv3", {"expectedIPs": "192.0.2.1"}, "spec.expectedIPs is not a list"),
     ],
 )
 def test_what_felix_refuses_or_cannot_read_leaves_the_interface_open(datastore, spec, reason):
@@ -292,7 +299,7 @@ def test_what_felix_refuses_or_cannot_read_leaves_the_interface_open(datastore, 
     assert any("is open" in warning and reason in warning for warning in result["warnings"])
 
 
-@only_etcdv3
+@only_v3
 def test_what_calicoctl_refuses_and_felix_takes_governs(datastore):
     put_policies(datastore)
     fields = {"expectedIPs": ["bad"], "profiles": ["Upper"], "ports": [{"name": "A_b", "protocol": "tcp", "port": 1}]}
@@ -305,7 +312,7 @@ def test_what_calicoctl_refuses_and_felix_takes_governs(datastore):
     assert ask(datastore)["endpoints"][0]["endpoint"] == "a"
 
 
-@only_etcdv3
+@only_v3
 def test_the_one_for_all_interfaces_governs_the_loopback(datastore):
     put_policies(datastore)
     put_raw(datastore, "all", {"interfaceName": "*"})
@@ -314,7 +321,7 @@ def test_the_one_for_all_interfaces_governs_the_loopback(datastore):
     assert answer[0] == "deny"
 
 
-@only_etcdv3
+@only_v3
 def test_settings_for_nodes_with_a_label(datastore):
     put_policies(datastore)
     datastore.put_endpoint(WEB_ENDPOINT)
@@ -327,7 +334,7 @@ def test_settings_for_nodes_with_a_label(datastore):
     assert [verdict for verdict, _by in decisions(ask(datastore, connections=asked))] == ["deny", "allow"]
 
 
-@only_etcdv3
+@only_v3
 def test_an_interface_that_felix_is_told_to_ignore(datastore):
     datastore.put_endpoint(WEB_ENDPOINT)
     put_resource(datastore, "felixconfigurations", "default", {"interfaceExclude": "eth0"})
@@ -335,7 +342,7 @@ def test_an_interface_that_felix_is_told_to_ignore(datastore):
     assert answer["verdict"] == "allow" and "interfaceExclude matches eth0" in answer["reason"]
 
 
-@only_etcdv3
+@only_v3
 def test_the_dataplane_decides_where_nftables_differs(datastore):
     """Felix v3.32.1 writes a code of ICMP so that nft refuses it, and nobody knows what is programmed then."""
     put_policies(datastore)
@@ -355,7 +362,7 @@ def test_the_dataplane_decides_where_nftables_differs(datastore):
     assert verdict() == ("allow", False)
 
 
-@only_etcdv3
+@only_v3
 def test_a_version_of_calico_that_was_not_measured_is_told(datastore):
     put_policies(datastore)
     datastore.put_endpoint(WEB_ENDPOINT)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.harness.module import run_playbook
@@ -48,13 +50,18 @@ STORED = [
     {"interface_name": "eth4", "profiles": ["p1"]},
     {"interface_name": "eth5", "expected_ips": ["10.0.0.2", "10.0.0.1"]},
 ]
-MALFORMED = '{"name":5,"spec":5}'
+MALFORMED = {"etcdv2": '{"name":5,"spec":5}', "etcdv3": '{"name":5,"spec":5}'}
 HEAD = {
-    "etcdv2": "+apiVersion: v1\n+kind: hostEndpoint\n+metadata:\n+  name: n1-%s\n+  node: n1\n",
-    "etcdv3": "+apiVersion: projectcalico.org/v3\n+kind: HostEndpoint\n+metadata:\n+  name: n1-%s\n",
+    "v1": "+apiVersion: v1\n+kind: hostEndpoint\n+metadata:\n+  name: n1-%s\n+  node: n1\n",
+    "v3": "+apiVersion: projectcalico.org/v3\n+kind: HostEndpoint\n+metadata:\n+  name: n1-%s\n",
 }
-NODE = {"etcdv2": "", "etcdv3": "+  node: n1\n"}
-WHY = {"etcdv2": "name is not a string: 5", "etcdv3": "spec is not a mapping: 5"}
+NODE = {"v1": "", "v3": "+  node: n1\n"}
+WHY = {
+    "etcdv2": "name is not a string: 5",
+    "etcdv3": "spec is not a mapping: 5",
+    "kubernetes-v1": "the annotation projectcalico.org/metadata cannot be read",
+    "kubernetes-v3": "spec.ports[0].protocol is not a whole number from 0 to 255: 300",
+}
 # The lines with + and - that are seen below each task's name.
 SEEN = {
     "create": """\
@@ -87,7 +94,7 @@ NODE
 --- before: host endpoint n1-eth3 on node n1
 +++ after: host endpoint n1-eth3 on node n1 (update)
 -# Calico cannot read this value: WHY
--{"name":5,"spec":5}
+-VALUE
 HEAD eth3
 +spec:
 +  interfaceName: eth3
@@ -110,10 +117,13 @@ NODE
 def expected(datastore):
     """SEEN in the form of the datastore's own resources."""
     found = {}
+    # The whole object on Kubernetes, where the server adds to it.
+    value = MALFORMED.get(datastore.type, "{...}")
     for name, text in SEEN.items():
         for interface in ("eth0", "eth3", "eth4"):
-            text = text.replace("HEAD %s\n" % interface, HEAD[datastore.type] % interface)
-        text = text.replace("NODE\n", NODE[datastore.type]).replace("WHY", WHY[datastore.type])
+            text = text.replace("HEAD %s\n" % interface, HEAD[datastore.model] % interface)
+        text = text.replace("NODE\n", NODE[datastore.model]).replace("WHY", WHY[datastore.name])
+        text = text.replace("VALUE", value)
         if name == "delete":
             first, second, *lines = text.splitlines()
             text = "".join(line + "\n" for line in [first, second, *("-" + line[1:] for line in lines)])
@@ -125,7 +135,8 @@ def expected(datastore):
 def stored(datastore):
     for fields in STORED:
         datastore.put_endpoint(dict(fields, node="n1", name="n1-" + fields["interface_name"]), more='"x":1')
-    datastore.put(datastore.key("n1", "n1-eth3"), MALFORMED)
+    malformed = datastore.malformed({"name": "n1-eth3", "node": "n1"})
+    datastore.put(datastore.key("n1", "n1-eth3"), MALFORMED.get(datastore.type, malformed))
 
 
 def play(server, *options):
@@ -138,7 +149,9 @@ def play(server, *options):
 
 def seen(run):
     """{task: its lines with + and -}, from what is on the screen."""
-    tasks = run.stdout.split("PLAY RECAP")[0].split("TASK [")[1:]
+    stdout = re.sub(r'^-\{"apiVersion".*\}$', "-{...}", run.stdout, flags=re.MULTILINE)
+    stdout = re.sub(r"(projectcalico.org/metadata cannot be read): .*", r"\1", stdout)
+    tasks = stdout.split("PLAY RECAP")[0].split("TASK [")[1:]
     return {
         text.split("]")[0]: "".join(line + "\n" for line in text.splitlines() if line[:1] in ("+", "-"))
         for text in tasks

@@ -11,7 +11,16 @@ import pytest
 
 from tests.harness.module import run_module
 from tests.integration.sets import hostendpoints
-from tests.integration.tasks import NAMED, connection, failure, hostendpoint, only_etcdv3
+from tests.integration.tasks import (
+    NAMED,
+    V3_DATASTORES,
+    connection,
+    failure,
+    hostendpoint,
+    only_etcd,
+    only_etcdv3,
+    only_v3,
+)
 
 ENDPOINT = {"interface_name": "eth0", "expected_ips": ["192.0.2.1"], "labels": {"role": "web"}}
 INTERFACES = {"eth0": ["192.0.2.1/24"], "eth1": ["198.51.100.1/24"]}
@@ -31,7 +40,7 @@ def guarded(datastore, mode="enforce", check=False, diff=False, **options):
 
 def put_policy(datastore, name, rules, selector="role == 'web'"):
     """A policy with these rules inbound, which allows all outbound."""
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         inbound = [
             {
                 "action": each["action"],
@@ -56,8 +65,10 @@ def put_policy(datastore, name, rules, selector="role == 'web'"):
 
 
 def put_profile(datastore, name):
-    """A profile that allows all."""
-    if datastore.type == "etcdv2":
+    """A profile that allows all; on Kubernetes, only those that are built in."""
+    if datastore.type == "kubernetes":
+        assert name == datastore.open_profile
+    elif datastore.model == "v1":
         rules = {"inbound_rules": [{"action": "allow"}], "outbound_rules": [{"action": "allow"}]}
         datastore.put("/calico/v1/policy/profile/%s/rules" % name, json.dumps(rules))
         datastore.put("/calico/v1/policy/profile/%s/tags" % name, "[]")
@@ -72,7 +83,7 @@ def put_resource(datastore, plural, kind, name, spec):
 
 
 def without_failsafes(datastore):
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         datastore.put("/calico/v1/config/FailsafeInboundHostPorts", "none")
     else:
         spec = {"failsafeInboundHostPorts": []}
@@ -80,7 +91,7 @@ def without_failsafes(datastore):
 
 
 def know_node(datastore, name):
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         datastore.put("/calico/v1/host/%s/bird_ip" % name, "192.0.2.1")
     else:
         put_resource(datastore, "nodes", "Node", name, {})
@@ -117,17 +128,19 @@ def test_failsafe_ssh_needs_no_policy(datastore):
 
 def test_a_log_only_policy_beside_a_profile_that_allows(datastore):
     """calico#4673"""
-    put_profile(datastore, "open")
+    put_profile(datastore, datastore.open_profile)
     put_policy(datastore, "log", [{"action": "log"}])
-    assert refused(datastore, "default.log" if datastore.type == "etcdv3" else "log", profiles=["open"]) == {"G03"}
+    assert refused(
+        datastore, "default.log" if datastore.model == "v3" else "log", profiles=[datastore.open_profile]
+    ) == {"G03"}
     put_policy(datastore, "log", [{"action": "log"}, {"action": "allow"}])
-    assert guarded(datastore, profiles=["open"])["operation"] == "create"
+    assert guarded(datastore, profiles=[datastore.open_profile])["operation"] == "create"
 
 
 def test_the_profile_is_removed(datastore):
     """calico#7459"""
-    put_profile(datastore, "open")
-    assert guarded(datastore, profiles=["open"])["operation"] == "create"
+    put_profile(datastore, datastore.open_profile)
+    assert guarded(datastore, profiles=[datastore.open_profile])["operation"] == "create"
     before = datastore.stored()
     message = failure(
         guarded(datastore), "tcp port 2222 from 192.0.2.9", "add a profile that allows it to that endpoint"
@@ -139,8 +152,13 @@ def test_the_profile_is_removed(datastore):
 
 def test_a_profile_that_does_not_exist(datastore):
     assert "G01" in refused(datastore, "profile nosuch is missing", "create the profile", profiles=["nosuch"])
-    put_profile(datastore, "nosuch")
-    assert guarded(datastore, profiles=["nosuch"])["operation"] == "create"
+    name = "nosuch"
+    if datastore.type == "kubernetes":
+        # It is made from a namespace.
+        name = "kns.default"
+    else:
+        put_profile(datastore, name)
+    assert guarded(datastore, profiles=[name])["operation"] == "create"
 
 
 def test_no_failsafes(datastore):
@@ -154,7 +172,12 @@ def test_no_failsafes(datastore):
 
 def test_a_node_that_calico_knows_by_its_long_name(datastore):
     know_node(datastore, "n1.example.com")
-    assert refused(datastore, "did you mean n1.example.com?", guard_facts=facts(22)) == {"G09"}
+    if datastore.type == "kubernetes":
+        # It may be a host outside of the cluster.
+        (warning,) = of_the_node(guarded(datastore, check=True, guard_facts=facts(22)))
+        assert "guard G09: unknown" in warning and "did you mean n1.example.com?" in warning
+    else:
+        assert refused(datastore, "did you mean n1.example.com?", guard_facts=facts(22)) == {"G09"}
     know_node(datastore, "n1")
     assert guarded(datastore, guard_facts=facts(22))["operation"] == "create"
 
@@ -167,6 +190,7 @@ def of_the_node(result):
     return [each for each in result["warnings"] if "G09" in each]
 
 
+@only_etcd
 def test_a_host_with_felix_alone_is_known_by_what_that_reports(datastore):
     """Felix on a host that is no node of a cluster writes no record of the node."""
     for key in datastore.status_keys("n1"):
@@ -191,6 +215,7 @@ NOT_OF_N1 = [
 ]
 
 
+@only_etcd
 def test_what_is_no_status_of_a_felix_makes_no_node_known(datastore):
     for key in NOT_OF_N1:
         datastore.put(key, STATUS)
@@ -198,6 +223,7 @@ def test_what_is_no_status_of_a_felix_makes_no_node_known(datastore):
     assert "nothing polices its interfaces yet" in warning
 
 
+@only_etcd
 def test_felix_is_looked_for_only_when_nothing_else_tells_of_the_node(datastore, wire):
     def felix_is_read(**options):
         wire.requests.clear()
@@ -212,6 +238,7 @@ def test_felix_is_looked_for_only_when_nothing_else_tells_of_the_node(datastore,
     assert felix_is_read(guard="enforce") == []
 
 
+@only_etcd
 def test_a_user_who_may_not_read_what_felix_reports(auth_datastore):
     """Then it is unknown whether Calico knows a node that it has no record of, and not certain that it does not."""
     for key in auth_datastore.status_keys("n1"):
@@ -288,14 +315,15 @@ def test_nothing_is_read_when_nothing_changes(datastore, wire):
 def test_policies_that_cannot_be_read(auth_datastore):
     """A user who has rights on endpoints only."""
     datastore, password = auth_datastore, "geheim"
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         keys = ["/calico/v1/host/*"]
-        datastore.server.add_user("few", password, ["/calico/v1/Ready", *keys], keys)
+        datastore.server.add_user("narrow", password, ["/calico/v1/Ready", *keys], keys)
     else:
         endpoints = datastore.hostendpoints
-        datastore.add_user("few", password, [endpoints, RESOURCES + "clusterinformations"], [endpoints])
-    options = dict(ENDPOINT, etcd_username="few", etcd_password=password, guard_facts=facts())
-    message = failure(hostendpoint(datastore, guard="enforce", **options), "could not be read", "right to read")
+        datastore.add_user("narrow", password, [endpoints, RESOURCES + "clusterinformations"], [endpoints])
+    options = dict(ENDPOINT, guard_facts=facts(), **datastore.user("narrow", password))
+    hint = "add this rule to a ClusterRole" if datastore.type == "kubernetes" else "right to read"
+    message = failure(hostendpoint(datastore, guard="enforce", **options), "could not be read", hint)
     assert "nothing was written" in message
     result = hostendpoint(datastore, guard="warn", **options)
     assert result["operation"] == "create" and result["guard"][0]["verdict"] == "unknown"
@@ -304,10 +332,10 @@ def test_policies_that_cannot_be_read(auth_datastore):
 
 def test_what_somebody_else_changes_meanwhile_is_asked_about_again(datastore, wire):
     """A policy selects what it is patched to only with the label that somebody else gives it before it is written."""
-    put_profile(datastore, "open")
+    put_profile(datastore, datastore.open_profile)
     put_policy(datastore, "closed", [], "role == 'db' && zone == 'a'")
     know_node(datastore, "n1")
-    stored = dict(NAMED, **ENDPOINT, profiles=["open"])
+    stored = dict(NAMED, **ENDPOINT, profiles=[datastore.open_profile])
     datastore.put_endpoint(stored)
     stored["labels"] = {"role": "web", "zone": "a"}
     wire.before(datastore.writing(), lambda: datastore.put_endpoint(stored))
@@ -321,7 +349,7 @@ def test_which_policies_select_it(datastore):
     put_policy(datastore, "db", [{"action": "allow"}], "role == 'db'")
     guarded(datastore)
     diff = guarded(datastore, diff=True, check=True, labels={"role": "db"})["diff"]
-    name = "%s" if datastore.type == "etcdv2" else "default.%s"
+    name = "%s" if datastore.model == "v1" else "default.%s"
     assert diff["before"].endswith("# selected by the policy %s\n" % (name % "web"))
     assert diff["after"].endswith("# selected by the policy %s\n" % (name % "db"))
 
@@ -334,23 +362,28 @@ def test_a_deleted_one_opens_its_interface(datastore):
 
 
 # Two on eth0 of a node, of which the first one governs it and lets all through.
-OPEN = {"node": "n1", "name": "n1-a", "interface_name": "eth0", "expected_ips": ["192.0.2.1"], "profiles": ["open"]}
+OPEN = {"node": "n1", "name": "n1-a", "interface_name": "eth0", "expected_ips": ["192.0.2.1"]}
 CLOSED = {"node": "n1", "name": "n1-b", "interface_name": "eth0", "labels": {"role": "web"}}
 MOVED = {**OPEN, "interface_name": "eth1", "expected_ips": ["198.51.100.1"]}
 
 
+def opened(datastore, fields):
+    """With the profile that lets all through."""
+    return dict(fields, profiles=[datastore.open_profile])
+
+
 def put_both(datastore, **fields):
-    put_profile(datastore, "open")
+    put_profile(datastore, datastore.open_profile)
     for name in ("n1", "n2"):
         know_node(datastore, name)
-    datastore.put_all(datastore.tree_of([OPEN, dict(CLOSED, **fields)]))
+    datastore.put_all(datastore.tree_of([opened(datastore, OPEN), dict(CLOSED, **fields)]))
 
 
 @pytest.mark.parametrize("change", [{"name": "n1-a", "state": "absent"}, MOVED], ids=["deleted", "moved"])
 def test_what_governs_in_its_place_shuts_out(datastore, change):
     put_both(datastore)
     before = datastore.stored()
-    task = dict(change, guard="enforce", guard_facts=facts())
+    task = dict(change if "state" in change else opened(datastore, change), guard="enforce", guard_facts=facts())
     for check in (True, False):
         result = hostendpoint(datastore, check=check, **task)
         failure(result, "host endpoint n1-a on node n1", "then n1-b governs eth0", "tcp port 2222", "G03")
@@ -361,7 +394,7 @@ def test_what_governs_in_its_place_shuts_out(datastore, change):
 
 def test_a_purge_lets_another_one_govern(datastore):
     put_both(datastore)
-    mine = dict(OPEN, labels={"app.kubernetes.io/managed-by": "me"})
+    mine = dict(opened(datastore, OPEN), labels={"app.kubernetes.io/managed-by": "me"})
     datastore.put_endpoint(mine)
     task = {"endpoints": [], "purge": "owned", "purge_nodes": ["n1"], "owner": "me"}
     task.update(guard="enforce", guard_facts=facts())
@@ -370,7 +403,7 @@ def test_a_purge_lets_another_one_govern(datastore):
     assert hostendpoints(datastore, **task)["summary"]["deleted"] == 1
 
 
-@only_etcdv3
+@only_v3
 def test_the_one_for_all_interfaces_governs_in_its_place(datastore):
     put_both(datastore, interface_name="*")
     state = {"kind": "ClusterInformation", "spec": {"datastoreReady": True, "calicoVersion": "v3.28.0"}}
@@ -380,21 +413,22 @@ def test_the_one_for_all_interfaces_governs_in_its_place(datastore):
 
 
 def test_an_update_opens_an_interface(datastore):
-    put_profile(datastore, "open")
-    datastore.put_endpoint(OPEN)
+    put_profile(datastore, datastore.open_profile)
+    datastore.put_endpoint(opened(datastore, OPEN))
+    moved = opened(datastore, MOVED)
     for known in ({}, {"guard_facts": facts()}):
-        result = hostendpoint(datastore, check=True, guard="warn", **MOVED, **known)
+        result = hostendpoint(datastore, check=True, guard="warn", **moved, **known)
         (warning,) = [each for each in result["warnings"] if "G15" in each]
         assert "no endpoint governs eth0 of node n1 any more, so Calico opens it" in warning
     result = hostendpoint(datastore, check=True, guard="warn", **{**OPEN, "profiles": []})
     assert not [each for each in result["warnings"] if "G15" in each]
 
 
-@only_etcdv3
+@only_v3
 def test_it_leaves_a_node_for_another(datastore):
     put_both(datastore)
     both = dict(facts(), n2=facts()["n1"])
-    task = {**OPEN, "node": "n2", "guard": "enforce", "guard_facts": both}
+    task = {**opened(datastore, OPEN), "node": "n2", "guard": "enforce", "guard_facts": both}
     message = "tcp port 2222 from 192.0.2.9 is required, and then n1-b governs eth0 of node n1"
     failure(hostendpoint(datastore, **task), message)
     datastore.put_endpoint(dict(CLOSED, interface_name="eth1"))
@@ -402,18 +436,18 @@ def test_it_leaves_a_node_for_another(datastore):
     assert any("no endpoint governs eth0 of node n1 any more" in warning for warning in result["warnings"])
 
 
-BASTION = {"node": "bast", "name": "bast-a", "interface_name": "eth0", "profiles": ["open"]}
+BASTION = {"node": "bast", "name": "bast-a", "interface_name": "eth0"}
 BASTION.update(labels={"role": "bastion"}, expected_ips=[SSH["peer"]])
 
 
 @pytest.mark.parametrize("change", [{"labels": {"role": "jump"}}, {"expected_ips": []}, {"state": "absent"}])
 def test_it_shuts_others_out(datastore, change):
     """A policy of another host lets in whom a selector selects, and that is about to be somebody else."""
-    put_profile(datastore, "open")
+    put_profile(datastore, datastore.open_profile)
     put_policy(datastore, "ssh", [dict(ALLOW_SSH, source="role == 'bastion'")])
     for name in ("n1", "bast"):
         know_node(datastore, name)
-    datastore.put_all(datastore.tree_of([BASTION, dict(NAMED, **ENDPOINT)]))
+    datastore.put_all(datastore.tree_of([opened(datastore, BASTION), dict(NAMED, **ENDPOINT)]))
     known = {"interfaces": {"eth0": ["192.0.2.9/24"]}}
     task = {"name": "bast-a", "node": "bast", "guard": "enforce", "guard_facts": dict(facts(), bast=known)}
     # A label that no rule asks for is none of their business.
@@ -432,8 +466,8 @@ def test_a_datastore_behind_ipv6(datastore):
     needed = [{"direction": "out", "protocol": "tcp", "port": 2379, "peer": "2001:db8::9"}]
     options = {"guard_facts": known, "guard_require": needed}
     assert refused(datastore, "neighbour discovery", **options) == {"G13"}
-    put_profile(datastore, "open")
-    assert guarded(datastore, profiles=["open"], **options)["guard"] == []
+    put_profile(datastore, datastore.open_profile)
+    assert guarded(datastore, profiles=[datastore.open_profile], **options)["guard"] == []
 
 
 ETH1 = {"interface_name": "eth1", "expected_ips": ["198.51.100.1"]}
@@ -518,26 +552,35 @@ def test_the_audit_finds_what_is_unsafe(datastore):
     assert run_module("calico_hostendpoints_audit", dict(task, guard_facts=facts()))["findings"] == []
 
 
-@only_etcdv3
+# Options of the endpoint, what else is stored, and what the guard says.
+STOPPING = [
+    ({"profiles": ["p" * 129]}, "", {}, "Felix ignores it, so its interface is open: profiles[0]"),
+    ({}, "policy", {"ingress": [{"action": "Reject"}]}, "its action 'Reject' is not a valid action"),
+    (
+        {},
+        "policy",
+        {"ingress": [{"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}]},
+        "it has both protocol and notProtocol",
+    ),
+    (
+        {},
+        "setting",
+        {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]},
+        "failsafeInboundHostPorts of the FelixConfiguration default has an invalid network: 'bad'",
+    ),
+    ({}, "setting", {"iptablesFilterDenyAction": "Reject"}, "iptablesFilterDenyAction is Reject"),
+    ({}, "setting", {"interfacePrefix": "eth"}, "the host is cut off"),
+]
+
+
 @pytest.mark.parametrize(
-    "options, kind, spec, text",
+    "datastore_type, options, kind, spec, text",
     [
-        ({"profiles": ["p" * 129]}, "", {}, "Felix ignores it, so its interface is open: profiles[0]"),
-        ({}, "policy", {"ingress": [{"action": "Reject"}]}, "its action 'Reject' is not a valid action"),
-        (
-            {},
-            "policy",
-            {"ingress": [{"action": "Allow", "protocol": "TCP", "notProtocol": "UDP"}]},
-            "it has both protocol and notProtocol",
-        ),
-        (
-            {},
-            "setting",
-            {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22, "net": "bad"}]},
-            "failsafeInboundHostPorts of the FelixConfiguration default has an invalid network: 'bad'",
-        ),
-        ({}, "setting", {"iptablesFilterDenyAction": "Reject"}, "iptablesFilterDenyAction is Reject"),
-        ({}, "setting", {"interfacePrefix": "eth"}, "the host is cut off"),
+        (name, *row)
+        for name in V3_DATASTORES
+        for row in STOPPING
+        # An API server refuses such an action.
+        if name == "etcdv3" or "action 'Reject'" not in row[3]
     ],
 )
 def test_what_stops_or_opens_felix_v3_is_refused_and_found(datastore, options, kind, spec, text):

@@ -11,7 +11,8 @@ from decimal import Decimal
 import pytest
 
 from tests.harness.datastore import DATASTORES
-from tests.integration.tasks import NAMED, hostendpoint, info, only_etcdv2
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES, KubernetesV1, KubernetesV3
+from tests.integration.tasks import NAMED, hostendpoint, info, only_etcd, only_etcdv2
 
 TASK = {
     "interface_name": "eth0",
@@ -27,12 +28,35 @@ def v1(**other):
     return json.dumps(dict(json.loads(V1), **other))
 
 
-def v3(**other):
+def v3(text=V3, **other):
     """Keys of the spec, but for those of the metadata."""
-    content = json.loads(V3)
+    content = json.loads(text)
     for key, part in other.items():
-        content["metadata" if key in ("labels", "annotations", "generation") else "spec"][key] = part
+        content["metadata" if key in _OF_METADATA else "spec"][key] = part
     return json.dumps(content)
+
+
+_OF_METADATA = ("labels", "annotations", "generation", "finalizers", "ownerReferences")
+
+
+def on_kubernetes(datastore):
+    """The same endpoint in an API of Kubernetes."""
+    text = datastore(None).value(FULL)
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "11111111-2222-4333-8444-555555555555"}
+    return {
+        "other address spelling and order": v3(text, expectedIPs=["2001:0DB8:0:0:0::1", "192.168.0.2", "192.168.0.1"]),
+        "duplicate addresses": v3(text, expectedIPs=[*TASK["expected_ips"], "2001:db8:0::1"]),
+        "IPv4-mapped addresses": v3(text, expectedIPs=["::ffff:c0a8:2", "2001:db8::1", "::FFFF:192.168.0.1"]),
+        "no ports": v3(text, ports=[]),
+        "annotations": v3(text, annotations={"a": "b"}),
+        "a finalizer": v3(text, finalizers=["example.com/x"]),
+        "an owner": v3(text, ownerReferences=[owner]),
+    }
+
+
+def with_metadata(text, **other):
+    """With Calico's own annotation."""
+    return v3(KubernetesV1(None).value(FULL), annotations={"projectcalico.org/metadata": text}, **other)
 
 
 def reversed_keys(text):
@@ -70,6 +94,15 @@ SPELLINGS = {
         "escaped text": V3.replace("eth0", "\\u0065th0").replace("production", "produc\\u0074ion"),
         "neither uid nor time": V3.replace('"uid"', '"x"').replace('"creationTimestamp"', '"y"'),
     },
+    "kubernetes-v1": {
+        **on_kubernetes(KubernetesV1),
+        "labels in the annotation": KubernetesV1(None).value_of_calico(FULL),
+        "labels in both": with_metadata('{"labels":{"site":"a"}}', labels={"type": "production", "site": "b"}),
+        "an annotation with keys in another case": with_metadata(json.dumps({"Labels": TASK["labels"]}), labels={}),
+        "an annotation that is null": with_metadata("null"),
+        "an annotation with its name": with_metadata('{"name":"%s","uid":"x","x":1}' % NAMED["name"]),
+    },
+    "kubernetes-v3": on_kubernetes(KubernetesV3),
 }
 # Endpoints with little in them.
 SPARSE = {
@@ -82,6 +115,10 @@ SPARSE = {
         "empty": v3(labels={}, expectedIPs=[], profiles=[], ports=[]),
         "null": v3(labels=None, expectedIPs=None, profiles=None, ports=None),
         "null label": v3(labels={"a": None}, expectedIPs=[], profiles=[]),
+    },
+    **{
+        name: {"empty": v3(datastore(None).value(FULL), labels={}, expectedIPs=[], profiles=[], ports=[])}
+        for name, datastore in KUBERNETES_DATASTORES.items()
     },
 }
 
@@ -123,7 +160,7 @@ WAYS = {
         {"state": "patched", "labels": {"a": "1", "gone": None}},
     ),
     "delete": (TASK, {"state": "absent"}),
-    "replace a malformed value": ("[]", TASK),
+    "replace a malformed value": ("malformed", TASK),
     "create by an address only": (None, {"expected_ips": ["::ffff:10.0.0.1", "10.0.0.1", "FE80::1"]}),
 }
 
@@ -131,8 +168,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_the_same_task_twice(datastore, wire, way):
     stored, task = WAYS[way]
-    if isinstance(stored, str):
-        datastore.put(datastore.key(**NAMED), stored)
+    if stored == "malformed":
+        datastore.put(datastore.key(**NAMED), datastore.malformed(NAMED))
     elif stored:
         datastore.put_endpoint(dict(NAMED, **stored))
     result = hostendpoint(wire, **task)
@@ -142,6 +179,7 @@ def test_the_same_task_twice(datastore, wire, way):
     assert info(wire)["hostendpoints"] == ([result["hostendpoint"]] if result["hostendpoint"] else [])
 
 
+@only_etcd
 def test_a_delete_takes_one_key_and_nothing_beneath_it(datastore, wire):
     datastore.put_endpoint(FULL)
     beneath = {datastore.key(**NAMED) + end: "x" for end in (("0",) if datastore.type == "etcdv2" else ("0", "/a"))}
@@ -153,7 +191,7 @@ def test_a_delete_takes_one_key_and_nothing_beneath_it(datastore, wire):
 
 def test_absent_without_anything_stored(datastore, wire):
     assert assert_nothing_happens(datastore, wire, state="absent")["hostendpoint"] is None
-    assert datastore.stored("/calico") == {datastore.state_key: datastore.ready}
+    assert datastore.stored(datastore.everything) == {datastore.state_key: datastore.ready}
 
 
 # Stored otherwise
@@ -195,7 +233,9 @@ def test_empty_and_absent_are_the_same(datastore, wire, spelling):
 
 def test_the_order_and_number_of_profiles_count(datastore):
     datastore.put_endpoint(FULL)
-    for profiles in (["p2", "p1"], ["p2", "p1", "p1"]):
+    # Kubernetes has no list of profiles with one of them twice.
+    several = [["p2", "p1"], *([["p2", "p1", "p1"]] if datastore.type != "kubernetes" else [])]
+    for profiles in several:
         result = hostendpoint(datastore, **{**TASK, "profiles": profiles})
         assert (result["operation"], result["fields"]) == ("update", ["profiles"])
         assert datastore.stored() == datastore.tree_of([dict(FULL, profiles=profiles)])
@@ -234,6 +274,9 @@ def test_unknown_keys_survive_an_update(datastore, task):
     datastore.put_endpoint(dict(NAMED, interface_name="eth1"), more=UNKNOWN)
     assert hostendpoint(datastore, **task)["operation"] == "update"
     written = datastore.get(datastore.key(**NAMED))
+    if datastore.type == "kubernetes":
+        assert written == datastore.value(FULL, more=UNKNOWN)
+        return
     assert exactly(written) == {**exactly(datastore.value(FULL)), **exactly("{%s}" % UNKNOWN)}
     # Calico's own keys stay in Calico's own bytes, and first.
     assert written.startswith(datastore.value(FULL)[:-1] + ",")

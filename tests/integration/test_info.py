@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
 from tests.integration.sets import endpoint, key_of
 from tests.integration.tasks import KEY, hostendpoint, info, one_etcd, only_etcdv2, only_etcdv3
 
@@ -54,7 +57,7 @@ def test_an_endpoint_with_everything(datastore):
     datastore.put_endpoint(wanted, more='"x":1')
     result = info(datastore)
     (found,) = result["hostendpoints"]
-    assert found == (dict(wanted, ports=[]) if datastore.type == "etcdv3" else wanted)
+    assert found == (dict(wanted, ports=[]) if datastore.model == "v3" else wanted)
     assert (result["malformed"], result["warnings"], result["changed"]) == ([], [], False)
 
 
@@ -79,7 +82,7 @@ def test_filters(datastore):
     assert listed(info(datastore, name="worker-1-eth0", node="worker-1")) == ["worker-1 eth0"]
     assert len(listed(info(datastore))) == 6
     for nothing in ({"node": "worker-"}, {"name": "worker-1-eth"}, {"node": "worker", "name": "worker-1-eth1"}):
-        if not nothing.get("node", "").endswith("-") or datastore.type == "etcdv2":
+        if not nothing.get("node", "").endswith("-") or datastore.model == "v1":
             result = info(datastore, **nothing)
             assert (result["hostendpoints"], result["malformed"], result["failed"]) == ([], [], False)
 
@@ -106,28 +109,29 @@ def test_a_filter_that_no_endpoint_can_have(datastore, wire, filters):
 
 def test_malformed_values_are_filtered_too(datastore):
     keys = [key_of(datastore, *place) for place in (("worker-1", "eth0"), ("worker-10", "eth0"), ("worker-1", "eth1"))]
-    datastore.put_all(dict.fromkeys(keys, "[]"))
+    for key in keys:
+        datastore.put(key, datastore.malformed({"name": key.rpartition("/")[2], "node": "worker-1"}))
 
     def malformed(**filters):
         return sorted(each["key"] for each in info(datastore, **filters)["malformed"])
 
     assert malformed() == sorted(keys)
-    # On etcdv3, a value that cannot be read may be of any node.
-    assert malformed(node="worker-1") == (sorted(keys) if datastore.type == "etcdv3" else [keys[0], keys[2]])
+    # In Calico v3's data model, a value that cannot be read may be of any node.
+    assert malformed(node="worker-1") == (sorted(keys) if datastore.model == "v3" else [keys[0], keys[2]])
     assert malformed(node="worker-1", name="worker-1-eth1") == keys[2:]
 
 
 def test_one_request_reads_them_all(datastore, wire):
     put(datastore, *["node%d eth%d" % (number % 7, number) for number in range(50)])
     places = [datastore.hostendpoints, datastore.hostendpoints + "/node1/endpoint"]
-    if datastore.type == "etcdv3":
-        places = [datastore.hostendpoints + "/"] * 2
+    if datastore.model == "v3":
+        places = [datastore.hostendpoints + ("/" if datastore.type == "etcdv3" else "")] * 2
     assert len(info(wire)["hostendpoints"]) == 50
     assert sorted(datastore.keys_read(wire)) == sorted([datastore.state_key, places[0]])
     wire.clear()
     assert len(info(wire, node="node1")["hostendpoints"]) == 7
     assert sorted(datastore.keys_read(wire)) == sorted([datastore.state_key, places[1]])
-    if datastore.type == "etcdv2":
+    if datastore.model == "v1":
         assert {request.parameters.get("quorum") for request in wire.requests} == {"true"}
     assert datastore.written(wire) == []
 
@@ -218,6 +222,20 @@ def test_a_value_in_the_place_of_a_host(datastore):
 # Values
 
 
+def annotated(text):
+    """An object with Calico's metadata in such an annotation."""
+    metadata = {"annotations": {"projectcalico.org/metadata": text}}
+    return json.dumps({"metadata": metadata, "spec": {"node": "n1", "interfaceName": "eth0"}})
+
+
+ANOTHER_NAME = "its annotation gives it the name n1-eth1"
+# What the warning of an error says, unless it is that the interface is open.
+EFFECTS = {
+    ANOTHER_NAME: "Felix accepts it under that name",
+    **dict.fromkeys(("300", "-1"), "Calico's clients and Felix cannot list any host endpoint"),
+}
+
+
 @one_etcd
 @pytest.mark.parametrize(
     "datastore_type, value, error",
@@ -253,6 +271,20 @@ def test_a_value_in_the_place_of_a_host(datastore):
         ("etcdv3", '{"spec":{"profiles":"p1"}}', "spec.profiles is not a list"),
         ("etcdv3", '{"spec":{"expectedIPs":[1]}}', "spec.expectedIPs[0] is not a string: 1"),
         ("etcdv3", '{"spec":{"ports":[{"port":"ssh"}]}}', "spec.ports[0].port is not a whole number"),
+        *[
+            ("kubernetes-v1", annotated(text), error)
+            for text, error in (
+                ("", "projectcalico.org/metadata cannot be read: the value is not JSON"),
+                ("[]", "projectcalico.org/metadata cannot be read"),
+                ('{"labels":{"a":1}}', "labels[a] is not a string"),
+                ('{"name":"n1-eth1"}', ANOTHER_NAME),
+            )
+        ],
+        *[
+            (name, '{"spec":{"node":"n1","ports":[{"name":"a","protocol":%s,"port":1}]}}' % number, number)
+            for name in KUBERNETES_DATASTORES
+            for number in ("300", "-1")
+        ],
     ],
     ids=lambda text: text[:40],
 )
@@ -265,7 +297,7 @@ def test_values_that_calico_skips(datastore, value, error):
     assert [each["key"] for each in result["malformed"]] == [key]
     assert error in result["malformed"][0]["error"], result["malformed"]
     (warning,) = result["warnings"]
-    assert warning.startswith(key + ":") and "open" in warning and error in warning
+    assert warning.startswith(key + ":") and EFFECTS.get(error, "is open") in warning and error in warning
 
 
 @pytest.mark.parametrize(
@@ -298,7 +330,8 @@ def test_values_that_calico_reads(datastore, value, read):
 
 
 def test_many_malformed_values_are_a_few_warnings(datastore):
-    datastore.put_all({key_of(datastore, "n1", "eth%02d" % number): "[]" for number in range(25)})
+    for each in (endpoint("n1", "eth%02d" % number) for number in range(25)):
+        datastore.put(datastore.key(each["node"], each["name"]), datastore.malformed(each))
     result = info(datastore)
     assert len(result["malformed"]) == 25
     assert len(result["warnings"]) == 11 and "15 more" in result["warnings"][-1]
@@ -314,7 +347,8 @@ def test_an_empty_datastore(datastore):
         result = info(datastore, **filters)
         assert (result["failed"], result["hostendpoints"], result["malformed"]) == (False, [], [])
         (warning,) = result["warnings"]
-        assert datastore.state_key in warning and "etcd_endpoints" in warning
+        hint = "check the cluster" if datastore.type == "kubernetes" else "etcd_endpoints"
+        assert datastore.state_key in warning and hint in warning
     assert datastore.revision() == before
 
 

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from tests.harness.module import run_module
+from tests.integration.tasks import info, only_etcd
 
 LABELS = {
     "a": {"type": "production", "site": "x"},
@@ -21,52 +21,27 @@ PROFILE = "p1"
 RESOURCES = "/calico/resources/v3/projectcalico.org"
 
 
-def put_v1(etcd):
-    """The endpoints, what cannot be read, and a profile of theirs with labels."""
-    etcd.put("/calico/v1/Ready", "true")
-    etcd.put("/calico/v1/policy/profile/%s/labels" % PROFILE, '{"inherited":"yes"}')
+@pytest.fixture(autouse=True)
+def _stored(datastore):
+    """The endpoints, what cannot be read, and, on etcd, a profile of theirs with labels."""
     for name, labels in LABELS.items():
-        value = {"name": name, "labels": labels, "profile_ids": [PROFILE]}
-        etcd.put("/calico/v1/host/n1/endpoint/" + name, json.dumps(value))
-    etcd.put("/calico/v1/host/n1/endpoint/broken", "[]")
+        fields = {"name": name, "node": "n1", "interface_name": name, "profiles": [PROFILE]}
+        datastore.put_endpoint(fields, labels=labels)
+    broken = {"name": "broken", "node": "n1"}
+    datastore.put(datastore.key("n1", "broken"), datastore.malformed(broken))
+    if datastore.type == "etcdv2":
+        datastore.put("/calico/v1/policy/profile/%s/labels" % PROFILE, '{"inherited":"yes"}')
+    elif datastore.type == "etcdv3":
+        resource = {"kind": "Profile", "metadata": {"name": PROFILE}, "spec": {"labelsToApply": {"inherited": "yes"}}}
+        datastore.put(RESOURCES + "/profiles/" + PROFILE, json.dumps(resource))
 
 
-def put_v3(etcd):
-    state = {"kind": "ClusterInformation", "spec": {"datastoreReady": True}}
-    etcd.put_v3(RESOURCES + "/clusterinformations/default", json.dumps(state))
-    resource = {"kind": "Profile", "metadata": {"name": PROFILE}, "spec": {"labelsToApply": {"inherited": "yes"}}}
-    etcd.put_v3(RESOURCES + "/profiles/" + PROFILE, json.dumps(resource))
-    for name, labels in LABELS.items():
-        resource = {"kind": "HostEndpoint", "apiVersion": "projectcalico.org/v3"}
-        resource.update(metadata={"name": name, "labels": labels})
-        resource.update(spec={"node": "n1", "interfaceName": name, "profiles": [PROFILE]})
-        etcd.put_v3(RESOURCES + "/hostendpoints/" + name, json.dumps(resource))
-    etcd.put_v3(RESOURCES + "/hostendpoints/broken", "[]")
-
-
-@pytest.fixture
-def stored(etcd):
-    """The same endpoints in both datastores of one server."""
-    put_v1(etcd)
-    put_v3(etcd)
-    return etcd
-
-
-def info(server, datastore_type, **options):
-    options = dict(options, datastore_type=datastore_type, etcd_endpoints=[server.url])
-    return run_module("calico_hostendpoint_info", options)
-
-
-def selected(server, datastore_type, selector, **options):
-    result = info(server, datastore_type, selector=selector, **options)
+def selected(server, selector, **options):
+    result = info(server, selector=selector, **options)
     assert not result["failed"], result
     return "".join(endpoint["name"] for endpoint in result["hostendpoints"])
 
 
-BOTH = pytest.mark.parametrize("datastore_type", ["etcdv2", "etcdv3"])
-
-
-@BOTH
 @pytest.mark.parametrize(
     "selector, names",
     [
@@ -79,38 +54,37 @@ BOTH = pytest.mark.parametrize("datastore_type", ["etcdv2", "etcdv3"])
         ("type == 'test'", ""),
     ],
 )
-def test_the_labels_select(stored, datastore_type, selector, names):
-    assert selected(stored, datastore_type, selector) == names
+def test_the_labels_select(datastore, selector, names):
+    assert selected(datastore, selector) == names
 
 
-@BOTH
-def test_it_narrows_the_other_filters(stored, datastore_type):
-    assert selected(stored, datastore_type, "has(type)", name="a", node="n1") == "a"
-    assert selected(stored, datastore_type, "has(type)", name="c") == ""
-    assert selected(stored, datastore_type, "has(type)", node="n2") == ""
+def test_it_narrows_the_other_filters(datastore):
+    assert selected(datastore, "has(type)", name="a", node="n1") == "a"
+    assert selected(datastore, "has(type)", name="c") == ""
+    assert selected(datastore, "has(type)", node="n2") == ""
 
 
-@BOTH
-def test_labels_of_profiles_do_not_count(stored, datastore_type):
-    assert selected(stored, datastore_type, "has(inherited)") == ""
-    assert selected(stored, datastore_type, "!has(inherited)") == "abcd"
+@only_etcd
+def test_labels_of_profiles_do_not_count(datastore):
+    assert selected(datastore, "has(inherited)") == ""
+    assert selected(datastore, "!has(inherited)") == "abcd"
 
 
-@BOTH
-def test_what_cannot_be_read_is_listed_anyway(stored, datastore_type):
-    result = info(stored, datastore_type, selector="type == 'test'")
+def test_what_cannot_be_read_is_listed_anyway(datastore):
+    result = info(datastore, selector="type == 'test'")
     assert [found["key"].rpartition("/")[2] for found in result["malformed"]] == ["broken"]
     assert len(result["warnings"]) == 1
 
 
-def test_the_datastore_decides_on_the_generation(stored):
-    assert selected(stored, "etcdv3", "site starts with 'x' && global()") == "ac"
-    result = info(stored, "etcdv2", selector="site starts with 'x'")
+def test_the_datastore_decides_on_the_generation(datastore):
+    if datastore.model == "v3":
+        assert selected(datastore, "site starts with 'x' && global()") == "ac"
+        return
+    result = info(datastore, selector="site starts with 'x'")
     assert result["failed"]
     assert "at character 6 Calico v1 finds \"starts with 'x'\"" in result["msg"]
 
 
-@BOTH
 @pytest.mark.parametrize(
     "selector, message",
     [
@@ -121,7 +95,7 @@ def test_the_datastore_decides_on_the_generation(stored):
         (" \n", "selector: must not be empty"),
     ],
 )
-def test_a_selector_that_is_none_is_an_error_before_anything_is_read(stored, wire, datastore_type, selector, message):
-    result = info(wire, datastore_type, selector=selector)
+def test_a_selector_that_is_none_is_an_error_before_anything_is_read(wire, selector, message):
+    result = info(wire, selector=selector)
     assert result["failed"] and message in result["msg"], result
     assert wire.requests == []

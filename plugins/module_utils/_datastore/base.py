@@ -15,7 +15,7 @@ from .._core.errors import DatastoreError, InvalidInput
 from .._plan.plan import Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
-from .._resources.resource import Ref
+from .._resources.resource import Ref, Resource
 from .snapshot import PolicySnapshot
 
 
@@ -94,8 +94,11 @@ class Datastore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def read_policies(self, node: str = "") -> PolicySnapshot:
-        """What determines the traffic of one node, or of all nodes, and possibly more."""
+    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
+        """What determines the traffic of one node, or of all nodes, and possibly more.
+
+        declared: endpoints that are not stored yet, and whose profiles and labels may require more.
+        """
 
     @abc.abstractmethod
     def write(

@@ -19,7 +19,7 @@ from .._plan.plan import Change
 from .._plan.stored import Codec, Stored
 from .._resources.api_version import V1
 from .._resources.hostendpoint import HOST_ENDPOINT
-from .._resources.resource import Ref
+from .._resources.resource import Ref, Resource
 from ._etcd.settings import EtcdSettings
 from ._etcd.v2_client import DIRECTORY, EtcdV2Client, NotInDirectory
 from ._etcd.v2_server import Request
@@ -121,7 +121,7 @@ class EtcdV2Datastore(Datastore):
     def felix_nodes(self) -> Dict[str, bool]:
         return reporting(map(_STATUS.fullmatch, dict(_values(self._etcd.get(_FELIX, True)))))
 
-    def read_policies(self, node: str = "") -> PolicySnapshot:
+    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
         values: Dict[str, str] = {}
         for key in (_READY, _CONFIG, _POLICIES):
             values.update(_values(self._etcd.get(key, True)))

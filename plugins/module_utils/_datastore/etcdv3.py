@@ -20,7 +20,7 @@ from .._plan.plan import Change
 from .._plan.stored import Codec, Stored
 from .._resources.api_version import V3
 from .._resources.hostendpoint import HOST_ENDPOINT
-from .._resources.resource import Ref
+from .._resources.resource import Ref, Resource
 from ._etcd.settings import EtcdSettings
 from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
@@ -104,7 +104,7 @@ class EtcdV3Datastore(Datastore):
     def felix_nodes(self) -> Dict[str, bool]:
         return reporting(map(_STATUS.fullmatch, self._etcd.keys(_FELIX)))
 
-    def read_policies(self, node: str = "") -> PolicySnapshot:
+    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
         (state,) = self._etcd.get([_CLUSTER_INFORMATION])
         values = {} if state.value is None else {state.key: state.value}
         for plural in ("globalnetworkpolicies", "profiles", "tiers", "felixconfigurations"):

@@ -22,7 +22,7 @@ from .._plan.plan import Change
 from .._plan.stored import Codec, Stored
 from .._resources.api_version import V3_KUBERNETES
 from .._resources.hostendpoint import HOST_ENDPOINT
-from .._resources.resource import Ref
+from .._resources.resource import Ref, Resource
 from ._kubernetes.annotation import ANNOTATION, COUNTS_SINCE, has_ignored_labels
 from ._kubernetes.api_choice import ChosenApi, choose_api
 from ._kubernetes.client import KubernetesClient, Unanswered
@@ -163,17 +163,19 @@ class KubernetesDatastore(Datastore):
     def felix_nodes(self) -> Dict[str, bool]:
         raise DatastoreError("a host outside of the cluster has no record in the Kubernetes datastore")
 
-    def read_policies(self, node: str = "") -> PolicySnapshot:
+    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
         values: Dict[str, str] = {}
         for plural in ("clusterinformations", "globalnetworkpolicies", "tiers", "felixconfigurations"):
             values.update(self._read_values(plural))
         endpoints = self.list()
-        values.update(self._read_profiles(endpoints))
+        texts = [stored.value for stored in endpoints]
+        texts += [self._codecs[HOST_ENDPOINT].encode(each, None) for each in declared]
+        values.update(self._read_profiles(texts))
         if looks_at_others_v3(snapshot_v3(values, endpoints)):
             for plural in ("globalnetworksets", "networksets"):
                 values.update(self._read_values(plural))
         # Kubernetes' own policies, which are not read, select endpoints with this label.
-        unread = {"networkpolicies"} if any(_ORCHESTRATOR in stored.value for stored in endpoints) else set()
+        unread = {"networkpolicies"} if any(_ORCHESTRATOR in text for text in texts) else set()
         optional: Tuple[Tuple[str, Callable[[PolicySnapshot], bool]], ...] = (
             ("ippools", lambda _documents: True),
             ("networkpolicies", may_be_in_namespaces),
@@ -200,12 +202,12 @@ class KubernetesDatastore(Datastore):
         objects = self._client.list_objects(api.name, plural)
         return build_values(plural, objects, api.has_metadata_annotation, self._counts)
 
-    def _read_profiles(self, endpoints: Sequence[Stored]) -> Dict[str, str]:
-        """The profiles of namespaces and service accounts, read only if an endpoint may use them."""
+    def _read_profiles(self, texts: Sequence[str]) -> Dict[str, str]:
+        """The profiles of namespaces and service accounts, read only if an endpoint, as text, may use them."""
         values: Dict[str, str] = {}
-        if any('"' + OF_NAMESPACE in stored.value for stored in endpoints):
+        if any('"' + OF_NAMESPACE in text for text in texts):
             values.update(build_profiles_of_namespaces(self._client.list_objects(_CORE, "namespaces")))
-        if any('"' + OF_ACCOUNT in stored.value for stored in endpoints):
+        if any('"' + OF_ACCOUNT in text for text in texts):
             values.update(build_profiles_of_accounts(self._client.list_objects(_CORE, "serviceaccounts")))
         return values
 

@@ -126,7 +126,7 @@ class GuardPolicy:
         from .guard import Guard  # pylint: disable=import-outside-toplevel
 
         nodes = {each.node for each in [*declared, *deleted]}
-        snapshot = store.read_policies(min(nodes) if len(nodes) == 1 else "")
+        snapshot = store.read_policies(min(nodes) if len(nodes) == 1 else "", declared)
         return Guard(store.api_version, snapshot, declared, deleted, *_known_nodes(store, snapshot, nodes))
 
     def interfaces(self) -> Dict[str, Any]:

@@ -33,8 +33,9 @@ def evaluate_connections(module: AnsibleModule, store: Datastore) -> Dict[str, A
     declared: Dict[str, Any] = {}
     if module.params["endpoints"]:
         declared = build_presents(read_items(module.params), store.api_version, {}, store.key)
-    snapshot = store.read_policies(node)
-    evaluator = Evaluator(store.api_version, snapshot, [as_host_endpoint(want.resource) for want in declared.values()])
+    endpoints = [as_host_endpoint(want.resource) for want in declared.values()]
+    snapshot = store.read_policies(node, endpoints)
+    evaluator = Evaluator(store.api_version, snapshot, endpoints)
     dataplane = module.params["dataplane"] or ""
     host = build_host(evaluator, node, module.params["interfaces"], failsafes, dataplane)
     of_node = [each for each in snapshot.endpoints if each.node in (node, "") and each.key not in declared]
