@@ -24,7 +24,7 @@ from tests.harness import etcd as etcd_module
 from tests.harness.etcd import EtcdError, EtcdServer, base64_of, binaries
 from tests.harness.memory import MemoryEtcd
 from tests.harness.module import COLLECTION, run_module, run_playbook
-from tests.harness.pace import HANG, PATIENT, Waits
+from tests.harness.pace import HANG, PATIENT, Waits, stretched
 from tests.harness.process import free_port, wait_for
 from tests.harness.wire import Wire
 
@@ -184,7 +184,7 @@ def test_a_ready_file_appears_and_goes(etcd_binary, tmp_path):
 
 def test_a_detached_server_outlives_its_caller_for_a_while(etcd_binary, tmp_path):
     ready = tmp_path / "ready"
-    command = command_line("--binary", etcd_binary, "--ready-file", ready, "--detach-for", "2")
+    command = command_line("--binary", etcd_binary, "--ready-file", ready, "--detach-for", stretched(2))
     subprocess.run(["/bin/sh", "-c", '"$@" &', "sh", *command], cwd=str(COLLECTION), check=True)
     wait_for(ready.exists, HANG, "the server gets ready")
     assert speak(ready.read_text().strip())[0] == 200
