@@ -171,7 +171,9 @@ def test_while_many_writes_are_under_way(datastore, hosts, wire, number):
     assert_undone(datastore, {}, result, number)
     made = len(result["taken_back"])
     assert made + len(result["not_attempted"]) == count
-    assert made in (127, 254) if datastore.type == "etcdv3" else 10 <= made <= 14
+    # On Kubernetes, 8 are under way, and as many wait for a connection.
+    most = {"etcdv2": 14, "kubernetes": 10 + 16}.get(datastore.type)
+    assert 10 <= made <= most if most else made in (127, 254)
 
 
 def test_while_a_write_that_met_a_conflict_is_tried_again(datastore, hosts, wire, number):
