@@ -233,8 +233,8 @@ class KubernetesDatastore(Datastore):
                 try:
                     now = self.get(change.ref)
                 except DatastoreError as unread:
-                    problem = "{0}; the change may or may not have been made, since {1}".format(exc, unread)
-                    return change, DatastoreError(problem)
+                    problem = "{0}: {1}; the change may or may not have been made, since {2}"
+                    return change, DatastoreError(problem.format(self.key(change.ref), exc, unread))
                 if _has_become(now, text):
                     return change._replace(text=text, revision=now.revision if now else ""), None
                 if (now.revision if now else "") != (change.before.revision if change.before else ""):
