@@ -83,6 +83,7 @@ ON_KUBERNETES = (
     "info",
     "info_selector",
     "kube_harness",
+    "reports_cases",
     "role",
     "role_given",
     "set_conflict",
