@@ -42,7 +42,8 @@ sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" sel
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
 thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other ansible-cores and datastore, pylint
-	NETSEC_THOROUGH=1 $(NOX) -e pylint hostile_host integration -- $(ARGS)
+	NETSEC_THOROUGH=1 $(NOX) -e pylint hostile_host integration \
+		$(if $(shell $(PYTHON) -m tests.harness.kubernetes --find 2>/dev/null),kubernetes) -- $(ARGS)
 kubernetes: $(VENV)/ready ## the integration tests on Kubernetes; needs make kube-apiserver; ARGS="-k name" selects
 kube-apiserver: ## build .cache/kubernetes/kube-apiserver from Debian's sources, in some 5 minutes
 	@.ci/build-kube-apiserver

@@ -405,7 +405,8 @@ def integration(session: nox.Session, core: str) -> None:
 def kubernetes(session: nox.Session) -> None:
     """The tests on Kubernetes, against a real kube-apiserver; by default, where `make kube-apiserver` has built one.
 
-    With NETSEC_KUBERNETES=all, also those in files that tests/integration/conftest.py does not list.
+    With NETSEC_KUBERNETES=all, also those in files that tests/integration/conftest.py does not list; with
+    NETSEC_THOROUGH=1, those that `make test` omits.
     """
     if not KUBE_APISERVER:
         session.error("no kube-apiserver found: run make kube-apiserver, or set NETSEC_KUBE_APISERVER")
@@ -415,7 +416,8 @@ def kubernetes(session: nox.Session) -> None:
         "NETSEC_KUBERNETES": os.environ.get("NETSEC_KUBERNETES") or "1",
         "NETSEC_KUBE_APISERVER": KUBE_APISERVER,
     }
-    marks = () if session.posargs else ("-m", "not thorough")
+    is_thorough = os.environ.get("NETSEC_THOROUGH") == "1"
+    marks = () if session.posargs else ("-m", "thorough" if is_thorough else "not thorough")
     # Each process starts a server of its own, of 600 MB.
     run_pytest(session, "tests/integration", *marks, variables=variables, processes=2)
 

@@ -96,7 +96,7 @@ class _Kubernetes(Datastore):
     def put(self, key, value):
         """Store an object: JSON text, or a document. Of an older one, only the name is left.
 
-        What it is and how it is called may be missing.
+        What it is and how it is called may be missing, and what the server sets does not count.
         """
         key = self._own(key)
         document = json.loads(value) if isinstance(value, str) else value
@@ -122,7 +122,8 @@ class _Kubernetes(Datastore):
     def _completed(self, document, key):
         kind = key.partition("/")[0]
         kinds = {each["metadata"]["name"]: each["spec"]["names"]["kind"] for each in definitions(self.version)}
-        metadata = dict({"name": key.rpartition("/")[2]}, **document.get("metadata", {}))
+        given = {name: value for name, value in document.get("metadata", {}).items() if name not in _SERVERS}
+        metadata = dict({"name": key.rpartition("/")[2]}, **given)
         return dict(document, apiVersion=self.api, kind=kinds[kind], metadata=metadata)
 
     def delete(self, key):

@@ -28,6 +28,7 @@ from tests.harness.module import collections_path  # noqa: E402
 from tests.harness.wire import Wire  # noqa: E402
 
 KUBERNETES = os.environ.get("NETSEC_KUBERNETES", "")
+IS_THOROUGH = os.environ.get("NETSEC_THOROUGH") == "1"
 ALL_DATASTORES = {**DATASTORES, **(KUBERNETES_DATASTORES if KUBERNETES else {})}
 ROOT_PASSWORD = "root-pässword"
 
@@ -37,7 +38,8 @@ collections_path()
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-# Playbooks, of which nothing depends on the datastore but what other tests have: they run on one.
+# Playbooks, of which nothing depends on the datastore but what other tests have: they run on one, and on one API of
+# Kubernetes, unless NETSEC_THOROUGH is set.
 PLAYBOOKS = (
     "awx",
     "diff",
@@ -66,6 +68,7 @@ EVERY_ETCD = (
     "info",
     "set_conflict",
     "set_failure",
+    "set_failure",
     "set_wire",
     "tls",
 )
@@ -74,7 +77,11 @@ EVERY_ETCD = (
 ON_KUBERNETES = (
     "audit",
     "audit_policies",
+    "awx",
+    "canary",
+    "canary_ended",
     "check_mode",
+    "concurrency",
     "connection_info",
     "diff",
     "guard",
@@ -82,11 +89,18 @@ ON_KUBERNETES = (
     "info",
     "info_selector",
     "kube_harness",
+    "migrate",
+    "reports_cases",
+    "role",
+    "role_given",
     "set_conflict",
+    "set_failure",
     "set_input",
+    "set_playbook",
     "set_purge",
     "set_result",
     "set_wire",
+    "to_resource",
 )
 
 
@@ -111,7 +125,7 @@ def _is_repeated(item, preferred):
     name = _name_of(item)
     if name not in EVERY_ETCD and any(_is_on(item, binary) for binary in binaries()[1:]):
         return True
-    is_other = _is_on(item, "etcdv2") or _is_on(item, "kubernetes-v3")
+    is_other = _is_on(item, "etcdv2") or _is_on(item, "kubernetes-v3") and not IS_THOROUGH
     return name in PLAYBOOKS and is_other and _test_of(item) in preferred
 
 

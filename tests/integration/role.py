@@ -26,8 +26,9 @@ IMPORTED = {"ansible.builtin.import_role": {"name": NAME, "rolespec_validate": F
 
 
 ALL_DATASTORES = {**DATASTORES, **KUBERNETES_DATASTORES}
-# For what the role stores.
-on_all = pytest.mark.parametrize("datastore_type", list(ALL_DATASTORES))
+# For what the role stores, which is alike in both APIs of Kubernetes.
+_SECOND_API = pytest.param("kubernetes-v3", marks=pytest.mark.thorough)
+on_all = pytest.mark.parametrize("datastore_type", [*DATASTORES, "kubernetes-v1", _SECOND_API])
 # The options of Kubernetes that have the same name as variables of the role.
 _PLAIN = ("datastore_type", "etcd_endpoints", "kubeconfig", "calico_api_group")
 

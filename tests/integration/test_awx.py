@@ -21,9 +21,10 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tests.harness.fleet import RecordedFleet, inventory
-from tests.harness.module import COLLECTION, collections_path, run_playbook
+from tests.harness.module import COLLECTION, collections_path, run_module, run_playbook
 from tests.harness.pace import HANG
-from tests.integration.role import OWNER_LABEL, fleet_of, worker
+from tests.integration.role import OWNER_LABEL, fleet_of, kubernetes_for, worker
+from tests.integration.tasks import only_kubernetes
 
 PREFIX = "Calico host endpoints - "
 # The options of the modules of awx.awx 24.6.1, by type, without those that say where AWX is.
@@ -151,13 +152,19 @@ def test_every_key_of_the_data_gets_to_awx(made):
 
 
 @pytest.fixture(scope="session")
-def credential_type(made):
-    (found,) = made["credential_type"]
-    return found
+def credential_types(made):
+    return {each["name"]: each for each in made["credential_type"]}
 
 
-def test_awx_takes_the_credential_type(credential_type):
+@pytest.fixture(scope="session")
+def credential_type(credential_types):
+    return credential_types["Calico etcd"]
+
+
+@pytest.mark.parametrize("name", ["Calico etcd", "Calico on Kubernetes"])
+def test_awx_takes_the_credential_type(credential_types, name):
     """By the rules of AWX's CredentialTypeInputField and CredentialTypeInjectorField."""
+    credential_type = credential_types[name]
     assert credential_type["kind"] in ("cloud", "net")
     inputs, injectors = credential_type["inputs"], credential_type["injectors"]
     assert set(inputs) == {"fields", "required"} and set(injectors) == {"file", "env"}
@@ -173,7 +180,7 @@ def test_awx_takes_the_credential_type(credential_type):
     namespace = dict(dict.fromkeys(ids, "EXAMPLE"), tower={"filename": files})
     for template in [*injectors["file"].values(), *injectors["env"].values()]:
         rendered = ImmutableSandboxedEnvironment(undefined=StrictUndefined).from_string(template).render(namespace)
-        assert rendered in ("EXAMPLE", "FILE") and template.isascii()
+        assert rendered in ("EXAMPLE", "FILE", template) and template.isascii()
 
 
 def injected(credential_type, folder, **inputs):
@@ -225,6 +232,35 @@ def test_what_is_left_out_is_not_set(credential_type, tmp_path):
     assert sorted(build_settings({}, env).sources) == ["datastore_type", "etcd_endpoints"]
 
 
+def bearer_token(folder, datastore):
+    """The environment that AWX's own type OpenShift or Kubernetes API Bearer Token gives to a job."""
+    path = folder / "env" / "awx-ca"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(Path(datastore.server.ca).read_text(encoding="utf-8"), encoding="utf-8")
+    return {
+        "K8S_AUTH_HOST": datastore.url,
+        "K8S_AUTH_API_KEY": datastore.server.token,
+        "K8S_AUTH_VERIFY_SSL": "True",
+        "K8S_AUTH_SSL_CA_CERT": str(path),
+    }
+
+
+@only_kubernetes
+@pytest.mark.parametrize("has_kubeconfig", [True, False])
+def test_what_a_job_on_kubernetes_gets(datastore, credential_types, tmp_path, has_kubeconfig):
+    """A kubeconfig, or the cluster of a credential of AWX's own type."""
+    text = json.dumps(datastore.server.kubeconfig())
+    inputs = {"kubeconfig": text} if has_kubeconfig else {}
+    kind = credential_types["Calico on Kubernetes"]
+    env, safe = injected(kind, tmp_path, api_group=datastore.api, **inputs)
+    assert not [value for value in safe.values() if datastore.server.token in value]
+    if not has_kubeconfig:
+        env.update(bearer_token(tmp_path, datastore))
+    datastore.put_endpoint({"name": "h1", "node": "n1", "interface_name": "eth0"})
+    found = run_module("calico_hostendpoint_info", {}, env=env)
+    assert [each["name"] for each in found["hostendpoints"]] == ["h1"], found
+
+
 # The jobs
 
 
@@ -242,13 +278,19 @@ def job(tmp_path, recorded, templates, credential_type, tls_datastore, certifica
     def launch(name, **answers):
         template, folder = templates[name], tmp_path / name
         files = {"ca": client.ca, "cert": client.cert, "key": client.key}
-        env, _safe = injected(
-            credential_type,
-            folder,
-            datastore_type=tls_datastore.type,
-            endpoints=tls_datastore.url,
-            **{field: Path(path).read_text().strip() for field, path in files.items()},
-        )
+        more = {}
+        if tls_datastore.type == "kubernetes":
+            # With no other credential than AWX's own.
+            env = bearer_token(folder, tls_datastore)
+            more = {"hostendpoints_datastore_type": "kubernetes", "hostendpoints_calico_api_group": tls_datastore.api}
+        else:
+            env, _safe = injected(
+                credential_type,
+                folder,
+                datastore_type=tls_datastore.type,
+                endpoints=tls_datastore.url,
+                **{field: Path(path).read_text().strip() for field, path in files.items()},
+            )
         environment = dict(
             recorded.environment,
             **env,
@@ -263,7 +305,7 @@ def job(tmp_path, recorded, templates, credential_type, tls_datastore, certifica
             "inventory/hosts.json": inventory(["worker-1", "worker-2"]),
             "env/cmdline": " ".join(options),
             "env/envvars": json.dumps(environment),
-            "env/extravars": json.dumps({**template["extra_vars"], **reports, **answers}),
+            "env/extravars": json.dumps({**template["extra_vars"], **reports, **more, **answers}),
         }.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(content, encoding="utf-8")
@@ -377,9 +419,9 @@ def _fleet(tmp_path_factory):
         yield fleet
 
 
-@pytest.fixture(params=["etcdv2", "etcdv3"])
-def fleet(request, _fleet):
-    _fleet.reset(request.param)
+@pytest.fixture
+def fleet(request, _fleet, datastore_type):
+    _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     _fleet.put("n1/eth0", "n1/eth1", "n2/eth0", "n10/eth0")
     _fleet.put("n1/theirs", owner="other")
     return _fleet

@@ -12,7 +12,7 @@ import pytest
 from tests.harness.fleet import interface, server
 from tests.harness.module import run_module, run_playbook
 from tests.integration.role import Fleet, done
-from tests.integration.tasks import HOSTS, READY
+from tests.integration.tasks import HOSTS, READY, connection, only_kubernetes
 
 pytestmark = pytest.mark.thorough
 
@@ -119,6 +119,23 @@ def test_check_then_migrate_then_nothing(calico):
     assert again.result(WRITE)["summary"] == {"created": 0, "updated": 0, "deleted": 0, "unchanged": 3}
     assert again.stats["localhost"]["changed"] == 0
     assert contents(calico) == (v1, v3)
+
+
+@only_kubernetes
+def test_migrate_to_kubernetes_then_nothing(datastore, etcd):
+    etcd.put(READY, "true")
+    put(etcd, FLEET)
+    for check, summary in (
+        (["--check"], {"created": 3, "unchanged": 0}),
+        ([], {"created": 3, "unchanged": 0}),
+        ([], {"created": 0, "unchanged": 3}),
+    ):
+        run = migrate(etcd, *check, **{TO: connection(datastore)})
+        assert run.returncode == 0, run
+        assert run.result(WRITE)["summary"] == dict({"updated": 0, "deleted": 0}, **summary)
+        assert len(datastore.stored()) == (0 if check else 3)
+    found = run_module("calico_hostendpoint_info", connection(datastore))
+    assert found["hostendpoints"] == MIGRATED and found["malformed"] == []
 
 
 def test_nothing_to_migrate(calico):

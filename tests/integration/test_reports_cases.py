@@ -17,9 +17,13 @@ import pytest
 import yaml
 
 from tests.harness.module import COLLECTION, NAME, run_module
-from tests.integration.tasks import vectors
+from tests.integration.tasks import connection, only_kubernetes, vectors
 
 ROWS = vectors("reports_1.jsonl")
+# Felix reports nothing to Kubernetes.
+V3_ROWS = [
+    row for row in ROWS if row["args"].get("datastore_type") == "etcdv3" and "/calico/felix" not in str(row["setup"])
+]
 EXPECTATIONS = {
     "failed",
     "changed",
@@ -110,3 +114,19 @@ def test_an_input_from_a_public_report(etcd, tmp_path, row):
     check_result(result, row["expect"])
     if result["failed"] or row["check"]:
         assert (etcd.tree(), etcd.tree_v3()) == before
+
+
+@only_kubernetes
+@pytest.mark.parametrize("row", V3_ROWS, ids=[row["id"] for row in V3_ROWS])
+def test_the_same_input_on_kubernetes(datastore, tmp_path, row):
+    datastore.put_all(row["setup"].get("v3", {}))
+    places = {"$DIR": tmp_path}
+    for name, content in filled(row["files"], places).items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    args = dict(filled(row["args"], places), **connection(datastore))
+    del args["etcd_endpoints"]
+    before = datastore.stored(datastore.everything)
+    result = run_module(row["module"], args, row["check"])
+    check_result(result, row["expect"])
+    if result["failed"] or row["check"]:
+        assert datastore.stored(datastore.everything) == before

@@ -21,7 +21,9 @@ from tests.integration.role import (
     done,
     failure,
     fleet_of,
+    kubernetes_for,
     of_workers,
+    on_all,
     results,
     worker,
 )
@@ -63,8 +65,7 @@ def _fleet(tmp_path_factory):
         yield fleet
 
 
-# Most of what the role does is before anything is stored.
-on_both = pytest.mark.parametrize("datastore_type", ["etcdv2", "etcdv3"])
+# Most of what the role does is before anything is stored, and does not depend on the datastore.
 
 
 @pytest.fixture
@@ -73,9 +74,9 @@ def datastore_type():
 
 
 @pytest.fixture
-def fleet(_fleet, datastore_type):
+def fleet(request, _fleet, datastore_type):
     """Facts of worker-1 to worker-4, worker-10 and db1, and an empty datastore."""
-    _fleet.reset(datastore_type)
+    _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     return _fleet
 
 
@@ -92,7 +93,7 @@ def labels(fleet, place):
 # What is made
 
 
-@on_both
+@on_all
 def test_a_plain_server_with_no_variable_but_the_datastore(fleet):
     first = done(fleet.run(["db1"], "--check", "--diff"))
     assert fleet.stored() == {}
@@ -112,7 +113,7 @@ def test_a_plain_server_with_no_variable_but_the_datastore(fleet):
     assert (again["changed"], again["changes"], again["diff"], again["summary"]["unchanged"]) == (False, [], [], 5)
 
 
-@on_both
+@on_all
 def test_labels_of_all_below_the_groups_below_the_rule_below_the_host(fleet):
     groups = {"a_early": ["worker-1", "worker-2"], "z_late": ["worker-1"], "other": ["worker-2"]}
     variables = {
@@ -270,7 +271,7 @@ def test_missing_facts_are_gathered_where_each_host_goes_its_own_way(fleet, loca
     assert sorted(fleet.stored()) == ["local-1/lo", "local-2/lo", "worker-1/lo", "worker-2/lo"], run
 
 
-@on_both
+@on_all
 @pytest.mark.parametrize("gather", [True, False])
 def test_hosts_without_facts_lose_nothing(fleet, gather):
     fleet.put("lost-1/eth0", "lost-2/eth0", "worker-1/old")
@@ -323,7 +324,7 @@ PURGE = {"hostendpoints_purge": "owned"}
 OLD = ["worker-%d/old" % number for number in (1, 2, 3, 4, 10)]
 
 
-@on_both
+@on_all
 def test_limit(fleet):
     fleet.put(*OLD)
     done(fleet.run(list(HOSTS), "--limit", "worker-1,worker-3", variables=PURGE))
@@ -337,7 +338,7 @@ def test_a_part_of_the_inventory(fleet):
     assert sorted(fleet.stored()) == sorted([*of_workers(2, 4), *OLD[:1], *OLD[2:3], *OLD[4:]])
 
 
-@on_both
+@on_all
 def test_serial_runs_once_a_batch(fleet):
     fleet.put(*OLD)
     names = list(HOSTS)
@@ -404,7 +405,7 @@ def nothing_done(fleet, run, *parts):
     return message
 
 
-@on_both
+@on_all
 def test_two_hosts_with_one_node_name(fleet):
     hosts = {"worker-1": {}, "worker-2": {"hostendpoints_node": "worker-1"}, "worker-3": {}}
     run = fleet.run(hosts, variables=PURGE)
@@ -465,7 +466,7 @@ def test_a_name_of_a_host_that_is_another_node(fleet, other):
     assert changes(result) == ["create worker-2/eth0", "create worker-2/eth1"]
 
 
-@on_both
+@on_all
 def test_one_node_name_in_two_batches(fleet):
     """As machines made from one image have it: the second one must not take the endpoints of the first away."""
     fleet.record({"twin-a": worker(1), "twin-b": worker(1, address="192.0.2.99/24")})
@@ -577,7 +578,7 @@ def test_what_is_wrong_for_all_hosts(fleet, variables, parts):
     nothing_done(fleet, fleet.run(["worker-1"], variables=variables), *parts)
 
 
-@on_both
+@on_all
 def test_the_purge_limit(fleet):
     fleet.put("worker-1/old-1", "worker-1/old-2")
     run = fleet.run(["worker-1"], variables=dict(PURGE, hostendpoints_purge_limit=1))
@@ -599,7 +600,7 @@ def test_the_password_never_shows(fleet, form, good):
     assert password not in shown and "s3cr3t" not in shown
 
 
-@on_both
+@on_all
 def test_the_installed_playbook(fleet):
     fleet.put(*OLD)
     extra = json.dumps({"hostendpoints_hosts": "worker-2:worker-3", "hostendpoints_gather_facts": False, **PURGE})
@@ -610,15 +611,13 @@ def test_the_installed_playbook(fleet):
     assert [each["status"] for each in run.results] == ["ok", "skipped"]
 
 
-@on_both
+@on_all
 def test_a_date_is_a_text_in_every_variable(fleet):
     """Ansible makes an object of a date before the role sees it."""
     variables = {
         "hostendpoints_labels": {"patched": DATE},
         "hostendpoints_endpoints": [{"name": "by-hand", "interface_name": "x0", "labels": {"made": DATE}}],
-        "hostendpoints_decommission": "worker-8, WORKER-9"
-        if fleet.datastore.type == "etcdv3"
-        else "worker-8, worker-9",
+        "hostendpoints_decommission": "worker-8, WORKER-9" if fleet.datastore.model == "v3" else "worker-8, worker-9",
     }
     fleet.put("worker-8/eth0", "worker-9/eth0")
     with_dates = json.dumps(variables).replace('"%s"' % DATE, DATE)

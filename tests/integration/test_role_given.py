@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.fleet import interface, server
 from tests.harness.module import run_playbook
-from tests.integration.role import changes, done, failure, fleet_of, role_variables, worker
+from tests.integration.role import changes, done, failure, fleet_of, kubernetes_for, on_all, role_variables, worker
 
 BSD = {"system": "FreeBSD", "interfaces": ["em0"], "em0": {"device": "em0", "ipv4": [{"address": "192.0.2.1"}]}}
 HOSTS = {
@@ -49,8 +49,13 @@ def _fleet(tmp_path_factory):
 
 
 @pytest.fixture
-def fleet(_fleet):
-    _fleet.reset()
+def datastore_type():
+    return "etcdv2"
+
+
+@pytest.fixture
+def fleet(request, _fleet, datastore_type):
+    _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     return _fleet
 
 
@@ -69,6 +74,7 @@ def audit(fleet, hosts, **variables):
 # Hosts without facts
 
 
+@on_all
 @pytest.mark.parametrize("gather", [False, True])
 def test_what_needs_no_facts_is_applied_without_facts(fleet, gather):
     variables = dict(NO_FACTS, hostendpoints_gather_facts=gather)
@@ -223,6 +229,7 @@ def test_an_encrypted_variable_is_read_and_not_shown(tmp_path):
 # Groups
 
 
+@on_all
 def test_labels_of_a_child_group_beat_those_of_its_parent(fleet):
     """As Ansible's variables do: by depth, then ansible_group_priority, then name."""
     labels = {

@@ -15,17 +15,19 @@ from types import SimpleNamespace
 import pytest
 
 from tests.harness import wire as wire_module
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
 from tests.harness.pace import HANG, PATIENT, Waits, stretched
 from tests.integration.sets import ModuleProcess, changes_of, endpoint, hostendpoints, key_of, task
-from tests.integration.tasks import one_etcd
+from tests.integration.tasks import one_etcd, only_etcd
 
 pytestmark = pytest.mark.thorough
 
-# Endpoints a phase: on etcdv2, 2 are written one by one, 20 over several connections; on etcdv3 either at once.
+# Endpoints a phase: on etcdv2, 2 are written one by one, 20 over several connections; on etcdv3 either at once; on
+# Kubernetes both over several connections.
 SIZES = [2, 20]
-WRITERS = 4
-# Endpoints in one request, and requests under way at the same time.
-TOGETHER = {"etcdv2": 1, "etcdv3": 127}
+# Requests that are under way at a time; the changes of one request; the requests of etcdv3 at a time.
+WRITERS = {"etcdv2": 4, "kubernetes": 8}
+TOGETHER = {"etcdv2": 1, "etcdv3": 127, "kubernetes": 1}
 TRANSACTIONS = 2
 
 PHASES = [("create", "c"), ("update", "b"), ("delete", "a")]
@@ -118,7 +120,8 @@ FAULTS = ["500", "no quorum", "cut_before_commit", "reset", "freeze"]
 
 def places(datastore_type, size, *found):
     """The nth request by which such an operation is done."""
-    return [(datastore_type, size, operation, nth) for operation, nth in found]
+    types = KUBERNETES_DATASTORES if datastore_type == "kubernetes" else [datastore_type]
+    return [(name, size, operation, nth) for name in types for operation, nth in found]
 
 
 PLACES = [
@@ -126,6 +129,8 @@ PLACES = [
     *places("etcdv2", 20, ("create", 11), ("update", 17), ("delete", 15)),
     *places("etcdv3", 2, ("create", 1), ("update", 1), ("delete", 1)),
     *places("etcdv3", 160, ("create", 2), ("update", 1), ("delete", 2)),
+    *places("kubernetes", 2, ("create", 1), ("delete", 2)),
+    *places("kubernetes", 20, ("create", 11), ("update", 17), ("delete", 15)),
 ]
 
 
@@ -144,7 +149,7 @@ def test_writes_that_fail(datastore, wire, size, operation, nth, kind):
         assert len(result["failures"]) <= min(TRANSACTIONS * together, size - (nth - 1) * together)
     else:
         # Over several connections, some later ones may be done before the first one fails.
-        several = WRITERS if size == 20 else 1
+        several = WRITERS[datastore.type] if size == 20 or datastore.type == "kubernetes" else 1
         assert abs(len(result["changes"]) - done) < several
         assert len(result["failures"]) <= several
     if operation != "delete":
@@ -190,6 +195,7 @@ def test_a_write_that_may_be_done(datastore, wire, size):
         *places("etcdv2", 20, ("update", 5)),
         *places("etcdv3", 2, ("create", 1), ("delete", 1)),
         *places("etcdv3", 160, ("update", 2)),
+        ("kubernetes-v1", 20, "update", 5),
     ],
 )
 def test_etcd_is_killed(datastore, wire, size, operation, nth):
@@ -245,8 +251,10 @@ def drip(monkeypatch, datastore, answers, seconds, drops=60):
     monkeypatch.setattr(wire_module._Conversation, "_bytes", dripping)
 
 
+# On Kubernetes, the library kubernetes has a timeout for each piece of an answer, and none for the whole.
 @one_etcd
-@pytest.mark.parametrize("size, answers", [(2, 1), (20, WRITERS)])
+@only_etcd
+@pytest.mark.parametrize("size, answers", [(2, 1), (20, 4)])
 def test_answers_in_drops(datastore, wire, monkeypatch, size, answers):
     """No request hangs past its timeout, over several connections neither."""
     work = some_work(datastore, size)
@@ -273,6 +281,7 @@ def unanswering(datastore_type):
 
 
 @one_etcd
+@only_etcd
 def test_a_dead_member_costs_one_timeout_in_all_phases_and_connections(datastore):
     work = some_work(datastore, 20)
     with unanswering(datastore.type) as dead:
@@ -302,10 +311,13 @@ def test_what_was_done_is_told_though_etcd_is_gone_after_a_conflict(datastore, w
     key = key_of(datastore, "n1", "e1")
     other = datastore.value(endpoint("n1", "e1", "other"))
     wire.before(datastore.writing(key=key), lambda: datastore.put(key, other))
-    # The last write is made, and the state of the datastore is read again.
+    # The last write is made, and the state of the datastore is read again. On Kubernetes, any write may be the last.
     last = datastore.writing(key=key_of(datastore, "n1", "e4"))
     nth = 2 if datastore.type == "etcdv3" else 1
-    wire.before(last, lambda: wire.fault("cut_before_commit", method=None, times=ALWAYS, nth=2), nth=nth)
+    if datastore.type == "kubernetes":
+        wire.fault("cut_before_commit", method=datastore.reading(datastore.state_key), times=ALWAYS, nth=2)
+    else:
+        wire.before(last, lambda: wire.fault("cut_before_commit", method=None, times=ALWAYS, nth=2), nth=nth)
     result = hostendpoints(wire, endpoints=endpoints)
     assert result["failed"]
     assert changes_of(result, "changes") == [("create", "n1", name) for name in ("e0", "e2", "e3", "e4")]
@@ -327,7 +339,7 @@ def test_two_runs_at_once(datastore, wire):
     done = [changes_of(result) for result in results]
     assert sorted(done[0] + done[1]) == sorted(work.plan)
     # On etcdv3, the slower one may make some of a phase of its own.
-    assert datastore.revision() - before <= (len(work.plan) if datastore.type == "etcdv2" else 6)
+    assert datastore.revision() - before <= (6 if datastore.type == "etcdv3" else len(work.plan))
 
 
 # The module itself is killed
@@ -339,6 +351,8 @@ KILLS = [
     *places("etcdv3", 160, ("create", 2), ("update", 1), ("update", 2), ("delete", 2)),
     # The first two are under way, and may both be done.
     *places("etcdv3", 300, ("delete", 1)),
+    *places("kubernetes", 2, ("create", 1), ("delete", 2)),
+    *places("kubernetes", 20, ("create", 17), ("update", 10)),
 ]
 
 

@@ -5,23 +5,32 @@
 
 from __future__ import annotations
 
+import json
+
 import yaml
 
 from tests.harness.module import run_playbook
-from tests.integration.tasks import HOSTS, READY, one_etcd
+from tests.integration.tasks import connection, one_etcd
 
-STORED = {
-    HOSTS + "/myhost/endpoint/eth0": '{"name":"eth0","expected_ipv4_addrs":["192.168.0.1","192.168.0.2"],'
-    '"labels":{"type":"production","version":"1.10"},"profile_ids":["profile1","profile2"]}',
-    HOSTS + "/myhost/endpoint/eth1%2fv6": '{"expected_ipv6_addrs":["2001:db8::1"]}',
-    HOSTS + "/other/endpoint/eth0": '{"name":"eth0"}',
-}
+# The name of each endpoint is another one in Calico v3's data model, where it has no slash and is that of one node.
+NAMES = {"v1": ("eth0", "eth1/v6", "eth0"), "v3": ("myhost-eth0", "myhost-eth1", "other-eth0")}
+STORED = [
+    {
+        "node": "myhost",
+        "interface_name": "eth0",
+        "expected_ips": ["192.168.0.1", "192.168.0.2"],
+        "labels": {"type": "production", "version": "1.10"},
+        "profiles": ["profile1", "profile2"],
+    },
+    {"node": "myhost", "expected_ips": ["2001:db8::1"]},
+    {"node": "other", "interface_name": "eth0"},
+]
 # Text for text as calicoctl takes them, with what looks like a number kept a text.
 V1 = """\
 -   apiVersion: v1
     kind: hostEndpoint
     metadata:
-        name: eth0
+        name: %s
         node: myhost
         labels:
             type: production
@@ -37,7 +46,7 @@ V1 = """\
 -   apiVersion: v1
     kind: hostEndpoint
     metadata:
-        name: eth1/v6
+        name: %s
         node: myhost
     spec:
         expectedIPs:
@@ -45,7 +54,7 @@ V1 = """\
 -   apiVersion: v1
     kind: hostEndpoint
     metadata:
-        name: eth0
+        name: %s
         node: other
     spec:
         interfaceName: eth0
@@ -54,8 +63,7 @@ TASKS = """
 - hosts: localhost
   gather_facts: false
   module_defaults:
-    group/netsec.calico.calico:
-      etcd_endpoints: "{{ url }}"
+    group/netsec.calico.calico: "{{ connection }}"
   tasks:
     - name: read
       netsec.calico.calico_hostendpoint_info:
@@ -82,14 +90,15 @@ TASKS = """
 
 
 @one_etcd
-def test_manifests_out_and_in(etcd, wire):
-    etcd.put(READY, "true")
-    for key, value in STORED.items():
-        etcd.put(key, value)
-    run = run_playbook(TASKS, extra_args=["-e", "url=" + wire.url])
+def test_manifests_out_and_in(datastore, wire):
+    names = NAMES[datastore.model]
+    for fields, name in zip(STORED, names):
+        datastore.put_endpoint(dict(fields, name=name))
+    before = datastore.stored()
+    run = run_playbook(TASKS, extra_args=["-e", json.dumps({"connection": connection(wire)})])
     assert run.returncode == 0, run
-    assert run.result("v1")["msg"] == V1
-    expected = yaml.safe_load(V1)
+    assert run.result("v1")["msg"] == V1 % names
+    expected = yaml.safe_load(V1 % names)
     assert run.result("single")["msg"] == expected[2]
     assert run.result("empty")["msg"] == []
     for resource in expected:
@@ -99,7 +108,7 @@ def test_manifests_out_and_in(etcd, wire):
     # They say what is stored.
     back = run.result("back")["results"]
     assert [each["changed"] for each in back] == [False] * 6
-    assert wire.writes == [] and etcd.tree(HOSTS) == STORED
+    assert datastore.written(wire) == [] and datastore.stored() == before
 
 
 PORT = {"name": "ssh", "protocol": "TCP", "port": 22}

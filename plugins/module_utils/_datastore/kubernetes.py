@@ -15,6 +15,7 @@ import concurrent.futures
 import functools
 import json
 import re
+import threading
 from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from .._core.errors import Conflict, DatastoreError, join_first
@@ -223,18 +224,28 @@ class KubernetesDatastore(Datastore):
         self, make: Callable[[Change], _Outcome], changes: Sequence[Change], is_ended: Callable[[], bool]
     ) -> Iterator[_Outcome]:
         """Make the changes, several at the same time; start no other one after an error that is not a conflict."""
+        has_failed = threading.Event()
+
+        def make_unless_over(change: Change) -> _Outcome | None:
+            # A change may have waited for a connection.
+            if has_failed.is_set() or is_ended():
+                return None
+            outcome = make(change)
+            if outcome[1] and not isinstance(outcome[1], Conflict):
+                has_failed.set()
+            return outcome
+
         with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
             pending = collections.deque(changes)
-            under_way: Deque[concurrent.futures.Future[_Outcome]] = collections.deque()
-            is_over = False
-            while under_way or pending and not is_over and not is_ended():
-                while pending and len(under_way) < CONNECTIONS and not is_over and not is_ended():
-                    under_way.append(pool.submit(make, pending.popleft()))
+            under_way: Deque[concurrent.futures.Future[_Outcome | None]] = collections.deque()
+            while under_way or pending and not has_failed.is_set() and not is_ended():
+                while pending and len(under_way) < 2 * CONNECTIONS and not has_failed.is_set() and not is_ended():
+                    under_way.append(pool.submit(make_unless_over, pending.popleft()))
                 if not under_way:
                     return
-                change, error = under_way.popleft().result()
-                is_over = is_over or bool(error and not isinstance(error, Conflict))
-                yield change, error
+                outcome = under_way.popleft().result()
+                if outcome:
+                    yield outcome
 
     def _make(self, change: Change) -> _Outcome:
         """Make one change. An answer that is missing is replaced by reading."""
@@ -248,8 +259,8 @@ class KubernetesDatastore(Datastore):
                 try:
                     now = self.get(change.ref)
                 except DatastoreError as unread:
-                    problem = "{0}; the change may or may not have been made, since {1}".format(exc, unread)
-                    return change, DatastoreError(problem)
+                    problem = "{0}: {1}; the change may or may not have been made, since {2}"
+                    return change, DatastoreError(problem.format(self.key(change.ref), exc, unread))
                 if _has_become(now, text):
                     return change._replace(text=text, revision=now.revision if now else ""), None
                 if (now.revision if now else "") != (change.before.revision if change.before else ""):
