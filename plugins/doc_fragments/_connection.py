@@ -172,7 +172,7 @@ options:
       - Path of a C(calicoctl) configuration file, with C(apiVersion=v1) and C(kind=calicoApiConfig) or with
         C(apiVersion=projectcalico.org/v3) and C(kind=CalicoAPIConfig).
       - Task options override the file, and the file overrides the environment.
-      - With a file, O(datastore_type), O(etcd_endpoints), O(kubeconfig), O(context) and O(host) are never read from the
+      - With a file, O(datastore_type), O(etcd_endpoints) and the options for Kubernetes are never read from the
         environment. If neither the file nor an option names an etcd server, a task for etcd fails.
       - As in C(calicoctl), an unknown or misplaced key is an error, the keys for Kubernetes have no effect on etcd and
         vice versa, and only the first YAML document of the file is read.

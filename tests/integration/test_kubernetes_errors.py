@@ -211,6 +211,46 @@ def test_a_write_that_can_never_be_resolved_may_have_been_made(datastore, wire):
 
 
 @on_both
+def test_a_write_that_is_carried_out_late_may_still_be_made(datastore, wire):
+    wire.fault("freeze", method="POST", times=99)
+    failure(hostendpoint(wire, interface_name="eth0", timeout=0.3), "it still may be")
+
+
+@on_both
+def test_an_internal_error_is_resolved_by_reading(datastore, wire):
+    """The message of etcd behind the API server: it may have carried the write out."""
+    wire.answer(500, datastore.no_quorum, method="POST", times=99, path_contains=HEP)
+    failure(hostendpoint(wire, interface_name="eth0"), "request timed out", "it still may be")
+    wire.heal()
+    wire.before("POST", lambda: datastore.put_endpoint(ETH0))
+    wire.answer(500, datastore.no_quorum, method="POST", path_contains=HEP)
+    assert hostendpoint(wire, interface_name="eth0")["operation"] == "create"
+
+
+@on_both
+def test_credentials_that_are_gone_in_mid_run(datastore, wire, tmp_path):
+    """What was done, what failed and what was left is in the result."""
+    path = tmp_path / "kubeconfig"
+    datastore.server.write_kubeconfig(path, server=wire.url)
+    unauthorized = {"kind": "Status", "reason": "Unauthorized", "code": 401, "message": "Unauthorized"}
+    wire.before("POST", path.unlink, nth=5)
+    wire.answer(401, json.dumps(unauthorized), method="POST", nth=5, times=99)
+    endpoints = [dict(ETH0, name="h%d" % number) for number in range(12)]
+    options = {"datastore_type": "kubernetes", "kubeconfig": str(path), "calico_api_group": datastore.api}
+    result = run_module("calico_hostendpoints", dict(options, guard="off", endpoints=endpoints))
+    assert result["failed"] and "cannot be loaded again" in result["msg"]
+    assert result["summary"]["created"] == len(datastore.stored()) == 4
+    assert result["failures"] and result["not_attempted"]
+
+
+@on_both
+def test_a_200_that_is_no_list_is_not_an_empty_datastore(datastore, wire):
+    for body in ({"kind": "Status"}, {"kind": "HostEndpointList", "metadata": {}}, {"kind": "X", "items": None}):
+        wire.answer(200, json.dumps(body), path_contains=HEP)
+        failure(info(wire), "no list of items")
+
+
+@on_both
 def test_a_server_that_does_not_answer_at_all(datastore, wire):
     wire.fault("freeze", method=None, times=99)
     failure(info(wire, timeout=0.3), "cannot reach the API server " + wire.url)
@@ -262,8 +302,9 @@ def test_what_waits_for_its_finalizers_is_pending_and_not_gone(datastore):
     assert names(datastore) == ["n1-eth0"]
     again = hostendpoint(datastore, state="absent")
     assert again["operation"] == "none" and any("being deleted" in text for text in again["warnings"])
-    message = failure(hostendpoint(datastore, interface_name="eth1"), "is being deleted", "example.org/f")
-    assert SUBJECT.split(" on ")[0] in message
+    for check in (True, False):
+        message = failure(hostendpoint(datastore, check=check, interface_name="eth1"), "is being deleted")
+        assert SUBJECT.split(" on ")[0] in message and "example.org/f" in message
     release(datastore, key)
     assert datastore.stored() == {}
     assert hostendpoint(datastore, interface_name="eth1")["operation"] == "create"

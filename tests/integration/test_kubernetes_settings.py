@@ -9,6 +9,7 @@ import base64
 import json
 import stat
 import sys
+import time
 
 import pytest
 
@@ -223,6 +224,56 @@ def test_the_name_in_the_servers_certificate(kubernetes, datastore):
 
 
 @on_v3
+def test_a_host_beside_a_kubeconfig_is_the_cluster(kubernetes, wire, run):
+    """Its credentials come from the kubeconfig, as in kubernetes.core."""
+    elsewhere = kubernetes.kubeconfig(server=ELSEWHERE)
+    assert run(kubeconfig=elsewhere, host=wire.url) == bearer(kubernetes.token)
+
+
+@on_v3
+def test_a_token_that_ends_in_a_line_break(kubernetes, wire, run):
+    assert run(host=wire.url, api_key=kubernetes.token + "\n") == bearer(kubernetes.token)
+
+
+@on_v3
+def test_a_file_excludes_the_environment(kubernetes, datastore, wire, tmp_path):
+    path = tmp_path / "calicoctl.cfg"
+    path.write_text(
+        "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nspec: {datastoreType: kubernetes}\n", encoding="utf-8"
+    )
+    (tmp_path / ".kube").mkdir()
+    kubernetes.write_kubeconfig(tmp_path / ".kube" / "config", server=wire.url, token=None)
+    env = {"HOME": str(tmp_path), "K8S_AUTH_HOST": ELSEWHERE, "K8S_AUTH_API_KEY": "of-elsewhere"}
+    assert run_module(INFO, {"calicoctl_config": str(path)}, env=env)["failed"]
+    assert {request.headers["Authorization"] for request in wire.requests} == {None}
+
+
+@on_v3
+def test_whom_the_kubeconfig_impersonates(kubernetes, datastore, wire):
+    content = kubernetes.kubeconfig(server=wire.url)
+    content["users"][0]["user"].update({"as": "jane", "as-groups": ["devs"]})
+    options = dict(V3, datastore_type="kubernetes")
+    failure(run_module(INFO, dict(options, kubeconfig=content)), '"jane" cannot')
+    assert wire.requests[-1].headers.get_all("Impersonate-Group") == ["devs"]
+    content["users"][0]["user"]["as-uid"] = "1"
+    failure(run_module(INFO, dict(options, kubeconfig=content)), "as-uid is not supported")
+
+
+@on_v3
+def test_an_answer_in_drops_ends_with_the_timeout(kubernetes, datastore, wire):
+    def drops():
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+        for _number in range(200):
+            time.sleep(0.2)
+            yield b" "
+
+    wire.stream(drops, times=99, path_contains="/hostendpoints")
+    options = dict(V3, datastore_type="kubernetes", host=wire.url, api_key=kubernetes.token, timeout=1)
+    failure(run_module(INFO, options), "not complete after the timeout")
+    assert len(wire.requests) <= 3
+
+
+@on_v3
 def test_impersonation(kubernetes, datastore, wire):
     options = dict(V3, datastore_type="kubernetes", host=wire.url, api_key=kubernetes.token)
     failure(run_module(INFO, dict(options, impersonate_user="jane")), '"jane" cannot')
@@ -241,6 +292,11 @@ def test_impersonation(kubernetes, datastore, wire):
         ({}, ["no Kubernetes cluster is given", "K8S_AUTH_KUBECONFIG"]),
         ({"kubeconfig": "/no/such/file"}, ["kubeconfig (option) /no/such/file", "no such file"]),
         ({"kubeconfig": {"apiVersion": "v1"}}, ["kubeconfig (option)", "current-context"]),
+        ({"kubeconfig": ""}, ["kubeconfig (option) is empty"]),
+        ({"host": "", "api_key": "of-the-test"}, ["host (option) is empty"]),
+        ({"host": "https://a", "etcd_endpoints": ["http://a:1"]}, ["etcd_endpoints (option) has no effect"]),
+        ({"host": "https://a", "api_key": "s3cr3t\nx"}, ["the credentials contain a line break"]),
+        ({"host": "https://a", "api_key": "of-the-test", "proxy": "nonsense://x"}, ["proxy (option)", "is not a URL"]),
         ({"kubeconfig": [1]}, ["kubeconfig (option) is not a path or a mapping"]),
         ({"kubeconfig": "{token: s3cr3t"}, ["kubeconfig (option) is not YAML"]),
         ({"host": "https://user:s3cr3t@a"}, ["the URL contains a user"]),
@@ -273,7 +329,6 @@ READY, LOCKED = {"datastoreReady": True}, {"datastoreReady": False}
     "v1, v3, chosen",
     [
         (READY, None, "crd.projectcalico.org/v1"),
-        (None, None, "crd.projectcalico.org/v1"),
         (LOCKED, READY, "projectcalico.org/v3"),
         (READY, READY, "crd.projectcalico.org/v1"),
         (READY, LOCKED, "crd.projectcalico.org/v1"),

@@ -80,9 +80,20 @@ def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
         text = "datastore_type ({0}): {1} is not a datastore type; set it to {2}"
         source = given.get_source("datastore_type")
         raise InvalidInput([text.format(source, shown(datastore_type), " or ".join(DATASTORES))])
+    _check_family(options, datastore_type, given.get_source("datastore_type"))
     if not given.path:
         check_not_empty(given, DATASTORE_TYPE.name, ["DATASTORE_TYPE"], DEFAULT)
     return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))
+
+
+def _check_family(options: Mapping[str, Any], datastore_type: str, source: str) -> None:
+    """Raise InvalidInput for an option of the task that another datastore has: it would have no effect."""
+    own = DATASTORES[datastore_type].family
+    for other, each in DATASTORES.items():
+        given = [option.name for option in each.family.options if options.get(option.name) is not None]
+        if each.family is not own and given:
+            text = "{0} (option) has no effect on datastore_type {1} ({2}); set datastore_type to {3}, or remove {0}"
+            raise InvalidInput([text.format(given[0], datastore_type, source, other)])
 
 
 def find_misplaced_secrets(options: Mapping[str, Any]) -> List[str]:

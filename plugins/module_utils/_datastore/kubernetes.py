@@ -16,6 +16,7 @@ import functools
 import json
 import re
 import threading
+import time
 from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from .._core.errors import Conflict, DatastoreError, join_first
@@ -26,7 +27,7 @@ from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref, Resource
 from ._kubernetes.annotation import ANNOTATION, COUNTS_SINCE, has_ignored_labels
 from ._kubernetes.api_choice import ChosenApi, choose_api
-from ._kubernetes.client import KubernetesClient, Unanswered
+from ._kubernetes.client import KindMissing, KubernetesClient, Unanswered
 from ._kubernetes.codec import HostEndpointForm, format_object
 from ._kubernetes.objects import (
     OF_ACCOUNT,
@@ -38,6 +39,7 @@ from ._kubernetes.objects import (
 )
 from ._kubernetes.settings import KubernetesSettings
 from ._kubernetes.transport import CONNECTIONS
+from ._kubernetes.writes import format_pending, has_become, prepare_metadata
 from .base import Datastore, State, never
 from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, needs_nodes, snapshot_v3
 
@@ -50,9 +52,9 @@ FEW = 32
 _SHOWN = 10
 # How often an ambiguous write is resolved by reading and tried again.
 _TRIES = 3
+# Seconds before the second try.
+_PAUSE = 0.1
 _ORCHESTRATOR = '"projectcalico.org/orchestrator"'
-# What a server sets itself, and rejects or ignores in a new object.
-_OF_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink")
 
 _Outcome = Tuple[Change, "DatastoreError | None"]
 
@@ -155,7 +157,7 @@ class KubernetesDatastore(Datastore):
             "",
             ref.name,
             self._codecs[kind],
-            pending=_format_pending(metadata),
+            pending=format_pending(metadata),
         )
 
     def known_nodes(self) -> List[str]:
@@ -200,7 +202,13 @@ class KubernetesDatastore(Datastore):
         if plural == "nodes":
             return build_nodes(self._client.list_objects(_CORE, plural))
         api = self.api
-        objects = self._client.list_objects(api.name, plural)
+        try:
+            objects = self._client.list_objects(api.name, plural)
+        except KindMissing:
+            if plural != "tiers":
+                raise
+            # Calico has them only since v3.29.
+            objects = []
         return build_values(plural, objects, api.has_metadata_annotation, self._counts)
 
     def _read_profiles(self, texts: Sequence[str]) -> Dict[str, str]:
@@ -261,12 +269,14 @@ class KubernetesDatastore(Datastore):
                 except DatastoreError as unread:
                     problem = "{0}: {1}; the change may or may not have been made, since {2}"
                     return change, DatastoreError(problem.format(self.key(change.ref), exc, unread))
-                if _has_become(now, text):
+                if has_become(now, text):
                     return change._replace(text=text, revision=now.revision if now else ""), None
                 if (now.revision if now else "") != (change.before.revision if change.before else ""):
                     return change, Conflict(str(exc), maybe_done)
                 if attempt + 1 == _TRIES:
-                    return change, DatastoreError("{0}; the change was not made".format(exc))
+                    problem = "{0}: {1}; when it was read afterwards, the change had not been made, but it still may be"
+                    return change, DatastoreError(problem.format(self.key(change.ref), exc))
+                time.sleep(_PAUSE * 2**attempt)
             except Conflict as exc:
                 return change, Conflict(str(exc), maybe_done)
             except DatastoreError as exc:
@@ -292,49 +302,18 @@ class KubernetesDatastore(Datastore):
             revision = found["metadata"]["resourceVersion"] if found else ""
             return change._replace(text=format_object(found) if found else None, revision=revision)
         document = json.loads(text)
-        document["metadata"] = _prepare(document["metadata"], before)
+        document["metadata"] = prepare_metadata(document["metadata"], before)
         if before is None:
             made = self._client.create(api, plural, document, is_dry)
-        elif change.before and change.before.pending:
-            raise Conflict("{0} is being deleted: it waits for {1}".format(change.ref, change.before.pending))
         else:
             made = self._client.update(api, plural, document, is_dry)
+        self._unclear.discard(change.ref.name)
         # A dry run makes no revision.
         return change._replace(text=format_object(made), revision=made["metadata"].get("resourceVersion", ""))
 
 
 # As in Calico's own releases and builds (libcalico-go, common/version_mismatch.go).
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)", re.ASCII)
-
-
-def _prepare(metadata: Mapping[str, Any], before: Mapping[str, Any] | None) -> Dict[str, Any]:
-    """The metadata of a request: of an update with the uid and the resourceVersion that were read."""
-    kept = {key: item for key, item in metadata.items() if key not in _OF_SERVER}
-    if before is None:
-        return kept
-    return dict(kept, uid=before["uid"], resourceVersion=before["resourceVersion"])
-
-
-def _has_become(now: Stored | None, text: str | None) -> bool:
-    """Whether the datastore has what a write without an answer was to make."""
-    if now is None or text is None:
-        return now is None and text is None
-    return bool(_get_content(now.value) == _get_content(text))
-
-
-def _get_content(value: str) -> Any:
-    document = json.loads(value)
-    metadata = document.get("metadata") or {}
-    kept = {key: item for key, item in metadata.items() if key not in _OF_SERVER and item not in ({}, [], None)}
-    return kept, document.get("spec")
-
-
-def _format_pending(metadata: Mapping[str, Any]) -> str:
-    """What the deletion of an object waits for; "" when it is not being deleted."""
-    if not metadata.get("deletionTimestamp"):
-        return ""
-    finalizers = metadata.get("finalizers") or ()
-    return "its finalizers ({0})".format(", ".join(map(str, finalizers))) if finalizers else "the API server"
 
 
 def _find_plural(kind: str) -> str:

@@ -90,6 +90,12 @@ def build_change(want: Desired, stored: Optional[Stored], api_version: ApiVersio
         operation = UPDATE if fields or stored.error else NONE
     if operation == NONE:
         return Change(NONE, want, stored, readable, [])
+    if stored and stored.pending:
+        raise Refused(
+            "{0} is being deleted, and waits for {1}; it can be changed or created again only after that".format(
+                stored.resource, stored.pending
+            )
+        )
     if stored and after:
         # An update.
         if isinstance(want, Present):

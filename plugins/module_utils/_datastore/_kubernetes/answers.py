@@ -47,8 +47,12 @@ def is_named_missing(answer: ApiAnswer) -> bool:
     """Whether a single object does not exist, while its kind does: the answer for an unknown kind has no details."""
     if answer.status != 404:
         return False
+    return bool(_get_details(answer).get("name"))
+
+
+def _get_details(answer: ApiAnswer) -> Dict[str, Any]:
     details = answer.document.get("details")
-    return isinstance(details, dict) and bool(details.get("name"))
+    return details if isinstance(details, dict) else {}
 
 
 def explain(answer: ApiAnswer, request: ApiRequest) -> str:
@@ -70,8 +74,22 @@ def _explain_unauthorized(answer: ApiAnswer, request: ApiRequest) -> str:
 
 
 def _explain_forbidden(answer: ApiAnswer, request: ApiRequest) -> str:
+    message = _get_message(answer)
+    if "system:anonymous" in message:
+        text = (
+            "{0}. No credentials were sent: set api_key, or a client certificate, where the cluster is named; those of "
+            "a weaker source belong to its own cluster"
+        )
+        return text.format(message)
+    kind = _get_details(answer).get("kind")
+    if kind in _IMPERSONATED:
+        rule = '{{apiGroups: [""], resources: [{0}], verbs: [impersonate]}}'.format(kind)
+        return "{0}. To allow it, add this rule to a ClusterRole of the user: {1}".format(message, rule)
     text = "{0}. To allow it, add this rule to a ClusterRole of the user: {1}"
     return text.format(_get_message(answer), request.format_rule())
+
+
+_IMPERSONATED = ("users", "groups", "serviceaccounts")
 
 
 def _explain_missing(answer: ApiAnswer, request: ApiRequest) -> str:
@@ -87,8 +105,10 @@ def _explain_conflict(answer: ApiAnswer, request: ApiRequest) -> str:
 
 def _explain_invalid(answer: ApiAnswer, request: ApiRequest) -> str:
     """The server's own errors by field."""
-    details: Dict[str, Any] = answer.document.get("details") or {}
-    causes: List[Mapping[str, Any]] = [cause for cause in details.get("causes") or () if isinstance(cause, dict)]
+    given = _get_details(answer).get("causes")
+    causes: List[Mapping[str, Any]] = [
+        cause for cause in (given if isinstance(given, list) else ()) if isinstance(cause, dict)
+    ]
     fields = [
         "{0}: {1}".format(brief(cause.get("field", ""), 200), brief(cause.get("message", ""), 200)) for cause in causes
     ]

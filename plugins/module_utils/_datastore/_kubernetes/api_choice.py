@@ -63,10 +63,10 @@ def choose_api(client: KubernetesClient, settings: KubernetesSettings) -> Chosen
 def _choose_by_state(client: KubernetesClient) -> ChosenApi:
     """The API of a cluster with both kinds of CRDs: before, during or after a migration from v1 to v3."""
     v1, v3 = (_read_ready(client.get_object(api, "clusterinformations", "default")) for api in (API_V1, API_V3))
-    if v1 == _MISSING and v3 != _MISSING:
+    if v1 == _MISSING:
         text = (
-            "{0} has the CRDs of {1} and of {2}, and only the second have a ClusterInformation, so it is unclear which "
-            "ones Calico uses; set calico_api_group"
+            "{0} has the CRDs of {1} and of {2}, and the first have no ClusterInformation, so it is unclear which ones "
+            "Calico uses; set calico_api_group"
         )
         raise DatastoreError(text.format(client, API_V1, API_V3))
     if v1 == _LOCKED and v3 == _READY:

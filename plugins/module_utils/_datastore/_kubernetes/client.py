@@ -11,7 +11,7 @@ import time
 import urllib.parse
 from typing import Any, Collection, Dict, List, Mapping
 
-from ..._core.errors import Conflict, DatastoreError
+from ..._core.errors import Conflict, DatastoreError, InvalidInput
 from .answers import ApiRequest, explain, is_named_missing
 from .settings import KubernetesSettings
 from .transport import ApiAnswer, NoApiAnswer, Transport
@@ -28,6 +28,10 @@ _BUSY = (429,)
 _UNAVAILABLE = (502, 503, 504)
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _STRICT = "?fieldValidation=Strict&fieldManager=netsec.calico"
+
+
+class KindMissing(DatastoreError):
+    """The cluster has no such kind of resource."""
 
 
 class Unanswered(DatastoreError):
@@ -67,7 +71,7 @@ class KubernetesClient:
         answer = self._try(lambda: self._send("GET", _path(api, plural, name)), request)
         if is_named_missing(answer):
             return None
-        return self._check(answer, request).document
+        return _check_object(self._check(answer, request).document)
 
     def list_objects(self, api: str, plural: str) -> List[Dict[str, Any]]:
         """All objects of a kind, in one consistent state."""
@@ -80,12 +84,14 @@ class KubernetesClient:
     def create(self, api: str, plural: str, document: Mapping[str, Any], is_dry: bool = False) -> Mapping[str, Any]:
         """The created object. Raises Conflict when it exists, and Unanswered without an answer."""
         path = _path(api, plural) + _STRICT + ("&dryRun=All" if is_dry else "")
-        return self._write("POST", path, document, ApiRequest("create", plural, api)).document
+        found = self._write("POST", path, document, ApiRequest("create", plural, api)).document
+        return _check_object(found, is_dry)
 
     def update(self, api: str, plural: str, document: Mapping[str, Any], is_dry: bool = False) -> Mapping[str, Any]:
         """The updated object. The document has the resourceVersion and the uid that were read."""
         path = _path(api, plural, document["metadata"]["name"]) + _STRICT + ("&dryRun=All" if is_dry else "")
-        return self._write("PUT", path, document, ApiRequest("update", plural, api)).document
+        found = self._write("PUT", path, document, ApiRequest("update", plural, api)).document
+        return _check_object(found, is_dry)
 
     def delete(
         self, api: str, plural: str, metadata: Mapping[str, Any], is_dry: bool = False
@@ -103,7 +109,7 @@ class KubernetesClient:
         }
         path = _path(api, plural, metadata["name"])
         found = self._write("DELETE", path, options, ApiRequest("delete", plural, api)).document
-        return found if found.get("kind") != "Status" else None
+        return _check_object(found, is_dry) if found.get("kind") != "Status" else None
 
     # Requests
 
@@ -131,9 +137,11 @@ class KubernetesClient:
                 return None
             document = self._check(answer, request).document
             items += _get_list(document, "items")
-            token = (document.get("metadata") or {}).get("continue") or ""
+            before, token = token, (document.get("metadata") or {}).get("continue") or ""
             if not token:
-                return items
+                return [_check_object(item, accept == _METADATA_ONLY) for item in items]
+            if token == before:
+                raise DatastoreError("{0}: the list of {1} does not end".format(self, request.resource))
 
     def _read(self, path: str, request: ApiRequest) -> Dict[str, Any]:
         return self._check(self._try(lambda: self._send("GET", path), request), request).document
@@ -147,14 +155,15 @@ class KubernetesClient:
             except NoApiAnswer as exc:
                 if exc.maybe_done:
                     raise Unanswered("{0} did not answer: {1}".format(self, exc.reason)) from exc
-                if not _wait(deadline, _PAUSE):
+                if exc.is_final or not _wait(deadline, _PAUSE):
                     raise self._unreachable(exc) from exc
                 continue
             if answer.status in _BUSY and _wait(deadline, _get_pause(answer)):
                 continue
-            if answer.status in _UNAVAILABLE:
-                raise Unanswered("{0} is unavailable: {1}".format(self, explain(answer, request)))
-            if answer.status in (404, 409):
+            if answer.status in _UNAVAILABLE or answer.status == 500:
+                # etcd, a webhook or an aggregated server behind it may have carried it out.
+                raise Unanswered("{0}: {1}".format(self, explain(answer, request)))
+            if answer.status == 409 or is_named_missing(answer):
                 raise Conflict(explain(answer, request))
             return self._check(answer, request)
 
@@ -165,7 +174,7 @@ class KubernetesClient:
             try:
                 answer: ApiAnswer = send()
             except NoApiAnswer as exc:
-                if not _wait(deadline, _PAUSE):
+                if exc.is_final or not _wait(deadline, _PAUSE):
                     raise self._unreachable(exc) from exc
                 continue
             if answer.status not in (*_BUSY, *_UNAVAILABLE) or not _wait(deadline, _get_pause(answer)):
@@ -181,7 +190,11 @@ class KubernetesClient:
         # A token may have expired since it was loaded.
         with self._lock:
             if self._reloads == reloads:
-                self._transport.reload()
+                try:
+                    self._transport.reload()
+                except InvalidInput as exc:
+                    text = "the API server rejects the credentials (401), and they cannot be loaded again: {0}"
+                    raise DatastoreError(text.format(exc)) from exc
                 self._reloads += 1
         return self._transport.request(method, path, document, accept)
 
@@ -191,7 +204,8 @@ class KubernetesClient:
                 text = "{0}: the answer is not a JSON object; is it a Kubernetes API server?"
                 raise DatastoreError(text.format(self))
             return answer
-        raise DatastoreError("{0}: {1}".format(self, explain(answer, request)))
+        is_kind = answer.status == 404 and request.api and not is_named_missing(answer)
+        raise (KindMissing if is_kind else DatastoreError)("{0}: {1}".format(self, explain(answer, request)))
 
     def _unreachable(self, exc: NoApiAnswer) -> DatastoreError:
         source = self._settings.get_source("host" if self._settings.host else "kubeconfig")
@@ -206,11 +220,20 @@ def _path(api: str, plural: str, name: str = "") -> str:
 def _get_list(document: Mapping[str, Any], key: str) -> List[Dict[str, Any]]:
     """The objects of a list, which is null where it is empty. Raises DatastoreError for anything else."""
     found = document.get(key)
-    if found is None and document.get("kind"):
+    if found is None and key in document and str(document.get("kind")).endswith("List"):
         return []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise DatastoreError("the API server's answer has no list of {0}; is it a Kubernetes API server?".format(key))
     return found
+
+
+def _check_object(document: Dict[str, Any], needs_name_only: bool = False) -> Dict[str, Any]:
+    """The object, which has a name, and a revision unless it was a dry run. Raises DatastoreError."""
+    metadata = document.get("metadata")
+    keys = ("name",) if needs_name_only else ("name", "resourceVersion")
+    if not isinstance(metadata, dict) or not all(isinstance(metadata.get(key), str) for key in keys):
+        raise DatastoreError("the API server's answer is not an object; is it a Kubernetes API server?")
+    return document
 
 
 def _get_pause(answer: ApiAnswer) -> float:

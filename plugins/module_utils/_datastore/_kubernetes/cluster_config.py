@@ -10,13 +10,14 @@ service account; else ~/.kube/config. The single options override what was loade
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import threading
 import traceback
 import urllib.parse
 import urllib.request
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 from ..._core.errors import DatastoreError, InvalidInput, MissingLibrary, brief
 from .settings import KubernetesSettings
@@ -35,21 +36,35 @@ _DEFAULT_KUBECONFIG = "~/.kube/config"
 _EXEC = "the exec plugin {0} of the kubeconfig"
 
 
-def load_configuration(settings: KubernetesSettings) -> Any:
-    """The library's configuration. Raises InvalidInput and DatastoreError with what cannot be loaded."""
+class LoadedCluster(NamedTuple):
+    """The library's configuration, and whom its user impersonates."""
+
+    configuration: Any
+    impersonate_user: str
+    impersonate_groups: Tuple[str, ...]
+
+
+def load_cluster(settings: KubernetesSettings) -> LoadedCluster:
+    """Raises InvalidInput and DatastoreError with what cannot be loaded."""
     if IMPORT_ERROR is not None:
         raise MissingLibrary("kubernetes", IMPORT_ERROR)
     configuration = Configuration()
     configuration.host = ""
     configuration.proxy, configuration.no_proxy = None, None
+    user: Dict[str, Any] = {}
     if not _is_complete(settings):
-        _within(settings.timeout, lambda: _load(settings, configuration))
+        _within(settings.timeout, lambda: user.update(_load(settings, configuration)))
+    # It would load everything again, and so undo the options, while a request is made.
+    configuration.refresh_api_key_hook = None
     _override(settings, configuration)
     if not configuration.host:
         raise InvalidInput(["no Kubernetes cluster is given: " + _NOTHING])
     if not configuration.proxy:
         _take_proxy(configuration)
-    return configuration
+    _split_proxy(configuration)
+    name = settings.impersonate_user or str(user.get("as") or "")
+    groups = settings.impersonate_groups if settings.impersonate_user else tuple(map(str, user.get("as-groups") or ()))
+    return LoadedCluster(configuration, name, groups)
 
 
 _NOTHING = (
@@ -64,29 +79,27 @@ def _is_complete(settings: KubernetesSettings) -> bool:
     return bool(settings.host and has_user)
 
 
-def _load(settings: KubernetesSettings, configuration: Any) -> None:
+def _load(settings: KubernetesSettings, configuration: Any) -> Mapping[str, Any]:
+    """Load the cluster, and return the kubeconfig's user."""
     if settings.kubeconfig or settings.context:
-        _load_kubeconfig(settings, configuration, settings.kubeconfig or _DEFAULT_KUBECONFIG)
-    elif os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME):
+        return _load_kubeconfig(settings, configuration, settings.kubeconfig or _DEFAULT_KUBECONFIG)
+    if settings.host:
+        return {}
+    if os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME):
         try:
             incluster_config.load_incluster_config(configuration)
+            return {}
         except (ConfigException, OSError) as exc:
             # kubernetes.core goes on with the file, too.
-            if not _load_default(settings, configuration):
+            if not os.path.exists(os.path.expanduser(_DEFAULT_KUBECONFIG)):
                 raise InvalidInput(["the pod's service account cannot be used: {0}".format(exc)]) from exc
-    else:
-        _load_default(settings, configuration)
+    if os.path.exists(os.path.expanduser(_DEFAULT_KUBECONFIG)):
+        return _load_kubeconfig(settings, configuration, _DEFAULT_KUBECONFIG)
+    return {}
 
 
-def _load_default(settings: KubernetesSettings, configuration: Any) -> bool:
-    if settings.host or not os.path.exists(os.path.expanduser(_DEFAULT_KUBECONFIG)):
-        return False
-    _load_kubeconfig(settings, configuration, _DEFAULT_KUBECONFIG)
-    return True
-
-
-def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: Any) -> None:
-    """Load a kubeconfig, given as its content or as paths separated by colons."""
+def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: Any) -> Mapping[str, Any]:
+    """Load a kubeconfig, given as its content or as paths separated by colons, and return its user."""
     where = "kubeconfig ({0})".format(settings.get_source("kubeconfig"))
     if isinstance(source, str):
         where = "kubeconfig ({0}) {1}".format(settings.get_source("kubeconfig"), brief(source, 255))
@@ -105,14 +118,20 @@ def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: A
             cluster, user = _find_context(content, loader.current_context)
     except ConfigException as exc:
         raise InvalidInput(["{0}: {1}".format(where, brief(str(exc), 500))]) from exc
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as exc:
-        text = "{0} cannot be loaded: {1}: {2}"
-        raise InvalidInput([text.format(where, type(exc).__name__, brief(str(exc), 300))]) from exc
+    except Exception as exc:  # pylint: disable=broad-exception-caught # the library raises many kinds for a broken file
+        # The text may quote a secret.
+        problem = getattr(exc, "strerror", None) or getattr(exc, "problem", None) or type(exc).__name__
+        raise InvalidInput(["{0} cannot be loaded: {1}".format(where, brief(str(problem), 200))]) from exc
     _apply_cluster(cluster, configuration, where)
+    for key in ("as-uid", "as-user-extra"):
+        if user.get(key):
+            text = "{0}: {1} is not supported; without it, the user would have other rights"
+            raise InvalidInput([text.format(where, key)])
     if isinstance(user.get("exec"), Mapping) and not _has_credentials(configuration):
         # The library logs the reason and continues as an anonymous user.
         command = brief(user["exec"].get("command"))
         raise DatastoreError("{0}: {1} failed: {2}".format(where, _EXEC.format(command), log.text or "no credentials"))
+    return user
 
 
 def _check_paths(paths: str, where: str) -> None:
@@ -163,7 +182,6 @@ def _override(settings: KubernetesSettings, configuration: Any) -> None:
     if settings.api_key:
         # From version 36 on, the name is BearerToken, and the older name stays valid.
         configuration.api_key = {"authorization": "Bearer " + settings.api_key}
-        configuration.refresh_api_key_hook = None
 
 
 _ATTRIBUTES: Dict[str, str] = {
@@ -189,6 +207,17 @@ def _take_proxy(configuration: Any) -> None:
 
 # Go never uses a proxy for them (golang.org/x/net/http/httpproxy).
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _split_proxy(configuration: Any) -> None:
+    """Send the user in the proxy's URL, which urllib3 ignores, as a header."""
+    if not configuration.proxy or "@" not in str(configuration.proxy):
+        return
+    parts = urllib.parse.urlsplit(configuration.proxy)
+    user, _at, place = parts.netloc.rpartition("@")
+    token = base64.b64encode(urllib.parse.unquote(user).encode("utf-8")).decode("ascii")
+    configuration.proxy = parts._replace(netloc=place).geturl()
+    configuration.proxy_headers = dict(configuration.proxy_headers or {}, **{"proxy-authorization": "Basic " + token})
 
 
 class _Log(logging.Handler):

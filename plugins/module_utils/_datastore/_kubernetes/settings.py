@@ -22,12 +22,13 @@ from ..settings import Environment, Family, Given, Option, Settings
 API_V3, API_V1 = "projectcalico.org/v3", "crd.projectcalico.org/v1"
 
 
-def _option(
-    name: str, spec: Mapping[str, Any], file_key: str, variables: Sequence[str], names_datastore: bool = False
-) -> Option:
-    """An option of kubernetes.core's name, which alone says too little as the name of a role's variable."""
+def _option(name: str, spec: Mapping[str, Any], file_key: str, variables: Sequence[str]) -> Option:
+    """An option of kubernetes.core's name, which alone says too little as the name of a role's variable.
+
+    A given file excludes the environment: its credentials may be those of another cluster.
+    """
     own = tuple("K8S_AUTH_" + variable for variable in (name.upper(), *map(str.upper, spec.get("aliases", ()))))
-    return Option(name, spec, file_key, names_datastore, (*own, *variables), "kubernetes_" + name)
+    return Option(name, spec, file_key, True, (*own, *variables), "kubernetes_" + name)
 
 
 OPTIONS = (
@@ -39,8 +40,8 @@ OPTIONS = (
         names_datastore=True,
         variables=("K8S_AUTH_KUBECONFIG", "KUBECONFIG"),
     ),
-    _option("context", {"type": "str"}, "k8sCurrentContext", ["K8S_CURRENT_CONTEXT"], names_datastore=True),
-    _option("host", {"type": "str"}, "k8sAPIEndpoint", ["K8S_API_ENDPOINT"], names_datastore=True),
+    _option("context", {"type": "str"}, "k8sCurrentContext", ["K8S_CURRENT_CONTEXT"]),
+    _option("host", {"type": "str"}, "k8sAPIEndpoint", ["K8S_API_ENDPOINT"]),
     # calicoctl reads the token only with the prefix.
     _option("api_key", {"type": "str", "no_log": True}, "k8sAPIToken", ["CALICO_K8SAPITOKEN"]),
     _option("username", {"type": "str"}, "", []),
@@ -55,7 +56,7 @@ OPTIONS = (
     _option("no_proxy", {"type": "str"}, "", []),
     _option("impersonate_user", {"type": "str"}, "", []),
     _option("impersonate_groups", {"type": "list", "elements": "str"}, "", []),
-    Option("calico_api_group", {"type": "str"}, "calicoAPIGroup"),
+    Option("calico_api_group", {"type": "str"}, "calicoAPIGroup", names_datastore=True),
 )
 # What selects the cluster. Credentials of a source that it overrides are not sent to another cluster.
 _TARGETS = ("kubeconfig", "host")
@@ -96,11 +97,18 @@ class KubernetesSettings(Settings):
 
     @property
     def secrets(self) -> Tuple[str, ...]:
-        found = {self.api_key, self.password, *_list_strings(self.kubeconfig, only_secrets=True)}
+        found = {self.api_key, self.api_key.strip(), self.password, _get_password(self.proxy)}
+        found.update(_list_strings(self.kubeconfig, only_secrets=True))
         return tuple(sorted(found - {""}))
 
     def get_source(self, name: str) -> str:
         return self.sources.get(name, "default")
+
+
+def _get_password(url: str) -> str:
+    """The password in a proxy's URL."""
+    user, _at, _place = url.partition("://")[2].rpartition("@")
+    return user.partition(":")[2]
 
 
 def _list_strings(content: Any, only_secrets: bool, key: str = "") -> Iterator[str]:
@@ -119,13 +127,15 @@ _SECRET = ("token", "password", "client-key-data", "id-token", "refresh-token", 
 
 
 def _find_secrets(options: Mapping[str, Any]) -> Sequence[str]:
-    """The secrets in the option kubeconfig, which is a mapping of many strings that are not secret, or a path."""
+    """The secrets in the options kubeconfig, a mapping of many strings that are not secret, and proxy."""
     kubeconfig = options.get("kubeconfig")
+    # An empty string would mask everything.
+    found = list(filter(None, [_get_password(options.get("proxy") or "")]))
     try:
-        return list(_list_strings(_parse_text(kubeconfig), only_secrets=True))
+        return found + list(_list_strings(_parse_text(kubeconfig), only_secrets=True))
     except ValueError:
         # It is rejected later.
-        return [str(kubeconfig)]
+        return [*found, str(kubeconfig)]
 
 
 def _find_harmless(options: Mapping[str, Any]) -> Sequence[str]:
@@ -177,6 +187,10 @@ def _parse_kubeconfig(value: Any, given: Given) -> Any:
 
 def _build(given: Given, datastore_type: str, timeout: float) -> KubernetesSettings:
     """Raises InvalidInput, with the source, for an invalid setting."""
+    for name in _NAMES:
+        if given.options.get(name) in ("", {}):
+            # A lookup that found nothing must not select another cluster.
+            raise InvalidInput(["{0} (option) is empty; set it, or omit it".format(name)])
     values = {name: value for name, value in _select(given).items() if name in _NAMES}
     settings = KubernetesSettings(
         datastore_type,
@@ -195,7 +209,7 @@ def _build(given: Given, datastore_type: str, timeout: float) -> KubernetesSetti
     return settings
 
 
-_NAMES = frozenset(option.name for option in OPTIONS)
+_NAMES = tuple(option.name for option in OPTIONS)
 
 
 def _select(given: Given) -> Mapping[str, Any]:

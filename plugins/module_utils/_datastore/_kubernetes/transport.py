@@ -6,24 +6,34 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import functools
 import json
 import ssl
-from typing import Any, Dict, Mapping
+import time
+from typing import Any, Dict, List, Mapping
 
+from ..._core.errors import InvalidInput
 from ..certificates import CertificateOptions, check_certificates
-from .cluster_config import IMPORT_ERROR, load_configuration
+from .cluster_config import IMPORT_ERROR, LoadedCluster, load_cluster
 from .settings import KubernetesSettings
 
 try:
     from kubernetes.client.rest import RESTClientObject
-    from urllib3 import Timeout, make_headers
-    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
+    from urllib3 import Timeout, disable_warnings
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        HTTPError,
+        InsecureRequestWarning,
+        NewConnectionError,
+        ProxyError,
+        SSLError,
+    )
     from urllib3.response import HTTPHeaderDict
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
-    # load_configuration reports the missing library.
+    # load_cluster reports the missing library.
     HTTPError = NewConnectionError = ConnectTimeoutError = ProxyError = SSLError = OSError
 
 CERTIFICATES = CertificateOptions("ca_cert", "client_cert", "client_key")
@@ -32,6 +42,8 @@ CONNECTIONS = 4
 USER_AGENT = "netsec.calico"
 # Maximum number of bytes of an answer. A list of 100,000 endpoints comes in pages of 1 MB.
 MOST_BYTES = 256 * 1024 * 1024
+# Bytes that are read at a time.
+PART = 65536
 
 
 @dataclasses.dataclass(eq=False)
@@ -53,12 +65,16 @@ class ApiAnswer:
 
 
 class NoApiAnswer(Exception):
-    """No complete answer. With `maybe_done`, the server may have carried out the request."""
+    """No complete answer. With `maybe_done`, the server may have carried out the request.
 
-    def __init__(self, reason: str, maybe_done: bool) -> None:
+    With `is_final`, another try has the same result.
+    """
+
+    def __init__(self, reason: str, maybe_done: bool, is_final: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.maybe_done = maybe_done
+        self.is_final = is_final
 
 
 class Transport:
@@ -72,32 +88,39 @@ class Transport:
 
     def reload(self) -> None:
         """Load the configuration again: a token in a file may be new, and an exec plugin may give another one."""
-        configuration = load_configuration(self._settings)
+        cluster = load_cluster(self._settings)
+        configuration = cluster.configuration
         configuration.connection_pool_maxsize = CONNECTIONS
-        self._configuration = configuration
-        self._manager = RESTClientObject(configuration).pool_manager
+        headers = self._build_headers(cluster)
+        try:
+            manager = RESTClientObject(configuration).pool_manager
+        except (HTTPError, ValueError, ImportError) as exc:
+            text = "proxy ({0}): is not a URL of a proxy that can be used ({1})"
+            raise InvalidInput([text.format(self._settings.get_source("proxy"), type(exc).__name__)]) from exc
         if configuration.verify_ssl and configuration.ssl_ca_cert:
-            self._manager.connection_pool_kw["ssl_context"] = _create_context()
+            manager.connection_pool_kw["ssl_context"] = _create_context()
+        if not configuration.verify_ssl:
+            # The user has decided on it.
+            disable_warnings(InsecureRequestWarning)
+        self._url, self._headers, self._manager = str(configuration.host), headers, manager
 
     @property
     def url(self) -> str:
         """The server's URL."""
-        url: str = self._configuration.host
-        return url
+        return self._url
 
     def request(
         self, method: str, path: str, document: Mapping[str, Any] | None = None, accept: str = "application/json"
     ) -> ApiAnswer:
         """One request. `path` has the query, if any. Raises NoApiAnswer; it never follows a redirection."""
-        headers = HTTPHeaderDict(self._headers(), Accept=accept)
-        for group in self._settings.impersonate_groups:
-            # The API server wants a header for each.
-            headers.add("Impersonate-Group", group)
+        headers = self._headers.copy()
+        headers["Accept"] = accept
         body = None
         if document is not None:
             headers["Content-Type"] = "application/json"
             body = json.dumps(document, separators=(",", ":")).encode("utf-8", "replace")
         seconds = self._settings.timeout
+        deadline = time.monotonic() + seconds
         try:
             response = self._manager.request(
                 method,
@@ -110,32 +133,59 @@ class Transport:
                 preload_content=False,
                 enforce_content_length=True,
             )
-            content = response.read(MOST_BYTES + 1)
+            content = _read_all(response, deadline)
             response.release_conn()
-        except (HTTPError, OSError, ValueError) as exc:
-            raise NoApiAnswer(_get_reason(exc), not isinstance(exc, _NOT_SENT)) from exc
-        if len(content) > MOST_BYTES:
-            response.close()
-            raise NoApiAnswer("the answer is longer than {0} MiB".format(MOST_BYTES // 1024 // 1024), True)
+        except (HTTPError, OSError) as exc:
+            is_final = "CERTIFICATE_VERIFY_FAILED" in str(exc)
+            raise NoApiAnswer(_get_reason(exc), not isinstance(exc, _NOT_SENT), is_final) from exc
         answer = ApiAnswer(response.status, response.headers, content)
         if not _LENGTHS.intersection(map(str.lower, response.headers)) and not answer.document:
             # http.client accepts the end of the connection as the end of the headers.
             raise NoApiAnswer("the answer is cut", True)
         return answer
 
-    def _headers(self) -> Dict[str, str]:
-        """The headers that tell who asks."""
+    def _build_headers(self, cluster: LoadedCluster) -> Any:
+        """The headers that tell who asks. Raises InvalidInput, without a value, for one that no header can have."""
         settings = self._settings
-        headers = {"User-Agent": USER_AGENT}
-        for setting in self._configuration.auth_settings().values():
+        pairs = [("User-Agent", USER_AGENT)]
+        for setting in cluster.configuration.auth_settings().values():
             if setting["in"] == "header" and setting["value"]:
-                headers[setting["key"]] = setting["value"]
+                # A file with a token often ends in a line break.
+                pairs.append((setting["key"], setting["value"].strip()))
         if settings.username:
-            basic = "{0}:{1}".format(settings.username, settings.password)
-            headers.update(make_headers(basic_auth=basic))
-        if settings.impersonate_user:
-            headers["Impersonate-User"] = settings.impersonate_user
+            basic = "{0}:{1}".format(settings.username, settings.password).encode("utf-8")
+            pairs.append(("Authorization", "Basic " + base64.b64encode(basic).decode("ascii")))
+        if cluster.impersonate_user:
+            pairs.append(("Impersonate-User", cluster.impersonate_user))
+        # The API server wants a header for each group.
+        pairs += [("Impersonate-Group", group) for group in cluster.impersonate_groups]
+        headers = HTTPHeaderDict()
+        for name, value in pairs:
+            if not value.isascii() or not value.isprintable():
+                what = "the credentials contain" if name.lower() == "authorization" else name + " has"
+                raise InvalidInput([what + " a line break or another character that no HTTP header can have"])
+            headers.add(name, value)
         return headers
+
+
+def _read_all(response: Any, deadline: float) -> bytes:
+    """The whole body. Raises an OSError for one that is too long or takes too long."""
+    parts: List[bytes] = []
+    size = 0
+    # urllib3 before 2 reads only whole parts.
+    read = getattr(response, "read1", response.read)
+    while True:
+        part = read(PART)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            response.close()
+            raise OSError("the answer is longer than {0} MiB".format(MOST_BYTES // 1024 // 1024))
+        if time.monotonic() > deadline:
+            response.close()
+            raise OSError("the answer is not complete after the timeout")
 
 
 _LENGTHS = {"content-length", "transfer-encoding"}
