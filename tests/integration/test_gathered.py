@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from tests.harness.fleet import server
 from tests.harness.module import run_module
-from tests.integration.role import IMPORTED, OWNER, OWNER_LABEL, Fleet, done, fleet_of, interface
+from tests.integration.role import IMPORTED, OWNER, OWNER_LABEL, Fleet, done, fleet_of, interface, kubernetes_for
 from tests.integration.sets import CALICO_LABEL, endpoint, hostendpoints, key_of
-from tests.integration.tasks import connection
+from tests.integration.tasks import connection, only_etcd
 
 pytestmark = pytest.mark.thorough
 
@@ -52,6 +52,10 @@ STORED = st.dictionaries(
 )
 
 
+def broken(datastore, fields):
+    return datastore.malformed(fields) if datastore.type == "kubernetes" else "{"
+
+
 def owner_labels(kind):
     return {"": {}, "calico": {CALICO_LABEL: "x"}}.get(kind, {OWNER_LABEL: kind})
 
@@ -63,13 +67,13 @@ def test_applied_again_it_changes_nothing(datastore):
     api_version = DATASTORES[datastore.type].api_version
     seen = Counter()
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(STORED)
     def changes_nothing(everything):
         datastore.reset()
         for (node, name), (fields, kind) in everything.items():
             stored = endpoint(node, name, **dict({"interface_name": "eth0"}, **fields))
-            value = "{" if kind == "unreadable" else datastore.value(stored, owner_labels(kind))
+            value = broken(datastore, stored) if kind == "unreadable" else datastore.value(stored, owner_labels(kind))
             datastore.put(datastore.key(node, stored["name"]), value)
         before, revision = datastore.stored(), datastore.revision()
         found = run_module("calico_hostendpoint_info", connection(datastore))
@@ -120,10 +124,10 @@ def _fleet(tmp_path_factory):
         yield fleet
 
 
-@pytest.fixture(params=["etcdv2", "etcdv3"])
-def fleet(request, _fleet) -> Fleet:
+@pytest.fixture
+def fleet(request, _fleet, datastore_type) -> Fleet:
     """Facts of web1, web2, db1 and db2, and an empty datastore."""
-    _fleet.reset(request.param)
+    _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     return _fleet
 
 
@@ -158,7 +162,8 @@ def test_a_fleet_that_was_made_by_hand(fleet, tmp_path):
     put(fleet, "web1", "gone", **fields)
     put(fleet, "web1", "db2", name="b")
     put(fleet, "db2", name="calicos", labels={CALICO_LABEL: "x"})
-    fleet.datastore.put(key_of(fleet.datastore, "web1", "broken"), "{")
+    malformed = broken(fleet.datastore, endpoint("web1", "broken"))
+    fleet.datastore.put(key_of(fleet.datastore, "web1", "broken"), malformed)
     before, revision = fleet.datastore.stored(), fleet.datastore.revision()
 
     check = gather(fleet, path, hosts, "--check", "--diff")
@@ -216,7 +221,7 @@ def test_an_owner_of_the_inventorys_own(fleet, tmp_path):
 
 def test_names_of_nodes(fleet, tmp_path):
     """The default, another one, one without facts, and one that nobody knows."""
-    path, lower = tmp_path / "x.yml", fleet.datastore.type == "etcdv3"
+    path, lower = tmp_path / "x.yml", fleet.datastore.model == "v3"
     hosts = {"db1": {}, "web1": {"hostendpoints_node": "{{ 'node-' + inventory_hostname }}"}}
     hosts.update(nofacts={"hostendpoints_node": "n9"}, nothing={})
     put(fleet, "db1" if lower else "DB1", "node-web1", "n9")
@@ -265,7 +270,9 @@ def test_nothing_that_is_stored_ends_a_comment(fleet, tmp_path):
     if fleet.datastore.type == "etcdv2":
         fleet.datastore.put("/calico/v1/host/web1/endpoint/x", json.dumps({"name": evil, "labels": {evil: 5}}))
     else:
-        put(fleet, evil, name="x")
+        # An API server takes no such name, but any node.
+        name = "x" if fleet.datastore.type == "kubernetes" else evil + "-x"
+        fleet.datastore.put_endpoint(dict(endpoint(evil), name=name))
     result = gathered(gather(fleet, tmp_path / "x.yml", ["web1"]))
     assert result["left_out_count"] == 1 and list(read(tmp_path / "x.yml")["hosts"]) == ["web1"]
 
@@ -325,6 +332,7 @@ def test_batches_are_refused(_fleet):
     assert run.returncode != 0 and "remove serial" in run.stdout
 
 
+@only_etcd
 def test_a_password_that_masks_what_is_stored(auth_datastore, tmp_path, _fleet):
     """What Ansible hides must not come back as a change."""
     auth_datastore.add_user("auditor", "eth", [auth_datastore.everything])

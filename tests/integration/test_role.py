@@ -66,6 +66,7 @@ def _fleet(tmp_path_factory):
 
 
 # Most of what the role does is before anything is stored, and does not depend on the datastore.
+on_etcd = pytest.mark.parametrize("datastore_type", ["etcdv2", "etcdv3"])
 
 
 @pytest.fixture
@@ -405,7 +406,7 @@ def nothing_done(fleet, run, *parts):
     return message
 
 
-@on_all
+@on_etcd
 def test_two_hosts_with_one_node_name(fleet):
     hosts = {"worker-1": {}, "worker-2": {"hostendpoints_node": "worker-1"}, "worker-3": {}}
     run = fleet.run(hosts, variables=PURGE)
@@ -466,7 +467,7 @@ def test_a_name_of_a_host_that_is_another_node(fleet, other):
     assert changes(result) == ["create worker-2/eth0", "create worker-2/eth1"]
 
 
-@on_all
+@on_etcd
 def test_one_node_name_in_two_batches(fleet):
     """As machines made from one image have it: the second one must not take the endpoints of the first away."""
     fleet.record({"twin-a": worker(1), "twin-b": worker(1, address="192.0.2.99/24")})
@@ -611,7 +612,7 @@ def test_the_installed_playbook(fleet):
     assert [each["status"] for each in run.results] == ["ok", "skipped"]
 
 
-@on_all
+@on_etcd
 def test_a_date_is_a_text_in_every_variable(fleet):
     """Ansible makes an object of a date before the role sees it."""
     variables = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.hosts import OPEN, Hosts
-from tests.integration.role import NAME, done, failure, fleet_of, of_workers, worker
+from tests.integration.role import NAME, done, failure, fleet_of, kubernetes_for, of_workers, worker
 
 pytestmark = pytest.mark.thorough
 
@@ -19,9 +19,9 @@ def _fleet(tmp_path_factory):
         yield fleet
 
 
-@pytest.fixture(params=["etcdv2", "etcdv3"])
-def fleet(request, _fleet):
-    _fleet.reset(request.param)
+@pytest.fixture
+def fleet(request, _fleet, datastore_type):
+    _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     return _fleet
 
 

@@ -229,7 +229,6 @@ def test_an_encrypted_variable_is_read_and_not_shown(tmp_path):
 # Groups
 
 
-@on_all
 def test_labels_of_a_child_group_beat_those_of_its_parent(fleet):
     """As Ansible's variables do: by depth, then ansible_group_priority, then name."""
     labels = {

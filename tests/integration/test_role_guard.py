@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.role import done, failure, fleet_of, of_workers, worker
+from tests.integration.role import done, failure, fleet_of, kubernetes_for, of_workers, worker
 from tests.integration.test_guard import ALLOW_SSH, put_policy, put_resource, without_failsafes
 
 pytestmark = pytest.mark.thorough
@@ -29,9 +29,9 @@ def _fleet(tmp_path_factory, hosts):
         yield fleet
 
 
-@pytest.fixture(params=["etcdv2", "etcdv3"])
-def fleet(request, _fleet):
-    _fleet.reset(request.param)
+@pytest.fixture
+def fleet(request, _fleet, datastore_type):
+    _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     return _fleet
 
 

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness.datastore import DATASTORES
 from tests.harness.etcd import EtcdServer
 from tests.harness.wire import Wire
 from tests.integration.role import (
+    ALL_DATASTORES,
     IMPORTED,
     OWNER,
     OWNER_LABEL,
@@ -23,6 +24,7 @@ from tests.integration.role import (
     failure,
     fleet_of,
     identity_of,
+    kubernetes_for,
     of_workers,
     results,
     role_variables,
@@ -43,9 +45,9 @@ def _fleet(tmp_path_factory):
 
 
 @pytest.fixture
-def fleet(_fleet, datastore_type):
+def fleet(request, _fleet, datastore_type):
     """Facts of five workers, none of two more, and an empty datastore."""
-    _fleet.reset(datastore_type)
+    _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     return _fleet
 
 
@@ -240,7 +242,7 @@ class Shape:
         found = {}
         for place, labels in self.stored.items():
             value = datastore.value(dict(identity_of(datastore, place), labels=labels))
-            found[place] = value if labels is not None else "[]"
+            found[place] = value if labels is not None else datastore.malformed(identity_of(datastore, place))
         return found
 
     def _batches(self):
@@ -317,9 +319,9 @@ class Shape:
         rules = [{"match": {"name": self.rules[host], "network": ["0.0.0.0/0"]}}] if self.rules[host] else []
         return {"fate": self.fates[host], "hostendpoints_interfaces": rules, "hostendpoints_node": host}
 
-    def check(self, recorded, datastore_type):
-        with EtcdServer() as etcd:
-            datastore = DATASTORES[datastore_type](etcd)
+    def check(self, recorded, datastore_type, kubernetes=None):
+        with contextlib.nullcontext(kubernetes) if kubernetes else EtcdServer() as server:
+            datastore = ALL_DATASTORES[datastore_type](server)
             datastore.reset()
             before = self._values(datastore)
             answer, found, new = self.run(recorded, datastore)
@@ -336,10 +338,12 @@ class Shape:
         return "\n".join(changes({"changes": [each for result in results(answer) for each in result["changes"]]}))
 
 
-def test_exactly_what_is_owned_and_not_wanted_on_the_nodes_of_the_run_is_deleted(_fleet, datastore_type):
+def test_exactly_what_is_owned_and_not_wanted_on_the_nodes_of_the_run_is_deleted(request, _fleet, datastore_type):
     """NETSEC_PURGE_SHAPES=500 tries more; a failure tells the shape, NETSEC_PURGE_FIRST is its number."""
-    with ThreadPoolExecutor(2) as pool:
+    # All shapes have the same API server.
+    kubernetes = kubernetes_for(request, datastore_type)
+    with ThreadPoolExecutor(1 if kubernetes else 2) as pool:
         seeds = range(FIRST, FIRST + SHAPES)
-        done = list(pool.map(lambda seed: Shape(seed).check(_fleet, datastore_type), seeds))
+        done = list(pool.map(lambda seed: Shape(seed).check(_fleet, datastore_type, kubernetes), seeds))
     # Or it would have proved little.
     assert all(word in "\n".join(done) for word in ("create", "update", "delete"))

@@ -9,7 +9,7 @@ import json
 
 from tests.harness.module import run_playbook
 from tests.integration.sets import MINE, changes_of, endpoint, key_of
-from tests.integration.tasks import connection, one_etcd, only_v3
+from tests.integration.tasks import connection, one_etcd, only_etcd, only_etcdv3
 
 # What Ansible makes of tasks is the same with every etcd.
 pytestmark = one_etcd
@@ -24,6 +24,7 @@ def play(server, tasks, **more):
     return [dict({"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}, **more)]
 
 
+@only_etcd
 def test_short_names_and_the_groups_defaults(datastore):
     tasks = [{"name": name, "netsec.calico." + name: endpoint(name.replace("_", "-"))} for name in SINGLE]
     for name in SET:
@@ -114,7 +115,7 @@ def test_a_failure_part_way(datastore, wire):
     assert "1 of 4 changes were made" in run.stdout + run.stderr
 
 
-@only_v3
+@only_etcdv3
 def test_a_date_as_a_label_of_a_task(datastore):
     resource = {
         "apiVersion": "projectcalico.org/v3",
