@@ -153,9 +153,8 @@ def test_which_datastore_type_counts(stored, file, level):
     source = "(file /" if level == "file" else "(environment)"
     failure(
         run_with(file, "datastore_type", values, etcd_endpoints=stored.url),
-        "datastore_type " + source,
-        "'kubernetes' is not supported yet",
-        "etcdv2",
+        "etcd_endpoints (option) has no effect on datastore_type kubernetes " + source,
+        "set datastore_type to etcdv2",
     )
     assert reaches_it(run_with(file, "datastore_type", dict(values, option="etcdv2"), etcd_endpoints=stored.url))
 
@@ -335,9 +334,11 @@ def test_both_generations_of_the_file(stored, file):
     path = file(v3(etcdEndpoints=stored.url))
     assert info(calicoctl_config=path)["hostendpoints"] == []
     assert reaches_it(info(calicoctl_config=path, datastore_type="etcdv2"))
-    failure(info(calicoctl_config=file(v3())), "spec names no etcd server", "Kubernetes datastore is not supported yet")
+    failure(info(calicoctl_config=file(v3())), "spec names no etcd server", "set datastoreType to kubernetes")
     path = file(v3(datastoreType="kubernetes"))
-    failure(info(calicoctl_config=path), "datastore_type (file %s)" % path, "'kubernetes' is not supported yet")
+    failure(
+        info(calicoctl_config=path), "datastore_type (file %s) is kubernetes" % path, "no Kubernetes cluster is given"
+    )
 
 
 def test_a_file_as_people_write_it(stored, file):
@@ -396,7 +397,7 @@ BAD_FILES = {
     "a number for a path": (v1(etcdCACertFile=5), "etcd"),
     "a list for a path": (v1(etcdCACertFile=["/nowhere"]), "etcd"),
     "a list for the type": (v1(datastoreType=["etcdv2"]), "datastore"),
-    "kubernetes": (v1(datastoreType="kubernetes"), "'kubernetes' is not supported yet"),
+    "kubernetes": (v1(datastoreType="kubernetes"), "no Kubernetes cluster is given"),
     "discovery": (
         v3(etcdDiscoverySrv="example.com"),
         "spec.etcdDiscoverySrv is not supported",

@@ -58,7 +58,8 @@ def load_cluster(settings: KubernetesSettings) -> LoadedCluster:
     configuration.refresh_api_key_hook = None
     _override(settings, configuration)
     if not configuration.host:
-        raise InvalidInput(["no Kubernetes cluster is given: " + _NOTHING])
+        text = "datastore_type ({0}) is kubernetes, but no Kubernetes cluster is given: {1}"
+        raise InvalidInput([text.format(settings.get_source("datastore_type"), _NOTHING)])
     if not configuration.proxy:
         _take_proxy(configuration)
     _split_proxy(configuration)
