@@ -162,8 +162,8 @@ def reads_before(datastore):
 def test_etcd_is_lost_meanwhile(datastore, hosts):
     with Wire(datastore) as wire:
         reads = reads_before(datastore)
-        wire.fault("reset", method=datastore.is_read, nth=reads + 1, times=100)
-        result = with_canary(wire, hosts, endpoints([]))
+        wire.fault("reset", method=datastore.is_read, nth=reads + 1, times=1000)
+        result = with_canary(wire, hosts, endpoints([]), timeout=stretched(3))
     assert result["failed"] and changes_of(result, "changes") == [("create", "n1", "eth0")]
     assert (
         "could not be undone: cannot reach " in result["msg"]

@@ -15,7 +15,7 @@ from itertools import count
 import pytest
 
 from tests.harness.module import COLLECTION
-from tests.harness.pace import HANG
+from tests.harness.pace import HANG, stretched
 from tests.harness.wire import Wire
 from tests.integration.tasks import NAMED, connection, hostendpoint, one_etcd, only_etcd
 
@@ -310,8 +310,8 @@ def test_no_answer_at_all_any_more(datastore, wire, stored, task, _operation, af
     """The write may be done or not, which is what the message says; running it again converges."""
     store(datastore, stored)
     wire.fault("cut_after_commit", datastore.writing())
-    wire.before(datastore.writing(), lambda: wire.fault("cut_before_commit", None, times=100))
-    result = hostendpoint(wire, **task)
+    wire.before(datastore.writing(), lambda: wire.fault("cut_before_commit", None, times=1000))
+    result = hostendpoint(wire, timeout=stretched(3), **task)
     assert result["failed"] and "may or may not have been made" in result["msg"]
     assert datastore.key(**NAMED) in result["msg"]
     wire.heal()
