@@ -28,13 +28,12 @@ try:
         InsecureRequestWarning,
         NewConnectionError,
         ProxyError,
-        SSLError,
     )
     from urllib3.response import HTTPHeaderDict
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     # load_cluster reports the missing library.
-    HTTPError = NewConnectionError = ConnectTimeoutError = ProxyError = SSLError = OSError
+    HTTPError = NewConnectionError = ConnectTimeoutError = ProxyError = OSError
 
 CERTIFICATES = CertificateOptions("ca_cert", "client_cert", "client_key")
 # Kept-alive connections, and so the maximum number of pending writes.
@@ -137,7 +136,7 @@ class Transport:
             response.release_conn()
         except (HTTPError, OSError) as exc:
             is_final = "CERTIFICATE_VERIFY_FAILED" in str(exc)
-            raise NoApiAnswer(_get_reason(exc), not isinstance(exc, _NOT_SENT), is_final) from exc
+            raise NoApiAnswer(_get_reason(exc), not is_final and not isinstance(exc, _NOT_SENT), is_final) from exc
         answer = ApiAnswer(response.status, response.headers, content)
         if not _LENGTHS.intersection(map(str.lower, response.headers)) and not answer.document:
             # http.client accepts the end of the connection as the end of the headers.
@@ -148,13 +147,14 @@ class Transport:
         """The headers that tell who asks. Raises InvalidInput, without a value, for one that no header can have."""
         settings = self._settings
         pairs = [("User-Agent", USER_AGENT)]
-        for setting in cluster.configuration.auth_settings().values():
-            if setting["in"] == "header" and setting["value"]:
-                # A file with a token often ends in a line break.
-                pairs.append((setting["key"], setting["value"].strip()))
         if settings.username:
+            # Instead of a token that was loaded: a request has one user.
             basic = "{0}:{1}".format(settings.username, settings.password).encode("utf-8")
             pairs.append(("Authorization", "Basic " + base64.b64encode(basic).decode("ascii")))
+        else:
+            # A file with a token often ends in a line break.
+            found = cluster.configuration.auth_settings().values()
+            pairs += [(each["key"], each["value"].strip()) for each in found if each["value"]]
         if cluster.impersonate_user:
             pairs.append(("Impersonate-User", cluster.impersonate_user))
         # The API server wants a header for each group.
@@ -189,7 +189,8 @@ def _read_all(response: Any, deadline: float) -> bytes:
 
 
 _LENGTHS = {"content-length", "transfer-encoding"}
-_NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError)
+# Not an SSLError: it may also come after the request was sent.
+_NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
 
 
 def _create_context() -> ssl.SSLContext:
