@@ -12,7 +12,7 @@ import random
 import time
 from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
-from .._core.errors import CalicoError, Conflict, Refused, join_first
+from .._core.errors import CalicoError, Conflict, InvalidInput, Refused, join_first
 from .._datastore.base import Datastore, State
 from .._guard.verdict import GuardReport
 from .._plan.desired import Desired, Purge, Purged
@@ -76,6 +76,8 @@ def apply(
     one of them fails, or a signal ends the run before the canary has passed, their changes are undone and nothing else
     is written.
     """
+    if server_dry_run and not store.has_dry_run:
+        raise InvalidInput(["server_dry_run needs datastore_type kubernetes: etcd has no dry run"])
     stored = store.read([want.ref for want in wants.values()], purge.nodes if purge else ())
     state = store.state
     if purge:

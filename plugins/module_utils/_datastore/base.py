@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
 
-from .._core.errors import DatastoreError, InvalidInput
+from .._core.errors import DatastoreError
 from .._plan.plan import Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
@@ -44,6 +44,8 @@ class Datastore(abc.ABC):
     api_version: ApiVersion
     # Whether every host on which Felix has run has a record.
     has_all_nodes = True
+    # Whether its server can check a change without storing it.
+    has_dry_run = False
 
     @functools.cached_property
     def state(self) -> State:
@@ -112,8 +114,8 @@ class Datastore(abc.ABC):
         """
 
     def rehearse(self, changes: Sequence[Change]) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
-        """Let the server check the changes without storing them. Raises InvalidInput unless the datastore can."""
-        raise InvalidInput(["server_dry_run needs datastore_type kubernetes: etcd has no dry run"])
+        """Let the server check the changes without storing them; only where has_dry_run is true."""
+        raise NotImplementedError
 
 
 def reporting(matches: Iterable[Optional[Match[str]]]) -> Dict[str, bool]:

@@ -63,6 +63,7 @@ class KubernetesDatastore(Datastore):
     api_version = V3_KUBERNETES
     # Not a host outside of the cluster.
     has_all_nodes = False
+    has_dry_run = True
 
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings

@@ -61,7 +61,7 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
         verb = "deleted" if change.operation == DELETE else "replaced"
         warnings.append("{0}: the {1} value could not be read: {2}".format(brief(before.key, 255), verb, before.error))
     if before and before.pending and change.operation != DELETE:
-        text = "{0} is being deleted, and does not exist any more as soon as {1} end; run the task again then"
+        text = "{0} is being deleted: it waits for {1}; run the task again after that"
         warnings.append(text.format(change.ref, before.pending))
     if change.operation == DELETE and change.revision:
         # A deletion that is complete leaves no revision.
