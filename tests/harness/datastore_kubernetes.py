@@ -48,8 +48,17 @@ class _Kubernetes(Datastore):
     type = "kubernetes"
     # It is built in: no profile is stored.
     open_profile = "projectcalico-default-allow"
-    # The API version of Calico's kinds, and of the kinds that Calico means by it.
-    version = group = ""
+    # The version of Calico's API; the rest follows from it.
+    version = ""
+
+    def __init_subclass__(cls):
+        cls.name = "kubernetes-" + cls.version
+        cls.group = cls.everything = GROUPS[cls.version]
+        cls.api = "%s/%s" % (cls.group, cls.version)
+        cls.hostendpoints = "hostendpoints." + cls.group
+        cls.state_key = "clusterinformations.%s/default" % cls.group
+        cls.ready, cls.locked = _ready_and_locked(cls.api)
+
     no_quorum = json.dumps(
         {
             "kind": "Status",
@@ -196,13 +205,7 @@ class _Kubernetes(Datastore):
 class KubernetesV1(_Kubernetes):
     """The custom resources of crd.projectcalico.org/v1, which Calico's clients show as projectcalico.org/v3."""
 
-    name = "kubernetes-v1"
-    version, group = "v1", GROUPS["v1"]
-    api = "crd.projectcalico.org/v1"
-    everything = group
-    hostendpoints = "hostendpoints.crd.projectcalico.org"
-    state_key = "clusterinformations.crd.projectcalico.org/default"
-    ready, locked = _ready_and_locked(api)
+    version = "v1"
 
     def malformed(self, fields):
         """With an annotation that is not JSON."""
@@ -219,13 +222,7 @@ class KubernetesV1(_Kubernetes):
 class KubernetesV3(_Kubernetes):
     """The custom resources of projectcalico.org/v3."""
 
-    name = "kubernetes-v3"
-    version, group = "v3", GROUPS["v3"]
-    api = "projectcalico.org/v3"
-    everything = group
-    hostendpoints = "hostendpoints.projectcalico.org"
-    state_key = "clusterinformations.projectcalico.org/default"
-    ready, locked = _ready_and_locked(api)
+    version = "v3"
 
     def malformed(self, fields):
         """With a number for a protocol that the server takes, and that no client of Calico can decode."""

@@ -33,6 +33,12 @@ def replay(wire, row, **where):
     return found
 
 
+def status(code, message, reason="", **more):
+    """The body of an answer that is an error."""
+    found = {"kind": "Status", "status": "Failure", "code": code, "message": message, "reason": reason}
+    return json.dumps(dict(found, **more))
+
+
 def names(datastore):
     return sorted(key.rpartition("/")[2] for key in datastore.stored())
 
@@ -84,17 +90,17 @@ def test_calicos_kinds_are_not_installed(kubernetes, datastore_type):
 
 @on_both
 def test_a_server_that_is_busy_is_asked_again_when_it_says(datastore, wire):
-    busy = {"kind": "Status", "status": "Failure", "message": "storage is (re)initializing", "code": 429}
+    busy = status(429, "storage is (re)initializing")
     for method in ("GET", "POST"):
-        wire.answer(429, json.dumps(busy), method=method, headers=[("Retry-After", "1")], path_contains=HEP)
+        wire.answer(429, busy, method=method, headers=[("Retry-After", "1")], path_contains=HEP)
     assert hostendpoint(wire, interface_name="eth0")["operation"] == "create"
     assert names(datastore) == ["n1-eth0"]
 
 
 @on_both
 def test_a_server_that_stays_busy(datastore, wire):
-    busy = {"kind": "Status", "status": "Failure", "message": "too many requests", "code": 429}
-    wire.answer(429, json.dumps(busy), method="POST", times=99, headers=[("Retry-After", "1")], path_contains=HEP)
+    busy = status(429, "too many requests")
+    wire.answer(429, busy, method="POST", times=99, headers=[("Retry-After", "1")], path_contains=HEP)
     failure(hostendpoint(wire, interface_name="eth0", timeout=1.5), "too busy (429)", "too many requests")
 
 
@@ -118,15 +124,9 @@ def test_calico_apiserver_that_is_down_is_not_taken_for_the_v1_crds(kubernetes, 
 
 @on_both
 def test_what_a_schema_refuses_is_told_by_field(datastore, wire):
-    status = {
-        "kind": "Status",
-        "status": "Failure",
-        "reason": "Invalid",
-        "code": 422,
-        "message": "HostEndpoint.projectcalico.org is invalid",
-        "details": {"causes": [{"message": "Duplicate value: p", "field": "spec.profiles[1]"}]},
-    }
-    wire.answer(422, json.dumps(status), method="POST", path_contains=HEP)
+    causes = [{"message": "Duplicate value: p", "field": "spec.profiles[1]"}]
+    invalid = status(422, "HostEndpoint.projectcalico.org is invalid", "Invalid", details={"causes": causes})
+    wire.answer(422, invalid, method="POST", path_contains=HEP)
     failure(hostendpoint(wire, interface_name="eth0"), "spec.profiles[1]: Duplicate value")
 
 
@@ -141,14 +141,7 @@ def test_every_recorded_refusal_ends_in_a_message(datastore, wire, row):
 
 @on_v3
 def test_the_aggregated_api_that_lists_nothing_because_of_one_object(datastore, wire):
-    status = {
-        "kind": "Status",
-        "status": "Failure",
-        "reason": "Invalid",
-        "code": 400,
-        "message": "json: cannot unmarshal",
-    }
-    wire.answer(400, json.dumps(status), path_contains=HEP)
+    wire.answer(400, status(400, "json: cannot unmarshal", "Invalid"), path_contains=HEP)
     failure(info(wire), "protocol above 255", "calico_api_group crd.projectcalico.org/v1")
 
 
@@ -160,16 +153,9 @@ def test_a_list_that_expires_is_begun_anew(datastore, wire):
     for number in range(3):
         datastore.put_endpoint(dict(ETH0, name="h%d" % number))
     page = {"kind": "HostEndpointList", "metadata": {"continue": "token", "resourceVersion": "1"}, "items": []}
-    status = {
-        "kind": "Status",
-        "status": "Failure",
-        "reason": "Expired",
-        "code": 410,
-        "message": "too old",
-        "metadata": {"continue": "another"},
-    }
+    expired = status(410, "too old", "Expired", metadata={"continue": "another"})
     wire.answer(200, json.dumps(page), path_contains=HEP)
-    wire.answer(410, json.dumps(status), path_contains="continue=token")
+    wire.answer(410, expired, path_contains="continue=token")
     assert [each["name"] for each in info(wire)["hostendpoints"]] == ["h0", "h1", "h2"]
     assert not any("another" in request.path for request in wire.requests)
 
@@ -232,9 +218,9 @@ def test_credentials_that_are_gone_in_mid_run(datastore, wire, tmp_path):
     """What was done, what failed and what was left is in the result."""
     path = tmp_path / "kubeconfig"
     datastore.server.write_kubeconfig(path, server=wire.url)
-    unauthorized = {"kind": "Status", "reason": "Unauthorized", "code": 401, "message": "Unauthorized"}
+    unauthorized = status(401, "Unauthorized", "Unauthorized")
     wire.before("POST", path.unlink, nth=5)
-    wire.answer(401, json.dumps(unauthorized), method="POST", nth=5, times=99)
+    wire.answer(401, unauthorized, method="POST", nth=5, times=99)
     endpoints = [dict(ETH0, name="h%d" % number) for number in range(12)]
     options = {"datastore_type": "kubernetes", "kubeconfig": str(path), "calico_api_group": datastore.api}
     result = run_module("calico_hostendpoints", dict(options, guard="off", endpoints=endpoints))

@@ -10,6 +10,7 @@ projectcalico/calico: libcalico-go/lib/backend/model/resource.go (keys), libcali
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import re
 from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
@@ -26,7 +27,7 @@ from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Wr
 from ._etcd.v3_server import Sent
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC
-from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, may_fail_v3, needs_nodes, snapshot_v3
+from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, may_fail_v3, snapshot_v3
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 # {kind: the prefix of its keys, and how it is written}
@@ -115,25 +116,11 @@ class EtcdV3Datastore(Datastore):
             for plural in ("globalnetworksets", "networksets", "workloadendpoints"):
                 values.update(self._values(plural))
         elif may_fail_v3(found):
-            self._add(values, "workloadendpoints")
-        unread = set()
-        optional = (
-            ("ippools", lambda _documents: True),
-            ("networkpolicies", may_be_in_namespaces),
-            ("nodes", needs_nodes),
-        )
-        for plural, is_needed in optional:
-            if not is_needed(snapshot_v3(values, endpoints)) or not self._add(values, plural):
-                unread.add(plural)
+            with contextlib.suppress(DatastoreError):
+                # Few users can read them, and they rarely matter.
+                values.update(self._values("workloadendpoints"))
+        unread = add_optional_v3(values, endpoints, self._values)
         return snapshot_v3(values, endpoints, unread)
-
-    def _add(self, values: Dict[str, str], plural: str) -> bool:
-        """Add the values of a kind that few users can read and that rarely matters; False when it cannot be read."""
-        try:
-            values.update(self._values(plural))
-        except DatastoreError:
-            return False
-        return True
 
     def _values(self, plural: str) -> Dict[str, str]:
         """The values of all resources of a kind, by their keys."""

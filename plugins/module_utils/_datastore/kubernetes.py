@@ -41,7 +41,7 @@ from ._kubernetes.settings import KubernetesSettings
 from ._kubernetes.transport import CONNECTIONS
 from ._kubernetes.writes import format_pending, has_become, prepare_metadata
 from .base import Datastore, State, never
-from .snapshot import PolicySnapshot, looks_at_others_v3, may_be_in_namespaces, needs_nodes, snapshot_v3
+from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, snapshot_v3
 
 # {kind: its plural name}
 _PLURALS = {HOST_ENDPOINT: "hostendpoints"}
@@ -180,22 +180,7 @@ class KubernetesDatastore(Datastore):
                 values.update(self._read_values(plural))
         # Kubernetes' own policies, which are not read, select endpoints with this label.
         unread = {"networkpolicies"} if any(_ORCHESTRATOR in text for text in texts) else set()
-        optional: Tuple[Tuple[str, Callable[[PolicySnapshot], bool]], ...] = (
-            ("ippools", lambda _documents: True),
-            ("networkpolicies", may_be_in_namespaces),
-            ("nodes", needs_nodes),
-        )
-        for plural, is_needed in optional:
-            if plural in unread:
-                continue
-            try:
-                if is_needed(snapshot_v3(values, endpoints)):
-                    values.update(self._read_values(plural))
-                else:
-                    unread.add(plural)
-            except DatastoreError:
-                # Few users may read it, and it rarely matters.
-                unread.add(plural)
+        unread = add_optional_v3(values, endpoints, self._read_values, unread)
         return snapshot_v3(values, endpoints, unread)
 
     def _read_values(self, plural: str) -> Dict[str, str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .._core import go_json
+from .._core.errors import DatastoreError
 from .._plan.stored import Stored
 
 
@@ -114,6 +115,32 @@ def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: 
     )
 
 
+def add_optional_v3(
+    values: Dict[str, str],
+    endpoints: Sequence[Stored],
+    read: Callable[[str], Mapping[str, str]],
+    unread: Collection[str] = (),
+) -> Set[str]:
+    """Add the values of kinds that few users can read and that rarely matter, as far as they are needed.
+
+    read: the values of a kind by its plural name. Returns `unread`, which are not tried, and the others that were not
+    read.
+    """
+    left = set(unread)
+    for plural, is_needed in _OPTIONAL.items():
+        if plural in left:
+            continue
+        try:
+            found = read(plural) if is_needed(snapshot_v3(values, endpoints)) else None
+        except DatastoreError:
+            found = None
+        if found is None:
+            left.add(plural)
+        else:
+            values.update(found)
+    return left
+
+
 def may_be_in_namespaces(snapshot: PolicySnapshot) -> bool:
     """Whether an endpoint may have, or inherit from a profile, the label by which NetworkPolicies select it."""
     texts = [each.value for each in snapshot.endpoints]
@@ -132,6 +159,12 @@ def has_node_selectors(snapshot: PolicySnapshot) -> bool:
     return any(_NODE_SELECTOR.search(value) for value in snapshot.config.values())
 
 
+# {plural name: whether a snapshot requires the kind}
+_OPTIONAL: Mapping[str, Callable[[PolicySnapshot], bool]] = {
+    "ippools": lambda _snapshot: True,
+    "networkpolicies": may_be_in_namespaces,
+    "nodes": needs_nodes,
+}
 _NAMESPACE_LABEL = "projectcalico.org/namespace"
 _TUNNEL = re.compile(r"(?:vxlan|ipip)enabled|\\u", re.IGNORECASE)
 _NODE_SELECTOR = re.compile(r'nodeselector"|\\u', re.IGNORECASE)
