@@ -239,7 +239,7 @@ def test_a_200_that_is_no_list_is_not_an_empty_datastore(datastore, wire):
 @on_both
 def test_a_server_that_does_not_answer_at_all(datastore, wire):
     wire.fault("freeze", method=None, times=99)
-    failure(info(wire, timeout=0.3), "cannot reach the API server " + wire.url)
+    failure(info(wire, timeout=0.3), "cannot reach the API server " + wire.url, "host from: option", "within 0.3 s")
 
 
 # Others

@@ -208,8 +208,9 @@ class KubernetesClient:
         raise (KindMissing if is_kind else DatastoreError)("{0}: {1}".format(self, explain(answer, request)))
 
     def _unreachable(self, exc: NoApiAnswer) -> DatastoreError:
-        source = self._settings.get_source("host" if self._settings.host else "kubeconfig")
-        return DatastoreError("cannot reach the API server {0} ({1}): {2}".format(self, source, exc.reason))
+        option = "host" if self._settings.host else "kubeconfig"
+        text = "cannot reach the API server {0} ({1} from: {2}): {3}"
+        return DatastoreError(text.format(self, option, self._settings.get_source(option), exc.reason))
 
 
 def _path(api: str, plural: str, name: str = "") -> str:

@@ -28,12 +28,13 @@ try:
         InsecureRequestWarning,
         NewConnectionError,
         ProxyError,
+        ReadTimeoutError,
     )
     from urllib3.response import HTTPHeaderDict
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     # load_cluster reports the missing library.
-    HTTPError = NewConnectionError = ConnectTimeoutError = ProxyError = OSError
+    HTTPError = NewConnectionError = ConnectTimeoutError = ProxyError = ReadTimeoutError = OSError
 
 CERTIFICATES = CertificateOptions("ca_cert", "client_cert", "client_key")
 # Kept-alive connections, and so the maximum number of pending writes.
@@ -136,7 +137,12 @@ class Transport:
             response.release_conn()
         except (HTTPError, OSError) as exc:
             is_final = "CERTIFICATE_VERIFY_FAILED" in str(exc)
-            raise NoApiAnswer(_get_reason(exc), not is_final and not isinstance(exc, _NOT_SENT), is_final) from exc
+            # A refused connection is a kind of timeout, too.
+            is_late = isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) and not isinstance(
+                exc, NewConnectionError
+            )
+            reason = "no answer within {0:g} s".format(seconds) if is_late else _get_reason(exc)
+            raise NoApiAnswer(reason, not is_final and not isinstance(exc, _NOT_SENT), is_final) from exc
         answer = ApiAnswer(response.status, response.headers, content)
         if not _LENGTHS.intersection(map(str.lower, response.headers)) and not answer.document:
             # http.client accepts the end of the connection as the end of the headers.
