@@ -28,7 +28,6 @@ from tests.harness.module import collections_path  # noqa: E402
 from tests.harness.wire import Wire  # noqa: E402
 
 KUBERNETES = os.environ.get("NETSEC_KUBERNETES", "")
-IS_THOROUGH = os.environ.get("NETSEC_THOROUGH") == "1"
 ALL_DATASTORES = {**DATASTORES, **(KUBERNETES_DATASTORES if KUBERNETES else {})}
 ROOT_PASSWORD = "root-pässword"
 
@@ -39,7 +38,7 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 # Playbooks, of which nothing depends on the datastore but what other tests have: they run on one, and on one API of
-# Kubernetes, unless NETSEC_THOROUGH is set.
+# Kubernetes; with NETSEC_KUBERNETES=all, on both.
 PLAYBOOKS = (
     "awx",
     "diff",
@@ -129,7 +128,7 @@ def _is_repeated(item, preferred):
     name = _name_of(item)
     if name not in EVERY_ETCD and any(_is_on(item, binary) for binary in binaries()[1:]):
         return True
-    is_other = _is_on(item, "etcdv2") or _is_on(item, "kubernetes-v3") and not IS_THOROUGH
+    is_other = _is_on(item, "etcdv2") or _is_on(item, "kubernetes-v3") and KUBERNETES != "all"
     return name in PLAYBOOKS and is_other and _test_of(item) in preferred
 
 

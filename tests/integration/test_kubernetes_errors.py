@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
 from tests.harness.module import run_module
-from tests.integration.tasks import NAMED, SUBJECT, connection, failure, hostendpoint, info, vectors
+from tests.integration.tasks import NAMED, connection, failure, hostendpoint, info, vectors
 
 on_both = pytest.mark.parametrize("datastore_type", list(KUBERNETES_DATASTORES))
 on_v3 = pytest.mark.parametrize("datastore_type", ["kubernetes-v3"])
@@ -290,7 +290,7 @@ def test_what_waits_for_its_finalizers_is_pending_and_not_gone(datastore):
     assert again["operation"] == "none" and any("being deleted" in text for text in again["warnings"])
     for check in (True, False):
         message = failure(hostendpoint(datastore, check=check, interface_name="eth1"), "is being deleted")
-        assert SUBJECT.split(" on ")[0] in message and "example.org/f" in message
+        assert "host endpoint " + NAMED["name"] in message and "example.org/f" in message
     release(datastore, key)
     assert datastore.stored() == {}
     assert hostendpoint(datastore, interface_name="eth1")["operation"] == "create"

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.sets import CALICO_LABEL, MINE, OWNER_LABEL, changes_of, endpoint, hostendpoints, key_of
@@ -313,6 +313,19 @@ def calls(draw):
 
 STORED = st.dictionaries(IDENTITIES, st.tuples(FIELDS, FORMS), max_size=10)
 NESTED = st.dictionaries(st.sampled_from(NODES), some("{}", "owned"), max_size=2)
+# Each operation once, whatever the rest are.
+EVERY_OPERATION = (
+    {("worker", name): ({"interface_name": "x"}, (MINE, False, "compact")) for name in ("eth0", "a.b")},
+    {},
+    {
+        "endpoints": [endpoint("worker", name, interface_name="y") for name in ("eth0", "eth1")],
+        "purge": "owned",
+        "purge_nodes": ["worker"],
+        "owner": "me",
+        "owner_label": OWNER_LABEL,
+        "purge_limit": 1,
+    },
+)
 ELSEWHERE = {
     "etcdv2": {
         "/calico/v1/host/worker-1/bird_ip": "10.0.0.1",
@@ -408,6 +421,7 @@ def test_exactly_what_should_change_does(datastore, wire):
 
     # An API server takes longer to be emptied.
     @settings(max_examples=60 if datastore.type == "kubernetes" else 200)
+    @example(*EVERY_OPERATION)
     @given(STORED, NESTED, calls())
     def exactly(stored_endpoints, nested, call):
         datastore.reset()

@@ -83,8 +83,8 @@ class KubernetesDatastore(Datastore):
         if not self._unclear:
             return []
         text = (
-            "labels of {0} differ between metadata.labels, which kubectl and Calico before v3.28 read, and the "
-            "annotation {1}, which Calico reads since then; an update of their labels makes both alike"
+            "labels of {0} were found to differ between metadata.labels, which kubectl and Calico before v3.28 read, "
+            "and the annotation {1}, which Calico reads since then; an update makes both alike"
         )
         return [text.format(join_first(sorted(self._unclear), _SHOWN), ANNOTATION)]
 
@@ -293,7 +293,6 @@ class KubernetesDatastore(Datastore):
             made = self._client.create(api, plural, document, is_dry)
         else:
             made = self._client.update(api, plural, document, is_dry)
-        self._unclear.discard(change.ref.name)
         # A dry run makes no revision.
         return change._replace(text=format_object(made), revision=made["metadata"].get("resourceVersion", ""))
 

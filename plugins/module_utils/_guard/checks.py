@@ -32,7 +32,7 @@ _TABLE = (
     Check(
         "G01",
         "a profile of the endpoint does not exist",
-        remedy="create the profile, or remove it from the endpoint's profiles",
+        remedy="create the profile (on Kubernetes that is not possible), or remove it from the endpoint's profiles",
     ),
     Check("G02", "no policy and no profile allows anything"),
     # connection_checks

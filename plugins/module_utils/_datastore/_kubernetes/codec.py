@@ -146,7 +146,7 @@ def _is_plain(spec: Any) -> bool:
         return False
     for key, item in spec.items():
         kind = _PLAIN.get(key)
-        if kind is None or type(item) is not kind:
+        if kind is None or not isinstance(item, kind):
             return False
         if kind is list and not _TEXT_ONLY.issuperset(map(type, item)):
             return False
