@@ -171,6 +171,9 @@ def table(bench, tried):
     lines.append("| memory of the module | <= %d MB | %.0f MB | %s |" % (MOST_MEMORY, memory, verdict))
     few = ", ".join("%d: %.2f s" % pair for pair in tried.items())
     lines += ["", "Raw creates of %s endpoints by the number of connections: %s." % (min(bench.count, 1000), few), ""]
+    if "k8s_info" in bench.samples:
+        share = bench.median("floor") / bench.median("k8s_info")
+        lines += ["The floor playbook itself takes %.2f of `kubernetes.core.k8s_info`." % share, ""]
     return "\n".join(lines)
 
 

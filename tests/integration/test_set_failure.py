@@ -26,7 +26,7 @@ pytestmark = pytest.mark.thorough
 # Kubernetes both over several connections.
 SIZES = [2, 20]
 # Requests that are under way at a time; the changes of one request; the requests of etcdv3 at a time.
-WRITERS = {"etcdv2": 4, "kubernetes": 8}
+WRITERS = {"etcdv2": 4, "kubernetes": 16}
 TOGETHER = {"etcdv2": 1, "etcdv3": 127, "kubernetes": 1}
 TRANSACTIONS = 2
 

@@ -69,7 +69,7 @@ def read_candidate(stored: Stored, api_version: ApiVersion) -> Candidate:
     if stored.codec.decode_for_felix is None or stored.misplaced:
         return Candidate(endpoint, rejected=stored.error)
     try:
-        found = as_host_endpoint(stored.codec.decode_for_felix(stored.value))
+        found = as_host_endpoint(stored.codec.decode_for_felix(stored.content))
     except ValueError as exc:
         return Candidate(endpoint, rejected=str(exc))
     if not found.name or not found.node:

@@ -173,7 +173,7 @@ class EtcdV2Datastore(Datastore):
             while pending and free and not is_ended():
                 writer, change = free.pop(), pending.popleft()
                 request = self._request(change)
-                under_way.append((writer, change._replace(text=request.value), request))
+                under_way.append((writer, change._replace(content=request.value), request))
                 writer.send(under_way[-1][-1])
             if not under_way:
                 return
@@ -191,7 +191,7 @@ class EtcdV2Datastore(Datastore):
 
     def _request(self, change: Change) -> Request:
         stored = change.before
-        text = change.text
+        text = change.content
         if text is None and change.after:
             text = _find_codec(change.ref.kind).encode(change.after, stored)
         if stored is None:

@@ -196,11 +196,11 @@ class EtcdV3Datastore(Datastore):
 
     def _prepared(self, change: Change) -> Tuple[Change, Write]:
         write = self._write(change)
-        return change._replace(text=write.value), write
+        return change._replace(content=write.value), write
 
     def _write(self, change: Change) -> Write:
         stored = change.before
-        text = change.text
+        text = change.content
         if text is None and change.after:
             text = _find_kind(change.ref.kind)[1].encode(change.after, stored)
         if stored is None:

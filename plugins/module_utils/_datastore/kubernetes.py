@@ -13,11 +13,10 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import functools
-import json
 import re
 import threading
 import time
-from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, cast
 
 from .._core.errors import Conflict, DatastoreError, join_first
 from .._plan.plan import Change
@@ -28,7 +27,7 @@ from .._resources.resource import Ref, Resource
 from ._kubernetes.annotation import ANNOTATION, COUNTS_SINCE, has_ignored_labels
 from ._kubernetes.api_choice import ChosenApi, choose_api
 from ._kubernetes.client import KindMissing, KubernetesClient, Unanswered
-from ._kubernetes.codec import HostEndpointForm, format_object
+from ._kubernetes.codec import HostEndpointForm, drop_managed_fields, format_object
 from ._kubernetes.objects import (
     OF_ACCOUNT,
     OF_NAMESPACE,
@@ -146,7 +145,7 @@ class KubernetesDatastore(Datastore):
             for item in self._client.list_objects(self.api.name, plural)
         ]
 
-    def _stored(self, kind: str, document: Mapping[str, Any]) -> Stored:
+    def _stored(self, kind: str, document: Dict[str, Any]) -> Stored:
         metadata = document["metadata"]
         ref = Ref(kind, metadata["name"])
         if self.api.has_metadata_annotation and has_ignored_labels(metadata, self._counts):
@@ -154,7 +153,7 @@ class KubernetesDatastore(Datastore):
         return Stored(
             self.key(ref),
             metadata["resourceVersion"],
-            format_object(document),
+            drop_managed_fields(document),
             "",
             ref.name,
             self._codecs[kind],
@@ -173,7 +172,7 @@ class KubernetesDatastore(Datastore):
             values.update(self._read_values(plural))
         endpoints = self.list()
         texts = [stored.value for stored in endpoints]
-        texts += [self._codecs[HOST_ENDPOINT].encode(each, None) for each in declared]
+        texts += [format_object(self._codecs[HOST_ENDPOINT].encode(each, None)) for each in declared]
         values.update(self._read_profiles(texts))
         if looks_at_others_v3(snapshot_v3(values, endpoints)):
             for plural in ("globalnetworksets", "networksets"):
@@ -243,11 +242,11 @@ class KubernetesDatastore(Datastore):
 
     def _make(self, change: Change) -> _Outcome:
         """Make one change. An answer that is missing is replaced by reading."""
-        text = change.text if change.text is not None or change.after is None else self._encode(change)
+        document = self._build_document(change)
         maybe_done = False
         for attempt in range(_TRIES):
             try:
-                return self._send(change, text), None
+                return self._send(change, document), None
             except Unanswered as exc:
                 maybe_done = True
                 try:
@@ -255,8 +254,8 @@ class KubernetesDatastore(Datastore):
                 except DatastoreError as unread:
                     problem = "{0}: {1}; the change may or may not have been made, since {2}"
                     return change, DatastoreError(problem.format(self.key(change.ref), exc, unread))
-                if has_become(now, text):
-                    return change._replace(text=text, revision=now.revision if now else ""), None
+                if has_become(now, document):
+                    return change._replace(content=document, revision=now.revision if now else ""), None
                 if (now.revision if now else "") != (change.before.revision if change.before else ""):
                     return change, Conflict(str(exc), maybe_done)
                 if attempt + 1 == _TRIES:
@@ -271,30 +270,33 @@ class KubernetesDatastore(Datastore):
 
     def _make_dry(self, change: Change) -> _Outcome:
         try:
-            self._send(change, None if change.after is None else self._encode(change), is_dry=True)
+            self._send(change, self._build_document(change), is_dry=True)
         except DatastoreError as exc:
             return change, exc
         return change, None
 
-    def _encode(self, change: Change) -> str:
-        return self._codecs[change.ref.kind].encode(change.after, change.before)
+    def _build_document(self, change: Change) -> Dict[str, Any] | None:
+        """The object to store; None to delete it."""
+        if change.content is None and change.after:
+            found: Dict[str, Any] = self._codecs[change.ref.kind].encode(change.after, change.before)
+            return found
+        return cast("Dict[str, Any] | None", change.content)
 
-    def _send(self, change: Change, text: str | None, is_dry: bool = False) -> Change:
+    def _send(self, change: Change, document: Mapping[str, Any] | None, is_dry: bool = False) -> Change:
         """Send one change, and return it as it was made."""
         api, plural = self.api.name, _find_plural(change.ref.kind)
-        before = json.loads(change.before.value)["metadata"] if change.before else None
-        if text is None:
+        before = change.before.content["metadata"] if change.before else None
+        if document is None:
             found = self._client.delete(api, plural, before or {}, is_dry)
             revision = found["metadata"]["resourceVersion"] if found else ""
-            return change._replace(text=format_object(found) if found else None, revision=revision)
-        document = json.loads(text)
-        document["metadata"] = prepare_metadata(document["metadata"], before)
+            return change._replace(content=found, revision=revision)
+        request = dict(document, metadata=prepare_metadata(document["metadata"], before))
         if before is None:
-            made = self._client.create(api, plural, document, is_dry)
+            made = self._client.create(api, plural, request, is_dry)
         else:
-            made = self._client.update(api, plural, document, is_dry)
+            made = self._client.update(api, plural, request, is_dry)
         # A dry run makes no revision.
-        return change._replace(text=format_object(made), revision=made["metadata"].get("resourceVersion", ""))
+        return change._replace(content=document, revision=made["metadata"].get("resourceVersion", ""))
 
 
 # As in Calico's own releases and builds (libcalico-go, common/version_mismatch.go).

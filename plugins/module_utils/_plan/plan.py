@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Mapping, NamedTuple, Optional, Union
+from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Union
 
 from .._core.errors import CalicoError, Conflict, InvalidInput, Refused
 from .._resources.api_version import ApiVersion
@@ -30,8 +30,8 @@ class Change(NamedTuple):
     after: Optional[Resource]
     # Names of the fields that differ.
     fields: List[str]
-    # The exact text to store; None for that of `after`. Once it was written: what was written, None for a deletion.
-    text: Optional[str] = None
+    # The exact content to store; None for that of `after`. Once it was written: what was written, None for a deletion.
+    content: Any = None
     # Once it was written: the revision that this made, "" for a deletion; None where it is unknown.
     revision: Optional[str] = None
 
@@ -43,10 +43,10 @@ class Change(NamedTuple):
         """Whether the stored value is the one that this change wrote, unchanged since then."""
         if self.revision is not None:
             return (stored.revision if stored else "") == self.revision
-        if self.text is None and self.after is not None:
+        if self.content is None and self.after is not None:
             # What was written is unknown, too.
             return False
-        return (stored.value if stored else None) == self.text
+        return bool((stored.content if stored else None) == self.content)
 
 
 class Undone(NamedTuple):
@@ -114,7 +114,7 @@ def _check_annotations(resource: Resource, annotations: Mapping[str, str]) -> No
 
 
 def build_undo(change: Change, stored: Optional[Stored], api_version: ApiVersion) -> Change:
-    """What undoes a change that was made, with its exact text; `stored` is what exists now.
+    """What undoes a change that was made, with its exact content; `stored` is what exists now.
 
     Raises Conflict when the resource was changed since.
     """
@@ -122,8 +122,8 @@ def build_undo(change: Change, stored: Optional[Stored], api_version: ApiVersion
         raise Conflict("{0} was changed by another client in the meantime".format(change.ref))
     undone = Undone(change)
     operation = DELETE if change.before is None else CREATE if stored is None else UPDATE
-    text = change.before.value if change.before else None
-    return Change(operation, undone, stored, undone.resolve(stored, api_version), change.fields, text)
+    content = change.before.content if change.before else None
+    return Change(operation, undone, stored, undone.resolve(stored, api_version), change.fields, content)
 
 
 def plan(

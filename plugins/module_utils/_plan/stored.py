@@ -23,28 +23,30 @@ class Blinding(ValueError):
 
 
 class Codec(NamedTuple):
-    """How a datastore writes a kind of resource."""
+    """How a datastore writes a kind of resource. A content is what the datastore holds: a text, or a JSON object."""
 
     resource_type: Type[Resource]
-    # (resource, what is stored): the value to write, which keeps what is stored and not managed here.
-    encode: Callable[[Any, Optional[Stored]], str]
-    # (value, ref). Raises ValueError, with the reason, for what Calico cannot read, and Ambiguous where that is
+    # (resource, what is stored): the content to write, which keeps what is stored and not managed here.
+    encode: Callable[[Any, Optional[Stored]], Any]
+    # (content, ref). Raises ValueError, with the reason, for what Calico cannot read, and Ambiguous where that is
     # uncertain; the ref gives the name, and the node where the key has it.
-    decode: Callable[[str, Ref], Resource]
-    # Whether a value certainly is that of a resource, given as_stored; decided without decoding, if possible.
-    is_of: Callable[[str, Resource], bool]
-    # All annotations of a value that can be read.
-    annotations: Callable[[str], Mapping[str, str]] = lambda value: {}
-    # What Felix reads from a value that `decode` refuses; None where it reads nothing. Raises ValueError.
-    decode_for_felix: Optional[Callable[[str], Resource]] = None
+    decode: Callable[[Any, Ref], Resource]
+    # Whether a content certainly is that of a resource, given as_stored; decided without decoding, if possible.
+    is_of: Callable[[Any, Resource], bool]
+    # All annotations of a content that can be read.
+    annotations: Callable[[Any], Mapping[str, str]] = lambda content: {}
+    # What Felix reads from a content that `decode` refuses; None where it reads nothing. Raises ValueError.
+    decode_for_felix: Optional[Callable[[Any], Resource]] = None
+    # The content as text.
+    format: Callable[[Any], str] = str
 
     def of_unclear_key(self, problem: str) -> Codec:
         """The codec of a value whose key is unclear: whatever it says, its owner is unknown."""
 
-        def decode(_value: str, _ref: Ref) -> Resource:
+        def decode(_content: Any, _ref: Ref) -> Resource:
             raise Ambiguous(problem)
 
-        return Codec(self.resource_type, self.encode, decode, lambda _value, _resource: False)
+        return Codec(self.resource_type, self.encode, decode, lambda _content, _resource: False)
 
 
 @dataclasses.dataclass(eq=False)
@@ -54,7 +56,7 @@ class Stored:
     key: str
     # Opaque: two equal revisions mean no write in between.
     revision: str
-    value: str
+    content: Any
     # As the key has them; "" where it has none, as in v3.
     node_of_key: str
     name: str
@@ -69,12 +71,17 @@ class Stored:
         ref = Ref(self.codec.resource_type.KIND, self.name, self.node_of_key)
         if not self.misplaced:
             try:
-                return self.codec.decode(self.value, ref), "", None
+                return self.codec.decode(self.content, ref), "", None
             except ValueError as exc:
                 error, cause = str(exc), exc
         else:
             error, cause = self.misplaced, None
         return self.codec.resource_type(name=self.name, node=self.node_of_key), error, cause
+
+    @property
+    def value(self) -> str:
+        """The content as text."""
+        return self.codec.format(self.content)
 
     @property
     def ref(self) -> Ref:
@@ -121,7 +128,7 @@ class Stored:
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        return {} if self.error else self.codec.annotations(self.value)
+        return {} if self.error else self.codec.annotations(self.content)
 
     def beside(self, declared: Optional[Resource]) -> Resource:
         """The resource with the annotations that the declared one has, since no others are compared."""
@@ -132,4 +139,4 @@ class Stored:
 
     def is_just(self, resource: Resource) -> bool:
         """Whether the value is exactly the one that a new resource like this would get."""
-        return not self.misplaced and self.codec.is_of(self.value, resource)
+        return not self.misplaced and self.codec.is_of(self.content, resource)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Host endpoints as custom resources of Kubernetes: a value is the JSON of the object, without managedFields.
+"""Host endpoints as custom resources of Kubernetes: a content is the object, without managedFields.
 
 projectcalico/calico v3.32.1: libcalico-go/lib/backend/k8s/resources/customresource.go and resources.go.
 """
@@ -24,13 +24,16 @@ from .annotation import CalicoMetadata, move_out, read_metadata
 KIND = "HostEndpoint"
 
 
-def format_object(document: Mapping[str, Any]) -> str:
-    """The value of an object."""
+def drop_managed_fields(document: Dict[str, Any]) -> Dict[str, Any]:
+    """The content of an object. Half of its bytes are managedFields, which an update without them does not change."""
     metadata = document.get("metadata")
-    if isinstance(metadata, dict) and "managedFields" in metadata:
-        # Half of the bytes. The server keeps them when they are missing in an update.
-        metadata = {key: item for key, item in metadata.items() if key != "managedFields"}
-        document = dict(document, metadata=metadata)
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    return document
+
+
+def format_object(document: Mapping[str, Any]) -> str:
+    """The JSON of an object."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -51,27 +54,27 @@ class HostEndpointForm:
             self.is_of,
             self.read_annotations,
             decode_for_felix=self.decode_for_felix,
+            format=format_object,
         )
 
-    def encode(self, endpoint: HostEndpoint, stored: Stored | None = None) -> str:
+    def encode(self, endpoint: HostEndpoint, stored: Stored | None = None) -> Dict[str, Any]:
         """The object to write. What is stored and not managed here is kept where it is."""
-        found = json.loads(stored.value) if stored else {}
+        found = stored.content if stored else {}
         metadata = dict(found.get("metadata") or {}, name=endpoint.name, labels=dict(sorted(endpoint.labels.items())))
         native = move_out(metadata) if self._has_annotation else metadata.get("annotations") or {}
         metadata["annotations"] = {**native, **endpoint.annotations}
         spec = {**_get_dict(found, "spec"), **dict.fromkeys(_SPEC), **build_spec(endpoint)}
-        document = dict(
+        return dict(
             found,
             apiVersion=self._api,
             kind=KIND,
             metadata={key: item for key, item in metadata.items() if item not in ({}, None)},
             spec={key: item for key, item in spec.items() if item is not None},
         )
-        return format_object(document)
 
-    def decode(self, value: str, ref: Ref) -> HostEndpoint:
+    def decode(self, document: Mapping[str, Any], ref: Ref) -> HostEndpoint:
         """The endpoint that Calico reads. Raises ValueError when it cannot, or knows it under another name."""
-        found, metadata = self._read(value)
+        found, metadata = self._read(document)
         if metadata.name not in ("", ref.name):
             text = "its annotation gives it the name {0}, and Calico knows it under that name"
             raise Misnamed(text.format(brief(metadata.name)))
@@ -79,13 +82,12 @@ class HostEndpointForm:
             raise ValueError("spec.node is missing")
         return found
 
-    def decode_for_felix(self, value: str) -> HostEndpoint:
+    def decode_for_felix(self, document: Mapping[str, Any]) -> HostEndpoint:
         """The endpoint that Felix reads; the node may be ""."""
-        return self._read(value)[0]
+        return self._read(document)[0]
 
-    def is_of(self, value: str, resource: Resource) -> bool:
-        """Whether the value certainly is that of this resource."""
-        document = json.loads(value)
+    def is_of(self, document: Mapping[str, Any], resource: Resource) -> bool:
+        """Whether the object certainly is that of this resource."""
         if resource.annotations or document.get("spec") != build_spec(as_host_endpoint(resource)):
             return False
         try:
@@ -94,15 +96,14 @@ class HostEndpointForm:
             return False
         return metadata.labels == resource.labels and metadata.name in ("", resource.name)
 
-    def read_annotations(self, value: str) -> Mapping[str, str]:
-        return self._read_metadata(json.loads(value)).annotations
+    def read_annotations(self, document: Mapping[str, Any]) -> Mapping[str, str]:
+        return self._read_metadata(document).annotations
 
-    def _read(self, value: str) -> tuple[HostEndpoint, CalicoMetadata]:
-        document = json.loads(value)
-        spec = document.get("spec")
+    def _read(self, document: Mapping[str, Any]) -> tuple[HostEndpoint, CalicoMetadata]:
+        spec: Any = document.get("spec")
         if not _is_plain(spec):
             try:
-                spec = read_object(value).get("spec", {})
+                spec = read_object(format_object(document)).get("spec", {})
             except Ambiguous:
                 raise
             except ValueError as exc:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Dict, Mapping
 
 from ..._plan.stored import Stored
@@ -23,15 +22,14 @@ def prepare_metadata(metadata: Mapping[str, Any], before: Mapping[str, Any] | No
     return dict(kept, uid=before["uid"], resourceVersion=before["resourceVersion"])
 
 
-def has_become(now: Stored | None, text: str | None) -> bool:
+def has_become(now: Stored | None, document: Mapping[str, Any] | None) -> bool:
     """Whether the datastore has what a write without an answer was to make."""
-    if now is None or text is None:
-        return now is None and text is None
-    return bool(_get_content(now.value) == _get_content(text))
+    if now is None or document is None:
+        return now is None and document is None
+    return bool(_get_meaning(now.content) == _get_meaning(document))
 
 
-def _get_content(value: str) -> Any:
-    document = json.loads(value)
+def _get_meaning(document: Mapping[str, Any]) -> Any:
     metadata = document.get("metadata") or {}
     kept = {key: item for key, item in metadata.items() if key not in _OF_SERVER and item not in ({}, [], None)}
     return kept, document.get("spec")

@@ -17,7 +17,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernet
 )
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.codec import (
     HostEndpointForm,
-    format_object,
+    drop_managed_fields,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.transport import ApiAnswer
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
@@ -81,12 +81,12 @@ def lists():
             yield pytest.param(body, api, "agg" not in param.id, id=param.id)
 
 
-@pytest.mark.parametrize("body, api, is_crd", lists())
+@pytest.mark.parametrize("body, api, is_crd", list(lists()))
 def test_a_list_is_read(body, api, is_crd):
     codec = HostEndpointForm(api, is_crd and api.startswith("crd."), True).build_codec()
     for item in body.get("items", []):
         name = item["metadata"]["name"]
-        stored = Stored("hostendpoints/" + name, "1", format_object(item), "", name, codec)
+        stored = Stored("hostendpoints/" + name, "1", drop_managed_fields(item), "", name, codec)
         assert stored.error or (stored.resource.name, stored.resource.node) == (name, item["spec"]["node"])
         assert "managedFields" not in stored.value
 
