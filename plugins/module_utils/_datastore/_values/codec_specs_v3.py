@@ -30,6 +30,14 @@ from ..._resources.manifest import V3_NAME
 from ..._resources.resource import Ref, Resource
 from .object_v3 import build_identity, read_kept, sort_keys, update_metadata
 
+# {kind: its plural name}
+PLURALS = {
+    "GlobalNetworkPolicy": "globalnetworkpolicies",
+    "StagedGlobalNetworkPolicy": "stagedglobalnetworkpolicies",
+    "GlobalNetworkSet": "globalnetworksets",
+    "Profile": "profiles",
+    "Tier": "tiers",
+}
 _PREFIX = DEFAULT_TIER + "."
 _READ_METADATA = go_types.struct(go_types.METADATA)
 _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9TZ:-]{20})"')

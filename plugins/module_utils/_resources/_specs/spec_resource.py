@@ -14,6 +14,7 @@ import dataclasses
 from typing import Any, ClassVar, Dict, List, Mapping, Tuple, Type, TypeVar
 
 from ..._core.go_types import json_text
+from ..manifest import V3_NAME
 from ..resource import Resource
 from .structs_v3 import SPECS, FieldType, as_document, filled, tidy
 
@@ -65,6 +66,13 @@ class SpecResource(Resource):
         if self.annotations:
             options["annotations"] = dict(sorted(self.annotations.items()))
         return options
+
+    def as_manifest(self) -> Dict[str, Any]:
+        """The resource as `calicoctl get` shows it, without what Calico sets itself."""
+        options = self.as_options()
+        spec = options.pop("spec")
+        metadata = {key: item for key, item in options.items() if item}
+        return {"apiVersion": V3_NAME, "kind": self.KIND, "metadata": metadata, "spec": spec}
 
     def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
         """A tidy spec with the values that Calico sets on each write."""
