@@ -91,6 +91,7 @@ ON_KUBERNETES = (
     "kube_harness",
     "migrate",
     "reports_cases",
+    "resource_info",
     "role",
     "role_canary",
     "role_given",

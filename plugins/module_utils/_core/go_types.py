@@ -11,6 +11,7 @@ ValueError for an item that Go rejects. Of a duplicate key, the last string, num
 from __future__ import annotations
 
 import datetime
+import decimal
 import functools
 import json
 import math
@@ -43,6 +44,8 @@ _ESCAPES = str.maketrans({char: "\\u{0:04x}".format(ord(char)) for char in "<>&\
 def to_json(item: Any) -> str:
     if isinstance(item, str):
         return json_text(item)
+    if isinstance(item, float):
+        return real_number(item).digits
     if isinstance(item, Number):
         return item.digits
     if isinstance(item, (dict, GoObject)):
@@ -51,6 +54,15 @@ def to_json(item: Any) -> str:
     if isinstance(item, (list, tuple)):
         return "[" + ",".join([to_json(each) for each in item]) + "]"
     return _ENCODER.encode(item)
+
+
+def real_number(value: float) -> Number:
+    """A finite number as Go writes a float64: without an exponent from 1e-6 to 1e21, without ".0"."""
+    written = repr(value)
+    if not value or 1e-6 <= abs(value) < 1e21:
+        written = format(decimal.Decimal(written), "f")
+        written = written.rstrip("0").rstrip(".") if "." in written else written
+    return Number(written)
 
 
 # The endpoints of a fleet share few different labels.

@@ -11,10 +11,11 @@ import dataclasses
 import functools
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
 
-from .._core.errors import DatastoreError
+from .._core.errors import DatastoreError, InvalidInput
 from .._plan.plan import Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
+from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref, Resource
 from .snapshot import PolicySnapshot
 
@@ -83,6 +84,16 @@ class Datastore(abc.ABC):
     @abc.abstractmethod
     def list(self, node: str = "") -> List[Stored]:
         """Everything that is stored, or is stored for one node, including malformed values; sorted by node and name."""
+
+    def list_kind(self, kind: str) -> List[Stored]:
+        """Everything that is stored of a kind, including malformed values; sorted by name.
+
+        Raises InvalidInput for a kind that cannot be read here.
+        """
+        if kind == HOST_ENDPOINT:
+            return self.list()
+        text = "kind: {0} cannot be read with this datastore_type, only {1}"
+        raise InvalidInput([text.format(kind, HOST_ENDPOINT)])
 
     @abc.abstractmethod
     def known_nodes(self) -> List[str]:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
-import uuid
 from typing import Any, Dict, List, Mapping
 
 from .._core import go_types
@@ -25,6 +23,7 @@ from .._plan.stored import Codec, Misnamed, Stored
 from .._resources.hostendpoint import HostEndpoint, Port, as_host_endpoint
 from .._resources.manifest import KINDS, V3_NAME
 from .._resources.resource import Ref, Resource
+from ._values.object_v3 import build_identity, in_order, read_kept, sort_keys, update_metadata
 
 
 def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", now: str = "") -> str:
@@ -33,23 +32,12 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
     An object without uid or creation time breaks every later update by calicoctl, so where one is missing, the given
     or a new one is written.
     """
-    found = _kept(stored)
+    found = read_kept(stored, read_object)
     metadata, spec = found.get("metadata", {}), found.get("spec", {})
-    uid = metadata.get("uid") or uid or str(uuid.uuid4())
-    now = metadata.get("creationTimestamp") or now or format_now()
+    identity = build_identity(metadata, uid, now)
     if not found:
-        return _new(endpoint, uid, now)
-    metadata = dict(
-        metadata,
-        name=endpoint.name,
-        uid=uid,
-        creationTimestamp=now,
-        labels=_sorted(endpoint.labels),
-        annotations=_sorted({**metadata.get("annotations", {}), **endpoint.annotations}),
-        # Calico empties these, too.
-        resourceVersion="",
-        selfLink="",
-    )
+        return _new(endpoint, identity["uid"], identity["creationTimestamp"])
+    metadata = update_metadata({**metadata, **identity}, endpoint.name, endpoint.labels, endpoint.annotations)
     spec = dict(
         spec,
         node=endpoint.node,
@@ -58,15 +46,8 @@ def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", 
         profiles=endpoint.profiles,
         ports=_encoded_ports(endpoint, spec.get("ports", [])),
     )
-    metadata, spec = _in_order(go_types.METADATA, metadata), _in_order(_SPEC, spec)
-    return to_json(
-        _in_order(_OBJECT, dict(found, kind=KINDS[V3_NAME], apiVersion=V3_NAME, metadata=metadata, spec=spec))
-    )
-
-
-def format_now() -> str:
-    """Now, as Calico writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    found = dict(found, kind=KINDS[V3_NAME], apiVersion=V3_NAME, metadata=metadata, spec=in_order(_SPEC, spec))
+    return to_json(in_order(_OBJECT, found))
 
 
 def _new(endpoint: HostEndpoint, uid: str, now: str) -> str:
@@ -75,7 +56,7 @@ def _new(endpoint: HostEndpoint, uid: str, now: str) -> str:
     if endpoint.labels:
         parts += [',"labels":', format_members(tuple(sorted(endpoint.labels.items())))]
     if endpoint.annotations:
-        parts += [',"annotations":', to_json(_sorted(endpoint.annotations))]
+        parts += [',"annotations":', to_json(sort_keys(endpoint.annotations))]
     parts += ['},"spec":{"node":', json_text(endpoint.node)]
     if endpoint.interface_name:
         parts += [',"interfaceName":', json_text(endpoint.interface_name)]
@@ -134,27 +115,6 @@ def _annotations(value: str) -> Dict[str, str]:
 
 
 CODEC = Codec(HostEndpoint, encode, decode, _is_new, _annotations, decode_for_felix=read_endpoint)
-
-
-def _kept(stored: Stored | None) -> Dict[str, Any]:
-    """The stored object; an empty one when Calico cannot read it or it is not an object of Calico v3."""
-    if not stored or stored.misplaced:
-        return {}
-    try:
-        found = read_object(stored.value)
-    except ValueError:
-        return {}
-    return found if found.get("metadata", {}).get("name") else {}
-
-
-def _sorted(mapping: Mapping[str, str]) -> Dict[str, str]:
-    return dict(sorted(mapping.items()))
-
-
-def _in_order(fields: Mapping[str, Any], found: Mapping[str, Any]) -> Dict[str, Any]:
-    """A struct as Go writes it, without empty fields, followed by fields that Go does not know."""
-    known = {key: found[key] for key in fields if found.get(key) and found[key] != ZERO}
-    return dict(known, **{key: item for key, item in found.items() if key not in fields})
 
 
 def _decoded_port(found: Mapping[str, Any]) -> Port:

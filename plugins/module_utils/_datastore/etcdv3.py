@@ -25,6 +25,7 @@ from .._resources.resource import Ref, Resource
 from ._etcd.settings import EtcdSettings
 from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
+from ._values.codec_specs_v3 import PLURALS, build_codec
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC
 from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, may_fail_v3, snapshot_v3
@@ -98,6 +99,13 @@ class EtcdV3Datastore(Datastore):
 
     def _list_all(self) -> List[Stored]:
         return [_stored(item, *kind) for kind in _KINDS.values() for item in self._etcd.list(kind[0])]
+
+    def list_kind(self, kind: str) -> List[Stored]:
+        if kind not in PLURALS:
+            return super().list_kind(kind)
+        prefix, codec = "{0}/{1}/".format(_RESOURCES, PLURALS[kind]), build_codec(kind)
+        found = [_stored(item, prefix, codec) for item in self._etcd.list(prefix)]
+        return sorted(found, key=lambda stored: stored.name)
 
     def known_nodes(self) -> List[str]:
         return [key[len(_NODES) :] for key in self._etcd.keys(_NODES)]
@@ -257,7 +265,7 @@ def _find_kind(kind: str) -> Tuple[str, Codec]:
 
 def _stored(item: KeyValue, prefix: str, codec: Codec) -> Stored:
     name = item.key[len(prefix) :]
-    misplaced = "" if name and "/" not in name else "the key is not that of an endpoint, so Calico does not list it"
+    misplaced = "" if name and "/" not in name else "the key is not that of a resource, so Calico does not list it"
     if not item.is_clear:
         codec = codec.of_unclear_key("the key is not UTF-8")
     return Stored(item.key, str(item.revision), item.value or "", "", name, codec, misplaced)

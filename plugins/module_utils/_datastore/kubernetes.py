@@ -39,6 +39,7 @@ from ._kubernetes.objects import (
 from ._kubernetes.settings import KubernetesSettings
 from ._kubernetes.transport import CONNECTIONS
 from ._kubernetes.writes import format_pending, has_become, prepare_metadata
+from ._values.codec_specs_v3 import PLURALS, build_codec
 from .base import Datastore, State, never
 from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, snapshot_v3
 
@@ -160,6 +161,18 @@ class KubernetesDatastore(Datastore):
             pending=format_pending(metadata),
         )
 
+    def list_kind(self, kind: str) -> List[Stored]:
+        """Of profiles, those that Calico makes of namespaces and service accounts."""
+        if kind not in PLURALS:
+            return super().list_kind(kind)
+        plural, codec = PLURALS[kind], build_codec(kind)
+        values = self._read_made_profiles() if kind == "Profile" else self._read_values(plural)
+        found = [
+            Stored("{0}.{1}/{2}".format(plural, self.api.group, name), "", value, "", name, codec)
+            for name, value in ((key.rpartition("/")[2], value) for key, value in values.items())
+        ]
+        return sorted(found, key=lambda stored: stored.name)
+
     def known_nodes(self) -> List[str]:
         return self._client.list_names(_CORE, "nodes")
 
@@ -195,6 +208,11 @@ class KubernetesDatastore(Datastore):
             # Calico has them only since v3.29.
             objects = []
         return build_values(plural, objects, api.has_metadata_annotation, self._counts)
+
+    def _read_made_profiles(self) -> Dict[str, str]:
+        values = build_profiles_of_namespaces(self._client.list_objects(_CORE, "namespaces"))
+        values.update(build_profiles_of_accounts(self._client.list_objects(_CORE, "serviceaccounts")))
+        return values
 
     def _read_profiles(self, texts: Sequence[str]) -> Dict[str, str]:
         """The profiles of namespaces and service accounts, read only if an endpoint, as text, may use them."""

@@ -22,7 +22,7 @@ def list_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """List the stored endpoints that the options select."""
     node, name = module.params["node"], module.params["name"]
     store.api_version.check_filter(node, name)
-    selector = _parse_selector(module.params["selector"], store.api_version)
+    selector = parse_selector(module.params["selector"], store.api_version)
     found = [
         stored
         for stored in store.list(node or "")
@@ -33,7 +33,7 @@ def list_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     return build_listing(found, store.api_version)
 
 
-def _parse_selector(text: Optional[str], api_version: ApiVersion) -> Optional[Selector]:
+def parse_selector(text: Optional[str], api_version: ApiVersion) -> Optional[Selector]:
     """Parse the option. Raises SelectorError, and InvalidInput for an empty selector."""
     if text is None:
         return None

@@ -51,7 +51,7 @@ def build_guard_result(records: List[Dict[str, Any]]) -> Dict[str, Any]:
 
 def build_warnings(change: Change, outcome: ApplyOutcome, api_version: ApiVersion) -> List[str]:
     """Warnings about a change and the datastore."""
-    return _state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
+    return build_state_warnings(outcome.state) + _change_warnings(change, api_version) + outcome.guarded.warnings()
 
 
 def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
@@ -138,7 +138,7 @@ def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion) -> List[
     ]
     for change in outcome.changes:
         warnings += _change_warnings(change, api_version)
-    return _state_warnings(outcome.state) + _first(warnings) + outcome.guarded.warnings()
+    return build_state_warnings(outcome.state) + first_warnings(warnings) + outcome.guarded.warnings()
 
 
 def _record(change: Change) -> Dict[str, Any]:
@@ -189,15 +189,15 @@ def build_listing_warnings(found: List[Stored], state: State, api_version: ApiVe
             warnings.append("{0}: {1}".format(brief(stored.key, 255), stored.meaning))
         else:
             warnings += _felix_warnings(stored.resource, api_version)
-    return _state_warnings(state) + _first(warnings)
+    return build_state_warnings(state) + first_warnings(warnings)
 
 
-def _first(warnings: List[str]) -> List[str]:
+def first_warnings(warnings: List[str]) -> List[str]:
     more = len(warnings) - SHOWN_WARNINGS
     return warnings[:SHOWN_WARNINGS] + ["and {0} more warnings".format(more)] if more > 0 else warnings
 
 
-def _state_warnings(state: State) -> List[str]:
+def build_state_warnings(state: State) -> List[str]:
     return [text for text in (state.warning, state.locked) if text]
 
 

@@ -15,77 +15,20 @@ from typing import Any, Dict
 
 from .._core import go_types
 from .._core.errors import shown
-from .._core.go_json import digits
+from .._resources._specs.structs_v3 import (
+    INTEGER,
+    LIST_OF_TEXT,
+    REAL,
+    RULES,
+    SPECS,
+    TEXT,
+    FieldType,
+    build_reader,
+    read_port,
+    struct_of,
+)
 from ._felix.fields import TYPES
 
-_INT = go_types.integer(-(2**63), 2**63 - 1)
-
-
-def _port(item: Any, before: Any, where: str) -> Any:
-    """A port number, (first, last), or a name (libcalico-go, numorstring/port.go)."""
-    if not isinstance(item, str):
-        return int(go_types.number(65535)(item, None, where).digits)
-    first, colon, last = item.partition(":")
-    if first.isdigit() and first.isascii() and (not colon or last.isdigit() and last.isascii()):
-        found = digits(first, 65535), digits(last if colon else first, 65535)
-        if min(found) < 0 or found[0] > found[1]:
-            raise ValueError("{0} is not a valid port range: {1}".format(where, shown(item)))
-        return found
-    if not _PORT_NAME.fullmatch(item):
-        raise ValueError("{0} is not a valid port: {1}".format(where, shown(item)))
-    return item
-
-
-_PORT_NAME = re.compile("[a-zA-Z0-9_.-]{1,128}")
-
-
-_ICMP = {"type": _INT, "code": _INT}
-_SERVICE_ACCOUNTS = {"names": go_types.read_list_with(go_types.text), "selector": go_types.text}
-_ENTITY = {
-    "nets": go_types.read_list_with(go_types.text),
-    "selector": go_types.text,
-    "namespaceSelector": go_types.text,
-    "services": go_types.nullable(go_types.struct({"name": go_types.text, "namespace": go_types.text})),
-    "ports": go_types.read_list_with(_port),
-    "notNets": go_types.read_list_with(go_types.text),
-    "notSelector": go_types.text,
-    "notPorts": go_types.read_list_with(_port),
-    "serviceAccounts": go_types.nullable(go_types.struct(_SERVICE_ACCOUNTS)),
-}
-_PATH = {"exact": go_types.text, "prefix": go_types.text}
-_HTTP = {"methods": go_types.read_list_with(go_types.text), "paths": go_types.read_list_with(go_types.struct(_PATH))}
-_RULE = {
-    "action": go_types.text,
-    "ipVersion": _INT,
-    "protocol": go_types.nullable(go_types.protocol),
-    "icmp": go_types.nullable(go_types.struct(_ICMP)),
-    "notProtocol": go_types.nullable(go_types.protocol),
-    "notICMP": go_types.nullable(go_types.struct(_ICMP)),
-    "source": go_types.struct(_ENTITY),
-    "destination": go_types.struct(_ENTITY),
-    "http": go_types.nullable(go_types.struct(_HTTP)),
-    "metadata": go_types.nullable(go_types.struct({"annotations": go_types.texts})),
-}
-_RULES = {
-    "ingress": go_types.read_list_with(go_types.struct(_RULE)),
-    "egress": go_types.read_list_with(go_types.struct(_RULE)),
-}
-_POLICY = {
-    **_RULES,
-    "tier": go_types.text,
-    "order": go_types.real,
-    "selector": go_types.text,
-    "types": go_types.read_list_with(go_types.text),
-    "performanceHints": go_types.read_list_with(go_types.text),
-}
-_GLOBAL_POLICY = {
-    **_POLICY,
-    "doNotTrack": go_types.flag,
-    "preDNAT": go_types.flag,
-    "applyOnForward": go_types.flag,
-    "serviceAccountSelector": go_types.text,
-    "namespaceSelector": go_types.text,
-}
 _FAILSAFE = {"protocol": go_types.text, "port": go_types.number(65535), "net": go_types.text}
 _WORKLOAD_PORT = {
     "name": go_types.text,
@@ -104,21 +47,28 @@ _WORKLOAD = {
 }
 
 
-def _reader(spec: Dict[str, Any]) -> go_types.Reader:
-    fields = {
-        "kind": go_types.text,
-        "apiVersion": go_types.text,
-        "metadata": go_types.struct(go_types.METADATA),
-        "spec": go_types.struct(spec),
-    }
-    return go_types.struct(fields)
+def _reader(spec: Dict[str, go_types.Reader]) -> go_types.Reader:
+    return build_reader(FieldType(go_types.struct(spec)))
 
 
-GLOBAL_POLICY = _reader(_GLOBAL_POLICY)
-POLICY = _reader(dict(_POLICY, serviceAccountSelector=go_types.text))
-PROFILE = _reader(dict(_RULES, labelsToApply=go_types.texts))
-TIER = _reader({"order": go_types.real, "defaultAction": go_types.nullable(go_types.text)})
-NETWORK_SET = _reader({"nets": go_types.read_list_with(go_types.text)})
+GLOBAL_POLICY = build_reader(SPECS["GlobalNetworkPolicy"])
+# A NetworkPolicy, in any order of its fields.
+POLICY = build_reader(
+    struct_of(
+        {
+            **RULES,
+            "tier": TEXT,
+            "order": REAL,
+            "selector": TEXT,
+            "types": LIST_OF_TEXT,
+            "serviceAccountSelector": TEXT,
+            "performanceHints": LIST_OF_TEXT,
+        }
+    )
+)
+PROFILE = build_reader(SPECS["Profile"])
+TIER = build_reader(SPECS["Tier"], has_status=True)
+NETWORK_SET = build_reader(SPECS["GlobalNetworkSet"])
 WORKLOAD = _reader(_WORKLOAD)
 _BGP = {"ipv4Address": go_types.text, "ipv6Address": go_types.text}
 NODE = _reader(
@@ -143,13 +93,13 @@ def _duration(item: Any, before: Any, where: str) -> str:
 
 _FELIX_TYPES = {
     "flag": go_types.flag,
-    "number": _INT,
+    "number": INTEGER.read,
     "text": go_types.text,
     "duration": _duration,
     "list": go_types.read_list_with(go_types.text),
 }
 _UINT32 = go_types.integer(0, 2**32 - 1)
-_TABLES = go_types.struct({"min": _INT, "max": _INT})
+_TABLES = go_types.struct({"min": INTEGER.read, "max": INTEGER.read})
 _HEALTH_TIMEOUT = {"name": go_types.text, "timeout": _duration}
 _CONNTRACK_TIMEOUTS = (
     "creationGracePeriod",
@@ -174,9 +124,9 @@ _OTHERS = {
     "iptablesMarkMask": _UINT32,
     "nftablesMarkMask": _UINT32,
     "istioDSCPMark": _dscp,
-    "natPortRange": _port,
-    "bpfPSNATPorts": _port,
-    "kubeNodePortRanges": go_types.read_list_with(_port),
+    "natPortRange": read_port,
+    "bpfPSNATPorts": read_port,
+    "kubeNodePortRanges": go_types.read_list_with(read_port),
     "routeTableRange": _TABLES,
     "routeTableRanges": go_types.read_list_with(_TABLES),
     "healthTimeoutOverrides": go_types.read_list_with(go_types.struct(_HEALTH_TIMEOUT)),

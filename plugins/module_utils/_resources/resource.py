@@ -93,6 +93,10 @@ class Resource:
             self, labels=dict(sorted(self.labels.items())), annotations=dict(sorted(self.annotations.items()))
         )
 
+    def compared_values(self) -> Dict[str, Any]:
+        """The values that are compared, by the names that messages give them, in the order of messages."""
+        return {field: getattr(self, field) for field in self.FIELDS}
+
     def as_options(self) -> Dict[str, Any]:
         """The resource as the modules' options, so that a module accepts the result of a module."""
         raise NotImplementedError
@@ -102,8 +106,11 @@ def changed_fields(before: Optional[Resource], after: Optional[Resource]) -> Lis
     """Names of the fields that differ; against None, of all fields that are not empty, except the node."""
     if before is None or after is None:
         known = before or after
-        return [field for field in known.FIELDS if field != "node" and getattr(known, field)] if known else []
-    differing = [field for field in after.FIELDS if getattr(before, field) != getattr(after, field)]
-    if differing:
-        before, after = before.canonical(), after.canonical()
-    return [field for field in differing if getattr(before, field) != getattr(after, field)]
+        return [field for field, value in known.compared_values().items() if field != "node" and value] if known else []
+    differing = _differing(before, after)
+    return _differing(before.canonical(), after.canonical()) if differing else []
+
+
+def _differing(before: Resource, after: Resource) -> List[str]:
+    old, new = before.compared_values(), after.compared_values()
+    return [field for field in {**new, **old} if old.get(field) != new.get(field)]

@@ -14,7 +14,7 @@ import json
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 from ..snapshot import V3_ROOT
-from .annotation import read_metadata
+from .annotation import ANNOTATION, read_metadata
 
 # Namespaces and service accounts of workloads, which Calico makes profiles from.
 OF_NAMESPACE, OF_ACCOUNT = "kns.", "ksa."
@@ -42,12 +42,16 @@ def build_values(
             "name": metadata.get("name", ""),
             "namespace": metadata.get("namespace", ""),
             "labels": dict(found.labels),
-            # The name in the metadata annotation counts for policies.
-            "annotations": metadata.get("annotations") or {},
+            "annotations": {**found.annotations, **_build_name_annotation(found.name)},
         }
         document = {"metadata": fields, "spec": item.get("spec") or {}}
         values[build_key(plural, fields["name"], fields["namespace"])] = _to_json(document)
     return values
+
+
+def _build_name_annotation(name: str) -> Dict[str, str]:
+    """The name in the metadata annotation, which counts for policies."""
+    return {ANNOTATION: _to_json({"name": name})} if name else {}
 
 
 def build_nodes(nodes: Iterable[Mapping[str, Any]]) -> Dict[str, str]:

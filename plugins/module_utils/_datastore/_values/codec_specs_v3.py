@@ -1,0 +1,151 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The bytes of Calico's v3 data model: the JSON values of policies, network sets, profiles and tiers.
+
+projectcalico/calico v3.32.1: libcalico-go/lib/clientv3 (defaults), libcalico-go/lib/backend/model/keys.go (names of
+policies). Calico reads JSON with jsoniter, set up as in Kubernetes, and writes it with Go's encoding/json.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, Mapping
+
+from ..._core import go_types
+from ..._core.errors import brief
+from ..._core.go_types import is_time, to_json
+from ..._plan.stored import Codec, Misnamed, Stored
+from ..._resources._specs.spec_resource import (
+    DEFAULT_TIER,
+    NAME_ANNOTATION,
+    TIER_LABEL,
+    TYPES,
+    PolicyResource,
+    SpecResource,
+)
+from ..._resources._specs.structs_v3 import SPECS, FieldType, as_document, build_reader, filled, tidy
+from ..._resources.manifest import V3_NAME
+from ..._resources.resource import Ref, Resource
+from .object_v3 import build_identity, read_kept, sort_keys, update_metadata
+
+# {kind: its plural name}
+PLURALS = {
+    "GlobalNetworkPolicy": "globalnetworkpolicies",
+    "StagedGlobalNetworkPolicy": "stagedglobalnetworkpolicies",
+    "GlobalNetworkSet": "globalnetworksets",
+    "Profile": "profiles",
+    "Tier": "tiers",
+}
+_PREFIX = DEFAULT_TIER + "."
+_READ_METADATA = go_types.struct(go_types.METADATA)
+_SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9TZ:-]{20})"')
+
+
+def build_codec(kind: str) -> Codec:
+    """The codec of GlobalNetworkPolicy, StagedGlobalNetworkPolicy, GlobalNetworkSet, Profile or Tier on etcdv3."""
+    form = _SpecForm(kind)
+    return Codec(TYPES[kind], form.encode, form.decode, form.is_of, form.read_annotations, form.decode_for_felix)
+
+
+class _SpecForm:
+    """How etcdv3 keeps the resources of a kind."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._type = TYPES[kind]
+        self._spec = SPECS[kind]
+        self._is_policy = issubclass(self._type, PolicyResource)
+        # Go always writes the status of a tier. Its content is not managed here.
+        self._has_status = kind == "Tier"
+        self._read = build_reader(self._spec, self._has_status)
+
+    def encode(self, resource: SpecResource, stored: Stored | None = None, uid: str = "", now: str = "") -> str:
+        """The bytes that Calico v3.32.1 writes for a resource; stored fields that are not managed here are kept.
+
+        A policy that an older Calico stored as default.NAME keeps that name in its metadata, like its key.
+        """
+        found = read_kept(stored, self._read_object)
+        new = resource.as_stored()
+        metadata = {**found.get("metadata", {}), **build_identity(found.get("metadata", {}), uid, now)}
+        known: Dict[str, Any] = {
+            "kind": self._kind,
+            "apiVersion": V3_NAME,
+            "metadata": update_metadata(metadata, self._get_stored_name(resource, stored), new.labels, new.annotations),
+            "spec": as_document(self._spec, _with_unknown(self._spec, new.spec, found.get("spec", {}))),
+        }
+        if self._has_status:
+            known["status"] = found.get("status") or {}
+        return to_json({**known, **{key: item for key, item in found.items() if key not in known}})
+
+    def _get_stored_name(self, resource: SpecResource, stored: Stored | None) -> str:
+        name = _PREFIX + resource.name
+        is_prefixed = self._is_policy and stored is not None and not stored.misplaced and stored.name == name
+        return name if is_prefixed else resource.name
+
+    def decode(self, value: str, ref: Ref) -> SpecResource:
+        """The resource that Calico reads from a value.
+
+        Raises ValueError when it cannot, or when the name differs from the key's: that of a policy may lack the prefix
+        `default.`.
+        """
+        found = self.decode_for_felix(value)
+        if not found.name:
+            raise ValueError("metadata.name is missing")
+        is_in_default = isinstance(found, PolicyResource) and found.tier == DEFAULT_TIER
+        if found.name != ref.name and not (is_in_default and ref.name == _PREFIX + found.name):
+            raise Misnamed("its name is {0}, not {1} as in the key".format(brief(found.name), brief(ref.name)))
+        return found
+
+    def decode_for_felix(self, value: str) -> SpecResource:
+        """The resource in a value, whatever its key; the name may be "". Raises ValueError for what Go rejects."""
+        found = self._read_object(value)
+        metadata = found.get("metadata", {})
+        spec = tidy(self._spec, found.get("spec", {}))
+        name, labels = metadata.get("name", ""), metadata.get("labels", {})
+        if self._is_policy:
+            name = _read_policy_name(metadata, spec.get("tier", ""))
+            # Whatever its tier is.
+            labels = labels if TIER_LABEL in labels else {**labels, TIER_LABEL: DEFAULT_TIER}
+        return self._type(name=name, labels=sort_keys(labels), spec=spec)
+
+    def read_annotations(self, value: str) -> Mapping[str, str]:
+        """All annotations of a value but Calico's own annotation of a policy, which `calicoctl get` does not show."""
+        found: Mapping[str, str] = self._read_object(value).get("metadata", {}).get("annotations", {})
+        return {key: text for key, text in found.items() if not self._is_policy or key != NAME_ANNOTATION}
+
+    def is_of(self, value: str, resource: Resource) -> bool:
+        """Whether the value is that of a new resource like this, with any uid and time."""
+        match = _SET_BY_CALICO.search(value)
+        if match is None or not is_time(match.group(2)) or not isinstance(resource, self._type):
+            return False
+        return value == self.encode(resource, None, *match.groups())
+
+    def _read_object(self, value: str) -> Dict[str, Any]:
+        found: Dict[str, Any] = self._read(go_types.decode(value), None, "")
+        return found
+
+
+def _read_policy_name(metadata: Mapping[str, Any], tier: str) -> str:
+    """The name of a stored policy, as Calico shows it. Raises ValueError for an annotation that it cannot read."""
+    name: str = metadata.get("name", "")
+    text = metadata.get("annotations", {}).get(NAME_ANNOTATION, "")
+    if text:
+        try:
+            original: str = _READ_METADATA(go_types.decode(text), None, "").get("name", "")
+        except ValueError as exc:
+            raise ValueError("the annotation {0} cannot be read: {1}".format(NAME_ANNOTATION, exc)) from exc
+        return original
+    return name[len(_PREFIX) :] if (tier or DEFAULT_TIER) == DEFAULT_TIER and name.startswith(_PREFIX) else name
+
+
+def _with_unknown(kind: FieldType, spec: Mapping[str, Any], found: Mapping[str, Any]) -> Dict[str, Any]:
+    """A spec with the stored fields that Go does not know, and each unchanged rule with those of the stored rule."""
+    kept = dict(spec, **{name: item for name, item in found.items() if name not in kind.fields})
+    for name, each in kind.fields.items():
+        if each.item and each.item.is_struct and kept.get(name) and found.get(name):
+            stored = {repr(tidy(each.item, rule)): rule for rule in found[name]}
+            rules = [filled(each.item, stored.get(repr(tidy(each.item, rule)), rule)) for rule in kept[name]]
+            kept[name] = rules
+    return kept

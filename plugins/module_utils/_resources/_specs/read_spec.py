@@ -1,0 +1,126 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A user's spec of a policy, network set, profile or tier, as YAML or JSON gives it.
+
+calicoctl v3.32.1 converts YAML to JSON and reads that strictly (calicoctl/calicoctl/resourcemgr, and its YAML library):
+keys in any case, unknown keys rejected, scalars as strings where the field is a string.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any, Dict, List, Sequence
+
+from ..._core.errors import MOST_BITS, InvalidInput, brief, shown
+from ..._core.go_types import Number, real_number
+from .. import fields
+from .structs_v3 import SPECS, TEXTS, FieldType
+
+# Of a key and a similar one.
+_SIMILAR = 0.75
+
+
+class InvalidSpec(InvalidInput, ValueError):
+    """The spec is not one that Calico can decode; `problems` names every unknown key and every invalid value."""
+
+
+def read_spec(kind: str, document_spec: Any) -> Dict[str, Any]:
+    """The spec of a manifest in the form of `structs_v3`: a struct's given fields, without null ones.
+
+    Raises InvalidSpec.
+    """
+    problems: List[str] = []
+    found: Dict[str, Any] = _read(SPECS[kind], document_spec, "spec", problems) or {}
+    if problems:
+        raise InvalidSpec(problems)
+    return found
+
+
+def _read(kind: FieldType, value: Any, where: str, problems: List[str]) -> Any:
+    """The value as Go reads it; None for null and for a value with a problem, which is added to `problems`."""
+    try:
+        if kind.is_struct:
+            return _read_struct(kind, value, where, problems)
+        if kind.item:
+            return _read_list(kind.item, value, where, problems)
+        return _read_scalar(kind, value, where)
+    except InvalidInput as exc:
+        problems.extend(exc.problems)
+    except ValueError as exc:
+        problems.append(str(exc))
+    return None
+
+
+def _read_struct(kind: FieldType, value: Any, where: str, problems: List[str]) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InvalidInput(["{0}: {1} is not a mapping".format(where, shown(value))])
+    spellings = {name.lower(): name for name in kind.fields}
+    found: Dict[str, Any] = {}
+    for key, item in value.items():
+        name = spellings.get(key.lower()) if isinstance(key, str) else None
+        if name is None:
+            problems.append("{0}.{1} {2}".format(where, brief(key), _unknown(kind, key, problems)))
+        elif name in found:
+            text = "{0}.{1} is {2} in another case, which is also given; keep one of the two"
+            problems.append(text.format(where, brief(key), name))
+        else:
+            found[name] = _read(kind.fields[name], item, "{0}.{1}".format(where, name), problems)
+    return {name: item for name, item in found.items() if item is not None}
+
+
+def _unknown(kind: FieldType, key: Any, problems: Sequence[str]) -> str:
+    """The problem of an unknown key, with the similar keys here, else those of the structs in here."""
+    if len(problems) >= InvalidInput.SHOWN:
+        # It is only counted; the search takes long.
+        return "is unknown"
+    inner = {
+        "{0}.{1}".format(name, each): each.lower() for name, struct in kind.fields.items() for each in struct.fields
+    }
+    for homes in ({name: name.lower() for name in kind.fields}, inner):
+        near = difflib.get_close_matches(brief(key).lower(), sorted(set(homes.values())), 1, _SIMILAR)
+        found = [home for home, name in homes.items() if name in near]
+        if found:
+            return "is unknown: did you mean {0}?".format(" or ".join(found))
+    return "is unknown: Calico has no such key here; remove it"
+
+
+def _read_list(item: FieldType, value: Any, where: str, problems: List[str]) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)):
+        raise InvalidInput(["{0}: {1} is not a list".format(where, shown(value))])
+    found = [_read(item, each, "{0}[{1}]".format(where, index), problems) for index, each in enumerate(value)]
+    # As Go reads null.
+    return [item.read(None, None, where) if each is None else each for each in found]
+
+
+def _read_scalar(kind: FieldType, value: Any, where: str) -> Any:
+    if value is None:
+        return None
+    if kind.is_text:
+        return fields.text(value, where)
+    if kind is TEXTS:
+        given = fields.labels(value, where)
+        return {key: "" if text is None else text for key, text in given.items()}
+    if isinstance(value, str):
+        # Rejects a value that Ansible has masked.
+        value = fields.text(value, where)
+    return kind.read(_as_json(value, where), None, where)
+
+
+def _as_json(value: Any, where: str) -> Any:
+    """A scalar as the readers of JSON expect it. Raises InvalidInput for a number or a value that JSON lacks."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int) and value.bit_length() <= MOST_BITS:
+        return Number(str(value))
+    if isinstance(value, float) and math.isfinite(value):
+        # calicoctl loses the sign of zero.
+        return real_number(value or 0.0)
+    raise InvalidInput(["{0}: {1} is not a valid value here".format(where, shown(value))])

@@ -1,0 +1,155 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Resources of Calico v3 with rules, networks or an order: policies, network sets, profiles and tiers.
+
+Plain data: name, labels, annotations, and a spec as `structs_v3` reads it. The defaults are those that calicoctl
+v3.32.1 writes (libcalico-go/lib/clientv3, globalnetworkpolicy.go, stagedglobalnetworkpolicy.go and tier.go).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, Dict, List, Mapping, Tuple, Type, TypeVar
+
+from ..._core.go_types import json_text
+from ..manifest import V3_NAME
+from ..resource import Resource
+from .structs_v3 import SPECS, FieldType, as_document, filled, tidy
+
+DEFAULT_TIER = "default"
+# Calico sets both on each write of a policy: its tier, and {"name": its name}.
+TIER_LABEL = "projectcalico.org/tier"
+NAME_ANNOTATION = "projectcalico.org/metadata"
+DEFAULT_TIER_ORDER = 1000000.0
+
+_Self = TypeVar("_Self", bound="SpecResource")
+
+
+@dataclasses.dataclass(frozen=True)
+class SpecResource(Resource):
+    """A resource whose fields are those of its spec, in Calico's spelling."""
+
+    FIELDS: ClassVar[Tuple[str, ...]] = ("labels", "annotations", "spec")
+
+    spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def spec_type(self) -> FieldType:
+        return SPECS[self.KIND]
+
+    def as_stored(self: _Self) -> _Self:
+        """The resource as Calico v3.32.1 stores it: defaults, and the empty fields that it writes."""
+        spec = tidy(self.spec_type, self.spec)
+        return dataclasses.replace(self, spec=filled(self.spec_type, self._with_defaults(spec)))
+
+    def canonical(self: _Self) -> _Self:
+        """The form that equal resources share: with Calico's defaults, without empty fields.
+
+        Networks, selectors and the order of lists are compared as they are: Calico keeps them.
+        """
+        spec = self._with_defaults(tidy(self.spec_type, self.spec))
+        return dataclasses.replace(super().canonical(), spec=tidy(self.spec_type, spec))
+
+    def compared_values(self) -> Dict[str, Any]:
+        found: Dict[str, Any] = {"labels": self.labels, "annotations": self.annotations}
+        found.update(("spec." + name, item) for name, item in self.spec.items())
+        return found
+
+    def as_options(self) -> Dict[str, Any]:
+        options: Dict[str, Any] = {
+            "name": self.name,
+            "labels": dict(sorted(self.labels.items())),
+            "spec": as_document(self.spec_type, tidy(self.spec_type, self.spec)),
+        }
+        if self.annotations:
+            options["annotations"] = dict(sorted(self.annotations.items()))
+        return options
+
+    def as_manifest(self) -> Dict[str, Any]:
+        """The resource as `calicoctl get` shows it, without what Calico sets itself."""
+        options = self.as_options()
+        spec = options.pop("spec")
+        metadata = {key: item for key, item in options.items() if item}
+        return {"apiVersion": V3_NAME, "kind": self.KIND, "metadata": metadata, "spec": spec}
+
+    def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
+        """A tidy spec with the values that Calico sets on each write."""
+        return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyResource(SpecResource):
+    """A policy for host endpoints."""
+
+    @property
+    def tier(self) -> str:
+        return self.spec.get("tier") or DEFAULT_TIER
+
+    def as_stored(self: _Self) -> _Self:
+        found = super().as_stored()
+        labels = {**self.labels, TIER_LABEL: found.spec["tier"]}
+        annotations = {**self.annotations, NAME_ANNOTATION: '{"name":' + json_text(self.name) + "}"}
+        return dataclasses.replace(found, labels=labels, annotations=annotations)
+
+    def canonical(self: _Self) -> _Self:
+        found = super().canonical()
+        labels = {key: text for key, text in found.labels.items() if key != TIER_LABEL}
+        annotations = {key: text for key, text in found.annotations.items() if key != NAME_ANNOTATION}
+        return dataclasses.replace(found, labels=labels, annotations=annotations)
+
+    def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
+        return {**spec, "tier": self.tier, "types": spec.get("types") or _work_out_types(spec)}
+
+
+def _work_out_types(spec: Mapping[str, Any]) -> List[str]:
+    """The directions of a policy without types (libcalico-go/lib/clientv3/globalnetworkpolicy.go)."""
+    if not spec.get("egress"):
+        return ["Ingress"]
+    return ["Ingress", "Egress"] if spec.get("ingress") else ["Egress"]
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalNetworkPolicy(PolicyResource):
+    KIND: ClassVar[str] = "GlobalNetworkPolicy"
+    UNREADABLE_EFFECT: ClassVar[str] = "its rules do not apply"
+
+
+@dataclasses.dataclass(frozen=True)
+class StagedGlobalNetworkPolicy(PolicyResource):
+    KIND: ClassVar[str] = "StagedGlobalNetworkPolicy"
+
+    def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
+        action = spec.get("stagedAction") or "Set"
+        found = {**super()._with_defaults(spec), "stagedAction": action}
+        if action == "Delete":
+            del found["types"]
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalNetworkSet(SpecResource):
+    KIND: ClassVar[str] = "GlobalNetworkSet"
+    UNREADABLE_EFFECT: ClassVar[str] = "no selector matches its networks"
+
+
+@dataclasses.dataclass(frozen=True)
+class ProfileResource(SpecResource):
+    KIND: ClassVar[str] = "Profile"
+    UNREADABLE_EFFECT: ClassVar[str] = "its rules and labels do not apply"
+
+
+@dataclasses.dataclass(frozen=True)
+class TierResource(SpecResource):
+    KIND: ClassVar[str] = "Tier"
+    UNREADABLE_EFFECT: ClassVar[str] = "its policies are evaluated last"
+
+    def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
+        return {"order": DEFAULT_TIER_ORDER, "defaultAction": "Deny", **spec}
+
+
+TYPES: Mapping[str, Type[SpecResource]] = {
+    each.KIND: each
+    for each in (GlobalNetworkPolicy, StagedGlobalNetworkPolicy, GlobalNetworkSet, ProfileResource, TierResource)
+}

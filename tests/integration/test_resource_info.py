@@ -1,0 +1,137 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Policies, network sets, profiles and tiers, read as manifests."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
+from tests.harness.module import run_module
+from tests.integration.tasks import connection, failure, vectors
+
+ROOT = "/calico/resources/v3/projectcalico.org/"
+PLURALS = {
+    "GlobalNetworkPolicy": "globalnetworkpolicies",
+    "StagedGlobalNetworkPolicy": "stagedglobalnetworkpolicies",
+    "GlobalNetworkSet": "globalnetworksets",
+    "Profile": "profiles",
+    "Tier": "tiers",
+}
+# What Calico sets itself.
+_SET_BY_CALICO = ("uid", "resourceVersion", "creationTimestamp", "generation", "generateName")
+_SET_BY_CALICO += ("finalizers", "ownerReferences")
+on_v3 = pytest.mark.parametrize("datastore_type", ["etcdv3", *KUBERNETES_DATASTORES])
+on_etcdv3 = pytest.mark.parametrize("datastore_type", ["etcdv3"])
+
+
+def resources(datastore, kind, **options):
+    return run_module("calico_resource_info", dict(connection(datastore), kind=kind, **options))
+
+
+def put(datastore, kind, name, spec, labels=None):
+    document = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": kind,
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": spec,
+    }
+    datastore.put(ROOT + PLURALS[kind] + "/" + name, json.dumps(document))
+
+
+def names(result):
+    assert not result["failed"], result
+    return [each["metadata"]["name"] for each in result["resources"]]
+
+
+@on_v3
+def test_a_policy_is_a_manifest(datastore):
+    rule = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [22, "8000:8100"]}}
+    spec = {"order": 100, "selector": "has(a)", "ingress": [rule], "types": ["Ingress"], "tier": "default"}
+    put(datastore, "GlobalNetworkPolicy", "p1", spec)
+    result = resources(datastore, "GlobalNetworkPolicy")
+    assert names(result) == ["p1"] and not result["changed"] and result["malformed"] == []
+    (found,) = result["resources"]
+    assert (found["apiVersion"], found["kind"]) == ("projectcalico.org/v3", "GlobalNetworkPolicy")
+    assert found["spec"] == spec
+
+
+@on_v3
+def test_network_sets_by_name_and_selector(datastore):
+    for name, labels in (("b", {"zone": "x"}), ("a", {"zone": "x"}), ("c", {})):
+        put(datastore, "GlobalNetworkSet", name, {"nets": ["192.0.2.0/24"]}, labels)
+    assert names(resources(datastore, "GlobalNetworkSet")) == ["a", "b", "c"]
+    assert names(resources(datastore, "GlobalNetworkSet", name="b")) == ["b"]
+    assert names(resources(datastore, "GlobalNetworkSet", name="d")) == []
+    found = resources(datastore, "GlobalNetworkSet", selector="zone == 'x'")
+    assert names(found) == ["a", "b"] and found["resources"][0]["metadata"]["labels"] == {"zone": "x"}
+
+
+def test_host_endpoints_on_every_datastore(datastore):
+    datastore.put_endpoint({"name": "eth0", "node": "n1", "interface_name": "eth0"})
+    (found,) = resources(datastore, "HostEndpoint")["resources"]
+    assert found["kind"].lower() == "hostendpoint" and found["spec"]["interfaceName"] == "eth0"
+
+
+@on_etcdv3
+def test_what_calico_cannot_read_is_named(datastore):
+    put(datastore, "GlobalNetworkPolicy", "good", {})
+    put(datastore, "GlobalNetworkPolicy", "bad", {"order": "first"})
+    result = resources(datastore, "GlobalNetworkPolicy")
+    assert names(result) == ["good"]
+    (bad,) = result["malformed"]
+    assert bad["key"].endswith("/bad") and "order" in bad["error"]
+    assert any("its rules do not apply" in warning for warning in result["warnings"])
+
+
+READ = [row for row in vectors("v3_policies_read.jsonl") if row["kind"] in PLURALS and row["value"]]
+
+
+@on_etcdv3
+def test_it_shows_what_calicoctl_shows(datastore):
+    """Each stored form of a policy, set, profile or tier, by Calico's own list."""
+    compared = 0
+    for row in READ:
+        datastore.reset()
+        datastore.put(row["key"], row["value"])
+        stored = row["key"].rpartition("/")[2]
+        listed = row["get"].get(stored, {})
+        result = resources(datastore, row["kind"], name=stored)
+        assert not result["failed"], result
+        if "error" in listed or not result["resources"]:
+            assert not result["resources"] or "metadata" not in listed, row["id"]
+            continue
+        (found,) = result["resources"]
+        assert without_calicos(found) == without_calicos(listed), row["id"]
+        compared += 1
+    assert compared > len(READ) // 2
+
+
+def without_calicos(document):
+    metadata = {key: item for key, item in document["metadata"].items() if key not in _SET_BY_CALICO and item}
+    return metadata, _tidy(document.get("spec", {}))
+
+
+def _tidy(item):
+    """Without empty members, which calicoctl shows in some places."""
+    if isinstance(item, list):
+        return [_tidy(each) for each in item]
+    if not isinstance(item, dict):
+        return item
+    return {key: _tidy(each) for key, each in item.items() if each not in ({}, [], None, "")}
+
+
+@pytest.mark.parametrize("datastore_type", list(KUBERNETES_DATASTORES))
+def test_profiles_that_calico_makes_of_namespaces(datastore):
+    result = resources(datastore, "Profile", name="kns.kube-system")
+    assert names(result) == ["kns.kube-system"]
+    assert result["resources"][0]["spec"]["labelsToApply"]["pcns.projectcalico.org/name"] == "kube-system"
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv2"])
+def test_calico_v1_has_none_of_these_kinds(datastore):
+    message = failure(resources(datastore, "GlobalNetworkPolicy"), "kind: GlobalNetworkPolicy")
+    assert "HostEndpoint" in message
