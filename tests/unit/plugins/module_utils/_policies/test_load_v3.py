@@ -369,7 +369,7 @@ def test_an_endpoint_of_which_it_is_uncertain_what_calico_reads_is_on_any_node_t
     stored = [Stored("/e", 1, value, "", "e", CODEC)]
     assert verdict(datastore(endpoints=stored), []) == "unknown"
     assert (
-        verdict(datastore(endpoints=[dataclasses.replace(stored[0], value=value.replace(node, "n2"))]), []) == "allow"
+        verdict(datastore(endpoints=[dataclasses.replace(stored[0], content=value.replace(node, "n2"))]), []) == "allow"
     )
 
 
