@@ -94,7 +94,7 @@ def test_the_verdict_is_calicos(kind, row):
         return
     if row["id"] in OPTIONS:
         assert row["valid"]
-        assert [option for option, _, _ in problems] == [OPTIONS[row["id"]]]
+        assert [option for option, _value, _rule in problems] == [OPTIONS[row["id"]]]
     else:
         assert bool(problems) != row["valid"], problems
 
@@ -271,7 +271,7 @@ PLACES = [
 
 @pytest.mark.parametrize(("kind", "spec", "place", "message"), PLACES)
 def test_a_problem_names_its_place_and_what_is_expected(kind, spec, place, message):
-    ((option, _, found),) = find_spec_problems(kind, "a", {}, {}, spec, TIERS)
+    ((option, _value, found),) = find_spec_problems(kind, "a", {}, {}, spec, TIERS)
     assert option == place
     assert message in found
 
@@ -294,7 +294,7 @@ def test_an_unusual_spec_that_calico_accepts(kind, spec):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["", ".", "..", "-a", "a/b", "A", "x" * 254])
 def test_a_name_that_is_invalid_for_every_kind(kind, name):
-    ((option, value, _),) = find_spec_problems(kind, name, {}, {}, {})
+    ((option, value, _rule),) = find_spec_problems(kind, name, {}, {}, {})
     assert (option, value) == ("metadata.name", name)
 
 
@@ -302,7 +302,11 @@ def test_labels_and_annotations_have_a_place():
     problems = find_spec_problems(
         "GlobalNetworkSet", "a", {"a": "b c", "projectcalico.org/namespace": ""}, {"-": ""}, {}
     )
-    assert [option for option, _, _ in problems] == ["metadata.labels[a]", "metadata.annotations", "metadata.labels"]
+    assert [option for option, _value, _rule in problems] == [
+        "metadata.labels[a]",
+        "metadata.annotations",
+        "metadata.labels",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +320,7 @@ def test_labels_and_annotations_have_a_place():
     ],
 )
 def test_calicos_own_tiers_are_fixed(name, spec, places):
-    assert [option for option, _, _ in find_spec_problems("Tier", name, {}, {}, spec)] == places
+    assert [option for option, _value, _rule in find_spec_problems("Tier", name, {}, {}, spec)] == places
 
 
 @pytest.mark.parametrize("kind", POLICIES)
