@@ -302,7 +302,7 @@ def test_labels_and_annotations_have_a_place():
     problems = find_spec_problems(
         "GlobalNetworkSet", "a", {"a": "b c", "projectcalico.org/namespace": ""}, {"-": ""}, {}
     )
-    assert [option for option, _value, _rule in problems] == [
+    assert [each[0] for each in problems] == [
         "metadata.labels[a]",
         "metadata.annotations",
         "metadata.labels",
