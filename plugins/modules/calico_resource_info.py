@@ -94,7 +94,7 @@ resources:
         types: [Ingress]
 malformed:
   description:
-    - Stored values that Calico cannot read and silently skips.
+    - Stored values that Calico cannot read, or whose name differs from their key. A warning states the effect of each.
   returned: success
   type: list
   elements: dict

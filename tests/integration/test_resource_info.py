@@ -124,6 +124,56 @@ def _tidy(item):
     return {key: _tidy(each) for key, each in item.items() if each not in ({}, [], None, "")}
 
 
+@on_v3
+def test_resources_are_sorted_by_name(datastore):
+    for node, name in (("b", "x"), ("a", "y")):
+        datastore.put_endpoint({"name": name, "node": node, "interface_name": "eth0"})
+    assert names(resources(datastore, "HostEndpoint")) == ["x", "y"]
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_filter_is_an_error(datastore, name):
+    if not name:
+        failure(resources(datastore, "HostEndpoint", name=name), "name: must not be empty")
+    failure(resources(datastore, "HostEndpoint", selector=name), "selector: must not be empty")
+
+
+METADATA = "projectcalico.org/metadata"
+
+
+def put_annotated(datastore, kind, name, text):
+    metadata = {"name": name, "annotations": {METADATA: text}}
+    datastore.put(ROOT + PLURALS[kind] + "/" + name, {"metadata": metadata, "spec": {}})
+
+
+@pytest.mark.parametrize("datastore_type", ["kubernetes-v1"])
+@pytest.mark.parametrize("kind", ["GlobalNetworkPolicy", "GlobalNetworkSet", "Tier"])
+def test_an_annotation_that_calico_cannot_read(datastore, kind):
+    """The object is no less malformed than a host endpoint with such an annotation."""
+    put_annotated(datastore, kind, "bad", "{")
+    result = resources(datastore, kind)
+    assert names(result) == [] and METADATA in result["malformed"][0]["error"]
+    assert any("/bad: Calico cannot read it" in warning for warning in result["warnings"])
+
+
+@pytest.mark.parametrize("datastore_type", ["kubernetes-v1"])
+def test_calicos_own_annotation_is_not_shown(datastore):
+    put_annotated(datastore, "Tier", "sec", '{"name":"sec"}')
+    put_annotated(datastore, "GlobalNetworkSet", "s1", '{"name":"another"}')
+    (tier,) = resources(datastore, "Tier")["resources"]
+    assert "annotations" not in tier["metadata"]
+    (renamed,) = resources(datastore, "GlobalNetworkSet")["malformed"]
+    assert "another" in renamed["error"]
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv3"])
+def test_an_annotation_without_a_name(datastore):
+    put_annotated_document = {"metadata": {"name": "p1", "annotations": {METADATA: "{}"}}, "spec": {}}
+    datastore.put(ROOT + "globalnetworkpolicies/p1", json.dumps(put_annotated_document))
+    (malformed,) = resources(datastore, "GlobalNetworkPolicy")["malformed"]
+    assert METADATA in malformed["error"] and "no name" in malformed["error"]
+
+
 @pytest.mark.parametrize("datastore_type", list(KUBERNETES_DATASTORES))
 def test_profiles_that_calico_makes_of_namespaces(datastore):
     result = resources(datastore, "Profile", name="kns.kube-system")

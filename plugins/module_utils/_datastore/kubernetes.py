@@ -34,6 +34,7 @@ from ._kubernetes.objects import (
     build_nodes,
     build_profiles_of_accounts,
     build_profiles_of_namespaces,
+    build_value,
     build_values,
 )
 from ._kubernetes.settings import KubernetesSettings
@@ -166,12 +167,15 @@ class KubernetesDatastore(Datastore):
         if kind not in PLURALS:
             return super().list_kind(kind)
         plural, codec = PLURALS[kind], build_codec(kind)
-        values = self._read_made_profiles() if kind == "Profile" else self._read_values(plural)
-        found = [
-            Stored("{0}.{1}/{2}".format(plural, self.api.group, name), "", value, "", name, codec)
-            for name, value in ((key.rpartition("/")[2], value) for key, value in values.items())
+        if kind == "Profile":
+            values = self._read_made_profiles()
+            found = [(key.rpartition("/")[2], value, "") for key, value in values.items()]
+        else:
+            found = [(item["metadata"]["name"], *self._read_value(plural, item)) for item in self._list_objects(plural)]
+        return [
+            Stored("{0}.{1}/{2}".format(plural, self.api.group, name), "", value, "", name, codec, problem)
+            for name, value, problem in sorted(found)
         ]
-        return sorted(found, key=lambda stored: stored.name)
 
     def known_nodes(self) -> List[str]:
         return self._client.list_names(_CORE, "nodes")
@@ -199,15 +203,24 @@ class KubernetesDatastore(Datastore):
         """{key in etcd: value} of the objects of a kind."""
         if plural == "nodes":
             return build_nodes(self._client.list_objects(_CORE, plural))
-        api = self.api
+        return build_values(plural, self._list_objects(plural), self.api.has_metadata_annotation, self._counts)
+
+    def _read_value(self, plural: str, item: Mapping[str, Any]) -> Tuple[str, str]:
+        """The value in etcd of an object, and why Calico cannot read it."""
         try:
-            objects = self._client.list_objects(api.name, plural)
+            return build_value(plural, item, self.api.has_metadata_annotation, self._counts), ""
+        except ValueError as exc:
+            return "", str(exc)
+
+    def _list_objects(self, plural: str) -> List[Dict[str, Any]]:
+        """The objects of a kind of Calico."""
+        try:
+            return self._client.list_objects(self.api.name, plural)
         except KindMissing:
-            if plural != "tiers":
+            if plural not in ("tiers", "stagedglobalnetworkpolicies"):
                 raise
-            # Calico has them only since v3.29.
-            objects = []
-        return build_values(plural, objects, api.has_metadata_annotation, self._counts)
+            # Older versions of Calico have neither.
+            return []
 
     def _read_made_profiles(self) -> Dict[str, str]:
         values = build_profiles_of_namespaces(self._client.list_objects(_CORE, "namespaces"))

@@ -38,5 +38,5 @@ def parse_selector(text: Optional[str], api_version: ApiVersion) -> Optional[Sel
     if text is None:
         return None
     if not text.strip():
-        raise InvalidInput(["filter: selector: must not be empty; all() selects every endpoint"])
+        raise InvalidInput(["selector: must not be empty; all() selects everything"])
     return api_version.parse_selector(text)

@@ -10,7 +10,7 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.errors import brief
+from .._core.errors import InvalidInput, brief
 from .._datastore.base import Datastore
 from .._plan.stored import Stored
 from .._resources._specs.spec_resource import TYPES, SpecResource
@@ -26,6 +26,8 @@ KINDS = (HOST_ENDPOINT, *TYPES)
 def list_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """List the stored resources of a kind that the options select."""
     name = module.params["name"]
+    if name == "":
+        raise InvalidInput(["name: must not be empty; omit it to read all resources"])
     selector = parse_selector(module.params["selector"], store.api_version)
     found = [
         stored
@@ -33,6 +35,7 @@ def list_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         if name in (None, stored.name, stored.resource.name)
         and (selector is None or stored.error or selector.matches(stored.resource.labels))
     ]
+    found.sort(key=lambda stored: (stored.resource.name, stored.key))
     unread = [stored for stored in found if stored.error]
     warnings = ["{0}: {1}".format(brief(stored.key, 255), stored.meaning) for stored in unread]
     warn(module, build_state_warnings(store.state) + first_warnings(warnings))

@@ -10,6 +10,7 @@ makes them from namespaces and service accounts (profile.go, and k8s/conversion/
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
@@ -33,25 +34,28 @@ def build_values(
     """{key in etcd: value} of objects of Calico's own kinds; an annotation that cannot be read hides its object."""
     values: Dict[str, str] = {}
     for item in objects:
-        metadata = item.get("metadata") or {}
-        try:
-            found = read_metadata(metadata, has_annotation, counts)
-        except ValueError:
-            continue
-        fields = {
-            "name": metadata.get("name", ""),
-            "namespace": metadata.get("namespace", ""),
-            "labels": dict(found.labels),
-            "annotations": {**found.annotations, **_build_name_annotation(found.name)},
-        }
-        document = {"metadata": fields, "spec": item.get("spec") or {}}
-        values[build_key(plural, fields["name"], fields["namespace"])] = _to_json(document)
+        namespace = (item.get("metadata") or {}).get("namespace", "")
+        with contextlib.suppress(ValueError):
+            values[build_key(plural, _get_name(item), namespace)] = build_value(plural, item, has_annotation, counts)
     return values
 
 
-def _build_name_annotation(name: str) -> Dict[str, str]:
-    """The name in the metadata annotation, which counts for policies."""
-    return {ANNOTATION: _to_json({"name": name})} if name else {}
+def build_value(plural: str, item: Mapping[str, Any], has_annotation: bool, counts: bool) -> str:
+    """The value in etcd of an object of Calico's own kinds. Raises ValueError for an annotation that cannot be read."""
+    metadata = item.get("metadata") or {}
+    found = read_metadata(metadata, has_annotation, counts)
+    fields = {
+        "name": found.name or _get_name(item),
+        "namespace": metadata.get("namespace", ""),
+        "labels": dict(found.labels),
+        "annotations": dict(found.annotations),
+    }
+    if found.name and plural.endswith("policies"):
+        # In etcd, Calico keeps a policy's own name in an annotation.
+        fields.update(
+            name=_get_name(item), annotations={**found.annotations, ANNOTATION: _to_json({"name": found.name})}
+        )
+    return _to_json({"metadata": fields, "spec": item.get("spec") or {}})
 
 
 def build_nodes(nodes: Iterable[Mapping[str, Any]]) -> Dict[str, str]:

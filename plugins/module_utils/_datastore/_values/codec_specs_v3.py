@@ -92,6 +92,8 @@ class _SpecForm:
         """
         found = self.decode_for_felix(value)
         if not found.name:
+            if self._read_object(value).get("metadata", {}).get("name"):
+                raise ValueError("the annotation {0} replaces metadata.name, and has no name".format(NAME_ANNOTATION))
             raise ValueError("metadata.name is missing")
         is_in_default = isinstance(found, PolicyResource) and found.tier == DEFAULT_TIER
         if found.name != ref.name and not (is_in_default and ref.name == _PREFIX + found.name):
