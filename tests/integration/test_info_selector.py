@@ -91,7 +91,7 @@ def test_the_datastore_decides_on_the_generation(datastore):
         ("type = 'x'", "selector \"type = 'x'\": at character 6 "),
         ("has(type) &&", "selector 'has(type) &&': at character 13 "),
         # A variable that went wrong, and not a wish for all of them.
-        ("", "selector: must not be empty; all() selects every endpoint"),
+        ("", "selector: must not be empty; all() selects everything"),
         (" \n", "selector: must not be empty"),
     ],
 )

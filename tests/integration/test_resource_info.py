@@ -168,8 +168,8 @@ def test_calicos_own_annotation_is_not_shown(datastore):
 
 @pytest.mark.parametrize("datastore_type", ["etcdv3"])
 def test_an_annotation_without_a_name(datastore):
-    put_annotated_document = {"metadata": {"name": "p1", "annotations": {METADATA: "{}"}}, "spec": {}}
-    datastore.put(ROOT + "globalnetworkpolicies/p1", json.dumps(put_annotated_document))
+    policy = {"metadata": {"name": "p1", "annotations": {METADATA: "{}"}}, "spec": {}}
+    datastore.put(ROOT + "globalnetworkpolicies/p1", json.dumps(policy))
     (malformed,) = resources(datastore, "GlobalNetworkPolicy")["malformed"]
     assert METADATA in malformed["error"] and "no name" in malformed["error"]
 

@@ -86,7 +86,7 @@ class Datastore(abc.ABC):
         """Everything that is stored, or is stored for one node, including malformed values; sorted by node and name."""
 
     def list_kind(self, kind: str) -> List[Stored]:
-        """Everything that is stored of a kind, including malformed values; sorted by name.
+        """Everything that is stored of a kind, including malformed values.
 
         Raises InvalidInput for a kind that cannot be read here.
         """

@@ -104,8 +104,7 @@ class EtcdV3Datastore(Datastore):
         if kind not in PLURALS:
             return super().list_kind(kind)
         prefix, codec = "{0}/{1}/".format(_RESOURCES, PLURALS[kind]), build_codec(kind)
-        found = [_stored(item, prefix, codec) for item in self._etcd.list(prefix)]
-        return sorted(found, key=lambda stored: stored.name)
+        return [_stored(item, prefix, codec) for item in self._etcd.list(prefix)]
 
     def known_nodes(self) -> List[str]:
         return [key[len(_NODES) :] for key in self._etcd.keys(_NODES)]

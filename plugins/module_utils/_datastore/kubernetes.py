@@ -174,7 +174,7 @@ class KubernetesDatastore(Datastore):
             found = [(item["metadata"]["name"], *self._read_value(plural, item)) for item in self._list_objects(plural)]
         return [
             Stored("{0}.{1}/{2}".format(plural, self.api.group, name), "", value, "", name, codec, problem)
-            for name, value, problem in sorted(found)
+            for name, value, problem in found
         ]
 
     def known_nodes(self) -> List[str]:

@@ -52,9 +52,8 @@ def build_value(plural: str, item: Mapping[str, Any], has_annotation: bool, coun
     }
     if found.name and plural.endswith("policies"):
         # In etcd, Calico keeps a policy's own name in an annotation.
-        fields.update(
-            name=_get_name(item), annotations={**found.annotations, ANNOTATION: _to_json({"name": found.name})}
-        )
+        annotations = {**found.annotations, ANNOTATION: _to_json({"name": found.name})}
+        fields.update(name=_get_name(item), annotations=annotations)
     return _to_json({"metadata": fields, "spec": item.get("spec") or {}})
 
 
