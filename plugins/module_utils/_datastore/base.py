@@ -117,7 +117,7 @@ class Datastore(abc.ABC):
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, Optional[DatastoreError]]]:
-        """Write the changes as planned, and yield each with its text, its new revision, and its error.
+        """Write the changes as planned, and yield each with its content, its new revision, and its error.
 
         The error is a Conflict when the stored value is not the one that was read. Unmanaged parts of a value are kept.
         After the first error that is not a conflict, or as soon as is_ended() is true, no other change is started,
