@@ -92,7 +92,7 @@ class Datastore(abc.ABC):
         """
         if kind == HOST_ENDPOINT:
             return self.list()
-        text = "kind: {0} cannot be read with this datastore_type, only {1}"
+        text = "kind: {0} cannot be read with this datastore_type, only {1}; Calico v3 needs etcdv3 or kubernetes"
         raise InvalidInput([text.format(kind, HOST_ENDPOINT)])
 
     @abc.abstractmethod
