@@ -226,7 +226,7 @@ def test_what_cannot_be_kept_is_replaced(value):
         (
             "GlobalNetworkPolicy",
             '{"metadata":{"name":"n","annotations":{"projectcalico.org/metadata":"{}"}}}',
-            "metadata.name is missing",
+            "the annotation projectcalico.org/metadata replaces metadata.name, and has no name",
         ),
         (
             "Profile",
