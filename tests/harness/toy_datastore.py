@@ -70,7 +70,7 @@ class ToyDatastore(Datastore):
     def key(self, ref):
         return "%s/%s" % (ref.kind, ref.name)
 
-    def read(self, refs, nodes):
+    def read(self, refs, nodes, kinds=()):
         return self.list()
 
     def get(self, ref):

@@ -10,13 +10,13 @@ import dataclasses
 import itertools
 import random
 import time
-from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
+from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
 from .._core.errors import CalicoError, Conflict, InvalidInput, Refused, join_first
 from .._datastore.base import Datastore, State
 from .._guard.verdict import GuardReport
 from .._plan.desired import Desired, Purge, Purged
-from .._plan.plan import DELETE, NONE, ORDER, Change, Undone, build_change, build_undo, plan
+from .._plan.plan import DELETE, NONE, Change, Undone, build_change, build_undo, plan, sort_changes
 from .._plan.stored import Stored
 from .._resources.resource import count_kinds
 from .canary import Canary, CanaryNode
@@ -78,21 +78,17 @@ def apply(
     """
     if server_dry_run and not store.has_dry_run:
         raise InvalidInput(["server_dry_run needs datastore_type kubernetes: etcd has no dry run"])
-    stored = store.read([want.ref for want in wants.values()], purge.nodes if purge else ())
+    refs = [want.ref for want in wants.values()]
+    stored = store.read(refs, purge.nodes, purge.kinds) if purge else store.read(refs, ())
     state = store.state
     if purge:
         # etcd v2 lists in no order, and messages must not differ from run to run.
         stored.sort(key=lambda item: (item.node, item.key))
     changes = plan(wants, stored, store.api_version, purge)
-    changing = _in_order(change for change in changes if change.operation != NONE)
+    changing = sort_changes((change for change in changes if change.operation != NONE), store.api_version)
     outcome = ApplyOutcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
-        outcome.unreadable = [
-            # The node of an unreadable value in v3 is unknown.
-            item
-            for item in stored
-            if item.key not in wants and (not item.node or item.node in purge.nodes) and item.error
-        ]
+        outcome.unreadable = [item for item in stored if item.key not in wants and purge.covers(item) and item.error]
     if not changing:
         return outcome
     _refuse_if_locked(store)
@@ -104,7 +100,7 @@ def apply(
     if canary:
         outcome.canary, first, changing = canary.part(changing)
     if check_mode:
-        outcome.done = _in_order(first + changing)
+        outcome.done = sort_changes(first + changing, store.api_version)
         if server_dry_run:
             _rehearse(store, outcome)
         return outcome
@@ -187,7 +183,7 @@ def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Opt
             undos.append(build_undo(change, stored, store.api_version))
         except Conflict as exc:
             yield change, exc
-    for _operation, phase in itertools.groupby(_in_order(undos), key=_get_operation):
+    for _phase, phase in itertools.groupby(sort_changes(undos, store.api_version), key=_get_phase):
         is_over = False
         for undo, error in store.write(list(phase)):
             yield cast(Undone, undo.want).change, error
@@ -201,16 +197,8 @@ def _refuse_if_locked(store: Datastore) -> None:
         raise Refused("nothing can be changed now: {0}".format(store.state.locked))
 
 
-def _in_order(changes: Iterable[Change]) -> List[Change]:
-    """In the order in which they are written."""
-    return sorted(changes, key=lambda change: (_RANK[change.operation], change.ref.node, change.ref.name))
-
-
-def _get_operation(change: Change) -> str:
-    return change.operation
-
-
-_RANK = {operation: rank for rank, operation in enumerate(ORDER)}
+def _get_phase(change: Change) -> Tuple[str, str]:
+    return change.operation, change.ref.kind
 
 
 def _check_limit(deletions: List[Change], limit: int) -> None:
@@ -225,8 +213,8 @@ def _check_limit(deletions: List[Change], limit: int) -> None:
 
 
 def _write_all(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
-    """Write the changes, one operation after the other."""
-    for _operation, phase in itertools.groupby(changes, key=_get_operation):
+    """Write the changes, one kind and operation after the other."""
+    for _phase, phase in itertools.groupby(changes, key=_get_phase):
         if outcome.failed or outcome.ending.has_come():
             outcome.not_attempted += phase
         else:

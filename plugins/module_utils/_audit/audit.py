@@ -18,7 +18,7 @@ from .._dataplane.resolution import (
 )
 from .._guard.verdict import UNSAFE as NOT_SAFE
 from .._guard.verdict import GuardVerdict, format_reasons
-from .._plan.desired import Present, Purge
+from .._plan.desired import NodePurge, Present
 from .._plan.plan import DELETE, NONE, Change, plan
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
@@ -100,7 +100,7 @@ def audit(
         {key: want for key, want in wants.items() if key not in foreign},
         stored,
         api_version,
-        Purge(purged, scope.owner_label),
+        NodePurge(purged, scope.owner_label),
     )
     findings = [_of_change(change, scope, api_version) for change in changes if change.operation != NONE]
     findings += [_taken(want, foreign[key], api_version) for key, want in wants.items() if key in foreign]

@@ -74,8 +74,8 @@ class Datastore(abc.ABC):
         """The key under which this resource is stored, or would be."""
 
     @abc.abstractmethod
-    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
-        """What is stored for these resources and on these nodes, and possibly more, in few requests."""
+    def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
+        """What is stored for these resources, on these nodes, and of these kinds; possibly more; in few requests."""
 
     @abc.abstractmethod
     def get(self, ref: Ref) -> Stored | None:

@@ -74,7 +74,9 @@ class EtcdV2Datastore(Datastore):
         # Only the name is escaped, the percent sign first.
         return "{0}/{1}".format(_directory(ref.node), ref.name.replace("%", "%25").replace("/", "%2f"))
 
-    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
+    def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
+        if kinds:
+            raise DatastoreError("datastore_type etcdv2 has no resources of kind {0} here".format(min(kinds)))
         if len(refs) == 1 and not nodes:
             stored = self.get(refs[0])
             return [stored] if stored else []

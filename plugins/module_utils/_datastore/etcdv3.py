@@ -25,23 +25,26 @@ from .._resources.resource import Ref, Resource
 from ._etcd.settings import EtcdSettings
 from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
-from ._values.codec_specs_v3 import PLURALS, build_codec
+from ._values.codec_specs_v3 import DEFAULT_PREFIX, PLURALS, build_codec
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC
 from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, may_fail_v3, snapshot_v3
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 # {kind: the prefix of its keys, and how it is written}
-_KINDS = {HOST_ENDPOINT: (_RESOURCES + "/hostendpoints/", CODEC)}
+_KINDS = {
+    HOST_ENDPOINT: (_RESOURCES + "/hostendpoints/", CODEC),
+    **{kind: ("{0}/{1}/".format(_RESOURCES, plural), build_codec(kind)) for kind, plural in PLURALS.items()},
+}
 _NODES = _RESOURCES + "/nodes/"
 _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
 _FELIX = "/calico/felix/"
 # With a region since v3.6, which may be "no-region" (libcalico-go/lib/backend/model/statusreports.go).
 _STATUS = re.compile(_FELIX + "(?:v1|v2/[^/]+)/host/([^/]+)/(status|last_reported_status)")
 
-# Maximum number of endpoints that are read by their keys. For more, or for whole nodes, all are read, since the keys do
-# not contain the node.
-FEW_ENDPOINTS = 128
+# Maximum number of resources of a kind that are read by their keys. For more endpoints, or for whole nodes, all are
+# read, since the keys do not contain the node.
+FEW = 128
 # Maximum number of pending transactions.
 _UNDER_WAY = 2
 # Maximum number of changes of the datastore's state in a phase.
@@ -82,28 +85,40 @@ class EtcdV3Datastore(Datastore):
     def key(self, ref: Ref) -> str:
         return _find_kind(ref.kind)[0] + ref.name
 
-    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
-        if nodes or len(refs) > FEW_ENDPOINTS:
-            return self._list_all()
-        found = zip(refs, self._etcd.get([self.key(ref) for ref in refs]))
-        return [_stored(item, *_find_kind(ref.kind)) for ref, item in found if item.value is not None]
+    def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
+        wanted: Dict[str, List[str]] = {kind: [] for kind in kinds}
+        if nodes:
+            wanted.setdefault(HOST_ENDPOINT, [])
+        for ref in refs:
+            wanted.setdefault(ref.kind, []).extend(self._keys(ref))
+        found: List[Stored] = []
+        for kind, keys in wanted.items():
+            if kind in kinds or len(keys) > FEW or (nodes and kind == HOST_ENDPOINT):
+                found += self.list_kind(kind)
+            else:
+                read = self._etcd.get(list(dict.fromkeys(keys)))
+                found += [_stored(item, *_find_kind(kind)) for item in read if item.value is not None]
+        return found
+
+    def _keys(self, ref: Ref) -> List[str]:
+        """The keys under which a resource may be stored, its own first."""
+        prefix, codec = _find_kind(ref.kind)
+        names = [ref.name, DEFAULT_PREFIX + ref.name] if codec.has_other_names else [ref.name]
+        return [prefix + name for name in names]
 
     def get(self, ref: Ref) -> Stored | None:
         return next(iter(self.read([ref], ())), None)
 
     def list(self, node: str = "") -> List[Stored]:
-        found = self._list_all()
+        found = self.list_kind(HOST_ENDPOINT)
         # An unreadable endpoint may belong to any node.
         found = [stored for stored in found if not node or stored.error or stored.node == node]
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
-    def _list_all(self) -> List[Stored]:
-        return [_stored(item, *kind) for kind in _KINDS.values() for item in self._etcd.list(kind[0])]
-
     def list_kind(self, kind: str) -> List[Stored]:
-        if kind not in PLURALS:
+        if kind not in _KINDS:
             return super().list_kind(kind)
-        prefix, codec = "{0}/{1}/".format(_RESOURCES, PLURALS[kind]), build_codec(kind)
+        prefix, codec = _KINDS[kind]
         return [_stored(item, prefix, codec) for item in self._etcd.list(prefix)]
 
     def known_nodes(self) -> List[str]:

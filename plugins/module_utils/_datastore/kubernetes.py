@@ -126,7 +126,9 @@ class KubernetesDatastore(Datastore):
 
     # Reads
 
-    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
+    def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
+        if kinds:
+            raise DatastoreError("datastore_type kubernetes has no resources of kind {0} here".format(min(kinds)))
         if nodes or len(refs) > FEW:
             return self._list_all()
         return [stored for stored in map(self.get, refs) if stored]

@@ -15,7 +15,7 @@ from .._apply.canary import parse_canary
 from .._core.errors import InvalidInput, shown
 from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
-from .._plan.desired import Purge
+from .._plan.desired import NodePurge
 from .._resources.api_version import ApiVersion
 from .endpoint_set import (
     OtherKind,
@@ -64,7 +64,7 @@ def _check_limits(params: Mapping[str, Any]) -> None:
             raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(params[option]))])
 
 
-def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[Purge]:
+def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[NodePurge]:
     """What the task purges. Raises InvalidInput for an invalid node name and a missing owner."""
     owner, label = params["owner"], params["owner_label"]
     decommissioned = params["decommission_nodes"] or []
@@ -75,7 +75,7 @@ def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional
     api_version.check_nodes("purge_nodes", purged)
     nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
     nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))
-    return Purge(nodes, label) if nodes else None
+    return NodePurge(nodes, label) if nodes else None
 
 
 def _build_limits(params: Mapping[str, Any]) -> Dict[str, Any]:

@@ -88,12 +88,17 @@ class Absent(NamedTuple):
         return None
 
 
-class Purge(NamedTuple):
-    """Which resources are deleted although no task names them."""
+class NodePurge(NamedTuple):
+    """Which endpoints are deleted although no task names them: those of some nodes."""
 
     # Node: the owner whose resources are deleted; None for everybody's.
     nodes: Mapping[str, Optional[str]]
     owner_label: str = ""
+    kinds: Collection[str] = ()
+
+    def covers(self, stored: Stored) -> bool:
+        """Whether the stored value is, or may be, in the scope. The node of an unreadable value in v3 is unknown."""
+        return not stored.node or stored.node in self.nodes
 
     def includes(self, stored: Stored) -> bool:
         """Whether the stored resource is deleted. What cannot be read is kept, since its owner is unknown."""
@@ -101,6 +106,27 @@ class Purge(NamedTuple):
             return False
         owner = self.nodes[stored.node]
         return owner is None or stored.resource.labels.get(self.owner_label) == owner
+
+
+class KindPurge(NamedTuple):
+    """Which resources are deleted although no task names them: those of some kinds that an owner has."""
+
+    kinds: Collection[str]
+    owner_label: str
+    owner: str
+    nodes: Collection[str] = ()
+
+    def covers(self, stored: Stored) -> bool:
+        return stored.ref.kind in self.kinds
+
+    def includes(self, stored: Stored) -> bool:
+        """Whether the stored resource is deleted. What cannot be read is kept, since its owner is unknown."""
+        if not self.covers(stored) or stored.error or stored.resource.is_calicos_own:
+            return False
+        return stored.resource.labels.get(self.owner_label) == self.owner
+
+
+Purge = Union[NodePurge, KindPurge]
 
 
 class Purged(NamedTuple):

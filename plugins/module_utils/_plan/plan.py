@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Union
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from .._core.errors import CalicoError, Conflict, InvalidInput, Refused
 from .._resources.api_version import ApiVersion
@@ -18,7 +18,7 @@ from .stored import Stored
 NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
 
 # Creating an endpoint closes its interface and deleting one opens it, so an interface is never left without one.
-ORDER = (CREATE, UPDATE, DELETE)
+_ORDER = {CREATE: 0, UPDATE: 1, DELETE: 2}
 
 
 class Change(NamedTuple):
@@ -133,10 +133,13 @@ def plan(
 
     Raises InvalidInput that names everything that cannot be planned.
     """
-    found = {item.key: item for item in stored}
+    found = _find(wants, stored)
     if purge:
+        kept = {found[key].key for key in wants if key in found}
         purged = {
-            key: Purged(item.ref, purge) for key, item in found.items() if key not in wants and purge.includes(item)
+            item.key: Purged(item.ref, purge)
+            for item in found.values()
+            if item.key not in wants and item.key not in kept and purge.includes(item)
         }
         wants = dict(purged, **wants)
     changes, problems = [], []
@@ -148,3 +151,30 @@ def plan(
     if problems:
         raise InvalidInput(problems)
     return changes
+
+
+def _find(wants: Mapping[str, Desired], stored: Iterable[Stored]) -> Dict[str, Stored]:
+    """What is stored, by the key under which it is wanted: its own, unless only the resource's own name is wanted."""
+    found = {item.key: item for item in stored}
+    for item in list(found.values()):
+        other = item.other_key
+        if other in wants and other not in found and item.key not in wants:
+            found[other] = item
+    return found
+
+
+def sort_changes(changes: Iterable[Change], api_version: ApiVersion) -> List[Change]:
+    """The changes in the order in which they are written: what others depend on first, and deleted last."""
+    ranks = {kind: rank for rank, kind in enumerate(api_version.schemas)}
+
+    def rank(change: Change) -> Tuple[bool, int, int, str, str]:
+        is_deletion, of_kind = change.operation == DELETE, ranks[change.ref.kind]
+        return (
+            is_deletion,
+            -of_kind if is_deletion else of_kind,
+            _ORDER[change.operation],
+            change.ref.node,
+            change.ref.name,
+        )
+
+    return sorted(changes, key=rank)

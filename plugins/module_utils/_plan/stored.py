@@ -39,6 +39,9 @@ class Codec(NamedTuple):
     decode_for_felix: Optional[Callable[[Any], Resource]] = None
     # The content as text.
     format: Callable[[Any], str] = str
+    # Whether a resource may be stored under another name than its own: before v3.32, Calico stores a policy NAME as
+    # default.NAME.
+    has_other_names: bool = False
 
     def of_unclear_key(self, problem: str) -> Codec:
         """The codec of a value whose key is unclear: whatever it says, its owner is unknown."""
@@ -86,6 +89,13 @@ class Stored:
     @property
     def ref(self) -> Ref:
         return Ref(self.codec.resource_type.KIND, self.name, self.node)
+
+    @property
+    def other_key(self) -> str:
+        """The key of the resource's own name, if it is stored under another name; else ""."""
+        if not self.codec.has_other_names or self.resource.name == self.name:
+            return ""
+        return self.key[: len(self.key) - len(self.name)] + self.resource.name
 
     @property
     def node(self) -> str:

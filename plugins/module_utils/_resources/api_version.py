@@ -14,38 +14,24 @@ string, so re.fullmatch, never re.match with "$".
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, TypeVar
 
 from .._core.errors import InvalidInput, shown
+from ._specs.spec_schemas import SCHEMAS_V3
+from .fields import with_empty_labels
 from .hostendpoint import HOST_ENDPOINT, HostEndpoint
-from .manifest import V1_NAME, V3_NAME, to_resource
-from .resource import Ref, Resource
+from .manifest import V1_NAME, V3_NAME, parse_manifest, to_resource
+from .resource import Problem, Ref, Resource, Schema
 from .upgrade_names import v3_name, v3_node
 from .validation_v1 import RULES as RULES_V1
 from .validation_v1 import find_doubt as find_doubt_v1
 from .validation_v3 import RULES as RULES_V3
-from .validators import Problem, Validators
+from .validators import Validators
 
 if TYPE_CHECKING:
     from .selector import Selector
 
 _R = TypeVar("_R", bound=Resource)
-
-
-class Schema(NamedTuple):
-    """The rules and forms of one kind of resource in an API version."""
-
-    find_problems: Callable[[Any], List[Problem]]
-    find_ref_problems: Callable[[Ref], List[Problem]]
-    # Why Felix treats a stored resource as missing.
-    find_felix_problems: Callable[[Any], List[Problem]]
-    # The resource as this version returns it after storing it.
-    as_stored: Callable[[Any], Any]
-    build_manifest: Callable[[Any], Dict[str, Any]]
-    # Options that this version does not support.
-    unknown_options: Tuple[str, ...] = ()
-    # Why the effect of a stored resource on Felix is unknown; "" if it is known.
-    find_doubt: Callable[[Any], str] = lambda resource: ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +40,7 @@ class ApiVersion:
 
     # As a manifest's apiVersion.
     name: str
-    # {kind: its schema}
+    # {kind: its schema}, in the order in which new resources are written: a kind after the kinds that it refers to.
     schemas: Mapping[str, Schema]
     # The rules for names of nodes and endpoints, and for labels.
     validators: Validators
@@ -165,6 +151,7 @@ def _build_host_endpoint_schema(
         find_felix_problems=rules.felix,
         as_stored=as_stored,
         build_manifest=lambda endpoint: to_resource(endpoint, name),
+        parse_manifest=lambda manifest: HostEndpoint(**with_empty_labels(parse_manifest(manifest))),
         **more,
     )
 
@@ -185,7 +172,10 @@ V1 = ApiVersion(
 )
 V3 = ApiVersion(
     name=V3_NAME,
-    schemas={HOST_ENDPOINT: _build_host_endpoint_schema(V3_NAME, RULES_V3, HostEndpoint.with_protocol_names)},
+    schemas={
+        **SCHEMAS_V3,
+        HOST_ENDPOINT: _build_host_endpoint_schema(V3_NAME, RULES_V3, HostEndpoint.with_protocol_names),
+    },
     validators=RULES_V3,
     has_names_per_node=False,
     has_wildcards=True,
@@ -210,9 +200,11 @@ _METADATA_ANNOTATION = "projectcalico.org/metadata"
 V3_KUBERNETES = dataclasses.replace(
     V3,
     schemas={
+        # Calico makes profiles of namespaces and service accounts.
+        **{kind: schema for kind, schema in SCHEMAS_V3.items() if kind != "Profile"},
         HOST_ENDPOINT: V3.schemas[HOST_ENDPOINT]._replace(
             find_problems=_find_kubernetes_problems,
             as_stored=lambda endpoint: endpoint.with_protocol_names().without_duplicates(),
-        )
+        ),
     },
 )

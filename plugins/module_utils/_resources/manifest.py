@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Dict, FrozenSet, List
+from typing import Any, Dict, FrozenSet, List, Tuple
 
 from .._core.errors import InvalidInput, brief, shown
-from .fields import parse_options
+from .fields import parse_options, with_empty_labels
 from .hostendpoint import HostEndpoint
 
 # As a manifest's apiVersion.
@@ -50,6 +50,11 @@ _KNOWN = {
     for version, sections in _PLACES.items()
     for section, keys in sections.items()
 }
+
+# Where the other kinds have their fields. Their status, which Calico reports, is ignored.
+_PLACES_OF_OBJECT = {"metadata": {key: key for key in ("name", "labels", "annotations")}}
+_TOP_OF_OBJECT = _TOP | {"status"}
+_METADATA_OF_OBJECT = _SET_BY_CALICO[V3_NAME].union(_PLACES_OF_OBJECT["metadata"])
 
 # Synonyms of a key in Kubernetes' own resources and in other tools.
 _SYNONYMS = {"hostname": "node", "nodename": "node", "host": "node"}
@@ -91,6 +96,27 @@ def parse_manifest(resource: Mapping[str, Any]) -> Dict[str, Any]:
         for key, field in keys.items()
     }
     return parse_options(options, named)
+
+
+def parse_object(manifest: Mapping[str, Any]) -> Tuple[Dict[str, Any], Any]:
+    """Name, labels and annotations of a manifest of any other kind of Calico v3, and its spec as it is given.
+
+    Raises InvalidInput, which names every unknown or misplaced key.
+    """
+    problems: List[str] = []
+    content = _spelled(manifest, _TOP_OF_OBJECT, "", problems, _PLACES_OF_OBJECT)
+    metadata = content.get("metadata")
+    if metadata is None:
+        metadata = {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidInput(["resource: metadata: {0} is not a mapping".format(shown(metadata))])
+    metadata = _spelled(metadata, _METADATA_OF_OBJECT, "metadata.", problems, _PLACES_OF_OBJECT)
+    if problems:
+        raise InvalidInput(problems)
+    given = {field: metadata.get(field) for field in _PLACES_OF_OBJECT["metadata"]}
+    named = {field: "resource: metadata." + field for field in given}
+    fields = with_empty_labels(parse_options(given, named))
+    return fields, content.get("spec")
 
 
 def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:

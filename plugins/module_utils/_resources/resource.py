@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import functools
 import re
-from typing import Any, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from .._core.errors import brief
 
@@ -44,8 +44,14 @@ def count_kinds(refs: Sequence[Ref]) -> str:
     """The number of resources in words: "2 host endpoints"."""
     counts = collections.Counter(ref.kind for ref in refs)
     return " and ".join(
-        "{0} {1}{2}".format(number, format_kind(kind), "" if number == 1 else "s") for kind, number in counts.items()
+        "{0} {1}".format(number, format_kind(kind) if number == 1 else _format_kinds(kind))
+        for kind, number in counts.items()
     )
+
+
+def _format_kinds(kind: str) -> str:
+    text = format_kind(kind)
+    return text[:-1] + "ies" if text.endswith("y") else text + "s"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,3 +120,25 @@ def changed_fields(before: Optional[Resource], after: Optional[Resource]) -> Lis
 def _differing(before: Resource, after: Resource) -> List[str]:
     old, new = before.compared_values(), after.compared_values()
     return [field for field in {**new, **old} if old.get(field) != new.get(field)]
+
+
+# (option, value, rule)
+Problem = Tuple[str, object, str]
+
+
+class Schema(NamedTuple):
+    """The rules and forms of one kind in an API version."""
+
+    find_problems: Callable[[Any], List[Problem]]
+    find_ref_problems: Callable[[Ref], List[Problem]]
+    # Why Felix treats a stored resource as missing.
+    find_felix_problems: Callable[[Any], List[Problem]]
+    # The resource as this version returns it after storing it.
+    as_stored: Callable[[Any], Any]
+    build_manifest: Callable[[Any], Dict[str, Any]]
+    # The resource of a user's manifest. Raises InvalidInput for what calicoctl cannot decode.
+    parse_manifest: Callable[[Mapping[str, Any]], Resource]
+    # Options that this version does not support.
+    unknown_options: Tuple[str, ...] = ()
+    # Why the effect of a stored resource on Felix is unknown; "" if it is known.
+    find_doubt: Callable[[Any], str] = lambda resource: ""

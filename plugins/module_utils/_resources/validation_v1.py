@@ -15,8 +15,8 @@ from typing import List, Mapping, Tuple
 
 from .._core.errors import brief
 from .hostendpoint import HostEndpoint, Port
-from .resource import Ref
-from .validators import LABEL_KEY, Problem, Validators, dots_as_interface
+from .resource import Problem, Ref
+from .validators import LABEL_KEY, Validators, dots_as_interface
 
 # For nodes and tags, and for profiles where Felix validates the stored value with the model's own tags: without a "/"
 # (felix calc/validation_filter.go, libcalico-go lib/backend/model/hostendpoint.go).

@@ -17,8 +17,8 @@ from typing import List, Mapping, Tuple
 
 from .._core.errors import brief
 from .hostendpoint import HostEndpoint, Port
-from .resource import Ref
-from .validators import MOST_ANNOTATION_BYTES, Problem, Validators, annotation_bytes, dots_as_interface
+from .resource import Problem, Ref
+from .validators import MOST_ANNOTATION_BYTES, Validators, annotation_bytes, dots_as_interface
 
 DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 # For a node, Calico rejects more only since v3.32; for a profile, never.

@@ -10,7 +10,7 @@ from typing import Callable, List, Mapping, NamedTuple, Tuple
 
 from .._core.ip import canonical_ip, is_address
 from .hostendpoint import HostEndpoint, Port
-from .resource import CALICO_OWNER_LABEL, Ref
+from .resource import CALICO_OWNER_LABEL, Problem, Ref
 
 # etcd accepts 1.5 MB in a request by default (--max-request-bytes), and its v3 gateway encodes a value as base64.
 MOST_BYTES = 1000000
@@ -20,8 +20,6 @@ MOST_ANNOTATION_BYTES = 256 * 1024
 # release-v2.6, lib/selector/tokenizer, LabelKeyMatcher, which lib/validator uses as well).
 LABEL_LETTER = "[a-zA-Z0-9_./-]"
 LABEL_KEY = LABEL_LETTER + "{1,512}"
-# (option, value, rule)
-Problem = Tuple[str, object, str]
 
 
 class Validators(NamedTuple):

@@ -38,7 +38,8 @@ PLURALS = {
     "Profile": "profiles",
     "Tier": "tiers",
 }
-_PREFIX = DEFAULT_TIER + "."
+# Of the names of policies in tier default, before v3.32.
+DEFAULT_PREFIX = DEFAULT_TIER + "."
 _READ_METADATA = go_types.struct(go_types.METADATA)
 _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9TZ:-]{20})"')
 
@@ -46,7 +47,15 @@ _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9T
 def build_codec(kind: str) -> Codec:
     """The codec of GlobalNetworkPolicy, StagedGlobalNetworkPolicy, GlobalNetworkSet, Profile or Tier on etcdv3."""
     form = _SpecForm(kind)
-    return Codec(TYPES[kind], form.encode, form.decode, form.is_of, form.read_annotations, form.decode_for_felix)
+    return Codec(
+        TYPES[kind],
+        form.encode,
+        form.decode,
+        form.is_of,
+        form.read_annotations,
+        form.decode_for_felix,
+        has_other_names=form.is_policy,
+    )
 
 
 class _SpecForm:
@@ -56,7 +65,7 @@ class _SpecForm:
         self._kind = kind
         self._type = TYPES[kind]
         self._spec = SPECS[kind]
-        self._is_policy = issubclass(self._type, PolicyResource)
+        self.is_policy = issubclass(self._type, PolicyResource)
         # Go always writes the status of a tier. Its content is not managed here.
         self._has_status = kind == "Tier"
         self._read = build_reader(self._spec, self._has_status)
@@ -80,8 +89,8 @@ class _SpecForm:
         return to_json({**known, **{key: item for key, item in found.items() if key not in known}})
 
     def _get_stored_name(self, resource: SpecResource, stored: Stored | None) -> str:
-        name = _PREFIX + resource.name
-        is_prefixed = self._is_policy and stored is not None and not stored.misplaced and stored.name == name
+        name = DEFAULT_PREFIX + resource.name
+        is_prefixed = self.is_policy and stored is not None and not stored.misplaced and stored.name == name
         return name if is_prefixed else resource.name
 
     def decode(self, value: str, ref: Ref) -> SpecResource:
@@ -96,7 +105,7 @@ class _SpecForm:
                 raise ValueError("the annotation {0} replaces metadata.name, and has no name".format(NAME_ANNOTATION))
             raise ValueError("metadata.name is missing")
         is_in_default = isinstance(found, PolicyResource) and found.tier == DEFAULT_TIER
-        if found.name != ref.name and not (is_in_default and ref.name == _PREFIX + found.name):
+        if found.name != ref.name and not (is_in_default and ref.name == DEFAULT_PREFIX + found.name):
             raise Misnamed("its name is {0}, not {1} as in the key".format(brief(found.name), brief(ref.name)))
         return found
 
@@ -106,7 +115,7 @@ class _SpecForm:
         metadata = found.get("metadata", {})
         spec = tidy(self._spec, found.get("spec", {}))
         name, labels = metadata.get("name", ""), metadata.get("labels", {})
-        if self._is_policy:
+        if self.is_policy:
             name = _read_policy_name(metadata, spec.get("tier", ""))
             # Whatever its tier is.
             labels = labels if TIER_LABEL in labels else {**labels, TIER_LABEL: DEFAULT_TIER}
@@ -115,7 +124,7 @@ class _SpecForm:
     def read_annotations(self, value: str) -> Mapping[str, str]:
         """All annotations of a value but Calico's own annotation of a policy, which `calicoctl get` does not show."""
         found: Mapping[str, str] = self._read_object(value).get("metadata", {}).get("annotations", {})
-        return {key: text for key, text in found.items() if not self._is_policy or key != NAME_ANNOTATION}
+        return {key: text for key, text in found.items() if not self.is_policy or key != NAME_ANNOTATION}
 
     def is_of(self, value: str, resource: Resource) -> bool:
         """Whether the value is that of a new resource like this, with any uid and time."""
@@ -139,7 +148,11 @@ def _read_policy_name(metadata: Mapping[str, Any], tier: str) -> str:
         except ValueError as exc:
             raise ValueError("the annotation {0} cannot be read: {1}".format(NAME_ANNOTATION, exc)) from exc
         return original
-    return name[len(_PREFIX) :] if (tier or DEFAULT_TIER) == DEFAULT_TIER and name.startswith(_PREFIX) else name
+    return (
+        name[len(DEFAULT_PREFIX) :]
+        if (tier or DEFAULT_TIER) == DEFAULT_TIER and name.startswith(DEFAULT_PREFIX)
+        else name
+    )
 
 
 def _with_unknown(kind: FieldType, spec: Mapping[str, Any], found: Mapping[str, Any]) -> Dict[str, Any]:

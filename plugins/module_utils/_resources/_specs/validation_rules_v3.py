@@ -18,9 +18,9 @@ from ..._core.errors import shown
 from ..._core.go_json import digits
 from ..._core.ip import BITS, Net, parse_net
 from ..._core.protocols import ICMP, ICMPV6, SPELLINGS, TCP, WITH_PORTS_V3
+from ..resource import Problem
 from ..selector import GRAMMAR_V3, SelectorError, parse
 from ..validation_v3 import DNS_NAME, DNS_NAME_MAX, PORT_NAME, RULES
-from ..validators import Problem
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
 _VERSIONS = (4, 6)

@@ -16,8 +16,8 @@ from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Opt
 
 from ..._core.errors import join_first
 from ..._core.ip import parse_net
+from ..resource import Problem
 from ..validation_v3 import DNS_NAME, DNS_NAME_MAX, RULES
-from ..validators import Problem
 from .validation_rules_v3 import (
     DNS_RULE,
     find_direction_problems,
@@ -64,20 +64,22 @@ def find_spec_problems(
 ) -> List[Problem]:
     """Why Calico rejects a resource; its spec is as Go reads it. Given `tiers`, a policy's tier must be among them."""
     find = _KINDS[kind]
-    problems = list(_metadata(kind, name, labels, annotations))
+    problems = [*find_name_problems(kind, name), *_metadata(kind, labels, annotations)]
     problems.extend(find(name, spec))
     if kind in _POLICIES:
         problems.extend(_tier_of_policy(spec, tiers))
     return problems
 
 
-def _metadata(kind: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Iterator[Problem]:
+def find_name_problems(kind: str, name: str) -> List[Problem]:
+    """Why Calico rejects the name of a resource."""
     if not name:
-        yield "metadata.name", name, "is missing: a resource is identified by its name"
-    else:
-        reason = _name(kind, name)
-        if reason:
-            yield "metadata.name", name, reason
+        return [("metadata.name", name, "is missing: a resource is identified by its name")]
+    reason = _name(kind, name)
+    return [("metadata.name", name, reason)] if reason else []
+
+
+def _metadata(kind: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Iterator[Problem]:
     for option, value, reason in (*RULES.labels(tuple(labels.items())), *RULES.annotations(annotations)):
         yield "metadata." + option, value, reason
     if kind == "GlobalNetworkSet" and _NAMESPACE_LABEL in labels:

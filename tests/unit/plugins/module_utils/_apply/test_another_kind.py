@@ -17,11 +17,11 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv2 im
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv3 import EtcdV3Datastore
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import ENFORCE, GuardPolicy
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import build_bulk_result
-from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Patched, Present, Purge
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, NodePurge, Patched, Present
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Codec
-from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3, Schema
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
-from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref, Resource
+from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref, Resource, Schema
 from tests.harness.toy_datastore import CODEC, ToyDatastore, ToyServer
 
 
@@ -60,7 +60,7 @@ def encode(resource, stored):
     raise AssertionError("the toy server writes")
 
 
-SCHEMA = Schema(find_problems, lambda ref: [], lambda resource: [], lambda resource: resource, manifest)
+SCHEMA = Schema(find_problems, lambda ref: [], lambda resource: [], lambda resource: resource, manifest, None)
 VERSION = dataclasses.replace(V3, schemas=dict(V3.schemas, GlobalToySet=SCHEMA))
 CODECS = {"HostEndpoint": CODEC, "GlobalToySet": Codec(ToySet, encode, decode, lambda value, resource: False)}
 OFFICE = ToySet(name="office", nets=("192.0.2.0/24", "198.51.100.0/24"))
@@ -121,7 +121,7 @@ def test_a_datastore_has_no_keys_for_a_kind_that_it_does_not_hold(datastore):
 def test_both_kinds_in_one_run_with_a_purge_and_its_limit(server):
     server.put("HostEndpoint", "n1-eth0", {"name": "n1-eth0", "node": "n1", "interface_name": "eth0"})
     server.put("GlobalToySet", "office", {"name": "office", "nets": ["192.0.2.0/24"]})
-    purge = Purge({"n1": None})
+    purge = NodePurge({"n1": None})
     with pytest.raises(Refused, match="the purge would delete 1 host endpoint, more than the"):
         run(server, Present(OFFICE), purge=purge, purge_limit=0)
     outcome = run(server, Present(OFFICE), purge=purge)
