@@ -257,7 +257,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
     GUARD_OPTIONS,
     GUARD_SOURCES,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import OTHER_KINDS
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoints import apply_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     SET_OPTIONS,

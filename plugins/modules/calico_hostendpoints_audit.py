@@ -222,8 +222,8 @@ check_python()
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import GUARD_OPTIONS, GUARD_SOURCES
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit import audit_endpoints
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     SET_OPTIONS,
     build_connection_options,

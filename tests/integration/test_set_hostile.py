@@ -63,7 +63,7 @@ FILES = {
     "a huge number in YAML": ("name: %s\n" % ("9" * 20 * MEGABYTE), "a number of 20000000 characters is too long"),
     "a huge text": (json.dumps(dict(ONE, name="x" * 20 * MEGABYTE)), "is too many bytes for all fields together"),
     "a huge key": (json.dumps(dict(ONE, **{"x" * 20 * MEGABYTE: 1})), "is unknown: an endpoint has"),
-    "a comment": ("#" * 20 * MEGABYTE, "contains no endpoints"),
+    "a comment": ("#" * 20 * MEGABYTE, "contains no resources"),
     "control characters": ("\x01" * 20 * MEGABYTE, "line 1: the character U+0001 is not allowed"),
     "wide characters": ("\U0001f600" * 5 * MEGABYTE, "is not an endpoint"),
     "more than the most": (

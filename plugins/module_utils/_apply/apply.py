@@ -18,6 +18,7 @@ from .._guard.verdict import GuardReport
 from .._plan.desired import Desired, Purge, Purged
 from .._plan.plan import DELETE, NONE, Change, Undone, build_change, build_undo, plan, sort_changes
 from .._plan.stored import Stored
+from .._plan.tiers import check_tiers, list_kinds_to_read
 from .._resources.resource import count_kinds
 from .canary import Canary, CanaryNode
 from .ending import Ending
@@ -78,13 +79,14 @@ def apply(
     """
     if server_dry_run and not store.has_dry_run:
         raise InvalidInput(["server_dry_run needs datastore_type kubernetes: etcd has no dry run"])
-    refs = [want.ref for want in wants.values()]
-    stored = store.read(refs, purge.nodes, purge.kinds) if purge else store.read(refs, ())
+    refs, kinds = [want.ref for want in wants.values()], list_kinds_to_read(wants.values())
+    stored = store.read(refs, purge.nodes, {*purge.kinds, *kinds}) if purge else store.read(refs, (), kinds)
     state = store.state
     if purge:
         # etcd v2 lists in no order, and messages must not differ from run to run.
         stored.sort(key=lambda item: (item.node, item.key))
     changes = plan(wants, stored, store.api_version, purge)
+    check_tiers(changes, stored, store.read_tiers_in_use)
     changing = sort_changes((change for change in changes if change.operation != NONE), store.api_version)
     outcome = ApplyOutcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:

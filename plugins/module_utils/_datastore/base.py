@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Match, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Match, Optional, Sequence, Tuple
 
 from .._core.errors import DatastoreError, InvalidInput
 from .._plan.plan import Change
@@ -94,6 +94,10 @@ class Datastore(abc.ABC):
             return self.list()
         text = "kind: {0} cannot be read with this datastore_type, only {1}; Calico v3 needs etcdv3 or kubernetes"
         raise InvalidInput([text.format(kind, HOST_ENDPOINT)])
+
+    def read_tiers_in_use(self) -> Mapping[str, Collection[Ref]]:
+        """The policies of each tier, of all kinds, with the names of their keys. A malformed policy does not count."""
+        return {}
 
     @abc.abstractmethod
     def known_nodes(self) -> List[str]:

@@ -25,7 +25,7 @@ from .._resources.resource import Ref, Resource
 from ._etcd.settings import EtcdSettings
 from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
-from ._values.codec_specs_v3 import DEFAULT_PREFIX, PLURALS, build_codec
+from ._values.codec_specs_v3 import DEFAULT_PREFIX, PLURALS, PLURALS_OF_POLICIES, build_codec, read_tier
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC
 from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, may_fail_v3, snapshot_v3
@@ -120,6 +120,15 @@ class EtcdV3Datastore(Datastore):
             return super().list_kind(kind)
         prefix, codec = _KINDS[kind]
         return [_stored(item, prefix, codec) for item in self._etcd.list(prefix)]
+
+    def read_tiers_in_use(self) -> Dict[str, List[Ref]]:
+        found: Dict[str, List[Ref]] = {}
+        for kind, plural in PLURALS_OF_POLICIES.items():
+            for key, value in self._values(plural).items():
+                tier = read_tier(value)
+                if tier:
+                    found.setdefault(tier, []).append(Ref(kind, key.rpartition("/")[2]))
+        return found
 
     def known_nodes(self) -> List[str]:
         return [key[len(_NODES) :] for key in self._etcd.keys(_NODES)]

@@ -21,15 +21,10 @@ from .._datastore.base import Datastore
 from .._guard.enforcement import GUARD_OPTIONS, GuardPolicy, parse_guard_policy
 from .._guard.verdict import GuardVerdict
 from .._plan.stored import Stored
+from ._input.declared import build_owner_labels
+from ._input.documents import OtherKind, build_skipped_result
+from ._input.endpoint_set import build_presents, check_decommissioned, read_endpoints
 from .audit_results import build_audit_result
-from .endpoint_set import (
-    OtherKind,
-    build_owner_labels,
-    build_presents,
-    build_skipped_result,
-    check_decommissioned,
-    read_items,
-)
 from .runner import read_settings, warn
 
 # Number of nodes that a warning names.
@@ -43,7 +38,7 @@ def audit_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     store.api_version.check_nodes("nodes", params["nodes"])
     store.api_version.check_nodes("decommission_nodes", decommissioned)
     skipped: List[OtherKind] = []
-    items = read_items(params, skipped)
+    items = read_endpoints(params, skipped)
     wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
     guard_policy = parse_guard_policy(params)

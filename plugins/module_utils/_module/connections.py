@@ -18,7 +18,7 @@ from .._datastore.base import Datastore, State
 from .._policies._felix.failsafes import parse_failsafes
 from .._policies.connection import Connection, parse_connection
 from .._resources.hostendpoint import as_host_endpoint
-from .endpoint_set import build_presents, read_items
+from ._input.endpoint_set import build_presents, read_endpoints
 from .results import build_listing_warnings
 from .runner import warn
 
@@ -32,7 +32,7 @@ def evaluate_connections(module: AnsibleModule, store: Datastore) -> Dict[str, A
     connections = _parse_connections(module.params["connections"])
     declared: Dict[str, Any] = {}
     if module.params["endpoints"]:
-        declared = build_presents(read_items(module.params), store.api_version, {}, store.key)
+        declared = build_presents(read_endpoints(module.params), store.api_version, {}, store.key)
     endpoints = [as_host_endpoint(want.resource) for want in declared.values()]
     snapshot = store.read_policies(node, endpoints)
     evaluator = Evaluator(store.api_version, snapshot, endpoints)

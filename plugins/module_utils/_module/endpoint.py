@@ -19,7 +19,7 @@ from .._resources.api_version import ApiVersion
 from .._resources.fields import parse_options, with_empty_labels
 from .._resources.hostendpoint import HostEndpoint, host_endpoint_ref
 from .._resources.manifest import parse_manifest
-from .endpoint_set import parse_resource
+from ._input.endpoint_set import parse_resource
 from .results import build_result, build_warnings, format_failure
 from .runner import warn
 

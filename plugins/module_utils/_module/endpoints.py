@@ -12,19 +12,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._apply.apply import apply
 from .._apply.canary import parse_canary
-from .._core.errors import InvalidInput, shown
+from .._core.errors import InvalidInput
 from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import NodePurge
 from .._resources.api_version import ApiVersion
-from .endpoint_set import (
-    OtherKind,
-    build_owner_labels,
-    build_presents,
-    build_skipped_result,
-    check_decommissioned,
-    read_items,
-)
+from ._input.declared import build_owner_labels
+from ._input.documents import OtherKind, build_skipped_result
+from ._input.endpoint_set import build_presents, check_decommissioned, read_endpoints
+from .options import check_limits
 from .results import build_bulk_result, build_bulk_warnings
 from .runner import warn
 
@@ -32,11 +28,11 @@ from .runner import warn
 def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """Make the datastore match the declared set."""
     params = module.params
-    _check_limits(params)
+    check_limits(params)
     guard_policy = parse_guard_policy(params)
     purge = _parse_purge(params, store.api_version)
     skipped: List[OtherKind] = []
-    items = read_items(params, skipped)
+    items = read_endpoints(params, skipped)
     wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
@@ -55,13 +51,6 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     warn(module, build_bulk_warnings(outcome, store.api_version))
     result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
     return dict(build_skipped_result(params, skipped), **result)
-
-
-def _check_limits(params: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for a negative limit."""
-    for option in ("purge_limit", "diff_limit"):
-        if params[option] is not None and params[option] < 0:
-            raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(params[option]))])
 
 
 def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[NodePurge]:

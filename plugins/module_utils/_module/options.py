@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that modules share, as argument specifications."""
+"""The options that modules share, as argument specifications, and their checks."""
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
+from .._core.errors import InvalidInput, shown
 from .._datastore.factory import DATASTORES, list_options
 
 
@@ -45,3 +46,10 @@ SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "resources": {"type": "raw"},
     "src": {"type": "path"},
 }
+
+
+def check_limits(params: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a negative limit."""
+    for option in ("purge_limit", "diff_limit"):
+        if params[option] is not None and params[option] < 0:
+            raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(params[option]))])

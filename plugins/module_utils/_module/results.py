@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from .._apply.apply import ApplyOutcome
 from .._core import yaml_io
@@ -74,12 +74,27 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
     return warnings
 
 
-def build_bulk_result(outcome: ApplyOutcome, api_version: ApiVersion, diff_limit: Optional[int]) -> Dict[str, Any]:
-    """The result of a task about a set of endpoints; with diffs unless diff_limit is None.
+def build_record(change: Change) -> Dict[str, Any]:
+    """A change, as a result lists it."""
+    return {
+        "operation": change.operation,
+        "node": change.ref.node,
+        "name": change.ref.name,
+        "fields": change.fields,
+    }
+
+
+def build_bulk_result(
+    outcome: ApplyOutcome,
+    api_version: ApiVersion,
+    diff_limit: Optional[int],
+    record: Callable[[Change], Dict[str, Any]] = build_record,
+) -> Dict[str, Any]:
+    """The result of a task about a set of resources; with diffs unless diff_limit is None.
 
     AWX discards a result of more than 700,000 characters, so the lists are bounded, with counts of omitted items.
     """
-    changes = bounded((_record(change) for change in outcome.done), CHANGES_SIZE)
+    changes = bounded((record(change) for change in outcome.done), CHANGES_SIZE)
     operations = [change.operation for change in outcome.done]
     result = {
         "changed": bool(outcome.done),
@@ -96,12 +111,12 @@ def build_bulk_result(outcome: ApplyOutcome, api_version: ApiVersion, diff_limit
     if outcome.canary:
         result["canary"] = [place.node for place in outcome.canary]
     if outcome.stopped:
-        result["taken_back"] = bounded((_record(change) for change in outcome.taken_back), FAILURES_SIZE)
+        result["taken_back"] = bounded((record(change) for change in outcome.taken_back), FAILURES_SIZE)
     if outcome.failed or outcome.stopped or outcome.not_attempted:
         result["msg"] = format_failure(outcome)
         # Not "failed", which is Ansible's own.
-        failures = bounded((dict(_record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE)
-        left = bounded((_record(change) for change in outcome.not_attempted), FAILURES_SIZE)
+        failures = bounded((dict(record(change), error=str(error)) for change, error in outcome.failed), FAILURES_SIZE)
+        left = bounded((record(change) for change in outcome.not_attempted), FAILURES_SIZE)
         result.update(
             failures=failures,
             failures_omitted=len(outcome.failed) - len(failures),
@@ -139,15 +154,6 @@ def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion) -> List[
     for change in outcome.changes:
         warnings += _change_warnings(change, api_version)
     return build_state_warnings(outcome.state) + first_warnings(warnings) + outcome.guarded.warnings()
-
-
-def _record(change: Change) -> Dict[str, Any]:
-    return {
-        "operation": change.operation,
-        "node": change.ref.node,
-        "name": change.ref.name,
-        "fields": change.fields,
-    }
 
 
 def _bulk_diff(

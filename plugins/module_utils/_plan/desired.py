@@ -117,7 +117,7 @@ class KindPurge(NamedTuple):
     nodes: Collection[str] = ()
 
     def covers(self, stored: Stored) -> bool:
-        return stored.ref.kind in self.kinds
+        return stored.kind in self.kinds
 
     def includes(self, stored: Stored) -> bool:
         """Whether the stored resource is deleted. What cannot be read is kept, since its owner is unknown."""

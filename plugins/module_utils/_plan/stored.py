@@ -71,7 +71,7 @@ class Stored:
 
     @functools.cached_property
     def _decoded(self) -> Tuple[Resource, str, Optional[ValueError]]:
-        ref = Ref(self.codec.resource_type.KIND, self.name, self.node_of_key)
+        ref = Ref(self.kind, self.name, self.node_of_key)
         if not self.misplaced:
             try:
                 return self.codec.decode(self.content, ref), "", None
@@ -87,8 +87,12 @@ class Stored:
         return self.codec.format(self.content)
 
     @property
+    def kind(self) -> str:
+        return self.codec.resource_type.KIND
+
+    @property
     def ref(self) -> Ref:
-        return Ref(self.codec.resource_type.KIND, self.name, self.node)
+        return Ref(self.kind, self.name, self.node)
 
     @property
     def other_key(self) -> str:
@@ -127,7 +131,7 @@ class Stored:
         """What an error means, in a sentence."""
         if isinstance(self._decoded[2], Blinding):
             text = "because of it, Calico's clients and Felix cannot list any {0}, so no change reaches a host: {1}"
-            return text.format(format_kind(self.codec.resource_type.KIND), self.error)
+            return text.format(format_kind(self.kind), self.error)
         if self.is_misnamed:
             return "calicoctl cannot change it, and Felix accepts it under that name: {0}".format(self.error)
         text, link = "Calico cannot read it", ", so "

@@ -11,7 +11,8 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, brief, shown
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import Item, build_presents
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.endpoint_set import build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.host_guard import (
     HostGuard,

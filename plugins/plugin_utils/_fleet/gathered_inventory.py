@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.endpoint_set import build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import CALICO_OWNER_LABEL
 

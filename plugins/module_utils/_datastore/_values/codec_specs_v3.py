@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Mapping
 
-from ..._core import go_types
+from ..._core import go_json, go_types
 from ..._core.errors import brief
 from ..._core.go_types import is_time, to_json
 from ..._plan.stored import Codec, Misnamed, Stored
@@ -37,6 +37,13 @@ PLURALS = {
     "GlobalNetworkSet": "globalnetworksets",
     "Profile": "profiles",
     "Tier": "tiers",
+}
+# Of all kinds of policies, which a tier may have.
+PLURALS_OF_POLICIES = {
+    "GlobalNetworkPolicy": "globalnetworkpolicies",
+    "NetworkPolicy": "networkpolicies",
+    "StagedGlobalNetworkPolicy": "stagedglobalnetworkpolicies",
+    "StagedNetworkPolicy": "stagednetworkpolicies",
 }
 # Of the names of policies in tier default, before v3.32.
 DEFAULT_PREFIX = DEFAULT_TIER + "."
@@ -136,6 +143,15 @@ class _SpecForm:
     def _read_object(self, value: str) -> Dict[str, Any]:
         found: Dict[str, Any] = self._read(go_types.decode(value), None, "")
         return found
+
+
+def read_tier(value: str) -> str:
+    """The tier of a policy of any kind; "" if the value cannot be read."""
+    try:
+        found = go_json.struct(go_json.struct(go_json.load(value)).get("spec"))
+        return go_json.text(found, "tier") or DEFAULT_TIER
+    except ValueError:
+        return ""
 
 
 def _read_policy_name(metadata: Mapping[str, Any], tier: str) -> str:

@@ -33,7 +33,7 @@ _TIER_NAME_MAX = 63
 _DEFAULT_TIER = "default"
 _DEFAULT_ORDER, _DEFAULT_ACTION = 1000000.0, "Deny"
 # Calico's own tiers: (order, default action).
-_OWN_TIERS: Dict[str, Tuple[float, str]] = {
+OWN_TIERS: Dict[str, Tuple[float, str]] = {
     _DEFAULT_TIER: (_DEFAULT_ORDER, _DEFAULT_ACTION),
     "kube-admin": (1000.0, "Pass"),
     "kube-baseline": (10000000.0, "Pass"),
@@ -60,14 +60,13 @@ def find_spec_problems(
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
     spec: Mapping[str, Any],
-    tiers: Optional[Collection[str]] = None,
 ) -> List[Problem]:
-    """Why Calico rejects a resource; its spec is as Go reads it. Given `tiers`, a policy's tier must be among them."""
+    """Why Calico rejects a resource; its spec is as Go reads it."""
     find = _KINDS[kind]
     problems = [*find_name_problems(kind, name), *_metadata(kind, labels, annotations)]
     problems.extend(find(name, spec))
     if kind in _POLICIES:
-        problems.extend(_tier_of_policy(spec, tiers))
+        problems.extend(find_tier_problems(spec))
     return problems
 
 
@@ -139,7 +138,8 @@ def _types(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from find_duplicates(types, "spec.types")
 
 
-def _tier_of_policy(spec: Mapping[str, Any], tiers: Optional[Collection[str]]) -> Iterator[Problem]:
+def find_tier_problems(spec: Mapping[str, Any], tiers: Optional[Collection[str]] = None) -> Iterator[Problem]:
+    """Why a policy cannot be in its tier, which must be one of `tiers`, if they are known."""
     tier = spec.get("tier") or _DEFAULT_TIER
     if len(tier) > _TIER_NAME_MAX or not _TIER_NAME.fullmatch(tier):
         # Stricter than replace and patch of calicoctl, which store the name of any tier.
@@ -189,9 +189,9 @@ def _tier(name: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     action = _DEFAULT_ACTION if action is None else action
     if action not in ("Pass", "Deny"):
         yield "spec.defaultAction", action, "is not the default action of a tier: Pass or Deny"
-    if name not in _OWN_TIERS:
+    if name not in OWN_TIERS:
         return
-    expected_order, expected_action = _OWN_TIERS[name]
+    expected_order, expected_action = OWN_TIERS[name]
     if order != expected_order:
         reason = "is not the order of Calico's own tier {0}: use {1:.0f}".format(name, expected_order)
         yield "spec.order", order, reason

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.endpoint_set import build_presents
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (

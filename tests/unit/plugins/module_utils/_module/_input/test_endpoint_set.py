@@ -18,7 +18,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.netsec.calico.plugins.module_utils._module.endpoint_set import build_presents, read_items
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.endpoint_set import (
+    build_presents,
+    read_endpoints,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 
 FIELDS = {"name": "n1-eth0", "node": "n1", "labels": {"a": "b"}, "interface_name": "eth0", "expected_ips": ["10.0.0.1"]}
@@ -136,7 +139,7 @@ def outcome(content, api_version):
     with tempfile.NamedTemporaryFile(delete=False) as file:
         file.write(data)
     try:
-        return build_presents(read_items({"src": file.name}), api_version, {}, api_version.identify)
+        return build_presents(read_endpoints({"src": file.name}), api_version, {}, api_version.identify)
     except InvalidInput as exc:
         return str(exc).replace(file.name, "FILE")
     finally:

@@ -1,0 +1,78 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Items as declared resources, each with its place for messages, and the label of their owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, Hashable, Iterable, List, TypeVar
+
+from ..._core.errors import InvalidInput, brief, shown
+from ..._plan.desired import Desired
+from ..._resources.api_version import ApiVersion
+from ..._resources.resource import Ref
+from .documents import Item
+
+# A message names ten problems; to keep millions would exhaust the memory.
+_MOST_PROBLEMS = 100000
+
+# The identity of a resource.
+Key = TypeVar("Key", bound=Hashable)
+_Want = TypeVar("_Want", bound=Desired)
+
+
+def build_wants(
+    items: Iterable[Item], parse: Callable[[Any], _Want], get_key: Callable[[Ref], Key]
+) -> Dict[Key, _Want]:
+    """Each item as what is declared about a resource, by its key.
+
+    Raises InvalidInput with the place and problem of every invalid item, and both places of every duplicate.
+    """
+    wants: Dict[Key, _Want] = {}
+    places: Dict[Key, str] = {}
+    problems: List[str] = []
+    for where, item in items:
+        if len(problems) > _MOST_PROBLEMS:
+            break
+        try:
+            want = parse(item)
+            key = get_key(want.ref)
+        except InvalidInput as exc:
+            for problem in exc.problems:
+                is_shown = len(problems) < InvalidInput.SHOWN
+                problems.append("{0}: {1}{2}".format(where, _called(item, problem), problem) if is_shown else problem)
+            continue
+        if key in wants:
+            problems.append("{0}: {1} is given twice, first by {2}".format(where, want.ref, places[key]))
+            continue
+        wants[key] = want
+        places[key] = where
+    if problems:
+        raise InvalidInput(problems)
+    return wants
+
+
+def build_owner_labels(params: Mapping[str, Any], api_version: ApiVersion) -> Dict[str, str]:
+    """The label that every resource of a set gets, if an owner is given. Raises InvalidInput for an invalid label."""
+    if not params["owner"]:
+        return {}
+    api_version.check_owner(params["owner_label"], params["owner"])
+    return {params["owner_label"]: params["owner"]}
+
+
+def add_owner(labels: Dict[str, str], owner_labels: Mapping[str, str]) -> None:
+    """Add the owner's label. Raises InvalidInput if another owner is given."""
+    for key, value in owner_labels.items():
+        if labels.setdefault(key, value) != value:
+            raise InvalidInput(["labels[{0}]: {1} contradicts owner {2}".format(key, shown(labels[key]), shown(value))])
+
+
+def _called(item: Any, problem: str) -> str:
+    """The name of an invalid item, if it has one, unless the problem contains it already."""
+    if not isinstance(item, Mapping) or problem.startswith("host endpoint "):
+        return ""
+    metadata = item.get("metadata")
+    name = item.get("name") or (metadata.get("name") if isinstance(metadata, Mapping) else None)
+    return brief(name) + ": " if name else ""

@@ -1,0 +1,169 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Resources as users write them: a list, a string of JSON or YAML, or a file with several documents."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from typing import Any, Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..._core import strict_json, yaml_io
+from ..._core.errors import InvalidInput, brief, shown
+from ..._core.files import path_as_shown, read_text
+from ..._resources.manifest import is_resource
+
+# The place of a resource, as messages name it, and its value.
+Item = Tuple[str, Any]
+
+# What to do with resources of other kinds.
+OTHER_KINDS: Dict[str, Any] = {"type": "str", "choices": ["error", "skip"], "default": "error"}
+
+
+class OtherKind(NamedTuple):
+    """An item that is a resource of another kind."""
+
+    kind: str
+    name: str
+
+
+class Input(NamedTuple):
+    """What a module takes."""
+
+    # The kinds, as manifests name them.
+    kinds: Collection[str]
+    # The kinds in words, in the plural.
+    noun: str
+    # The options that have resources.
+    options: Sequence[str]
+
+
+def read_items(params: Mapping[str, Any], expected: Input, skipped: Optional[List[OtherKind]] = None) -> Iterator[Item]:
+    """The items of the given option, resources of other kinds as OtherKind. Adds those that are skipped to `skipped`.
+
+    Raises InvalidInput for an unreadable file and an invalid set.
+    """
+    kept = 0
+    kinds = frozenset(kind.lower() for kind in expected.kinds)
+    for where, item in _given_items(params, expected.options):
+        other = _other_kind(item, expected.kinds, kinds)
+        if other and skipped is not None and params.get("other_kinds") == "skip":
+            skipped.append(other)
+            continue
+        kept += 1
+        yield where, other or item
+    if skipped and not kept:
+        # With a purge, an empty set would delete everything.
+        text = "{0}: contains no {1}, only {2} skipped resources of other kinds; write an empty set as []"
+        source = "src {0}".format(path_as_shown(params["src"])) if params.get("src") else "resources"
+        raise InvalidInput([text.format(source, expected.noun, len(skipped))])
+
+
+def build_skipped_result(params: Mapping[str, Any], skipped: Sequence[OtherKind]) -> Dict[str, Any]:
+    """The part of a result about skipped resources."""
+    if params["other_kinds"] != "skip":
+        return {}
+    result: Dict[str, Any] = {"other_kinds_skipped": len(skipped)}
+    if skipped:
+        kinds = collections.Counter(brief(other.kind) for other in skipped)
+        listed = ", ".join("{0} {1}".format(number, kind) for kind, number in kinds.most_common(10))
+        result["msg"] = "{0} resources of other kinds were skipped: {1}".format(len(skipped), listed)
+    return result
+
+
+def _other_kind(item: Any, kinds: Collection[str], lower: Collection[str]) -> Optional[OtherKind]:
+    # The usual spellings first.
+    if not isinstance(item, Mapping) or item.get("kind") in kinds or not is_resource(item):
+        return None
+    found = {str(key).lower(): value for key, value in item.items()}
+    kind, metadata = found.get("kind"), found.get("metadata")
+    if not isinstance(kind, str) or kind.lower() in lower:
+        return None
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return OtherKind(kind, brief(name) if name else "")
+
+
+def _given_items(params: Mapping[str, Any], options: Sequence[str]) -> Iterator[Item]:
+    given = [option for option in options if params.get(option) not in (None, "")]
+    if not given:
+        # As above.
+        text = "{0} or {1}: must not be null or empty; write an empty set as []"
+        raise InvalidInput([text.format(", ".join(options[:-1]), options[-1])])
+    for index, item in enumerate(params.get("endpoints") or ()):
+        yield "endpoints[{0}]".format(index), item
+    resources = params.get("resources")
+    if isinstance(resources, str):
+        yield from _read_text_items(resources, "resources")
+    elif isinstance(resources, list):
+        for index, item in enumerate(resources):
+            where = "resources[{0}]".format(index)
+            if isinstance(item, str):
+                yield from _read_text_items(item, where)
+            else:
+                yield where, item
+    elif resources is not None:
+        raise InvalidInput(["resources: {0} is not a list of resources".format(shown(resources))])
+    if params.get("src"):
+        yield from _read_file_items(params["src"])
+
+
+def _read_file_items(path: str) -> Iterator[Item]:
+    where = "src {0}".format(path_as_shown(path))
+    try:
+        text = read_text(path)
+    except ValueError as exc:
+        raise InvalidInput(["{0}: {1}".format(where, exc)]) from exc
+    yield from _read_text_items(text, where, path)
+
+
+def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
+    """The items of all documents in a string."""
+    try:
+        documents = parse_documents(text, path)
+    except ValueError as exc:
+        raise InvalidInput(["{0}: {1}".format(source, exc)]) from exc
+    found = False
+    for number, document in enumerate(documents):
+        where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
+        if isinstance(document, Mapping) and _is_list(document):
+            document = document.get("items")
+            if document is None:
+                raise InvalidInput([where + ": items is null; write an empty list as []"])
+        if isinstance(document, list):
+            for index, item in enumerate(document):
+                yield "{0}[{1}]".format(where, index), item
+        elif document is not None:
+            yield where, document
+        found = found or document is not None
+    if not found:
+        # As above.
+        raise InvalidInput([source + ": contains no resources; write an empty set as []"])
+
+
+def _is_list(document: Mapping[str, Any]) -> bool:
+    """Whether a document is a list resource, such as HostEndpointList or List."""
+    return str(document.get("kind", "")).lower().endswith("list")
+
+
+# YAML in flow style begins like JSON. To parse a longer string once more as YAML would take long.
+_MOST_LETTERS_OF_FLOW = 1000000
+
+
+def parse_documents(text: str, path: str = "") -> List[Any]:
+    """The documents in a string of JSON or YAML. Raises ValueError for what is neither or too long."""
+    # JSON is also YAML, but much faster to parse as JSON.
+    if text.lstrip()[:1] not in ("[", "{"):
+        return yaml_io.load_all(text)
+    try:
+        return [strict_json.load(text)]
+    except strict_json.NotJson as exc:
+        not_json = str(exc)
+    if len(text) > _MOST_LETTERS_OF_FLOW:
+        raise ValueError("is not JSON: {0}; it is too long to be read as YAML in flow style".format(not_json))
+    try:
+        return yaml_io.load_all(text)
+    except yaml_io.NotYaml as exc:
+        also = "" if path.lower().endswith(".json") else "; nor is it YAML in flow style: " + exc.reason
+        raise ValueError("is not JSON: {0}{1}".format(not_json, also)) from exc

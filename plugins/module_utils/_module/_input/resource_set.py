@@ -1,0 +1,91 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The set of resources that a task declares: manifests of all kinds that the datastore has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Union
+
+from ..._core.errors import InvalidInput, brief, shown
+from ..._plan.desired import Absent, Present
+from ..._resources.api_version import ApiVersion
+from ..._resources.hostendpoint import HOST_ENDPOINT
+from ..._resources.resource import Ref, Resource
+from .declared import Key, add_owner, build_wants
+from .documents import Input, Item, OtherKind, read_items
+
+OPTIONS = ("resources", "src")
+
+
+def read_resources(params: Mapping[str, Any], api_version: ApiVersion, skipped: List[OtherKind]) -> Iterator[Item]:
+    """The items of the given option. Adds resources of other kinds that are skipped to `skipped`.
+
+    Raises InvalidInput for an unreadable file and an invalid set.
+    """
+    return read_items(params, Input(tuple(api_version.schemas), "resources of these kinds", OPTIONS), skipped)
+
+
+def build_resource_presents(
+    items: Iterable[Item],
+    api_version: ApiVersion,
+    owner_labels: Mapping[str, str],
+    overwrite: bool,
+    get_key: Callable[[Ref], Key],
+) -> Dict[Key, Present]:
+    """Each item as a declared resource, by its key, with the owner's labels.
+
+    Raises InvalidInput with the place and problem of every invalid resource, and both places of every duplicate.
+    """
+
+    def parse(item: Any) -> Present:
+        resource = _parse(item, api_version)
+        if owner_labels:
+            labels = dict(resource.labels)
+            add_owner(labels, owner_labels)
+            resource = dataclasses.replace(resource, labels=labels)
+        api_version.check(resource)
+        return Present(resource, overwrite)
+
+    return build_wants(items, parse, get_key)
+
+
+def build_resource_absents(
+    items: Iterable[Item], api_version: ApiVersion, get_key: Callable[[Ref], Key]
+) -> Dict[Key, Absent]:
+    """Each item as a resource that must not exist, by its key. Of an item, only kind, name and node count."""
+
+    def parse(item: Any) -> Absent:
+        ref = _parse(item, api_version).ref
+        api_version.check_ref(ref)
+        return Absent(ref)
+
+    return build_wants(items, parse, get_key)
+
+
+def _parse(item: Union[OtherKind, Any], api_version: ApiVersion) -> Resource:
+    if isinstance(item, OtherKind):
+        text = (
+            "{0} cannot be managed here; the kinds of this datastore are {1}; to skip others, set other_kinds to skip"
+        )
+        named = " ".join(filter(None, [brief(item.kind), item.name]))
+        raise InvalidInput([text.format(named, ", ".join(api_version.schemas))])
+    if not isinstance(item, Mapping):
+        raise InvalidInput(["{0} is not a Calico resource; it must be a mapping".format(shown(item))])
+    given = {str(key).lower(): value for key, value in item.items()}
+    kinds = {kind.lower(): kind for kind in api_version.schemas}
+    kind = kinds.get(str(given.get("kind")).lower())
+    if kind is None:
+        raise InvalidInput(["kind {0} is not valid: use one of {1}".format(shown(given.get("kind")), _join(kinds))])
+    # A host endpoint may be given in the form of the other API version.
+    if kind != HOST_ENDPOINT and given.get("apiversion") != api_version.name:
+        text = "apiVersion {0} is not valid for kind {1}: use {2}"
+        raise InvalidInput([text.format(shown(given.get("apiversion")), kind, api_version.name)])
+    return api_version.schemas[kind].parse_manifest(item)
+
+
+def _join(kinds: Mapping[str, str]) -> str:
+    return ", ".join(kinds.values())

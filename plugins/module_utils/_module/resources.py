@@ -1,0 +1,75 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The work of calico_resources: a set of resources of several kinds, and a purge."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._apply.apply import apply
+from .._core.errors import InvalidInput, brief, shown
+from .._datastore.base import Datastore
+from .._guard.enforcement import parse_guard_policy
+from .._plan.desired import Desired, KindPurge
+from .._resources.api_version import ApiVersion
+from ._input.declared import build_owner_labels
+from ._input.documents import OtherKind, build_skipped_result
+from ._input.resource_set import build_resource_absents, build_resource_presents, read_resources
+from .options import check_limits
+from .results import build_bulk_result, build_bulk_warnings, build_record
+from .runner import warn
+
+
+def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
+    """Make the datastore match the declared set."""
+    params = module.params
+    check_limits(params)
+    purge = _parse_purge(params, store.api_version)
+    owner_labels = build_owner_labels(params, store.api_version)
+    skipped: List[OtherKind] = []
+    items = read_resources(params, store.api_version, skipped)
+    wants: Mapping[str, Desired]
+    if params["state"] == "present":
+        wants = build_resource_presents(items, store.api_version, owner_labels, params["overwrite"], store.key)
+    else:
+        wants = build_resource_absents(items, store.api_version, store.key)
+    outcome = apply(
+        store,
+        wants,
+        module.check_mode,
+        purge,
+        params["purge_limit"],
+        parse_guard_policy(params).check,
+        server_dry_run=params["server_dry_run"],
+    )
+    warn(module, build_bulk_warnings(outcome, store.api_version))
+    limit = params["diff_limit"] if module._diff else None
+    result = build_bulk_result(outcome, store.api_version, limit, _build_record_with_kind)
+    return dict(build_skipped_result(params, skipped), **result)
+
+
+def _build_record_with_kind(change: Any) -> Dict[str, Any]:
+    return dict(kind=change.ref.kind, **build_record(change))
+
+
+def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional[KindPurge]:
+    """What the task purges. Raises InvalidInput for an unknown kind, and for a purge that nothing limits."""
+    if params["purge"] == "none":
+        return None
+    if params["state"] == "absent":
+        raise InvalidInput(["purge: owned requires state present: the purge deletes what is not in the set"])
+    if not params["owner"]:
+        raise InvalidInput(["owner: must not be empty if owned resources are purged"])
+    kinds = {kind.lower(): kind for kind in api_version.schemas}
+    unknown = [kind for kind in params["purge_kinds"] if kind.lower() not in kinds]
+    if unknown:
+        text = "purge_kinds: {0} is not a kind of this datastore; use {1}"
+        raise InvalidInput([text.format(shown(kind), ", ".join(kinds.values())) for kind in map(brief, unknown)])
+    if not params["purge_kinds"]:
+        raise InvalidInput(["purge_kinds: must not be empty if owned resources are purged"])
+    purged = [kinds[kind.lower()] for kind in params["purge_kinds"]]
+    return KindPurge(tuple(dict.fromkeys(purged)), params["owner_label"], params["owner"])

@@ -1,0 +1,238 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""calico_resources: policies, network sets, profiles, tiers and endpoints from manifests."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.module import run_module
+from tests.integration.sets import OWNER_LABEL
+from tests.integration.tasks import connection, failure
+from tests.integration.test_resource_info import ROOT, on_etcdv3, on_v3, put
+
+ALLOW_SSH = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [22]}}
+
+
+def resources(datastore, given, check=False, diff=False, **options):
+    """A calico_resources task; unguarded, unless the options say so."""
+    found = {"guard": "off", **connection(datastore), "resources": given, **options}
+    return run_module("calico_resources", found, check, diff)
+
+
+def manifest(kind, name, spec=None, **metadata):
+    document = {"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": dict(metadata, name=name)}
+    return document if spec is None else dict(document, spec=spec)
+
+
+def policy(name, **spec):
+    return manifest("GlobalNetworkPolicy", name, {"order": 100, "selector": "all()", "ingress": [ALLOW_SSH], **spec})
+
+
+def network_set(name, *nets, **metadata):
+    return manifest("GlobalNetworkSet", name, {"nets": list(nets)}, **metadata)
+
+
+def changes(result):
+    assert "changes" in result, result
+    return [(each["operation"], each["kind"], each["name"]) for each in result["changes"]]
+
+
+def read(datastore, kind):
+    found = run_module("calico_resource_info", dict(connection(datastore), kind=kind))
+    assert not found["failed"], found
+    return {each["metadata"]["name"]: each for each in found["resources"]}
+
+
+ONE_OF_EACH = [
+    manifest("HostEndpoint", "n1-eth0", {"node": "n1", "interfaceName": "eth0"}, labels={"host": "yes"}),
+    policy("sec-ssh", tier="sec"),
+    network_set("office", "192.0.2.0/24", labels={"place": "office"}),
+    manifest("StagedGlobalNetworkPolicy", "tried", {"selector": "all()"}),
+    manifest("Tier", "sec", {"order": 10}),
+]
+ONE_OF_EACH_CHANGES = [
+    ("Tier", "sec"),
+    ("GlobalNetworkSet", "office"),
+    ("GlobalNetworkPolicy", "sec-ssh"),
+    ("StagedGlobalNetworkPolicy", "tried"),
+    ("HostEndpoint", "n1-eth0"),
+]
+
+
+@on_v3
+def test_all_kinds_are_created_in_order_once_and_deleted_in_reverse(datastore):
+    predicted = resources(datastore, ONE_OF_EACH, check=True)
+    assert read(datastore, "Tier").keys() <= {"default"}
+    made = resources(datastore, ONE_OF_EACH)
+    assert made["changed"] and changes(made) == [("create", *each) for each in ONE_OF_EACH_CHANGES]
+    assert made["changes"] == predicted["changes"] and made["summary"]["created"] == 5
+    for kind, name in ONE_OF_EACH_CHANGES:
+        assert name in read(datastore, kind)
+    again = resources(datastore, ONE_OF_EACH)
+    assert not again["changed"] and again["summary"]["unchanged"] == 5
+    gone = resources(datastore, ONE_OF_EACH, state="absent")
+    assert changes(gone) == [("delete", *each) for each in ONE_OF_EACH_CHANGES[::-1]]
+    assert not resources(datastore, ONE_OF_EACH, state="absent")["changed"]
+
+
+@on_v3
+def test_an_update_shows_what_differs_and_keeps_what_it_does_not_manage(datastore):
+    resources(datastore, [policy("p", ingress=[ALLOW_SSH]), network_set("s", "192.0.2.0/24")])
+    changed = [policy("p", ingress=[]), network_set("s", "192.0.2.0/24", "198.51.100.7", annotations={"why": "test"})]
+    result = resources(datastore, changed, diff=True)
+    assert [(each["name"], each["fields"]) for each in result["changes"]] == [
+        ("s", ["annotations", "spec.nets"]),
+        ("p", ["spec.ingress"]),
+    ]
+    assert "+" not in result["diff"][0]["before"] and "- 198.51.100.7\n" in result["diff"][0]["after"]
+    assert "ingress" not in result["diff"][1]["after"] and result["diff"][1]["after_header"].endswith("p (update)")
+    resources(datastore, [network_set("s", "192.0.2.0/24")])
+    found = read(datastore, "GlobalNetworkSet")["s"]
+    assert found["spec"]["nets"] == ["192.0.2.0/24"] and found["metadata"]["annotations"] == {"why": "test"}
+
+
+@on_v3
+def test_what_calico_fills_in_is_no_difference(datastore):
+    resources(datastore, [policy("p"), manifest("Tier", "t")])
+    spelled_out = policy("p", tier="default", types=["Ingress"], egress=[], applyOnForward=False)
+    result = resources(datastore, [spelled_out, manifest("Tier", "t", {"order": 1000000, "defaultAction": "Deny"})])
+    assert not result["changed"], result
+
+
+@on_v3
+def test_a_purge_deletes_the_owners_other_resources_of_the_given_kinds(datastore):
+    both = {"owner": "me", "purge": "owned", "purge_kinds": ["globalnetworkpolicy", "Tier"]}
+    resources(datastore, [policy("a", tier="t"), policy("b"), manifest("Tier", "t"), network_set("s")], owner="me")
+    resources(datastore, [policy("other")])
+    limited = failure(
+        resources(datastore, [policy("b")], purge_limit=1, **both), "would delete 1 global network policy"
+    )
+    assert "and 1 tier, more than the purge_limit of 1" in limited
+    result = resources(datastore, [policy("b")], purge_limit=2, **both)
+    assert changes(result) == [("delete", "GlobalNetworkPolicy", "a"), ("delete", "Tier", "t")]
+    assert set(read(datastore, "GlobalNetworkPolicy")) == {"b", "other"}
+    assert read(datastore, "GlobalNetworkPolicy")["b"]["metadata"]["labels"][OWNER_LABEL] == "me"
+    assert set(read(datastore, "GlobalNetworkSet")) == {"s"}
+
+
+@on_v3
+def test_a_purge_says_what_it_requires(datastore):
+    failure(resources(datastore, [], purge="owned", owner="me"), "purge_kinds")
+    failure(resources(datastore, [], purge="owned", owner="me", purge_kinds=[]), "purge_kinds: must not be empty")
+    failure(resources(datastore, [], purge="owned", owner="", purge_kinds=["Tier"]), "owner: must not be empty")
+    unknown = failure(
+        resources(datastore, [], purge="owned", owner="me", purge_kinds=["Policy"]), "'Policy' is not a kind"
+    )
+    assert "GlobalNetworkPolicy" in unknown
+    absent = resources(datastore, [policy("a")], purge="owned", owner="me", purge_kinds=["Tier"], state="absent")
+    failure(absent, "requires state present")
+
+
+@on_v3
+def test_a_policy_requires_its_tier_and_a_tier_with_policies_stays(datastore):
+    failure(resources(datastore, [policy("p", tier="sec")]), "spec.tier: 'sec' is not an existing tier")
+    assert read(datastore, "GlobalNetworkPolicy") == {}
+    resources(datastore, [policy("p", tier="sec"), manifest("Tier", "sec")])
+    refused = resources(datastore, [manifest("Tier", "sec")], state="absent")
+    failure(refused, "tier sec is not deleted, because it has policies: global network policy p; delete them first")
+    resources(datastore, [manifest("Tier", "default")])
+    failure(resources(datastore, [manifest("Tier", "default")], state="absent", check=True), "Calico's own")
+    both = resources(datastore, [manifest("Tier", "sec"), policy("p")], state="absent")
+    assert changes(both) == [("delete", "GlobalNetworkPolicy", "p"), ("delete", "Tier", "sec")]
+
+
+@on_v3
+def test_overwrite_false_changes_nothing(datastore):
+    resources(datastore, [policy("p")])
+    failure(resources(datastore, [policy("p", order=5), policy("q")], overwrite=False), "overwrite is false")
+    assert set(read(datastore, "GlobalNetworkPolicy")) == {"p"}
+
+
+INVALID = {
+    "no mapping": ([7], "resources[0]: 7 is not a Calico resource"),
+    "no kind": ([{"apiVersion": "projectcalico.org/v3"}], "kind None is not valid: use one of Tier,"),
+    "another kind": (
+        [manifest("IPPool", "p")],
+        "IPPool p cannot be managed here; the kinds of this datastore are Tier",
+    ),
+    "another version": (
+        [dict(policy("p"), apiVersion="v1")],
+        "apiVersion 'v1' is not valid for kind GlobalNetworkPolicy",
+    ),
+    "no name": ([manifest("Tier", "")], "metadata.name: is missing"),
+    "a misspelt key": ([policy("p", selektor="all()")], "spec.selektor is unknown: did you mean selector?"),
+    "a misplaced key": ([dict(policy("p"), order=1)], "order is unknown"),
+    "an invalid rule": ([policy("p", ingress=[{"action": "Accept"}])], "spec.ingress[0].action: 'Accept' is not"),
+    "twice": ([policy("p"), policy("p", order=1)], "global network policy p is given twice, first by resources[0]"),
+    "several": ([policy("P"), network_set("s", "10.0.0")], "resources[1]: s: "),
+    "another owner": ([policy("p"), network_set("s", labels={OWNER_LABEL: "you"})], "contradicts owner 'me'"),
+}
+
+
+@on_v3
+@pytest.mark.parametrize("given, message", INVALID.values(), ids=INVALID)
+def test_an_invalid_resource_is_named_and_nothing_is_written(datastore, given, message):
+    failure(
+        resources(datastore, [network_set("good"), *given], owner="me"),
+        message.replace("resources[0]", "resources[1]").replace("resources[1]: s", "resources[2]: s"),
+    )
+    assert read(datastore, "GlobalNetworkSet") == {}
+
+
+@on_v3
+def test_a_file_with_several_documents_and_other_kinds(datastore, tmp_path):
+    source = tmp_path / "policies.yml"
+    listed = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicyList", "items": [policy("p")]}
+    documents = [listed, manifest("IPPool", "pool", {"cidr": "10.0.0.0/8"}), network_set("s", "192.0.2.1")]
+    source.write_text("---\n".join(json.dumps(each, indent=1) + "\n" for each in documents))
+    failure(from_file(datastore, source), "document 2: IPPool pool cannot be managed here")
+    result = from_file(datastore, source, other_kinds="skip")
+    assert changes(result) == [("create", "GlobalNetworkSet", "s"), ("create", "GlobalNetworkPolicy", "p")]
+    assert result["other_kinds_skipped"] == 1
+
+
+def from_file(datastore, path, **options):
+    return run_module("calico_resources", {"guard": "off", **connection(datastore), "src": str(path), **options})
+
+
+@on_etcdv3
+def test_the_bytes_are_calicos(datastore):
+    """One policy; the unit tests compare all of Calico's own rows."""
+    resources(datastore, [policy("p")])
+    value = json.loads(datastore.get(ROOT + "globalnetworkpolicies/p"))
+    assert value["spec"]["tier"] == "default" and value["metadata"]["labels"] == {"projectcalico.org/tier": "default"}
+    assert value["metadata"]["annotations"] == {"projectcalico.org/metadata": '{"name":"p"}'}
+
+
+@on_etcdv3
+def test_a_policy_of_an_older_calico_is_updated_in_place(datastore):
+    put(datastore, "GlobalNetworkPolicy", "default.p", {"order": 100, "types": ["Ingress"]})
+    key, old = ROOT + "globalnetworkpolicies/p", ROOT + "globalnetworkpolicies/default.p"
+    same = manifest("GlobalNetworkPolicy", "p", {"order": 100})
+    assert not resources(datastore, [same])["changed"]
+    result = resources(datastore, [manifest("GlobalNetworkPolicy", "p", {"order": 5})], owner="me")
+    assert changes(result) == [("update", "GlobalNetworkPolicy", "p")]
+    value = json.loads(datastore.get(old))
+    assert value["metadata"]["name"] == "default.p" and value["spec"]["order"] == 5 and datastore.get(key) is None
+    kept = resources(datastore, [same], owner="me", purge="owned", purge_kinds=["GlobalNetworkPolicy"])
+    assert changes(kept) == [("update", "GlobalNetworkPolicy", "p")]
+    by_old_name = manifest("GlobalNetworkPolicy", "default.p", {"order": 100})
+    assert not resources(datastore, [by_old_name], owner="me")["changed"]
+    assert changes(resources(datastore, [same], state="absent")) == [("delete", "GlobalNetworkPolicy", "p")]
+    assert datastore.get(old) is None
+
+
+@on_etcdv3
+def test_an_unreadable_value_is_replaced_and_never_purged(datastore):
+    place = ROOT + "globalnetworkpolicies/p"
+    datastore.put(place, "[]")
+    purge = {"owner": "me", "purge": "owned", "purge_kinds": ["GlobalNetworkPolicy"]}
+    kept = resources(datastore, [], **purge)
+    assert not kept["changed"] and any("is not purged" in warning for warning in kept["warnings"])
+    result = resources(datastore, [policy("p")])
+    assert changes(result) == [("update", "GlobalNetworkPolicy", "p")]
+    assert any("the replaced value could not be read" in warning for warning in result["warnings"])
