@@ -248,7 +248,7 @@ MIXED = {
         [
             yaml.safe_load(V3),
             *OTHERS[:2],
-            {"kind": "ProfileList", "apiVersion": "projectcalico.org/v3", "items": OTHERS},
+            {"kind": "ProfileList", "apiVersion": "projectcalico.org/v3", "items": OTHERS[2:]},
         ]
     ),
     "keys in another case": V3
