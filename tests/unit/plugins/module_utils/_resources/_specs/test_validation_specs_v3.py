@@ -40,7 +40,7 @@ OPTIONS = {row: option for option, listed in STRICTER.values() for row in listed
 EXISTS = ("tier-029",)
 
 
-def find_problems(kind, name, labels, annotations, spec, tiers):
+def find_with_tiers(kind, name, labels, annotations, spec, tiers):
     """All problems, given the tiers that exist."""
     found = find_spec_problems(kind, name, labels, annotations, spec)
     if kind in POLICIES:
@@ -90,7 +90,7 @@ def find_problems(kind, row):
     metadata = row["doc"].get("metadata") or {}
     labels = as_calicoctl_converts(metadata.get("labels") or {}, "labelsToApply")
     spec = read_spec(kind, row["doc"].get("spec"))
-    return find_problems(kind, metadata.get("name", ""), labels, metadata.get("annotations") or {}, spec, TIERS)
+    return find_with_tiers(kind, metadata.get("name", ""), labels, metadata.get("annotations") or {}, spec, TIERS)
 
 
 @pytest.mark.parametrize(("kind", "row"), list(read_rows()))
@@ -280,7 +280,7 @@ PLACES = [
 
 @pytest.mark.parametrize(("kind", "spec", "place", "message"), PLACES)
 def test_a_problem_names_its_place_and_what_is_expected(kind, spec, place, message):
-    ((option, _value, found),) = find_problems(kind, "a", {}, {}, spec, TIERS)
+    ((option, _value, found),) = find_with_tiers(kind, "a", {}, {}, spec, TIERS)
     assert option == place
     assert message in found
 
@@ -297,7 +297,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize(("kind", "spec"), ACCEPTED)
 def test_an_unusual_spec_that_calico_accepts(kind, spec):
-    assert find_problems(kind, "a", {}, {}, spec, TIERS) == []
+    assert find_with_tiers(kind, "a", {}, {}, spec, TIERS) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -335,6 +335,6 @@ def test_calicos_own_tiers_are_fixed(name, spec, places):
 @pytest.mark.parametrize("kind", POLICIES)
 def test_the_tier_is_only_looked_up_among_known_tiers(kind):
     assert find_spec_problems(kind, "a", {}, {}, {"tier": "nope"}) == []
-    assert find_problems(kind, "a", {}, {}, {"tier": "nope"}, ["nope"]) == []
+    assert find_with_tiers(kind, "a", {}, {}, {"tier": "nope"}, ["nope"]) == []
     # Calico creates the default tier itself.
-    assert find_problems(kind, "a", {}, {}, {}, []) == []
+    assert find_with_tiers(kind, "a", {}, {}, {}, []) == []
