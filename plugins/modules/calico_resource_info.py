@@ -7,7 +7,7 @@
 DOCUMENTATION = r"""
 ---
 module: calico_resource_info
-short_description: Read Calico policies, network sets, profiles and tiers
+short_description: Read Calico policies, network sets, profiles, tiers, settings of Felix and nodes
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
@@ -27,9 +27,18 @@ options:
       - With O(datastore_type=etcdv2), only V(HostEndpoint) can be read.
       - With O(datastore_type=kubernetes), V(Profile) returns the profiles that Calico makes from namespaces and service
         accounts. It does not return C(projectcalico-default-allow), which is not stored.
+      - With O(datastore_type=kubernetes), V(Node) is an error, because the nodes are Kubernetes' own objects.
     type: str
     required: true
-    choices: [HostEndpoint, GlobalNetworkPolicy, StagedGlobalNetworkPolicy, GlobalNetworkSet, Profile, Tier]
+    choices:
+      - HostEndpoint
+      - GlobalNetworkPolicy
+      - StagedGlobalNetworkPolicy
+      - GlobalNetworkSet
+      - Profile
+      - Tier
+      - FelixConfiguration
+      - Node
   name:
     description:
       - Name of the resource to return.
@@ -68,7 +77,10 @@ EXAMPLES = r"""
 RETURN = r"""
 resources:
   description:
-    - The resources, sorted by name, as manifests that C(calicoctl apply) accepts. Empty fields are left out.
+    - The resources, sorted by name, as manifests that C(calicoctl apply) accepts. Empty fields are left out, except
+      those with a meaning, such as an empty list of failsafe ports.
+    - The status of a tier or a node is left out. C(calicoctl apply) of such a manifest removes the stored status of a
+      node.
     - The list is empty if no resource matches.
   returned: success
   type: list

@@ -40,11 +40,14 @@ settings.load_profile("any machine")
 # Playbooks, of which nothing depends on the datastore but what other tests have: they run on one, and on one API of
 # Kubernetes; with NETSEC_KUBERNETES=all, on both.
 PLAYBOOKS = (
+    "audit",
     "awx",
     "diff",
     "gathered",
     "migrate",
+    "role",
     "role_canary",
+    "role_given",
     "role_guard",
     "role_purge",
     "runner",
@@ -66,7 +69,6 @@ EVERY_ETCD = (
     "idempotence",
     "info",
     "set_conflict",
-    "set_failure",
     "set_failure",
     "set_wire",
     "tls",

@@ -1,7 +1,7 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Policies, network sets, profiles and tiers, read as manifests."""
+"""Policies, network sets, profiles, tiers, settings of Felix and nodes, read as manifests."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ PLURALS = {
     "GlobalNetworkSet": "globalnetworksets",
     "Profile": "profiles",
     "Tier": "tiers",
+    "FelixConfiguration": "felixconfigurations",
+    "Node": "nodes",
 }
 # What Calico sets itself.
 _SET_BY_CALICO = ("uid", "resourceVersion", "creationTimestamp", "generation", "generateName")
@@ -92,7 +94,7 @@ READ = [row for row in vectors("v3_policies_read.jsonl") if row["kind"] in PLURA
 
 @on_etcdv3
 def test_it_shows_what_calicoctl_shows(datastore):
-    """Each stored form of a policy, set, profile or tier, by Calico's own list."""
+    """Each stored form of a resource, by Calico's own list."""
     compared = 0
     for row in READ:
         datastore.reset()
@@ -122,6 +124,46 @@ def _tidy(item):
     if not isinstance(item, dict):
         return item
     return {key: _tidy(each) for key, each in item.items() if each not in ({}, [], None, "")}
+
+
+@on_v3
+def test_settings_of_felix(datastore):
+    """An empty list of failsafe ports differs from a missing list, which stands for Felix's own."""
+    failsafes = [{"protocol": "TCP", "port": 22, "net": "192.0.2.0/24"}]
+    spec = {"failsafeInboundHostPorts": failsafes, "failsafeOutboundHostPorts": [], "reportingInterval": "1m30s"}
+    put(datastore, "FelixConfiguration", "default", spec)
+    put(datastore, "FelixConfiguration", "node.n1", {"ipv6Support": False})
+    result = resources(datastore, "FelixConfiguration")
+    assert names(result) == ["default", "node.n1"] and result["malformed"] == []
+    default, of_node = [each["spec"] for each in result["resources"]]
+    assert {key: default[key] for key in spec} == spec
+    assert of_node["ipv6Support"] is False and "failsafeInboundHostPorts" not in of_node
+
+
+@on_etcdv3
+def test_an_invalid_setting_of_felix_is_named(datastore):
+    put(datastore, "FelixConfiguration", "default", {"reportingInterval": "soon"})
+    result = resources(datastore, "FelixConfiguration")
+    assert names(result) == [] and "reportingInterval" in result["malformed"][0]["error"]
+    assert any("Felix stops on the hosts that it applies to" in warning for warning in result["warnings"])
+
+
+@on_etcdv3
+def test_nodes(datastore):
+    spec = {"bgp": {"asNumber": 64512, "ipv4Address": "192.0.2.1/24"}, "interfaces": [{"name": "eth0"}]}
+    put(datastore, "Node", "n1", spec, {"zone": "x"})
+    put(datastore, "Node", "n2", {"bgp": {"asNumber": "1.10"}})
+    found = resources(datastore, "Node")["resources"]
+    assert [(each["metadata"]["name"], each["spec"]) for each in found] == [
+        ("n1", spec),
+        ("n2", {"bgp": {"asNumber": 65546}}),
+    ]
+    assert names(resources(datastore, "Node", selector="zone == 'x'")) == ["n1"]
+
+
+@pytest.mark.parametrize("datastore_type", list(KUBERNETES_DATASTORES))
+def test_nodes_belong_to_kubernetes(datastore):
+    failure(resources(datastore, "Node"), "kind: Node cannot be read with this datastore_type: nodes belong to")
 
 
 @on_v3

@@ -24,6 +24,8 @@ SPELLINGS: Dict[int, str] = {
 # In lower case, as Calico v1 spells them.
 NAMES = {number: spelling.lower() for number, spelling in SPELLINGS.items()}
 PROTOCOLS = {name: number for number, name in NAMES.items()}
+# The protocols of failsafe ports, by their names.
+FAILSAFE_PROTOCOLS = {NAMES[number]: number for number in (TCP, UDP)}
 WITH_PORTS = frozenset([TCP, UDP, SCTP, UDPLITE])
 # The protocols that may have ports in Calico v3's rules and endpoints.
 WITH_PORTS_V3 = (TCP, UDP, SCTP)

@@ -36,6 +36,7 @@ from ._kubernetes.objects import (
     build_profiles_of_namespaces,
     build_value,
     build_values,
+    check_is_calicos,
 )
 from ._kubernetes.settings import KubernetesSettings
 from ._kubernetes.transport import CONNECTIONS
@@ -168,6 +169,7 @@ class KubernetesDatastore(Datastore):
         """Of profiles, those that Calico makes of namespaces and service accounts."""
         if kind not in PLURALS:
             return super().list_kind(kind)
+        check_is_calicos(kind)
         plural, codec = PLURALS[kind], build_codec(kind)
         if kind == "Profile":
             values = self._read_made_profiles()

@@ -200,8 +200,8 @@ _METADATA_ANNOTATION = "projectcalico.org/metadata"
 V3_KUBERNETES = dataclasses.replace(
     V3,
     schemas={
-        # Calico makes profiles of namespaces and service accounts.
-        **{kind: schema for kind, schema in SCHEMAS_V3.items() if kind != "Profile"},
+        # Calico makes profiles of namespaces and service accounts, and its nodes are those of Kubernetes.
+        **{kind: schema for kind, schema in SCHEMAS_V3.items() if kind not in ("Profile", "Node")},
         HOST_ENDPOINT: V3.schemas[HOST_ENDPOINT]._replace(
             find_problems=_find_kubernetes_problems,
             as_stored=lambda endpoint: endpoint.with_protocol_names().without_duplicates(),

@@ -14,6 +14,7 @@ import contextlib
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
+from ..._core.errors import InvalidInput
 from ..snapshot import V3_ROOT
 from .annotation import ANNOTATION, read_metadata
 
@@ -22,6 +23,13 @@ OF_NAMESPACE, OF_ACCOUNT = "kns.", "ksa."
 _NAMESPACE_LABELS, _ACCOUNT_LABELS = "pcns.", "pcsa."
 _NAME = "projectcalico.org/name"
 _ADDRESS_TYPES = ("InternalIP", "ExternalIP")
+
+
+def check_is_calicos(kind: str) -> None:
+    """Raise InvalidInput for a kind whose objects are Kubernetes' own."""
+    if kind == "Node":
+        text = "kind: Node cannot be read with this datastore_type: nodes belong to Kubernetes, not to Calico; {0}"
+        raise InvalidInput([text.format("use kubernetes.core.k8s_info or kubectl")])
 
 
 def build_key(plural: str, name: str, namespace: str = "") -> str:

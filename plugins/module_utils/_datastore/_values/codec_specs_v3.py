@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The bytes of Calico's v3 data model: the JSON values of policies, network sets, profiles and tiers.
+"""The bytes of Calico's v3 data model: the JSON values of what endpoints depend on.
 
 projectcalico/calico v3.32.1: libcalico-go/lib/clientv3 (defaults), libcalico-go/lib/backend/model/keys.go (names of
 policies). Calico reads JSON with jsoniter, set up as in Kubernetes, and writes it with Go's encoding/json.
@@ -17,6 +17,7 @@ from ..._core import go_json, go_types
 from ..._core.errors import brief
 from ..._core.go_types import is_time, to_json
 from ..._plan.stored import Codec, Misnamed, Stored
+from ..._resources._specs.field_types import FieldType, as_document, filled, tidy
 from ..._resources._specs.spec_resource import (
     DEFAULT_TIER,
     NAME_ANNOTATION,
@@ -25,7 +26,7 @@ from ..._resources._specs.spec_resource import (
     PolicyResource,
     SpecResource,
 )
-from ..._resources._specs.structs_v3 import SPECS, FieldType, as_document, build_reader, filled, tidy
+from ..._resources._specs.structs_v3 import SPECS, STATUSES, build_reader
 from ..._resources.manifest import V3_NAME
 from ..._resources.resource import Ref, Resource
 from .object_v3 import build_identity, read_kept, sort_keys, update_metadata
@@ -37,6 +38,8 @@ PLURALS = {
     "GlobalNetworkSet": "globalnetworksets",
     "Profile": "profiles",
     "Tier": "tiers",
+    "FelixConfiguration": "felixconfigurations",
+    "Node": "nodes",
 }
 # Of all kinds of policies, which a tier may have.
 PLURALS_OF_POLICIES = {
@@ -52,7 +55,7 @@ _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9T
 
 
 def build_codec(kind: str) -> Codec:
-    """The codec of GlobalNetworkPolicy, StagedGlobalNetworkPolicy, GlobalNetworkSet, Profile or Tier on etcdv3."""
+    """The codec of a kind of `PLURALS` on etcdv3."""
     form = _SpecForm(kind)
     return Codec(
         TYPES[kind],
@@ -73,9 +76,9 @@ class _SpecForm:
         self._type = TYPES[kind]
         self._spec = SPECS[kind]
         self.is_policy = issubclass(self._type, PolicyResource)
-        # Go always writes the status of a tier. Its content is not managed here.
-        self._has_status = kind == "Tier"
-        self._read = build_reader(self._spec, self._has_status)
+        # Go always writes the status. Its content is not managed here.
+        self._has_status = kind in STATUSES
+        self._read = build_reader(kind)
 
     def encode(self, resource: SpecResource, stored: Stored | None = None, uid: str = "", now: str = "") -> str:
         """The bytes that Calico v3.32.1 writes for a resource; stored fields that are not managed here are kept.

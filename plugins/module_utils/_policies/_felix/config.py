@@ -16,12 +16,9 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optiona
 
 from ..._core.errors import shown
 from ..._core.ip import Address, Net
-from ..._core.protocols import NAMES, TCP, UDP
+from ..._core.protocols import FAILSAFE_PROTOCOLS, NAMES
 from ..._datastore.snapshot import PolicySnapshot
 from ..model import IPTABLES
-
-# The protocols of failsafes, by their names.
-FAILSAFE_PROTOCOLS = {NAMES[number]: number for number in (TCP, UDP)}
 
 
 class Failsafe(NamedTuple):

@@ -15,8 +15,9 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..._core.errors import InvalidInput, shown
 from ..._core.ip import Net, parse_net
+from ..._core.protocols import FAILSAFE_PROTOCOLS
 from ..._resources.nested_options import check_keys, parse_port
-from .config import FAILSAFE_PROTOCOLS, Failsafe, Felix
+from .config import Failsafe, Felix
 from .config_v3 import explain_net_doubt
 
 SIDES = ("inbound", "outbound")

@@ -15,14 +15,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..._core import go_json, go_types
 from ..._core.errors import shown
-from ..._core.ip import parse_net
 from ..._datastore.snapshot import PolicySnapshot
+from ..._resources._specs.validation_felix_v3 import FAILSAFE_SETTINGS, is_failsafe_net, is_failsafe_protocol
 from ..._resources.selector import GRAMMAR_V3, SelectorError, parse
 from ..objects_v3 import FELIX_CONFIGURATION, NODE, SETTINGS, read
-from .config import FAILSAFE_PROTOCOLS
 from .values import why_invalid
 
-FAILSAFE_SETTINGS = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
 _ANNOTATION = "config.projectcalico.org/"
 # Settings with another name in annotations than in the spec ("confignamev1").
 _ANNOTATED = {"ipinipenabled": "ipipenabled", "ipipenabled": "", "externalnodescidrlist": "externalnodeslist"}
@@ -139,15 +137,10 @@ def _check(key: str, value: Any, where: str) -> None:
 
 
 def _check_failsafe(protocol: str, net: str, where: str) -> None:
-    if protocol.lower() not in FAILSAFE_PROTOCOLS:
+    if not is_failsafe_protocol(protocol):
         problem = "{0} has the protocol {1}, not tcp or udp".format(where, shown(protocol))
         raise Stopped(STOPS.format(problem))
-    try:
-        # Felix cannot read its own spelling of IPv4-mapped IPv6 addresses.
-        is_net = not net or parse_net(net)[0] == (6 if ":" in net else 4)
-    except ValueError:
-        is_net = False
-    if not is_net:
+    if not is_failsafe_net(net):
         raise Stopped(STOPS.format("{0} has an invalid network: {1}".format(where, shown(net))))
 
 
@@ -157,10 +150,7 @@ _ITEM = re.compile(r"(?:([^:]*):)?(?:(?:\[([^\[\]]*)\]|([^:\[\]]*)):)?([0-9]{1,9
 def parse_failsafe_ports(value: Any, where: str) -> List[Tuple[str, int, str]]:
     """Protocol, port and network of each failsafe, from a list in the spec or the string of an annotation."""
     if not isinstance(value, str):
-        return [
-            (each.get("protocol", ""), int(each.get("port", go_types.ZERO).digits), each.get("net", ""))
-            for each in value
-        ]
+        return [(each.get("protocol", ""), each.get("port", 0), each.get("net", "")) for each in value]
     found = []
     for item in [] if value.lower() == "none" else value.split(","):
         match = _ITEM.fullmatch(item.strip())

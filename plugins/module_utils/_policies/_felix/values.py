@@ -16,6 +16,7 @@ from typing import Any, Callable, Collection, Dict, List, Tuple
 
 from ..._core.errors import shown
 from ..._core.ip import parse_net
+from ..._resources._specs.validation_felix_v3 import are_table_ranges, is_region, is_table_range, read_tables
 from .config import INTERFACES
 
 # The valid values, in lower case.
@@ -44,11 +45,8 @@ _NOT_NONE = frozenset(
 _EXCLUDED = "kube-ipvs0"
 # Bits that Felix requires in the mask for its marks (felix, dataplane/driver.go).
 _LEAST_BITS = 5
-_MOST_TABLES = 0xFFFF
-_MOST_OF_A_REGION = 46
 
 _HOSTNAME = re.compile("[a-zA-Z0-9_.-]+")
-_REGION = re.compile("[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _NUMBER = re.compile("0x[0-9a-f]{1,8}|0|[1-9][0-9]{0,9}", re.IGNORECASE)
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 
@@ -117,23 +115,18 @@ def _are_nets(value: Any) -> bool:
 
 def _is_table_range(value: Any) -> bool:
     found = _RANGE.fullmatch(value) if isinstance(value, str) else None
-    first, last = _numbers(found.groups() if found else (0, 0)) if isinstance(value, str) else _tables(value)
-    return 1 <= first <= last <= 250
+    first, last = _numbers(found.groups() if found else (0, 0)) if isinstance(value, str) else read_tables(value)
+    return is_table_range(first, last)
 
 
 def _are_table_ranges(value: Any) -> bool:
-    found = [_numbers(each) for each in _RANGE.findall(value)] if isinstance(value, str) else list(map(_tables, value))
-    are_valid = all(1 <= first <= last <= 0xFFFFFFFF for first, last in found)
-    return bool(found) and are_valid and sum(last - first + 1 for first, last in found) <= _MOST_TABLES
+    found = list(map(_numbers, _RANGE.findall(value)) if isinstance(value, str) else map(read_tables, value))
+    return bool(found) and are_table_ranges(found)
 
 
 def _numbers(texts: Any) -> Tuple[int, int]:
     first, last = texts
     return int(first), int(last)
-
-
-def _tables(fields: Any) -> Tuple[int, int]:
-    return fields.get("min") or 0, fields.get("max") or 0
 
 
 def _is_one_of(choices: Collection[str], value: Any) -> bool:
@@ -147,9 +140,7 @@ _CHECKS: Dict[str, Callable[[Any], bool]] = {
     "nftablesmarkmask": _is_mark,
     "metadataaddr": lambda value: bool(_HOSTNAME.fullmatch(value)),
     "metadataport": lambda value: value.lower() == "none" or _is_port(value),
-    "openstackregion": lambda value: (
-        value.lower() == "none" or bool(_REGION.fullmatch(value)) and len(value) <= _MOST_OF_A_REGION
-    ),
+    "openstackregion": lambda value: value.lower() == "none" or is_region(value),
     "externalnodeslist": lambda value: value == "none" or _are_nets(value),
     "routetablerange": lambda value: value == "none" or _is_table_range(value),
     "routetableranges": lambda value: value == "none" or _are_table_ranges(value),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A user's spec of a policy, network set, profile or tier, as YAML or JSON gives it.
+"""A user's spec of a resource of Calico v3, as YAML or JSON gives it.
 
 calicoctl v3.32.1 converts YAML to JSON and reads that strictly (calicoctl/calicoctl/resourcemgr, and its YAML library):
 keys in any case, unknown keys rejected, scalars as strings where the field is a string.
@@ -18,7 +18,8 @@ from typing import Any, Dict, List, Sequence
 from ..._core.errors import MOST_BITS, InvalidInput, brief, shown
 from ..._core.go_types import Number, real_number
 from .. import fields
-from .structs_v3 import SPECS, TEXTS, FieldType
+from .field_types import FieldType
+from .structs_v3 import SPECS
 
 # Of a key and a similar one.
 _SIMILAR = 0.75
@@ -105,7 +106,7 @@ def _read_scalar(kind: FieldType, value: Any, where: str) -> Any:
         return None
     if kind.is_text:
         return fields.text(value, where)
-    if kind is TEXTS:
+    if kind.is_texts:
         given = fields.labels(value, where)
         return {key: "" if text is None else text for key, text in given.items()}
     if isinstance(value, str):

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Resources of Calico v3 with rules, networks or an order: policies, network sets, profiles and tiers.
+"""Resources of Calico v3 that endpoints depend on: policies, network sets, profiles, tiers, settings of Felix, nodes.
 
 Plain data: name, labels, annotations, and a spec as `structs_v3` reads it. The defaults are those that calicoctl
-v3.32.1 writes (libcalico-go/lib/clientv3, globalnetworkpolicy.go, stagedglobalnetworkpolicy.go and tier.go).
+v3.32.1 writes (libcalico-go/lib/clientv3, globalnetworkpolicy.go, stagedglobalnetworkpolicy.go, tier.go and
+felixconfig.go, and the defaults of the CRDs).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any, ClassVar, Dict, List, Mapping, Tuple, Type, TypeVar
 from ..._core.go_types import json_text
 from ..manifest import V3_NAME
 from ..resource import Resource
-from .structs_v3 import SPECS, FieldType, as_document, filled, tidy
+from .field_types import FieldType, as_document, filled, tidy
+from .structs_v3 import SPECS
 
 DEFAULT_TIER = "default"
 # Calico sets both on each write of a policy: its tier, and {"name": its name}.
@@ -49,8 +51,7 @@ class SpecResource(Resource):
 
         Networks, selectors and the order of lists are compared as they are: Calico keeps them.
         """
-        spec = self._with_defaults(tidy(self.spec_type, self.spec))
-        return dataclasses.replace(super().canonical(), spec=tidy(self.spec_type, spec))
+        return dataclasses.replace(super().canonical(), spec=tidy(self.spec_type, self.as_stored().spec))
 
     def compared_values(self) -> Dict[str, Any]:
         found: Dict[str, Any] = {"labels": self.labels, "annotations": self.annotations}
@@ -61,7 +62,7 @@ class SpecResource(Resource):
         options: Dict[str, Any] = {
             "name": self.name,
             "labels": dict(sorted(self.labels.items())),
-            "spec": as_document(self.spec_type, tidy(self.spec_type, self.spec)),
+            "spec": as_document(self.spec_type, tidy(self.spec_type, filled(self.spec_type, self.spec))),
         }
         if self.annotations:
             options["annotations"] = dict(sorted(self.annotations.items()))
@@ -149,7 +150,44 @@ class TierResource(SpecResource):
         return {"order": DEFAULT_TIER_ORDER, "defaultAction": "Deny", **spec}
 
 
+@dataclasses.dataclass(frozen=True)
+class FelixConfiguration(SpecResource):
+    KIND: ClassVar[str] = "FelixConfiguration"
+    UNREADABLE_EFFECT: ClassVar[str] = "Felix stops on the hosts that it applies to"
+
+    def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
+        found = {**_FELIX_DEFAULTS, **spec}
+        is_enabled = spec.get("bpfConnectTimeLoadBalancingEnabled")
+        if is_enabled is not None:
+            # The deprecated setting takes precedence.
+            found["bpfConnectTimeLoadBalancing"] = "Enabled" if is_enabled else "Disabled"
+            found["bpfHostNetworkedNATWithoutCTLB"] = "Disabled"
+        return found
+
+
+_FELIX_DEFAULTS = {
+    "nftablesMode": "Auto",
+    "bpfConnectTimeLoadBalancing": "TCP",
+    "bpfHostNetworkedNATWithoutCTLB": "Enabled",
+    "floatingIPs": "Disabled",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeResource(SpecResource):
+    KIND: ClassVar[str] = "Node"
+    UNREADABLE_EFFECT: ClassVar[str] = "Calico treats the node as missing"
+
+
 TYPES: Mapping[str, Type[SpecResource]] = {
     each.KIND: each
-    for each in (GlobalNetworkPolicy, StagedGlobalNetworkPolicy, GlobalNetworkSet, ProfileResource, TierResource)
+    for each in (
+        GlobalNetworkPolicy,
+        StagedGlobalNetworkPolicy,
+        GlobalNetworkSet,
+        ProfileResource,
+        TierResource,
+        FelixConfiguration,
+        NodeResource,
+    )
 }

@@ -12,8 +12,10 @@ from ..manifest import parse_object
 from ..resource import Problem, Ref, Schema
 from .read_spec import read_spec
 from .spec_resource import (
+    FelixConfiguration,
     GlobalNetworkPolicy,
     GlobalNetworkSet,
+    NodeResource,
     ProfileResource,
     SpecResource,
     StagedGlobalNetworkPolicy,
@@ -49,6 +51,8 @@ SCHEMAS_V3: Mapping[str, Schema] = {
         TierResource,
         GlobalNetworkSet,
         ProfileResource,
+        NodeResource,
+        FelixConfiguration,
         GlobalNetworkPolicy,
         StagedGlobalNetworkPolicy,
     )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calico v3's requirements for policies, network sets, profiles and tiers.
+"""Calico v3's requirements for policies, network sets, profiles and tiers, and for the metadata of all kinds.
 
 projectcalico/calico v3.32.1, libcalico-go/lib/validator/v3/validator.go, the limits of the CRDs, which its calicoctl
 checks as well, and what its client rejects (libcalico-go/lib/clientv3). Where the collection is stricter than Calico on
@@ -16,8 +16,10 @@ from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Opt
 
 from ..._core.errors import join_first
 from ..._core.ip import parse_net
-from ..resource import Problem
+from ..resource import Problem, format_kind
 from ..validation_v3 import DNS_NAME, DNS_NAME_MAX, RULES
+from .validation_felix_v3 import find_felix_problems
+from .validation_node_v3 import find_node_problems
 from .validation_rules_v3 import (
     DNS_RULE,
     find_direction_problems,
@@ -92,7 +94,7 @@ def _name(kind: str, name: str) -> str:
     if kind == "Tier":
         return "" if len(name) <= _TIER_NAME_MAX and _TIER_NAME.fullmatch(name) else _TIER_NAME_RULE
     if len(name) > DNS_NAME_MAX or not DNS_NAME.fullmatch(name):
-        return "is not a {0} name: {1}".format("profile" if kind == "Profile" else "network set", DNS_RULE)
+        return "is not a {0} name: {1}".format(format_kind(kind), DNS_RULE)
     if kind == "Profile" and name == _OWN_PROFILE:
         return "is Calico's own profile, which it never changes: use another name"
     return ""
@@ -207,4 +209,6 @@ _KINDS: Dict[str, Callable[[str, Mapping[str, Any]], Iterator[Problem]]] = {
     "GlobalNetworkSet": _network_set,
     "Profile": _profile,
     "Tier": _tier,
+    "FelixConfiguration": find_felix_problems,
+    "Node": find_node_problems,
 }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Policies, network sets, profiles and tiers: what Calico itself reads and writes, row by row, and what we do."""
+"""What Calico itself reads and writes, row by row, and what we do."""
 
 from __future__ import annotations
 
@@ -203,6 +203,30 @@ def test_the_status_of_a_tier_is_kept():
     assert found.endswith('"spec":{"order":0.00001,"defaultAction":"Deny"},"status":' + status)
 
 
+def test_what_calico_does_not_know_of_a_node_is_kept():
+    value = (
+        '{"x":1,"metadata":{"name":"n","uid":"u","creationTimestamp":"2020-01-02T03:04:05Z","labels":{"old":"1"}},'
+        '"spec":{"y":[1E5],"bgp":{"asNumber":"64512"}},"status":{"podCIDRs":["10.0.0.0/24"],"z":null}}'
+    )
+    node = TYPES["Node"](name="n", spec=read_spec("Node", {"bgp": {"ipv4Address": "10.0.0.1/24"}}))
+    assert CODECS["Node"].encode(node, stored("Node", value, "n")) == (
+        '{"kind":"Node","apiVersion":"projectcalico.org/v3","metadata":{"name":"n","uid":"u",'
+        '"creationTimestamp":"2020-01-02T03:04:05Z"},"spec":{"bgp":{"ipv4Address":"10.0.0.1/24"},"y":[1E5]},'
+        '"status":{"podCIDRs":["10.0.0.0/24"],"z":null},"x":1}'
+    )
+
+
+def test_a_setting_of_felix_that_is_not_given_has_its_default_again():
+    before = '{"metadata":{"name":"default"},"spec":{"failsafeInboundHostPorts":[],"ipv6Support":false,"new":1}}'
+    resource = TYPES["FelixConfiguration"](name="default", spec={"failsafeOutboundHostPorts": []})
+    written = CODECS["FelixConfiguration"].encode(resource, stored("FelixConfiguration", before, "default"), UID, TIME)
+    assert written.endswith(
+        '"spec":{"failsafeOutboundHostPorts":[],"nftablesMode":"Auto","bpfLogLevel":"",'
+        '"bpfConnectTimeLoadBalancing":"TCP","bpfHostNetworkedNATWithoutCTLB":"Enabled","floatingIPs":"Disabled",'
+        '"new":1}}'
+    )
+
+
 @pytest.mark.parametrize("value", ["", "null", "[]", '{"metadata":{"name":"p1"},"spec":{"order":"1"}}'])
 def test_what_cannot_be_kept_is_replaced(value):
     codec = CODECS["GlobalNetworkPolicy"]
@@ -217,6 +241,12 @@ def test_what_cannot_be_kept_is_replaced(value):
     [
         ("Tier", '{"metadata":{"name":"n"},"spec":{"order":"1"}}', "spec.order is not a number"),
         ("Tier", '{"metadata":{"name":"n"},"status":1}', "status is not a mapping: 1"),
+        ("Node", '{"metadata":{"name":"n"},"status":{"podCIDRs":[1]}}', "status.podCIDRs[0] is not a string: 1"),
+        (
+            "FelixConfiguration",
+            '{"metadata":{"name":"n"},"spec":{"reportingInterval":""}}',
+            "spec.reportingInterval is not a valid duration: ''",
+        ),
         ("Tier", '{"metadata":{"name":"n"},"status":{"conditions":[1]}}', "status.conditions[0] is not a mapping: 1"),
         (
             "GlobalNetworkPolicy",

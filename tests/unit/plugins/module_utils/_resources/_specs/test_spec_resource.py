@@ -72,6 +72,28 @@ EQUAL = [
     ("Profile", {"ingress": [], "labelsToApply": {}}, {}),
     ("Profile", {"labelsToApply": {"a": 8, "b": None}}, {"labelsToApply": {"b": "", "a": "8"}}),
     ("GlobalNetworkSet", {"nets": None}, {}),
+    ("FelixConfiguration", {}, {"floatingIPs": "Disabled", "nftablesMode": "Auto", "bpfLogLevel": ""}),
+    ("FelixConfiguration", {"reportingInterval": "90s"}, {"reportingInterval": "1m30s"}),
+    (
+        "FelixConfiguration",
+        {"bpfConnectTimeLoadBalancingEnabled": True, "bpfConnectTimeLoadBalancing": "TCP"},
+        {
+            "bpfConnectTimeLoadBalancingEnabled": True,
+            "bpfConnectTimeLoadBalancing": "Enabled",
+            "bpfHostNetworkedNATWithoutCTLB": "Disabled",
+        },
+    ),
+    ("FelixConfiguration", {"failsafeInboundHostPorts": None, "healthTimeoutOverrides": []}, {}),
+    ("FelixConfiguration", {"failsafeInboundHostPorts": [{}]}, {"failsafeInboundHostPorts": [{"port": 0, "net": ""}]}),
+    (
+        "FelixConfiguration",
+        {"healthTimeoutOverrides": [{"name": "x"}]},
+        {"healthTimeoutOverrides": [{"name": "x", "timeout": "0"}]},
+    ),
+    ("FelixConfiguration", {"kubeNodePortRanges": ["80"]}, {"kubeNodePortRanges": [80]}),
+    ("FelixConfiguration", {"istioDSCPMark": "010"}, {"istioDSCPMark": 10}),
+    ("Node", {"bgp": {"asNumber": "1.10"}}, {"bgp": {"asNumber": 65546.0}}),
+    ("Node", {"orchRefs": [{"nodeName": "n"}]}, {"orchRefs": [{"nodeName": "n", "orchestrator": ""}], "addresses": []}),
 ]
 DIFFERENT = [
     ("GlobalNetworkPolicy", {}, {"tier": "sec"}, ["spec.tier"]),
@@ -85,6 +107,21 @@ DIFFERENT = [
     ("GlobalNetworkSet", {"nets": ["::1", "::2"]}, {"nets": ["::2", "::1"]}, ["spec.nets"]),
     ("Tier", {"order": 5}, {"defaultAction": "Pass"}, ["spec.defaultAction", "spec.order"]),
     ("Profile", {"labelsToApply": {"a": "b"}}, {}, ["spec.labelsToApply"]),
+    ("FelixConfiguration", {"failsafeInboundHostPorts": []}, {}, ["spec.failsafeInboundHostPorts"]),
+    ("FelixConfiguration", {"kubeNodePortRanges": []}, {}, ["spec.kubeNodePortRanges"]),
+    ("FelixConfiguration", {"bpfLogFilters": {}}, {}, ["spec.bpfLogFilters"]),
+    ("FelixConfiguration", {"ipv6Support": False}, {}, ["spec.ipv6Support"]),
+    ("FelixConfiguration", {"healthHost": ""}, {}, ["spec.healthHost"]),
+    ("FelixConfiguration", {"nftablesMode": "Disabled"}, {}, ["spec.nftablesMode"]),
+    ("FelixConfiguration", {"reportingInterval": "0"}, {}, ["spec.reportingInterval"]),
+    (
+        "FelixConfiguration",
+        {"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 22}]},
+        {"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22}]},
+        ["spec.failsafeInboundHostPorts"],
+    ),
+    ("Node", {"bgp": {"asNumber": 0}}, {"bgp": {}}, ["spec.bgp"]),
+    ("Node", {"wireguard": {}}, {}, ["spec.wireguard"]),
 ]
 
 
@@ -132,6 +169,25 @@ def test_what_is_stored_has_the_defaults():
     assert staged.spec == {"stagedAction": "Delete", "tier": "sec"}
 
 
+def test_settings_of_felix_that_are_always_stored():
+    """As `calicoctl get` shows them."""
+    spec = {"failsafeInboundHostPorts": [{"protocol": "tcp"}], "natPortRange": "80:90", "reportingInterval": "90s"}
+    declared = make("FelixConfiguration", spec)
+    shown = {
+        "reportingInterval": "1m30s",
+        "failsafeInboundHostPorts": [{"protocol": "tcp", "port": 0}],
+        "natPortRange": "80:90",
+        "bpfLogLevel": "",
+    }
+    assert declared.as_options()["spec"] == shown
+    assert set(declared.as_stored().spec) - set(shown) == {
+        "floatingIPs",
+        "nftablesMode",
+        "bpfConnectTimeLoadBalancing",
+        "bpfHostNetworkedNATWithoutCTLB",
+    }
+
+
 def test_options_are_plain_data():
     spec = {"order": 100.0, **rule(protocol="6", destination={"ports": ["1:2", "80", "http"]})}
     assert make("GlobalNetworkPolicy", spec).as_options() == {
@@ -142,6 +198,9 @@ def test_options_are_plain_data():
             "ingress": [{"action": "Allow", "protocol": 6, "destination": {"ports": ["1:2", 80, "http"]}}],
         },
     }
+
+
+_NO_AS_NUMBER = "spec.bgp.asNumber is not a valid AS number, such as 64512 or 1.10: {0}"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +233,20 @@ def test_options_are_plain_data():
             ],
         ),
         ("GlobalNetworkPolicy", {"doNotTrack": "true"}, ['spec.doNotTrack is not true or false: "true"']),
+        (
+            "FelixConfiguration",
+            {"ipv6support": 1, "failsafeInboundHostPorts": [{"port": -1, "nets": []}], "reportingInterval": 30},
+            [
+                "spec.ipv6Support is not true or false: 1",
+                "spec.failsafeInboundHostPorts[0].port is not a whole number from 0 to 65535: -1",
+                "spec.failsafeInboundHostPorts[0].nets is unknown: did you mean net?",
+                "spec.reportingInterval is not a valid duration: 30; use a form such as 90s or 1m30s",
+            ],
+        ),
+        ("Node", {"bgp": {"asNumber": "1.65536"}}, [_NO_AS_NUMBER.format("'1.65536'")]),
+        ("Node", {"bgp": {"asNumber": "-1"}}, [_NO_AS_NUMBER.format("'-1'")]),
+        ("Node", {"bgp": {"asNumber": "1."}}, [_NO_AS_NUMBER.format("'1.'")]),
+        ("Node", {"bgp": {"asNumber": 1.1}}, ["spec.bgp.asNumber is not a whole number from 0 to 4294967295: 1.1"]),
         ("Profile", {"labelsToApply": {"a": [1]}}, ["spec.labelsToApply[a]: [1] is not a string"]),
         ("Profile", {"labelsToApply": []}, ["spec.labelsToApply: [] is not a mapping of keys to strings"]),
     ],

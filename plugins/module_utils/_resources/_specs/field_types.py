@@ -1,0 +1,209 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Go types of the fields of Calico v3's specs, and the forms of a value of such a type.
+
+projectcalico/calico v3.32.1, api/pkg/lib/numorstring; Kubernetes' Duration. A value is plain data: an absent pointer is
+None, a protocol a string, a port an int, (first, last) or a name, an order a float, a duration a string in Go's form.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+from ..._core import go_types
+from ..._core.errors import shown
+from ..._core.go_json import digits
+from ..._core.protocols import protocol_number
+from .durations import read_duration
+
+
+def _same(value: Any) -> Any:
+    return dict(sorted(value.items())) if isinstance(value, dict) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldType:
+    """The Go type of a field, and how it is read and written."""
+
+    read: go_types.Reader
+    # The value as plain data, as a manifest has it.
+    write: Callable[[Any], Any] = _same
+    # A user may give another scalar instead of a string.
+    is_text: bool = False
+    # A mapping of strings to strings.
+    is_texts: bool = False
+    # None differs from an empty value.
+    is_pointer: bool = False
+    # What Go writes for an empty field (no omitempty); None if it omits the field.
+    always: Any = None
+    # Of a struct, in the order in which Go writes them.
+    fields: Mapping[str, FieldType] = dataclasses.field(default_factory=dict)
+    # Of a list.
+    item: Optional[FieldType] = None
+
+    @property
+    def is_struct(self) -> bool:
+        return bool(self.fields)
+
+    @property
+    def is_always(self) -> bool:
+        return self.always is not None
+
+    def is_empty(self, value: Any) -> bool:
+        """Whether the value is that of an absent field, which `calicoctl get` does not show."""
+        is_shown = self.is_pointer or self.is_always and not self.is_struct
+        return value is None if is_shown else not value
+
+
+def struct_of(fields: Mapping[str, FieldType]) -> FieldType:
+    return FieldType(go_types.struct({name: each.read for name, each in fields.items()}), fields=fields)
+
+
+def pointer_to(kind: FieldType) -> FieldType:
+    return dataclasses.replace(kind, read=go_types.nullable(kind.read), is_pointer=True)
+
+
+def list_of(item: FieldType) -> FieldType:
+    return FieldType(go_types.read_list_with(item.read), item=item)
+
+
+def always(kind: FieldType, empty: Any) -> FieldType:
+    """The type of a field that Go writes even when it is empty."""
+    return dataclasses.replace(kind, always=empty)
+
+
+# --- Readers ---
+
+
+def read_port(item: Any, before: Any, where: str) -> Any:
+    """A port number, (first, last), or a name (api/pkg/lib/numorstring/port.go). Raises ValueError."""
+    if not isinstance(item, str):
+        return _read_unsigned(item, None, where, 65535)
+    first, colon, last = item.partition(":")
+    if first.isdigit() and first.isascii() and (not colon or last.isdigit() and last.isascii()):
+        found = digits(first, 65535), digits(last if colon else first, 65535)
+        if min(found) < 0 or found[0] > found[1]:
+            raise ValueError("{0} is not a valid port range: {1}".format(where, shown(item)))
+        return found if found[0] < found[1] else found[0]
+    if not _PORT_NAME.fullmatch(item):
+        raise ValueError("{0} is not a valid port: {1}".format(where, shown(item)))
+    return item
+
+
+_PORT_NAME = re.compile("[a-zA-Z0-9_.-]{1,128}")
+
+
+def _read_unsigned(item: Any, before: Any, where: str, most: int) -> int:
+    if item is None:
+        return before or 0
+    return int(go_types.number(most)(item, None, where).digits)
+
+
+def _read_port_number(item: Any, before: Any, where: str) -> int:
+    return _read_unsigned(item, before, where, 65535)
+
+
+def _read_number(item: Any, before: Any, where: str) -> int:
+    return before or 0 if item is None else INTEGER.read(item, None, where)
+
+
+def _read_dscp(item: Any, before: Any, where: str) -> Any:
+    """A number of 8 bits, or a name (api/pkg/lib/numorstring/dscp.go)."""
+    if not isinstance(item, str):
+        return _read_unsigned(item, before, where, 255)
+    number = digits(item, 255)
+    return item if number < 0 else number
+
+
+def _read_as_number(item: Any, before: Any, where: str) -> int:
+    """A number of 32 bits, also as a string, or as two numbers of 16 bits (api/pkg/lib/numorstring/asnumber.go)."""
+    if not isinstance(item, str):
+        return _read_unsigned(item, before, where, 2**32 - 1)
+    high, dot, low = item.partition(".")
+    found = (digits(high, 65535) << 16) + digits(low, 65535) if dot else digits(item, 2**32 - 1)
+    if found < 0 or dot and digits(low, 65535) < 0:
+        raise ValueError("{0} is not a valid AS number, such as 64512 or 1.10: {1}".format(where, shown(item)))
+    return found
+
+
+# --- Plain data ---
+
+
+def _format_order(value: float) -> Any:
+    is_exact = value.is_integer() and abs(value) < 2**53 and repr(value) != "-0.0"
+    return int(value) if is_exact else value
+
+
+def _format_port(value: Any) -> Any:
+    return "{0}:{1}".format(*value) if isinstance(value, tuple) else value
+
+
+def _format_protocol(value: str) -> Any:
+    number = protocol_number(value)
+    return value if number is None else int(number)
+
+
+# --- Types ---
+
+TEXT = FieldType(go_types.text, is_text=True)
+# A mapping of strings to strings.
+TEXTS = FieldType(go_types.texts, is_texts=True)
+LIST_OF_TEXT = list_of(TEXT)
+FLAG = FieldType(go_types.flag)
+# A pointer to a whole number.
+INTEGER = FieldType(go_types.integer(-(2**63), 2**63 - 1), is_pointer=True)
+UINT32 = FieldType(go_types.integer(0, 2**32 - 1), is_pointer=True)
+REAL = FieldType(go_types.real, _format_order, is_pointer=True)
+PORT = FieldType(read_port, _format_port)
+PORT_NUMBER = FieldType(_read_port_number)
+NUMBER = FieldType(_read_number)
+PROTOCOL = pointer_to(FieldType(go_types.protocol, _format_protocol))
+DURATION = FieldType(read_duration)
+DSCP = pointer_to(FieldType(_read_dscp))
+AS_NUMBER = pointer_to(FieldType(_read_as_number))
+_UNKNOWN = FieldType(go_types.anything)
+
+
+# --- Forms of a value ---
+
+
+def tidy(kind: FieldType, value: Any) -> Any:
+    """The value without its empty and its unknown fields, in Go's order: what `calicoctl get` shows."""
+    if value is None:
+        return None
+    if kind.is_struct:
+        found = {name: tidy(each, value[name]) for name, each in kind.fields.items() if name in value}
+        return {name: item for name, item in found.items() if not kind.fields[name].is_empty(item)}
+    if kind.item:
+        return [tidy(kind.item, each) for each in value]
+    return _same(value)
+
+
+def filled(kind: FieldType, value: Any) -> Any:
+    """The value with the fields that Go writes even when they are empty; unknown fields are kept."""
+    if value is None:
+        return None
+    if kind.is_struct:
+        found = {name: copy.copy(each.always) for name, each in kind.fields.items() if each.is_always}
+        return {**found, **{name: filled(kind.fields.get(name, _UNKNOWN), item) for name, item in value.items()}}
+    return [filled(kind.item, each) for each in value] if kind.item else value
+
+
+def as_document(kind: FieldType, value: Any) -> Any:
+    """The value as plain data, as a manifest has it; unknown fields are kept as they are, after the known ones."""
+    if kind.is_struct:
+        found: Dict[str, Any] = {}
+        for name, each in kind.fields.items():
+            if not each.is_empty(value.get(name)) or each.is_always and name in value:
+                found[name] = as_document(each, value[name])
+        found.update((name, item) for name, item in value.items() if name not in kind.fields)
+        return found
+    if kind.item:
+        items: List[Any] = [as_document(kind.item, each) for each in value]
+        return items
+    return kind.write(value)
