@@ -28,7 +28,15 @@ from ._etcd.v3_server import Sent
 from ._values.codec_specs_v3 import PLURALS, build_codec
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC
-from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, may_fail_v3, snapshot_v3
+from .snapshot import (
+    NONE_PLANNED,
+    PlannedValues,
+    PolicySnapshot,
+    add_optional_v3,
+    looks_at_others_v3,
+    may_fail_v3,
+    snapshot_v3,
+)
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 # {kind: the prefix of its keys, and how it is written}
@@ -103,7 +111,7 @@ class EtcdV3Datastore(Datastore):
     def list_kind(self, kind: str) -> List[Stored]:
         if kind not in PLURALS:
             return super().list_kind(kind)
-        prefix, codec = "{0}/{1}/".format(_RESOURCES, PLURALS[kind]), build_codec(kind)
+        prefix, codec = _find_kind(kind)
         return [_stored(item, prefix, codec) for item in self._etcd.list(prefix)]
 
     def known_nodes(self) -> List[str]:
@@ -112,13 +120,15 @@ class EtcdV3Datastore(Datastore):
     def felix_nodes(self) -> Dict[str, bool]:
         return reporting(map(_STATUS.fullmatch, self._etcd.keys(_FELIX)))
 
-    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
+    def read_policies(
+        self, node: str = "", declared: Sequence[Resource] = (), planned: PlannedValues = NONE_PLANNED
+    ) -> PolicySnapshot:
         (state,) = self._etcd.get([_CLUSTER_INFORMATION])
         values = {} if state.value is None else {state.key: state.value}
         for plural in ("globalnetworkpolicies", "profiles", "tiers", "felixconfigurations"):
             values.update(self._values(plural))
         endpoints = self.list()
-        found = snapshot_v3(values, endpoints)
+        found = snapshot_v3(values, endpoints).beside(planned)
         if looks_at_others_v3(found):
             for plural in ("globalnetworksets", "networksets", "workloadendpoints"):
                 values.update(self._values(plural))
@@ -126,8 +136,12 @@ class EtcdV3Datastore(Datastore):
             with contextlib.suppress(DatastoreError):
                 # Few users can read them, and they rarely matter.
                 values.update(self._values("workloadendpoints"))
-        unread = add_optional_v3(values, endpoints, self._values)
+        unread = add_optional_v3(values, endpoints, self._values, planned=planned)
         return snapshot_v3(values, endpoints, unread)
+
+    def build_policy_values(self, change: Change) -> Dict[str, str | None]:
+        write = self._write(change)
+        return {write.key: write.value}
 
     def _values(self, plural: str) -> Dict[str, str]:
         """The values of all resources of a kind, by their keys."""
@@ -257,6 +271,8 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
 
 def _find_kind(kind: str) -> Tuple[str, Codec]:
     """The prefix of a kind's keys, and how it is written. Raises DatastoreError for a kind that is not kept here."""
+    if kind in PLURALS:
+        return "{0}/{1}/".format(_RESOURCES, PLURALS[kind]), build_codec(kind)
     if kind not in _KINDS:
         raise DatastoreError("datastore_type etcdv3 has no resources of kind {0} here".format(kind))
     return _KINDS[kind]
