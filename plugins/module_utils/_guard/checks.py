@@ -105,7 +105,7 @@ _TABLE = (
         remedy="keep, or first create, a policy, a profile or a failsafe port that allows this connection",
         needs_facts=True,
     ),
-    Check("G19", "such changes open what was denied", needs_facts=True),
+    Check("G19", "such changes open connections that were not allowed", needs_facts=True),
     Check(
         "G20",
         "a required connection is denied while such changes are written, although it is allowed before and after",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What changes open: connections that were denied on a governed interface and no longer are.
+"""What changes open: connections on a governed interface that were not allowed and now are.
 
 Samples are evaluated: the first ports and networks of each rule that changes, of each network set that changes and of
 new failsafes, and a port that none of them names.
@@ -145,7 +145,7 @@ def _format_openings(openings: Iterable[Opening]) -> Iterator[str]:
             peer = format_address((sample.version, sample.peer))
         else:
             peer = ("any {0}address" if opening.is_certain else "some {0}addresses").format(of_version)
-        text = "{0} {1} {2} was denied and {3} now: {4}"
+        text = "{0} {1} {2} was not allowed and {3} now: {4}"
         how = "is allowed" if opening.is_certain else "may be allowed"
         direction = {IN: "from", OUT: "to"}[sample.direction]
         yield text.format(format_protocol(packet), direction, peer, how, opening.by)

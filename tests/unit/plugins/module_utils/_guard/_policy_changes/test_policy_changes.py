@@ -15,15 +15,21 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import DatastoreError
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v3_client import KeyValue
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._values.codec_specs_v3 import build_codec
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC as CODEC_V1
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv3 import EtcdV3Datastore
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
+from ansible_collections.netsec.calico.plugins.module_utils._guard._policy_changes.phases import Phase
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import ENFORCE, WARN, GuardPolicy
+from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard
+from ansible_collections.netsec.calico.plugins.module_utils._guard.host_facts import HostFacts
 from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import Unsafe
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Present
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import Change, build_change
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Codec, Stored
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._resources._specs.spec_resource import TYPES
-from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref, Resource
 
@@ -184,7 +190,7 @@ def test_an_update_of_a_sets_networks(world):
     report = world.check(more, mode=ENFORCE)
     assert said(report) == {}
     assert report.warnings() == [
-        "guard G19: tcp port 2222 from 198.51.100.0 was denied and is allowed now: policy default.allow-ssh, ingress "
+        "guard G19: tcp port 2222 from 198.51.100.0 was not allowed and is allowed now: policy default.allow-ssh, ingress "
         "rule 1 (on n1)"
     ]
 
@@ -234,6 +240,7 @@ class Settings(Resource):
 
 
 FELIX = Codec(Settings, None, lambda content, ref: Settings(name=ref.name), lambda content, each: False)
+TO_2222 = {"direction": "in", "protocol": "tcp", "src": "192.0.2.9", "dst": "192.0.2.1", "port": 2222}
 PORT_2222 = [{"protocol": "TCP", "port": 2222}]
 
 
@@ -250,7 +257,7 @@ def test_failsafe_ports_that_are_removed_or_added(world):
     assert said(world.check(change, allow)).keys() == {("node n1", "G05", "warning"), ("node n1", "G20", "unsafe")}
     ports = [*PORT_2222, {"protocol": "UDP", "port": 161, "net": "198.51.100.7/32"}, {"protocol": "TCP", "port": 80}]
     lines = world.check(felix_change(world, failsafeInboundHostPorts=ports)).warnings()
-    assert [line.partition(" was denied")[0] for line in lines] == [
+    assert [line.partition(" was not")[0] for line in lines] == [
         "guard G19: tcp port 80 from any address",
         "guard G19: udp port 161 from 198.51.100.7",
     ]
@@ -343,6 +350,25 @@ def test_policies_that_cannot_be_read(world, monkeypatch):
     assert [(str(each), each.verdict) for each in report.verdicts] == [("all changes", "unknown")]
 
 
+def test_calico_v1():
+    root = "/calico/v1/policy/tier/default/policy/"
+    rule = {"action": "allow", "protocol": "tcp", "dst_ports": [2222]}
+    etcd = {"/calico/v1/Ready": "true", root + "deny": json.dumps({"selector": "all()", "types": ["ingress"]})}
+    etcd[root + "ssh"] = json.dumps({"selector": "all()", "types": ["ingress"], "inbound_rules": [rule]})
+    value = {"name": "eth0", "labels": {}, "profile_ids": []}
+    there = [Stored("/calico/v1/host/n1/endpoint/e", "1", json.dumps(value), "n1", "e", CODEC_V1)]
+    facts = {"n1": HostFacts({"eth0": ["192.0.2.1/24"]}, [parse_connection(TO_2222, "x")])}
+
+    def said_after(values):
+        guard = Guard(V1, snapshot_v1(etcd, there), [], phases=[Phase("update policies", values, (), ())])
+        (verdict,) = guard.check({}, others=lambda: facts)
+        return {found.rule for found in verdict.findings if found.level == "unsafe"}
+
+    assert said_after({root + "ssh": None}) == {"G18"}
+    assert said_after({root + "deny": None}) == set()
+    assert said_after({"/calico/v1/config/FailsafeInboundHostPorts": "tcp:2222", root + "ssh": None}) == set()
+
+
 # Policies and endpoints together
 
 
@@ -424,7 +450,7 @@ def test_one_change_is_checked_again_after_a_conflict(world):
 
 
 def test_what_becomes_open(world):
-    text = "guard G19: tcp port {0} from any {1} was denied and is allowed now: policy default.web, {2} (on n1)"
+    text = "guard G19: tcp port {0} from any {1} was not allowed and is allowed now: policy default.web, {2} (on n1)"
     lines = world.check(policy("web", tcp("80:90", 443), order=30), mode=ENFORCE).warnings()
     assert lines == [text.format(port, "address", "ingress rule 1") for port in (443, 80)]
     lines = world.check(policy("web", dict(tcp(443), ipVersion=6), order=30), mode=ENFORCE).warnings()
@@ -434,16 +460,18 @@ def test_what_becomes_open(world):
 def test_what_becomes_open_by_default(world):
     gone = [Ref("GlobalNetworkPolicy", name) for name in ("allow-ssh", "drop-rest")]
     lines = world.check(*gone, mode=ENFORCE).warnings()
-    assert lines[0].startswith("guard G19: tcp port 49151 from any address was denied and is allowed now: profile open")
+    assert lines[0].startswith(
+        "guard G19: tcp port 49151 from any address was not allowed and is allowed now: profile open"
+    )
 
 
 def test_what_becomes_open_for_some_addresses(world):
     report = world.check(policy("web", tcp(80, selector="has(x)"), order=30))
     assert report.warnings()[0].startswith(
-        "guard G19: tcp port 80 from some addresses was denied and may be allowed now: policy"
+        "guard G19: tcp port 80 from some addresses was not allowed and may be allowed now: policy"
     )
     (line,) = world.check(policy("web", tcp(80, nets=["10.0.0.0/8"]), order=30)).warnings()
-    assert line.startswith("guard G19: tcp port 80 from 10.0.0.0 was denied and is allowed now")
+    assert line.startswith("guard G19: tcp port 80 from 10.0.0.0 was not allowed and is allowed now")
 
 
 def test_openings_of_many_hosts_and_of_many_ports_are_few_lines(world):
