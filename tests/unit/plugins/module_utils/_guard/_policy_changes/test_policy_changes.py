@@ -190,8 +190,8 @@ def test_an_update_of_a_sets_networks(world):
     report = world.check(more, mode=ENFORCE)
     assert said(report) == {}
     assert report.warnings() == [
-        "guard G19: tcp port 2222 from 198.51.100.0 was not allowed and is allowed now: policy default.allow-ssh, ingress "
-        "rule 1 (on n1)"
+        "guard G19: tcp port 2222 from 198.51.100.0 was not allowed and is allowed now: policy default.allow-ssh, "
+        "ingress rule 1 (on n1)"
     ]
 
 
