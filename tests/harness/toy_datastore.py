@@ -89,7 +89,10 @@ class ToyDatastore(Datastore):
     def felix_nodes(self):
         return {}
 
-    def read_policies(self, node="", declared=()):
+    def build_policy_values(self, change):
+        return {}
+
+    def read_policies(self, node="", declared=(), planned=()):
         return PolicySnapshot(endpoints=self.list())
 
     def write(self, changes, is_ended=never):

@@ -81,6 +81,15 @@ class Evaluator:
     def _stored(self) -> Dict[Ref, Stored]:
         return {self._identify(each): each for each in self.snapshot.endpoints}
 
+    @property
+    def nodes(self) -> List[str]:
+        """The nodes that have endpoints."""
+        return [node for node in self._by_node if node]
+
+    def has_endpoints_of(self, other: Evaluator) -> bool:
+        """Whether the endpoints of all nodes are the same."""
+        return self._by_node == other._by_node
+
     def candidates(self, node: str) -> List[Candidate]:
         """The endpoints of a node, and in v3 those that may be on it because their node is unreadable."""
         unreadable = [

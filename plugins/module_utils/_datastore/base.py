@@ -17,7 +17,7 @@ from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref, Resource
-from .snapshot import PolicySnapshot
+from .snapshot import NONE_PLANNED, PlannedValues, PolicySnapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +111,21 @@ class Datastore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
+    def read_policies(
+        self, node: str = "", declared: Sequence[Resource] = (), planned: PlannedValues = NONE_PLANNED
+    ) -> PolicySnapshot:
         """What determines the traffic of one node, or of all nodes, and possibly more.
 
         declared: endpoints that are not stored yet, and whose profiles and labels may require more.
+        planned: values of build_policy_values, which may require more, too.
         """
+
+    def build_policy_values(self, change: Change) -> Dict[str, Optional[str]]:
+        """The values that a change stores, by their keys, as in the snapshot of read_policies; None for a deletion.
+
+        The change is of a kind other than HostEndpoint. Raises DatastoreError for a kind that is unknown here.
+        """
+        raise DatastoreError("{0}: it is unknown what its change affects".format(change.ref))
 
     @abc.abstractmethod
     def write(

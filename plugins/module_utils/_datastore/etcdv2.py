@@ -25,7 +25,7 @@ from ._etcd.v2_client import DIRECTORY, EtcdV2Client, NotInDirectory
 from ._etcd.v2_server import Request
 from .base import Datastore, State, never, reporting
 from .codec_v1 import CODEC
-from .snapshot import PolicySnapshot, looks_at_others_v1, snapshot_v1
+from .snapshot import NONE_PLANNED, PlannedValues, PolicySnapshot, add_planned, looks_at_others_v1, snapshot_v1
 
 _HOSTS = "/calico/v1/host"
 _READY = "/calico/v1/Ready"
@@ -123,11 +123,13 @@ class EtcdV2Datastore(Datastore):
     def felix_nodes(self) -> Dict[str, bool]:
         return reporting(map(_STATUS.fullmatch, dict(_values(self._etcd.get(_FELIX, True)))))
 
-    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
+    def read_policies(
+        self, node: str = "", declared: Sequence[Resource] = (), planned: PlannedValues = NONE_PLANNED
+    ) -> PolicySnapshot:
         values: Dict[str, str] = {}
         for key in (_READY, _CONFIG, _POLICIES):
             values.update(_values(self._etcd.get(key, True)))
-        if node and not looks_at_others_v1(values):
+        if node and not looks_at_others_v1(add_planned(values, planned)):
             host = self._etcd.get("{0}/{1}".format(_HOSTS, node), True)
             hosts = [host] if host else []
         else:

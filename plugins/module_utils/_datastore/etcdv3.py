@@ -28,7 +28,15 @@ from ._etcd.v3_server import Sent
 from ._values.codec_specs_v3 import DEFAULT_PREFIX, PLURALS, PLURALS_OF_POLICIES, build_codec, read_tier
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC
-from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, may_fail_v3, snapshot_v3
+from .snapshot import (
+    NONE_PLANNED,
+    PlannedValues,
+    PolicySnapshot,
+    add_optional_v3,
+    looks_at_others_v3,
+    may_fail_v3,
+    snapshot_v3,
+)
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
 # {kind: the prefix of its keys, and how it is written}
@@ -136,13 +144,15 @@ class EtcdV3Datastore(Datastore):
     def felix_nodes(self) -> Dict[str, bool]:
         return reporting(map(_STATUS.fullmatch, self._etcd.keys(_FELIX)))
 
-    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
+    def read_policies(
+        self, node: str = "", declared: Sequence[Resource] = (), planned: PlannedValues = NONE_PLANNED
+    ) -> PolicySnapshot:
         (state,) = self._etcd.get([_CLUSTER_INFORMATION])
         values = {} if state.value is None else {state.key: state.value}
         for plural in ("globalnetworkpolicies", "profiles", "tiers", "felixconfigurations"):
             values.update(self._values(plural))
         endpoints = self.list()
-        found = snapshot_v3(values, endpoints)
+        found = snapshot_v3(values, endpoints).beside(planned)
         if looks_at_others_v3(found):
             for plural in ("globalnetworksets", "networksets", "workloadendpoints"):
                 values.update(self._values(plural))
@@ -150,8 +160,12 @@ class EtcdV3Datastore(Datastore):
             with contextlib.suppress(DatastoreError):
                 # Few users can read them, and they rarely matter.
                 values.update(self._values("workloadendpoints"))
-        unread = add_optional_v3(values, endpoints, self._values)
+        unread = add_optional_v3(values, endpoints, self._values, planned=planned)
         return snapshot_v3(values, endpoints, unread)
+
+    def build_policy_values(self, change: Change) -> Dict[str, str | None]:
+        write = self._write(change)
+        return {write.key: write.value}
 
     def _values(self, plural: str) -> Dict[str, str]:
         """The values of all resources of a kind, by their keys."""

@@ -31,6 +31,7 @@ from ._kubernetes.codec import HostEndpointForm, drop_managed_fields, format_obj
 from ._kubernetes.objects import (
     OF_ACCOUNT,
     OF_NAMESPACE,
+    build_key,
     build_nodes,
     build_profiles_of_accounts,
     build_profiles_of_namespaces,
@@ -43,7 +44,7 @@ from ._kubernetes.transport import CONNECTIONS
 from ._kubernetes.writes import format_pending, has_become, prepare_metadata
 from ._values.codec_specs_v3 import PLURALS, build_codec
 from .base import Datastore, State, never
-from .snapshot import PolicySnapshot, add_optional_v3, looks_at_others_v3, snapshot_v3
+from .snapshot import NONE_PLANNED, PlannedValues, PolicySnapshot, add_optional_v3, looks_at_others_v3, snapshot_v3
 
 # {kind: its plural name}
 _PLURALS = {HOST_ENDPOINT: "hostendpoints"}
@@ -187,7 +188,9 @@ class KubernetesDatastore(Datastore):
     def felix_nodes(self) -> Dict[str, bool]:
         raise DatastoreError("a host outside of the cluster has no record in the Kubernetes datastore")
 
-    def read_policies(self, node: str = "", declared: Sequence[Resource] = ()) -> PolicySnapshot:
+    def read_policies(
+        self, node: str = "", declared: Sequence[Resource] = (), planned: PlannedValues = NONE_PLANNED
+    ) -> PolicySnapshot:
         values: Dict[str, str] = {}
         for plural in ("clusterinformations", "globalnetworkpolicies", "tiers", "felixconfigurations"):
             values.update(self._read_values(plural))
@@ -195,13 +198,19 @@ class KubernetesDatastore(Datastore):
         texts = [stored.value for stored in endpoints]
         texts += [format_object(self._codecs[HOST_ENDPOINT].encode(each, None)) for each in declared]
         values.update(self._read_profiles(texts))
-        if looks_at_others_v3(snapshot_v3(values, endpoints)):
+        if looks_at_others_v3(snapshot_v3(values, endpoints).beside(planned)):
             for plural in ("globalnetworksets", "networksets"):
                 values.update(self._read_values(plural))
         # Kubernetes' own policies, which are not read, select endpoints with this label.
         unread = {"networkpolicies"} if any(_ORCHESTRATOR in text for text in texts) else set()
-        unread = add_optional_v3(values, endpoints, self._read_values, unread)
+        unread = add_optional_v3(values, endpoints, self._read_values, unread, planned)
         return snapshot_v3(values, endpoints, unread)
+
+    def build_policy_values(self, change: Change) -> Dict[str, str | None]:
+        plural, document = _find_plural(change.ref.kind), self._build_document(change)
+        if document is None:
+            return {build_key(plural, change.before.name if change.before else change.ref.name): None}
+        return dict(build_values(plural, [document], self.api.has_metadata_annotation, self._counts))
 
     def _read_values(self, plural: str) -> Dict[str, str]:
         """{key in etcd: value} of the objects of a kind."""

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 from .._core import go_json
 from .._core.errors import DatastoreError
@@ -41,6 +42,32 @@ class PolicySnapshot:
     ip_pools: Optional[List[str]] = None
     # v1: the flag Ready; v3: the ClusterInformation. None when it does not exist.
     state: Optional[str] = None
+    # All values by their keys, except those of endpoints.
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Builds the snapshot of other values, with the same endpoints.
+    rebuild: Optional[Callable[[Mapping[str, str]], PolicySnapshot]] = None
+
+    def with_changes(self, changed: PlannedValues) -> PolicySnapshot:
+        """The snapshot after these values have changed."""
+        values = {**self.values, **changed}
+        return self._rebuilt({key: value for key, value in values.items() if value is not None}) if changed else self
+
+    def beside(self, planned: PlannedValues) -> PolicySnapshot:
+        """The snapshot of stored and planned values, to determine what else matters before or after a change."""
+        return self._rebuilt(add_planned(self.values, planned)) if planned else self
+
+    def _rebuilt(self, values: Mapping[str, str]) -> PolicySnapshot:
+        return cast("Callable[[Mapping[str, str]], PolicySnapshot]", self.rebuild)(values)
+
+
+# Values that changes store, by their keys; None for a value that they delete.
+PlannedValues = Mapping[str, Optional[str]]
+NONE_PLANNED: PlannedValues = {}
+
+
+def add_planned(values: Mapping[str, str], planned: PlannedValues) -> Dict[str, str]:
+    """The stored values, and the planned values under keys of their own."""
+    return {**values, **{key + ".planned": value for key, value in planned.items() if value is not None}}
 
 
 _POLICY = re.compile("/calico/v1/policy/tier/[^/]+/policy/([^/]+)")
@@ -59,7 +86,14 @@ def snapshot_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Polic
     libcalico-go release-v2.6, lib/backend/model: keys.go, policy.go (the tier in the key does not count), profile.go.
     """
     # Calico v1 has no NetworkPolicies.
-    found = PolicySnapshot(endpoints=list(endpoints), state=values.get(_READY), network_policies=[])
+    endpoints = list(endpoints)
+    found = PolicySnapshot(
+        endpoints=endpoints,
+        state=values.get(_READY),
+        network_policies=[],
+        values=values,
+        rebuild=functools.partial(snapshot_v1, endpoints=endpoints),
+    )
     for key, value in values.items():
         policy, profile = _POLICY.fullmatch(key), _PROFILE.fullmatch(key)
         workload, config = _WORKLOAD.fullmatch(key), _CONFIG.fullmatch(key)
@@ -100,8 +134,9 @@ def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: 
     def named(plural: str) -> List[Tuple[str, str]]:
         return [(name, value) for _namespace, name, value in kinds.get(plural, ())]
 
+    endpoints = list(endpoints)
     return PolicySnapshot(
-        endpoints=list(endpoints),
+        endpoints=endpoints,
         policies=named("globalnetworkpolicies"),
         profiles={name: {"": value} for name, value in named("profiles")},
         tiers=dict(named("tiers")),
@@ -112,6 +147,8 @@ def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: 
         nodes=None if "nodes" in unread else dict(named("nodes")),
         ip_pools=None if "ippools" in unread else [value for _name, value in named("ippools")],
         state=dict(named("clusterinformations")).get("default"),
+        values=values,
+        rebuild=functools.partial(snapshot_v3, endpoints=endpoints, unread=unread),
     )
 
 
@@ -120,6 +157,7 @@ def add_optional_v3(
     endpoints: Sequence[Stored],
     read: Callable[[str], Mapping[str, str]],
     unread: Collection[str] = (),
+    planned: PlannedValues = NONE_PLANNED,
 ) -> Set[str]:
     """Add the values of kinds that few users can read and that rarely matter, as far as they are needed.
 
@@ -131,7 +169,7 @@ def add_optional_v3(
         if plural in left:
             continue
         try:
-            found = read(plural) if is_needed(snapshot_v3(values, endpoints)) else None
+            found = read(plural) if is_needed(snapshot_v3(values, endpoints).beside(planned)) else None
         except DatastoreError:
             found = None
         if found is None:

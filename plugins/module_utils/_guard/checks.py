@@ -97,7 +97,21 @@ _TABLE = (
         remedy="correct the named endpoint, rule, setting or object; until then, Felix does not apply what is stored",
     ),
     # enforcement
-    Check("G17", "more endpoints change than guard_limit allows", remedy="raise guard_limit if this is intended"),
+    Check("G17", "more resources change than guard_limit allows", remedy="raise guard_limit if this is intended"),
+    # _policy_changes
+    Check(
+        "G18",
+        "changes of policies, profiles, sets, tiers or Felix's settings deny a required connection",
+        remedy="keep, or first create, a policy, a profile or a failsafe port that allows this connection",
+        needs_facts=True,
+    ),
+    Check("G19", "such changes open connections that were not allowed", needs_facts=True),
+    Check(
+        "G20",
+        "a required connection is denied while such changes are written, although it is allowed before and after",
+        remedy="write the changes in two runs: first what allows this connection, then what denies other connections",
+        needs_facts=True,
+    ),
 )
 CHECKS: Dict[str, Check] = {check.id: check for check in _TABLE}
 

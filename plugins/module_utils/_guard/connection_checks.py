@@ -12,7 +12,7 @@ from .._core.ip import Address, format_address
 from .._core.protocols import PROTOCOLS
 from .._dataplane.host import HostDataplane
 from .._dataplane.resolution import Interface
-from .._policies.connection import IN, LOCAL, Connection
+from .._policies.connection import IN, LOCAL, Connection, Packet
 from .._policies.model import ALLOW, DENY
 from .host_facts import CHECK_OF_DIRECTION
 from .host_state import HostState
@@ -54,7 +54,7 @@ def _check_required(host: HostState, connection: Connection, where: str) -> Iter
     level = UNKNOWN if answer.verdict == UNKNOWN else UNSAFE
     if level == UNSAFE and host.was_denied(connection):
         level, where = WARNING, where + _AS_BEFORE
-    text = "{0} is required{1}: {2}".format(_format_connection(connection), where, answer.reason)
+    text = "{0} is required{1}: {2}".format(format_connection(connection), where, answer.reason)
     yield GuardFinding(CHECK_OF_DIRECTION[connection.direction], level, text)
 
 
@@ -65,7 +65,7 @@ def _check_possible(host: HostState, connection: Connection, name: str) -> Itera
         yield GuardFinding(
             CHECK_OF_DIRECTION[connection.direction],
             UNKNOWN,
-            text.format(_format_connection(connection), name, answer.reason),
+            text.format(format_connection(connection), name, answer.reason),
         )
 
 
@@ -134,17 +134,23 @@ def _check_ungoverned(host: HostState, connection: Connection) -> Optional[Guard
     return GuardFinding(
         CHECK_OF_DIRECTION[connection.direction],
         level,
-        text.format(host.node, _format_connection(connection), answer.reason),
+        text.format(host.node, format_connection(connection), answer.reason),
     )
 
 
-def _format_connection(connection: Connection) -> str:
+def format_connection(connection: Connection) -> str:
+    """The connection in words, such as "tcp port 22 from 192.0.2.9"."""
     packet = connection.packet
-    protocol = _NAMES.get(packet.protocol, "protocol {0}".format(packet.protocol))
-    text = protocol + (" port {0}".format(packet.dport[0]) if packet.dport else "")
+    text = format_protocol(packet)
     if connection.direction == IN:
         return "{0} from {1}".format(text, _format_end(packet.version, packet.source))
     return "{0} to {1}".format(text, _format_end(packet.version, packet.destination))
+
+
+def format_protocol(packet: Packet) -> str:
+    """The protocol, and the port if it has any."""
+    protocol = _NAMES.get(packet.protocol, "protocol {0}".format(packet.protocol))
+    return protocol + (" port {0}".format(packet.dport[0]) if packet.dport else "")
 
 
 def _format_end(version: int, number: Optional[int]) -> str:

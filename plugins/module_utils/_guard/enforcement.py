@@ -19,7 +19,16 @@ from .._core.files import path_as_shown, read_text
 from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
 from .._plan.plan import UPDATE, Change
-from .._resources.hostendpoint import HOST_ENDPOINT, HostEndpoint, as_host_endpoint
+from .._resources.hostendpoint import HOST_ENDPOINT, HostEndpoint
+from .._resources.resource import count_kinds
+from ._policy_changes.phases import (
+    Phase,
+    build_phases,
+    merge_values,
+    select_declared,
+    select_deleted,
+    select_effective,
+)
 from .checks import CHECKS, find_alike
 from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
@@ -55,7 +64,7 @@ class GuardPolicy:
     required: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     facts_src: str = ""
-    # Maximum number of endpoints that one call may change; None for no limit.
+    # Maximum number of resources that one call may change; None for no limit.
     limit: Optional[int] = None
 
     def check(self, store: Datastore, changes: Sequence[Change]) -> GuardReport:
@@ -63,20 +72,13 @@ class GuardPolicy:
         if self.mode == OFF or not changes:
             return GuardReport()
         of_all = self._of_all(changes)
-        changes = [change for change in changes if change.ref.kind == HOST_ENDPOINT]
+        changes = select_effective(changes)
         if not changes:
             return GuardReport([], of_all=of_all)
-        declared = [as_host_endpoint(change.after) for change in changes if change.after]
-        deleted = [
-            as_host_endpoint(change.before.resource)
-            for change in changes
-            if change.after is None and change.before and not change.before.error
-        ]
-        updated = [as_host_endpoint(change.after) for change in changes if change.operation == UPDATE and change.after]
         try:
-            found = self.evaluate(store, declared, deleted, updated)
+            found = self._evaluate(store, changes)
         except DatastoreError as exc:
-            found = GuardReport([_not_read(each, str(exc)) for each in declared + deleted], str(exc), of_all=of_all)
+            found = GuardReport(_build_unread(changes, str(exc)), str(exc), of_all=of_all)
             if self.mode == ENFORCE:
                 text = (
                     "Calico's policies, profiles or settings could not be read, so the change could not be checked: "
@@ -86,31 +88,30 @@ class GuardPolicy:
             return found
         if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
             raise Unsafe(format_refusal(found.verdicts), found.verdicts)
-        return dataclasses.replace(found, of_all=of_all, has_facts=self.mode == ENFORCE or bool(self.by_node))
+        has_facts = self.mode == ENFORCE or bool(self.by_node)
+        return dataclasses.replace(found, of_all=[*of_all, *found.of_all], has_facts=has_facts)
 
     def _of_all(self, changes: Sequence[Change]) -> List[str]:
         """G17 as a warning, with mode enforce as Unsafe."""
         if self.limit is None or len(changes) <= self.limit:
             return []
-        text = "{0} endpoints change in one run, more than the guard_limit of {1}".format(len(changes), self.limit)
+        number = count_kinds([change.ref for change in changes])
+        text = "{0} change in one run, more than the guard_limit of {1}".format(number, self.limit)
         if self.mode == ENFORCE:
             raise Unsafe(text + " (G17). What to do: " + CHECKS["G17"].remedy, ())
         return ["guard G17: " + text]
 
-    def evaluate(
-        self,
-        store: Datastore,
-        declared: Sequence[HostEndpoint],
-        deleted: Sequence[HostEndpoint] = (),
-        updated: Sequence[HostEndpoint] = (),
-    ) -> GuardReport:
-        """The verdicts on endpoints that are declared, and on endpoints that are deleted."""
-        guard = self.guard(store, declared, deleted)
+    def _evaluate(self, store: Datastore, changes: Sequence[Change]) -> GuardReport:
+        """The verdicts on endpoints that change, and on nodes that other changes affect."""
+        phases = build_phases(changes, store.build_policy_values)
+        guard = self.guard(store, select_declared(changes), select_deleted(changes), phases)
+        updated = select_declared(change for change in changes if change.operation == UPDATE)
         selections = {(each.node, each.name): guard.selection(each) for each in updated}
         verdicts = guard.check(
             self.facts_for(guard.nodes), others=lambda: self.facts_for(set(self.by_node).difference(guard.nodes))
         )
-        return GuardReport(verdicts, selections={key: both for key, both in selections.items() if any(both)})
+        selections = {key: both for key, both in selections.items() if any(both)}
+        return GuardReport(verdicts, selections=selections, of_all=guard.openings)
 
     def facts_for(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
         """The facts of those nodes that have any. Raises InvalidInput."""
@@ -120,14 +121,21 @@ class GuardPolicy:
         given = self.by_node
         return {node: parse_host_facts(node, given[node], self.required) for node in sorted(nodes) if node in given}
 
-    def guard(self, store: Datastore, declared: Sequence[HostEndpoint], deleted: Sequence[HostEndpoint] = ()) -> Guard:
+    def guard(
+        self,
+        store: Datastore,
+        declared: Sequence[HostEndpoint],
+        deleted: Sequence[HostEndpoint] = (),
+        phases: Sequence[Phase] = (),
+    ) -> Guard:
         """The guard, with Calico's policies, profiles and settings. Raises DatastoreError when they cannot be read."""
         # As above.
         from .guard import Guard  # pylint: disable=import-outside-toplevel
 
         nodes = {each.node for each in [*declared, *deleted]}
-        snapshot = store.read_policies(min(nodes) if len(nodes) == 1 else "", declared)
-        return Guard(store.api_version, snapshot, declared, deleted, *_known_nodes(store, snapshot, nodes))
+        planned = merge_values(phases)
+        snapshot = store.read_policies(min(nodes) if len(nodes) == 1 and not planned else "", declared, planned)
+        return Guard(store.api_version, snapshot, declared, deleted, *_known_nodes(store, snapshot, nodes), phases)
 
     def interfaces(self) -> Dict[str, Any]:
         """{node: {interface: its addresses}}, not validated. Raises InvalidInput for an unreadable file."""
@@ -187,6 +195,10 @@ def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) ->
     return known, problem
 
 
-def _not_read(endpoint: HostEndpoint, problem: str) -> GuardVerdict:
+def _build_unread(changes: Sequence[Change], problem: str) -> List[GuardVerdict]:
+    """The verdicts when policies could not be read: on each endpoint, and on all other changes together."""
     finding = GuardFinding("G16", UNKNOWN, "Calico's policies, profiles or settings could not be read: " + problem)
-    return build_verdict(endpoint.node, endpoint.name, [finding])
+    endpoints = select_declared(changes) + select_deleted(changes)
+    places = [(each.node, each.name) for each in endpoints]
+    places += [("", "")] if any(change.ref.kind != HOST_ENDPOINT for change in changes) else []
+    return [build_verdict(node, name, [finding]) for node, name in places]

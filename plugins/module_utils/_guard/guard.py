@@ -19,6 +19,9 @@ from .._datastore.snapshot import PolicySnapshot
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
+from ._policy_changes.node_checks import InterimState, NodeChecks
+from ._policy_changes.openings import Openings
+from ._policy_changes.phases import Phase, merge_values
 from .connection_checks import check_connections, check_other_hosts
 from .endpoint_checks import check_endpoint, check_node, check_opened, check_selection, check_workload_interface
 from .host_checks import check_host, check_left_open
@@ -31,7 +34,7 @@ class Guard:
     """Checks declared endpoints and deleted ones (`without`) against what is stored.
 
     `known_nodes` are the nodes that Calico knows, None when they were not read; `nodes_problem` is why it may know
-    more nodes, "" when it does not.
+    more nodes, "" when it does not. `phases` are required if policies, or other resources than endpoints, change.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Guard:
         without: Sequence[HostEndpoint] = (),
         known_nodes: Optional[Collection[str]] = None,
         nodes_problem: str = "",
+        phases: Sequence[Phase] = (),
     ) -> None:
         self._endpoints = endpoints
         self._without = without
@@ -50,7 +54,12 @@ class Guard:
         self._nodes_problem = nodes_problem
         # What is stored.
         self.before = Evaluator(api_version, snapshot)
-        self._after = Evaluator(api_version, snapshot, endpoints, without)
+        planned = merge_values(phases)
+        self._after = Evaluator(api_version, snapshot.with_changes(planned), endpoints, without)
+        # Empty if only endpoints change.
+        self._phases = phases if planned else ()
+        # Warnings about what the changes open.
+        self.openings: List[str] = []
 
     @functools.cached_property
     def nodes(self) -> FrozenSet[str]:
@@ -65,22 +74,44 @@ class Guard:
         is_stored: bool = False,
         others: Callable[[], Mapping[str, HostFacts]] = dict,
     ) -> List[GuardVerdict]:
-        """A verdict for each declared endpoint, and then for each deleted one.
+        """A verdict for each declared endpoint, then for each deleted one, then for nodes that policies affect.
 
         `facts` are those of the nodes with changes; without them, checks that require facts are unknown. `others`
-        returns the facts of other nodes, and is called only when rules select what changes. With `is_stored`, the
-        endpoints are as stored and nothing changes. Raises InvalidInput for invalid addresses.
+        returns the facts of other nodes, and is called only when policies change or rules select what changes. With
+        `is_stored`, the endpoints are as stored and nothing changes. Raises InvalidInput for invalid addresses.
         """
         hosts = {node: HostState(node, facts[node], self.before, self._after, is_stored) for node in facts}
         found = [(endpoint, self._check_declared(endpoint, hosts)) for endpoint in self._endpoints]
         found += [(endpoint, list(self._check_left(endpoint, hosts))) for endpoint in self._without]
-        changed = {} if is_stored else self._changed_members()
-        if changed:
+        changed = {} if is_stored or self._phases else self._changed_members()
+        if changed or self._phases:
             more = others()
             hosts.update((node, HostState(node, more[node], self.before, self._after, False)) for node in more)
+        if changed:
             for number, finding in check_other_hosts(hosts.values(), changed):
                 found[number][1].append(finding)
-        return [build_verdict(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
+        verdicts = [build_verdict(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
+        return verdicts + (self._check_nodes(hosts) if self._phases else [])
+
+    def _check_nodes(self, hosts: Mapping[str, HostState]) -> List[GuardVerdict]:
+        """The verdicts on the nodes that changes of policies and the like affect."""
+        openings = Openings(self.before, self._after)
+        changed = {(each.node, each.name) for each in (*self._endpoints, *self._without)}
+        checks = NodeChecks(self.before, self._after, list(self._build_interim()) if hosts else [], changed)
+        verdicts = checks.check(hosts, openings.add)
+        self.openings = openings.format()
+        return verdicts
+
+    def _build_interim(self) -> Iterator[InterimState]:
+        """The states between the phases."""
+        api_version, snapshot = self.before.api_version, self.before.snapshot
+        for number in range(1, len(self._phases)):
+            written = self._phases[:number]
+            when = "after {0} and before {1}".format(written[-1].title, self._phases[number].title)
+            declared = [endpoint for phase in written for endpoint in phase.declared]
+            deleted = [endpoint for phase in written for endpoint in phase.deleted]
+            values = merge_values(written)
+            yield InterimState(when, Evaluator(api_version, snapshot.with_changes(values), declared, deleted))
 
     def _changed_members(self) -> Dict[Address, List[int]]:
         """{address whose labels or ports in rules change: indexes of the endpoints that change them}"""

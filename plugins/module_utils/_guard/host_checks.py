@@ -32,10 +32,11 @@ def check_host(
     host: HostState, endpoint: HostEndpoint, evaluator: Evaluator, governs: Collection[str]
 ) -> Iterator[GuardFinding]:
     """G05 to G08, G10, G11 and G16 of a declared endpoint; `governs` are the interfaces that it will govern."""
-    yield from _check_failsafes(host, governs)
+    if governs:
+        yield from check_failsafes(host.after, host.facts.ssh_port)
     yield from _check_interface(host.after, endpoint)
     yield from _check_addresses(host.after, endpoint)
-    yield from _check_excluded(host.after, endpoint)
+    yield from check_excluded(host.after, endpoint)
     yield from _check_claims(host.after, endpoint)
     yield from _check_all_interfaces(host.after, endpoint)
     yield from _check_whole_host(host.after, endpoint, evaluator)
@@ -46,17 +47,23 @@ def check_host(
 
 def _check_whole_host(host: HostDataplane, endpoint: HostEndpoint, evaluator: Evaluator) -> Iterator[GuardFinding]:
     """G16 for what is not about this endpoint, but affects its host."""
-    for name in host.taken_for_workloads:
-        text = _CUT_OFF.format(name, " or ".join(host.felix.workload_prefixes))
-        yield GuardFinding("G16", UNSAFE, noted(text, host.felix.note))
+    yield from check_workload_prefixes(host)
     fatal = host.fatal
     if fatal.text and not evaluator.rules_for(endpoint).fatal:
         yield GuardFinding("G16", UNSAFE if fatal.is_certain else UNKNOWN, noted(fatal.text, host.felix.note))
 
 
-def _check_failsafes(host: HostState, governs: Collection[str]) -> Iterator[GuardFinding]:
-    felix, port = host.after.felix, host.facts.ssh_port
-    if governs and not felix.problem and not any((each.protocol, each.port) == (TCP, port) for each in felix.inbound):
+def check_workload_prefixes(host: HostDataplane) -> Iterator[GuardFinding]:
+    """G16 for the host's own interfaces that Felix treats as those of workloads."""
+    for name in host.taken_for_workloads:
+        text = _CUT_OFF.format(name, " or ".join(host.felix.workload_prefixes))
+        yield GuardFinding("G16", UNSAFE, noted(text, host.felix.note))
+
+
+def check_failsafes(host: HostDataplane, port: int) -> Iterator[GuardFinding]:
+    """G05 of a governed host; `port` is that of SSH."""
+    felix = host.felix
+    if not felix.problem and not any((each.protocol, each.port) == (TCP, port) for each in felix.inbound):
         text = "tcp port {0} is not an inbound failsafe port, so only policies and profiles keep SSH open"
         yield GuardFinding("G05", WARNING, text.format(port))
 
@@ -93,7 +100,7 @@ def _check_addresses(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[Gu
             yield GuardFinding("G07", WARNING, text.format(_join(elsewhere), interface.name))
 
 
-def _check_excluded(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
+def check_excluded(host: HostDataplane, endpoint: HostEndpoint) -> Iterator[GuardFinding]:
     """G16 of interfaces with the expected IPs. An interface that the endpoint names is checked without the host."""
     expected = set() if endpoint.interface_name else set(parse_expected_ips(endpoint))
     for name, interface in sorted(host.interfaces.items()):

@@ -31,11 +31,15 @@ class HostState:
 
     @functools.cached_property
     def before(self) -> HostDataplane:
-        return build_host(self._before, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
+        return self.build(self._before)
 
     @functools.cached_property
     def after(self) -> HostDataplane:
-        return build_host(self._after, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
+        return self.build(self._after)
+
+    def build(self, evaluator: Evaluator) -> HostDataplane:
+        """The host in any state."""
+        return build_host(evaluator, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
 
     def was_denied(self, connection: Connection) -> bool:
         """Whether a change cannot make it worse."""

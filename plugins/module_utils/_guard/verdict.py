@@ -24,7 +24,7 @@ _LONGEST = 300
 class GuardFinding(NamedTuple):
     """What a check of the guard found about an endpoint."""
 
-    # The id of the check, G01 to G16.
+    # The id of the check.
     rule: str
     # UNSAFE, UNKNOWN, or WARNING. An endpoint with warnings only is safe.
     level: str
@@ -32,16 +32,20 @@ class GuardFinding(NamedTuple):
 
 
 class GuardVerdict(NamedTuple):
-    """The verdict on one endpoint that is declared or deleted."""
+    """The verdict on an endpoint that changes, on a node that other changes affect, or on all changes."""
 
+    # "" in the verdict on all changes.
     node: str
+    # "" in a verdict that is not on an endpoint.
     name: str
     # SAFE, UNSAFE or UNKNOWN.
     verdict: str
     findings: Tuple[GuardFinding, ...]
 
     def __str__(self) -> str:
-        return "host endpoint {0} on node {1}".format(self.name, self.node)
+        if self.name:
+            return "host endpoint {0} on node {1}".format(self.name, self.node)
+        return "node {0}".format(self.node) if self.node else "all changes"
 
 
 class Unsafe(Refused):
@@ -115,10 +119,19 @@ def format_reasons(verdict: GuardVerdict) -> str:
     return "{0}. What to do: {1}".format("; ".join(reasons), "; ".join(filter(None, ways)))
 
 
+_COUNTS = ((True, "{0} of {1} changes would be unsafe"), (False, "{0} of {1} affected nodes would be unsafe"))
+
+
 def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
     """The message about changes that must not be written."""
     unsafe = [verdict for verdict in verdicts if verdict.verdict == UNSAFE]
-    text = "{0} of {1} changes would be unsafe: ".format(len(unsafe), len(verdicts))
+    counts = [
+        text.format(len([each for each in unsafe if bool(each.name) == is_endpoint]), len(of_kind))
+        for is_endpoint, text in _COUNTS
+        for of_kind in [[each for each in verdicts if each.node and bool(each.name) == is_endpoint]]
+        if any(each.verdict == UNSAFE for each in of_kind)
+    ]
+    text = " and ".join(counts) + ": "
     text += ". ".join("{0}: {1}".format(verdict, format_reasons(verdict)) for verdict in unsafe[:_SHOWN])
     if len(unsafe) > _SHOWN:
         text += ". And {0} more".format(len(unsafe) - _SHOWN)
@@ -137,7 +150,7 @@ def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[
 
 _INFORMATION = tuple((check.id, WARNING) for check in CHECKS.values() if check.is_information)
 # What is unknown if the facts of the host are not given.
-_OF_FACTS = (("G03", UNKNOWN), ("G15", UNKNOWN))
+_OF_FACTS = (("G03", UNKNOWN), ("G15", UNKNOWN), ("G18", UNKNOWN))
 _LEVELS = (UNSAFE, UNKNOWN, WARNING)
 
 
@@ -149,7 +162,8 @@ def _by_level(item: Tuple[Tuple[str, str], Any]) -> Tuple[int, str]:
 def _warning(level: str, rule: str, items: List[Tuple[GuardVerdict, str]]) -> str:
     verdict, text = items[0]
     of_these = {str(verdict) for verdict, _text in items}
-    more = " (and {0} more endpoints)".format(len(of_these) - 1) if len(of_these) > 1 else ""
+    kind = "endpoints" if verdict.name else "nodes"
+    more = " (and {0} more {1})".format(len(of_these) - 1, kind) if len(of_these) > 1 else ""
     label = "" if level == WARNING else level + ": "
     way = CHECKS[rule].remedy if level == UNSAFE else ""
     return "guard {0}: {1}{2}: {3}{4}{5}".format(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, FrozenSet, List, Mapping, Optional, Sequence
 
 from .._core import go_json
@@ -20,6 +21,10 @@ from .model import EGRESS, INGRESS, IPTABLES, NFTABLES, NORMAL, PRE_DNAT, UNTRAC
 NO_NET: Net = (4, 0, -1)
 _MOST_RULES = 10000
 _BOTH = frozenset([INGRESS, EGRESS])
+
+# Keeps what a function reads from a value: the states before and after changes share the objects of equal values, so
+# that only changed values are parsed again, and what differs is found by identity.
+shared = functools.lru_cache(maxsize=2**16)
 
 
 def doubtful(name: str, why: str, kind: str, order: Optional[float], tier: str = "default", key: str = "") -> Policy:

@@ -29,6 +29,7 @@ from .load_common import (
     read_directions,
     read_protocol,
     read_rules,
+    shared,
     with_fatal,
 )
 from .model import (
@@ -66,12 +67,13 @@ def load_policies_v1(snapshot: PolicySnapshot) -> PolicySet:
         # Felix ignores the tier in the key.
         tiers=[_DEFAULT_TIER],
         policies={_DEFAULT_TIER.name: in_order(policies)},
-        profiles={name: _profile(parts) for name, parts in snapshot.profiles.items()},
+        profiles={name: _profile(tuple(parts.items())) for name, parts in snapshot.profiles.items()},
         members=[member for of_node in workloads.values() for _interface, member in of_node],
         workloads=workloads,
     )
 
 
+@shared
 def _policy(name: str, value: str) -> Optional[Policy]:
     """None for a policy that Felix treats as missing."""
     order: Optional[float] = float("-inf")
@@ -95,12 +97,13 @@ def _policy(name: str, value: str) -> Optional[Policy]:
         return doubtful(name, str(exc), kind, order) if exc.is_limit else None
 
 
-def _profile(parts: Mapping[str, str]) -> Profile:
+@shared
+def _profile(parts: Tuple[Tuple[str, str], ...]) -> Profile:
     """For Felix, a profile exists if its rules exist."""
     doubts = []
     rules: Optional[Rules] = None
     labels: Dict[str, str] = {}
-    for part, value in parts.items():
+    for part, value in parts:
         try:
             content = go_json.load(value)
             if part == "rules":
@@ -241,6 +244,7 @@ def _fatal_tag(fields: Mapping[str, Any]) -> str:
     return "!dst_tag is not a valid tag" if tag and not NAME.fullmatch(tag) else ""
 
 
+@shared
 def _workload(value: str) -> Tuple[str, Optional[Selectable]]:
     """The interface's name and the workload; None for a workload that Felix treats as missing."""
     try:

@@ -20,7 +20,7 @@ from .._core.ip import parse_net
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, parse
 from ._felix.config_v3 import calico_version
-from .load_common import build_kind, doubtful, read_directions, read_protocol
+from .load_common import build_kind, doubtful, read_directions, read_protocol, shared
 from .model import ANY_KIND, DENY, EGRESS, INGRESS, PASS, Policy, PolicySet, Profile, Rule, Rules, Selectable, Tier
 from .objects_v3 import GLOBAL_POLICY, NETWORK_SET, POLICY, PROFILE, TIER, WORKLOAD, read
 from .profile_v3 import read_profile_labels
@@ -115,6 +115,7 @@ def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
     return sorted(policies, key=lambda policy: (policy.order is None, policy.order or 0.0, name(policy)))
 
 
+@shared
 def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
     """A GlobalNetworkPolicy, or a NetworkPolicy, which selects endpoints with the label of its namespace."""
     tier, order, shown_name, kind = _DEFAULT, float("-inf"), name, ANY_KIND
@@ -211,12 +212,18 @@ _PREFIXED = (
 def _profiles(snapshot: PolicySnapshot, version: Version) -> Dict[str, Profile]:
     found = {name: profile for name, parts in snapshot.profiles.items() for profile in [_profile(parts[""])] if profile}
     if version is None or version >= _DEFAULT_ALLOW_SINCE:
-        everything: Rules = {INGRESS: (Rule(),), EGRESS: (Rule(),)}
-        doubt = "" if version else "Calico has it built in since v3.14, and the version of Calico is unknown"
-        found[_DEFAULT_ALLOW] = Profile(everything, {}, doubt)
+        found[_DEFAULT_ALLOW] = _build_default_allow(bool(version))
     return found
 
 
+@shared
+def _build_default_allow(is_certain: bool) -> Profile:
+    everything: Rules = {INGRESS: (Rule(),), EGRESS: (Rule(),)}
+    doubt = "" if is_certain else "Calico has it built in since v3.14, and the version of Calico is unknown"
+    return Profile(everything, {}, doubt)
+
+
+@shared
 def _profile(value: str) -> Optional[Profile]:
     """None for a profile that Felix cannot read."""
     try:
@@ -259,19 +266,17 @@ def _network_sets(snapshot: PolicySnapshot) -> Tuple[List[Selectable], str, str]
     doubt = fatal = ""
     for namespace, key, value in sorted(snapshot.network_sets):
         try:
-            fields = read(NETWORK_SET, value)
+            name, network_set, problem = _network_set(namespace, value)
         except go_json.Ambiguous as exc:
             doubt = "a network set cannot be read: {0}".format(exc)
             continue
         except ValueError:
             continue
-        problem = _why_fatal_net(fields["spec"].get("nets", ()))
         if problem:
             fatal = "Felix probably fails on the network set {0}, which has {1}".format(key, problem)
         # Felix ignores a set without a name.
-        name = fields["metadata"].get("name")
         if name:
-            found.setdefault((namespace, key if namespace else name), _network_set(namespace, fields))
+            found.setdefault((namespace, key if namespace else name), network_set)
     return list(found.values()), doubt, fatal
 
 
@@ -288,15 +293,21 @@ def _why_fatal_net(texts: Iterable[str]) -> str:
     return ""
 
 
-def _network_set(namespace: str, fields: Mapping[str, Any]) -> Selectable:
-    labels, nets = fields["metadata"].get("labels", {}), tuple(parse_nets(fields["spec"].get("nets", ())))
+@shared
+def _network_set(namespace: str, value: str) -> Tuple[str, Selectable, str]:
+    """The name, "" if it is missing, the set, and why Felix probably fails. Raises ValueError, or Ambiguous."""
+    fields = read(NETWORK_SET, value)
+    metadata, texts = fields["metadata"], fields["spec"].get("nets", ())
+    name, labels, nets = metadata.get("name", ""), metadata.get("labels", {}), tuple(parse_nets(texts))
     if not namespace:
-        return Selectable(labels, (), (), nets)
+        return name, Selectable(labels, (), (), nets), _why_fatal_net(texts)
     # From the object, not from its key.
-    namespace = fields["metadata"].get("namespace", "")
-    return Selectable(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
+    namespace = metadata.get("namespace", "")
+    found = Selectable(dict(labels, **{NAMESPACE: namespace}), ("kns." + namespace,), (), nets)
+    return name, found, _why_fatal_net(texts)
 
 
+@shared
 def _workload(value: str) -> Tuple[Mapping[str, Any], Optional[Selectable]]:
     """The spec and the workload, None without an address, since Felix ignores it. Raises ValueError (not measured)."""
     fields = read(WORKLOAD, value)

@@ -10,7 +10,7 @@ load_v1 and load_v3 build them from stored objects, and _dataplane evaluates the
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._core.ip import Address, Net
 from .._resources.selector import Selector
@@ -145,13 +145,7 @@ class PolicySet:
         """Whether a rule matches labels or named ports at either end."""
         policies = [policy.rules for policies in self.policies.values() for policy in policies]
         profiles = [profile.rules for profile in self.profiles.values() if profile.rules is not None]
-        return any(
-            end.selectors or end.not_selectors or end.port_names or end.not_port_names
-            for by_direction in policies + profiles
-            for rules in by_direction.values()
-            for rule in rules
-            for end in (rule.source, rule.destination)
-        )
+        return look_at_members(policies + profiles)
 
     def profile(self, name: str) -> Profile:
         return self.profiles.get(name, MISSING)
@@ -166,6 +160,17 @@ class PolicySet:
             found.update(each)
         found.update(labels)
         return found
+
+
+def look_at_members(rules: Iterable[Rules]) -> bool:
+    """Whether one of the rules matches labels or named ports at either end."""
+    return any(
+        end.selectors or end.not_selectors or end.port_names or end.not_port_names
+        for by_direction in rules
+        for of_direction in by_direction.values()
+        for rule in of_direction
+        for end in (rule.source, rule.destination)
+    )
 
 
 def in_order(policies: List[Policy]) -> List[Policy]:

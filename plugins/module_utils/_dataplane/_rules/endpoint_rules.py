@@ -27,6 +27,7 @@ from ..._policies.model import (
     PolicySet,
     Rule,
     Rules,
+    look_at_members,
 )
 from ..._resources.hostendpoint import HostEndpoint
 from ..verdict import GO_ON, RuleOutcome
@@ -82,6 +83,22 @@ class EndpointRules:
         """
         policies = [each for tier in self._policy_set.tiers for each in self.policies[tier.name] if not each.doubt]
         return list(dict.fromkeys(each.name for each in sorted(policies, key=lambda each: _KINDS.index(each.kind))))
+
+    @functools.cached_property
+    def identity(self) -> Tuple[object, ...]:
+        """What selects and rules the endpoint. Equal in two states in which nothing of that differs, except for the
+        members that selectors in rules find."""
+        tiers = [(tier, tuple(self.policies.get(tier.name, ()))) for tier in self._policy_set.tiers]
+        # A profile has no hash.
+        profiles = [(name, id(self._policy_set.profile(name))) for name in self._profiles]
+        return tuple([each for each in tiers if each[1]]), tuple(profiles)
+
+    @functools.cached_property
+    def looks_at_members(self) -> bool:
+        """Whether a rule matches labels or named ports."""
+        profiles = [self._policy_set.profile(name).rules for name in self._profiles]
+        policies = [each.rules for policies in self.policies.values() for each in policies]
+        return look_at_members([*policies, *filter(None, profiles)])
 
     @functools.cached_property
     def fatal(self) -> Mapping[str, str]:

@@ -105,7 +105,7 @@ def test_a_patch_merges_labels_and_an_invalid_one_is_refused(server):
         run(server, Patched(OFFICE.ref, {"nets": ()}))
 
 
-def test_the_guard_checks_host_endpoints_only(server):
+def test_the_guard_finds_nothing_about_a_kind_without_effect_on_traffic(server):
     endpoint = HostEndpoint(name="n1-eth0", node="n1", interface_name="eth0", profiles=("missing",))
     with pytest.raises(Refused, match="1 of 1 changes"):
         run(server, Present(OFFICE), Present(endpoint), guard=GuardPolicy(ENFORCE).check)

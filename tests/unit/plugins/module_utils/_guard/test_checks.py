@@ -41,7 +41,7 @@ def test_the_guide_marks_what_is_information_only():
 
 
 def test_the_code_evaluates_each_check():
-    files = (ROOT / "plugins/module_utils/_guard").glob("*.py")
+    files = (ROOT / "plugins/module_utils/_guard").rglob("*.py")
     used = {
         found for path in files if path.stem != "checks" for found in re.findall(r"\bG\d\d\b", path.read_text("utf-8"))
     }
