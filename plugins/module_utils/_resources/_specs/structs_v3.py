@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..._core import go_types
 from ..._core.errors import shown
@@ -27,6 +27,8 @@ class FieldType:
     """The Go type of a field, and how it is read and written."""
 
     read: go_types.Reader
+    # The value as plain data; None for a value that is plain data already.
+    write: Optional[Callable[[Any], Any]] = None
     # A user may give another scalar instead of a string.
     is_text: bool = False
     # None differs from an empty value.
@@ -77,12 +79,27 @@ def read_port(item: Any, before: Any, where: str) -> Any:
 
 _PORT_NAME = re.compile("[a-zA-Z0-9_.-]{1,128}")
 
+
+def format_order(value: float) -> Any:
+    is_exact = value.is_integer() and abs(value) < 2**53 and repr(value) != "-0.0"
+    return int(value) if is_exact else value
+
+
+def _format_port(value: Any) -> Any:
+    return "{0}:{1}".format(*value) if isinstance(value, tuple) else value
+
+
+def _format_protocol(value: str) -> Any:
+    number = protocol_number(value)
+    return value if number is None else int(number)
+
+
 TEXT = FieldType(go_types.text, is_text=True)
 FLAG = FieldType(go_types.flag)
 INTEGER = FieldType(go_types.integer(-(2**63), 2**63 - 1), is_pointer=True)
-REAL = FieldType(go_types.real, is_pointer=True)
-PORT = FieldType(read_port)
-PROTOCOL = pointer_to(FieldType(go_types.protocol))
+REAL = FieldType(go_types.real, format_order, is_pointer=True)
+PORT = FieldType(read_port, _format_port)
+PROTOCOL = pointer_to(FieldType(go_types.protocol, _format_protocol))
 # A mapping of strings to strings.
 TEXTS = FieldType(go_types.texts)
 LIST_OF_TEXT = list_of(TEXT)
@@ -209,25 +226,6 @@ def as_document(kind: FieldType, value: Any) -> Any:
     if kind.item:
         items: List[Any] = [as_document(kind.item, each) for each in value]
         return items
-    return _WRITE.get(kind.read, _same)(value)
-
-
-def _same(value: Any) -> Any:
+    if kind.write:
+        return kind.write(value)
     return dict(sorted(value.items())) if isinstance(value, dict) else value
-
-
-def _format_order(value: float) -> Any:
-    is_exact = value.is_integer() and abs(value) < 2**53 and repr(value) != "-0.0"
-    return int(value) if is_exact else value
-
-
-def _format_port(value: Any) -> Any:
-    return "{0}:{1}".format(*value) if isinstance(value, tuple) else value
-
-
-def _format_protocol(value: str) -> Any:
-    number = protocol_number(value)
-    return value if number is None else int(number)
-
-
-_WRITE = {REAL.read: _format_order, PORT.read: _format_port, PROTOCOL.read: _format_protocol}
