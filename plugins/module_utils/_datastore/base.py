@@ -74,8 +74,8 @@ class Datastore(abc.ABC):
         """The key under which this resource is stored, or would be."""
 
     @abc.abstractmethod
-    def read(self, refs: Sequence[Ref], nodes: Collection[str]) -> List[Stored]:
-        """What is stored for these resources and on these nodes, and possibly more, in few requests."""
+    def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
+        """What is stored for these resources, on these nodes and of these kinds, and possibly more, in few requests."""
 
     @abc.abstractmethod
     def get(self, ref: Ref) -> Stored | None:
@@ -92,8 +92,7 @@ class Datastore(abc.ABC):
         """
         if kind == HOST_ENDPOINT:
             return self.list()
-        text = "kind: {0} cannot be read with this datastore_type, only {1}; Calico v3 needs etcdv3 or kubernetes"
-        raise InvalidInput([text.format(kind, HOST_ENDPOINT)])
+        raise InvalidInput(["kind: {0} cannot be read with this datastore_type".format(kind)])
 
     @abc.abstractmethod
     def known_nodes(self) -> List[str]:
