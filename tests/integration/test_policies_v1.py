@@ -255,3 +255,10 @@ def test_two_runs_at_once_end_with_one_profile(datastore, wire):
     wire.before(datastore.writing(key=KEYS[1]), lambda: run(datastore, Present(OTHER)))
     run(wire, Present(WEB))
     assert tree(datastore) == whole(VALUES)
+
+
+def test_another_run_completes_what_this_one_began(datastore, wire):
+    """This run has changed the profile, too."""
+    wire.before(datastore.writing(key=KEYS[1]), lambda: run(datastore, Present(WEB)))
+    outcome = run(wire, Present(WEB))
+    assert tree(datastore) == whole(VALUES) and len(outcome.done) == 1

@@ -238,6 +238,7 @@ def test_what_only_a_part_of_calico_v1_reads_is_named(datastore):
     datastore.put(POLICIES + "bad", "{")
     datastore.put(POLICIES + "too/deep", "{}")
     datastore.put("/calico/v1/policy/tier/sec/policy/p", "{}")
+    datastore.put("/calico/v1/policy/tier/sec/policy/bad", "{")
     datastore.put("/calico/v1/policy/tier/sec/metadata", "{}")
     datastore.put(PROFILES + "no-tags/rules", "{}")
     datastore.put(PROFILES + "no-rules/tags", "[]")
@@ -248,6 +249,7 @@ def test_what_only_a_part_of_calico_v1_reads_is_named(datastore):
         "policy": {
             POLICIES + "bad": "Calico cannot read it, so its rules do not apply: the value is not JSON",
             POLICIES + "too/deep": "the key is one level too deep",
+            "/calico/v1/policy/tier/sec/policy/bad": "Calico cannot read it",
             "/calico/v1/policy/tier/sec/policy/p": "calicoctl does not list it, although Felix uses it: the key is in",
         },
         "profile": {

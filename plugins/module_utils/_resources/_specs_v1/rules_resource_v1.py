@@ -11,8 +11,7 @@ release-v2.6, lib/client, policy.go and rule.go).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Callable, ClassVar, Dict, List, Tuple, Type, TypeVar
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, Tuple, Type, TypeVar
 
 from ..._core.errors import InvalidInput, shown
 from ..._core.ip import format_net
