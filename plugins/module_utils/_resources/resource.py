@@ -24,7 +24,7 @@ _Self = TypeVar("_Self", bound="Resource")
 class Ref(NamedTuple):
     """The identity of a resource: kind, name and node ("" if the node is unknown or the kind has none)."""
 
-    # As Calico v3 spells it, for example HostEndpoint.
+    # As Calico v3 spells it, for example HostEndpoint; policy and profile for those of Calico v1.
     kind: str
     name: str
     node: str = ""
@@ -44,8 +44,14 @@ def count_kinds(refs: Sequence[Ref]) -> str:
     """The number of resources in words: "2 host endpoints"."""
     counts = collections.Counter(ref.kind for ref in refs)
     return " and ".join(
-        "{0} {1}{2}".format(number, format_kind(kind), "" if number == 1 else "s") for kind, number in counts.items()
+        "{0} {1}".format(number, format_kind(kind) if number == 1 else _format_plural(kind))
+        for kind, number in counts.items()
     )
+
+
+def _format_plural(kind: str) -> str:
+    text = format_kind(kind)
+    return text[:-1] + "ies" if text.endswith("y") else text + "s"
 
 
 @dataclasses.dataclass(frozen=True)

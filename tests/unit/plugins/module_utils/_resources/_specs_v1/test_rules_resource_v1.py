@@ -14,7 +14,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._resources._specs_v1
     ProfileV1,
     read_manifest_v1,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref, changed_fields
+from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref, changed_fields, count_kinds
 
 
 def manifest(kind, spec, **metadata):
@@ -70,6 +70,11 @@ def test_tags_and_labels_are_compared():
     assert changed_fields(one, make("profile", {}, tags=["b", "a"], labels={"x": "2"})) == ["tags", "labels"]
     assert changed_fields(None, one) == ["tags", "labels"]
     assert str(one) == "profile n"
+
+
+def test_resources_are_counted_in_words():
+    refs = [Ref("policy", "a"), Ref("policy", "b"), Ref("profile", "c"), Ref("GlobalNetworkPolicy", "d")]
+    assert count_kinds(refs) == "2 policies and 1 profile and 1 global network policy"
 
 
 def test_what_is_stored_has_calicos_forms():
