@@ -24,7 +24,8 @@ options:
   kind:
     description:
       - Kind of the resources to return.
-      - With O(datastore_type=etcdv2), only V(HostEndpoint) can be read.
+      - Calico v1 (O(datastore_type=etcdv2)) has V(HostEndpoint), V(policy) and V(profile). Calico v3 has all kinds but
+        V(policy) and V(profile).
       - With O(datastore_type=kubernetes), V(Profile) returns the profiles that Calico makes from namespaces and service
         accounts. It does not return C(projectcalico-default-allow), which is not stored.
       - With O(datastore_type=kubernetes), V(Node) is an error, because the nodes are Kubernetes' own objects.
@@ -39,6 +40,8 @@ options:
       - Tier
       - FelixConfiguration
       - Node
+      - policy
+      - profile
   name:
     description:
       - Name of the resource to return.
@@ -47,7 +50,7 @@ options:
   selector:
     description:
       - Selector of the resources to return, an expression in Calico's selector syntax that matches their labels, as in
-        M(netsec.calico.calico_hostendpoint_info).
+        M(netsec.calico.calico_hostendpoint_info). A V(policy) of Calico v1 has no labels.
       - The selector does not apply to RV(malformed), because the labels of malformed values are unknown.
     type: str
 seealso:
@@ -68,6 +71,13 @@ EXAMPLES = r"""
     content: "{{ policies.resources | to_nice_json(sort_keys=false) }}"
     dest: policies.json
     mode: "0644"
+
+- name: Read the profiles of Calico v1
+  netsec.calico.calico_resource_info:
+    datastore_type: etcdv2
+    etcd_endpoints: http://etcd1.example.com:2379
+    kind: profile
+  register: profiles
 
 - name: Fail if Calico cannot read a stored policy, whose rules then do not apply
   ansible.builtin.assert:
@@ -107,12 +117,14 @@ resources:
 malformed:
   description:
     - Stored values that Calico cannot read, or whose name differs from their key. A warning states the effect of each.
+    - "For Calico v1 also those that only Felix or only C(calicoctl) reads: a profile without the key C(rules) or
+      C(tags), and a policy in another tier than C(default)."
   returned: success
   type: list
   elements: dict
   contains:
     key:
-      description: Key of the value in the datastore.
+      description: Key of the value in the datastore; of a profile of Calico v1, the directory of its keys.
       type: str
     error:
       description: Why Calico cannot read the value.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
 from tests.harness.module import run_module
-from tests.integration.tasks import connection, failure, vectors
+from tests.integration.tasks import connection, failure, only_etcdv2, vectors
 
 ROOT = "/calico/resources/v3/projectcalico.org/"
 PLURALS = {
@@ -223,7 +223,92 @@ def test_profiles_that_calico_makes_of_namespaces(datastore):
     assert result["resources"][0]["spec"]["labelsToApply"]["pcns.projectcalico.org/name"] == "kube-system"
 
 
-@pytest.mark.parametrize("datastore_type", ["etcdv2"])
+@only_etcdv2
 def test_calico_v1_has_none_of_these_kinds(datastore):
-    message = failure(resources(datastore, "GlobalNetworkPolicy"), "kind: GlobalNetworkPolicy")
-    assert "HostEndpoint" in message
+    text = "kind: GlobalNetworkPolicy is a kind of Calico v3 and needs datastore_type etcdv3 or kubernetes; "
+    failure(
+        resources(datastore, "GlobalNetworkPolicy"), text + "datastore_type etcdv2 has HostEndpoint, policy, profile"
+    )
+
+
+@on_v3
+def test_calico_v3_has_no_kinds_of_v1(datastore):
+    text = (
+        "kind: policy is a kind of Calico v1 and needs datastore_type etcdv2; datastore_type etcdv3 or kubernetes has "
+    )
+    failure(resources(datastore, "policy"), text + "HostEndpoint, GlobalNetworkPolicy")
+
+
+# Calico v1
+
+POLICIES, PROFILES = "/calico/v1/policy/tier/default/policy/", "/calico/v1/policy/profile/"
+CREATED_V1 = [row for name in ("v1_policy", "v1_profile") for row in vectors(name + ".jsonl") if row["valid"]]
+
+
+@only_etcdv2
+def test_it_shows_what_calicoctl_v1_shows(datastore):
+    kinds = {}
+    for row in CREATED_V1:
+        found = row["get"]
+        name = found["metadata"]["name"]
+        if (found["kind"], name) not in kinds:
+            kinds[found["kind"], name] = found
+            for key, value in row.get("keys", {row.get("key"): row.get("value")}).items():
+                datastore.put(key, value)
+    for kind in ("policy", "profile"):
+        expected = {name: found for (each, name), found in kinds.items() if each == kind}
+        result = resources(datastore, kind)
+        assert names(result) == sorted(expected) and result["malformed"] == []
+        for found in result["resources"]:
+            shown = expected[found["metadata"]["name"]]
+            assert _tidy(found) == _tidy(shown)
+    assert names(resources(datastore, "policy", name="a/b")) == ["a/b"]
+    assert names(resources(datastore, "profile", selector="a == 'b'")) == []
+
+
+@only_etcdv2
+def test_profiles_by_label(datastore):
+    for name, labels in (("b", '{"zone":"x"}'), ("a", '{"zone":"x"}'), ("c", "{}")):
+        for part, value in (("tags", "[]"), ("labels", labels), ("rules", "{}")):
+            datastore.put(PROFILES + name + "/" + part, value)
+    assert names(resources(datastore, "profile", selector="zone == 'x'")) == ["a", "b"]
+    assert names(resources(datastore, "policy")) == []
+
+
+@only_etcdv2
+def test_what_only_a_part_of_calico_v1_reads_is_named(datastore):
+    datastore.put(POLICIES + "bad", "{")
+    datastore.put(POLICIES + "too/deep", "{}")
+    datastore.put("/calico/v1/policy/tier/sec/policy/p", "{}")
+    datastore.put("/calico/v1/policy/tier/sec/policy/bad", "{")
+    datastore.put("/calico/v1/policy/tier/sec/metadata", "{}")
+    datastore.put(PROFILES + "no-tags/rules", "{}")
+    datastore.put(PROFILES + "no-rules/tags", "[]")
+    datastore.put(PROFILES + "value", "{}")
+    datastore.put(PROFILES + "deep/rules/x", "{}")
+    datastore.put(PROFILES + "another/key", "{}")
+    meanings = {
+        "policy": {
+            POLICIES + "bad": "Calico cannot read it, so its rules do not apply: the value is not JSON",
+            POLICIES + "too/deep": "the key is one level too deep",
+            "/calico/v1/policy/tier/sec/policy/bad": "Calico cannot read it",
+            "/calico/v1/policy/tier/sec/policy/p": "calicoctl does not list it, although Felix uses it: the key is in",
+        },
+        "profile": {
+            PROFILES + "no-tags": "calicoctl does not list it, although Felix uses it: the key tags is missing",
+            PROFILES + "no-rules": "for Felix the profile is missing, and traffic that reaches it is rejected",
+            PROFILES + "value": "a value where a directory belongs",
+            PROFILES + "deep": "rules is a directory where a value belongs",
+        },
+    }
+    for kind, expected in meanings.items():
+        result = resources(datastore, kind)
+        assert names(result) == [] and {each["key"] for each in result["malformed"]} == set(expected)
+        for key, meaning in expected.items():
+            assert any(text.startswith(key + ": ") and meaning in text for text in result["warnings"]), meaning
+
+
+@only_etcdv2
+def test_a_value_in_the_place_of_all_profiles(datastore):
+    datastore.put("/calico/v1/policy/profile", "{}")
+    failure(resources(datastore, "profile"), "/calico/v1/policy/profile: in etcd this is a value where a directory")

@@ -236,3 +236,56 @@ def test_an_unreadable_value_is_replaced_and_never_purged(datastore):
     result = resources(datastore, [policy("p")])
     assert changes(result) == [("update", "GlobalNetworkPolicy", "p")]
     assert any("the replaced value could not be read" in warning for warning in result["warnings"])
+
+
+# Calico v1
+
+on_v1 = pytest.mark.parametrize("datastore_type", ["etcdv2"])
+V1_ALLOW = {"action": "allow", "protocol": "tcp", "destination": {"ports": [22]}}
+V1_ONE_OF_EACH = [
+    {
+        "apiVersion": "v1",
+        "kind": "hostEndpoint",
+        "metadata": {"name": "eth0", "node": "n1"},
+        "spec": {"interfaceName": "eth0", "profiles": ["web"]},
+    },
+    {"apiVersion": "v1", "kind": "policy", "metadata": {"name": "p"}, "spec": {"ingress": [V1_ALLOW]}},
+    {"apiVersion": "v1", "kind": "profile", "metadata": {"name": "web", "labels": {"a": "b"}}, "spec": {"egress": []}},
+]
+V1_CHANGES = [("profile", "web"), ("policy", "p"), ("HostEndpoint", "eth0")]
+
+
+@on_v1
+def test_all_kinds_of_calico_v1(datastore):
+    predicted = resources(datastore, V1_ONE_OF_EACH, check=True)
+    assert datastore.get("/calico/v1/policy/profile/web/tags") is None
+    made = resources(
+        datastore, V1_ONE_OF_EACH, guard="enforce", guard_facts={"n1": {"interfaces": {"eth0": ["10.0.0.1"]}}}
+    )
+    assert changes(made) == [("create", *each) for each in V1_CHANGES] and made["changes"] == predicted["changes"]
+    assert datastore.get("/calico/v1/policy/profile/web/labels") == '{"a":"b"}'
+    assert not resources(datastore, V1_ONE_OF_EACH)["changed"]
+    policy_only = {**V1_ONE_OF_EACH[1], "spec": {"order": 5, "ingress": [V1_ALLOW]}}
+    assert [each["fields"] for each in resources(datastore, [policy_only])["changes"]] == [["spec.order"]]
+    assert changes(resources(datastore, V1_ONE_OF_EACH, state="absent")) == [
+        ("delete", *each) for each in V1_CHANGES[::-1]
+    ]
+
+
+@on_v1
+def test_calico_v1_has_no_owner_of_a_policy(datastore):
+    failure(
+        resources(datastore, V1_ONE_OF_EACH[1:], owner="me"), "policy p: owner cannot be used: Calico v1 has no labels"
+    )
+    purge = resources(datastore, [], owner="me", purge="owned", purge_kinds=["policy"])
+    failure(purge, "purge_kinds: 'policy' has no owner")
+    assert resources(datastore, V1_ONE_OF_EACH[:1], owner="me")["changed"]
+
+
+@on_v1
+def test_a_manifest_of_the_other_generation_is_named(datastore):
+    failure(
+        resources(datastore, [policy("p")]), "GlobalNetworkPolicy p cannot be managed here; the kinds of this datastore"
+    )
+    wrong = {**V1_ONE_OF_EACH[2], "apiVersion": "projectcalico.org/v3"}
+    failure(resources(datastore, [wrong]), "apiVersion 'projectcalico.org/v3' is not valid for kind profile: use v1")

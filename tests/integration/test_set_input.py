@@ -349,7 +349,7 @@ def test_a_directory_among_the_set(datastore, wire):
     datastore.put(key_of(datastore, "n2") + "/deeper", "{}")
     for several in (range(5), range(20)):
         result = hostendpoints(wire, endpoints=[endpoint("n%d" % number) for number in several])
-        assert result["failed"] and key_of(datastore, "n2") + " is not an endpoint" in result["msg"]
+        assert result["failed"] and key_of(datastore, "n2") + " is not a value" in result["msg"]
     assert datastore.written(wire) == []
 
 

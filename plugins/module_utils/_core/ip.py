@@ -119,6 +119,17 @@ def parse_net(text: str) -> Net:
     return version, first, first + (1 << hosts) - 1
 
 
+def format_net(text: str, is_masked: bool) -> str:
+    """The network as libcalico-go's IPNet writes it: 10.0.0.1 becomes 10.0.0.1/32; if masked, without host bits.
+
+    Raises ValueError like parse_net.
+    """
+    version, first, last = parse_net(text)
+    number = first if is_masked else parse_address(text.partition("/")[0])[1]
+    length = BITS[version] - (last - first).bit_length()
+    return "{0}/{1}".format(canonical_ip(format_address((version, number))), length)
+
+
 def parse_prefix_length(text: str, version: int) -> int:
     """The length of a prefix, which for IPv4 may be a netmask, as in older facts. Raises ValueError."""
     bits = BITS[version]

@@ -92,8 +92,7 @@ class Datastore(abc.ABC):
         """
         if kind == HOST_ENDPOINT:
             return self.list()
-        text = "kind: {0} cannot be read with this datastore_type, only {1}; Calico v3 needs etcdv3 or kubernetes"
-        raise InvalidInput([text.format(kind, HOST_ENDPOINT)])
+        raise InvalidInput(["kind: {0} cannot be read with this datastore_type".format(kind)])
 
     def read_tiers_in_use(self) -> Mapping[str, Collection[Ref]]:
         """The policies of each tier, of all kinds, with the names of their keys. A malformed policy does not count."""

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The bytes of Calico's v1 data model: the JSON value of a host endpoint.
+"""The bytes of Calico's v1 data model: the JSON value of a host endpoint, and names in keys.
 
-libcalico-go release-v2.6, lib/backend/model/hostendpoint.go.
+libcalico-go release-v2.6, lib/backend/model, hostendpoint.go and name.go.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ _TYPES = {
     "labels": dict,
     "profile_ids": list,
 }
+
+
+def escape_name(name: str) -> str:
+    """The name as a part of a key, the percent sign escaped first."""
+    return name.replace("%", "%25").replace("/", "%2f")
+
+
+def unescape_name(text: str) -> str:
+    return text.replace("%2f", "/").replace("%25", "%") if "%" in text else text
 
 
 def encode(endpoint: HostEndpoint, stored: Stored | None = None) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Opt
 from .._core import go_json
 from .._core.errors import DatastoreError
 from .._plan.stored import Stored
+from .codec_v1 import unescape_name
 
 
 @dataclasses.dataclass
@@ -98,9 +99,9 @@ def snapshot_v1(values: Mapping[str, str], endpoints: Iterable[Stored]) -> Polic
         policy, profile = _POLICY.fullmatch(key), _PROFILE.fullmatch(key)
         workload, config = _WORKLOAD.fullmatch(key), _CONFIG.fullmatch(key)
         if policy:
-            found.policies.append((_unescaped(policy.group(1)), value))
+            found.policies.append((unescape_name(policy.group(1)), value))
         elif profile:
-            found.profiles.setdefault(_unescaped(profile.group(1)), {})[profile.group(2)] = value
+            found.profiles.setdefault(unescape_name(profile.group(1)), {})[profile.group(2)] = value
         elif workload:
             found.workloads.append((workload.group(1), value))
         elif config:
@@ -277,7 +278,3 @@ def _concerns_others(end: Mapping[str, Any]) -> bool:
     return any(key.endswith("selector") or key == "serviceaccounts" for key in end) or any(
         isinstance(port, str) and not _PORTS.fullmatch(port) for port in ports
     )
-
-
-def _unescaped(name: str) -> str:
-    return name.replace("%2f", "/").replace("%25", "%") if "%" in name else name

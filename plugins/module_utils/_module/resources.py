@@ -71,5 +71,9 @@ def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional
         raise InvalidInput([text.format(shown(kind), ", ".join(kinds.values())) for kind in map(brief, unknown)])
     if not params["purge_kinds"]:
         raise InvalidInput(["purge_kinds: must not be empty if owned resources are purged"])
+    no_owner = [kind for kind in params["purge_kinds"] if not api_version.schemas[kinds[kind.lower()]].has_owner]
+    if no_owner:
+        text = "purge_kinds: {0} has no owner: Calico v1 has no labels for it; delete resources with state absent"
+        raise InvalidInput([text.format(shown(kind)) for kind in map(brief, no_owner)])
     purged = [kinds[kind.lower()] for kind in params["purge_kinds"]]
     return KindPurge(tuple(dict.fromkeys(purged)), params["owner_label"], params["owner"])

@@ -18,6 +18,10 @@ class Misnamed(ValueError):
     """A value of Calico v3 has another name than its key. Felix accepts it under that name."""
 
 
+class Unlisted(ValueError):
+    """calicoctl v1 does not list the resource, although Felix uses it."""
+
+
 class Blinding(ValueError):
     """Because of a value, Calico's clients and Felix cannot list any resource of its kind."""
 
@@ -132,6 +136,8 @@ class Stored:
         if isinstance(self._decoded[2], Blinding):
             text = "because of it, Calico's clients and Felix cannot list any {0}, so no change reaches a host: {1}"
             return text.format(format_kind(self.kind), self.error)
+        if isinstance(self._decoded[2], Unlisted):
+            return "calicoctl does not list it, although Felix uses it: {0}".format(self.error)
         if self.is_misnamed:
             return "calicoctl cannot change it, and Felix accepts it under that name: {0}".format(self.error)
         text, link = "Calico cannot read it", ", so "

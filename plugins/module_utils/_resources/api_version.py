@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, 
 
 from .._core.errors import InvalidInput, shown
 from ._specs.spec_schemas import SCHEMAS_V3
+from ._specs_v1.spec_schemas_v1 import SCHEMAS_V1
 from .fields import with_empty_labels
 from .hostendpoint import HOST_ENDPOINT, HostEndpoint
 from .manifest import V1_NAME, V3_NAME, parse_manifest, to_resource
@@ -159,9 +160,10 @@ def _build_host_endpoint_schema(
 V1 = ApiVersion(
     name=V1_NAME,
     schemas={
+        **SCHEMAS_V1,
         HOST_ENDPOINT: _build_host_endpoint_schema(
             V1_NAME, RULES_V1, HostEndpoint.with_sorted_ips, unknown_options=("ports",), find_doubt=find_doubt_v1
-        )
+        ),
     },
     validators=RULES_V1,
     has_names_per_node=True,

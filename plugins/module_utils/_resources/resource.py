@@ -24,7 +24,7 @@ _Self = TypeVar("_Self", bound="Resource")
 class Ref(NamedTuple):
     """The identity of a resource: kind, name and node ("" if the node is unknown or the kind has none)."""
 
-    # As Calico v3 spells it, for example HostEndpoint.
+    # As Calico v3 spells it, for example HostEndpoint; policy and profile for those of Calico v1.
     kind: str
     name: str
     node: str = ""
@@ -44,12 +44,12 @@ def count_kinds(refs: Sequence[Ref]) -> str:
     """The number of resources in words: "2 host endpoints"."""
     counts = collections.Counter(ref.kind for ref in refs)
     return " and ".join(
-        "{0} {1}".format(number, format_kind(kind) if number == 1 else _format_kinds(kind))
+        "{0} {1}".format(number, format_kind(kind) if number == 1 else _format_plural(kind))
         for kind, number in counts.items()
     )
 
 
-def _format_kinds(kind: str) -> str:
+def _format_plural(kind: str) -> str:
     text = format_kind(kind)
     return text[:-1] + "ies" if text.endswith("y") else text + "s"
 
@@ -142,3 +142,5 @@ class Schema(NamedTuple):
     unknown_options: Tuple[str, ...] = ()
     # Why the effect of a stored resource on Felix is unknown; "" if it is known.
     find_doubt: Callable[[Any], str] = lambda resource: ""
+    # Whether a label may name the owner.
+    has_owner: bool = True

@@ -44,9 +44,19 @@ def _ref(ref: Ref) -> List[Problem]:
 # Here and below: the endpoints of a fleet share few different names, interfaces, labels and profiles.
 @functools.lru_cache(maxsize=65536)
 def _key_part(option: str, value: str) -> List[Problem]:
-    pattern, rule = _KEY_PARTS[option]
     if not value:
         return [(option, value, "is missing: on etcdv2 an endpoint is identified by its node and its name")]
+    return _check_key_part(option, value, *_KEY_PARTS[option])
+
+
+def find_name_problems(option: str, name: str, what: str) -> List[Problem]:
+    """The problems of the name of a policy or a profile; `what` names it in messages."""
+    if not name:
+        return [(option, name, "is missing: it identifies the resource")]
+    return _check_key_part(option, name, _NAMESPACED_NAME, _NAME_RULE.format(what))
+
+
+def _check_key_part(option: str, value: str, pattern: re.Pattern[str], rule: str) -> List[Problem]:
     if not pattern.fullmatch(value):
         return [(option, value, rule)]
     if value in (".", ".."):

@@ -34,11 +34,14 @@ from .v2_server import (
 )
 
 DIRECTORY = (
-    "{0} is not an endpoint but a directory in etcd, which Calico does not read. Another tool created it, most likely "
+    "{0} is not a value but a directory in etcd, which Calico does not read. Another tool created it, most likely "
     "for a name with a slash; remove it with etcdctl"
 )
 
-_RIGHTS = "to read /calico/v1/* and /calico/felix/v1/* and, for changes, to read and write /calico/v1/host/*"
+_RIGHTS = (
+    "to read /calico/v1/* and /calico/felix/v1/* and, for changes, to read and write /calico/v1/host/*, and for "
+    "policies and profiles /calico/v1/policy/*"
+)
 
 
 class NotInDirectory(DatastoreError):

@@ -43,6 +43,8 @@ def build_resource_presents(
 
     def parse(item: Any) -> Present:
         resource = _parse(item, api_version)
+        if owner_labels and not api_version.schemas[resource.KIND].has_owner:
+            raise InvalidInput(["{0}: owner cannot be used: Calico v1 has no labels for it".format(resource)])
         if owner_labels:
             labels = dict(resource.labels)
             add_owner(labels, owner_labels)

@@ -134,7 +134,7 @@ def _read_as_number(item: Any, before: Any, where: str) -> int:
 # --- Plain data ---
 
 
-def _format_order(value: float) -> Any:
+def format_order(value: float) -> Any:
     is_exact = value.is_integer() and abs(value) < 2**53 and repr(value) != "-0.0"
     return int(value) if is_exact else value
 
@@ -158,7 +158,7 @@ FLAG = FieldType(go_types.flag)
 # A pointer to a whole number.
 INTEGER = FieldType(go_types.integer(-(2**63), 2**63 - 1), is_pointer=True)
 UINT32 = FieldType(go_types.integer(0, 2**32 - 1), is_pointer=True)
-REAL = FieldType(go_types.real, _format_order, is_pointer=True)
+REAL = FieldType(go_types.real, format_order, is_pointer=True)
 PORT = FieldType(read_port, _format_port)
 PORT_NUMBER = FieldType(_read_port_number)
 NUMBER = FieldType(_read_number)

@@ -30,12 +30,17 @@ class InvalidSpec(InvalidInput, ValueError):
 
 
 def read_spec(kind: str, document_spec: Any) -> Dict[str, Any]:
-    """The spec of a manifest in the form of `structs_v3`: a struct's given fields, without null ones.
+    """The spec of a manifest of Calico v3. Raises InvalidSpec."""
+    return read_struct(SPECS[kind], document_spec, "spec")
 
-    Raises InvalidSpec.
+
+def read_struct(kind: FieldType, document: Any, where: str) -> Dict[str, Any]:
+    """The struct of a manifest in the form of `structs_v3`: the given fields, without null ones.
+
+    where: the place of the struct in messages; "" for a whole manifest. Raises InvalidSpec.
     """
     problems: List[str] = []
-    found: Dict[str, Any] = _read(SPECS[kind], document_spec, "spec", problems) or {}
+    found: Dict[str, Any] = _read(kind, document, where, problems) or {}
     if problems:
         raise InvalidSpec(problems)
     return found
@@ -60,18 +65,19 @@ def _read_struct(kind: FieldType, value: Any, where: str, problems: List[str]) -
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise InvalidInput(["{0}: {1} is not a mapping".format(where, shown(value))])
+        raise InvalidInput(["{0}: {1} is not a mapping".format(where or "resource", shown(value))])
     spellings = {name.lower(): name for name in kind.fields}
     found: Dict[str, Any] = {}
+    prefix = where and where + "."
     for key, item in value.items():
         name = spellings.get(key.lower()) if isinstance(key, str) else None
         if name is None:
-            problems.append("{0}.{1} {2}".format(where, brief(key), _unknown(kind, key, problems)))
+            problems.append("{0}{1} {2}".format(prefix, brief(key), _unknown(kind, key, problems)))
         elif name in found:
-            text = "{0}.{1} is {2} in another case, which is also given; keep one of the two"
-            problems.append(text.format(where, brief(key), name))
+            text = "{0}{1} is {2} in another case, which is also given; keep one of the two"
+            problems.append(text.format(prefix, brief(key), name))
         else:
-            found[name] = _read(kind.fields[name], item, "{0}.{1}".format(where, name), problems)
+            found[name] = _read(kind.fields[name], item, prefix + name, problems)
     return {name: item for name, item in found.items() if item is not None}
 
 

@@ -34,6 +34,8 @@ class SpecResource(Resource):
     """A resource whose fields are those of its spec, in Calico's spelling."""
 
     FIELDS: ClassVar[Tuple[str, ...]] = ("labels", "annotations", "spec")
+    # Of a manifest.
+    API_VERSION: ClassVar[str] = V3_NAME
 
     spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -73,7 +75,7 @@ class SpecResource(Resource):
         options = self.as_options()
         spec = options.pop("spec")
         metadata = {key: item for key, item in options.items() if item}
-        return {"apiVersion": V3_NAME, "kind": self.KIND, "metadata": metadata, "spec": spec}
+        return {"apiVersion": self.API_VERSION, "kind": self.KIND, "metadata": metadata, "spec": spec}
 
     def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
         """A tidy spec with the values that Calico sets on each write."""
@@ -101,11 +103,11 @@ class PolicyResource(SpecResource):
         return dataclasses.replace(found, labels=labels, annotations=annotations)
 
     def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
-        return {**spec, "tier": self.tier, "types": spec.get("types") or _work_out_types(spec)}
+        return {**spec, "tier": self.tier, "types": spec.get("types") or work_out_types(spec)}
 
 
-def _work_out_types(spec: Mapping[str, Any]) -> List[str]:
-    """The directions of a policy without types (libcalico-go/lib/clientv3/globalnetworkpolicy.go)."""
+def work_out_types(spec: Mapping[str, Any]) -> List[str]:
+    """The directions of a policy without types (libcalico-go/lib/clientv3/globalnetworkpolicy.go; v1 is the same)."""
     if not spec.get("egress"):
         return ["Ingress"]
     return ["Ingress", "Egress"] if spec.get("ingress") else ["Egress"]

@@ -19,7 +19,7 @@ from ..._core.go_json import digits
 from ..._core.ip import BITS, Net, parse_net
 from ..._core.protocols import ICMP, ICMPV6, SPELLINGS, TCP, WITH_PORTS_V3
 from ..resource import Problem
-from ..selector import GRAMMAR_V3, SelectorError, parse
+from ..selector import GRAMMAR_V3, Grammar, SelectorError, parse
 from ..validation_v3 import DNS_NAME, DNS_NAME_MAX, PORT_NAME, RULES
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
@@ -84,10 +84,12 @@ def find_direction_problems(rule: Mapping[str, Any], where: str, is_ingress: boo
         )
 
 
-def find_selector_problems(text: str, where: str, is_global_allowed: bool = False) -> Iterator[Problem]:
+def find_selector_problems(
+    text: str, where: str, is_global_allowed: bool = False, grammar: Grammar = GRAMMAR_V3
+) -> Iterator[Problem]:
     """The problems of a selector, in which `global()` may be forbidden. It may be empty."""
     try:
-        parse(text, GRAMMAR_V3)
+        parse(text, grammar)
     except SelectorError as exc:
         # Stricter than Calico for a selector that is nested too deeply: the guard could not evaluate it.
         quoted = "selector {0}: ".format(shown(text))
@@ -110,9 +112,15 @@ def _protocols(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
         elif expected and version in _VERSIONS and version != expected:
             reason = "is not the version of {0}: use {1}, or leave it out".format(protocol, expected)
             yield where + ".ipVersion", version, reason
+    yield from find_both_protocols(rule, where)
+
+
+def find_both_protocols(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Stricter than Calico: iptables rejects such a rule, which stops Felix on each host that uses it.
+
+    The two together match what protocol matches, or nothing.
+    """
     if rule.get("protocol") is not None and rule.get("notProtocol") is not None:
-        # Stricter than Calico: iptables rejects such a rule, which stops Felix v3.32.1 on each host that uses it. The
-        # two together match what protocol matches, or nothing.
         reason = "is not allowed together with protocol, which already selects one protocol: remove notProtocol"
         yield where + ".notProtocol", rule["notProtocol"], reason
 
@@ -131,6 +139,11 @@ def _icmp(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
     if icmp is not None and rule.get("protocol") not in _ICMP_VERSIONS:
         reason = "is not allowed without the protocol ICMP or ICMPv6, given by its name"
         yield where + ".icmp", icmp, reason
+    yield from find_icmp_problems(rule, where)
+
+
+def find_icmp_problems(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """The problems of types and codes, whatever the protocol is."""
     for key in ("icmp", "notICMP"):
         fields, place = rule.get(key) or {}, "{0}.{1}".format(where, key)
         number, code = fields.get("type"), fields.get("code")
@@ -153,7 +166,7 @@ def _nets(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
                     yield place, text, reason
                 if version:
                     found.append((place, text, version))
-    yield from _families(found, rule.get("ipVersion"))
+    yield from find_family_problems(found, rule.get("ipVersion"))
 
 
 def _net(text: str, is_negated: bool) -> Tuple[str, int]:
@@ -183,7 +196,8 @@ def _is_everything(net: Net) -> bool:
     return last - first + 1 == 1 << BITS[version]
 
 
-def _families(found: Sequence[Tuple[str, str, int]], expected: Any) -> Iterator[Problem]:
+def find_family_problems(found: Sequence[Tuple[str, str, int]], expected: Any) -> Iterator[Problem]:
+    """The problem of networks (place, text, version of IP) that do not match the rule's ipVersion or each other."""
     is_fixed = expected in _VERSIONS
     if found and not is_fixed:
         expected = found[0][2]
@@ -197,10 +211,7 @@ def _families(found: Sequence[Tuple[str, str, int]], expected: Any) -> Iterator[
 def _ports(entity: Mapping[str, Any], protocol: Any, where: str) -> Iterator[Problem]:
     for key in _PORTS:
         ports, place = entity.get(key) or (), "{0}.{1}".format(where, key)
-        for index, port in enumerate(ports):
-            reason = _port(port)
-            if reason:
-                yield "{0}[{1}]".format(place, index), port, reason
+        yield from find_port_problems(ports, place)
         numbers = [port for port in ports if not isinstance(port, str)]
         if protocol in _WITH_PORTS or not ports:
             continue
@@ -211,6 +222,13 @@ def _ports(entity: Mapping[str, Any], protocol: Any, where: str) -> Iterator[Pro
         elif numbers:
             # A named port has the protocol of the endpoint's port.
             yield place, ports, "is not allowed without a protocol: set the rule's protocol to TCP, UDP or SCTP"
+
+
+def find_port_problems(ports: Sequence[Any], where: str) -> Iterator[Problem]:
+    for index, port in enumerate(ports):
+        reason = _port(port)
+        if reason:
+            yield "{0}[{1}]".format(where, index), port, reason
 
 
 def _port(port: Any) -> str:

@@ -9,7 +9,12 @@ import ipaddress
 import pytest
 from hypothesis import given, strategies
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.ip import _canonical_ip, canonical_ip, parse_net
+from ansible_collections.netsec.calico.plugins.module_utils._core.ip import (
+    _canonical_ip,
+    canonical_ip,
+    format_net,
+    parse_net,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +95,18 @@ def test_networks(text, first, last):
 def test_what_is_no_network(text):
     with pytest.raises(ValueError):
         parse_net(text)
+
+
+@pytest.mark.parametrize(
+    "text, with_host_bits, masked",
+    [
+        ("10.0.0.1/8", "10.0.0.1/8", "10.0.0.0/8"),
+        ("10.0.0.1", "10.0.0.1/32", "10.0.0.1/32"),
+        ("FD00::1/08", "fd00::1/8", "fd00::/8"),
+        ("::ffff:10.0.0.1/104", "10.0.0.1/8", "10.0.0.0/8"),
+        ("::1.2.3.4", "::102:304/128", "::102:304/128"),
+        ("0.0.0.0/0", "0.0.0.0/0", "0.0.0.0/0"),
+    ],
+)
+def test_a_network_as_calico_v1_writes_it(text, with_host_bits, masked):
+    assert (format_net(text, False), format_net(text, True)) == (with_host_bits, masked)
