@@ -89,6 +89,7 @@ ON_KUBERNETES = (
     "info",
     "info_selector",
     "kube_harness",
+    "kubernetes_resources",
     "migrate",
     "reports_cases",
     "resource_info",
