@@ -107,8 +107,10 @@ class _Kubernetes(Datastore):
 
         What it is and how it is called may be missing, and what the server sets does not count.
         """
-        key = self._own(key)
+        is_of_etcd, key = key.startswith(_OF_ETCD), self._own(key)
         document = json.loads(value) if isinstance(value, str) else value
+        if is_of_etcd:
+            document = dict(document, metadata=dict(document.get("metadata", {}), name=key.rpartition("/")[2]))
         document = _to_node(document, key) if key.startswith("nodes/") else self._completed(document, key)
         place, _slash, name = _path(key).rpartition("/")
         status, _headers, answer = self.server.request("POST", place, document)
@@ -121,10 +123,12 @@ class _Kubernetes(Datastore):
             raise KubernetesError("%s: %s" % (key, answer))
 
     def _own(self, key):
-        """The key here of what has this key, or one of etcdv3."""
+        """The key here of what has this key, or one of etcdv3, where a policy's name may have Calico's old prefix."""
         resource, _slash, name = key[len(_OF_ETCD) :].partition("/")
         if not key.startswith(_OF_ETCD):
             return key
+        if resource.endswith("policies"):
+            name = name[len("default.") :] if name.startswith("default.") else name
         kind = resource if resource in _OF_KUBERNETES else "%s.%s" % (resource, self.group)
         return "/".join(filter(None, [kind, name]))
 

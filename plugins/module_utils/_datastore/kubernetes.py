@@ -10,17 +10,15 @@ as its precondition.
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import functools
 import re
-import threading
 import time
-from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, cast
+from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, cast
 
 from .._core.errors import Conflict, DatastoreError, join_first
 from .._plan.plan import Change
 from .._plan.stored import Codec, Stored
+from .._resources._specs.spec_resource import DEFAULT_TIER
 from .._resources.api_version import V3_KUBERNETES
 from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref, Resource
@@ -28,6 +26,7 @@ from ._kubernetes.annotation import ANNOTATION, COUNTS_SINCE, has_ignored_labels
 from ._kubernetes.api_choice import ChosenApi, choose_api
 from ._kubernetes.client import KindMissing, KubernetesClient, Unanswered
 from ._kubernetes.codec import HostEndpointForm, drop_managed_fields, format_object
+from ._kubernetes.codec_specs import SpecObjectForm, without_default_tier
 from ._kubernetes.objects import (
     OF_ACCOUNT,
     OF_NAMESPACE,
@@ -35,21 +34,26 @@ from ._kubernetes.objects import (
     build_nodes,
     build_profiles_of_accounts,
     build_profiles_of_namespaces,
-    build_value,
     build_values,
     check_is_calicos,
 )
 from ._kubernetes.settings import KubernetesSettings
-from ._kubernetes.transport import CONNECTIONS
-from ._kubernetes.writes import format_pending, has_become, prepare_metadata
-from ._values.codec_specs_v3 import PLURALS, build_codec
+from ._kubernetes.writes import Outcome, format_pending, has_become, make_changes, prepare_metadata
+from ._values.codec_specs_v3 import DEFAULT_PREFIX, PLURALS, PLURALS_OF_POLICIES, build_codec
 from .base import Datastore, State, never
 from .snapshot import NONE_PLANNED, PlannedValues, PolicySnapshot, add_optional_v3, looks_at_others_v3, snapshot_v3
 
-# {kind: its plural name}
-_PLURALS = {HOST_ENDPOINT: "hostendpoints"}
+# {kind: its plural name}, of the kinds that are custom resources.
+_PLURALS = {
+    HOST_ENDPOINT: "hostendpoints",
+    **{kind: plural for kind, plural in PLURALS.items() if kind in V3_KUBERNETES.schemas},
+}
 _CORE = "v1"
-# Maximum number of resources that are read one by one.
+# Older versions of Calico do not have these.
+_OPTIONAL = ("tiers", "stagedglobalnetworkpolicies", "stagednetworkpolicies")
+# Before, Calico has neither tiers nor spec.tier of a policy.
+_TIERS_SINCE = (3, 29, 0)
+# Maximum number of resources of a kind that are read one by one.
 FEW = 32
 # Number of names in a message.
 _SHOWN = 10
@@ -58,8 +62,6 @@ _TRIES = 3
 # Seconds before the second try.
 _PAUSE = 0.1
 _ORCHESTRATOR = '"projectcalico.org/orchestrator"'
-
-_Outcome = Tuple[Change, "DatastoreError | None"]
 
 
 class KubernetesDatastore(Datastore):
@@ -111,17 +113,23 @@ class KubernetesDatastore(Datastore):
         return State()
 
     @functools.cached_property
-    def _counts(self) -> bool:
-        """Whether labels in the metadata annotation count, for the Calico that runs on the cluster."""
+    def _calico_version(self) -> Tuple[int, ...]:
+        """The version of the Calico that runs on the cluster; () where it is unknown."""
         spec = (self._information or {}).get("spec") or {}
         match = _VERSION.match(str(spec.get("calicoVersion", "")))
-        return not match or tuple(map(int, match.groups())) >= COUNTS_SINCE
+        return tuple(map(int, match.groups())) if match else ()
+
+    @property
+    def _counts(self) -> bool:
+        """Whether labels in the metadata annotation count."""
+        return not self._calico_version or self._calico_version >= COUNTS_SINCE
 
     @functools.cached_property
     def _codecs(self) -> Mapping[str, Codec]:
-        api = self.api
-        counts = api.has_metadata_annotation and self._counts
-        return {HOST_ENDPOINT: HostEndpointForm(api.name, api.has_metadata_annotation, counts).build_codec()}
+        has_annotation = self.api.has_metadata_annotation
+        how = (self.api.name, has_annotation, has_annotation and self._counts)
+        found = {kind: SpecObjectForm(kind, *how).build_codec() for kind in _PLURALS if kind != HOST_ENDPOINT}
+        return dict(found, **{HOST_ENDPOINT: HostEndpointForm(*how).build_codec()})
 
     def key(self, ref: Ref) -> str:
         return "{0}.{1}/{2}".format(_find_plural(ref.kind), self.api.group, ref.name)
@@ -129,27 +137,39 @@ class KubernetesDatastore(Datastore):
     # Reads
 
     def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
-        if kinds:
-            raise DatastoreError("datastore_type kubernetes has no resources of kind {0} here".format(min(kinds)))
-        if nodes or len(refs) > FEW:
-            return self._list_all()
-        return [stored for stored in map(self.get, refs) if stored]
+        wanted: Dict[str, List[Ref]] = {kind: [] for kind in kinds}
+        if nodes:
+            wanted.setdefault(HOST_ENDPOINT, [])
+        for ref in refs:
+            wanted.setdefault(ref.kind, []).append(ref)
+        found: List[Stored] = []
+        for kind, given in wanted.items():
+            if not given and kind in kinds:
+                found += self.list_kind(kind)
+            elif kind in kinds or len(given) > FEW or (nodes and kind == HOST_ENDPOINT):
+                found += self._list_all(kind)
+            else:
+                found += [stored for stored in map(self.get, given) if stored]
+        return found
 
     def get(self, ref: Ref) -> Stored | None:
-        found = self._client.get_object(self.api.name, _find_plural(ref.kind), ref.name)
-        return self._stored(ref.kind, found) if found else None
+        plural = _find_plural(ref.kind)
+        names = [ref.name, DEFAULT_PREFIX + ref.name] if self._codecs[ref.kind].has_other_names else [ref.name]
+        for name in names:
+            found = self._client.get_object(self.api.name, plural, name)
+            stored = self._stored(ref.kind, found) if found else None
+            if stored and ref.name in (name, stored.resource.name):
+                return stored
+        return None
 
     def list(self, node: str = "") -> List[Stored]:
         # An unreadable endpoint may belong to any node.
-        found = [stored for stored in self._list_all() if not node or stored.error or stored.node == node]
+        found = [stored for stored in self._list_all(HOST_ENDPOINT) if not node or stored.error or stored.node == node]
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
-    def _list_all(self) -> List[Stored]:
-        return [
-            self._stored(kind, item)
-            for kind, plural in _PLURALS.items()
-            for item in self._client.list_objects(self.api.name, plural)
-        ]
+    def _list_all(self, kind: str) -> List[Stored]:
+        """Raises KindMissing where the cluster has no such kind."""
+        return [self._stored(kind, item) for item in self._client.list_objects(self.api.name, _find_plural(kind))]
 
     def _stored(self, kind: str, document: Dict[str, Any]) -> Stored:
         metadata = document["metadata"]
@@ -168,19 +188,25 @@ class KubernetesDatastore(Datastore):
 
     def list_kind(self, kind: str) -> List[Stored]:
         """Of profiles, those that Calico makes of namespaces and service accounts."""
+        if kind in _PLURALS:
+            return [self._stored(kind, item) for item in self._list_objects(_PLURALS[kind])]
         if kind not in PLURALS:
             return super().list_kind(kind)
         check_is_calicos(kind)
-        plural, codec = PLURALS[kind], build_codec(kind)
-        if kind == "Profile":
-            values = self._read_made_profiles()
-            found = [(key.rpartition("/")[2], value, "") for key, value in values.items()]
-        else:
-            found = [(item["metadata"]["name"], *self._read_value(plural, item)) for item in self._list_objects(plural)]
+        values, codec = self._read_values(PLURALS[kind]), build_codec(kind)
+        names = {key.rpartition("/")[2]: value for key, value in values.items()}
         return [
-            Stored("{0}.{1}/{2}".format(plural, self.api.group, name), "", value, "", name, codec, problem)
-            for name, value, problem in found
+            Stored("{0}.{1}/{2}".format(PLURALS[kind], self.api.group, name), "", value, "", name, codec)
+            for name, value in names.items()
         ]
+
+    def read_tiers_in_use(self) -> Dict[str, List[Ref]]:
+        found: Dict[str, List[Ref]] = {}
+        for kind, plural in PLURALS_OF_POLICIES.items():
+            for item in self._list_objects(plural):
+                tier = str((item.get("spec") or {}).get("tier") or DEFAULT_TIER)
+                found.setdefault(tier, []).append(Ref(kind, item["metadata"]["name"]))
+        return found
 
     def known_nodes(self) -> List[str]:
         return self._client.list_names(_CORE, "nodes")
@@ -216,23 +242,17 @@ class KubernetesDatastore(Datastore):
         """{key in etcd: value} of the objects of a kind."""
         if plural == "nodes":
             return build_nodes(self._client.list_objects(_CORE, plural))
+        if plural == "profiles":
+            return self._read_made_profiles()
         return build_values(plural, self._list_objects(plural), self.api.has_metadata_annotation, self._counts)
-
-    def _read_value(self, plural: str, item: Mapping[str, Any]) -> Tuple[str, str]:
-        """The value in etcd of an object, and why Calico cannot read it."""
-        try:
-            return build_value(plural, item, self.api.has_metadata_annotation, self._counts), ""
-        except ValueError as exc:
-            return "", str(exc)
 
     def _list_objects(self, plural: str) -> List[Dict[str, Any]]:
         """The objects of a kind of Calico."""
         try:
             return self._client.list_objects(self.api.name, plural)
         except KindMissing:
-            if plural not in ("tiers", "stagedglobalnetworkpolicies"):
+            if plural not in _OPTIONAL:
                 raise
-            # Older versions of Calico have neither.
             return []
 
     def _read_made_profiles(self) -> Dict[str, str]:
@@ -251,40 +271,13 @@ class KubernetesDatastore(Datastore):
 
     # Writes
 
-    def write(self, changes: Sequence[Change], is_ended: Callable[[], bool] = never) -> Iterator[_Outcome]:
-        return self._run(self._make, changes, is_ended)
+    def write(self, changes: Sequence[Change], is_ended: Callable[[], bool] = never) -> Iterator[Outcome]:
+        return make_changes(self._make, changes, is_ended)
 
-    def rehearse(self, changes: Sequence[Change]) -> Iterator[_Outcome]:
-        return self._run(self._make_dry, changes, never)
+    def rehearse(self, changes: Sequence[Change]) -> Iterator[Outcome]:
+        return make_changes(self._make_dry, changes, never)
 
-    def _run(
-        self, make: Callable[[Change], _Outcome], changes: Sequence[Change], is_ended: Callable[[], bool]
-    ) -> Iterator[_Outcome]:
-        """Make the changes, several at the same time; start no other one after an error that is not a conflict."""
-        has_failed = threading.Event()
-
-        def make_unless_over(change: Change) -> _Outcome | None:
-            # A change may have waited for a connection.
-            if has_failed.is_set() or is_ended():
-                return None
-            outcome = make(change)
-            if outcome[1] and not isinstance(outcome[1], Conflict):
-                has_failed.set()
-            return outcome
-
-        with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
-            pending = collections.deque(changes)
-            under_way: Deque[concurrent.futures.Future[_Outcome | None]] = collections.deque()
-            while under_way or pending and not has_failed.is_set() and not is_ended():
-                while pending and len(under_way) < 2 * CONNECTIONS and not has_failed.is_set() and not is_ended():
-                    under_way.append(pool.submit(make_unless_over, pending.popleft()))
-                if not under_way:
-                    return
-                outcome = under_way.popleft().result()
-                if outcome:
-                    yield outcome
-
-    def _make(self, change: Change) -> _Outcome:
+    def _make(self, change: Change) -> Outcome:
         """Make one change. An answer that is missing is replaced by reading."""
         document = self._build_document(change)
         maybe_done = False
@@ -312,7 +305,7 @@ class KubernetesDatastore(Datastore):
                 return change, exc
         raise AssertionError("the last try returns")
 
-    def _make_dry(self, change: Change) -> _Outcome:
+    def _make_dry(self, change: Change) -> Outcome:
         try:
             self._send(change, self._build_document(change), is_dry=True)
         except DatastoreError as exc:
@@ -323,7 +316,8 @@ class KubernetesDatastore(Datastore):
         """The object to store; None to delete it."""
         if change.content is None and change.after:
             found: Dict[str, Any] = self._codecs[change.ref.kind].encode(change.after, change.before)
-            return found
+            has_tiers = not self._calico_version or self._calico_version >= _TIERS_SINCE
+            return found if has_tiers else without_default_tier(found)
         return cast("Dict[str, Any] | None", change.content)
 
     def _send(self, change: Change, document: Mapping[str, Any] | None, is_dry: bool = False) -> Change:

@@ -17,6 +17,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, TypeVar
 
 from .._core.errors import InvalidInput, shown
+from ._specs.spec_resource import NAME_ANNOTATION, PolicyResource
 from ._specs.spec_schemas import SCHEMAS_V3
 from ._specs_v1.spec_schemas_v1 import SCHEMAS_V1
 from .fields import with_empty_labels
@@ -189,24 +190,26 @@ V3 = ApiVersion(
 )
 
 
-def _find_kubernetes_problems(endpoint: HostEndpoint) -> List[Problem]:
-    problems = RULES_V3.endpoint(endpoint)
-    if _METADATA_ANNOTATION in endpoint.annotations:
-        # calicoctl accepts it, and loses the endpoint's own labels (measured with v3.32.1).
-        problems = [*problems, ("annotations", _METADATA_ANNOTATION, "is where Calico keeps its own metadata")]
-    return problems
+def _on_kubernetes(schema: Schema) -> Schema:
+    """The rules and forms behind a Kubernetes API server, whose schemas reject repeated items of some lists."""
+
+    def find_problems(resource: Resource) -> List[Problem]:
+        problems = schema.find_problems(resource)
+        # In a policy, Calico sets it itself, and ignores a given one.
+        if NAME_ANNOTATION in resource.annotations and not isinstance(resource, PolicyResource):
+            # calicoctl accepts it, and loses the resource's own labels (measured with v3.32.1).
+            problems = [*problems, ("annotations", NAME_ANNOTATION, "is where Calico keeps its own metadata")]
+        return problems
+
+    return schema._replace(
+        find_problems=find_problems,
+        as_stored=lambda resource: schema.as_stored(resource).without_duplicates(),
+    )
 
 
-_METADATA_ANNOTATION = "projectcalico.org/metadata"
-# The same resources behind a Kubernetes API server, whose schemas reject repeated addresses and profiles.
+# The same resources behind a Kubernetes API server.
 V3_KUBERNETES = dataclasses.replace(
     V3,
-    schemas={
-        # Calico makes profiles of namespaces and service accounts, and its nodes are those of Kubernetes.
-        **{kind: schema for kind, schema in SCHEMAS_V3.items() if kind not in ("Profile", "Node")},
-        HOST_ENDPOINT: V3.schemas[HOST_ENDPOINT]._replace(
-            find_problems=_find_kubernetes_problems,
-            as_stored=lambda endpoint: endpoint.with_protocol_names().without_duplicates(),
-        ),
-    },
+    # Calico makes profiles of namespaces and service accounts, and its nodes are those of Kubernetes.
+    schemas={kind: _on_kubernetes(schema) for kind, schema in V3.schemas.items() if kind not in ("Profile", "Node")},
 )

@@ -16,6 +16,7 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 from ..._core import go_types
 from ..._core.go_types import GoObject
+from .._values.codec_specs_v3 import DEFAULT_PREFIX
 
 ANNOTATION = "projectcalico.org/metadata"
 # Since then, labels and annotations in the annotation count.
@@ -53,6 +54,21 @@ def read_metadata(metadata: Mapping[str, Any], has_annotation: bool, counts: boo
     )
 
 
+def read_policy_name(
+    metadata: Mapping[str, Any], found: CalicoMetadata, is_in_default: bool, has_annotation: bool, counts: bool
+) -> str:
+    """The name of a policy, by its metadata and what `read_metadata` found in it.
+
+    Before v3.32, Calico stores a policy NAME of tier default as default.NAME (libcalico-go/lib/backend/k8s/resources,
+    determinePolicyName).
+    """
+    name: str = found.name or metadata.get("name", "")
+    is_prefixed = has_annotation and (not counts or ANNOTATION in (metadata.get("annotations") or {}))
+    if found.name or not is_prefixed or not is_in_default or not name.startswith(DEFAULT_PREFIX):
+        return name
+    return name[len(DEFAULT_PREFIX) :]
+
+
 # Many objects that were created within a second have the same.
 @functools.lru_cache(maxsize=65536)
 def _parse(text: str) -> CalicoMetadata:
@@ -77,10 +93,10 @@ def has_ignored_labels(metadata: Mapping[str, Any], counts: bool) -> bool:
     return any(native.get(key) != value and (key in native or not counts) for key, value in inner.items())
 
 
-def move_out(metadata: Mapping[str, Any]) -> Dict[str, str]:
+def move_out(metadata: Mapping[str, Any], name: str = "") -> Dict[str, str]:
     """The native annotations of an object, with the ones in the metadata annotation, which keeps its other fields.
 
-    An annotation that cannot be read is left out.
+    With a name, as of a policy, the metadata annotation has it. An annotation that cannot be read is left out.
     """
     annotations: Dict[str, str] = dict(metadata.get("annotations") or {})
     text = annotations.pop(ANNOTATION, None)
@@ -91,6 +107,8 @@ def move_out(metadata: Mapping[str, Any]) -> Dict[str, str]:
     except ValueError:
         return annotations
     kept = GoObject((key, value) for key, value in members or () if key.lower() not in _MOVED)
+    if name:
+        kept.insert(0, ("name", name))
     annotations.update(inner.annotations)
     if kept:
         annotations[ANNOTATION] = go_types.to_json(kept)

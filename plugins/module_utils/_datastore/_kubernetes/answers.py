@@ -39,8 +39,11 @@ class ApiRequest(NamedTuple):
         """The rule of a ClusterRole that allows the request, as YAML on one line."""
         if not self.api:
             return '{{nonResourceURLs: ["{0}"], verbs: [get]}}'.format(self.resource)
-        group = self.group or '""'
-        return "{{apiGroups: [{0}], resources: [{1}], verbs: [{2}]}}".format(group, self.resource, self.verb)
+        resources = self.resource
+        if self.group == "projectcalico.org" and resources.endswith("networkpolicies"):
+            # calico-apiserver, or Calico's webhook beside the native CRDs, checks policies by their tier as well.
+            resources += ", tier." + resources
+        return "{{apiGroups: [{0}], resources: [{1}], verbs: [{2}]}}".format(self.group or '""', resources, self.verb)
 
 
 def is_named_missing(answer: ApiAnswer) -> bool:
@@ -95,7 +98,10 @@ _IMPERSONATED = ("users", "groups", "serviceaccounts")
 def _explain_missing(answer: ApiAnswer, request: ApiRequest) -> str:
     if is_named_missing(answer):
         return "{0}: {1}".format(request, _get_message(answer))
-    text = "the API server has no {0} in {1}: Calico's resources of this API are not installed ({2})"
+    text = (
+        "the API server has no {0} in {1}: Calico's resources of this API are not installed, or this version of Calico "
+        "has no such kind ({2})"
+    )
     return text.format(request.resource, request.api or "its paths", _get_message(answer))
 
 

@@ -15,8 +15,9 @@ import json
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 from ..._core.errors import InvalidInput
+from ..._resources._specs.spec_resource import DEFAULT_TIER
 from ..snapshot import V3_ROOT
-from .annotation import ANNOTATION, read_metadata
+from .annotation import ANNOTATION, read_metadata, read_policy_name
 
 # Namespaces and service accounts of workloads, which Calico makes profiles from.
 OF_NAMESPACE, OF_ACCOUNT = "kns.", "ksa."
@@ -58,11 +59,13 @@ def build_value(plural: str, item: Mapping[str, Any], has_annotation: bool, coun
         "labels": dict(found.labels),
         "annotations": dict(found.annotations),
     }
-    if found.name and plural.endswith("policies"):
+    spec = item.get("spec") or {}
+    if plural.endswith("policies"):
         # In etcd, Calico keeps a policy's own name in an annotation.
-        annotations = {**found.annotations, ANNOTATION: _to_json({"name": found.name})}
-        fields.update(name=_get_name(item), annotations=annotations)
-    return _to_json({"metadata": fields, "spec": item.get("spec") or {}})
+        is_in_default = (spec.get("tier") or DEFAULT_TIER) == DEFAULT_TIER
+        name = read_policy_name(metadata, found, is_in_default, has_annotation, counts)
+        fields.update(name=_get_name(item), annotations={**found.annotations, ANNOTATION: _to_json({"name": name})})
+    return _to_json({"metadata": fields, "spec": spec})
 
 
 def build_nodes(nodes: Iterable[Mapping[str, Any]]) -> Dict[str, str]:

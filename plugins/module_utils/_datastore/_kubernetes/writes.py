@@ -2,16 +2,52 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a write sends, what it was to make, and what a deletion waits for."""
+"""How changes are written: several at the same time, what each sends and makes, and what a deletion waits for."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+import collections
+import concurrent.futures
+import threading
+from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Sequence, Tuple
 
+from ..._core.errors import Conflict, DatastoreError
+from ..._plan.plan import Change
 from ..._plan.stored import Stored
+from .transport import CONNECTIONS
+
+Outcome = Tuple[Change, "DatastoreError | None"]
 
 # What a server sets itself, and rejects or ignores in a new object.
 _OF_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink")
+
+
+def make_changes(
+    make: Callable[[Change], Outcome], changes: Sequence[Change], is_ended: Callable[[], bool]
+) -> Iterator[Outcome]:
+    """Make the changes, several at the same time; start no other one after an error that is not a conflict."""
+    has_failed = threading.Event()
+
+    def make_unless_over(change: Change) -> Outcome | None:
+        # A change may have waited for a connection.
+        if has_failed.is_set() or is_ended():
+            return None
+        outcome = make(change)
+        if outcome[1] and not isinstance(outcome[1], Conflict):
+            has_failed.set()
+        return outcome
+
+    with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
+        pending = collections.deque(changes)
+        under_way: Deque[concurrent.futures.Future[Outcome | None]] = collections.deque()
+        while under_way or pending and not has_failed.is_set() and not is_ended():
+            while pending and len(under_way) < 2 * CONNECTIONS and not has_failed.is_set() and not is_ended():
+                under_way.append(pool.submit(make_unless_over, pending.popleft()))
+            if not under_way:
+                return
+            outcome = under_way.popleft().result()
+            if outcome:
+                yield outcome
 
 
 def prepare_metadata(metadata: Mapping[str, Any], before: Mapping[str, Any] | None) -> Dict[str, Any]:

@@ -56,7 +56,7 @@ _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9T
 
 def build_codec(kind: str) -> Codec:
     """The codec of a kind of `PLURALS` on etcdv3."""
-    form = _SpecForm(kind)
+    form = SpecForm(kind)
     return Codec(
         TYPES[kind],
         form.encode,
@@ -68,7 +68,7 @@ def build_codec(kind: str) -> Codec:
     )
 
 
-class _SpecForm:
+class SpecForm:
     """How etcdv3 keeps the resources of a kind."""
 
     def __init__(self, kind: str) -> None:
@@ -85,18 +85,23 @@ class _SpecForm:
 
         A policy that an older Calico stored as default.NAME keeps that name in its metadata, like its key.
         """
-        found = read_kept(stored, self._read_object)
+        found = read_kept(stored, self.read_object)
         new = resource.as_stored()
         metadata = {**found.get("metadata", {}), **build_identity(found.get("metadata", {}), uid, now)}
         known: Dict[str, Any] = {
             "kind": self._kind,
             "apiVersion": V3_NAME,
             "metadata": update_metadata(metadata, self._get_stored_name(resource, stored), new.labels, new.annotations),
-            "spec": as_document(self._spec, _with_unknown(self._spec, new.spec, found.get("spec", {}))),
+            "spec": self.build_spec(new, found),
         }
         if self._has_status:
             known["status"] = found.get("status") or {}
         return to_json({**known, **{key: item for key, item in found.items() if key not in known}})
+
+    def build_spec(self, resource: SpecResource, found: Mapping[str, Any]) -> Dict[str, Any]:
+        """The spec of a resource as Go writes it, with the fields of the object `found` that Go does not know."""
+        spec: Dict[str, Any] = as_document(self._spec, _with_unknown(self._spec, resource.spec, found.get("spec", {})))
+        return spec
 
     def _get_stored_name(self, resource: SpecResource, stored: Stored | None) -> str:
         name = DEFAULT_PREFIX + resource.name
@@ -111,7 +116,7 @@ class _SpecForm:
         """
         found = self.decode_for_felix(value)
         if not found.name:
-            if self._read_object(value).get("metadata", {}).get("name"):
+            if self.read_object(value).get("metadata", {}).get("name"):
                 raise ValueError("the annotation {0} replaces metadata.name, and has no name".format(NAME_ANNOTATION))
             raise ValueError("metadata.name is missing")
         is_in_default = isinstance(found, PolicyResource) and found.tier == DEFAULT_TIER
@@ -121,7 +126,7 @@ class _SpecForm:
 
     def decode_for_felix(self, value: str) -> SpecResource:
         """The resource in a value, whatever its key; the name may be "". Raises ValueError for what Go rejects."""
-        found = self._read_object(value)
+        found = self.read_object(value)
         metadata = found.get("metadata", {})
         spec = tidy(self._spec, found.get("spec", {}))
         name, labels = metadata.get("name", ""), metadata.get("labels", {})
@@ -133,7 +138,7 @@ class _SpecForm:
 
     def read_annotations(self, value: str) -> Mapping[str, str]:
         """All annotations of a value but Calico's own annotation of a policy, which `calicoctl get` does not show."""
-        found: Mapping[str, str] = self._read_object(value).get("metadata", {}).get("annotations", {})
+        found: Mapping[str, str] = self.read_object(value).get("metadata", {}).get("annotations", {})
         return {key: text for key, text in found.items() if not self.is_policy or key != NAME_ANNOTATION}
 
     def is_of(self, value: str, resource: Resource) -> bool:
@@ -143,7 +148,7 @@ class _SpecForm:
             return False
         return value == self.encode(resource, None, *match.groups())
 
-    def _read_object(self, value: str) -> Dict[str, Any]:
+    def read_object(self, value: str) -> Dict[str, Any]:
         found: Dict[str, Any] = self._read(go_types.decode(value), None, "")
         return found
 

@@ -55,6 +55,10 @@ class SpecResource(Resource):
         """
         return dataclasses.replace(super().canonical(), spec=tidy(self.spec_type, self.as_stored().spec))
 
+    def without_duplicates(self: _Self) -> _Self:
+        """The resource as a Kubernetes API server accepts it, without repeated items in lists that are sets."""
+        return dataclasses.replace(self, spec=_without_duplicates(self.spec))
+
     def compared_values(self) -> Dict[str, Any]:
         found: Dict[str, Any] = {"labels": self.labels, "annotations": self.annotations}
         found.update(("spec." + name, item) for name, item in self.spec.items())
@@ -80,6 +84,19 @@ class SpecResource(Resource):
     def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
         """A tidy spec with the values that Calico sets on each write."""
         return spec
+
+
+# By their fields, in the CRDs.
+_SETS = ("nets", "types", "names")
+
+
+def _without_duplicates(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: list(dict.fromkeys(item)) if key in _SETS and isinstance(item, list) else _without_duplicates(item)
+            for key, item in value.items()
+        }
+    return [_without_duplicates(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclasses.dataclass(frozen=True)
