@@ -25,6 +25,7 @@ RULE = {"action": "Allow", "protocol": "TCP", "source": {"selector": "zone == 'a
 SPECS = {
     "Tier": {"order": 100, "defaultAction": "Pass"},
     "GlobalNetworkSet": {"nets": ["192.0.2.0/24", "198.51.100.1"]},
+    "FelixConfiguration": {"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 22}]},
     "GlobalNetworkPolicy": {"order": 10.5, "selector": "has(a)", "ingress": [RULE], "tier": "sec"},
     "StagedGlobalNetworkPolicy": {"selector": "has(a)", "egress": [RULE]},
 }
@@ -32,6 +33,7 @@ NAMES = dict.fromkeys(SPECS, "sec")
 CHANGED = {
     "Tier": {"order": 200, "defaultAction": "Pass"},
     "GlobalNetworkSet": {"nets": ["192.0.2.0/25"]},
+    "FelixConfiguration": {"failsafeInboundHostPorts": []},
     "GlobalNetworkPolicy": {"selector": "has(b)", "ingress": [{"action": "Deny"}]},
     "StagedGlobalNetworkPolicy": {"stagedAction": "Delete"},
 }
@@ -69,7 +71,7 @@ def stored(datastore, plural):
 @on_both
 def test_every_kind_is_created_changed_and_deleted_once(datastore):
     assert set(SPECS) == KINDS
-    order = ["Tier", "GlobalNetworkSet", "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy"]
+    order = ["Tier", "GlobalNetworkSet", "FelixConfiguration", "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy"]
     assert done(run(datastore, *all_of(SPECS), check=True)) == [("create", kind, "sec") for kind in order]
     assert done(run(datastore, *all_of(SPECS))) == [("create", kind, "sec") for kind in order]
     revision = datastore.revision()

@@ -30,10 +30,9 @@ OBJECT = {
 
 
 @pytest.fixture
-def store(monkeypatch):
-    monkeypatch.setitem(kubernetes._PLURALS, "GlobalNetworkPolicy", "globalnetworkpolicies")
+def store():
     found = object.__new__(kubernetes.KubernetesDatastore)
-    found.__dict__.update(api=ChosenApi("crd.projectcalico.org/v1", "", None), _counts=True)
+    found.__dict__.update(api=ChosenApi("crd.projectcalico.org/v1", "", None), _counts=True, _information={})
     return found
 
 
@@ -54,5 +53,5 @@ def test_a_deletion_is_that_of_the_objects_name(store):
 
 
 def test_a_kind_that_is_unknown_here_is_an_error(store):
-    with pytest.raises(DatastoreError, match="has no resources of kind Tier"):
-        store.build_policy_values(Change("delete", Absent(Ref("Tier", "x")), None, None, []))
+    with pytest.raises(DatastoreError, match="has no resources of kind Node"):
+        store.build_policy_values(Change("delete", Absent(Ref("Node", "x")), None, None, []))
