@@ -157,10 +157,13 @@ def test_a_policy_of_an_older_calico_keeps_its_object(datastore, annotation):
 
 
 @on_v1
-def test_a_policy_that_is_named_like_an_old_one_is_another_policy(datastore):
+@pytest.mark.parametrize("is_conflict", [False, True])
+def test_a_policy_that_is_named_like_an_old_one_is_another_policy(datastore, wire, is_conflict):
     put_old(datastore, {"name": "default.p1"})
+    if is_conflict:
+        wire.answer(409, json.dumps({"kind": "Status", "code": 409, "reason": "Conflict"}), method="POST")
     want = Present(resource("GlobalNetworkPolicy", {"order": 2}, "p1"))
-    assert done(run(datastore, want)) == [("create", "GlobalNetworkPolicy", "p1")]
+    assert done(run(wire, want)) == [("create", "GlobalNetworkPolicy", "p1")]
     assert {name: found["spec"]["order"] for name, found in stored(datastore, "globalnetworkpolicies").items()} == {
         "p1": 2,
         "default.p1": 1,

@@ -119,7 +119,7 @@ class KubernetesDatastore(Datastore):
         match = _VERSION.match(str(spec.get("calicoVersion", "")))
         return tuple(map(int, match.groups())) if match else ()
 
-    @property
+    @functools.cached_property
     def _counts(self) -> bool:
         """Whether labels in the metadata annotation count."""
         return not self._calico_version or self._calico_version >= COUNTS_SINCE
