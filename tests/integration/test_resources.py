@@ -227,6 +227,23 @@ def test_a_policy_of_an_older_calico_is_updated_in_place(datastore):
 
 
 @on_etcdv3
+def test_a_policy_that_is_named_like_an_older_one_is_another_policy(datastore):
+    """Since v3.32, a policy may be named default.p."""
+    resources(datastore, [policy("default.p", order=1)])
+    result = resources(datastore, [policy("p", order=2)])
+    assert changes(result) == [("create", "GlobalNetworkPolicy", "p")]
+    assert {name: each["spec"]["order"] for name, each in read(datastore, "GlobalNetworkPolicy").items()} == {
+        "default.p": 1,
+        "p": 2,
+    }
+    datastore.put(ROOT + "globalnetworkpolicies/p", "[]")
+    assert changes(resources(datastore, [policy("p", order=2)], state="absent")) == [
+        ("delete", "GlobalNetworkPolicy", "p")
+    ]
+    assert set(read(datastore, "GlobalNetworkPolicy")) == {"default.p"}
+
+
+@on_etcdv3
 def test_an_unreadable_value_is_replaced_and_never_purged(datastore):
     place = ROOT + "globalnetworkpolicies/p"
     datastore.put(place, "[]")

@@ -115,7 +115,8 @@ class EtcdV3Datastore(Datastore):
         return [prefix + name for name in names]
 
     def get(self, ref: Ref) -> Stored | None:
-        return next(iter(self.read([ref], ())), None)
+        key = self.key(ref)
+        return next((stored for stored in self.read([ref], ()) if key in (stored.key, stored.other_key)), None)
 
     def list(self, node: str = "") -> List[Stored]:
         found = self.list_kind(HOST_ENDPOINT)

@@ -125,6 +125,8 @@ class SpecObjectForm:
         with contextlib.suppress(ValueError):
             known = self._in_etcd.read_object(self._build_value(stored.content)) if stored else {}
         found: Dict[str, Any] = json.loads(to_json(self._in_etcd.build_spec(resource, known)))
+        # kube-apiserver 1.20 rejects an empty bpfLogLevel; for Calico, it equals an absent one.
+        found = {key: item for key, item in found.items() if item != ""}
         for name in _RULES:
             if name in found:
                 # Unlike in etcd, Calico omits the empty ones here.

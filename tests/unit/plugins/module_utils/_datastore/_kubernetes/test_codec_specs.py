@@ -119,7 +119,11 @@ def test_a_new_resource_has_the_spec_that_calico_has_in_etcd(row, api):
     resource = decode(row["doc"] if "doc" in row else yaml_io.first(row["text"]))
     after = V3_KUBERNETES.as_stored(resource)
     document = codec(resource.KIND, api).encode(after)
-    assert document["spec"] == without_repeats(without_empty_ends(json.loads(row["value"])["spec"]))
+    expected = without_repeats(without_empty_ends(json.loads(row["value"])["spec"]))
+    if expected.get("bpfLogLevel") == "":
+        # An old API server rejects it.
+        del expected["bpfLogLevel"]
+    assert document["spec"] == expected
     found = stored(resource.KIND, document, api)
     assert not found.error and found.is_just(after) == (not set(resource.annotations) - {ANNOTATION})
     assert build_change(Present(resource), found, V3_KUBERNETES).operation == NONE
