@@ -155,6 +155,7 @@ def test_overwrite_false_changes_nothing(datastore):
 INVALID = {
     "no mapping": ([7], "resources[0]: 7 is not a Calico resource"),
     "no kind": ([{"apiVersion": "projectcalico.org/v3"}], "kind None is not valid: use one of Tier,"),
+    "a kind in another case": ([manifest("tier", "t")], "kind 'tier' is not valid: did you mean Tier?"),
     "another kind": (
         [manifest("IPPool", "p")],
         "IPPool p cannot be managed here; the kinds of this datastore are Tier",

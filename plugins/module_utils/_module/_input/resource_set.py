@@ -14,6 +14,7 @@ from ..._core.errors import InvalidInput, brief, shown
 from ..._plan.desired import Absent, Present
 from ..._resources.api_version import ApiVersion
 from ..._resources.hostendpoint import HOST_ENDPOINT
+from ..._resources.manifest import KINDS
 from ..._resources.resource import Ref, Resource
 from .declared import Key, add_owner, build_wants
 from .documents import Input, Item, OtherKind, read_items
@@ -78,10 +79,7 @@ def _parse(item: Union[OtherKind, Any], api_version: ApiVersion) -> Resource:
     if not isinstance(item, Mapping):
         raise InvalidInput(["{0} is not a Calico resource; it must be a mapping".format(shown(item))])
     given = {str(key).lower(): value for key, value in item.items()}
-    kinds = {kind.lower(): kind for kind in api_version.schemas}
-    kind = kinds.get(str(given.get("kind")).lower())
-    if kind is None:
-        raise InvalidInput(["kind {0} is not valid: use one of {1}".format(shown(given.get("kind")), _join(kinds))])
+    kind = _find_kind(given.get("kind"), api_version)
     # A host endpoint may be given in the form of the other API version.
     if kind != HOST_ENDPOINT and given.get("apiversion") != api_version.name:
         text = "apiVersion {0} is not valid for kind {1}: use {2}"
@@ -89,5 +87,13 @@ def _parse(item: Union[OtherKind, Any], api_version: ApiVersion) -> Resource:
     return api_version.schemas[kind].parse_manifest(item)
 
 
-def _join(kinds: Mapping[str, str]) -> str:
-    return ", ".join(kinds.values())
+def _find_kind(given: Any, api_version: ApiVersion) -> str:
+    # An API version names its host endpoints otherwise than the collection.
+    names = {KINDS[api_version.name] if kind == HOST_ENDPOINT else kind: kind for kind in api_version.schemas}
+    # A host endpoint of the other API version.
+    names.update(dict.fromkeys(KINDS.values(), HOST_ENDPOINT))
+    if isinstance(given, str) and given in names:
+        return names[given]
+    near = [name for name in names if isinstance(given, str) and name.lower() == given.lower()]
+    hint = "did you mean {0}?".format(near[0]) if near else "use one of {0}".format(", ".join(api_version.schemas))
+    raise InvalidInput(["kind {0} is not valid: {1}".format(shown(given), hint)])
