@@ -34,18 +34,14 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sou
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import (
-    POLICIES_PREFIX,
-    POLICY_VARIABLES,
-    Scope,
-)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
     RunSettings,
     read_api_version,
     read_run_settings,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.shared_variables import SharedVariables
 
 # The options that declare resources.
 _SOURCES = ("resources", "src", "group_sets", "library")
@@ -64,7 +60,6 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         warnings = run.check()
-        _check_same(run.hosts)
         arguments = run.arguments
         declared = {option: arguments.pop(option, None) for option in (*_SOURCES, *OPTIONS)}
         is_audit = boolean(arguments.pop("audit", False), strict=False)
@@ -99,8 +94,13 @@ class ActionModule(ActionBase):
     def _build_items(self, run: RunSettings, declared: Dict[str, Any], api_version: ApiVersion) -> List[Item]:
         """The declared resources, each with its place. Raises RunFailed."""
         hosts, name_of = run.hosts, run.get_variable_name
-        networks = InventoryNetworks(hosts, HostVariables(hosts, self._templar, api_version))
-        raw = hosts.without_facts(hosts.runner())
+        reader = HostVariables(hosts, self._templar, api_version)
+        networks = InventoryNetworks(hosts, reader)
+        first = hosts.runner()
+        raw = hosts.without_facts(first)
+        shared = SharedVariables(reader, first, raw, as_written=())
+        for name in hosts.names():
+            shared.check_policies(name, hosts.without_facts(name))
         render = functools.partial(hosts.render, self._templar, variables=raw)
         names = parse_list(name_of("library"), declared["library"])
         groups = parse_list(name_of("group_sets"), declared["group_sets"])
@@ -137,23 +137,6 @@ class ActionModule(ActionBase):
             )
         finally:
             self._remove_tmp_path(folder)
-
-
-def _check_same(hosts: TaskContext) -> None:
-    """Raise RunFailed if a host of the run declares other policies than the first: policies are those of all hosts."""
-    first = hosts.runner()
-    keys = [POLICIES_PREFIX + name for name in POLICY_VARIABLES]
-    raw = hosts.without_facts(first)
-    values = [raw.get(key) for key in keys]
-    for name in hosts.names():
-        others = hosts.without_facts(name)
-        for key, value in zip(keys, values):
-            if others.get(key) != value:
-                text = (
-                    "{0} and {1} differ in {2}, which must be the same for all hosts of a run: policies belong to no "
-                    "host. Set it for the group all"
-                )
-                raise RunFailed(text.format(first, name, key))
 
 
 def _prepare_audit(arguments: Dict[str, Any]) -> None:

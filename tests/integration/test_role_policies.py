@@ -210,19 +210,20 @@ def test_a_purge_deletes_what_is_no_longer_declared_but_no_endpoint(fleet):
     assert done(run(fleet, calico_policies_purge="owned"))["summary"]["deleted"] == 1
 
 
-def test_hosts_that_declare_different_policies_are_an_error(fleet):
-    hosts = {"worker-1": {}, "worker-2": BASE}
-    message = failure(fleet.run(hosts, tasks=[IMPORTED], groups=GROUPS))
-    assert "worker-1 and worker-2 differ in calico_policies_library" in message
+@pytest.mark.parametrize("declares", HOSTS)
+def test_hosts_that_declare_different_policies_are_an_error(fleet, declares):
+    hosts = {name: BASE if name == declares else {} for name in HOSTS}
+    found = fleet.playbook("netsec.calico.apply", hosts, "-e", "hostendpoints_gather_facts=false", groups=GROUPS)
+    assert found.returncode != 0
+    assert "worker-1 and worker-2 differ in calico_policies_" in " ".join(found.stdout.split())
+    assert stored(fleet) == {} == fleet.stored()
 
 
 def test_a_fact_is_not_a_policy(fleet):
-    fleet.record({"worker-3": dict(worker(3))})
     tasks = [{"ansible.builtin.set_fact": {"calico_policies_library": ["dns"], "cacheable": True}}, IMPORTED]
-    found = run(fleet, hosts=["worker-3"], tasks=tasks)
-    assert found.returncode != 0 and "its facts contain calico_policies_library" in found.stdout.replace("\n", " ")
+    found = run(fleet, hosts=["worker-3"], groups={}, tasks=tasks)
     fleet.forget("worker-3")
-    fleet.record({"worker-3": worker(3)})
+    assert "its facts contain calico_policies_library" in failure(found)
 
 
 def test_with_the_guard(fleet):
