@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
         if variables.has_batches():
             raise RunFailed("an audit covers all hosts at once; remove serial and the strategy free")
         not_gathered = _not_gathered(variables, arguments.pop("facts_result", None))
+        policies = _read_policies(variables, arguments.pop("policies_result", None))
         fleet = Fleet(variables, self._templar, read_api_version(arguments), not_gathered, _SCOPES)
         nodes = fleet.nodes()
         unknown = self._unknown(fleet, variables, not_gathered)
@@ -71,7 +72,14 @@ class ActionModule(ActionBase):
         warnings += fleet.warnings()
         result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
         report = build_report(
-            found, nodes, unknown, built.uncovered, arguments.get("owner") or "", fail_on, _generated(variables)
+            found,
+            nodes,
+            unknown,
+            built.uncovered,
+            arguments.get("owner") or "",
+            fail_on,
+            _generated(variables),
+            policies,
         )
         paths = _written(report, folder, formats)
         unknown = {**built.uncovered, **unknown}
@@ -179,6 +187,16 @@ def _not_gathered(variables: TaskContext, facts_result: Any) -> Dict[str, str]:
             kind = "unreachable" if result.get("unreachable") else "no facts"
             found[name] = "{0}: {1}".format(kind, brief(" ".join(_why_failed(result).split()), 200))
     return found
+
+
+def _read_policies(variables: TaskContext, policies_result: Any) -> Optional[Mapping[str, Any]]:
+    """The result of the task that compared the policies; None if it compared nothing."""
+    result = variables.registered(variables.runner(), str(policies_result)) if policies_result else {}
+    if result.get("changes_omitted"):
+        raise RunFailed("{0} differences of policies do not fit into a report".format(result["changes_omitted"]))
+    # As plain values: before ansible-core 2.19, registered strings have a type that YAML parsers reject.
+    found: Mapping[str, Any] = json.loads(json.dumps({key: result.get(key) for key in ("changes", "diff")}))
+    return found if found["changes"] is not None else None
 
 
 def _why_failed(result: Mapping[str, Any]) -> str:

@@ -94,6 +94,13 @@ options:
         which this result is unreachable or failed is unknown, even if the run has cached facts of it.
       - If omitted, the facts of all hosts are used, whatever their age.
     type: str
+  policies_result:
+    description:
+      - Name of the variable in which an earlier task of this play registered the result of
+        M(netsec.calico.calico_inventory_policies) in check mode with a diff. The reports then list the policies that
+        are V(missing), V(changed) or V(unmanaged), with the node V(*).
+      - If omitted, or if that task was skipped, policies are not compared.
+    type: str
 notes:
   - Run the module with C(run_once). It handles all hosts of a play at once, so it rejects C(serial) and the strategies
     C(free) and C(host_pinned).

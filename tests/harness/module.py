@@ -177,20 +177,20 @@ class PlaybookRun:
         return "exit status %d\n%s\n%s" % (self.returncode, self.stdout, self.stderr)
 
 
-def run_playbook(playbook, inventory=None, extra_args=(), env=None, stdout_callback=None, timeout=HANG):
+def run_playbook(playbook, inventory=None, extra_args=(), env=None, stdout_callback=None, timeout=HANG, cwd=COLLECTION):
     """Run this environment's ansible-playbook, away from the tester's own configuration.
 
     playbook: a path, a name such as netsec.calico.audit, the YAML text, or a list of plays.
-    inventory: a path, the INI or YAML text, or nothing: localhost. Relative paths count from the collection's root.
+    inventory: a path, the INI or YAML text, or nothing: localhost. Relative paths count from cwd.
     """
-    with PlaybookProcess(playbook, inventory, extra_args, env, stdout_callback) as process:
+    with PlaybookProcess(playbook, inventory, extra_args, env, stdout_callback, cwd) as process:
         return process.wait(timeout)
 
 
 class PlaybookProcess:
     """The same, as a process that can be ended. A context manager, after which none of its processes is left."""
 
-    def __init__(self, playbook, inventory=None, extra_args=(), env=None, stdout_callback=None):
+    def __init__(self, playbook, inventory=None, extra_args=(), env=None, stdout_callback=None, cwd=COLLECTION):
         self._folder = tempfile.TemporaryDirectory(prefix="netsec-playbook-")
         folder = Path(self._folder.name)
         command = [
@@ -206,7 +206,7 @@ class PlaybookProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=str(COLLECTION),
+            cwd=str(cwd),
             env=environment,
             start_new_session=True,
             preexec_fn=take_signals,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table of the variables of the role hostendpoints and of the playbooks.
+"""The tables of the variables of the roles hostendpoints and policies, and of the playbooks.
 
 A new variable is a row here, and stands in the role's argument_specs.yml, defaults/main.yml and README; a variable that
 is not read of each host also in the role's vars/main.yml. A test compares them.
@@ -18,6 +18,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory i
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
 PREFIX = "hostendpoints_"
+POLICIES_PREFIX = "calico_policies_"
 
 
 class Scope(enum.Enum):
@@ -104,18 +105,58 @@ def list_types(scope: Scope) -> Dict[str, str]:
     return {variable.name: variable.type for variable in VARIABLES if variable.scope is scope}
 
 
+# The variables of the role policies without the prefix. Every host of a run must have the value of the first host.
+POLICY_VARIABLES: Tuple[str, ...] = (
+    "resources",
+    "src",
+    "group_sets",
+    "library",
+    "selector",
+    "ping_from",
+    "ssh_from",
+    "ssh_ports",
+    "dns_servers",
+    "ntp_servers",
+    "etcd_servers",
+    "etcd_ports",
+    "kube_apiservers",
+    "kube_apiserver_ports",
+    "node_exporter_from",
+    "node_exporter_ports",
+    "owner",
+    "purge",
+    "purge_limit",
+    "gathered_dest",
+)
+_POLICY_RESULTS = ("result", "audit_result", "gathered")
+
 # Those of the argument specification.
 OF_THE_ROLE = list_names(*(scope for scope in Scope if scope not in (Scope.PLAYBOOK, Scope.RESULT)))
-_KNOWN = frozenset(PREFIX + variable.name for variable in VARIABLES)
+_KNOWN = {
+    PREFIX: frozenset(variable.name for variable in VARIABLES),
+    POLICIES_PREFIX: frozenset((*POLICY_VARIABLES, *_POLICY_RESULTS)),
+}
 # What a user may have meant.
-_CANDIDATES = (*sorted(OF_THE_ROLE), *sorted(list_names(Scope.PLAYBOOK)))
+_CANDIDATES = {
+    PREFIX: (*sorted(OF_THE_ROLE), *sorted(list_names(Scope.PLAYBOOK))),
+    POLICIES_PREFIX: tuple(sorted(POLICY_VARIABLES)),
+}
 # Names that are shorter than this are often similar by chance.
 _SHORT, _LONG = 6, 9
 
 
 def unknown_variables(names: Iterable[str]) -> List[str]:
-    """The variables that have the role's prefix and are unknown, sorted."""
-    return sorted(name for name in names if name.startswith(PREFIX) and name not in _KNOWN)
+    """The variables that have a role's prefix and are unknown, sorted."""
+    return sorted(
+        name
+        for name in names
+        for prefix in [_find_prefix(name)]
+        if prefix and name[len(prefix) :] not in _KNOWN[prefix]
+    )
+
+
+def _find_prefix(name: str) -> str:
+    return next((prefix for prefix in _KNOWN if name.startswith(prefix)), "")
 
 
 def check_spelling(where: str, names: Iterable[str]) -> List[str]:
@@ -125,12 +166,13 @@ def check_spelling(where: str, names: Iterable[str]) -> List[str]:
     """
     warnings = []
     for name in unknown_variables(names):
-        own = name[len(PREFIX) :]
-        meant = next((known for known in _CANDIDATES if _is_slip(own, known)), "")
+        prefix = _find_prefix(name)
+        own = name[len(prefix) :]
+        meant = next((known for known in _CANDIDATES[prefix] if _is_slip(own, known)), "")
         if meant:
             raise RunFailed(
                 "{0}: {1} is not a variable of the role, and nothing was done; did you mean {2}?".format(
-                    where, brief(name), PREFIX + meant
+                    where, brief(name), prefix + meant
                 )
             )
         warnings.append("{0} is not a variable of the role and has no effect".format(brief(name)))

@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Dict, List, Sequence
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import (
+    POLICIES_PREFIX,
+    POLICY_VARIABLES,
+    PREFIX,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
 # The same setting in other words: YAML reads off as false, and an unanswered survey question is an empty string.
 _MEANINGS = {("guard", "false"): "off", ("guard", ""): "enforce", ("canary", ""): "0"}
+
+_OF_POLICIES = tuple(POLICIES_PREFIX + name for name in POLICY_VARIABLES)
 
 
 class SharedVariables:
@@ -37,6 +43,7 @@ class SharedVariables:
         self._as_written = as_written
         self._evaluated = evaluated
         self._values = self._read(first, raw)
+        self._policies = {name: raw.get(name) for name in _OF_POLICIES}
 
     def check(self, name: str, raw: Dict[str, Any]) -> None:
         """Raise RunFailed if a host differs from the first host: a run has one datastore and one guard."""
@@ -47,6 +54,18 @@ class SharedVariables:
                 "{0} and {1} differ in {2}{3}, which must be the same for all hosts of a run; use separate plays or "
                 "--limit".format(self._first, name, PREFIX, key)
             )
+
+        self.check_policies(name, raw)
+
+    def check_policies(self, name: str, raw: Mapping[str, Any]) -> None:
+        """Raise RunFailed if a host declares other policies than the first host."""
+        for key in _OF_POLICIES:
+            if raw.get(key) != self._policies[key]:
+                text = (
+                    "{0} and {1} differ in {2}, which must be the same for all hosts of a run, because policies belong "
+                    "to no host; set it for the group all"
+                )
+                raise RunFailed(text.format(self._first, name, key))
 
     def has_same_datastore(self, raw: Mapping[str, Any]) -> bool:
         """Whether a host has the same variables, as far as they are compared as written."""

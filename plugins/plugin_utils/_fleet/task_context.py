@@ -24,6 +24,12 @@ from ansible.playbook.task_include import TaskInclude
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
+try:
+    from ansible.template import trust_as_template
+except ImportError:
+    # Before ansible-core 2.19, every string is a template.
+    trust_as_template = None
+
 # With these strategies, each host runs on its own, and run_once has no effect.
 _FREE_STRATEGIES = ("free", "host_pinned")
 
@@ -92,6 +98,10 @@ class TaskContext:
         """Whether the inventory has a group of this name."""
         return name in self._hostvars._inventory.groups
 
+    def hosts_of_group(self, name: str) -> List[str]:
+        """The hosts of a group and of its children, in the order of the inventory."""
+        return [host.name for host in self._hostvars._inventory.groups[name].get_hosts()]
+
     def is_host(self, name: str) -> bool:
         """Whether the inventory has a host of this name."""
         return name in self._hostvars._inventory.hosts
@@ -156,7 +166,13 @@ class TaskContext:
             return self._read_variables(name)
 
     def template(
-        self, templar: Any, variable: str, value: Any, variables: Dict[str, Any], with_facts: bool = True
+        self,
+        templar: Any,
+        variable: str,
+        value: Any,
+        variables: Dict[str, Any],
+        with_facts: bool = True,
+        escape_backslashes: bool = True,
     ) -> Any:
         """The evaluated value of a host's variable. Raises RunFailed.
 
@@ -166,12 +182,18 @@ class TaskContext:
         facts = self._weak_facts() if with_facts else self._use_facts(_NoFacts())
         try:
             with facts, _available(templar, variables):
-                return _decrypted(templar.template(value))
+                return _decrypted(templar.template(value, escape_backslashes=escape_backslashes))
         except AnsibleError as exc:
             is_fact_missing = not with_facts and isinstance(exc, AnsibleUndefinedVariable)
             reason = ". Facts are not used in it, because a managed host controls them" if is_fact_missing else ""
             # Ansible's messages can have several lines.
             raise RunFailed("{0}: {1}{2}".format(variable, " ".join(str(exc).split()), reason)) from exc
+
+    def render(self, templar: Any, where: str, text: str, variables: Dict[str, Any]) -> Any:
+        """The content of a template file of the controller, which sees no facts. Raises RunFailed."""
+        if trust_as_template:
+            text = trust_as_template(text)
+        return self.template(templar, where, text, variables, with_facts=False, escape_backslashes=False)
 
     def _read_variables(self, name: str) -> Dict[str, Any]:
         host = self._hostvars._inventory.get_host(name)

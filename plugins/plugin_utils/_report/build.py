@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, format_title
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import (
+    CLASSES_OF_POLICIES,
+    build_policy_findings,
+)
 
 UNKNOWN = "unknown"
 # The classes on which an audit can fail.
@@ -28,6 +32,7 @@ def build_report(
     owner: str,
     fail_on: Sequence[str],
     generated: str,
+    policies: Optional[Mapping[str, Any]] = None,
 ) -> Dict[str, Any]:
     """Return the document of docs/audit_report.schema.json.
 
@@ -37,9 +42,12 @@ def build_report(
     uncovered: {host: reason} of compared hosts without an endpoint, which are never compliant.
     fail_on: the classes on which the audit fails.
     generated: the time, and the job that ran the audit.
+    policies: the result of calico_resources in check mode with a diff; None if no policies were compared.
     """
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [dict(finding, host=hosts_by_node.get(finding["node"], "")) for finding in found["findings"]]
+    of_policies = build_policy_findings(policies or {})
+    findings += of_policies
     endpoints = [dict(endpoint, host=hosts_by_node.get(endpoint["node"], "")) for endpoint in found["endpoints"]]
     findings.sort(key=lambda finding: (finding["host"], finding["node"], finding["name"], finding["class"]))
     drifted = {finding["host"]: "" for finding in findings if finding["host"]}
@@ -63,6 +71,15 @@ def build_report(
     classes = dict.fromkeys(CLASSES, 0)
     classes.update(found["summary"])
     counts = dict(classes, unknown=statuses.count(UNKNOWN))
+    summary: Dict[str, Any] = {
+        "hosts": {status: statuses.count(status) for status in ("compliant", "drifted", UNKNOWN)},
+        "endpoints": classes,
+    }
+    if policies is not None:
+        summary["policies"] = {
+            kind: sum(finding["class"] == kind for finding in of_policies) for kind in CLASSES_OF_POLICIES
+        }
+        counts.update({kind: counts[kind] + count for kind, count in summary["policies"].items()})
     return {
         "schema": SCHEMA,
         "generated": generated,
@@ -71,10 +88,7 @@ def build_report(
         "fail_on": sorted(fail_on),
         "failed": any(counts[kind] for kind in fail_on),
         "reason": _reason(counts, fail_on),
-        "summary": {
-            "hosts": {status: statuses.count(status) for status in ("compliant", "drifted", UNKNOWN)},
-            "endpoints": classes,
-        },
+        "summary": summary,
         "hosts": sorted(hosts, key=lambda host: (host["host"], host["node"])),
         "findings": findings,
         "policies": found["policies"],
@@ -119,6 +133,9 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
         "endpoints: "
         + ", ".join("{0} {1}".format(endpoints[kind], kind) for kind in ("compliant", *CLASSES, "foreign")),
     ]
+    if "policies" in report["summary"]:
+        counts = ["{0} {1}".format(count, kind) for kind, count in report["summary"]["policies"].items()]
+        lines.append("policies: " + ", ".join(counts))
     if report["datastore"]["warning"]:
         lines.append("datastore: " + report["datastore"]["warning"])
     unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]

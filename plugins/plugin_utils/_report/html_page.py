@@ -27,6 +27,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.document imp
     host_key,
     value_text,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import ALL_NODES
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _MARKS = {"failed": "M8 8l8 8M16 8l-8 8", "remarks": "M12 6.5v6.5M12 17v.01", "passed": "M7 12.5l3.5 3.5L17 8.5"}
@@ -39,6 +40,7 @@ _STATUSES = {
 _GROUPS = {
     "drifted": ("Drifted hosts", "Want is the declared value, have is the stored value."),
     "no host": ("Nodes that are not hosts of this run", "No host of this run declares what is stored there."),
+    "policies": ("Policies", "Policies, network sets, profiles and tiers, which belong to no host."),
     "unknown": ("Unknown hosts", "They could not be checked, so the state of their endpoints is unknown."),
     "compliant": ("Compliant hosts", "All of their endpoints match."),
 }
@@ -131,7 +133,7 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
 def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
     hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
     # An endpoint may be in several classes.
-    flawed = {(finding["node"], finding["name"]) for finding in report["findings"]}
+    flawed = {(each["node"], each["name"]) for each in report["findings"] if each["node"] != ALL_NODES}
     ours = endpoints["compliant"] + len(flawed)
     square = '<svg class="fleet" viewBox="0 0 12 12" aria-hidden="true">{0}</svg>'
     legend = "<li>{0}<span><b>{1:,} {2}</b> <small>{3}</small></span></li>"
@@ -143,6 +145,9 @@ def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
     ]
     rows.append(row.format("", "compliant", "as declared", endpoints["compliant"]))
     rows.append(row.format("", "foreign", "Calico&#x27;s own, only counted", endpoints["foreign"]))
+    for name, count in report["summary"].get("policies", {}).items():
+        if count:
+            rows.append(row.format(_tone(name, report["fail_on"]), "policies " + name, CLASSES[name], count))
     none = [name for name in CLASSES if not endpoints[name]]
     return {
         "hosts_compliant": "{0:,} of {1} compliant".format(hosts["compliant"], _many(sum(hosts.values()), "host")),
@@ -217,6 +222,8 @@ def _groups(report: Mapping[str, Any]) -> Iterator[str]:
         endpoints.setdefault(host_key(endpoint), []).append(endpoint)
     for host, findings in by_host(report):
         name = (host["status"] or "drifted") if host["host"] else "no host"
+        if host["node"] == ALL_NODES:
+            name = "policies"
         groups[name].append((host, findings, _policies(endpoints.get(host_key(host), ()))))
     for name, (title, meaning) in _GROUPS.items():
         if groups[name]:

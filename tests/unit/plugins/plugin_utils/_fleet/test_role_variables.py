@@ -98,7 +98,8 @@ def test_the_tasks_get_every_variable_that_is_not_a_hosts_own():
     # What a task without a purge does not need.
     optional = {PREFIX + name for name in ("purge", "purge_limit", "decommission")}
     for task, expected in tasks.items():
-        names = set(mapped[task].values()) - {PREFIX + "python_interpreter", "__hostendpoints_facts_result"}
+        own = {PREFIX + "python_interpreter", "__hostendpoints_facts_result", "__hostendpoints_policies_result"}
+        names = set(mapped[task].values()) - own
         assert names <= expected and expected - names <= optional, task
     assert set(mapped["__hostendpoints_apply"].values()) >= prefixed(Scope.RUN, Scope.WRITING)
 
@@ -126,7 +127,7 @@ def test_a_task_that_registers_its_result_names_that_variable():
     (task,) = yaml.safe_load((ROLE / "tasks" / "reconcile.yml").read_text())
     assert task["netsec.calico.calico_inventory_hostendpoints"]["registered_as"] == task["register"]
     (play,) = yaml.safe_load((ROOT / "playbooks" / "audit.yml").read_text())
-    gather, audit = play["tasks"]
+    gather, _policies, audit = play["tasks"]
     assert audit["vars"]["__hostendpoints_facts_result"] == gather["register"]
 
 

@@ -1,0 +1,154 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
+    build_required,
+    is_guard_on,
+    parse_guard_mode,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import (
+    OPTIONS,
+    build_library,
+    parse_list,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.networks import InventoryNetworks
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sources import (
+    Item,
+    check_items,
+    list_files,
+    parse_items,
+    read_file,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
+    RunSettings,
+    read_api_version,
+    read_run_settings,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.shared_variables import SharedVariables
+
+# The options that declare resources.
+_SOURCES = ("resources", "src", "group_sets", "library")
+# The kind of the role hostendpoints, and records of nodes, which Calico's own agents write.
+_NEVER_PURGED = ("HostEndpoint", "Node")
+_SHOWN = 10
+
+
+class ActionModule(ActionBase):
+    """Run calico_resources once with the policies that the inventory declares."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        run = read_run_settings(self._task, task_vars or {}, self._templar)
+        warnings = run.check()
+        arguments = run.arguments
+        declared = {option: arguments.pop(option, None) for option in (*_SOURCES, *OPTIONS)}
+        is_audit = boolean(arguments.pop("audit", False), strict=False)
+        is_purging = arguments.get("purge") not in (None, "", "none")
+        if not is_purging and not any(declared[option] for option in _SOURCES):
+            result.update(skipped=True, skip_reason="no policies are declared")
+            return result
+        if is_audit:
+            _prepare_audit(arguments)
+        elif is_purging and arguments.get("purge_limit") in (None, ""):
+            raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
+        api_version = read_api_version(arguments)
+        items = self._build_items(run, declared, api_version)
+        check_items(items, api_version)
+        if arguments.get("purge") == "owned":
+            arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
+        if arguments.get("guard_limit") in (None, ""):
+            arguments.pop("guard_limit", None)
+        contents: Dict[str, Any] = {"src": [item for _place, item in items]}
+        arguments["guard"] = parse_guard_mode(arguments.get("guard"))
+        if is_guard_on(arguments["guard"]):
+            arguments["guard_require"] = build_required(arguments)
+            scopes = (Scope.HOST, Scope.RUN, Scope.WRITING, Scope.GUARD)
+            fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes)
+            contents["guard_facts_src"] = fleet.guard_facts()
+            warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
+        done = self._apply(contents, arguments, run.task_vars)
+        done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
+        result.update(done)
+        return result
+
+    def _build_items(self, run: RunSettings, declared: Dict[str, Any], api_version: ApiVersion) -> List[Item]:
+        """The declared resources, each with its place. Raises RunFailed."""
+        hosts, name_of = run.hosts, run.get_variable_name
+        reader = HostVariables(hosts, self._templar, api_version)
+        networks = InventoryNetworks(hosts, reader)
+        first = hosts.runner()
+        raw = hosts.without_facts(first)
+        shared = SharedVariables(reader, first, raw, as_written=())
+        for name in hosts.names():
+            shared.check_policies(name, hosts.without_facts(name))
+        render = functools.partial(hosts.render, self._templar, variables=raw)
+        names = parse_list(name_of("library"), declared["library"])
+        groups = parse_list(name_of("group_sets"), declared["group_sets"])
+        for option, value in (("library", names), ("group_sets", groups)):
+            if value and "GlobalNetworkSet" not in api_version.schemas:
+                text = "{0} requires Calico v3: datastore_type etcdv3 or kubernetes"
+                raise RunFailed(text.format(name_of(option)))
+
+        def render_library(path: Path, variables: Dict[str, Any]) -> List[Any]:
+            text = path.read_text(encoding="utf-8")
+            content = hosts.render(self._templar, path.name, text, {**raw, **variables})
+            return [item for _place, item in parse_items(path.name, content)]
+
+        items = networks.build_group_sets(name_of("group_sets"), groups)
+        items += build_library(names, declared, name_of, networks.expand, render_library)
+        where = name_of("src")
+        for path in list_files(where, parse_list(where, declared["src"])):
+            items += read_file(where, path, render)
+        if declared["resources"]:
+            items += parse_items(name_of("resources"), declared["resources"])
+        return items
+
+    def _apply(self, contents: Dict[str, Any], arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Run the module once. The contents are passed in files, because as parameters they would cost seconds."""
+        folder = self._make_tmp_path()
+        try:
+            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
+            for option, content in contents.items():
+                self._transfer_data(paths[option], json.dumps(content))
+            return self._execute_module(
+                module_name="netsec.calico.calico_resources",
+                module_args=dict(arguments, **paths),
+                task_vars=task_vars,
+            )
+        finally:
+            self._remove_tmp_path(folder)
+
+
+def _prepare_audit(arguments: Dict[str, Any]) -> None:
+    """Compare everything that the owner has, without a limit. The audit has its own guard."""
+    arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none")
+    for option in ("purge_limit", "guard_limit", "server_dry_run"):
+        arguments.pop(option, None)
+
+
+def _about_hosts(names: List[str]) -> List[str]:
+    """A warning about hosts for which the guard evaluates nothing."""
+    if not names:
+        return []
+    text = "hosts without facts, for which the guard cannot check the policies ({0}): {1}"
+    return [text.format(len(names), join_first(names, _SHOWN))]

@@ -1,0 +1,288 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role policies as a playbook calls it: what it declares, from where, and what it deletes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.role import OWNER_LABEL, fleet_of, of_workers, worker
+
+NAME = "netsec.calico.policies"
+ACTION = "netsec.calico.calico_inventory_policies"
+RESOURCES = "/calico/resources/v3/projectcalico.org/"
+IMPORTED = {"ansible.builtin.import_role": {"name": NAME, "rolespec_validate": False}}
+VALIDATED = {"ansible.builtin.include_role": {"name": NAME}}
+LIBRARY = ["neighbour_discovery", "ssh", "default_deny"]
+POLICIES = {"fleet-allow-neighbour-discovery", "fleet-allow-ssh", "fleet-default-deny"}
+BASE = {"calico_policies_library": LIBRARY, "calico_policies_ssh_from": ["192.0.2.0/24"]}
+HOSTS = ["worker-1", "worker-2"]
+GROUPS = {"web_servers": HOSTS, "bastions": ["worker-1"]}
+FILE = """\
+# A set and a policy.
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: office}
+spec: {nets: [192.0.2.0/28]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: web}
+spec:
+  order: 500
+  ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]
+"""
+TEMPLATED = """\
+  selector: zone == '{{ zone | regex_replace("\\d", "") }}'
+"""
+
+
+@pytest.fixture(scope="module")
+def _fleet(tmp_path_factory):
+    with fleet_of(tmp_path_factory, {"worker-%d" % number: worker(number) for number in (1, 2, 3)}) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def fleet(_fleet):
+    _fleet.reset("etcdv3")
+    return _fleet
+
+
+def run(fleet, *args, hosts=HOSTS, groups=GROUPS, tasks=(IMPORTED,), **variables):
+    return fleet.run(hosts, *args, groups=groups, tasks=tasks, variables=variables)
+
+
+def results(found, status="ok"):
+    return [each["result"] for each in found.results if each["action"] == ACTION and each["status"] == status]
+
+
+def done(found):
+    assert found.returncode == 0, results(found, "failed") or found
+    (result,) = results(found)
+    return result
+
+
+def failure(found):
+    assert found.returncode != 0, found
+    (result,) = results(found, "failed")
+    return result["msg"]
+
+
+def stored(fleet, plural="globalnetworkpolicies"):
+    """{name: its value}"""
+    tree = fleet.datastore.stored(RESOURCES + plural + "/")
+    return {key.rpartition("/")[2]: json.loads(value) for key, value in tree.items()}
+
+
+def nets(fleet, name):
+    return stored(fleet, "globalnetworksets")[name]["spec"]["nets"]
+
+
+def test_the_library_is_written_once_for_the_endpoints_of_the_role(fleet):
+    result = done(run(fleet, **BASE))
+    assert result["summary"] == {"created": 4, "updated": 0, "deleted": 0, "unchanged": 0}
+    policies = stored(fleet)
+    assert set(policies) == POLICIES
+    assert {each["spec"]["selector"] for each in policies.values()} == {OWNER_LABEL + " == 'netsec.calico'"}
+    assert {each["metadata"]["labels"][OWNER_LABEL] for each in policies.values()} == {"netsec.calico"}
+    assert done(run(fleet, tasks=[VALIDATED], **BASE))["changed"] is False
+    assert done(run(fleet, "--check", "--diff", **dict(BASE, calico_policies_ssh_ports=[2222])))["changed"] is True
+    assert stored(fleet) == policies
+
+
+def test_the_selector_is_that_of_the_endpoints_owner(fleet):
+    done(run(fleet, **dict(BASE, hostendpoints_owner="me")))
+    assert {each["spec"]["selector"] for each in stored(fleet).values()} == {OWNER_LABEL + " == 'me'"}
+
+
+def test_nothing_is_done_unless_something_is_declared(fleet):
+    found = run(fleet)
+    assert found.returncode == 0 and results(found) == [] and stored(fleet) == {}
+    assert [each["status"] for each in found.results if each["action"] == ACTION] == ["skipped"]
+
+
+def test_a_set_for_each_group_has_the_addresses_in_the_facts_of_its_hosts(fleet):
+    done(run(fleet, calico_policies_group_sets=["web_servers"]))
+    assert nets(fleet, "group-web-servers") == [
+        *("10.0.0.1", "10.0.0.2", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"),
+    ]
+    labels = stored(fleet, "globalnetworksets")["group-web-servers"]["metadata"]["labels"]
+    assert labels == {OWNER_LABEL: "netsec.calico", "netsec.calico/group": "web_servers"}
+
+
+def test_a_group_stands_for_its_hosts_in_a_list_of_networks(fleet):
+    done(run(fleet, **dict(BASE, calico_policies_ssh_from=["198.51.100.0/24", "bastions", "worker-2"])))
+    assert nets(fleet, "fleet-ssh-from") == [
+        "198.51.100.0/24",
+        *("10.0.0.1", "192.0.2.1", "2001:db8::1"),
+        *("10.0.0.2", "192.0.2.2", "2001:db8::2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"calico_policies_group_sets": ["web"]}, dict(BASE, calico_policies_ssh_from="web")],
+    ids=["group_sets", "ssh_from"],
+)
+def test_hosts_without_facts_are_named(fleet, variables):
+    groups = {"web": ["worker-1", "unseen-1", "unseen-2"]}
+    message = failure(run(fleet, "--limit", "worker-1", hosts=["worker-1"], groups=groups, **variables))
+    assert "the addresses of 2 hosts are unknown" in message and "unseen-1, unseen-2 (no facts exist)" in message
+    assert stored(fleet) == {} and stored(fleet, "globalnetworksets") == {}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "variables, problem",
+    [
+        ({"calico_policies_group_sets": ["web"]}, "calico_policies_group_sets: the inventory has no group 'web'"),
+        (dict(BASE, calico_policies_ssh_from=["ofice"]), "calico_policies_ssh_from: 'ofice' is neither a network"),
+        (dict(BASE, calico_policies_ssh_from=[]), "calico_policies_ssh_from is empty, so ssh would allow"),
+        (dict(BASE, calico_policies_ssh_ports=[99999]), "calico_policies_library: ssh: "),
+        ({"calico_policies_libary": ["ssh"]}, "did you mean calico_policies_library?"),
+        ({"calico_policies_src": ["no/such/*.yml"]}, "calico_policies_src: no/such/*.yml matches no file"),
+        ({"calico_policies_resources": [{"kind": "Pod"}]}, "calico_policies_resources[0]: kind 'Pod' is not valid"),
+        (dict(BASE, calico_policies_purge="owned", calico_policies_purge_limit=""), "calico_policies_purge_limit is"),
+    ],
+)
+def test_what_cannot_be_meant_is_an_error_that_names_the_variable(fleet, variables, problem):
+    assert problem in failure(run(fleet, **variables))
+    assert stored(fleet) == {}
+
+
+def test_the_library_needs_calico_v3(fleet):
+    fleet.reset("etcdv2")
+    assert "calico_policies_library requires Calico v3" in failure(run(fleet, **BASE))
+
+
+def test_files_directories_patterns_and_templates(fleet, tmp_path):
+    (tmp_path / "more" / "deep").mkdir(parents=True)
+    (tmp_path / "office.yml").write_text(FILE)
+    template = FILE[FILE.index("---") :].replace("web", "{{ zone }}") + TEMPLATED
+    (tmp_path / "more" / "deep" / "zone.yml.j2").write_text(template)
+    (tmp_path / "more" / "not-a-template.yml").write_text(FILE.replace("web", "web2").replace("office", "office2"))
+    (tmp_path / "more" / "README.md").write_text("{{ this is not read }}")
+    src = [str(tmp_path / "off*.yml"), str(tmp_path / "more")]
+    done(run(fleet, calico_policies_src=src, zone="dmz1"))
+    assert set(stored(fleet)) == {"web", "web2", "dmz1"}
+    assert set(stored(fleet, "globalnetworksets")) == {"office", "office2"}
+    assert stored(fleet)["dmz1"]["spec"]["selector"] == "zone == 'dmz'"
+
+
+def test_a_template_sees_no_fact_of_a_host(fleet, tmp_path):
+    path = tmp_path / "x.yml.j2"
+    path.write_text("name: {{ hostvars['worker-2'].ansible_facts.nodename }}")
+    message = failure(run(fleet, calico_policies_src=str(path)))
+    assert "x.yml.j2" in message and "a managed host controls them" in message
+
+
+def test_the_message_about_an_invalid_resource_names_the_file_and_the_document(fleet, tmp_path):
+    path = tmp_path / "web.yml"
+    path.write_text(FILE.replace("TCP", "TPC"))
+    message = failure(run(fleet, calico_policies_src=[str(path)]))
+    assert "%s, document 2: " % path in message and "TPC" in message
+    path.write_text(FILE + "---\n" + FILE)
+    assert "is given twice, first by calico_policies_src: " in failure(run(fleet, calico_policies_src=[str(path)]))
+    path.write_text("# nothing\n")
+    assert "contains no resources" in failure(run(fleet, calico_policies_src=[str(path)]))
+
+
+def test_a_purge_deletes_what_is_no_longer_declared_but_no_endpoint(fleet):
+    fleet.put(*of_workers(1))
+    done(run(fleet, **BASE))
+    less = dict(BASE, calico_policies_library=["neighbour_discovery"])
+    assert done(run(fleet, **less))["changed"] is False
+    purge = dict(less, calico_policies_purge="owned")
+    assert "purge_limit" in failure(run(fleet, **dict(purge, calico_policies_purge_limit=2)))
+    assert done(run(fleet, **purge))["summary"]["deleted"] == 3
+    assert set(stored(fleet)) == {"fleet-allow-neighbour-discovery"}
+    assert stored(fleet, "globalnetworksets") == {}
+    assert sorted(fleet.stored()) == of_workers(1)
+    # Without anything that is declared, too.
+    assert done(run(fleet, calico_policies_purge="owned"))["summary"]["deleted"] == 1
+
+
+@pytest.mark.parametrize("declares", HOSTS)
+def test_hosts_that_declare_different_policies_are_an_error(fleet, declares):
+    hosts = {name: BASE if name == declares else {} for name in HOSTS}
+    found = fleet.playbook("netsec.calico.apply", hosts, "-e", "hostendpoints_gather_facts=false", groups=GROUPS)
+    assert found.returncode != 0
+    assert "worker-1 and worker-2 differ in calico_policies_" in " ".join(found.stdout.split())
+    assert stored(fleet) == {} == fleet.stored()
+
+
+def test_a_fact_is_not_a_policy(fleet):
+    tasks = [{"ansible.builtin.set_fact": {"calico_policies_library": ["dns"], "cacheable": True}}, IMPORTED]
+    found = run(fleet, hosts=["worker-3"], groups={}, tasks=tasks)
+    fleet.forget("worker-3")
+    assert "its facts contain calico_policies_library" in failure(found)
+
+
+def test_with_the_guard(fleet):
+    result = done(run(fleet, **dict(BASE, hostendpoints_guard="warn")))
+    assert result["changed"] is True
+
+
+# The playbooks
+
+
+def playbook(fleet, name, *args, **variables):
+    return fleet.playbook("netsec.calico." + name, HOSTS, "-e", "hostendpoints_gather_facts=false", *args, **variables)
+
+
+def test_apply_writes_the_policies_before_the_endpoints(fleet):
+    found = playbook(fleet, "apply", variables=BASE)
+    assert found.returncode == 0, found
+    actions = [each["action"] for each in found.results if "calico_inventory" in each["action"]]
+    assert actions == [ACTION, "netsec.calico.calico_inventory_hostendpoints"]
+    assert set(stored(fleet)) == POLICIES and sorted(fleet.stored()) == of_workers(1, 2)
+
+
+def test_no_endpoint_is_written_if_the_policies_cannot_be(fleet):
+    found = playbook(fleet, "apply", variables=dict(BASE, calico_policies_ssh_from=["nonsense"]))
+    assert found.returncode != 0 and fleet.stored() == {} == stored(fleet)
+
+
+def test_the_audit_reports_policies_that_differ(fleet, tmp_path):
+    assert playbook(fleet, "apply", variables=BASE).returncode == 0
+    drifted = dict(BASE, calico_policies_library=[*LIBRARY[:-1], "dns"], calico_policies_ssh_ports=[2222])
+    reports = {"hostendpoints_audit_report_dir": str(tmp_path), "hostendpoints_audit_fail_on": ["changed"]}
+    before = stored(fleet)
+    for variables, failed in ((BASE, False), (drifted, True)):
+        found = playbook(fleet, "audit", variables=dict(variables, **reports))
+        assert (tmp_path / "audit.json").exists(), found.stdout + found.stderr
+        report = json.loads((tmp_path / "audit.json").read_text())
+        assert (found.returncode != 0) is report["failed"] is failed, found
+    assert report["summary"]["policies"] == {"missing": 1, "changed": 1, "unmanaged": 1}
+    found = {(each["class"], each["name"]): each for each in report["findings"] if each["node"] == "*"}
+    assert set(found) == {
+        ("missing", "GlobalNetworkPolicy fleet-allow-dns"),
+        ("changed", "GlobalNetworkPolicy fleet-allow-ssh"),
+        ("unmanaged", "GlobalNetworkPolicy fleet-default-deny"),
+    }
+    (field,) = found["changed", "GlobalNetworkPolicy fleet-allow-ssh"]["fields"]
+    assert field["field"] == "spec.ingress"
+    assert field["want"][0]["destination"] == {"ports": [2222]} != field["have"][0]["destination"]
+    assert "1 changed (fail_on: changed)" in report["reason"]
+    assert "fleet-default-deny" in (tmp_path / "audit.html").read_text()
+    assert stored(fleet) == before
+
+
+def test_gathered_files_declare_what_is_stored(fleet, tmp_path):
+    done(run(fleet, **BASE))
+    folder = tmp_path / "policies"
+    variables = {
+        "hostendpoints_gathered_dest": str(tmp_path / "hostendpoints.yml"),
+        "calico_policies_gathered_dest": str(folder),
+    }
+    found = playbook(fleet, "gathered", variables=variables)
+    assert found.returncode == 0, found
+    assert {path.name for path in Path(folder).iterdir()} >= {"globalnetworkpolicy.yml", "globalnetworkset.yml"}
+    # Tiers, too, which belong to no owner.
+    adopted = run(fleet, calico_policies_src=[str(folder / "globalnetwork*.yml")])
+    assert done(adopted)["summary"] == {"created": 0, "updated": 0, "deleted": 0, "unchanged": 4}
