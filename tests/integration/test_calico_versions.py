@@ -177,7 +177,7 @@ def test_on_kubernetes_the_object_has_the_name_of_the_version(datastore, version
     ((key, text),) = datastore.stored(plural).items()
     assert key.rpartition("/")[2] == "default.p1"
     found = json.loads(text)
-    assert found["metadata"]["annotations"] == {METADATA: '{"name":"p1"}'} and "tier" not in found["spec"]
+    assert found["metadata"]["annotations"] == {METADATA: '{"name":"p1"}'}
     for later in (version, "v3.32.1"):
         set_version(datastore, later)
         assert not resources(datastore, [policy("p1")])["changed"]
