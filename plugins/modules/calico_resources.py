@@ -102,6 +102,16 @@ options:
         writes nothing, and O(guard=warn) warns.
       - No limit if omitted.
     type: int
+  calico_version:
+    description:
+      - Version of the Calico that uses the datastore, such as V(v3.27.5). The module writes what this version writes,
+        and rejects what it cannot have.
+      - By default C(calicoVersion) of the datastore's C(ClusterInformation). An unknown version, and one after v3.32,
+        count as v3.32. A version before v3.27.5 counts as v3.27.5.
+      - Before v3.32, Calico stores a policy C(NAME) as C(default.NAME), and does not write the values that v3.32 fills
+        in.
+      - Only for O(datastore_type=etcdv3) and O(datastore_type=kubernetes).
+    type: str
   server_dry_run:
     description:
       - In check mode, whether the Kubernetes API server checks every change without storing it. What it rejects fails
@@ -115,7 +125,8 @@ options:
     type: int
     default: 200
 notes:
-  - A policy that Calico before v3.32 stored as C(default.NAME) is found by both names, and updated in place.
+  - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. It
+    never exists twice. Stored values of all versions of Calico are compared alike.
   - A policy requires its tier, and a tier with policies is not deleted.
   - RV(changes), RV(not_attempted) and RV(ignore:diff) are limited to a few hundred thousand characters, because AWX
     does not keep larger results. RV(summary) always counts everything.
@@ -252,6 +263,12 @@ not_attempted_omitted:
   returned: when a write fails or a signal ends the run
   type: int
   sample: 0
+datastore:
+  description: What is special about the datastore. The key C(calico_version) is the version of Calico in whose form
+    resources are written.
+  returned: with O(datastore_type=kubernetes), and if the form is older than that of v3.32
+  type: dict
+  sample: {calico_version: v3.31.7}
 guard:
   description: >-
     The guard's verdicts on unsafe changes and on changes whose safety is unknown, as in
@@ -300,6 +317,7 @@ def main() -> None:
             purge_limit={"type": "int"},
             owner={"type": "str"},
             owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
+            calico_version={"type": "str"},
             server_dry_run={"type": "bool", "default": False},
             diff_limit={"type": "int", "default": 200},
         ),

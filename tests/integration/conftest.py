@@ -79,6 +79,7 @@ ON_KUBERNETES = (
     "audit",
     "audit_policies",
     "awx",
+    "calico_versions",
     "canary",
     "canary_ended",
     "check_mode",

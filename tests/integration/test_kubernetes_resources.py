@@ -55,6 +55,7 @@ def all_of(specs, **metadata):
 def run(server, *wants, check=False, token=None, **options):
     given = dict(connection(server), **({"api_key": token} if token else {}))
     store = open_datastore(build_settings(dict(given, timeout=10), {}))
+    store.follow_version(None)
     return apply(store, {store.key(want.ref): want for want in wants}, check, **options)
 
 
@@ -235,9 +236,9 @@ def test_a_right_that_is_missing_is_named_with_the_rule_to_add(datastore):
 
 
 @on_v1
-@pytest.mark.parametrize("version, tier", [("v3.28.5", None), ("v3.29.0", "default")])
-def test_a_calico_before_tiers_gets_none(datastore, wire, version, tier):
-    """Its API server rejects a field that is unknown."""
+@pytest.mark.parametrize("version, tier", [("v3.28.5", None), ("v3.31.7", None), ("v3.32.0", "default")])
+def test_only_a_new_calico_gets_the_default_tier(datastore, wire, version, tier):
+    """Before v3.29, the API server rejects the field."""
     state = json.loads(datastore.ready)
     state["spec"]["calicoVersion"] = version
     datastore.put(datastore.state_key, state)

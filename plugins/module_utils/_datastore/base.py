@@ -17,6 +17,7 @@ from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref, Resource
+from ._values.calico_version import NEWEST
 from .snapshot import NONE_PLANNED, PlannedValues, PolicySnapshot
 
 
@@ -28,6 +29,8 @@ class State:
     locked: str = ""
     # A warning for the user; "" when there is none.
     warning: str = ""
+    # The version of the Calico that uses the datastore; "" where it is unknown.
+    calico_version: str = ""
 
 
 def never() -> bool:
@@ -47,6 +50,8 @@ class Datastore(abc.ABC):
     has_all_nodes = True
     # Whether its server can check a change without storing it.
     has_dry_run = False
+    # The version of Calico whose form is written.
+    calico_version = NEWEST
 
     @functools.cached_property
     def state(self) -> State:
@@ -57,9 +62,17 @@ class Datastore(abc.ABC):
         """Read the state again at the next use."""
         self.__dict__.pop("state", None)
 
+    def follow_version(self, given: Optional[str]) -> None:
+        """Write from now on in the form of a version of Calico: the given one, or that of the datastore if None.
+
+        Raises InvalidInput for an invalid version.
+        """
+        if given is not None:
+            raise InvalidInput(["calico_version has no effect on this datastore_type; remove it"])
+
     def describe(self) -> Dict[str, Any]:
         """What the result of every module tells about the datastore, such as the API that was chosen."""
-        return {}
+        return {} if self.calico_version >= NEWEST else {"calico_version": str(self.calico_version)}
 
     def list_remarks(self) -> Sequence[str]:
         """Warnings about what was read, for the user."""

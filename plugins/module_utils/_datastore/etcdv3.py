@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import json
 import re
-from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 from .._core.errors import Conflict, DatastoreError, shown
 from .._core.go_json import check_depth
@@ -25,7 +26,8 @@ from .._resources.resource import Ref, Resource
 from ._etcd.settings import EtcdSettings
 from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
-from ._values.codec_specs_v3 import DEFAULT_PREFIX, PLURALS, PLURALS_OF_POLICIES, build_codec, read_tier
+from ._values.calico_version import NEWEST, CalicoVersion, choose_version
+from ._values.codec_specs_v3 import PLURALS, PLURALS_OF_POLICIES, build_codec, read_tier
 from .base import Datastore, State, never, reporting
 from .codec_v3 import CODEC
 from .snapshot import (
@@ -39,10 +41,9 @@ from .snapshot import (
 )
 
 _RESOURCES = "/calico/resources/v3/projectcalico.org"
-# {kind: the prefix of its keys, and how it is written}
-_KINDS = {
-    HOST_ENDPOINT: (_RESOURCES + "/hostendpoints/", CODEC),
-    **{kind: ("{0}/{1}/".format(_RESOURCES, plural), build_codec(kind)) for kind, plural in PLURALS.items()},
+# {kind: the prefix of its keys}
+_PREFIXES = {
+    kind: "{0}/{1}/".format(_RESOURCES, plural) for kind, plural in {HOST_ENDPOINT: "hostendpoints", **PLURALS}.items()
 }
 _NODES = _RESOURCES + "/nodes/"
 _CLUSTER_INFORMATION = _RESOURCES + "/clusterinformations/default"
@@ -61,8 +62,15 @@ _STATES = 10
 _Batch = List[Tuple[Change, Write]]
 
 
+@functools.lru_cache(maxsize=None)
+def _build_codecs(version: CalicoVersion) -> Mapping[str, Codec]:
+    """{kind: how this version writes it}"""
+    return {HOST_ENDPOINT: CODEC, **{kind: build_codec(kind, version) for kind in PLURALS}}
+
+
 class EtcdV3Datastore(Datastore):
     api_version = V3
+    _codecs = _build_codecs(NEWEST)
 
     def __init__(self, settings: EtcdSettings) -> None:
         self._etcd = EtcdV3Client(settings)
@@ -79,19 +87,24 @@ class EtcdV3Datastore(Datastore):
                 )
             )
         try:
-            is_ready = _datastore_ready(found.value)
+            is_ready, version = _read_information(found.value)
         except ValueError as exc:
             text = "{0} cannot be read, so it is unknown whether the datastore is locked: {1}"
             return State(warning=text.format(_CLUSTER_INFORMATION, exc))
         if is_ready is False:
-            return State(
-                locked="datastoreReady of {0} is false: Calico's datastore is locked, most likely for an upgrade or a "
-                "migration".format(_CLUSTER_INFORMATION)
+            text = (
+                "datastoreReady of {0} is false: Calico's datastore is locked, most likely for an upgrade or a "
+                "migration"
             )
-        return State()
+            return State(locked=text.format(_CLUSTER_INFORMATION), calico_version=version)
+        return State(calico_version=version)
+
+    def follow_version(self, given: str | None) -> None:
+        self.calico_version = choose_version(given, self.state.calico_version)
+        self._codecs = _build_codecs(self.calico_version)
 
     def key(self, ref: Ref) -> str:
-        return _find_kind(ref.kind)[0] + ref.name
+        return self._keys(ref)[0]
 
     def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
         wanted: Dict[str, List[str]] = {kind: [] for kind in kinds}
@@ -105,18 +118,25 @@ class EtcdV3Datastore(Datastore):
                 found += self.list_kind(kind)
             else:
                 read = self._etcd.get(list(dict.fromkeys(keys)))
-                found += [_stored(item, *_find_kind(kind)) for item in read if item.value is not None]
+                found += [_stored(item, *self._find_kind(kind)) for item in read if item.value is not None]
         return found
 
     def _keys(self, ref: Ref) -> List[str]:
-        """The keys under which a resource may be stored, its own first."""
-        prefix, codec = _find_kind(ref.kind)
-        names = [ref.name, DEFAULT_PREFIX + ref.name] if codec.has_other_names else [ref.name]
-        return [prefix + name for name in names]
+        """The keys under which a resource may be stored, that of a new one first."""
+        prefix, codec = self._find_kind(ref.kind)
+        if not codec.has_other_names:
+            return [prefix + ref.name]
+        return [prefix + name for name in self.calico_version.list_names(ref.name)]
+
+    def _find_kind(self, kind: str) -> Tuple[str, Codec]:
+        """The prefix of a kind's keys, and how it is written. Raises DatastoreError for an unknown kind."""
+        if kind not in _PREFIXES:
+            raise DatastoreError("datastore_type etcdv3 has no resources of kind {0} here".format(kind))
+        return _PREFIXES[kind], self._codecs[kind]
 
     def get(self, ref: Ref) -> Stored | None:
         key = self.key(ref)
-        return next((stored for stored in self.read([ref], ()) if key in (stored.key, stored.other_key)), None)
+        return next((stored for stored in self.read([ref], ()) if stored.key == key or stored.own_ref == ref), None)
 
     def list(self, node: str = "") -> List[Stored]:
         found = self.list_kind(HOST_ENDPOINT)
@@ -125,9 +145,9 @@ class EtcdV3Datastore(Datastore):
         return sorted(found, key=lambda stored: (stored.node, stored.name))
 
     def list_kind(self, kind: str) -> List[Stored]:
-        if kind not in _KINDS:
+        if kind not in _PREFIXES:
             return super().list_kind(kind)
-        prefix, codec = _KINDS[kind]
+        prefix, codec = self._find_kind(kind)
         return [_stored(item, prefix, codec) for item in self._etcd.list(prefix)]
 
     def read_tiers_in_use(self) -> Dict[str, List[Ref]]:
@@ -248,7 +268,7 @@ class EtcdV3Datastore(Datastore):
         stored = change.before
         text = change.content
         if text is None and change.after:
-            text = _find_kind(change.ref.kind)[1].encode(change.after, stored)
+            text = self._find_kind(change.ref.kind)[1].encode(change.after, stored)
         if stored is None:
             return Write(self.key(change.ref), text, 0)
         return Write(stored.key, text, int(stored.revision))
@@ -260,8 +280,8 @@ def _list_made(batch: _Batch, written: Written) -> Iterator[Tuple[Change, None]]
         yield change._replace(revision="" if write.value is None else written.revision), None
 
 
-def _datastore_ready(text: str) -> bool | None:
-    """datastoreReady of a ClusterInformation. Raises ValueError when it cannot be read."""
+def _read_information(text: str) -> Tuple[bool | None, str]:
+    """datastoreReady and calicoVersion of a ClusterInformation. Raises ValueError when it cannot be read."""
     check_depth(text)
     content = _DECODER.decode(text)
     spec = content.get("spec") if isinstance(content, dict) else None
@@ -270,7 +290,8 @@ def _datastore_ready(text: str) -> bool | None:
     is_ready = spec.get("datastoreready")
     if is_ready is not None and not isinstance(is_ready, bool):
         raise ValueError("datastoreReady is {0}".format(shown(is_ready)))
-    return is_ready
+    version = spec.get("calicoversion")
+    return is_ready, version if isinstance(version, str) else ""
 
 
 def _in_lower_case(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
@@ -292,13 +313,6 @@ def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
             break
         batch.append(pending.popleft())
     return batch
-
-
-def _find_kind(kind: str) -> Tuple[str, Codec]:
-    """The prefix of a kind's keys, and how it is written. Raises DatastoreError for a kind that is not kept here."""
-    if kind not in _KINDS:
-        raise DatastoreError("datastore_type etcdv3 has no resources of kind {0} here".format(kind))
-    return _KINDS[kind]
 
 
 def _stored(item: KeyValue, prefix: str, codec: Codec) -> Stored:

@@ -11,9 +11,8 @@ as its precondition.
 from __future__ import annotations
 
 import functools
-import re
 import time
-from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, cast
+from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Sequence, Set, cast
 
 from .._core.errors import Conflict, DatastoreError, join_first
 from .._plan.plan import Change
@@ -26,7 +25,7 @@ from ._kubernetes.annotation import ANNOTATION, COUNTS_SINCE, has_ignored_labels
 from ._kubernetes.api_choice import ChosenApi, choose_api
 from ._kubernetes.client import KindMissing, KubernetesClient, Unanswered
 from ._kubernetes.codec import HostEndpointForm, drop_managed_fields, format_object
-from ._kubernetes.codec_specs import SpecObjectForm, without_default_tier
+from ._kubernetes.codec_specs import SpecObjectForm
 from ._kubernetes.objects import (
     OF_ACCOUNT,
     OF_NAMESPACE,
@@ -39,7 +38,8 @@ from ._kubernetes.objects import (
 )
 from ._kubernetes.settings import KubernetesSettings
 from ._kubernetes.writes import Outcome, format_pending, has_become, make_changes, prepare_metadata
-from ._values.codec_specs_v3 import DEFAULT_PREFIX, PLURALS, PLURALS_OF_POLICIES, build_codec
+from ._values.calico_version import choose_version
+from ._values.codec_specs_v3 import PLURALS, PLURALS_OF_POLICIES, build_codec
 from .base import Datastore, State, never
 from .snapshot import NONE_PLANNED, PlannedValues, PolicySnapshot, add_optional_v3, looks_at_others_v3, snapshot_v3
 
@@ -51,8 +51,6 @@ _PLURALS = {
 _CORE = "v1"
 # Older versions of Calico do not have these.
 _OPTIONAL = ("tiers", "stagedglobalnetworkpolicies", "stagednetworkpolicies")
-# Before, Calico has neither tiers nor spec.tier of a policy.
-_TIERS_SINCE = (3, 29, 0)
 # Maximum number of resources of a kind that are read one by one.
 FEW = 32
 # Number of names in a message.
@@ -82,7 +80,8 @@ class KubernetesDatastore(Datastore):
         return choose_api(self._client, self._settings)
 
     def describe(self) -> Dict[str, Any]:
-        return {"endpoints": [str(self._client)], "api": self.api.name, "api_reason": self.api.reason}
+        found = {"endpoints": [str(self._client)], "api": self.api.name, "api_reason": self.api.reason}
+        return dict(found, **super().describe())
 
     def list_remarks(self) -> List[str]:
         if not self._unclear:
@@ -107,32 +106,40 @@ class KubernetesDatastore(Datastore):
         if self._information is None:
             text = "{0} has no {1}: Calico has never run with this datastore; check the cluster"
             return State(warning=text.format(self._client, key))
-        if (self._information.get("spec") or {}).get("datastoreReady") is False:
+        spec = self._information.get("spec") or {}
+        version = str(spec.get("calicoVersion", ""))
+        if spec.get("datastoreReady") is False:
             text = "datastoreReady of {0} is false: the datastore is locked, most likely for an upgrade or a migration"
-            return State(locked=text.format(key))
-        return State()
+            return State(locked=text.format(key), calico_version=version)
+        return State(calico_version=version)
 
-    @functools.cached_property
-    def _calico_version(self) -> Tuple[int, ...]:
-        """The version of the Calico that runs on the cluster; () where it is unknown."""
-        spec = (self._information or {}).get("spec") or {}
-        match = _VERSION.match(str(spec.get("calicoVersion", "")))
-        return tuple(map(int, match.groups())) if match else ()
+    def follow_version(self, given: str | None) -> None:
+        self.calico_version = choose_version(given, self.state.calico_version)
+        self._counts = self.calico_version >= COUNTS_SINCE
 
     @functools.cached_property
     def _counts(self) -> bool:
         """Whether labels in the metadata annotation count."""
-        return not self._calico_version or self._calico_version >= COUNTS_SINCE
+        return choose_version(None, self.state.calico_version) >= COUNTS_SINCE
 
     @functools.cached_property
     def _codecs(self) -> Mapping[str, Codec]:
         has_annotation = self.api.has_metadata_annotation
         how = (self.api.name, has_annotation, has_annotation and self._counts)
-        found = {kind: SpecObjectForm(kind, *how).build_codec() for kind in _PLURALS if kind != HOST_ENDPOINT}
+        kinds = [kind for kind in _PLURALS if kind != HOST_ENDPOINT]
+        found = {kind: SpecObjectForm(kind, *how, self.calico_version).build_codec() for kind in kinds}
         return dict(found, **{HOST_ENDPOINT: HostEndpointForm(*how).build_codec()})
 
     def key(self, ref: Ref) -> str:
-        return "{0}.{1}/{2}".format(_find_plural(ref.kind), self.api.group, ref.name)
+        return self._build_key(ref.kind, self._list_names(ref)[0])
+
+    def _build_key(self, kind: str, name: str) -> str:
+        return "{0}.{1}/{2}".format(_find_plural(kind), self.api.group, name)
+
+    def _list_names(self, ref: Ref) -> List[str]:
+        """The names under which a resource may be stored, that of a new one first."""
+        has_other_names = _find_plural(ref.kind) and self._codecs[ref.kind].has_other_names
+        return self.calico_version.list_names(ref.name) if has_other_names else [ref.name]
 
     # Reads
 
@@ -153,12 +160,11 @@ class KubernetesDatastore(Datastore):
         return found
 
     def get(self, ref: Ref) -> Stored | None:
-        plural = _find_plural(ref.kind)
-        names = [ref.name, DEFAULT_PREFIX + ref.name] if self._codecs[ref.kind].has_other_names else [ref.name]
+        plural, names = _find_plural(ref.kind), self._list_names(ref)
         for name in names:
             found = self._client.get_object(self.api.name, plural, name)
             stored = self._stored(ref.kind, found) if found else None
-            if stored and ref.name in (name, stored.resource.name):
+            if stored and (name == names[0] or stored.own_ref == ref):
                 return stored
         return None
 
@@ -173,15 +179,15 @@ class KubernetesDatastore(Datastore):
 
     def _stored(self, kind: str, document: Dict[str, Any]) -> Stored:
         metadata = document["metadata"]
-        ref = Ref(kind, metadata["name"])
+        name = metadata["name"]
         if self.api.has_metadata_annotation and has_ignored_labels(metadata, self._counts):
-            self._unclear.add(ref.name)
+            self._unclear.add(name)
         return Stored(
-            self.key(ref),
+            self._build_key(kind, name),
             metadata["resourceVersion"],
             drop_managed_fields(document),
             "",
-            ref.name,
+            name,
             self._codecs[kind],
             pending=format_pending(metadata),
         )
@@ -316,8 +322,7 @@ class KubernetesDatastore(Datastore):
         """The object to store; None to delete it."""
         if change.content is None and change.after:
             found: Dict[str, Any] = self._codecs[change.ref.kind].encode(change.after, change.before)
-            has_tiers = not self._calico_version or self._calico_version >= _TIERS_SINCE
-            return found if has_tiers else without_default_tier(found)
+            return found
         return cast("Dict[str, Any] | None", change.content)
 
     def _send(self, change: Change, document: Mapping[str, Any] | None, is_dry: bool = False) -> Change:
@@ -335,10 +340,6 @@ class KubernetesDatastore(Datastore):
             made = self._client.update(api, plural, request, is_dry)
         # A dry run makes no revision.
         return change._replace(content=document, revision=made["metadata"].get("resourceVersion", ""))
-
-
-# As in Calico's own releases and builds (libcalico-go, common/version_mismatch.go).
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)", re.ASCII)
 
 
 def _find_plural(kind: str) -> str:

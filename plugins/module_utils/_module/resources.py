@@ -28,15 +28,16 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     """Make the datastore match the declared set."""
     params = module.params
     check_limits(params)
+    store.follow_version(params["calico_version"])
     purge = _parse_purge(params, store.api_version)
     owner_labels = build_owner_labels(params, store.api_version)
     skipped: List[OtherKind] = []
     items = read_resources(params, store.api_version, skipped)
     wants: Mapping[str, Desired]
     if params["state"] == "present":
-        wants = build_resource_presents(items, store.api_version, owner_labels, params["overwrite"], store.key)
+        wants = build_resource_presents(items, store, owner_labels, params["overwrite"])
     else:
-        wants = build_resource_absents(items, store.api_version, store.key)
+        wants = build_resource_absents(items, store)
     outcome = apply(
         store,
         wants,

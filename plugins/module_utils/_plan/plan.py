@@ -156,10 +156,9 @@ def plan(
 def _find(wants: Mapping[str, Desired], stored: Iterable[Stored]) -> Dict[str, Stored]:
     """What is stored, by the key under which it is wanted: its own, unless only the resource's own name is wanted."""
     found = {item.key: item for item in stored}
-    for item in list(found.values()):
-        other = item.other_key
-        if other in wants and other not in found and item.key not in wants:
-            found[other] = item
+    named = {item.own_ref: item for item in found.values() if item.codec.has_other_names and item.key not in wants}
+    if named:
+        found.update({key: named[want.ref] for key, want in wants.items() if key not in found and want.ref in named})
     return found
 
 

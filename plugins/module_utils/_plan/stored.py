@@ -99,11 +99,9 @@ class Stored:
         return Ref(self.kind, self.name, self.node)
 
     @property
-    def other_key(self) -> str:
-        """The key of the resource's own name, if it is stored under another name; else ""."""
-        if not self.codec.has_other_names or self.resource.name == self.name:
-            return ""
-        return self.key[: len(self.key) - len(self.name)] + self.resource.name
+    def own_ref(self) -> Optional[Ref]:
+        """The resource's own identity, where its key may have another name; None where it is unknown."""
+        return self.resource.ref if self.codec.has_other_names and not self.error else None
 
     @property
     def node(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tupl
 from .._core import go_json
 from .._core.errors import shown
 from .._core.ip import parse_net
+from .._datastore._values.calico_version import TIERS_SINCE
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, parse
 from ._felix.config_v3 import calico_version
@@ -39,8 +40,6 @@ _DEFAULT = "default"
 _HINTS = frozenset(["AssumeNeededOnEveryNode"])
 
 Version = Optional[Tuple[int, int, int]]
-# Before, Calico has no tiers and does not know the field.
-_TIERS_SINCE = (3, 29, 0)
 # Since then, policies of the same order are evaluated in the order of "name/namespace/kind" (calc/policy_sorter.go).
 _NAME_AND_KIND_SINCE = (3, 32, 0)
 # Calico's built-in profile, which is not stored.
@@ -92,7 +91,7 @@ def _tiers(snapshot: PolicySnapshot, policies: List[Policy], version: Version) -
         except ValueError:
             continue
         found[name] = Tier(name, spec.get("order"), PASS if spec.get("defaultAction") == "Pass" else DENY)
-    has_tiers = version is not None and version >= _TIERS_SINCE
+    has_tiers = version is not None and version >= TIERS_SINCE
     stored = set(found)
     for policy in policies:
         # Felix evaluates the policies of a missing tier last.
@@ -129,7 +128,7 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
         # The object, not its key, decides on the selected namespace.
         namespace = namespace and found["metadata"].get("namespace", "")
         kind = build_kind(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
-        if tier != _DEFAULT and (version is None or version < _TIERS_SINCE):
+        if tier != _DEFAULT and (version is None or version < TIERS_SINCE):
             raise go_json.Ambiguous("it is in tier {0}, but Calico has tiers only since v3.29".format(tier))
         _check_hints(spec.get("performanceHints", []))
         return Policy(

@@ -16,11 +16,11 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 from ..._core import go_types
 from ..._core.go_types import GoObject
-from .._values.codec_specs_v3 import DEFAULT_PREFIX
+from .._values.calico_version import DEFAULT_PREFIX, CalicoVersion
 
 ANNOTATION = "projectcalico.org/metadata"
 # Since then, labels and annotations in the annotation count.
-COUNTS_SINCE = (3, 28, 0)
+COUNTS_SINCE = CalicoVersion(3, 28, 0)
 _READ = go_types.struct(go_types.METADATA)
 _MOVED = ("labels", "annotations", "name")
 

@@ -5,8 +5,8 @@
 """Policies, network sets, tiers and so on as custom resources of Kubernetes: a content is the object.
 
 projectcalico/calico v3.32.1: libcalico-go/lib/backend/k8s/resources/resources.go. An object is read as the value that
-Calico would have in etcd. The name of an object never changes, so a policy that an older Calico stored as default.NAME
-keeps it.
+Calico would have in etcd. The name of an object never changes, so a policy that is stored as default.NAME, as before
+v3.32, keeps it. Its own name is in Calico's annotation: without that, v3.32 reads default.NAME.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from ..._resources._specs.spec_resource import (
     SpecResource,
 )
 from ..._resources.resource import Ref, Resource
+from .._values.calico_version import NEWEST, CalicoVersion, as_written
 from .._values.codec_specs_v3 import PLURALS, SpecForm
-from .annotation import move_out, read_metadata, read_policy_name
+from .annotation import ANNOTATION, move_out, read_metadata, read_policy_name
 from .codec import format_object
 from .objects import build_value
 
@@ -38,13 +39,18 @@ _ENDS = ("source", "destination")
 class SpecObjectForm:
     """How an API of Calico keeps the resources of a kind."""
 
-    def __init__(self, kind: str, api: str, has_annotation: bool, counts: bool) -> None:
+    def __init__(
+        self, kind: str, api: str, has_annotation: bool, counts: bool, version: CalicoVersion = NEWEST
+    ) -> None:
         self._kind = kind
         self._api = api
         # Whether the API has Calico's metadata annotation, and whether labels in it count.
         self._has_annotation = has_annotation
         self._counts = counts
+        self._version = version
         self._in_etcd = SpecForm(kind)
+        # calico-apiserver and native CRDs of projectcalico.org/v3 have the policy's own name.
+        self._has_other_names = self._in_etcd.is_policy and has_annotation
 
     def build_codec(self) -> Codec:
         return Codec(
@@ -55,17 +61,19 @@ class SpecObjectForm:
             self.read_annotations,
             decode_for_felix=self.decode_for_felix,
             format=format_object,
-            # calico-apiserver and native CRDs of projectcalico.org/v3 have the policy's own name.
-            has_other_names=self._in_etcd.is_policy and self._has_annotation,
+            has_other_names=self._has_other_names,
         )
 
     def encode(self, resource: SpecResource, stored: Stored | None = None) -> Dict[str, Any]:
         """The object to write. What is stored and not managed here is kept where it is."""
         found: Mapping[str, Any] = stored.content if stored else {}
+        resource = as_written(resource, self._version)
         metadata = dict(found.get("metadata") or {}, labels=dict(sorted(resource.labels.items())))
-        metadata["name"] = stored.name if stored else resource.name
+        metadata["name"] = stored.name if stored else self._name_new(resource)
         name = resource.name if self._in_etcd.is_policy else ""
         native = move_out(metadata, name) if self._has_annotation else metadata.get("annotations") or {}
+        if self._has_other_names and metadata["name"] != name:
+            native = {ANNOTATION: to_json({"name": name}), **native}
         metadata["annotations"] = {**native, **self._get_given_annotations(resource.annotations)}
         return dict(
             found,
@@ -74,6 +82,9 @@ class SpecObjectForm:
             metadata={key: item for key, item in metadata.items() if item not in ({}, None)},
             spec=self._build_spec(resource, stored),
         )
+
+    def _name_new(self, resource: SpecResource) -> str:
+        return self._version.list_names(resource.name)[0] if self._has_other_names else resource.name
 
     def decode(self, document: Mapping[str, Any], ref: Ref) -> SpecResource:
         """The resource that Calico reads. Raises ValueError when it cannot, or knows it under another name."""
@@ -93,6 +104,7 @@ class SpecObjectForm:
         """Whether the object certainly is that of this resource."""
         if not isinstance(resource, TYPES[self._kind]) or self._get_given_annotations(resource.annotations):
             return False
+        resource = as_written(resource, self._version)
         if document.get("spec") != self._build_spec(resource):
             return False
         metadata = document.get("metadata") or {}
@@ -134,11 +146,3 @@ class SpecObjectForm:
                     {key: item for key, item in rule.items() if item or key not in _ENDS} for rule in found[name]
                 ]
         return found
-
-
-def without_default_tier(document: Dict[str, Any]) -> Dict[str, Any]:
-    """A policy for a Calico without tiers, whose API server rejects spec.tier."""
-    spec = document["spec"]
-    if spec.get("tier") != DEFAULT_TIER:
-        return document
-    return dict(document, spec={key: item for key, item in spec.items() if key != "tier"})

@@ -29,6 +29,7 @@ from ..._resources._specs.spec_resource import (
 from ..._resources._specs.structs_v3 import SPECS, STATUSES, build_reader
 from ..._resources.manifest import V3_NAME
 from ..._resources.resource import Ref, Resource
+from .calico_version import DEFAULT_PREFIX, NEWEST, CalicoVersion, as_written, has_tier_status
 from .object_v3 import build_identity, read_kept, sort_keys, update_metadata
 
 # {kind: its plural name}
@@ -48,15 +49,13 @@ PLURALS_OF_POLICIES = {
     "StagedGlobalNetworkPolicy": "stagedglobalnetworkpolicies",
     "StagedNetworkPolicy": "stagednetworkpolicies",
 }
-# Of the names of policies in tier default, before v3.32.
-DEFAULT_PREFIX = DEFAULT_TIER + "."
 _READ_METADATA = go_types.struct(go_types.METADATA)
 _SET_BY_CALICO = re.compile('"uid":"([0-9a-f-]{36})","creationTimestamp":"([0-9TZ:-]{20})"')
 
 
-def build_codec(kind: str) -> Codec:
-    """The codec of a kind of `PLURALS` on etcdv3."""
-    form = SpecForm(kind)
+def build_codec(kind: str, version: CalicoVersion = NEWEST) -> Codec:
+    """The codec of a kind of `PLURALS` on etcdv3, as this version of Calico writes it."""
+    form = SpecForm(kind, version)
     return Codec(
         TYPES[kind],
         form.encode,
@@ -71,22 +70,23 @@ def build_codec(kind: str) -> Codec:
 class SpecForm:
     """How etcdv3 keeps the resources of a kind."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, version: CalicoVersion = NEWEST) -> None:
         self._kind = kind
+        self._version = version
         self._type = TYPES[kind]
         self._spec = SPECS[kind]
         self.is_policy = issubclass(self._type, PolicyResource)
         # Go always writes the status. Its content is not managed here.
-        self._has_status = kind in STATUSES
+        self._has_status = kind in STATUSES and (kind != "Tier" or has_tier_status(version))
         self._read = build_reader(kind)
 
     def encode(self, resource: SpecResource, stored: Stored | None = None, uid: str = "", now: str = "") -> str:
-        """The bytes that Calico v3.32.1 writes for a resource; stored fields that are not managed here are kept.
+        """The bytes that Calico writes for a resource; stored fields that are not managed here are kept.
 
-        A policy that an older Calico stored as default.NAME keeps that name in its metadata, like its key.
+        A stored policy keeps the name in its metadata, like its key: NAME, or default.NAME as before v3.32.
         """
         found = read_kept(stored, self.read_object)
-        new = resource.as_stored()
+        new = as_written(resource.as_stored(), self._version)
         metadata = {**found.get("metadata", {}), **build_identity(found.get("metadata", {}), uid, now)}
         known: Dict[str, Any] = {
             "kind": self._kind,
@@ -104,9 +104,9 @@ class SpecForm:
         return spec
 
     def _get_stored_name(self, resource: SpecResource, stored: Stored | None) -> str:
-        name = DEFAULT_PREFIX + resource.name
-        is_prefixed = self.is_policy and stored is not None and not stored.misplaced and stored.name == name
-        return name if is_prefixed else resource.name
+        if not self.is_policy:
+            return resource.name
+        return stored.name if stored and not stored.misplaced else self._version.list_names(resource.name)[0]
 
     def decode(self, value: str, ref: Ref) -> SpecResource:
         """The resource that Calico reads from a value.

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Union
+from typing import Any, Dict, Iterable, Iterator, List, Union
 
 from ..._core.errors import InvalidInput, brief, shown
+from ..._datastore._values.calico_version import check_version
+from ..._datastore.base import Datastore
 from ..._plan.desired import Absent, Present
 from ..._resources.api_version import ApiVersion
 from ..._resources.hostendpoint import HOST_ENDPOINT
 from ..._resources.manifest import KINDS
-from ..._resources.resource import Ref, Resource
-from .declared import Key, add_owner, build_wants
+from ..._resources.resource import Resource
+from .declared import add_owner, build_wants
 from .documents import Input, Item, OtherKind, read_items
 
 OPTIONS = ("resources", "src")
@@ -31,16 +33,14 @@ def read_resources(params: Mapping[str, Any], api_version: ApiVersion, skipped: 
 
 
 def build_resource_presents(
-    items: Iterable[Item],
-    api_version: ApiVersion,
-    owner_labels: Mapping[str, str],
-    overwrite: bool,
-    get_key: Callable[[Ref], Key],
-) -> Dict[Key, Present]:
+    items: Iterable[Item], store: Datastore, owner_labels: Mapping[str, str], overwrite: bool
+) -> Dict[str, Present]:
     """Each item as a declared resource, by its key, with the owner's labels.
 
     Raises InvalidInput with the place and problem of every invalid resource, and both places of every duplicate.
     """
+
+    api_version = store.api_version
 
     def parse(item: Any) -> Present:
         resource = _parse(item, api_version)
@@ -51,22 +51,21 @@ def build_resource_presents(
             add_owner(labels, owner_labels)
             resource = dataclasses.replace(resource, labels=labels)
         api_version.check(resource)
+        check_version(resource, store.calico_version)
         return Present(resource, overwrite)
 
-    return build_wants(items, parse, get_key)
+    return build_wants(items, parse, store.key)
 
 
-def build_resource_absents(
-    items: Iterable[Item], api_version: ApiVersion, get_key: Callable[[Ref], Key]
-) -> Dict[Key, Absent]:
+def build_resource_absents(items: Iterable[Item], store: Datastore) -> Dict[str, Absent]:
     """Each item as a resource that must not exist, by its key. Of an item, only kind, name and node count."""
 
     def parse(item: Any) -> Absent:
-        ref = _parse(item, api_version).ref
-        api_version.check_ref(ref)
+        ref = _parse(item, store.api_version).ref
+        store.api_version.check_ref(ref)
         return Absent(ref)
 
-    return build_wants(items, parse, get_key)
+    return build_wants(items, parse, store.key)
 
 
 def _parse(item: Union[OtherKind, Any], api_version: ApiVersion) -> Resource:

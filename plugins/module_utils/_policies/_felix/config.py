@@ -17,6 +17,7 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optiona
 from ..._core.errors import shown
 from ..._core.ip import Address, Net
 from ..._core.protocols import FAILSAFE_PROTOCOLS, NAMES
+from ..._datastore._values.calico_version import parse_version
 from ..._datastore.snapshot import PolicySnapshot
 from ..model import IPTABLES
 
@@ -87,14 +88,6 @@ def parse_failsafe_list(text: str) -> Tuple[Failsafe, ...]:
 # Defaults of Calico 2.3 to 2.6.
 _INBOUND_V1 = parse_failsafe_list("tcp:22 udp:68")
 _OUTBOUND_V1 = parse_failsafe_list("tcp:2379 tcp:2380 tcp:4001 tcp:7001 udp:53 udp:67")
-
-_VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[^0-9].*)?", re.DOTALL | re.ASCII)
-
-
-def parse_version(text: str) -> Optional[Tuple[int, int, int]]:
-    """(major, minor, patch) of "v3.32.1"; None for an invalid version."""
-    found = _VERSION.fullmatch(text)
-    return (int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)) if found else None
 
 
 def is_excluded(name: str, excluded: Iterable[str]) -> bool:

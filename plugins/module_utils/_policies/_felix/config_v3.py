@@ -15,11 +15,12 @@ from typing import Any, Mapping, Optional, Tuple
 from ..._core import go_json
 from ..._core.ip import Net, parse_net
 from ..._core.protocols import FAILSAFE_PROTOCOLS, TCP
+from ..._datastore._values.calico_version import parse_version
 from ..._datastore.snapshot import PolicySnapshot
 from ..._resources._specs.validation_felix_v3 import FAILSAFE_SETTINGS
 from ..model import IPTABLES, NFTABLES
 from ..objects_v3 import CLUSTER_INFORMATION, read
-from .config import Failsafe, Felix, parse_failsafe_list, parse_version, returns
+from .config import Failsafe, Felix, parse_failsafe_list, returns
 from .settings_v3 import STOPS, Stopped, parse_failsafe_ports, read_settings
 from .tunnels_v3 import find_tunnel_hosts, find_tunnels, has_pool, read_flag, read_tunnel_ports
 from .values import excluded_by

@@ -115,7 +115,7 @@ def test_the_guard_finds_nothing_about_a_kind_without_effect_on_traffic(server):
 @pytest.mark.parametrize("datastore", [EtcdV2Datastore, EtcdV3Datastore])
 def test_a_datastore_has_no_keys_for_a_kind_that_it_does_not_hold(datastore):
     with pytest.raises(DatastoreError, match="has no resources of kind GlobalToySet"):
-        datastore.key(None, OFFICE.ref)
+        datastore.key(object.__new__(datastore), OFFICE.ref)
 
 
 def test_both_kinds_in_one_run_with_a_purge_and_its_limit(server):

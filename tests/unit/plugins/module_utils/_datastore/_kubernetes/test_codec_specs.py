@@ -13,9 +13,10 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.annotation import ANNOTATION
-from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.codec_specs import (
-    SpecObjectForm,
-    without_default_tier,
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._kubernetes.codec_specs import SpecObjectForm
+from ansible_collections.netsec.calico.plugins.module_utils._datastore._values.calico_version import (
+    NEWEST,
+    CalicoVersion,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import NONE, UPDATE, build_change
@@ -35,8 +36,8 @@ def rows(name):
     return [json.loads(line) for line in (VECTORS / (name + ".jsonl")).read_text(encoding="utf-8").splitlines()]
 
 
-def codec(kind, api="v1", counts=True):
-    return SpecObjectForm(kind, APIS[api], api == "v1", counts).build_codec()
+def codec(kind, api="v1", counts=True, version=NEWEST):
+    return SpecObjectForm(kind, APIS[api], api == "v1", counts, version).build_codec()
 
 
 def decode(document):
@@ -158,7 +159,7 @@ def test_the_name_of_a_policy(kind, name, annotation, tier, counts, expected):
     if not tier:
         del found.content["spec"]["tier"]
     assert not found.error and found.resource.name == expected
-    assert found.other_key == ("plural.group/p1" if expected != name else "")
+    assert found.own_ref == (kind, expected, "")
     # A write keeps both names, and every Calico since v3.29.4 reads the same.
     after = V3_KUBERNETES.as_stored(found.resource)
     document = found.codec.encode(after, found)
@@ -171,7 +172,7 @@ def test_the_name_of_a_policy(kind, name, annotation, tier, counts, expected):
 def test_objects_of_projectcalico_org_have_their_own_names(kind):
     stray = {ANNOTATION: '{"name":"another"}'}
     found = stored(kind, policy("default.p1", annotations=stray), "v3")
-    assert not found.error and found.resource.name == "default.p1" and found.other_key == ""
+    assert not found.error and found.resource.name == "default.p1" and found.own_ref is None
     document = found.codec.encode(V3_KUBERNETES.as_stored(found.resource), found)
     assert document["metadata"]["annotations"] == stray
     new = found.codec.encode(V3_KUBERNETES.as_stored(found.resource))
@@ -271,11 +272,32 @@ def test_repeated_networks_are_written_once():
     assert build_change(Present(wanted), stored("GlobalNetworkSet", document), V3_KUBERNETES).operation == NONE
 
 
-def test_a_calico_without_tiers_gets_no_default_tier():
+# Older versions
+
+
+@on_both
+@pytest.mark.parametrize("version", [(3, 27, 5), (3, 31, 7)])
+def test_an_older_calico_gets_its_names_and_no_default_tier(api, version):
+    """Whatever version reads the object, it finds the policy's own name in it."""
     wanted = V3_KUBERNETES.as_stored(parse(manifest("GlobalNetworkPolicy", "p1", {"selector": "all()"})))
-    document = without_default_tier(codec("GlobalNetworkPolicy").encode(wanted))
+    older = codec("GlobalNetworkPolicy", api, version=CalicoVersion(*version))
+    document = older.encode(wanted)
     assert document["spec"] == {"selector": "all()", "types": ["Ingress"]}
-    other = codec("GlobalNetworkPolicy").encode(
-        V3_KUBERNETES.as_stored(parse(manifest("GlobalNetworkPolicy", "p1", {"tier": "sec"})))
-    )
-    assert without_default_tier(other) == other
+    names = {"name": "default.p1", "annotations": {ANNOTATION: '{"name":"p1"}'}}
+    assert document["metadata"] == (names if api == "v1" else {"name": "p1"})
+    assert older.is_of(document, wanted)
+    for counts in (False, True):
+        found = stored("GlobalNetworkPolicy", document, api, counts)
+        assert found.resource.name == "p1" and build_change(Present(wanted), found, V3_KUBERNETES).operation == NONE
+        # The newest version keeps the name of the object.
+        assert found.codec.encode(wanted, found)["metadata"]["name"] == names["name"] if api == "v1" else "p1"
+    # A policy of the newest version keeps its name, too.
+    new = codec("GlobalNetworkPolicy", api).encode(wanted)
+    assert older.encode(wanted, stored("GlobalNetworkPolicy", new, api))["metadata"]["name"] == "p1"
+
+
+def test_a_policy_in_another_tier_names_it():
+    wanted = V3_KUBERNETES.as_stored(parse(manifest("GlobalNetworkPolicy", "sec.p1", {"tier": "sec"})))
+    document = codec("GlobalNetworkPolicy", version=CalicoVersion(3, 31, 7)).encode(wanted)
+    assert document["metadata"] == {"name": "sec.p1", "labels": {TIER: "sec"}}
+    assert document["spec"]["tier"] == "sec"

@@ -1,0 +1,188 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""calico_resources on a datastore of an older Calico: written is what that version would have written."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, open_datastore
+from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardReport
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
+from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
+from tests.integration.tasks import connection, failure
+from tests.integration.test_resource_info import PLURALS, ROOT, on_etcdv3
+from tests.integration.test_resources import changes, manifest, policy, read, resources
+
+TIER_LABEL, METADATA = "projectcalico.org/tier", "projectcalico.org/metadata"
+MINE = {"owner": "me"}
+PURGE = {**MINE, "purge": "owned", "purge_kinds": ["GlobalNetworkPolicy"]}
+older = pytest.mark.parametrize("version", ["v3.27.5", "v3.31.7"])
+on_v1 = pytest.mark.parametrize("datastore_type", ["kubernetes-v1"])
+
+
+def set_version(datastore, version):
+    state = json.loads(datastore.ready)
+    state["spec"]["calicoVersion"] = version
+    datastore.put(datastore.state_key, json.dumps(state))
+
+
+def stored(datastore, kind="GlobalNetworkPolicy"):
+    """{name in the key: object}"""
+    found = datastore.stored(ROOT + PLURALS[kind] + "/")
+    return {key.rpartition("/")[2]: json.loads(text) for key, text in found.items()}
+
+
+@on_etcdv3
+@older
+def test_a_policy_has_the_name_of_the_version_and_exists_once(datastore, version):
+    set_version(datastore, version)
+    predicted = resources(datastore, [policy("p1")], check=True, **MINE)
+    made = resources(datastore, [policy("p1")], **MINE)
+    assert changes(made) == changes(predicted) == [("create", "GlobalNetworkPolicy", "p1")]
+    assert made["datastore"] == {"calico_version": version}
+    ((name, found),) = stored(datastore).items()
+    assert name == found["metadata"]["name"] == "default.p1"
+    assert TIER_LABEL not in found["metadata"]["labels"] and "tier" not in found["spec"]
+    assert found["metadata"].get("annotations") == (None if version == "v3.27.5" else {METADATA: '{"name":"p1"}'})
+    assert not resources(datastore, [policy("p1")], **MINE)["changed"]
+    assert set(read(datastore, "GlobalNetworkPolicy")) == {"p1"}
+    # In place.
+    result = resources(datastore, [policy("p1", order=5)], **PURGE)
+    assert changes(result) == [("update", "GlobalNetworkPolicy", "p1")]
+    ((name, changed),) = stored(datastore).items()
+    assert (name, changed["metadata"]["uid"]) == ("default.p1", found["metadata"]["uid"])
+    assert changed["spec"]["order"] == 5 and changed["metadata"]["name"] == "default.p1"
+    # After an upgrade, the policy is the same.
+    set_version(datastore, "v3.32.1")
+    assert not resources(datastore, [policy("p1", order=5)], **PURGE)["changed"]
+    set_version(datastore, version)
+    assert changes(resources(datastore, [policy("p2")], **PURGE)) == [
+        ("create", "GlobalNetworkPolicy", "p2"),
+        ("delete", "GlobalNetworkPolicy", "default.p1"),
+    ]
+    assert changes(resources(datastore, [policy("p2")], state="absent")) == [("delete", "GlobalNetworkPolicy", "p2")]
+    assert stored(datastore) == {}
+
+
+@on_etcdv3
+@older
+def test_a_policy_that_v3_32_stored_is_not_created_again(datastore, version):
+    resources(datastore, [policy("p1")])
+    assert set(stored(datastore)) == {"p1"}
+    set_version(datastore, version)
+    assert not resources(datastore, [policy("p1")])["changed"]
+    assert changes(resources(datastore, [policy("p1", order=5)])) == [("update", "GlobalNetworkPolicy", "p1")]
+    ((name, found),) = stored(datastore).items()
+    assert name == found["metadata"]["name"] == "p1" and found["spec"]["order"] == 5
+    assert not resources(datastore, [policy("p1", order=5)])["changed"]
+    assert changes(resources(datastore, [policy("p1")], state="absent")) == [("delete", "GlobalNetworkPolicy", "p1")]
+    assert stored(datastore) == {}
+
+
+@on_etcdv3
+def test_other_kinds_have_the_form_of_the_version(datastore):
+    set_version(datastore, "v3.31.7")
+    given = [
+        manifest("Tier", "sec", {"order": 10}),
+        policy("sec.p1", tier="sec"),
+        manifest("StagedGlobalNetworkPolicy", "tried", {"selector": "all()"}),
+    ]
+    assert resources(datastore, given)["summary"]["created"] == 3
+    assert not resources(datastore, given)["changed"]
+    assert "status" not in stored(datastore, "Tier")["sec"]
+    found = stored(datastore)["sec.p1"]
+    assert found["metadata"]["labels"] == {TIER_LABEL: "sec"} and found["spec"]["tier"] == "sec"
+    assert "stagedAction" not in stored(datastore, "StagedGlobalNetworkPolicy")["default.tried"]["spec"]
+    assert resources(datastore, given, state="absent")["summary"]["deleted"] == 3
+
+
+@on_etcdv3
+def test_the_option_overrides_the_version_of_the_datastore(datastore):
+    set_version(datastore, "v3.27.5")
+    newest = resources(datastore, [policy("p1")], calico_version="v3.32.1")
+    assert "datastore" not in newest and set(stored(datastore)) == {"p1"}
+    set_version(datastore, "v3.32.1")
+    given = resources(datastore, [policy("p2")], calico_version="3.31.7")
+    assert given["datastore"] == {"calico_version": "v3.31.7"}
+    assert stored(datastore)["default.p2"]["metadata"]["annotations"] == {METADATA: '{"name":"p2"}'}
+    # Without a version, and with one that is unknown or later, the form is the newest.
+    for number, version in enumerate(("", "test-build", "v3.40.1")):
+        set_version(datastore, version)
+        assert "datastore" not in resources(datastore, [policy("new%d" % number)])
+        assert "new%d" % number in stored(datastore)
+
+
+@on_etcdv3
+@pytest.mark.parametrize(
+    "version, given, message",
+    [
+        ("v3.27.5", [manifest("Tier", "sec")], "kind: Tier requires Calico v3.29 or later, and .* Calico v3.27.5"),
+        ("v3.28.1", [policy("a.b")], "metadata.name: a name with a dot requires Calico v3.29 or later"),
+        ("v3.31.7", [policy("p1", tier="sec")], "a policy in tier sec must be named sec.NAME"),
+        ("v3.31.7", [policy("p1"), policy("default.p1")], "policy default.p1 is given twice"),
+    ],
+)
+def test_what_the_version_cannot_have_is_rejected(datastore, version, given, message):
+    set_version(datastore, version)
+    result = resources(datastore, [policy("fine"), *given])
+    assert result["failed"] and re.search(message, result["msg"]), result["msg"]
+    assert stored(datastore) == {}
+
+
+@on_etcdv3
+def test_an_invalid_version_is_rejected(datastore):
+    failure(resources(datastore, [policy("p1")], calico_version="v3.27"), "calico_version: 'v3.27' is not a version")
+    assert stored(datastore) == {}
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv2"])
+def test_calico_v1_has_no_such_versions(datastore):
+    failure(resources(datastore, [], calico_version="v3.27.5"), "calico_version has no effect on this datastore_type")
+
+
+@on_etcdv3
+@pytest.mark.parametrize("version", ["v3.27.5", "v3.31.7", "v3.32.1"])
+def test_the_guard_checks_the_values_that_are_written(datastore, version):
+    set_version(datastore, version)
+    checked = {}
+
+    def guard(store, changed):
+        for change in changed:
+            checked.update(store.build_policy_values(change))
+        return GuardReport()
+
+    store = open_datastore(build_settings(dict(connection(datastore), timeout=10), {}))
+    store.follow_version(None)
+    want = Present(V3.schemas["GlobalNetworkPolicy"].parse_manifest(policy("p1")))
+    assert not apply(store, {store.key(want.ref): want}, False, guard=guard).failed
+    own = r'"(uid|creationTimestamp)":"[^"]*"'
+    (key, value), ((other_key, written),) = *checked.items(), datastore.stored(ROOT + "globalnetworkpolicies/").items()
+    assert (key, re.sub(own, "", value)) == (other_key, re.sub(own, "", written))
+
+
+@on_v1
+@older
+def test_on_kubernetes_the_object_has_the_name_of_the_version(datastore, version):
+    set_version(datastore, version)
+    made = resources(datastore, [policy("p1")])
+    assert changes(made) == [("create", "GlobalNetworkPolicy", "p1")]
+    assert made["datastore"]["calico_version"] == version
+    plural = "globalnetworkpolicies.%s" % datastore.group
+    ((key, text),) = datastore.stored(plural).items()
+    assert key.rpartition("/")[2] == "default.p1"
+    found = json.loads(text)
+    assert found["metadata"]["annotations"] == {METADATA: '{"name":"p1"}'}
+    for later in (version, "v3.32.1"):
+        set_version(datastore, later)
+        assert not resources(datastore, [policy("p1")])["changed"]
+        assert set(read(datastore, "GlobalNetworkPolicy")) == {"p1"}
+    set_version(datastore, version)
+    assert changes(resources(datastore, [policy("p1", order=5)])) == [("update", "GlobalNetworkPolicy", "p1")]
+    assert changes(resources(datastore, [policy("p1")], state="absent")) == [("delete", "GlobalNetworkPolicy", "p1")]
+    assert datastore.stored(plural) == {}
