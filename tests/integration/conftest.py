@@ -38,7 +38,7 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 # Playbooks, of which nothing depends on the datastore but what other tests have: they run on one, and on one API of
-# Kubernetes; with NETSEC_KUBERNETES=all, on both.
+# Kubernetes, as thorough tests do; with NETSEC_KUBERNETES=all, on both.
 PLAYBOOKS = (
     "audit",
     "awx",
@@ -134,8 +134,11 @@ def _is_repeated(item, preferred):
     name = _name_of(item)
     if name not in EVERY_ETCD and any(_is_on(item, binary) for binary in binaries()[1:]):
         return True
-    is_other = _is_on(item, "etcdv2") or _is_on(item, "kubernetes-v3") and KUBERNETES != "all"
-    return name in PLAYBOOKS and is_other and _test_of(item) in preferred
+    is_other_api = _is_on(item, "kubernetes-v3") and KUBERNETES != "all"
+    # At each moment of a run, both APIs of Kubernetes have the same client.
+    is_long = is_other_api and item.get_closest_marker("thorough")
+    is_other = is_long or name in PLAYBOOKS and (is_other_api or _is_on(item, "etcdv2"))
+    return is_other and _test_of(item) in preferred
 
 
 def _name_of(item):

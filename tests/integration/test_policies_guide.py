@@ -74,13 +74,13 @@ def test_the_guide(fleet, tmp_path):
             write("inventory.yml", json.dumps(inventory))
         else:
             for line in text.splitlines():
-                if not line.startswith("$ calicoctl "):
-                    run(shlex.split(line[2:]))
-    assert len(commands) == 11
+                run(shlex.split(line[2:]))
+    assert len(commands) == 12
     assert {"web", "fleet-allow-ssh", "fleet-default-deny"} <= set(stored(fleet))
     sets = stored(fleet, "globalnetworksets")
     assert sets["fleet-ssh-from"]["spec"]["nets"] == ["192.0.2.0/28", "192.0.2.10", "2001:db8::10"]
     assert sets["group-webservers"]["spec"]["nets"] == ["192.0.2.21", "192.0.2.22", "2001:db8::21", "2001:db8::22"]
+    assert stored(fleet, "felixconfigurations")["default"]["spec"]["failsafeInboundHostPorts"][0]["port"] == 22
     assert sorted(fleet.stored()) == sorted(name + "/eth0" for name in ADDRESSES)
     assert (tmp_path / "gathered" / "globalnetworkpolicy.yml").exists()
     assert verdicts(fleet) == {
