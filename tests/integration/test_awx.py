@@ -352,6 +352,12 @@ def test_audit_apply_audit(job, tls_datastore, tmp_path):
     assert job("apply", hostendpoints_purge="all", hostendpoints_purge_limit=1).status == "successful"
     assert tls_datastore.stored() == before
 
+    library = {"calico_policies_library": ["ping"], "calico_policies_purge": "owned"}
+    policies = job("policies", **library)
+    assert policies.status == "successful", policies.stdout.read()
+    key = "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/fleet-allow-ping"
+    assert tls_datastore.get(key) and tls_datastore.stored() == before
+
 
 # Surveys and the workflow
 
@@ -379,6 +385,8 @@ def test_awx_takes_the_surveys(templates):
     assert [variable for _name, variable in variables][1:] == [
         "hostendpoints_purge",
         "hostendpoints_purge_limit",
+        "calico_policies_purge",
+        "calico_policies_purge_limit",
         "hostendpoints_decommission",
         "hostendpoints_purge_limit",
     ]
