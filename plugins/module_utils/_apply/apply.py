@@ -263,7 +263,7 @@ def _leave(change: Change, conflict: Conflict, outcome: ApplyOutcome) -> None:
 def _plan_again(
     store: Datastore, conflicts: List[Tuple[Change, Conflict]], outcome: ApplyOutcome, guard: Optional[GuardCheck]
 ) -> List[Change]:
-    changes = []
+    again: List[Tuple[Change, Conflict]] = []
     # Another writer may be calico-upgrade, which locks the datastore.
     store.forget_state()
     for change, conflict in conflicts:
@@ -272,19 +272,26 @@ def _plan_again(
             continue
         try:
             _refuse_if_locked(store)
-            again = build_change(cast(Desired, change.want), store.get(change.ref), store.api_version)
-            if guard and again.operation != NONE and again.after != change.after:
-                # The guard has not checked this change.
-                guard(store, [again])
+            planned = build_change(cast(Desired, change.want), store.get(change.ref), store.api_version)
         except CalicoError as exc:
             outcome.failed.append((change, exc))
             continue
-        if again.operation != NONE:
-            changes.append(again)
+        if planned.operation != NONE:
+            again.append((planned, conflict))
         elif conflict.maybe_done:
             # It matches because our write was carried out.
-            revision = (again.before.revision if again.before else "") if change.is_stored(again.before) else None
-            outcome.done.append(change._replace(after=again.after, revision=revision))
+            revision = (planned.before.revision if planned.before else "") if change.is_stored(planned.before) else None
+            outcome.done.append(change._replace(after=planned.after, revision=revision))
         elif not isinstance(change.want, Purged):
-            outcome.unchanged.append(again)
+            outcome.unchanged.append(planned)
+    changes = [change for change, _conflict in again]
+    if guard and changes:
+        try:
+            # The other client may have allowed what these changes deny.
+            guard(store, changes)
+        except CalicoError as exc:
+            outcome.failed.append((changes[0], exc))
+            for change, conflict in again[1:]:
+                _leave(change, conflict, outcome)
+            return []
     return changes
