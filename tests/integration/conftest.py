@@ -96,6 +96,7 @@ ON_KUBERNETES = (
     "reports_cases",
     "resource_info",
     "resources",
+    "resources_canary",
     "resources_guard",
     "role",
     "role_canary",
