@@ -75,3 +75,38 @@ options:
     choices: [enforce, warn, 'off']
     default: warn
 """
+
+    # The canary of calico_resources.
+    CANARY = r"""
+options:
+  canary:
+    description:
+      - With V(staged), each C(GlobalNetworkPolicy) that is created or updated first gets a twin, a
+        C(StagedGlobalNetworkPolicy) of the same name with the same spec, which does not affect traffic. The guard then
+        evaluates the changes again, by what is stored at that time. After that, the module writes the policies and
+        deletes the twins. RV(staged) lists the host endpoints that each policy selects.
+      - If something fails, or a signal ends the run, the twins are deleted, too. A later run replaces and deletes a
+        twin that is left over, for example after SIGKILL.
+      - A staged policy of the same name that is not such a twin is an error, and nothing is written.
+      - Requires Calico v3.30 or newer, and the right to read and write staged policies.
+    type: str
+    choices: [none, staged]
+    default: none
+  canary_hosts:
+    description:
+      - Number of hosts that must still accept new connections to their SSH port after the changes, for O(canary_wait)
+        seconds. If one of them does not, the module undoes everything that it has written.
+      - A policy, a network set, a profile, a tier or a setting reaches all hosts at once, so nothing is written later.
+        Only if the set consists of host endpoints, the hosts are changed first, as with
+        O(netsec.calico.calico_hostendpoints#module:canary).
+      - The hosts are the first ones in O(guard_facts) that the changes affect, and whose C(reached_at) is given. If the
+        changes affect hosts, but no such host, nothing is written. Hosts that are not tried may still be cut off.
+      - V(0) tries no host.
+    type: int
+    default: 0
+  canary_wait:
+    description:
+      - Seconds that the hosts of O(canary_hosts) have to apply the changes, from 1 to 3600.
+    type: float
+    default: 10
+"""

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - netsec.calico._connection
   - netsec.calico._guard
   - netsec.calico._guard.mode
+  - netsec.calico._guard.canary
 options:
   resources:
     description:
@@ -174,14 +175,14 @@ EXAMPLES = r"""
     purge_limit: 3
     guard: enforce
     guard_facts_src: /etc/netsec/guard-facts.json
+    canary: staged
+    canary_hosts: 2
 
 - name: Delete a policy
   netsec.calico.calico_resources:
     state: absent
     resources:
-      - apiVersion: projectcalico.org/v3
-        kind: GlobalNetworkPolicy
-        metadata: {name: allow-ssh}
+      - {apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: allow-ssh}}
 """
 
 RETURN = r"""
@@ -195,18 +196,10 @@ summary:
   returned: success
   type: dict
   contains:
-    created:
-      description: Number of created resources.
-      type: int
-    updated:
-      description: Number of updated resources.
-      type: int
-    deleted:
-      description: Number of deleted resources.
-      type: int
-    unchanged:
-      description: Number of resources of the set that already matched.
-      type: int
+    created: {description: Number of created resources., type: int}
+    updated: {description: Number of updated resources., type: int}
+    deleted: {description: Number of deleted resources., type: int}
+    unchanged: {description: Number of resources of the set that already matched., type: int}
   sample: {created: 1, updated: 0, deleted: 0, unchanged: 19}
 changes:
   description: The changes, in the order in which they were made.
@@ -214,35 +207,21 @@ changes:
   type: list
   elements: dict
   contains:
-    kind:
-      description: Kind of the resource.
-      type: str
-    operation:
-      description: The operation, V(create), V(update) or V(delete).
-      type: str
-    node:
-      description: Node of a host endpoint. Empty for other kinds.
-      type: str
-    name:
-      description: Name of the resource.
-      type: str
+    kind: {description: Kind of the resource., type: str}
+    operation: {description: "The operation, V(create), V(update) or V(delete).", type: str}
+    node: {description: Node of a host endpoint. Empty for other kinds., type: str}
+    name: {description: Name of the resource., type: str}
     fields:
       description: >-
         Names of the fields that differ, such as C(labels) or C(spec.order). For a created or deleted resource, the
         names of its non-empty fields.
       type: list
       elements: str
-  sample:
-    - kind: GlobalNetworkPolicy
-      operation: update
-      node: ""
-      name: allow-ssh
-      fields: [spec.ingress]
+  sample: [{kind: GlobalNetworkPolicy, operation: update, node: "", name: allow-ssh, fields: [spec.ingress]}]
 changes_omitted:
   description: Number of changes omitted from RV(changes) because of its size limit.
   returned: success, and when a write fails or a signal ends the run
   type: int
-  sample: 0
 failures:
   description: The changes that failed, with the same keys as RV(changes), and the C(error) message.
   returned: when a write fails or a signal ends the run
@@ -252,7 +231,6 @@ failures_omitted:
   description: Number of changes omitted from RV(failures) because of its size limit.
   returned: when a write fails or a signal ends the run
   type: int
-  sample: 0
 not_attempted:
   description: The changes that were not attempted, with the same keys as RV(changes).
   returned: when a write fails or a signal ends the run
@@ -262,7 +240,6 @@ not_attempted_omitted:
   description: Number of changes omitted from RV(not_attempted) because of its size limit.
   returned: when a write fails or a signal ends the run
   type: int
-  sample: 0
 datastore:
   description: What is special about the datastore. The key C(calico_version) is the version of Calico in whose form
     resources are written.
@@ -276,11 +253,45 @@ guard:
   returned: success, and when the guard rejects the changes
   type: list
   elements: dict
+staged:
+  description: The policies with a staged twin, and the host endpoints that each selects after all changes.
+  returned: when O(canary) is V(staged) and a policy is created or updated
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the policy.
+      type: str
+    selects:
+      description: The first 50 of these host endpoints, by C(node) and C(name).
+      type: list
+      elements: dict
+    selects_omitted:
+      description: Number of host endpoints omitted from RV(staged[].selects).
+      type: int
+  sample:
+    - name: allow-ssh
+      selects: [{node: worker-1, name: worker-1-eth0}]
+      selects_omitted: 0
+staged_omitted:
+  description: Number of policies omitted from RV(staged) because of its size limit.
+  returned: as RV(staged)
+  type: int
+canary:
+  description: The nodes that were tried after the changes, or that would be tried in check mode.
+  returned: when O(canary_hosts) is not V(0)
+  type: list
+  elements: str
+  sample: [worker-1]
+taken_back:
+  description: The changes that were undone, as in RV(changes).
+  returned: when a host of O(canary_hosts) no longer answers, or a signal ends the run before they have passed
+  type: list
+  elements: dict
 guard_omitted:
   description: Number of verdicts omitted from RV(guard) because of its size limit.
   returned: success, and when the guard rejects the changes
   type: int
-  sample: 0
 """
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.python_version import check_python
@@ -311,6 +322,9 @@ def main() -> None:
             **GUARD_OPTIONS,
             guard=GUARD_MODE,
             guard_limit={"type": "int"},
+            canary={"type": "str", "choices": ["none", "staged"], "default": "none"},
+            canary_hosts={"type": "int", "default": 0},
+            canary_wait={"type": "float", "default": 10},
             overwrite={"type": "bool", "default": True},
             purge={"type": "str", "choices": ["none", "owned"], "default": "none"},
             purge_kinds={"type": "list", "elements": "str"},

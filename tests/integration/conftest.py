@@ -97,6 +97,8 @@ ON_KUBERNETES = (
     "reports_cases",
     "resource_info",
     "resources",
+    "resources_canary",
+    "resources_guard",
     "role",
     "role_canary",
     "role_given",

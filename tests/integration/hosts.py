@@ -75,7 +75,7 @@ class Hosts:
             for node, listener in self._listeners.items():
                 if listener:
                     self._taken[node] += _taken(listener)
-            shut = {node for node, profiles in map(_node_and_profiles, self._stored()) if OPEN not in profiles}
+            shut = self._find_shut()
             for node in list(self._listeners):
                 if node in shut and self._listeners[node]:
                     self._listeners[node].close()
@@ -83,6 +83,10 @@ class Hosts:
                     self.closed[node] += 1
                 elif node not in shut and not self._listeners[node]:
                     self._listeners[node] = _listener(self._ports[node])
+
+    def _find_shut(self):
+        """The nodes that take no connections now."""
+        return {node for node, profiles in map(_node_and_profiles, self._stored()) if OPEN not in profiles}
 
     def _stored(self):
         # The server may be stopped or restarted by the test.

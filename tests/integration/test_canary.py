@@ -181,7 +181,9 @@ def test_the_guard_comes_first(datastore, hosts):
 def test_too_many_changes(datastore):
     given = {"endpoints": endpoints(), "guard_limit": 2}
     for check in (True, False):
-        message = failure(hostendpoints(datastore, guard="enforce", check=check, **given), "G17", "3 endpoints change")
+        message = failure(
+            hostendpoints(datastore, guard="enforce", check=check, **given), "G17", "3 host endpoints change"
+        )
         assert "nothing was written" in message and "more than the guard_limit of 2" in message
         assert datastore.stored() == {}
     result = hostendpoints(datastore, guard="warn", **given)

@@ -10,7 +10,7 @@ import concurrent.futures
 import dataclasses
 import socket
 import time
-from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._core.errors import InvalidInput, Refused, brief, join_first, shown
 from .._plan.plan import Change
@@ -28,6 +28,10 @@ _AT_ONCE = 20
 _SLICE = 0.1
 # Number of nodes that a message names.
 _SHOWN = 3
+_NO_PLACE = (
+    "nothing was written: the SSH address of the {0} nodes{1} is unknown, so none can be canary; set reached_at in "
+    "guard_facts (the role sets it for hosts that are reached directly by SSH)"
+)
 
 
 class CanaryNode(NamedTuple):
@@ -61,11 +65,20 @@ class Canary:
     # In order of preference.
     places: Sequence[CanaryNode]
 
-    def part(self, changes: Sequence[Change]) -> Tuple[List[CanaryNode], List[Change], List[Change]]:
+    def part(
+        self, changes: Sequence[Change], affected: Optional[Collection[str]]
+    ) -> Tuple[List[CanaryNode], List[Change], List[Change]]:
         """The canary's nodes, their changes, and all other changes. Raises Refused when no node can be tried.
 
-        If an endpoint moves from one node to another, the canary includes both.
+        If an endpoint moves from one node to another, the canary includes both. If a change may affect all nodes, as
+        that of a policy does, all changes are the canary's; its nodes are some of those that the changes affect (None
+        if that is unknown).
         """
+        if not all(map(_has_node, changes)):
+            places = [place for place in self.places if affected is None or place.node in affected]
+            if not places and (affected is None or affected):
+                raise Refused(_NO_PLACE.format("affected", ""))
+            return places[: self.count], list(changes), []
         linked = _linked([_list_nodes(change) for change in changes])
         names: Set[str] = set()
         tried: List[CanaryNode] = []
@@ -74,11 +87,7 @@ class Canary:
                 names |= linked[place.node]
                 tried = [each for each in self.places if each.node in names]
         if not tried and any(change.after for change in changes):
-            text = (
-                "nothing was written: the SSH address of the changed nodes ({0}) is unknown, so none can be canary; "
-                "set reached_at in guard_facts (the role sets it for hosts that are reached directly by SSH)"
-            )
-            raise Refused(text.format(join_first(sorted(linked), _SHOWN)))
+            raise Refused(_NO_PLACE.format("changed", " ({0})".format(join_first(sorted(linked), _SHOWN))))
         about = [(change, bool(_list_nodes(change) & names)) for change in changes]
         return (
             tried,
@@ -157,10 +166,13 @@ def _linked(groups: Sequence[Set[str]]) -> Dict[str, Set[str]]:
     return found
 
 
-def parse_canary(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
-    """The canary of a task's options and the guard's facts by node. Raises InvalidInput."""
+def parse_canary(option: str, count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
+    """The canary of a task's options and the guard's facts by node. Raises InvalidInput.
+
+    `option` is the name of the option with the count.
+    """
     if count < 0:
-        raise InvalidInput(["canary: {0} is negative; it must be 0 or more".format(shown(count))])
+        raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(count))])
     if not 1 <= wait <= 3600:
         raise InvalidInput(["canary_wait: {0} is not a number of seconds from 1 to 3600".format(wait)])
     places = []
@@ -176,6 +188,11 @@ def parse_canary(count: int, wait: float, facts: Mapping[str, Any]) -> Canary:
             raise InvalidInput([text.format(brief(node), shown(reached))])
         places.append(CanaryNode(node, host, port))
     return Canary(count, wait, places)
+
+
+def _has_node(change: Change) -> bool:
+    resource = change.after or (change.before.resource if change.before else None)
+    return not resource or resource.has_node
 
 
 def _list_nodes(change: Change) -> Set[str]:

@@ -74,7 +74,7 @@ class GuardPolicy:
         of_all = self._of_all(changes)
         changes = select_effective(changes)
         if not changes:
-            return GuardReport([], of_all=of_all)
+            return GuardReport([], of_all=of_all, affected=())
         try:
             found = self._evaluate(store, changes)
         except DatastoreError as exc:
@@ -89,7 +89,8 @@ class GuardPolicy:
         if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
             raise Unsafe(format_refusal(found.verdicts), found.verdicts)
         has_facts = self.mode == ENFORCE or bool(self.by_node)
-        return dataclasses.replace(found, of_all=[*of_all, *found.of_all], has_facts=has_facts)
+        affected = {verdict.node for verdict in found.verdicts}
+        return dataclasses.replace(found, of_all=[*of_all, *found.of_all], has_facts=has_facts, affected=affected)
 
     def _of_all(self, changes: Sequence[Change]) -> List[str]:
         """G17 as a warning, with mode enforce as Unsafe."""

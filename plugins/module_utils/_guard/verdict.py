@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._core.errors import Refused, cut
 from .checks import CHECKS
@@ -69,6 +69,8 @@ class GuardReport:
     of_all: Sequence[str] = ()
     # Whether facts of any host were given. Without facts, there are no warnings about what requires them.
     has_facts: bool = True
+    # The nodes that the changes affect, with "" for those without facts; None if unknown.
+    affected: Optional[Collection[str]] = None
 
     def records(self) -> List[Dict[str, Any]]:
         """The verdicts that are not safe, as a result lists them."""

@@ -37,7 +37,9 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**_build_limits(params)) for key, want in wants.items()}
-    canary = parse_canary(params["canary"], params["canary_wait"], guard_policy.by_node) if params["canary"] else None
+    canary = None
+    if params["canary"]:
+        canary = parse_canary("canary", params["canary"], params["canary_wait"], guard_policy.by_node)
     outcome = apply(
         store,
         wants,

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from .._apply.apply import apply
+from .._apply.canary import parse_canary
 from .._core.errors import InvalidInput, brief, shown
 from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
@@ -38,14 +39,20 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         wants = build_resource_presents(items, store, owner_labels, params["overwrite"])
     else:
         wants = build_resource_absents(items, store)
+    guard_policy = parse_guard_policy(params)
+    canary = None
+    if params["canary_hosts"]:
+        canary = parse_canary("canary_hosts", params["canary_hosts"], params["canary_wait"], guard_policy.by_node)
     outcome = apply(
         store,
         wants,
         module.check_mode,
         purge,
         params["purge_limit"],
-        parse_guard_policy(params).check,
-        server_dry_run=params["server_dry_run"],
+        guard_policy.check,
+        canary,
+        params["server_dry_run"],
+        is_staged=params["canary"] == "staged",
     )
     warn(module, build_bulk_warnings(outcome, store.api_version))
     limit = params["diff_limit"] if module._diff else None

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
-from .._apply.apply import ApplyOutcome
+from .._apply.outcome import ApplyOutcome
 from .._core import yaml_io
 from .._core.errors import brief, shown
 from .._datastore.base import State
@@ -18,7 +18,7 @@ from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HOST_ENDPOINT
-from .._resources.resource import Resource, count_kinds
+from .._resources.resource import Ref, Resource, count_kinds
 
 SHOWN_WARNINGS = 10
 
@@ -27,6 +27,9 @@ CHANGES_SIZE = 200000
 FAILURES_SIZE = 100000
 DIFF_SIZE = 200000
 GUARD_SIZE = 60000
+STAGED_SIZE = 60000
+# Number of endpoints of a policy in a result.
+SELECTED = 50
 
 
 def build_result(change: Change, api_version: ApiVersion, with_diff: bool, guarded: GuardReport) -> Dict[str, Any]:
@@ -108,6 +111,9 @@ def build_bulk_result(
         "changes_omitted": len(outcome.done) - len(changes),
     }
     result.update(build_guard_result(outcome.guarded.records()))
+    if outcome.staged:
+        staged = bounded((_build_staged(*item) for item in outcome.staged.items()), STAGED_SIZE)
+        result.update(staged=staged, staged_omitted=len(outcome.staged) - len(staged))
     if outcome.canary:
         result["canary"] = [place.node for place in outcome.canary]
     if outcome.stopped:
@@ -126,6 +132,15 @@ def build_bulk_result(
     if diff_limit is not None:
         result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit, outcome.guarded)
     return result
+
+
+def _build_staged(policy: Ref, endpoints: Sequence[Ref]) -> Dict[str, Any]:
+    """The endpoints that a policy with a staged twin selects."""
+    return {
+        "name": policy.name,
+        "selects": [{"node": each.node, "name": each.name} for each in endpoints[:SELECTED]],
+        "selects_omitted": max(len(endpoints) - SELECTED, 0),
+    }
 
 
 def format_failure(outcome: ApplyOutcome) -> str:

@@ -82,6 +82,11 @@ class Resource:
         return Ref(self.KIND, self.name, self.node)
 
     @property
+    def has_node(self) -> bool:
+        """Whether it belongs to one node; else it may affect all nodes."""
+        return "node" in self.FIELDS
+
+    @property
     def is_calicos_own(self) -> bool:
         return CALICO_OWNER_LABEL in self.labels
 
@@ -144,3 +149,5 @@ class Schema(NamedTuple):
     find_doubt: Callable[[Any], str] = lambda resource: ""
     # Whether a label may name the owner.
     has_owner: bool = True
+    # The staged form of a resource, of the same name, which does not affect traffic; None for other kinds.
+    build_twin: Optional[Callable[[Any], Resource]] = None

@@ -42,7 +42,13 @@ def _build_schema(kind: Type[SpecResource]) -> Schema:
         as_stored=lambda resource: resource.as_stored(),
         build_manifest=lambda resource: resource.as_manifest(),
         parse_manifest=parse_manifest,
+        build_twin=_build_twin if kind is GlobalNetworkPolicy else None,
     )
+
+
+def _build_twin(policy: GlobalNetworkPolicy) -> StagedGlobalNetworkPolicy:
+    """The staged policy with the selector and the rules of a policy."""
+    return StagedGlobalNetworkPolicy(name=policy.name, spec={**policy.spec, "stagedAction": "Set"})
 
 
 SCHEMAS_V3: Mapping[str, Schema] = {

@@ -92,11 +92,11 @@ def test_hosts_are_asked_at_the_same_time(monkeypatch):
 )
 def test_a_place_that_is_none(reached):
     with pytest.raises(InvalidInput, match=r"guard_facts\[n1\].reached_at: "):
-        parse_canary(1, 10, {"n1": {"reached_at": reached}})
+        parse_canary("canary", 1, 10, {"n1": {"reached_at": reached}})
 
 
 def test_a_port_that_a_template_has_made_a_text():
-    assert parse_canary(1, 10, {"n1": {"reached_at": {"host": "a", "port": "2222"}}}).places == [
+    assert parse_canary("canary", 1, 10, {"n1": {"reached_at": {"host": "a", "port": "2222"}}}).places == [
         CanaryNode("n1", "a", 2222)
     ]
 

@@ -112,7 +112,7 @@ def test_playbooks_gather_the_facts_that_the_role_reads():
         for text in re.findall(r"gather_subset: (.*)", path.read_text())
     }
     # That one has no guard, which needs DNS servers and the environment.
-    assert found == {"apply": subsets, "audit": subsets, "gathered": subsets[:-2]}
+    assert found == {"apply": subsets, "policies": subsets, "audit": subsets, "gathered": subsets[:-2]}
 
 
 def test_the_playbook_decommission_repeats_the_roles_defaults():
