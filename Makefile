@@ -18,7 +18,7 @@ BENCH_KUBERNETES := $(CACHE)/bench-kubernetes
 
 .DEFAULT_GOAL := help
 .PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration kubernetes kube-apiserver thorough \
-	reports molecule format demo bench bench-kubernetes clean
+	reports molecule format demo bench bench-kubernetes bench-policies clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_ -]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: $(BENCH)/ready ## how fast it is, in some 6 minutes; ARGS=--quick in one
 
 bench-kubernetes: $(BENCH_KUBERNETES)/ready ## the same on a kube-apiserver, against kubernetes.core; some 10 minutes
 	@"$(BENCH_KUBERNETES)/bin/python" -m benchmarks.kubernetes $(ARGS)
+
+bench-policies: $(BENCH)/ready ## policies and endpoints in one call, and the guard of policies; some 3 minutes
+	@"$(BENCH)/bin/python" -m benchmarks.policies $(ARGS)
 
 clean: ## remove all that the targets made
 	rm -rf "$(CACHE)"

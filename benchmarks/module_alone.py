@@ -1,9 +1,10 @@
 # Copyright (c) The netsec.calico contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run calico_hostendpoints without Ansible's controller, and print what it took: `python -m benchmarks.module_alone`.
+"""Run a module without Ansible's controller, and print what it took: `python -m benchmarks.module_alone`.
 
-Standard input: {"arguments": {...}, "check": false}. Standard output: {"result": {...}, "wall": s, "memory": MB}
+Standard input: {"module": name, "arguments": {...}, "check": false}.
+Standard output: {"result": {...}, "wall": s, "memory": MB}
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ import time
 
 from tests.harness.module import run_module
 
-MODULE = "calico_hostendpoints"
-
 
 def main():
     start = time.perf_counter()
     task = json.load(sys.stdin)
-    result = run_module(MODULE, task["arguments"], check=task["check"])
+    result = run_module(task["module"], task["arguments"], check=task["check"])
     json.dump({"result": result, "wall": time.perf_counter() - start, "memory": peak_memory()}, sys.stdout)
 
 

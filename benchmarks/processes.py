@@ -79,9 +79,9 @@ class Workshop:
             raise RuntimeError("%s: %d changed tasks, not %d:\n%s" % (path, found, changed, output[-2000:]))
         return sample
 
-    def module(self, arguments, check=False):
-        """Run calico_hostendpoints alone, in a process of its own; the sample, and what it returned."""
-        task = self.write("task.json", {"arguments": arguments, "check": check})
+    def module(self, arguments, check=False, name="calico_hostendpoints"):
+        """Run a module alone, in a process of its own; the sample, and what it returned."""
+        task = self.write("task.json", {"module": name, "arguments": arguments, "check": check})
         sample, output = self.process([sys.executable, "-m", "benchmarks.module_alone"], stdin=task)
         told = json.loads(output)
         if told["result"]["failed"]:

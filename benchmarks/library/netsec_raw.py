@@ -17,19 +17,25 @@ from ansible.module_utils.netsec_values import HOSTENDPOINTS_V3, request_v2, val
 
 
 def main():
-    module = AnsibleModule(
-        {"port": {"type": "int"}, "datastore_type": {"type": "str"}, "src": {"type": "path"}}, supports_check_mode=True
-    )
+    options = {
+        "port": {"type": "int"},
+        "datastore_type": {"type": "str"},
+        "src": {"type": "path"},
+        # On etcdv3, what is read.
+        "prefixes": {"type": "list", "elements": "str", "default": [HOSTENDPOINTS_V3[:-1]]},
+    }
+    module = AnsibleModule(options, supports_check_mode=True)
     connection = http.client.HTTPConnection("127.0.0.1", module.params["port"], timeout=30)
     read, create = {"etcdv2": (read_v2, create_v2), "etcdv3": (read_v3, create_v3)}[module.params["datastore_type"]]
     if module.params["src"]:
         with open(module.params["src"], encoding="utf-8") as stream:
             create(connection, json.load(stream))
         module.exit_json(changed=True)
-    module.exit_json(changed=False, endpoints=len(read(connection)))
+    found = [read(connection, prefix + "/") for prefix in module.params["prefixes"]]
+    module.exit_json(changed=False, endpoints=sum(map(len, found)))
 
 
-def read_v2(connection):
+def read_v2(connection, _prefix):
     connection.request("GET", "/v2/keys/calico/v1/host?recursive=true&quorum=true")
     pending, endpoints = [json.loads(connection.getresponse().read())["node"]], []
     while pending:
@@ -46,8 +52,8 @@ def create_v2(connection, endpoints):
         json.loads(connection.getresponse().read())["node"]
 
 
-def read_v3(connection):
-    key, end = encoded(HOSTENDPOINTS_V3), encoded(HOSTENDPOINTS_V3[:-1] + "0")
+def read_v3(connection, prefix):
+    key, end = encoded(prefix), encoded(prefix[:-1] + "0")
     connection.request("POST", "/v3/kv/range", json.dumps({"key": key, "range_end": end}))
     kvs = json.loads(connection.getresponse().read()).get("kvs", ())
     return [json.loads(base64.b64decode(kv["value"])) for kv in kvs]
