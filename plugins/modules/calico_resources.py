@@ -7,7 +7,7 @@
 DOCUMENTATION = r"""
 ---
 module: calico_resources
-short_description: Manage Calico policies, network sets, profiles, tiers and host endpoints
+short_description: Manage Calico policies and what they depend on
 version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
@@ -16,8 +16,8 @@ description:
     the datastore once and writes only differences, by compare-and-swap.
   - On request, it deletes resources of an owner that are not part of the set.
   - The module validates all input and reads all stored data before the first write. It writes a kind after the kinds
-    that it refers to. The order is tiers, network sets, profiles, policies, host endpoints. Deletions follow last, in
-    reverse order.
+    that it refers to. The order is tiers, network sets, profiles, nodes, settings of Felix, policies, staged policies,
+    host endpoints. Deletions follow last, in reverse order.
   - Two resources are equal if Calico treats them alike. Values that Calico fills in, such as the types of a policy, are
     no difference.
   - B(A policy determines which connections a host accepts.) See the guard's options.
@@ -34,8 +34,10 @@ options:
     description:
       - The resources as a list of manifests, as C(calicoctl) takes them. Each item is a mapping, or a string with the
         content of a file that O(src) accepts. Such a string can also replace the list.
-      - With O(datastore_type=etcdv3), the kinds are C(GlobalNetworkPolicy), C(StagedGlobalNetworkPolicy),
-        C(GlobalNetworkSet), C(Profile), C(Tier) and C(HostEndpoint).
+      - Kinds with O(datastore_type=etcdv3) are C(GlobalNetworkPolicy), C(StagedGlobalNetworkPolicy),
+        C(GlobalNetworkSet), C(Profile), C(Tier), C(FelixConfiguration), C(Node) and C(HostEndpoint).
+      - With O(datastore_type=kubernetes), the same without C(Profile) and C(Node), which come from Kubernetes' objects.
+      - With O(datastore_type=etcdv2), C(policy), C(profile) and C(hostEndpoint) of Calico v1.
       - Labels and the spec are replaced. Annotations that are not given, the uid, owners and finalizers are kept, and
         keys that Calico does not know.
     type: raw

@@ -165,11 +165,16 @@ INVALID = {
         "apiVersion 'v1' is not valid for kind GlobalNetworkPolicy",
     ),
     "no name": ([manifest("Tier", "")], "metadata.name: is missing"),
+    "too large": (
+        [network_set("s", *["10.0.%d.%d" % (n >> 8 & 255, n & 255) for n in range(80000)])],
+        "tes for all fields",
+    ),
+    "a list without items": ([{"kind": "List", "items": {}}], "resources[0]: items is {}; it must be a list"),
     "a misspelt key": ([policy("p", selektor="all()")], "spec.selektor is unknown: did you mean selector?"),
     "a misplaced key": ([dict(policy("p"), order=1)], "order is unknown"),
     "an invalid rule": ([policy("p", ingress=[{"action": "Accept"}])], "spec.ingress[0].action: 'Accept' is not"),
     "twice": ([policy("p"), policy("p", order=1)], "global network policy p is given twice, first by resources[0]"),
-    "several": ([policy("P"), network_set("s", "10.0.0")], "resources[1]: s: "),
+    "several": ([policy("P"), network_set("s", "10.0.0")], "resources[1]: global network set s: "),
     "another owner": ([policy("p"), network_set("s", labels={OWNER_LABEL: "you"})], "contradicts owner 'me'"),
 }
 
@@ -177,10 +182,7 @@ INVALID = {
 @on_v3
 @pytest.mark.parametrize("given, message", INVALID.values(), ids=INVALID)
 def test_an_invalid_resource_is_named_and_nothing_is_written(datastore, given, message):
-    failure(
-        resources(datastore, [network_set("good"), *given], owner="me"),
-        message.replace("resources[0]", "resources[1]").replace("resources[1]: s", "resources[2]: s"),
-    )
+    failure(resources(datastore, [*given, network_set("good")], owner="me"), message)
     assert read(datastore, "GlobalNetworkSet") == {}
 
 
@@ -194,6 +196,16 @@ def test_a_file_with_several_documents_and_other_kinds(datastore, tmp_path):
     result = from_file(datastore, source, other_kinds="skip")
     assert changes(result) == [("create", "GlobalNetworkSet", "s"), ("create", "GlobalNetworkPolicy", "p")]
     assert result["other_kinds_skipped"] == 1
+
+
+@on_v3
+def test_one_resource_and_a_list_resource_as_mappings(datastore):
+    assert changes(resources(datastore, network_set("a"))) == [("create", "GlobalNetworkSet", "a")]
+    listed = {"kind": "List", "apiVersion": "v1", "items": [network_set("b"), network_set("c")]}
+    assert len(changes(resources(datastore, [listed]))) == 2
+    failure(
+        resources(datastore, [dict(listed, items=[network_set("d"), {}])]), "resources[0][1]: kind None is not valid"
+    )
 
 
 def from_file(datastore, path, **options):

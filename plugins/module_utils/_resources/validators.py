@@ -98,6 +98,11 @@ def _size(endpoint: HostEndpoint) -> List[Problem]:
     texts = [endpoint.name, endpoint.node, endpoint.interface_name, *labels, *labels.values()]
     texts += [*endpoint.expected_ips, *endpoint.profiles, *endpoint.annotations, *endpoint.annotations.values()]
     total = sum(map(len, texts)) + 10 * len(texts) + sum([len(port.name) + len(port.protocol) + 40 for port in ports])
+    return find_size_problems(total)
+
+
+def find_size_problems(total: int) -> List[Problem]:
+    """Whether a resource with so many bytes is too large for etcd, and so for a Kubernetes API server."""
     if total <= MOST_BYTES:
         return []
     rule = "is too many bytes for all fields together: etcd accepts about {0} in a request".format(MOST_BYTES)

@@ -71,8 +71,10 @@ def add_owner(labels: Dict[str, str], owner_labels: Mapping[str, str]) -> None:
 
 def _called(item: Any, problem: str) -> str:
     """The name of an invalid item, if it has one, unless the problem contains it already."""
-    if not isinstance(item, Mapping) or problem.startswith("host endpoint "):
+    if not isinstance(item, Mapping):
         return ""
     metadata = item.get("metadata")
     name = item.get("name") or (metadata.get("name") if isinstance(metadata, Mapping) else None)
-    return brief(name) + ": " if name else ""
+    # A problem may begin with the resource, such as "tier x: spec.order: ...".
+    is_called = " " + brief(name) in problem.partition(": ")[0]
+    return brief(name) + ": " if name and not is_called else ""

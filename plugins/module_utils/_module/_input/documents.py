@@ -96,13 +96,18 @@ def _given_items(params: Mapping[str, Any], options: Sequence[str]) -> Iterator[
     resources = params.get("resources")
     if isinstance(resources, str):
         yield from _read_text_items(resources, "resources")
+    elif isinstance(resources, Mapping) and is_resource(resources):
+        yield from _expand("resources", resources)
     elif isinstance(resources, list):
         for index, item in enumerate(resources):
             where = "resources[{0}]".format(index)
             if isinstance(item, str):
                 yield from _read_text_items(item, where)
-            else:
+            elif isinstance(item, list):
+                # An empty one must not become an empty set.
                 yield where, item
+            else:
+                yield from _expand(where, item)
     elif resources is not None:
         raise InvalidInput(["resources: {0} is not a list of resources".format(shown(resources))])
     if params.get("src"):
@@ -127,24 +132,26 @@ def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
     found = False
     for number, document in enumerate(documents):
         where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
-        if isinstance(document, Mapping) and _is_list(document):
-            document = document.get("items")
-            if document is None:
-                raise InvalidInput([where + ": items is null; write an empty list as []"])
-        if isinstance(document, list):
-            for index, item in enumerate(document):
-                yield "{0}[{1}]".format(where, index), item
-        elif document is not None:
-            yield where, document
+        if document is not None:
+            yield from _expand(where, document)
         found = found or document is not None
     if not found:
         # As above.
         raise InvalidInput([source + ": contains no resources; write an empty set as []"])
 
 
-def _is_list(document: Mapping[str, Any]) -> bool:
-    """Whether a document is a list resource, such as HostEndpointList or List."""
-    return str(document.get("kind", "")).lower().endswith("list")
+def _expand(where: str, document: Any) -> Iterator[Item]:
+    """The items of a document: of a list, or of a list resource such as HostEndpointList or List."""
+    if isinstance(document, Mapping) and str(document.get("kind", "")).lower().endswith("list"):
+        document = document.get("items")
+        if not isinstance(document, list):
+            text = "{0}: items is {1}; it must be a list; write an empty list as []"
+            raise InvalidInput([text.format(where, "null" if document is None else shown(document))])
+    if isinstance(document, list):
+        for index, item in enumerate(document):
+            yield "{0}[{1}]".format(where, index), item
+    else:
+        yield where, document
 
 
 # YAML in flow style begins like JSON. To parse a longer string once more as YAML would take long.

@@ -12,6 +12,7 @@ felixconfig.go, and the defaults of the CRDs).
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any, ClassVar, Dict, List, Mapping, Tuple, Type, TypeVar
 
 from ..._core.go_types import json_text
@@ -73,6 +74,10 @@ class SpecResource(Resource):
         if self.annotations:
             options["annotations"] = dict(sorted(self.annotations.items()))
         return options
+
+    def count_bytes(self) -> int:
+        """About the number of bytes that it takes in a datastore."""
+        return len(json.dumps([dict(self.labels), dict(self.annotations), dict(self.spec)], default=str))
 
     def as_manifest(self) -> Dict[str, Any]:
         """The resource as `calicoctl get` shows it, without what Calico sets itself."""

@@ -10,6 +10,7 @@ from typing import List, Mapping, Type
 
 from ..manifest import parse_object
 from ..resource import Problem, Ref, Schema
+from ..validators import find_size_problems
 from .read_spec import read_spec
 from .spec_resource import (
     FelixConfiguration,
@@ -26,7 +27,10 @@ from .validation_specs_v3 import find_name_problems, find_spec_problems
 
 def _build_schema(kind: Type[SpecResource]) -> Schema:
     def find_problems(resource: SpecResource) -> List[Problem]:
-        return find_spec_problems(kind.KIND, resource.name, resource.labels, resource.annotations, resource.spec)
+        problems = find_size_problems(resource.count_bytes())
+        return problems or find_spec_problems(
+            kind.KIND, resource.name, resource.labels, resource.annotations, resource.spec
+        )
 
     def find_ref_problems(ref: Ref) -> List[Problem]:
         return find_name_problems(kind.KIND, ref.name)

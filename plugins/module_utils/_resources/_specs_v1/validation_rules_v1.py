@@ -27,6 +27,7 @@ from .._specs.validation_rules_v3 import (
 from ..resource import Problem
 from ..selector import GRAMMAR_V1
 from ..validation_v1 import NAME, RULES, find_name_problems
+from ..validators import find_size_problems
 from .rules_resource_v1 import SINGLE_NETS, PolicyV1, ProfileV1, RulesV1
 
 _ACTIONS = ("allow", "deny", "log", "pass")
@@ -47,7 +48,9 @@ _NET_RULE = "is not a network: an address, or an address, a slash and a prefix l
 
 def find_problems_v1(resource: RulesV1) -> List[Problem]:
     """Why Calico v1 rejects a policy or a profile, or why it must not be stored."""
-    problems: List[Problem] = []
+    problems = find_size_problems(resource.count_bytes())
+    if problems:
+        return problems
     if isinstance(resource, ProfileV1):
         problems = [*find_profile_name_problems(resource.name), *_profile(resource)]
     elif isinstance(resource, PolicyV1):
