@@ -27,7 +27,8 @@ test: $(VENV)/ready ## every check that needs Python alone, on the oldest and th
 	$(NOX) $(ARGS)
 	@echo
 	@echo "make test omits slow checks, and checks that require more than Python:"
-	@echo "  make thorough   failures at each moment of a run, many odd values, the other ansible-cores and datastore, pylint"
+	@echo "  make thorough   failures at each moment of a run, many odd values, the other ansible-cores and datastore, pylint,"
+	@echo "                  the unit tests on the oldest Python of managed hosts"
 	@echo "  make reports    the reports of audits in a browser and a spreadsheet (Debian: chromium, libreoffice-calc-nogui)"
 	@echo "  make molecule   the role on fleets of network namespaces (Debian: iproute2, nftables, openssh-client,"
 	@echo "                  openssh-server; root, or a kernel with user namespaces)"
@@ -42,7 +43,7 @@ sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" sel
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
 thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other ansible-cores and datastore, pylint
-	NETSEC_THOROUGH=1 $(NOX) -e pylint hostile_host integration \
+	NETSEC_THOROUGH=1 $(NOX) -e pylint ansible_test_units hostile_host integration \
 		$(if $(shell $(PYTHON) -m tests.harness.kubernetes --find 2>/dev/null),kubernetes) -- $(ARGS)
 kubernetes: $(VENV)/ready ## the integration tests on Kubernetes; needs make kube-apiserver; ARGS="-k name" selects
 kube-apiserver: ## build .cache/kubernetes/kube-apiserver from Debian's sources, in some 5 minutes

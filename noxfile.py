@@ -299,7 +299,7 @@ def unit(session: nox.Session) -> None:
     run_pytest(session, "tests/unit")
 
 
-@nox.session(python=CELLS[OLDEST])
+@nox.session(python=CELLS[OLDEST], default=False)
 def ansible_test_units(session: nox.Session) -> None:
     """The unit tests, as ansible-test runs them, on the oldest Python of managed hosts; `unit` has the newest."""
     module_python = CORES[OLDEST].module_python

@@ -542,6 +542,7 @@ def wrong_id(value):
     return value if isinstance(value, str) else json.dumps(value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("variable, value, parts", WRONG, ids=wrong_id)
 def test_what_is_wrong_is_named_by_host_and_variable(fleet, variable, value, parts):
     hosts = {"worker-1": {}, "worker-2": {variable: value}}
@@ -561,6 +562,7 @@ def test_a_match_that_is_given_as_an_empty_list_does_not_match_everything(fleet,
     assert fleet.stored() == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "variables, parts",
     [
