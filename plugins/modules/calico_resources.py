@@ -126,8 +126,10 @@ options:
     type: int
     default: 200
 notes:
-  - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. It
-    never exists twice. Stored values of all versions of Calico are compared alike.
+  - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. Stored
+    values of all versions of Calico are compared alike. If a policy is stored under both names, as C(calicoctl apply)
+    v3.32 can leave it, O(state=present) deletes the second one, and O(state=absent) deletes both. A policy that is
+    stored as C(default.NAME) cannot move to another tier. Delete it first.
   - A policy requires its tier, and a tier with policies is not deleted.
   - RV(changes), RV(not_attempted) and RV(ignore:diff) are limited to a few hundred thousand characters, because AWX
     does not keep larger results. RV(summary) always counts everything.
@@ -214,7 +216,7 @@ changes:
     fields:
       description: >-
         Names of the fields that differ, such as C(labels) or C(spec.order). For a created or deleted resource, the
-        names of its non-empty fields.
+        names of its non-empty fields, without the values that Calico fills in for a created one.
       type: list
       elements: str
   sample: [{kind: GlobalNetworkPolicy, operation: update, node: "", name: allow-ssh, fields: [spec.ingress]}]
