@@ -11,10 +11,12 @@ import re
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
+from ansible_collections.netsec.calico.plugins.module_utils._apply.writes import take_back
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, open_datastore
 from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardReport
-from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Present
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref
 from tests.integration.tasks import connection, failure
 from tests.integration.test_resource_info import PLURALS, ROOT, on_etcdv3
 from tests.integration.test_resources import changes, manifest, policy, read, resources
@@ -224,6 +226,44 @@ def test_a_policy_and_another_that_needs_its_key(datastore):
     assert resources(datastore, both)["summary"]["created"] == 2 and not resources(datastore, both)["changed"]
     assert {name: each["spec"]["order"] for name, each in stored(datastore).items()} == {"p": 1, "default.p": 2}
     assert resources(datastore, both, state="absent")["summary"]["deleted"] == 2
+
+
+@on_etcdv3
+@pytest.mark.parametrize("version", ["v3.31.7", "v3.32.1"])
+def test_a_policy_that_another_client_stores_under_its_other_name_at_the_same_time(datastore, wire, version):
+    set_version(datastore, "v3.31.7" if version == "v3.32.1" else "v3.32.1")
+    resources(datastore, [policy("p")])
+    ((theirs, value),) = datastore.stored(ROOT + "globalnetworkpolicies/").items()
+    resources(datastore, [policy("p")], state="absent")
+    set_version(datastore, version)
+    ours = {"v3.31.7": "default.p", "v3.32.1": "p"}[version]
+    key = ROOT + "globalnetworkpolicies/" + ours
+    wire.before(datastore.writing(key=key), lambda: datastore.put(theirs, value))
+    result = resources(wire, [policy("p", order=5), policy("q")])
+    assert sorted(changes(result)) == [("create", "GlobalNetworkPolicy", "q"), ("update", "GlobalNetworkPolicy", "p")]
+    found = stored(datastore)
+    assert ours not in found and len(found) == 2 and found[theirs.rpartition("/")[2]]["spec"]["order"] == 5
+
+
+@on_etcdv3
+def test_many_policies_whose_names_look_like_other_names(datastore):
+    """More than one transaction, in which the conditions of new policies name other new policies."""
+    given = [policy(prefix + "p%03d" % number) for prefix in ("", "default.") for number in range(100)]
+    assert resources(datastore, given)["summary"]["created"] == 200
+    assert not resources(datastore, given)["changed"]
+    assert resources(datastore, given, state="absent")["summary"]["deleted"] == 200
+
+
+@on_etcdv3
+def test_a_deletion_that_is_undone_restores_the_key(datastore):
+    store_old(datastore)
+    before = datastore.stored(ROOT + "globalnetworkpolicies/")
+    store = open_datastore(build_settings(dict(connection(datastore), timeout=10), {}))
+    want = Absent(Ref("GlobalNetworkPolicy", "p"))
+    outcome = apply(store, {store.key(want.ref): want}, False)
+    assert outcome.done and stored(datastore) == {}
+    take_back(store, outcome)
+    assert datastore.stored(ROOT + "globalnetworkpolicies/") == before
 
 
 @on_etcdv3
