@@ -130,7 +130,9 @@ notes:
     values of all versions of Calico are compared alike. If a policy is stored under both names, as C(calicoctl apply)
     v3.32 can leave it, O(state=present) deletes the second one, and O(state=absent) deletes both. A policy that is
     stored as C(default.NAME) cannot move to another tier. Delete it first.
-  - A policy requires its tier, and a tier with policies is not deleted.
+  - A policy requires its tier, and a tier with policies is not deleted. The module checks the policies again
+    immediately before it deletes a tier. It does not notice a policy that another client creates between this check and
+    the deletion, because no datastore can make the deletion conditional on that.
   - RV(changes), RV(not_attempted) and RV(ignore:diff) are limited to a few hundred thousand characters, because AWX
     does not keep larger results. RV(summary) always counts everything.
   - If a write fails, the task fails. RV(changes) then lists the completed changes, RV(failures) the resource and the

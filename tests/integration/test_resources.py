@@ -145,6 +145,33 @@ def test_a_policy_requires_its_tier_and_a_tier_with_policies_stays(datastore):
     assert changes(both) == [("delete", "GlobalNetworkPolicy", "p"), ("delete", "Tier", "sec")]
 
 
+@on_etcdv3
+@pytest.mark.parametrize("is_again", [False, True], ids=["first", "again"])
+def test_a_tier_stays_that_gets_a_policy_while_its_own_are_deleted(datastore, wire, is_again):
+    given = [policy("p", tier="sec"), manifest("Tier", "sec"), manifest("Tier", "z")]
+    resources(datastore, given)
+    tier, old, new = (ROOT + rest for rest in ("tiers/sec", "globalnetworkpolicies/p", "globalnetworkpolicies/new"))
+    value = datastore.get(old).replace('"p"', '"new"')
+
+    def arrive():
+        datastore.put(new, value)
+        if is_again:
+            # The deletion of the tier conflicts.
+            datastore.put(tier, datastore.get(tier) + " ")
+
+    wire.before(datastore.writing(key=tier if is_again else old), arrive)
+    result = resources(wire, given, state="absent")
+    assert result["failed"] and result["msg"].endswith(
+        "has policies: global network policy new; delete them first, or move them to another tier"
+    ), result
+    assert changes(result)[0] == ("delete", "GlobalNetworkPolicy", "p")
+    assert [each["name"] for each in result["failures"]] == ["sec"]
+    assert datastore.get(tier) and datastore.get(new)
+    assert len(result["changes"]) + len(result["not_attempted"]) == 2
+    datastore.delete(new)
+    assert not resources(datastore, given, state="absent")["failed"] and datastore.get(tier) is None
+
+
 @on_v3
 def test_overwrite_false_changes_nothing(datastore):
     resources(datastore, [policy("p")])
