@@ -68,12 +68,13 @@ options:
   owner:
     description:
       - Owner of the resources. Every resource of the set gets the label O(owner_label) with this value, by which
-        O(purge=owned) identifies it.
+        O(purge=owned) identifies it. A warning names a resource that is taken from another owner.
       - Required with O(purge=owned).
     type: str
   owner_label:
     description:
-      - Key of the label that identifies the owner of a resource.
+      - Key of the label that identifies the owner of a resource. It must not be a label of Calico (prefix
+        C(projectcalico.org/)).
     type: str
     default: app.kubernetes.io/managed-by
   purge:

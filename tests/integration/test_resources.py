@@ -120,6 +120,39 @@ def test_a_purge_deletes_the_owners_other_resources_of_the_given_kinds(datastore
 
 
 @on_v3
+@pytest.mark.parametrize("label", ["projectcalico.org/tier", "internal.projectcalico.org/x"])
+def test_a_label_of_calico_does_not_name_the_owner(datastore, label):
+    """Each policy has the label projectcalico.org/tier, so the purge would delete all of a tier."""
+    resources(datastore, [policy("p")])
+    mine = {"owner": "default", "owner_label": label}
+    message = "owner_label: '%s' is a label of Calico, which sets it itself" % label
+    failure(resources(datastore, [], purge="owned", purge_kinds=["GlobalNetworkPolicy"], **mine), message)
+    failure(run_module("calico_hostendpoints", dict(connection(datastore), endpoints=[], **mine)), message)
+    assert set(read(datastore, "GlobalNetworkPolicy")) == {"p"}
+    allowed = resources(datastore, [policy("q")], owner="default", owner_label="notprojectcalico.org/tier")
+    assert allowed["summary"]["created"] == 1
+
+
+@on_v3
+def test_a_resource_of_another_owner_is_taken_with_a_warning(datastore):
+    sets = [network_set("s%02d" % number, "192.0.2.1") for number in range(12)]
+    endpoint = ONE_OF_EACH[0]
+    assert not resources(datastore, [*sets, endpoint], owner="you")["warnings"]
+    assert not resources(datastore, [network_set("t")])["warnings"]
+    predicted = resources(datastore, [network_set("s00", "192.0.2.1"), network_set("t")], check=True, owner="me")
+    message = "%s changes its owner from 'you' to 'me' (label %s)"
+    assert predicted["warnings"] == [message % ("global network set s00", OWNER_LABEL)]
+    options = {"name": "n1-eth0", "node": "n1", "interface_name": "eth0"}
+    found = run_module(
+        "calico_hostendpoints", dict(connection(datastore), guard="off", endpoints=[options], owner="me")
+    )
+    assert found["warnings"] == [message % ("host endpoint n1-eth0 on node n1", OWNER_LABEL)]
+    found = resources(datastore, sets, owner="me")
+    assert len(found["warnings"]) == 11 and found["warnings"][-1] == "and 2 more warnings"
+    assert not resources(datastore, sets, owner="me")["warnings"]
+
+
+@on_v3
 def test_a_purge_says_what_it_requires(datastore):
     failure(resources(datastore, [], purge="owned", owner="me"), "purge_kinds")
     failure(resources(datastore, [], purge="owned", owner="me", purge_kinds=[]), "purge_kinds: must not be empty")

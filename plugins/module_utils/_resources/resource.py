@@ -14,9 +14,11 @@ from typing import Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Opt
 
 from .._core.errors import brief
 
+# Of Calico's own labels.
+CALICO_DOMAIN = "projectcalico.org"
 # Resources with this label belong to Calico's kube-controllers, which rewrite and delete them
 # (kube-controllers/pkg/controllers/node/hostendpoints.go).
-CALICO_OWNER_LABEL = "projectcalico.org/created-by"
+CALICO_OWNER_LABEL = CALICO_DOMAIN + "/created-by"
 
 _Self = TypeVar("_Self", bound="Resource")
 
