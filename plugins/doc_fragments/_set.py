@@ -56,12 +56,13 @@ options:
   owner:
     description:
       - Owner of the endpoints. Every endpoint of the set gets the label O(owner_label) with this value, by which
-        O(purge=owned) identifies it.
+        O(purge=owned) identifies it. A warning names an endpoint that is taken from another owner.
       - Required with O(purge=owned) and with O(decommission_nodes).
     type: str
   owner_label:
     description:
-      - Key of the label that identifies the owner of an endpoint.
+      - Key of the label that identifies the owner of an endpoint. It must not be a label of Calico (prefix
+        C(projectcalico.org/)).
     type: str
     default: app.kubernetes.io/managed-by
   server_dry_run:

@@ -70,12 +70,13 @@ options:
   owner:
     description:
       - Owner of the resources. Every resource of the set gets the label O(owner_label) with this value, by which
-        O(purge=owned) identifies it.
+        O(purge=owned) identifies it. A warning names a resource that is taken from another owner.
       - Required with O(purge=owned).
     type: str
   owner_label:
     description:
-      - Key of the label that identifies the owner of a resource.
+      - Key of the label that identifies the owner of a resource. It must not be a label of Calico (prefix
+        C(projectcalico.org/)).
     type: str
     default: app.kubernetes.io/managed-by
   purge:
@@ -128,9 +129,13 @@ options:
     type: int
     default: 200
 notes:
-  - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. It
-    never exists twice. Stored values of all versions of Calico are compared alike.
-  - A policy requires its tier, and a tier with policies is not deleted.
+  - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. Stored
+    values of all versions of Calico are compared alike. If a policy is stored under both names, as C(calicoctl apply)
+    v3.32 can leave it, O(state=present) deletes the second one, and O(state=absent) deletes both. A policy that is
+    stored as C(default.NAME) cannot move to another tier. Delete it first.
+  - A policy requires its tier, and a tier with policies is not deleted. The module checks the policies again
+    immediately before it deletes a tier. It does not notice a policy that another client creates between this check and
+    the deletion, because no datastore can make the deletion conditional on that.
   - RV(changes), RV(not_attempted) and RV(ignore:diff) are limited to a few hundred thousand characters, because AWX
     does not keep larger results. RV(summary) always counts everything.
   - If a write fails, the task fails. RV(changes) then lists the completed changes, RV(failures) the resource and the
@@ -149,15 +154,11 @@ EXAMPLES = r"""
     resources:
       - apiVersion: projectcalico.org/v3
         kind: GlobalNetworkSet
-        metadata:
-          name: office
-          labels: {place: office}
-        spec:
-          nets: [192.0.2.0/24, "2001:db8::/32"]
+        metadata: {name: office, labels: {place: office}}
+        spec: {nets: [192.0.2.0/24, "2001:db8::/32"]}
       - apiVersion: projectcalico.org/v3
         kind: GlobalNetworkPolicy
-        metadata:
-          name: allow-ssh
+        metadata: {name: allow-ssh}
         spec:
           selector: has(host-endpoint)
           order: 100
@@ -216,7 +217,7 @@ changes:
     fields:
       description: >-
         Names of the fields that differ, such as C(labels) or C(spec.order). For a created or deleted resource, the
-        names of its non-empty fields.
+        names of its non-empty fields, without the values that Calico fills in for a created one.
       type: list
       elements: str
   sample: [{kind: GlobalNetworkPolicy, operation: update, node: "", name: allow-ssh, fields: [spec.ingress]}]

@@ -11,10 +11,12 @@ import re
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
+from ansible_collections.netsec.calico.plugins.module_utils._apply.writes import take_back
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, open_datastore
 from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardReport
-from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Present
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
+from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref
 from tests.integration.tasks import connection, failure
 from tests.integration.test_resource_info import PLURALS, ROOT, on_etcdv3
 from tests.integration.test_resources import changes, manifest, policy, read, resources
@@ -64,7 +66,7 @@ def test_a_policy_has_the_name_of_the_version_and_exists_once(datastore, version
     set_version(datastore, version)
     assert changes(resources(datastore, [policy("p2")], **PURGE)) == [
         ("create", "GlobalNetworkPolicy", "p2"),
-        ("delete", "GlobalNetworkPolicy", "default.p1"),
+        ("delete", "GlobalNetworkPolicy", "p1"),
     ]
     assert changes(resources(datastore, [policy("p2")], state="absent")) == [("delete", "GlobalNetworkPolicy", "p2")]
     assert stored(datastore) == {}
@@ -164,6 +166,117 @@ def test_the_guard_checks_the_values_that_are_written(datastore, version):
     own = r'"(uid|creationTimestamp)":"[^"]*"'
     (key, value), ((other_key, written),) = *checked.items(), datastore.stored(ROOT + "globalnetworkpolicies/").items()
     assert (key, re.sub(own, "", value)) == (other_key, re.sub(own, "", written))
+
+
+def store_old(datastore, kind="GlobalNetworkPolicy", name="p"):
+    """A policy as v3.29.4 to v3.31 writes it."""
+    set_version(datastore, "v3.31.7")
+    assert resources(datastore, [manifest(kind, name, {"order": 1})])["changed"]
+    set_version(datastore, "v3.32.1")
+    assert {METADATA: '{"name":"p"}'} == stored(datastore, kind)["default." + name]["metadata"]["annotations"]
+
+
+@on_etcdv3
+def test_a_policy_of_an_older_calico_does_not_move_to_another_tier_in_place(datastore):
+    store_old(datastore)
+    before = stored(datastore)
+    moved = [manifest("Tier", "sec"), policy("p", tier="sec")]
+    for check in (True, False):
+        refused = failure(resources(datastore, moved, check=check), "policy p is stored as default.p")
+        assert "delete it first (state absent)" in refused and stored(datastore) == before
+    assert resources(datastore, [policy("p")], state="absent")["changed"]
+    assert resources(datastore, moved)["summary"]["created"] == 2
+    assert not resources(datastore, moved)["changed"] and set(stored(datastore)) == {"p"}
+
+
+@on_etcdv3
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("version", ["v3.31.7", "v3.32.1"])
+def test_a_policy_that_is_stored_under_both_names(datastore, state, version):
+    """As calicoctl v3.32.1 leaves it: its apply creates p beside default.p."""
+    store_old(datastore)
+    resources(datastore, [policy("other")])
+    copy = {**stored(datastore)["other"], "metadata": {**stored(datastore)["other"]["metadata"], "name": "p"}}
+    copy["metadata"]["annotations"] = {METADATA: '{"name":"p"}'}
+    datastore.put(ROOT + "globalnetworkpolicies/p", json.dumps(copy))
+    set_version(datastore, version)
+    kept, stale = ("p", "default.p") if version == "v3.32.1" else ("default.p", "p")
+    if state == "present":
+        refused = resources(datastore, [policy("p", order=7)], overwrite=False)
+        failure(refused, "policy p is stored again as %s, and overwrite is false" % stale)
+    options = {"state": state, **({**PURGE, "purge_limit": 1} if state == "present" else {})}
+    predicted = resources(datastore, [policy("p", order=7)], check=True, **options)
+    result = resources(datastore, [policy("p", order=7)], **options)
+    first = ("update" if state == "present" else "delete", "GlobalNetworkPolicy", "p")
+    assert sorted(changes(result)) == sorted([first, ("delete", "GlobalNetworkPolicy", stale)])
+    assert changes(predicted) == changes(result)
+    assert set(stored(datastore)) == ({"other", kept} if state == "present" else {"other"})
+    again = resources(datastore, [policy("p", order=7)], **options)
+    assert not again["changed"], again
+
+
+@on_etcdv3
+def test_a_policy_and_another_that_needs_its_key(datastore):
+    store_old(datastore)
+    before = stored(datastore)
+    both = [policy("p", order=1), policy("default.p", order=2)]
+    refused = failure(resources(datastore, both), "global network policy default.p cannot be created")
+    assert "delete global network policy p first (state absent)" in refused and stored(datastore) == before
+    assert resources(datastore, [policy("p")], state="absent")["changed"]
+    assert resources(datastore, both)["summary"]["created"] == 2 and not resources(datastore, both)["changed"]
+    assert {name: each["spec"]["order"] for name, each in stored(datastore).items()} == {"p": 1, "default.p": 2}
+    assert resources(datastore, both, state="absent")["summary"]["deleted"] == 2
+
+
+@on_etcdv3
+@pytest.mark.parametrize("version", ["v3.31.7", "v3.32.1"])
+def test_a_policy_that_another_client_stores_under_its_other_name_at_the_same_time(datastore, wire, version):
+    set_version(datastore, "v3.31.7" if version == "v3.32.1" else "v3.32.1")
+    resources(datastore, [policy("p")])
+    ((theirs, value),) = datastore.stored(ROOT + "globalnetworkpolicies/").items()
+    resources(datastore, [policy("p")], state="absent")
+    set_version(datastore, version)
+    ours = {"v3.31.7": "default.p", "v3.32.1": "p"}[version]
+    key = ROOT + "globalnetworkpolicies/" + ours
+    wire.before(datastore.writing(key=key), lambda: datastore.put(theirs, value))
+    result = resources(wire, [policy("p", order=5), policy("q")])
+    assert sorted(changes(result)) == [("create", "GlobalNetworkPolicy", "q"), ("update", "GlobalNetworkPolicy", "p")]
+    found = stored(datastore)
+    assert ours not in found and len(found) == 2 and found[theirs.rpartition("/")[2]]["spec"]["order"] == 5
+
+
+@on_etcdv3
+def test_many_policies_whose_names_look_like_other_names(datastore):
+    """More than one transaction, in which the conditions of new policies name other new policies."""
+    given = [policy(prefix + "p%03d" % number) for prefix in ("", "default.") for number in range(100)]
+    assert resources(datastore, given)["summary"]["created"] == 200
+    assert not resources(datastore, given)["changed"]
+    assert resources(datastore, given, state="absent")["summary"]["deleted"] == 200
+
+
+@on_etcdv3
+def test_a_deletion_that_is_undone_restores_the_key(datastore):
+    store_old(datastore)
+    before = datastore.stored(ROOT + "globalnetworkpolicies/")
+    store = open_datastore(build_settings(dict(connection(datastore), timeout=10), {}))
+    want = Absent(Ref("GlobalNetworkPolicy", "p"))
+    outcome = apply(store, {store.key(want.ref): want}, False)
+    assert outcome.done and stored(datastore) == {}
+    take_back(store, outcome)
+    assert datastore.stored(ROOT + "globalnetworkpolicies/") == before
+
+
+@on_etcdv3
+@pytest.mark.parametrize("version", ["v3.27.5", "v3.31.7", "v3.32.1"])
+def test_fields_are_those_that_the_user_declares(datastore, version):
+    set_version(datastore, version)
+    given = [policy("p"), manifest("FelixConfiguration", "default", {"reportingInterval": "0s"})]
+    made = resources(datastore, given)
+    assert [each["fields"] for each in made["changes"]] == [
+        ["spec.reportingInterval"],
+        ["spec.order", "spec.selector", "spec.ingress"],
+    ]
+    assert "labels" not in resources(datastore, given, state="absent")["changes"][0]["fields"]
 
 
 @on_v1

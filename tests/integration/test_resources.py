@@ -120,6 +120,39 @@ def test_a_purge_deletes_the_owners_other_resources_of_the_given_kinds(datastore
 
 
 @on_v3
+@pytest.mark.parametrize("label", ["projectcalico.org/tier", "internal.projectcalico.org/x"])
+def test_a_label_of_calico_does_not_name_the_owner(datastore, label):
+    """Each policy has the label projectcalico.org/tier, so the purge would delete all of a tier."""
+    resources(datastore, [policy("p")])
+    mine = {"owner": "default", "owner_label": label}
+    message = "owner_label: '%s' is a label of Calico, which sets it itself" % label
+    failure(resources(datastore, [], purge="owned", purge_kinds=["GlobalNetworkPolicy"], **mine), message)
+    failure(run_module("calico_hostendpoints", dict(connection(datastore), endpoints=[], **mine)), message)
+    assert set(read(datastore, "GlobalNetworkPolicy")) == {"p"}
+    allowed = resources(datastore, [policy("q")], owner="default", owner_label="notprojectcalico.org/tier")
+    assert allowed["summary"]["created"] == 1
+
+
+@on_v3
+def test_a_resource_of_another_owner_is_taken_with_a_warning(datastore):
+    sets = [network_set("s%02d" % number, "192.0.2.1") for number in range(12)]
+    endpoint = ONE_OF_EACH[0]
+    assert not resources(datastore, [*sets, endpoint], owner="you")["warnings"]
+    assert not resources(datastore, [network_set("t")])["warnings"]
+    predicted = resources(datastore, [network_set("s00", "192.0.2.1"), network_set("t")], check=True, owner="me")
+    message = "%s changes its owner from 'you' to 'me' (label %s)"
+    assert predicted["warnings"] == [message % ("global network set s00", OWNER_LABEL)]
+    options = {"name": "n1-eth0", "node": "n1", "interface_name": "eth0"}
+    found = run_module(
+        "calico_hostendpoints", dict(connection(datastore), guard="off", endpoints=[options], owner="me")
+    )
+    assert found["warnings"] == [message % ("host endpoint n1-eth0 on node n1", OWNER_LABEL)]
+    found = resources(datastore, sets, owner="me")
+    assert len(found["warnings"]) == 11 and found["warnings"][-1] == "and 2 more warnings"
+    assert not resources(datastore, sets, owner="me")["warnings"]
+
+
+@on_v3
 def test_a_purge_says_what_it_requires(datastore):
     failure(resources(datastore, [], purge="owned", owner="me"), "purge_kinds")
     failure(resources(datastore, [], purge="owned", owner="me", purge_kinds=[]), "purge_kinds: must not be empty")
@@ -143,6 +176,33 @@ def test_a_policy_requires_its_tier_and_a_tier_with_policies_stays(datastore):
     failure(resources(datastore, [manifest("Tier", "default")], state="absent", check=True), "Calico's own")
     both = resources(datastore, [manifest("Tier", "sec"), policy("p")], state="absent")
     assert changes(both) == [("delete", "GlobalNetworkPolicy", "p"), ("delete", "Tier", "sec")]
+
+
+@on_etcdv3
+@pytest.mark.parametrize("is_again", [False, True], ids=["first", "again"])
+def test_a_tier_stays_that_gets_a_policy_while_its_own_are_deleted(datastore, wire, is_again):
+    given = [policy("p", tier="sec"), manifest("Tier", "sec"), manifest("Tier", "z")]
+    resources(datastore, given)
+    tier, old, new = (ROOT + rest for rest in ("tiers/sec", "globalnetworkpolicies/p", "globalnetworkpolicies/new"))
+    value = datastore.get(old).replace('"p"', '"new"')
+
+    def arrive():
+        datastore.put(new, value)
+        if is_again:
+            # The deletion of the tier conflicts.
+            datastore.put(tier, datastore.get(tier) + " ")
+
+    wire.before(datastore.writing(key=tier if is_again else old), arrive)
+    result = resources(wire, given, state="absent")
+    assert result["failed"] and result["msg"].endswith(
+        "has policies: global network policy new; delete them first, or move them to another tier"
+    ), result
+    assert changes(result)[0] == ("delete", "GlobalNetworkPolicy", "p")
+    assert [each["name"] for each in result["failures"]] == ["sec"]
+    assert datastore.get(tier) and datastore.get(new)
+    assert len(result["changes"]) + len(result["not_attempted"]) == 2
+    datastore.delete(new)
+    assert not resources(datastore, given, state="absent")["failed"] and datastore.get(tier) is None
 
 
 @on_v3

@@ -16,6 +16,7 @@ from .._datastore.base import Datastore
 from .._guard.verdict import GuardReport
 from .._plan.desired import Desired, Purged
 from .._plan.plan import NONE, Change, Undone, build_change, build_undo
+from .._plan.tiers import find_tiers_in_use, list_deleted_tiers
 from .outcome import ApplyOutcome
 
 TRIES = 5
@@ -45,6 +46,7 @@ def write_all(store: Datastore, changes: List[Change], outcome: ApplyOutcome, gu
 def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
     """Write the changes of one phase. After a conflict, a change is read and planned again, up to five times in all."""
     for attempt in range(TRIES):
+        changes = _keep_tiers_in_use(store, changes, outcome)
         conflicts: List[Tuple[Change, Conflict]] = []
         attempted = set()
         for change, error in store.write(changes, outcome.ending.has_come):
@@ -68,6 +70,26 @@ def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard
             changes = _plan_again(store, conflicts, outcome, guard)
     for change, error in conflicts:
         outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
+
+
+def _keep_tiers_in_use(store: Datastore, changes: List[Change], outcome: ApplyOutcome) -> List[Change]:
+    """The changes to write: none if they delete a tier that has a policy by now, which is reported as failed.
+
+    A policy that is created after this check is not noticed: no datastore can make a deletion conditional on it.
+    """
+    if not list_deleted_tiers(changes):
+        return changes
+    try:
+        kept = find_tiers_in_use(changes, outcome.done, store.read_tiers_in_use())
+    except CalicoError as exc:
+        outcome.failed.append((changes[0], exc))
+        outcome.not_attempted += changes[1:]
+        return []
+    if not kept:
+        return changes
+    outcome.failed += [(change, Refused(kept[change.ref.name])) for change in changes if change.ref.name in kept]
+    outcome.not_attempted += [change for change in changes if change.ref.name not in kept]
+    return []
 
 
 def _leave(change: Change, conflict: Conflict, outcome: ApplyOutcome) -> None:

@@ -18,13 +18,13 @@ from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, L
 
 from .._core.errors import Conflict, DatastoreError, shown
 from .._core.go_json import check_depth
-from .._plan.plan import Change
+from .._plan.plan import Change, Undone
 from .._plan.stored import Codec, Stored
 from .._resources.api_version import V3
 from .._resources.hostendpoint import HOST_ENDPOINT
 from .._resources.resource import Ref, Resource
 from ._etcd.settings import EtcdSettings
-from ._etcd.v3_client import MOST_BYTES, MOST_WRITES, EtcdV3Client, KeyValue, Write, Written
+from ._etcd.v3_client import MOST_BYTES, MOST_CONDITIONS, EtcdV3Client, KeyValue, Write, Written
 from ._etcd.v3_server import Sent
 from ._values.calico_version import NEWEST, CalicoVersion, choose_version
 from ._values.codec_specs_v3 import PLURALS, PLURALS_OF_POLICIES, build_codec, read_tier
@@ -76,6 +76,8 @@ class EtcdV3Datastore(Datastore):
         self._etcd = EtcdV3Client(settings)
         # The last state that was read.
         self._found_state = KeyValue(_CLUSTER_INFORMATION, None, 0)
+        # {kind: {key: its revision}} as last read, of kinds whose resources may have other names.
+        self._seen: Dict[str, Dict[str, int]] = {}
 
     def read_state(self) -> State:
         (found,) = self._etcd.get([_CLUSTER_INFORMATION])
@@ -115,10 +117,14 @@ class EtcdV3Datastore(Datastore):
         found: List[Stored] = []
         for kind, keys in wanted.items():
             if kind in kinds or len(keys) > FEW or (nodes and kind == HOST_ENDPOINT):
-                found += self.list_kind(kind)
+                read = self.list_kind(kind)
+                self._seen[kind] = {}
             else:
-                read = self._etcd.get(list(dict.fromkeys(keys)))
-                found += [_stored(item, *self._find_kind(kind)) for item in read if item.value is not None]
+                items = self._etcd.get(list(dict.fromkeys(keys)))
+                read = [_stored(item, *self._find_kind(kind)) for item in items if item.value is not None]
+                self._seen.setdefault(kind, {}).update(dict.fromkeys(keys, 0))
+            self._seen[kind].update((item.key, int(item.revision)) for item in read if item.codec.has_other_names)
+            found += read
         return found
 
     def _keys(self, ref: Ref) -> List[str]:
@@ -219,8 +225,8 @@ class EtcdV3Datastore(Datastore):
                 continue
             # Conflicts are reported; the other changes are tried again before later batches are reported.
             again = []
-            for (change, write), item in zip(batch, result.found):
-                if item.revision == write.revision:
+            for (change, write), item in zip(batch, result.obstacles):
+                if item is None:
                     again.append((change, write))
                 elif result.maybe_done and item.value == write.value:
                     yield from _list_made([(change, write)], Written(str(item.revision)))
@@ -269,9 +275,14 @@ class EtcdV3Datastore(Datastore):
         text = change.content
         if text is None and change.after:
             text = self._find_kind(change.ref.kind)[1].encode(change.after, stored)
-        if stored is None:
-            return Write(self.key(change.ref), text, 0)
-        return Write(stored.key, text, int(stored.revision))
+        if stored:
+            return Write(stored.key, text, int(stored.revision))
+        undone = change.want.change.before if isinstance(change.want, Undone) else None
+        key = undone.key if undone else self.key(change.ref)
+        # Another client may create the resource under another name, and it would exist twice.
+        seen = self._seen.get(change.ref.kind, {})
+        others = tuple((other, seen.get(other, 0)) for other in self._keys(change.ref) if other != key)
+        return Write(key, text, 0, others)
 
 
 def _list_made(batch: _Batch, written: Written) -> Iterator[Tuple[Change, None]]:
@@ -306,10 +317,11 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_in_lower_case, parse_int=str)
 def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
     """The first pending writes, as many as one transaction may have."""
     batch: _Batch = []
-    size = 0
-    while pending and len(batch) < MOST_WRITES:
+    size = conditions = 0
+    while pending:
         size += pending[0][1].size
-        if batch and size > MOST_BYTES:
+        conditions += len(pending[0][1].conditions)
+        if batch and (size > MOST_BYTES or conditions > MOST_CONDITIONS):
             break
         batch.append(pending.popleft())
     return batch

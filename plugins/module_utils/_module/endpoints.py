@@ -33,7 +33,8 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     purge = _parse_purge(params, store.api_version)
     skipped: List[OtherKind] = []
     items = read_endpoints(params, skipped)
-    wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
+    owner_labels = build_owner_labels(params, store.api_version)
+    wants = build_presents(items, store.api_version, owner_labels, store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())
     if params["purge_nodes"] is not None or not params["overwrite"]:
         wants = {key: want._replace(**_build_limits(params)) for key, want in wants.items()}
@@ -50,7 +51,7 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         canary,
         params["server_dry_run"],
     )
-    warn(module, build_bulk_warnings(outcome, store.api_version))
+    warn(module, build_bulk_warnings(outcome, store.api_version, owner_labels))
     result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
     return dict(build_skipped_result(params, skipped), **result)
 

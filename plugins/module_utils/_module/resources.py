@@ -54,7 +54,7 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         params["server_dry_run"],
         is_staged=params["canary"] == "staged",
     )
-    warn(module, build_bulk_warnings(outcome, store.api_version))
+    warn(module, build_bulk_warnings(outcome, store.api_version, owner_labels))
     limit = params["diff_limit"] if module._diff else None
     result = build_bulk_result(outcome, store.api_version, limit, _build_record_with_kind)
     return dict(build_skipped_result(params, skipped), **result)

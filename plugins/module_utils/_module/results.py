@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .._apply.outcome import ApplyOutcome
 from .._core import yaml_io
@@ -75,6 +75,18 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
     if change.after:
         warnings += _felix_warnings(change.after, api_version)
     return warnings
+
+
+def _owner_warnings(change: Change, owner_labels: Mapping[str, str]) -> List[str]:
+    """Warnings about a resource that is taken from another owner."""
+    if change.operation != UPDATE or not change.before or change.before.error:
+        return []
+    labels = change.before.resource.labels
+    return [
+        "{0} changes its owner from {1} to {2} (label {3})".format(change.ref, shown(labels[key]), shown(owner), key)
+        for key, owner in owner_labels.items()
+        if labels.get(key, owner) != owner
+    ]
 
 
 def build_record(change: Change) -> Dict[str, Any]:
@@ -160,14 +172,14 @@ def format_failure(outcome: ApplyOutcome) -> str:
     return "{0}; the {1} of {2} failed: {3}".format(text, change.operation, change.ref, error)
 
 
-def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion) -> List[str]:
-    """Warnings about the changes, the datastore, and what a purge keeps."""
+def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion, owner_labels: Mapping[str, str]) -> List[str]:
+    """Warnings about the changes, the datastore, and what a purge keeps. owner_labels are those of the set."""
     warnings = [
         "{0}: the value cannot be read, so it is not purged: {1}".format(brief(stored.key, 255), stored.error)
         for stored in outcome.unreadable
     ]
     for change in outcome.changes:
-        warnings += _change_warnings(change, api_version)
+        warnings += _change_warnings(change, api_version) + _owner_warnings(change, owner_labels)
     return build_state_warnings(outcome.state) + first_warnings(warnings) + outcome.guarded.warnings()
 
 

@@ -126,6 +126,17 @@ class KindPurge(NamedTuple):
         return stored.resource.labels.get(self.owner_label) == self.owner
 
 
+class DuplicatePurge(NamedTuple):
+    """Which resource is deleted because it exists again under another key, which Calico before v3.32 used."""
+
+    own_ref: Ref
+    # The key that is deleted.
+    key: str
+
+    def includes(self, stored: Stored) -> bool:
+        return stored.key == self.key and stored.own_ref == self.own_ref and not stored.resource.is_calicos_own
+
+
 Purge = Union[NodePurge, KindPurge]
 
 
@@ -133,7 +144,7 @@ class Purged(NamedTuple):
     """The resource does not exist, as long as the purge includes it."""
 
     ref: Ref
-    purge: Purge
+    purge: Union[Purge, DuplicatePurge]
 
     def resolve(self, stored: Optional[Stored], api_version: ApiVersion) -> Optional[Resource]:
         return stored.resource if stored and not self.purge.includes(stored) else None

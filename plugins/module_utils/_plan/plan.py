@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
+import collections
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union, cast
 
 from .._core.errors import CalicoError, Conflict, InvalidInput, Refused
 from .._resources.api_version import ApiVersion
 from .._resources.resource import CALICO_OWNER_LABEL, Ref, Resource, changed_fields
 from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
-from .desired import Desired, Present, Purge, Purged
+from .desired import Desired, DuplicatePurge, Present, Purge, Purged
 from .stored import Stored
 
 NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
@@ -79,7 +80,8 @@ def build_change(want: Desired, stored: Optional[Stored], api_version: ApiVersio
         )
     after = want.resolve(stored, api_version)
     readable = stored.beside(after) if stored and not stored.error else None
-    fields = changed_fields(readable, after)
+    # Of a new resource, only what the user declares.
+    fields = changed_fields(readable, want.resource if stored is None and isinstance(want, Present) else after)
     if after is None:
         operation = DELETE if stored and not stored.pending else NONE
     elif stored is None:
@@ -98,11 +100,22 @@ def build_change(want: Desired, stored: Optional[Stored], api_version: ApiVersio
         )
     if stored and after:
         # An update.
+        _check_key(stored, after)
         if isinstance(want, Present):
             want.check_update(stored, fields)
         if "annotations" in fields:
             _check_annotations(after, {**stored.annotations, **after.annotations})
     return Change(operation, want, stored, after, fields)
+
+
+def _check_key(stored: Stored, after: Resource) -> None:
+    """Raise Refused when Calico would not find the resource under its key."""
+    if not after.can_be_stored_as(stored.name):
+        text = (
+            "{0} is stored as {1}, as Calico before v3.32 names it, which is valid only in tier default; delete it "
+            "first (state absent), or declare it under another name"
+        )
+        raise Refused(text.format(after, stored.name))
 
 
 def _check_annotations(resource: Resource, annotations: Mapping[str, str]) -> None:
@@ -133,17 +146,11 @@ def plan(
 
     Raises InvalidInput that names everything that cannot be planned.
     """
-    found = _find(wants, stored)
-    if purge:
-        kept = {found[key].key for key in wants if key in found}
-        purged = {
-            item.key: Purged(item.ref, purge)
-            for item in found.values()
-            if item.key not in wants and item.key not in kept and purge.includes(item)
-        }
-        wants = dict(purged, **wants)
-    changes, problems = [], []
-    for key, want in wants.items():
+    found, duplicates = _find(wants, stored)
+    problems = _find_contradictions(wants, found, duplicates)
+    purged = _list_purged(wants, found, purge) if purge else {}
+    changes = []
+    for key, want in {**wants, **purged, **duplicates}.items():
         try:
             changes.append(build_change(want, found.get(key), api_version))
         except CalicoError as exc:
@@ -153,13 +160,58 @@ def plan(
     return changes
 
 
-def _find(wants: Mapping[str, Desired], stored: Iterable[Stored]) -> Dict[str, Stored]:
-    """What is stored, by the key under which it is wanted: its own, unless only the resource's own name is wanted."""
+def _find(wants: Mapping[str, Desired], stored: Iterable[Stored]) -> Tuple[Dict[str, Stored], Dict[str, Purged]]:
+    """What is stored, by the key under which it is wanted, and what is stored again under another key, by that key.
+
+    The key is the stored one, unless only the resource's own name is wanted.
+    """
     found = {item.key: item for item in stored}
     named = {item.own_ref: item for item in found.values() if item.codec.has_other_names and item.key not in wants}
-    if named:
-        found.update({key: named[want.ref] for key, want in wants.items() if key not in found and want.ref in named})
-    return found
+    duplicates: Dict[str, Purged] = {}
+    for key, want in wants.items() if named else ():
+        item = named.get(want.ref)
+        if item and found.setdefault(key, item) is not item:
+            duplicates[item.key] = Purged(item.ref, DuplicatePurge(want.ref, item.key))
+    return found, duplicates
+
+
+def _find_contradictions(
+    wants: Mapping[str, Desired], found: Mapping[str, Stored], duplicates: Mapping[str, Purged]
+) -> List[str]:
+    """Why resources cannot be as declared because of the keys of other resources."""
+    problems = []
+    refs = {want.ref for want in wants.values()}
+    for key, want in wants.items():
+        item = found.get(key)
+        # Decoding takes time, and few sets have such a pair.
+        is_pair = want.ref._replace(name=want.ref.name.partition(".")[2]) in refs
+        if not item or not is_pair or not isinstance(want, Present):
+            continue
+        if item.own_ref and item.own_ref != want.ref and item.own_ref in refs:
+            text = (
+                "{0} cannot be created, since Calico before v3.32 has stored {1} under this name; delete {1} first "
+                "(state absent)"
+            )
+            problems.append(text.format(want.ref, item.own_ref))
+    kept = {want.ref for want in wants.values() if isinstance(want, Present) and not want.overwrite}
+    for duplicate in duplicates.values():
+        own_ref = cast(DuplicatePurge, duplicate.purge).own_ref
+        if own_ref in kept:
+            text = "{0} is stored again as {1}, and overwrite is false, so nothing is changed"
+            problems.append(text.format(own_ref, duplicate.ref.name))
+    return problems
+
+
+def _list_purged(wants: Mapping[str, Desired], found: Mapping[str, Stored], purge: Purge) -> Dict[str, Purged]:
+    """What the purge deletes, by its key."""
+    kept = {found[key].key for key in wants if key in found}.union(wants)
+    items = {item.key: item for item in found.values() if item.key not in kept and purge.includes(item)}
+    numbers = collections.Counter(item.own_ref for item in items.values())
+    # Of a resource that is stored under two keys, the keys' names are clear.
+    return {
+        key: Purged(item.own_ref if item.own_ref and numbers[item.own_ref] == 1 else item.ref, purge)
+        for key, item in items.items()
+    }
 
 
 def sort_changes(changes: Iterable[Change], api_version: ApiVersion) -> List[Change]:

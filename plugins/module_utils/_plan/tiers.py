@@ -9,7 +9,7 @@ projectcalico/calico v3.32.1: libcalico-go/lib/clientv3/globalnetworkpolicy.go a
 
 from __future__ import annotations
 
-from typing import Callable, Collection, Iterable, List, Mapping, Sequence, Set, Tuple, cast
+from typing import Callable, Collection, Dict, Iterable, List, Mapping, Sequence, Set, Tuple, cast
 
 from .._core.errors import InvalidInput, Refused, join_first, shown
 from .._resources._specs.spec_resource import DEFAULT_TIER, PolicyResource, TierResource
@@ -20,6 +20,8 @@ from .plan import DELETE, NONE, Change
 from .stored import Stored
 
 TIER = TierResource.KIND
+# The policies of each tier, by the names of their keys.
+InUse = Mapping[str, Collection[Ref]]
 # Number of policies in a message.
 _SHOWN = 5
 
@@ -32,14 +34,12 @@ def list_kinds_to_read(wants: Iterable[Desired]) -> Tuple[str, ...]:
     return (TIER,) if any(policy.tier != DEFAULT_TIER for policy in policies) else ()
 
 
-def check_tiers(
-    changes: Sequence[Change], stored: Iterable[Stored], read_in_use: Callable[[], Mapping[str, Collection[Ref]]]
-) -> None:
+def check_tiers(changes: Sequence[Change], stored: Iterable[Stored], read_in_use: Callable[[], InUse]) -> None:
     """Raise InvalidInput for a policy without its tier, and Refused for the deletion of a tier that has policies.
 
-    read_in_use: the policies of each tier, read only if a tier is deleted.
+    read_in_use is called only if a tier is deleted.
     """
-    deleted = {change.ref.name for change in changes if change.operation == DELETE and change.ref.kind == TIER}
+    deleted = list_deleted_tiers(changes)
     policies = [change for change in changes if isinstance(change.after, PolicyResource)]
     if not deleted and not policies:
         return
@@ -61,7 +61,7 @@ def _check_deletions(
     deleted: Set[str],
     changes: Sequence[Change],
     policies: Sequence[Change],
-    in_use: Mapping[str, Collection[Ref]],
+    in_use: InUse,
 ) -> None:
     # By the key's name, which differs from the policy's own name where Calico before v3.32 stored it.
     planned = {
@@ -77,12 +77,29 @@ def _check_deletions(
         kept = [str(ref) for ref in in_use.get(tier, ()) if (ref.kind, ref.name) not in planned]
         kept += [str(change.ref) for change in policies if _get_policy(change).tier == tier]
         if kept:
-            text = (
-                "tier {0} is not deleted, because it has policies: {1}; delete them first, or move them to another tier"
-            )
-            reasons.append(text.format(tier, join_first(sorted(kept), _SHOWN)))
+            reasons.append(_format_kept(tier, kept))
     if reasons:
         raise Refused("; ".join(reasons))
+
+
+def find_tiers_in_use(changes: Sequence[Change], done: Iterable[Change], in_use: InUse) -> Dict[str, str]:
+    """The deleted tiers that have policies although those of `done` were deleted, and why they are kept."""
+    # Their objects may wait for finalizers.
+    pending = {(change.ref.kind, change.before.name) for change in done if change.revision and change.before}
+    found = {
+        tier: [str(ref) for ref in in_use.get(tier, ()) if (ref.kind, ref.name) not in pending]
+        for tier in list_deleted_tiers(changes)
+    }
+    return {tier: _format_kept(tier, kept) for tier, kept in found.items() if kept}
+
+
+def list_deleted_tiers(changes: Iterable[Change]) -> Set[str]:
+    return {change.ref.name for change in changes if change.operation == DELETE and change.ref.kind == TIER}
+
+
+def _format_kept(tier: str, kept: Iterable[str]) -> str:
+    text = "tier {0} is not deleted, because it has policies: {1}; delete them first, or move them to another tier"
+    return text.format(tier, join_first(sorted(kept), _SHOWN))
 
 
 def _get_policy(change: Change) -> PolicyResource:

@@ -23,7 +23,7 @@ from ._specs_v1.spec_schemas_v1 import SCHEMAS_V1
 from .fields import with_empty_labels
 from .hostendpoint import HOST_ENDPOINT, HostEndpoint
 from .manifest import V1_NAME, V3_NAME, parse_manifest, to_resource
-from .resource import Problem, Ref, Resource, Schema
+from .resource import CALICO_DOMAIN, Problem, Ref, Resource, Schema
 from .upgrade_names import v3_name, v3_node
 from .validation_v1 import RULES as RULES_V1
 from .validation_v1 import find_doubt as find_doubt_v1
@@ -94,7 +94,11 @@ class ApiVersion:
             raise InvalidInput(problems)
 
     def check_owner(self, label: str, owner: str) -> None:
-        """Raise InvalidInput if the owner is not a valid value of the label."""
+        """Raise InvalidInput if the owner is not a valid value of the label, or if the label is Calico's own."""
+        domain = label.rpartition("/")[0]
+        if domain == CALICO_DOMAIN or domain.endswith("." + CALICO_DOMAIN):
+            text = "owner_label: {0} is a label of Calico, which sets it itself; use a label with another prefix"
+            raise InvalidInput([text.format(shown(label))])
         _raise("owner_label and owner", [_format(*problem) for problem in self.validators.label(label, owner)])
 
     def why_ignored(self, resource: Resource) -> str:

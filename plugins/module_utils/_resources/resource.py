@@ -14,9 +14,11 @@ from typing import Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Opt
 
 from .._core.errors import brief
 
+# Of Calico's own labels.
+CALICO_DOMAIN = "projectcalico.org"
 # Resources with this label belong to Calico's kube-controllers, which rewrite and delete them
 # (kube-controllers/pkg/controllers/node/hostendpoints.go).
-CALICO_OWNER_LABEL = "projectcalico.org/created-by"
+CALICO_OWNER_LABEL = CALICO_DOMAIN + "/created-by"
 
 _Self = TypeVar("_Self", bound="Resource")
 
@@ -90,6 +92,14 @@ class Resource:
     def is_calicos_own(self) -> bool:
         return CALICO_OWNER_LABEL in self.labels
 
+    def can_be_stored_as(self, name: str) -> bool:
+        """Whether Calico finds it under a key with this name."""
+        return name == self.name
+
+    def without_calicos_fields(self: _Self) -> _Self:
+        """The resource without labels and annotations that Calico sets on each write."""
+        return self
+
     def patched(self: _Self, fields: Mapping[str, Any]) -> _Self:
         """The resource with the given fields; labels are merged, and a label of None is removed."""
         fields = dict(fields)
@@ -114,10 +124,11 @@ class Resource:
 
 
 def changed_fields(before: Optional[Resource], after: Optional[Resource]) -> List[str]:
-    """Names of the fields that differ; against None, of all fields that are not empty, except the node."""
+    """Names of the fields that differ; against None, of the resource's own that are not empty, except the node."""
     if before is None or after is None:
         known = before or after
-        return [field for field, value in known.compared_values().items() if field != "node" and value] if known else []
+        values = known.without_calicos_fields().compared_values() if known else {}
+        return [field for field, value in values.items() if field != "node" and value]
     differing = _differing(before, after)
     return _differing(before.canonical(), after.canonical()) if differing else []
 

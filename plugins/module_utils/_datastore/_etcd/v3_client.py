@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..._core.errors import DatastoreError, join_first
 from ..certificates import check_certificates
@@ -31,7 +31,7 @@ _MOST_KEYS = 2000000
 # etcd accepts this many comparisons and operations in a transaction, and about 1.5 MB in a request (its defaults).
 MOST_OPERATIONS = 128
 # One comparison is for the state of the datastore.
-MOST_WRITES = MOST_OPERATIONS - 1
+MOST_CONDITIONS = MOST_OPERATIONS - 1
 MOST_BYTES = 1000000
 
 _RIGHTS = (
@@ -56,11 +56,23 @@ class Write(NamedTuple):
     key: str
     value: str | None
     revision: int
+    # Other keys that must have these revisions, too.
+    others: Tuple[Tuple[str, int], ...] = ()
+
+    @property
+    def conditions(self) -> List[Tuple[str, int]]:
+        """The revisions that keys must have."""
+        return [(self.key, self.revision), *self.others]
 
     @property
     def size(self) -> int:
         """Maximum number of characters in a request."""
-        return 4 * len(self.key.encode()) + 2 * len((self.value or "").encode())
+        keys = 4 * len(self.key.encode()) + sum(2 * len(key.encode()) for key, _revision in self.others)
+        return keys + 2 * len((self.value or "").encode())
+
+    def find_obstacle(self, now: Mapping[str, KeyValue]) -> KeyValue | None:
+        """The first of its keys that has another revision; None if it can be made."""
+        return next((now[key] for key, revision in self.conditions if now[key].revision != revision), None)
 
 
 class Written(NamedTuple):
@@ -73,8 +85,8 @@ class Written(NamedTuple):
 class NotWritten(NamedTuple):
     """No write of a transaction was made, and why."""
 
-    # What is stored under their keys, in the same order.
-    found: List[KeyValue]
+    # The obstacle of each write, in the same order; None for a write that has none.
+    obstacles: List[KeyValue | None]
     # Whether an earlier attempt got no answer, and may have written all.
     maybe_done: bool
     # Whether the state of the datastore has changed.
@@ -164,7 +176,7 @@ class EtcdV3Client:
         return self._members.first.send("kv/txn", _transaction(writes, state))
 
     def write(self, writes: Sequence[Write], state: KeyValue, sent: Sent | None = None) -> Written | NotWritten:
-        """Make all writes, up to 127, or none if one of the keys has another revision.
+        """Make all writes, with up to 127 conditions, or none if one of their keys has another revision.
 
         `state` is the state of the datastore as it was read; nothing is written if it has changed.
         """
@@ -175,7 +187,8 @@ class EtcdV3Client:
                 if content.get("succeeded") is True:
                     return _read_written(content)
                 # Read separately, since to request them in each transaction would make it a sixth slower.
-                *found, now = self.get([*(write.key for write in writes), state.key])
+                conditions = _list_conditions(writes, state)
+                now = {item.key: item for item in self.get([key for key, _revision in conditions])}
             except NoAnswer as exc:
                 unanswered = exc
                 continue
@@ -186,9 +199,10 @@ class EtcdV3Client:
             finally:
                 # It has only one answer.
                 sent = None
-            is_other_state = now.revision != state.revision
-            if is_other_state or any(item.revision != write.revision for item, write in zip(found, writes)):
-                return NotWritten(found, bool(unanswered), is_other_state)
+            is_other_state = now[state.key].revision != state.revision
+            obstacles = [write.find_obstacle(now) for write in writes]
+            if is_other_state or any(obstacles):
+                return NotWritten(obstacles, bool(unanswered), is_other_state)
             # The obstacle no longer exists, so try again.
         if unanswered:
             raise DatastoreError(unsure(_named(writes), unanswered))
@@ -263,14 +277,17 @@ def _named(writes: Sequence[Write]) -> str:
     return join_first([write.key for write in writes], 1)
 
 
+def _list_conditions(writes: Sequence[Write], state: KeyValue) -> List[Tuple[str, int]]:
+    return [*(condition for write in writes for condition in write.conditions), (state.key, state.revision)]
+
+
 def _transaction(writes: Sequence[Write], state: KeyValue) -> Dict[str, Any]:
-    keys = [_encoded(write.key) for write in writes]
-    expected = [*zip(keys, (write.revision for write in writes)), (_encoded(state.key), state.revision)]
     return {
         "compare": [
-            {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": revision} for key, revision in expected
+            {"key": _encoded(key), "target": "MOD", "result": "EQUAL", "mod_revision": revision}
+            for key, revision in _list_conditions(writes, state)
         ],
-        "success": [_operation(key, write.value) for key, write in zip(keys, writes)],
+        "success": [_operation(_encoded(write.key), write.value) for write in writes],
     }
 
 

@@ -16,7 +16,8 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 from ..._core import go_types
 from ..._core.go_types import GoObject
-from .._values.calico_version import DEFAULT_PREFIX, CalicoVersion
+from ..._resources._specs.spec_resource import DEFAULT_PREFIX
+from .._values.calico_version import CalicoVersion
 
 ANNOTATION = "projectcalico.org/metadata"
 # Since then, labels and annotations in the annotation count.

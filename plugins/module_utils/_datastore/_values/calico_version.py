@@ -16,6 +16,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional
 
 from ..._core.errors import InvalidInput, shown
 from ..._resources._specs.spec_resource import (
+    DEFAULT_PREFIX,
     DEFAULT_TIER,
     NAME_ANNOTATION,
     TIER_LABEL,
@@ -24,8 +25,6 @@ from ..._resources._specs.spec_resource import (
 )
 from ..._resources.resource import Resource
 
-# Of the names of policies in tier default, before v3.32.
-DEFAULT_PREFIX = DEFAULT_TIER + "."
 _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[^0-9].*)?", re.DOTALL | re.ASCII)
 _GIVEN = re.compile(r"v?3\.\d{1,9}\.\d{1,9}", re.ASCII)
 

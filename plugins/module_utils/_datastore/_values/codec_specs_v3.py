@@ -19,6 +19,7 @@ from ..._core.go_types import is_time, to_json
 from ..._plan.stored import Codec, Misnamed, Stored
 from ..._resources._specs.field_types import FieldType, as_document, filled, tidy
 from ..._resources._specs.spec_resource import (
+    DEFAULT_PREFIX,
     DEFAULT_TIER,
     NAME_ANNOTATION,
     TIER_LABEL,
@@ -29,7 +30,7 @@ from ..._resources._specs.spec_resource import (
 from ..._resources._specs.structs_v3 import SPECS, STATUSES, build_reader
 from ..._resources.manifest import V3_NAME
 from ..._resources.resource import Ref, Resource
-from .calico_version import DEFAULT_PREFIX, NEWEST, CalicoVersion, as_written, has_tier_status
+from .calico_version import NEWEST, CalicoVersion, as_written, has_tier_status
 from .object_v3 import build_identity, read_kept, sort_keys, update_metadata
 
 # {kind: its plural name}
@@ -119,8 +120,7 @@ class SpecForm:
             if self.read_object(value).get("metadata", {}).get("name"):
                 raise ValueError("the annotation {0} replaces metadata.name, and has no name".format(NAME_ANNOTATION))
             raise ValueError("metadata.name is missing")
-        is_in_default = isinstance(found, PolicyResource) and found.tier == DEFAULT_TIER
-        if found.name != ref.name and not (is_in_default and ref.name == DEFAULT_PREFIX + found.name):
+        if not found.can_be_stored_as(ref.name):
             raise Misnamed("its name is {0}, not {1} as in the key".format(brief(found.name), brief(ref.name)))
         return found
 

@@ -22,6 +22,8 @@ from .field_types import FieldType, as_document, filled, tidy
 from .structs_v3 import SPECS
 
 DEFAULT_TIER = "default"
+# Of the names under which Calico before v3.32 stores policies in tier default.
+DEFAULT_PREFIX = DEFAULT_TIER + "."
 # Calico sets both on each write of a policy: its tier, and {"name": its name}.
 TIER_LABEL = "projectcalico.org/tier"
 NAME_ANNOTATION = "projectcalico.org/metadata"
@@ -112,6 +114,9 @@ class PolicyResource(SpecResource):
     def tier(self) -> str:
         return self.spec.get("tier") or DEFAULT_TIER
 
+    def can_be_stored_as(self, name: str) -> bool:
+        return super().can_be_stored_as(name) or (self.tier == DEFAULT_TIER and name == DEFAULT_PREFIX + self.name)
+
     def as_stored(self: _Self) -> _Self:
         found = super().as_stored()
         labels = {**self.labels, TIER_LABEL: found.spec["tier"]}
@@ -119,10 +124,12 @@ class PolicyResource(SpecResource):
         return dataclasses.replace(found, labels=labels, annotations=annotations)
 
     def canonical(self: _Self) -> _Self:
-        found = super().canonical()
-        labels = {key: text for key, text in found.labels.items() if key != TIER_LABEL}
-        annotations = {key: text for key, text in found.annotations.items() if key != NAME_ANNOTATION}
-        return dataclasses.replace(found, labels=labels, annotations=annotations)
+        return super().canonical().without_calicos_fields()
+
+    def without_calicos_fields(self: _Self) -> _Self:
+        labels = {key: text for key, text in self.labels.items() if key != TIER_LABEL}
+        annotations = {key: text for key, text in self.annotations.items() if key != NAME_ANNOTATION}
+        return dataclasses.replace(self, labels=labels, annotations=annotations)
 
     def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
         return {**spec, "tier": self.tier, "types": spec.get("types") or work_out_types(spec)}
