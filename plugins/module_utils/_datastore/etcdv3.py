@@ -101,6 +101,7 @@ class EtcdV3Datastore(Datastore):
 
     def follow_version(self, given: str | None) -> None:
         self.calico_version = choose_version(given, self.state.calico_version)
+        self.given_version = given or ""
         self._codecs = _build_codecs(self.calico_version)
 
     def key(self, ref: Ref) -> str:
@@ -182,7 +183,7 @@ class EtcdV3Datastore(Datastore):
                 # Few users can read them, and they rarely matter.
                 values.update(self._values("workloadendpoints"))
         unread = add_optional_v3(values, endpoints, self._values, planned=planned)
-        return snapshot_v3(values, endpoints, unread)
+        return snapshot_v3(values, endpoints, unread, self.given_version)
 
     def build_policy_values(self, change: Change) -> Dict[str, str | None]:
         write = self._write(change)

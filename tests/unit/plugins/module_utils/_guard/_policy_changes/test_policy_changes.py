@@ -74,6 +74,12 @@ class World:
         self.store = object.__new__(EtcdV3Datastore)
         self.store._etcd = Memory(self.values)
 
+    def of_version(self, calico_version):
+        """The version in the ClusterInformation; None for none, as calicoctl leaves an empty datastore."""
+        spec = {"datastoreReady": True, "calicoVersion": calico_version}
+        spec = {key: value for key, value in spec.items() if value is not None}
+        self.values[ROOT + "clusterinformations/default"] = json.dumps(dict(INFORMATION, spec=spec))
+
     def put(self, resource):
         codec = CODEC if resource.KIND == "HostEndpoint" else build_codec(resource.KIND)
         self.values[self.store.key(resource.ref)] = codec.encode(resource, None)
@@ -214,6 +220,43 @@ def test_the_policy_of_a_tier_and_the_tiers_order(world):
     world.put(policy("late.deny", DENY, tier="late"))
     world.put(resource("Tier", "late", order=6.0, defaultAction="Deny"))
     assert "late.deny" in said(world.check(resource("Tier", "late", order=4.0)))["node n1", "G18", "unsafe"]
+
+
+def list_tier_changes(world):
+    """Changes of tiers that deny SSH, of which each affects the host alone."""
+    early, late = (resource("Tier", name, order=order, defaultAction="Pass") for name, order in TIERS)
+    for each in (early, late, policy("early.web", tcp(80), tier="early"), policy("late.deny", DENY, tier="late")):
+        world.put(each)
+    world.put(policy("sec.ssh", tcp(2222), tier="sec"))
+    world.put(resource("Tier", "sec", order=6.0, defaultAction="Deny"))
+    return {
+        "a policy": policy("early.deny", DENY, tier="early"),
+        "the default action": resource("Tier", "early", order=5.0, defaultAction="Deny"),
+        "the order": resource("Tier", "late", order=4.0, defaultAction="Pass"),
+        "no tier": Ref("Tier", "sec"),
+    }
+
+
+TIERS = [("early", 5.0), ("late", 8.0)]
+
+
+@pytest.mark.parametrize("calico_version, given", [(None, None), ("master", None), ("v3.27.5", "v3.32.1")])
+def test_tiers_count_for_the_calico_that_the_writes_are_for(world, calico_version, given):
+    """An unknown version is written, and evaluated, as the newest; the option calico_version overrides the stored."""
+    world.of_version(calico_version)
+    world.store.follow_version(given)
+    for what, change in list_tier_changes(world).items():
+        assert ("node n1", "G18", "unsafe") in said(world.check(change)), what
+        with pytest.raises(Unsafe):
+            world.check(change, mode=ENFORCE)
+
+
+def test_tiers_of_a_calico_without_tiers_are_unknown(world):
+    change = list_tier_changes(world)["a policy"]
+    for calico_version, given in [("v3.28.5", None), ("v3.32.1", "v3.28.5")]:
+        world.of_version(calico_version)
+        world.store.follow_version(given)
+        assert "unsafe" not in {level for _who, _rule, level in said(world.check(change))}
 
 
 def test_a_profile_that_allows_less_or_is_deleted():
