@@ -141,6 +141,13 @@ class Datastore(abc.ABC):
         """
         raise DatastoreError("{0}: it is unknown what its change affects".format(change.ref))
 
+    def group_writes(self, changes: Sequence[Change]) -> Iterator[List[Change]]:
+        """Changes of one operation and kind, by request, in the order of writing: each request writes all or nothing.
+
+        A reader sees the changes of a request at once, and may see any state between two requests.
+        """
+        return ([change] for change in changes)
+
     @abc.abstractmethod
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never

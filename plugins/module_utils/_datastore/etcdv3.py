@@ -193,6 +193,11 @@ class EtcdV3Datastore(Datastore):
         """The values of all resources of a kind, by their keys."""
         return {item.key: item.value or "" for item in self._etcd.list("{0}/{1}/".format(_RESOURCES, plural))}
 
+    def group_writes(self, changes: Sequence[Change]) -> Iterator[List[Change]]:
+        pending = collections.deque(map(self._prepared, changes))
+        while pending:
+            yield [change for change, _write in _batch(pending)]
+
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, DatastoreError | None]]:
