@@ -109,7 +109,7 @@ options:
   calico_version:
     description:
       - Version of the Calico that uses the datastore, such as V(v3.27.5). The module writes what this version writes,
-        and rejects what it cannot have.
+        and rejects what it cannot have. The guard evaluates policies as this version does.
       - By default C(calicoVersion) of the datastore's C(ClusterInformation). An unknown version, and one after v3.32,
         count as v3.32. A version before v3.27.5 counts as v3.27.5.
       - Before v3.32, Calico stores a policy C(NAME) as C(default.NAME), and does not write the values that v3.32 fills

@@ -103,7 +103,7 @@ def test_only_nodes_that_change_are_tried(datastore, hosts):
 def test_one_of_two_is_lost(datastore, hosts):
     given = [*endpoints(nodes=["n1"]), *endpoints([], nodes=["n2"]), *endpoints(nodes=["n3"])]
     result = lost(datastore, hosts, given, count=2)
-    assert changes_of(result, "taken_back") == [("create", "n1", "eth0"), ("create", "n2", "eth0")]
+    assert changes_of(result, "taken_back") == [("create", "n2", "eth0"), ("create", "n1", "eth0")]
     assert "node n2 at" in result["msg"] and "node n1 at" not in result["msg"]
 
 

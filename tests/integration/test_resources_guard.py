@@ -202,6 +202,20 @@ def test_safe_at_the_end_but_not_in_between(world):
     accepted(world, deny)
 
 
+def test_two_updates_are_safe_only_if_they_are_written_at_once(world):
+    """SSH moves from a policy to one that is written later: a transaction of etcdv3 writes both, other requests one."""
+    first, last = (policy(world, name, tcp(2222, **FROM_OFFICE), order=10) for name in ("a-ssh", "z-ssh"))
+    nothing = [policy(world, name, tcp(80), order=10) for name in ("a-ssh", "z-ssh")]
+    put(world, first, nothing[1])
+    put_away = guarded(world, allow_ssh(world), state="absent")
+    assert not put_away["failed"], put_away["msg"]
+    if world.type == "etcdv3":
+        assert accepted(world, nothing[0], last)["guard"] == []
+    else:
+        found, message = refused(world, nothing[0], last)
+        assert found == {("n1", "G20"), ("n2", "G20")} and "a-ssh and before update" in message
+
+
 @only_v3
 def test_staged_policies_never_matter(world):
     staged = manifest("StagedGlobalNetworkPolicy", "deny", {"selector": "all()", "order": 1, "ingress": [DENY]})

@@ -170,11 +170,10 @@ def _undo(store: Datastore, changes: List[Change]) -> Iterator[Tuple[Change, Opt
             undos.append(build_undo(change, stored, store.api_version))
         except Conflict as exc:
             yield change, exc
-    phases = [list(phase) for _phase, phase in itertools.groupby(undos, key=_get_phase)]
     # In reverse: the guard has checked these states, and what others depend on is deleted last.
-    for phase in reversed(phases):
+    for _phase, phase in itertools.groupby(reversed(undos), key=_get_phase):
         is_over = False
-        for undo, error in store.write(phase):
+        for undo, error in store.write(list(phase)):
             yield cast(Undone, undo.want).change, error
             is_over = is_over or bool(error and not isinstance(error, Conflict))
         if is_over:

@@ -52,6 +52,8 @@ class Datastore(abc.ABC):
     has_dry_run = False
     # The version of Calico whose form is written.
     calico_version = NEWEST
+    # The version that the user states, by which policies are evaluated, too; "" for that of the datastore.
+    given_version = ""
 
     @functools.cached_property
     def state(self) -> State:
@@ -65,7 +67,7 @@ class Datastore(abc.ABC):
     def follow_version(self, given: Optional[str]) -> None:
         """Write from now on in the form of a version of Calico: the given one, or that of the datastore if None.
 
-        Raises InvalidInput for an invalid version.
+        A given version also determines how policies are evaluated. Raises InvalidInput for an invalid version.
         """
         if given is not None:
             raise InvalidInput(["calico_version has no effect on this datastore_type; remove it"])
@@ -138,6 +140,13 @@ class Datastore(abc.ABC):
         The change is of a kind other than HostEndpoint. Raises DatastoreError for a kind that is unknown here.
         """
         raise DatastoreError("{0}: it is unknown what its change affects".format(change.ref))
+
+    def group_writes(self, changes: Sequence[Change]) -> Iterator[List[Change]]:
+        """Changes of one operation and kind, by request, in the order of writing: each request writes all or nothing.
+
+        A reader sees the changes of a request at once, and may see any state between two requests.
+        """
+        return ([change] for change in changes)
 
     @abc.abstractmethod
     def write(

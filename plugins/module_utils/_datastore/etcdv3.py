@@ -103,6 +103,7 @@ class EtcdV3Datastore(Datastore):
 
     def follow_version(self, given: str | None) -> None:
         self.calico_version = choose_version(given, self.state.calico_version)
+        self.given_version = given or ""
         self._codecs = _build_codecs(self.calico_version)
 
     def key(self, ref: Ref) -> str:
@@ -188,7 +189,7 @@ class EtcdV3Datastore(Datastore):
                 # Few users can read them, and they rarely matter.
                 values.update(self._values("workloadendpoints"))
         unread = add_optional_v3(values, endpoints, self._values, planned=planned)
-        return snapshot_v3(values, endpoints, unread)
+        return snapshot_v3(values, endpoints, unread, self.given_version)
 
     def build_policy_values(self, change: Change) -> Dict[str, str | None]:
         write = self._write(change)
@@ -197,6 +198,11 @@ class EtcdV3Datastore(Datastore):
     def _values(self, plural: str) -> Dict[str, str]:
         """The values of all resources of a kind, by their keys."""
         return {item.key: item.value or "" for item in self._etcd.list("{0}/{1}/".format(_RESOURCES, plural))}
+
+    def group_writes(self, changes: Sequence[Change]) -> Iterator[List[Change]]:
+        pending = collections.deque(map(self._prepared, changes))
+        while pending:
+            yield [change for change, _write in _batch(pending)]
 
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never

@@ -115,6 +115,7 @@ class KubernetesDatastore(Datastore):
 
     def follow_version(self, given: str | None) -> None:
         self.calico_version = choose_version(given, self.state.calico_version)
+        self.given_version = given or ""
         self._counts = self.calico_version >= COUNTS_SINCE
 
     @functools.cached_property
@@ -236,7 +237,7 @@ class KubernetesDatastore(Datastore):
         # Kubernetes' own policies, which are not read, select endpoints with this label.
         unread = {"networkpolicies"} if any(_ORCHESTRATOR in text for text in texts) else set()
         unread = add_optional_v3(values, endpoints, self._read_values, unread, planned)
-        return snapshot_v3(values, endpoints, unread)
+        return snapshot_v3(values, endpoints, unread, self.given_version)
 
     def build_policy_values(self, change: Change) -> Dict[str, str | None]:
         plural, document = _find_plural(change.ref.kind), self._build_document(change)

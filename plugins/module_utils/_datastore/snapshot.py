@@ -43,6 +43,8 @@ class PolicySnapshot:
     ip_pools: Optional[List[str]] = None
     # v1: the flag Ready; v3: the ClusterInformation. None when it does not exist.
     state: Optional[str] = None
+    # v3: the version of Calico that the user states, which overrides that of the ClusterInformation; "" for none.
+    given_version: str = ""
     # All values by their keys, except those of endpoints.
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # Builds the snapshot of other values, with the same endpoints.
@@ -119,7 +121,9 @@ _V3_KEY = re.compile(V3_ROOT + "([a-z]+)/([^/]+)(?:/([^/]+))?")
 _NAMESPACED = ("networkpolicies", "networksets", "workloadendpoints")
 
 
-def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: Collection[str] = ()) -> PolicySnapshot:
+def snapshot_v3(
+    values: Mapping[str, str], endpoints: Iterable[Stored], unread: Collection[str] = (), given_version: str = ""
+) -> PolicySnapshot:
     """The snapshot of the values under Calico v3's keys, except those of endpoints.
 
     Calico does not read keys on other levels. A kind without values counts as not stored, unless it is `unread`
@@ -148,8 +152,9 @@ def snapshot_v3(values: Mapping[str, str], endpoints: Iterable[Stored], unread: 
         nodes=None if "nodes" in unread else dict(named("nodes")),
         ip_pools=None if "ippools" in unread else [value for _name, value in named("ippools")],
         state=dict(named("clusterinformations")).get("default"),
+        given_version=given_version,
         values=values,
-        rebuild=functools.partial(snapshot_v3, endpoints=endpoints, unread=unread),
+        rebuild=functools.partial(snapshot_v3, endpoints=endpoints, unread=unread, given_version=given_version),
     )
 
 

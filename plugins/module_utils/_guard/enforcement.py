@@ -24,6 +24,7 @@ from .._resources.resource import count_kinds
 from ._policy_changes.phases import (
     Phase,
     build_phases,
+    list_merged,
     merge_values,
     select_declared,
     select_deleted,
@@ -104,7 +105,7 @@ class GuardPolicy:
 
     def _evaluate(self, store: Datastore, changes: Sequence[Change]) -> GuardReport:
         """The verdicts on endpoints that change, and on nodes that other changes affect."""
-        phases = build_phases(changes, store.build_policy_values)
+        phases = build_phases(changes, store, len(self.by_node))
         guard = self.guard(store, select_declared(changes), select_deleted(changes), phases)
         updated = select_declared(change for change in changes if change.operation == UPDATE)
         selections = {(each.node, each.name): guard.selection(each) for each in updated}
@@ -112,7 +113,9 @@ class GuardPolicy:
             self.facts_for(guard.nodes), others=lambda: self.facts_for(set(self.by_node).difference(guard.nodes))
         )
         selections = {key: both for key, both in selections.items() if any(both)}
-        return GuardReport(verdicts, selections=selections, of_all=guard.openings)
+        # Only required connections are evaluated in between.
+        merged = list_merged(phases) if self.by_node else []
+        return GuardReport(verdicts, selections=selections, of_all=[*guard.openings, *merged])
 
     def facts_for(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
         """The facts of those nodes that have any. Raises InvalidInput."""

@@ -48,7 +48,10 @@ _DEFAULT_ALLOW_SINCE = (3, 14, 0)
 
 
 def load_policies_v3(snapshot: PolicySnapshot) -> PolicySet:
-    """The stored policies as Felix reads them, without those that it treats as missing."""
+    """The stored policies as Felix reads them, without those that it treats as missing.
+
+    An unknown version of Calico counts as the newest, for which policies are then written, too.
+    """
     version = calico_version(snapshot)
     stored = [("", name, value) for name, value in snapshot.policies if "/" not in name]
     policies: List[Policy] = []
@@ -91,7 +94,7 @@ def _tiers(snapshot: PolicySnapshot, policies: List[Policy], version: Version) -
         except ValueError:
             continue
         found[name] = Tier(name, spec.get("order"), PASS if spec.get("defaultAction") == "Pass" else DENY)
-    has_tiers = version is not None and version >= TIERS_SINCE
+    has_tiers = version is None or version >= TIERS_SINCE
     stored = set(found)
     for policy in policies:
         # Felix evaluates the policies of a missing tier last.
@@ -105,7 +108,7 @@ def _tiers(snapshot: PolicySnapshot, policies: List[Policy], version: Version) -
 
 def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
     def name(policy: Policy) -> bytes:
-        if version and version >= _NAME_AND_KIND_SINCE:
+        if version is None or version >= _NAME_AND_KIND_SINCE:
             stored = policy.key
         else:
             stored = policy.name[len(policy.tier) + 1 :] if policy.tier == _DEFAULT else policy.name
@@ -128,7 +131,7 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
         # The object, not its key, decides on the selected namespace.
         namespace = namespace and found["metadata"].get("namespace", "")
         kind = build_kind(bool(spec.get("doNotTrack")), bool(spec.get("preDNAT")))
-        if tier != _DEFAULT and (version is None or version < TIERS_SINCE):
+        if tier != _DEFAULT and version is not None and version < TIERS_SINCE:
             raise go_json.Ambiguous("it is in tier {0}, but Calico has tiers only since v3.29".format(tier))
         _check_hints(spec.get("performanceHints", []))
         return Policy(

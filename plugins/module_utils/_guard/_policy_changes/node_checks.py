@@ -150,7 +150,7 @@ def _check_interim(host: HostState, interim: Sequence[InterimState]) -> Iterator
         then = host.build(state.evaluator)
         for connection in list(left):
             now = _evaluate(then, connection)
-            level = _decide_level(_evaluate(host.before, connection), now)
+            level = "" if now.verdict == ALLOW else _decide_level(_evaluate(host.before, connection), now)
             if level:
                 left.remove(connection)
                 yield GuardFinding("G20", level, text.format(state.when, format_connection(connection), now.reason))

@@ -15,7 +15,7 @@ from ..._datastore.base import Datastore
 from ..._plan.plan import Change
 from ..._policies._felix.config_v3 import calico_version
 from ..._resources.resource import Ref
-from .phases import build_phases, merge_values, select_declared, select_deleted, select_effective
+from .phases import plan_values, select_declared, select_deleted, select_effective
 
 # Calico has staged policies since this version.
 _STAGED_SINCE = (3, 30)
@@ -29,7 +29,7 @@ def list_selected_endpoints(
     Raises Refused if Calico is too old for staged policies, DatastoreError if the policies cannot be read.
     """
     changes = select_effective(changes)
-    declared, planned = select_declared(changes), merge_values(build_phases(changes, store.build_policy_values))
+    declared, planned = select_declared(changes), plan_values(changes, store)
     snapshot = store.read_policies("", declared, planned)
     version = calico_version(snapshot)
     if version is not None and version < _STAGED_SINCE:

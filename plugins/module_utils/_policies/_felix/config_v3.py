@@ -52,16 +52,16 @@ def felix_v3(snapshot: PolicySnapshot, node: str, dataplane: str = "") -> Felix:
     `dataplane` is the known dataplane of the host, and overrides the settings.
     """
     try:
-        return _felix(snapshot, read_settings(snapshot, node), _version(snapshot.state), dataplane)
+        return _felix(snapshot, read_settings(snapshot, node), _version(snapshot), dataplane)
     except ValueError as exc:
         note = _note(calico_version(snapshot))
         return Felix(problem=str(exc), is_stopped=isinstance(exc, Stopped), dataplane="", note=note)
 
 
 def calico_version(snapshot: PolicySnapshot) -> Version:
-    """The version in Calico v3's ClusterInformation; None if unknown."""
+    """The version of Calico v3; None if unknown."""
     try:
-        return _version(snapshot.state)
+        return _version(snapshot)
     except ValueError:
         return None
 
@@ -73,19 +73,22 @@ def explain_net_doubt(where: str, version: Version) -> str:
     return ""
 
 
-def _version(state: Optional[str]) -> Version:
-    """The version of Calico. Raises ValueError if Felix does not use the stored data."""
-    if state is None:
+def _version(snapshot: PolicySnapshot) -> Version:
+    """The given version of Calico, else that of the ClusterInformation; None if unknown.
+
+    Raises ValueError if Felix does not use the stored data.
+    """
+    if snapshot.state is None:
         raise Stopped("the ClusterInformation is missing: Calico was never started on this datastore")
     try:
-        spec = read(CLUSTER_INFORMATION, state)["spec"]
+        spec = read(CLUSTER_INFORMATION, snapshot.state)["spec"]
     except go_json.Ambiguous:
         raise
     except ValueError as exc:
         raise Stopped("Felix cannot read the ClusterInformation, and waits: {0}".format(exc)) from exc
     if spec.get("datastoreReady") is not True:
         raise Stopped("datastoreReady of the ClusterInformation is not true, and Felix waits until it is")
-    return parse_version(spec.get("calicoVersion", ""))
+    return parse_version(snapshot.given_version or spec.get("calicoVersion", ""))
 
 
 def _felix(snapshot: PolicySnapshot, settings: Mapping[str, Any], version: Version, dataplane: str) -> Felix:

@@ -134,7 +134,7 @@ def test_pass_goes_to_the_next_tier_and_then_to_the_profiles():
 
 
 @pytest.mark.parametrize(
-    "version, expected", [("v3.32.1", "deny"), ("v3.29.0", "deny"), ("v3.28.5", "unknown"), (None, "unknown")]
+    "version, expected", [("v3.32.1", "deny"), ("v3.29.0", "deny"), ("v3.28.5", "unknown"), (None, "deny")]
 )
 def test_tiers_depend_on_the_version(version, expected):
     first = policy("first.a", [tcp("Deny", 80)], tier="first")

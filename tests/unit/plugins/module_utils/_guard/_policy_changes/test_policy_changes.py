@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from typing import ClassVar
 
@@ -15,11 +16,12 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import DatastoreError
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.v3_client import KeyValue
 from ansible_collections.netsec.calico.plugins.module_utils._datastore._values.codec_specs_v3 import build_codec
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.base import Datastore
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC as CODEC_V1
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v3 import CODEC
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.etcdv3 import EtcdV3Datastore
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
-from ansible_collections.netsec.calico.plugins.module_utils._guard._policy_changes.phases import Phase
+from ansible_collections.netsec.calico.plugins.module_utils._guard._policy_changes.phases import Phase, build_phases
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import ENFORCE, WARN, GuardPolicy
 from ansible_collections.netsec.calico.plugins.module_utils._guard.guard import Guard
 from ansible_collections.netsec.calico.plugins.module_utils._guard.host_facts import HostFacts
@@ -73,6 +75,12 @@ class World:
         self.values = {ROOT + "clusterinformations/default": json.dumps(INFORMATION)}
         self.store = object.__new__(EtcdV3Datastore)
         self.store._etcd = Memory(self.values)
+
+    def of_version(self, calico_version):
+        """The version in the ClusterInformation; None for none, as calicoctl leaves an empty datastore."""
+        spec = {"datastoreReady": True, "calicoVersion": calico_version}
+        spec = {key: value for key, value in spec.items() if value is not None}
+        self.values[ROOT + "clusterinformations/default"] = json.dumps(dict(INFORMATION, spec=spec))
 
     def put(self, resource):
         codec = CODEC if resource.KIND == "HostEndpoint" else build_codec(resource.KIND)
@@ -214,6 +222,43 @@ def test_the_policy_of_a_tier_and_the_tiers_order(world):
     world.put(policy("late.deny", DENY, tier="late"))
     world.put(resource("Tier", "late", order=6.0, defaultAction="Deny"))
     assert "late.deny" in said(world.check(resource("Tier", "late", order=4.0)))["node n1", "G18", "unsafe"]
+
+
+def list_tier_changes(world):
+    """Changes of tiers that deny SSH, of which each affects the host alone."""
+    early, late = (resource("Tier", name, order=order, defaultAction="Pass") for name, order in TIERS)
+    for each in (early, late, policy("early.web", tcp(80), tier="early"), policy("late.deny", DENY, tier="late")):
+        world.put(each)
+    world.put(policy("sec.ssh", tcp(2222), tier="sec"))
+    world.put(resource("Tier", "sec", order=6.0, defaultAction="Deny"))
+    return {
+        "a policy": policy("early.deny", DENY, tier="early"),
+        "the default action": resource("Tier", "early", order=5.0, defaultAction="Deny"),
+        "the order": resource("Tier", "late", order=4.0, defaultAction="Pass"),
+        "no tier": Ref("Tier", "sec"),
+    }
+
+
+TIERS = [("early", 5.0), ("late", 8.0)]
+
+
+@pytest.mark.parametrize("calico_version, given", [(None, None), ("master", None), ("v3.27.5", "v3.32.1")])
+def test_tiers_count_for_the_calico_that_the_writes_are_for(world, calico_version, given):
+    """An unknown version is written, and evaluated, as the newest; the option calico_version overrides the stored."""
+    world.of_version(calico_version)
+    world.store.follow_version(given)
+    for what, change in list_tier_changes(world).items():
+        assert ("node n1", "G18", "unsafe") in said(world.check(change)), what
+        with pytest.raises(Unsafe):
+            world.check(change, mode=ENFORCE)
+
+
+def test_tiers_of_a_calico_without_tiers_are_unknown(world):
+    change = list_tier_changes(world)["a policy"]
+    for calico_version, given in [("v3.28.5", None), ("v3.32.1", "v3.28.5")]:
+        world.of_version(calico_version)
+        world.store.follow_version(given)
+        assert "unsafe" not in {level for _who, _rule, level in said(world.check(change))}
 
 
 def test_a_profile_that_allows_less_or_is_deleted():
@@ -408,6 +453,79 @@ def test_a_policy_that_is_replaced_by_one_of_another_name(world):
     new, old = policy("ssh", tcp(2222), order=10), Ref("GlobalNetworkPolicy", "allow-ssh")
     assert said(world.check(new, old, mode=ENFORCE)) == {}
     assert said(world.check(old, new)).keys() == {("node n1", "G20", "unsafe")}
+
+
+# Changes of one kind and operation
+
+
+@pytest.fixture
+def one_by_one(world, monkeypatch):
+    """The datastore writes each change by a request of its own, like etcdv2 and Kubernetes."""
+    monkeypatch.setattr(world.store, "group_writes", functools.partial(Datastore.group_writes, world.store))
+    return world
+
+
+def move_ssh(world, number=0):
+    """Updates by which a-ssh loses what z-ssh gains, and of other policies in between."""
+    names = ["m{0:03}".format(each) for each in range(number)]
+    before, after = (
+        [policy(name, tcp(port), order=10) for name, port in [("a-ssh", first), *others, ("z-ssh", last)]]
+        for first, last, others in (
+            (2222, 80, [(name, 81) for name in names]),
+            (80, 2222, [(name, 82) for name in names]),
+        )
+    )
+    world.values.pop(ROOT + "globalnetworkpolicies/allow-ssh")
+    for each in before:
+        world.put(each)
+    return after
+
+
+def test_a_request_of_its_own_for_each_change_locks_out_between_two_updates(one_by_one):
+    after = move_ssh(one_by_one)
+    found = said(one_by_one.check(*after))
+    assert found.keys() == {("node n1", "G20", "unsafe")}
+    assert found["node n1", "G20", "unsafe"].startswith(
+        "after update global network policy a-ssh and before update global network policy z-ssh, tcp port 2222 from"
+    )
+    with pytest.raises(Unsafe, match="write the changes in two runs"):
+        one_by_one.check(*after, mode=ENFORCE)
+    # The other order is safe.
+    assert said(one_by_one.check(*reversed(after), mode=ENFORCE)) == {}
+
+
+def test_a_transaction_of_etcd_writes_both_updates_at_once(world):
+    assert said(world.check(*move_ssh(world), mode=ENFORCE)) == {}
+
+
+def test_more_updates_than_a_transaction_of_etcd_has(world):
+    assert said(world.check(*move_ssh(world, 125), mode=ENFORCE)) == {}
+    found = said(world.check(*move_ssh_again(world, 126)))
+    assert "after update global network policy a-ssh and 126 more" in found["node n1", "G20", "unsafe"]
+
+
+def move_ssh_again(world, number):
+    world.put(policy("allow-ssh", tcp(2222), order=10))
+    return move_ssh(world, number)
+
+
+def test_of_too_many_states_neighbours_are_merged_and_one_warning_says_so(one_by_one):
+    changes = move_ssh(one_by_one, 39)
+    report = one_by_one.check(*changes)
+    assert ("node n1", "G20", "unsafe") in said(report)
+    assert not [line for line in report.warnings() if "states in between" in line]
+    changes = move_ssh_again(one_by_one, 40)
+    report = one_by_one.check(*changes)
+    assert ("node n1", "G20", "unsafe") in said(report)
+    (line,) = [line for line in report.warnings() if "states in between" in line]
+    assert line.startswith(
+        "guard G20: the changes are written by 42 requests, and only 20 of the 41 states in between were evaluated"
+    )
+    # Of many hosts, fewer states are evaluated.
+    changes = [one_by_one.change(each) for each in changes]
+    assert [len(build_phases(changes, one_by_one.store, hosts)) for hosts in (0, 1000, 2000, 10000)] == [21, 21, 21, 11]
+    # Without facts, no connection is required.
+    assert not [line for line in one_by_one.check(*changes, facts={}).warnings() if "states in between" in line]
 
 
 def test_a_connection_that_an_endpoints_verdict_reports_is_not_reported_twice(world):
