@@ -65,7 +65,9 @@ options:
   guard:
     description:
       - Mode of the lock-out guard. Before the first write, the guard evaluates which connections the changed endpoints
-        would allow under the policies, profiles and failsafe ports in the datastore.
+        would allow under the policies, profiles and failsafe ports in the datastore. If other resources change, such as
+        policies, it evaluates the required connections of every affected host in O(guard_facts), before and after the
+        changes and between the requests that write them.
       - V(enforce) writes nothing if a change is unsafe, or if policies, profiles or settings cannot be read. The error
         message gives the reason and the remedy. A change whose safety is unknown is written with a warning.
       - V(warn) writes all changes and reports the findings as warnings.

@@ -188,7 +188,7 @@ results:
       type: str
     decided_by:
       description:
-        - What decides the result, for example V(failsafe tcp:22), V(policy default.allow-web, ingress rule 1),
+        - What decides the result, for example V(failsafe tcp:22), V(policy allow-web, ingress rule 1),
           V(profile production, ingress rule 1), V(no rule of the policies that select it), V(no rule of its profiles),
           V(missing profile production) or V(no endpoint governs the interface).
         - For the verdict V(unknown), what the result depends on, or V(unknown).
@@ -208,7 +208,7 @@ results:
   sample:
     - verdict: deny
       decided_by: no rule of the policies that select it
-      reason: "denied by default.allow-web: no ingress rule matched"
+      reason: "denied by allow-web: no ingress rule matched"
       neighbour_discovery: ""
 endpoints:
   description: The interfaces of the host, sorted by name, and the endpoints that apply to them.

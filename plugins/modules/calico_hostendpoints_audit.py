@@ -195,7 +195,7 @@ policies:
       description: Why the number is unknown. Otherwise empty.
       type: str
   sample:
-    - name: default.allow-ssh
+    - name: allow-ssh
       endpoints: 12
       problem: ""
 policies_omitted:

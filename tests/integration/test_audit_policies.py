@@ -42,11 +42,6 @@ def put_policy(datastore, name, selector, kind="", **fields):
         put_resource(datastore, "globalnetworkpolicies", "GlobalNetworkPolicy", "default." + name, spec)
 
 
-def named(datastore, *names):
-    """The names as Calico has them."""
-    return ["default." + name if datastore.model == "v3" else name for name in names]
-
-
 def test_in_the_order_in_which_they_are_asked(datastore, tmp_path):
     put_policy(datastore, "late", "all()")
     put_policy(datastore, "web", "role == 'web'", order=20)
@@ -67,17 +62,17 @@ def test_in_the_order_in_which_they_are_asked(datastore, tmp_path):
     datastore.put_endpoint(endpoint("n1", "d"), labels={"role": "db", CALICO_LABEL: "x"})
     datastore.put_endpoint(endpoint("n2"), labels={"role": "web"})
     result, found = audit(datastore, tmp_path)
-    of_db = named(datastore, "db", "first", "late")
+    of_db = ["db", "first", "late"]
     assert selecting(found) == {
-        "a": named(datastore, "raw", "dnat", "first", "web", "late"),
+        "a": ["raw", "dnat", "first", "web", "late"],
         "b": of_db,
-        "c": named(datastore, "late"),
+        "c": ["late"],
         "d": of_db,
     }
     assert "endpoints" not in result and result["policies_omitted"] == 0
     assert result["policies"] == found["policies"]
     counts = {each["name"]: each["endpoints"] for each in result["policies"]}
-    names = named(datastore, "db", "dnat", "first", "late", "raw", "web")
+    names = ["db", "dnat", "first", "late", "raw", "web"]
     assert list(counts.items()) == list(zip(names, (2, 1, 3, 4, 1, 1)))
     assert {each["problem"] for each in result["policies"]} == {""}
 
@@ -92,7 +87,7 @@ def test_tiers(datastore, tmp_path):
         put_resource(datastore, "globalnetworkpolicies", "GlobalNetworkPolicy", name + ".all", spec)
     put_policy(datastore, "all", "all()", order=1)
     datastore.put_endpoint(endpoint("n1"))
-    assert selecting(audit(datastore, tmp_path)[1]) == {"eth0": ["platform.all", "security.all", "default.all"]}
+    assert selecting(audit(datastore, tmp_path)[1]) == {"eth0": ["platform.all", "security.all", "all"]}
 
 
 def test_none_is_an_empty_list(datastore, tmp_path):
@@ -116,7 +111,7 @@ def test_labels_that_a_profile_gives(datastore, tmp_path):
         datastore.put_endpoint(endpoint("n1", name, profiles=[profile]))
     found = audit(datastore, tmp_path)[1]
     # In v3, a profile that does not parse is missing.
-    assert selecting(found) == {"a": named(datastore, "web"), "b": [] if datastore.model == "v3" else None, "c": []}
+    assert selecting(found) == {"a": ["web"], "b": [] if datastore.model == "v3" else None, "c": []}
 
 
 @only_kubernetes
@@ -125,7 +120,7 @@ def test_labels_that_a_namespace_gives(datastore, tmp_path):
     put_policy(datastore, "web", "pcns.projectcalico.org/name == 'default'")
     for name, profile in (("a", "kns.default"), ("b", "kns.nosuch")):
         datastore.put_endpoint(endpoint("n1", name, profiles=[profile]))
-    assert selecting(audit(datastore, tmp_path)[1]) == {"a": named(datastore, "web"), "b": []}
+    assert selecting(audit(datastore, tmp_path)[1]) == {"a": ["web"], "b": []}
 
 
 def test_a_policy_that_cannot_be_read_is_told(datastore, tmp_path):
@@ -136,9 +131,9 @@ def test_a_policy_that_cannot_be_read_is_told(datastore, tmp_path):
         put_policy(datastore, "odd", "all(", order=1)
     datastore.put_endpoint(endpoint("n1"))
     result, found = audit(datastore, tmp_path)
-    assert selecting(found) == {"eth0": named(datastore, "web")}
+    assert selecting(found) == {"eth0": ["web"]}
     odd, web = result["policies"]
-    assert (odd["name"], odd["endpoints"]) == (named(datastore, "odd")[0], None) and odd["problem"]
+    assert (odd["name"], odd["endpoints"]) == (["odd"][0], None) and odd["problem"]
     assert (web["endpoints"], web["problem"]) == (1, "")
 
 
@@ -151,7 +146,7 @@ def test_of_what_felix_does_not_take_nothing_is_known(datastore, tmp_path):
         datastore.put_endpoint(endpoint("n1", "b", profiles=["a/b"]))
     datastore.put_endpoint(endpoint("n1", "c"))
     found = selecting(audit(datastore, tmp_path)[1])
-    assert found.pop("c") == named(datastore, "all")
+    assert found.pop("c") == ["all"]
     assert found == ({"a": None, "b": None} if datastore.model == "v1" else {})
 
 
@@ -179,7 +174,7 @@ def test_nothing_is_read_when_nobody_asks(datastore, wire, tmp_path):
     result, found = audit(wire, tmp_path, nodes=["n3"])
     assert (result["policies"], found["endpoints"]) == ([], [])
     assert not [key for key in datastore.keys_read(wire) if "polic" in key]
-    assert selecting(audit(wire, tmp_path)[1]) == {"eth0": named(datastore, "all")}
+    assert selecting(audit(wire, tmp_path)[1]) == {"eth0": ["all"]}
 
 
 @only_etcdv2

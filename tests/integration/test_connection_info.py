@@ -70,10 +70,6 @@ def decisions(result):
     return [(each["verdict"], each["decided_by"]) for each in result["results"]]
 
 
-def policy_of(datastore):
-    return "policy allow-web" if datastore.model == "v1" else "policy default.allow-web"
-
-
 @pytest.mark.parametrize("check", [False, True])
 def test_what_decides(datastore, check):
     put_policies(datastore)
@@ -81,12 +77,11 @@ def test_what_decides(datastore, check):
     result = ask(datastore, check=check)
     assert decisions(result) == [
         ("allow", "failsafe tcp:22"),
-        ("allow", policy_of(datastore) + ", ingress rule 1"),
+        ("allow", "policy allow-web, ingress rule 1"),
         ("deny", "no rule of the policies that select it"),
         ("allow", "failsafe tcp:443"),
     ]
-    name = policy_of(datastore).partition(" ")[2]
-    assert result["results"][2]["reason"] == "denied by {0}: no ingress rule matched".format(name)
+    assert result["results"][2]["reason"] == "denied by allow-web: no ingress rule matched"
     assert result["endpoints"][:2] == [
         {"interface": "eth0", "endpoint": "n1-eth0", "shadowed": [], "rejected": []},
         {"interface": "eth1", "endpoint": "", "shadowed": [], "rejected": []},
@@ -101,7 +96,7 @@ def test_endpoints_of_other_nodes_count(datastore):
     datastore.put_endpoint(DB_ENDPOINT)
     (after,) = decisions(ask(datastore, connections=[DB]))
     assert (before[0], after[0]) == ("deny", "allow")
-    assert after[1] == policy_of(datastore) + ", ingress rule 2"
+    assert after[1] == "policy allow-web, ingress rule 2"
 
 
 def test_a_selected_endpoint_without_expected_ips_is_named(datastore):
@@ -111,15 +106,14 @@ def test_a_selected_endpoint_without_expected_ips_is_named(datastore):
     datastore.put_endpoint(dict(DB_ENDPOINT, interface_name="eth0", expected_ips=[]))
     reason = ask(datastore, connections=[DB])["results"][0]["reason"]
     assert (
-        policy_of(datastore)
-        + ', ingress rule 2: its source selector role == "db" matches host endpoint n2-eth0 on node '
+        "policy allow-web" + ', ingress rule 2: its source selector role == "db" matches host endpoint n2-eth0 on node '
         "n2, which has no expected_ips, so its addresses are not in the set"
     ) in reason
     # A rule for another port is none of the reasons, nor one of another endpoint's.
     assert "n2-eth0" not in ask(datastore, connections=[OTHER])["results"][0]["reason"]
     datastore.put_endpoint(dict(DB_ENDPOINT, interface_name="eth0", expected_ips=["192.0.2.77"]))
     reason = ask(datastore, connections=[DB])["results"][0]["reason"]
-    assert reason == "denied by {0}: no ingress rule matched".format(policy_of(datastore).partition(" ")[2])
+    assert reason == "denied by allow-web: no ingress rule matched"
     # With the address, it is let through.
     datastore.put_endpoint(DB_ENDPOINT)
     assert [verdict for verdict, _by in decisions(ask(datastore, connections=[DB]))] == ["allow"]

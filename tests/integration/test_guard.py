@@ -130,9 +130,7 @@ def test_a_log_only_policy_beside_a_profile_that_allows(datastore):
     """calico#4673"""
     put_profile(datastore, datastore.open_profile)
     put_policy(datastore, "log", [{"action": "log"}])
-    assert refused(
-        datastore, "default.log" if datastore.model == "v3" else "log", profiles=[datastore.open_profile]
-    ) == {"G03"}
+    assert refused(datastore, "denied by log: ", profiles=[datastore.open_profile]) == {"G03"}
     put_policy(datastore, "log", [{"action": "log"}, {"action": "allow"}])
     assert guarded(datastore, profiles=[datastore.open_profile])["operation"] == "create"
 
@@ -349,9 +347,8 @@ def test_which_policies_select_it(datastore):
     put_policy(datastore, "db", [{"action": "allow"}], "role == 'db'")
     guarded(datastore)
     diff = guarded(datastore, diff=True, check=True, labels={"role": "db"})["diff"]
-    name = "%s" if datastore.model == "v1" else "default.%s"
-    assert diff["before"].endswith("# selected by the policy %s\n" % (name % "web"))
-    assert diff["after"].endswith("# selected by the policy %s\n" % (name % "db"))
+    assert diff["before"].endswith("# selected by the policy web\n")
+    assert diff["after"].endswith("# selected by the policy db\n")
 
 
 def test_a_deleted_one_opens_its_interface(datastore):

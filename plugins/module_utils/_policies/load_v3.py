@@ -17,7 +17,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tupl
 from .._core import go_json
 from .._core.errors import shown
 from .._core.ip import parse_net
-from .._datastore._values.calico_version import TIERS_SINCE
+from .._datastore._values.calico_version import DEFAULT_PREFIX, TIERS_SINCE
 from .._datastore.snapshot import PolicySnapshot
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, parse
 from ._felix.config_v3 import calico_version
@@ -111,7 +111,9 @@ def _sorted(policies: List[Policy], version: Version) -> List[Policy]:
         if version is None or version >= _NAME_AND_KIND_SINCE:
             stored = policy.key
         else:
-            stored = policy.name[len(policy.tier) + 1 :] if policy.tier == _DEFAULT else policy.name
+            prefix = policy.tier + "."
+            has_tier = policy.tier == _DEFAULT or policy.name.startswith(prefix)
+            stored = policy.name if has_tier else prefix + policy.name
         return stored.encode("utf-8", "surrogatepass")
 
     return sorted(policies, key=lambda policy: (policy.order is None, policy.order or 0.0, name(policy)))
@@ -152,13 +154,10 @@ def _policy(namespace: str, name: str, value: str, version: Version) -> Policy:
 
 
 def _name(name: str, tier: str, metadata: Mapping[str, Any]) -> str:
-    """Tier and name, with or without the tier in the key (libcalico-go, model/keys.go, determinePolicyName)."""
+    """The name that Calico shows: before v3.32, that in the key of a policy in tier default has a prefix."""
     original = _original_name(metadata)
-    if original:
-        name = original
-    elif tier == _DEFAULT and name.startswith(_DEFAULT + "."):
-        name = name[len(_DEFAULT) + 1 :]
-    return name if tier != _DEFAULT and name.startswith(tier + ".") else "{0}.{1}".format(tier, name)
+    is_prefixed = tier == _DEFAULT and name.startswith(DEFAULT_PREFIX)
+    return original or (name[len(DEFAULT_PREFIX) :] if is_prefixed else name)
 
 
 def _original_name(metadata: Mapping[str, Any]) -> str:

@@ -99,7 +99,7 @@ def test_a_tier_without_an_order_is_asked_last_and_one_that_is_missing_behind_it
     documents = datastore(missing, last, default, tiers=TIERS)
     assert ask(documents).decided_by == "policy last.a, ingress rule 1"
     assert ask(documents, port=81).decided_by == "policy absent.a, ingress rule 1"
-    assert ask(documents, port=82).decided_by == "policy default.a, ingress rule 2"
+    assert ask(documents, port=82).decided_by == "policy a, ingress rule 2"
 
 
 def test_the_end_of_a_tier_denies_where_a_policy_of_it_governs():
@@ -148,7 +148,7 @@ def test_order_of_equals_depends_on_the_version(version, first):
     documents = datastore(
         policy("default.a", [tcp("Deny", 80)]), policy("default.a-b", [tcp("Deny", 80)]), version=version
     )
-    assert ask(documents).decided_by == "policy default.{0}, ingress rule 1".format(first)
+    assert ask(documents).decided_by == "policy {0}, ingress rule 1".format(first)
 
 
 def test_order_within_a_tier():
@@ -157,16 +157,41 @@ def test_order_within_a_tier():
         policy("default.b", [tcp("Deny", 80)], order=20),
         policy("default.c", [tcp("Allow", 80)], order=-1.5),
     )
-    assert ask(documents).decided_by == "policy default.c, ingress rule 1"
+    assert ask(documents).decided_by == "policy c, ingress rule 1"
 
 
-def test_names_are_shown_with_their_tier():
+def test_names_are_those_of_the_policies_and_tell_similar_ones_apart():
     by_annotation = resource(
         {"selector": "all()", "ingress": [tcp("Allow", 80)]},
         annotations={"projectcalico.org/metadata": '{"name":"web"}'},
     )
-    assert ask(datastore(("anything", by_annotation))).decided_by == "policy default.web, ingress rule 1"
-    assert ask(datastore(policy("web", [tcp("Allow", 80)]))).decided_by == "policy default.web, ingress rule 1"
+    assert ask(datastore(("anything", by_annotation))).decided_by == "policy web, ingress rule 1"
+    assert ask(datastore(policy("web", [tcp("Allow", 80)]))).decided_by == "policy web, ingress rule 1"
+    in_tier = policy("sec.web", [tcp("Allow", 80)], tier="sec"), policy("web", [tcp("Deny", 80)], tier="sec")
+    assert ask(datastore(*in_tier)).decided_by == "policy sec.web, ingress rule 1"
+    # Calico v3.32 stores both, and keeps their names in annotations.
+    both = [
+        ("default.ssh", resource({"order": 1, "ingress": [tcp("Allow", 80)]}, annotations=named("default.ssh"))),
+        ("ssh", resource({"order": 2, "ingress": [tcp("Allow", 81)]}, annotations=named("ssh"))),
+    ]
+    assert ask(datastore(*both)).decided_by == "policy default.ssh, ingress rule 1"
+    assert ask(datastore(*both), port=81).decided_by == "policy ssh, ingress rule 1"
+    assert ask(datastore(*both), port=82).reason == "denied by default.ssh and ssh: no ingress rule matched"
+
+
+def named(name):
+    return {"projectcalico.org/metadata": json.dumps({"name": name})}
+
+
+@pytest.mark.parametrize("version, first", [("v3.32.0", "c"), ("v3.31.7", "first.b")])
+def test_before_v3_32_policies_of_a_tier_are_sorted_by_tier_and_name(version, first):
+    documents = datastore(
+        policy("first.b", [tcp("Deny", 80)], tier="first"),
+        policy("c", [tcp("Allow", 80)], tier="first"),
+        tiers=TIERS,
+        version=version,
+    )
+    assert ask(documents).decided_by == "policy {0}, ingress rule 1".format(first)
 
 
 # --- What the policies ask for ---
@@ -400,7 +425,7 @@ def from_db(action="Allow", **more):
     ],
 )
 def test_a_selector_that_matches_an_endpoint_without_addresses(rules, by):
-    assert "; policy default.a, " + by in reason(*rules) and IN_NO_SET in reason(*rules)
+    assert "; policy a, " + by in reason(*rules) and IN_NO_SET in reason(*rules)
 
 
 def test_at_the_hosts_own_end_only_its_own_endpoints_count():
@@ -488,7 +513,7 @@ def test_a_policy_that_is_too_large_matters_where_it_is_asked():
     large = policy("default.large", [{"action": "Allow"}] * 10001, order=5)
     assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), large)) == "allow"
     answer = ask(datastore(policy("default.a", [tcp("Allow", 80)], order=9), large))
-    assert answer.verdict == "unknown" and "default.large cannot be read: it has 10001 rules" in answer.reason
+    assert answer.verdict == "unknown" and "large cannot be read: it has 10001 rules" in answer.reason
     # Nobody knows where this one is asked.
     deep = ("x", "[" * 200)
     assert verdict(datastore(policy("default.a", [tcp("Allow", 80)], order=1), deep)) == "unknown"

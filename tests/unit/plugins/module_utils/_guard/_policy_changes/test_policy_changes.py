@@ -153,8 +153,8 @@ def test_deleting_the_policy_that_allows_ssh_is_refused_with_host_connection_and
     assert message.startswith(
         "1 of 1 affected nodes would be unsafe: node n1: tcp port 2222 from 192.0.2.9 is required"
     )
-    assert "denied by default.drop-rest: no ingress rule matched" in message
-    assert "until now allowed by ingress rule 1 of policy default.allow-ssh" in message
+    assert "denied by drop-rest: no ingress rule matched" in message
+    assert "until now allowed by ingress rule 1 of policy allow-ssh" in message
     assert "(G18). What to do: keep, or first create, a policy" in message
     (line,) = world.check(gone).warnings()
     assert line.startswith("guard G18: unsafe: node n1: tcp port 2222")
@@ -168,7 +168,7 @@ def test_without_any_policy_the_profile_allows_it(world):
 def test_a_new_policy_that_denies_it_first(world):
     found = said(world.check(policy("deny", tcp(2222, action="Deny"), order=1)))
     assert found.keys() == {("node n1", "G18", "unsafe")}
-    assert "denied by ingress rule 1 of policy default.deny" in found["node n1", "G18", "unsafe"]
+    assert "denied by ingress rule 1 of policy deny" in found["node n1", "G18", "unsafe"]
     # After the policy that allows it.
     assert said(world.check(policy("deny", tcp(2222, action="Deny"), order=15))) == {}
     # It selects another host.
@@ -198,7 +198,7 @@ def test_an_update_of_a_sets_networks(world):
     report = world.check(more, mode=ENFORCE)
     assert said(report) == {}
     assert report.warnings() == [
-        "guard G19: tcp port 2222 from 198.51.100.0 was not allowed and is allowed now: policy default.allow-ssh, "
+        "guard G19: tcp port 2222 from 198.51.100.0 was not allowed and is allowed now: policy allow-ssh, "
         "ingress rule 1 (on n1)"
     ]
 
@@ -568,7 +568,7 @@ def test_one_change_is_checked_again_after_a_conflict(world):
 
 
 def test_what_becomes_open(world):
-    text = "guard G19: tcp port {0} from any {1} was not allowed and is allowed now: policy default.web, {2} (on n1)"
+    text = "guard G19: tcp port {0} from any {1} was not allowed and is allowed now: policy web, {2} (on n1)"
     lines = world.check(policy("web", tcp("80:90", 443), order=30), mode=ENFORCE).warnings()
     assert lines == [text.format(port, "address", "ingress rule 1") for port in (443, 80)]
     lines = world.check(policy("web", dict(tcp(443), ipVersion=6), order=30), mode=ENFORCE).warnings()
