@@ -75,8 +75,7 @@ options:
     type: str
   owner_label:
     description:
-      - Key of the label that identifies the owner of a resource. It must not be a label of Calico (prefix
-        C(projectcalico.org/)).
+      - Key of the label that identifies the owner of a resource. Calico's own C(projectcalico.org/) is rejected.
     type: str
     default: app.kubernetes.io/managed-by
   purge:
@@ -134,8 +133,7 @@ notes:
     v3.32 can leave it, O(state=present) deletes the second one, and O(state=absent) deletes both. A policy that is
     stored as C(default.NAME) cannot move to another tier. Delete it first.
   - A policy requires its tier, and a tier with policies is not deleted. The module checks the policies again
-    immediately before it deletes a tier. It does not notice a policy that another client creates between this check and
-    the deletion, because no datastore can make the deletion conditional on that.
+    immediately before it deletes a tier, but does not notice a policy that another client creates after this check.
   - RV(changes), RV(not_attempted) and RV(ignore:diff) are limited to a few hundred thousand characters, because AWX
     does not keep larger results. RV(summary) always counts everything.
   - If a write fails, the task fails. RV(changes) then lists the completed changes, RV(failures) the resource and the

@@ -299,3 +299,22 @@ def test_on_kubernetes_the_object_has_the_name_of_the_version(datastore, version
     assert changes(resources(datastore, [policy("p1", order=5)])) == [("update", "GlobalNetworkPolicy", "p1")]
     assert changes(resources(datastore, [policy("p1")], state="absent")) == [("delete", "GlobalNetworkPolicy", "p1")]
     assert datastore.stored(plural) == {}
+
+
+@on_v1
+def test_on_kubernetes_the_second_object_of_a_policy_is_deleted(datastore):
+    for state in ("present", "absent"):
+        set_version(datastore, "v3.31.7")
+        resources(datastore, [policy("p")])
+        plural = "globalnetworkpolicies.%s" % datastore.group
+        ((key, text),) = datastore.stored(plural).items()
+        datastore.put(key.replace("default.p", "p"), text.replace('"default.p"', '"p"'))
+        assert len(datastore.stored(plural)) == 2
+        set_version(datastore, "v3.32.1")
+        result = resources(datastore, [policy("p")], state=state)
+        deleted = [("delete", "GlobalNetworkPolicy", "default.p")]
+        deleted += [("delete", "GlobalNetworkPolicy", "p")] if state == "absent" else []
+        assert sorted(changes(result)) == deleted
+        assert len(datastore.stored(plural)) == 2 - len(deleted)
+        assert not resources(datastore, [policy("p")], state=state)["changed"]
+        resources(datastore, [policy("p")], state="absent")

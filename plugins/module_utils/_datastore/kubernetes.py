@@ -157,17 +157,18 @@ class KubernetesDatastore(Datastore):
             elif kind in kinds or len(given) > FEW or (nodes and kind == HOST_ENDPOINT):
                 found += self._list_all(kind)
             else:
-                found += [stored for stored in map(self.get, given) if stored]
+                found += [stored for ref in given for stored in self._find(ref)]
         return found
 
     def get(self, ref: Ref) -> Stored | None:
-        plural, names = _find_plural(ref.kind), self._list_names(ref)
-        for name in names:
-            found = self._client.get_object(self.api.name, plural, name)
-            stored = self._stored(ref.kind, found) if found else None
-            if stored and (name == names[0] or stored.own_ref == ref):
-                return stored
-        return None
+        return next(self._find(ref), None)
+
+    def _find(self, ref: Ref) -> Iterator[Stored]:
+        """What is stored for a resource under its names, under that of a new one first."""
+        for number, name in enumerate(self._list_names(ref)):
+            found = self._client.get_object(self.api.name, _find_plural(ref.kind), name)
+            if found and (not number or self._stored(ref.kind, found).own_ref == ref):
+                yield self._stored(ref.kind, found)
 
     def list(self, node: str = "") -> List[Stored]:
         # An unreadable endpoint may belong to any node.
