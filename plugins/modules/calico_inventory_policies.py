@@ -46,6 +46,8 @@ options:
       - Groups of the inventory. Each gets a GlobalNetworkSet C(group-NAME) with the addresses of its hosts, for
         selectors such as C(netsec.calico/group == 'webservers'). In C(NAME), upper-case letters become lower-case
         letters and C(_) becomes C(-).
+      - In rules, write C(namespaceSelector) V(global(\)) with such a selector. Without it, the selector also matches
+        pods and network sets of every namespace.
       - The addresses come from facts, without those of the interfaces that C(hostendpoints_ignore) matches, temporary
         addresses and loopback addresses. A host without facts is an error.
     type: list
