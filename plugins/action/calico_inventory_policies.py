@@ -13,6 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
     build_required,
@@ -26,7 +27,6 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.lib
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.networks import InventoryNetworks
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sources import (
-    Item,
     check_items,
     list_files,
     parse_items,
@@ -67,11 +67,14 @@ class ActionModule(ActionBase):
         if not is_purging and not any(declared[option] for option in _SOURCES):
             result.update(skipped=True, skip_reason="no policies are declared")
             return result
+        api_version = read_api_version(arguments)
+        if not all(schema.has_owner for schema in api_version.schemas.values()):
+            # The policies of Calico v1 have no labels.
+            arguments.pop("owner", None)
         if is_audit:
             _prepare_audit(arguments)
-        elif is_purging and arguments.get("purge_limit") in (None, ""):
-            raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
-        api_version = read_api_version(arguments)
+        elif is_purging:
+            _check_purge(run, arguments)
         items = self._build_items(run, declared, api_version)
         check_items(items, api_version)
         if arguments.get("purge") == "owned":
@@ -137,6 +140,15 @@ class ActionModule(ActionBase):
             )
         finally:
             self._remove_tmp_path(folder)
+
+
+def _check_purge(run: RunSettings, arguments: Dict[str, Any]) -> None:
+    """Raise RunFailed for a purge without a limit or an owner."""
+    if arguments.get("purge_limit") in (None, ""):
+        raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
+    if not arguments.get("owner"):
+        text = "{0}: owned requires an owner, but {1} is empty or the datastore is Calico v1, whose policies have no labels"
+        raise RunFailed(text.format(run.get_variable_name("purge"), run.get_variable_name("owner")))
 
 
 def _prepare_audit(arguments: Dict[str, Any]) -> None:

@@ -119,7 +119,8 @@ options:
     type: list
     elements: raw
   owner:
-    description: As O(netsec.calico.calico_resources#module:owner).
+    description:
+      - As O(netsec.calico.calico_resources#module:owner). Ignored on Calico v1, whose policies have no labels.
     type: str
   owner_label:
     description: As O(netsec.calico.calico_resources#module:owner_label).

@@ -147,6 +147,9 @@ def test_hosts_without_facts_are_named(fleet, variables):
         ({"calico_policies_libary": ["ssh"]}, "did you mean calico_policies_library?"),
         ({"calico_policies_src": ["no/such/*.yml"]}, "calico_policies_src: no/such/*.yml matches no file"),
         ({"calico_policies_resources": [{"kind": "Pod"}]}, "calico_policies_resources[0]: kind 'Pod' is not valid"),
+        ({"calico_policies_resources": [{"kind": "tier"}]}, "kind 'tier' is not valid: did you mean Tier?"),
+        ({"calico_policies_resources": [{"kind": "Tier", "apiVersion": "v1"}]}, "resources[0]: apiVersion 'v1' is not"),
+        ({"calico_policies_resources": {"kind": "TierList"}}, "calico_policies_resources: items is null"),
         (dict(BASE, calico_policies_purge="owned", calico_policies_purge_limit=""), "calico_policies_purge_limit is"),
     ],
 )
@@ -158,6 +161,27 @@ def test_what_cannot_be_meant_is_an_error_that_names_the_variable(fleet, variabl
 def test_the_library_needs_calico_v3(fleet):
     fleet.reset("etcdv2")
     assert "calico_policies_library requires Calico v3" in failure(run(fleet, **BASE))
+
+
+V1_POLICY = {"apiVersion": "v1", "kind": "policy", "metadata": {"name": "web"}, "spec": {"selector": "has(role)"}}
+V1_ENDPOINT = {
+    "apiVersion": "v1",
+    "kind": "hostEndpoint",
+    "metadata": {"name": "eth0", "node": "worker-1"},
+    "spec": {"interfaceName": "eth0"},
+}
+
+
+def test_manifests_of_calico_v1_have_no_owner(fleet):
+    fleet.reset("etcdv2")
+    variables = {"calico_policies_resources": {"kind": "list", "items": [V1_POLICY, V1_ENDPOINT]}}
+    assert done(run(fleet, **variables))["summary"]["created"] == 2
+    assert fleet.datastore.get("/calico/v1/policy/tier/default/policy/web")
+    assert sorted(fleet.stored()) == ["worker-1/eth0"]
+    audited = playbook(fleet, "audit", variables=dict(variables, hostendpoints_interfaces=[]))
+    assert audited.returncode == 0, audited
+    message = failure(run(fleet, **dict(variables, calico_policies_purge="owned")))
+    assert "calico_policies_purge: owned requires an owner, but calico_policies_owner is empty or" in message
 
 
 def test_files_directories_patterns_and_templates(fleet, tmp_path):

@@ -127,24 +127,27 @@ def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
     found = False
     for number, document in enumerate(documents):
         where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
-        if isinstance(document, Mapping) and _is_list(document):
-            document = document.get("items")
-            if document is None:
-                raise InvalidInput([where + ": items is null; write an empty list as []"])
-        if isinstance(document, list):
-            for index, item in enumerate(document):
-                yield "{0}[{1}]".format(where, index), item
-        elif document is not None:
-            yield where, document
+        yield from list_items(where, document)
         found = found or document is not None
     if not found:
         # As above.
         raise InvalidInput([source + ": contains no resources; write an empty set as []"])
 
 
-def _is_list(document: Mapping[str, Any]) -> bool:
-    """Whether a document is a list resource, such as HostEndpointList or List."""
-    return str(document.get("kind", "")).lower().endswith("list")
+def list_items(where: str, document: Any) -> Iterator[Item]:
+    """The items of a document: of a list, of a list resource such as HostEndpointList or List, or the document itself.
+
+    Nothing for None. Raises InvalidInput for a list resource without items.
+    """
+    if isinstance(document, Mapping) and str(document.get("kind", "")).lower().endswith("list"):
+        document = document.get("items")
+        if document is None:
+            raise InvalidInput([where + ": items is null; write an empty list as []"])
+    if isinstance(document, (list, tuple)):
+        for index, item in enumerate(document):
+            yield "{0}[{1}]".format(where, index), item
+    elif document is not None:
+        yield where, document
 
 
 # YAML in flow style begins like JSON. To parse a longer string once more as YAML would take long.
