@@ -47,6 +47,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.shared_variab
 _SOURCES = ("resources", "src", "group_sets", "library")
 # The kind of the role hostendpoints, and records of nodes, which Calico's own agents write.
 _NEVER_PURGED = ("HostEndpoint", "Node")
+# Options that are unset if they are empty, as an unanswered survey question is.
+_MAY_BE_EMPTY = ("purge", "guard_limit", "calico_version", "canary", "canary_hosts", "canary_wait")
 _SHOWN = 10
 
 
@@ -63,8 +65,13 @@ class ActionModule(ActionBase):
         arguments = run.arguments
         declared = {option: arguments.pop(option, None) for option in (*_SOURCES, *OPTIONS)}
         is_audit = boolean(arguments.pop("audit", False), strict=False)
-        is_purging = arguments.get("purge") not in (None, "", "none")
+        for option in _MAY_BE_EMPTY:
+            if arguments.get(option) in (None, ""):
+                arguments.pop(option, None)
+        is_purging = arguments.get("purge", "none") != "none"
         if not is_purging and not any(declared[option] for option in _SOURCES):
+            # Hosts other than the first one may declare policies.
+            _check_hosts(run, HostVariables(run.hosts, self._templar, read_api_version(arguments)))
             result.update(skipped=True, skip_reason="no policies are declared")
             return result
         api_version = read_api_version(arguments)
@@ -79,14 +86,15 @@ class ActionModule(ActionBase):
         check_items(items, api_version)
         if arguments.get("purge") == "owned":
             arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
-        if arguments.get("guard_limit") in (None, ""):
-            arguments.pop("guard_limit", None)
         contents: Dict[str, Any] = {"src": [item for _place, item in items]}
         arguments["guard"] = parse_guard_mode(arguments.get("guard"))
-        if is_guard_on(arguments["guard"]):
+        is_guarded = is_guard_on(arguments["guard"])
+        has_canary = str(arguments.get("canary_hosts", 0)) != "0"
+        if is_guarded:
             arguments["guard_require"] = build_required(arguments)
-            scopes = (Scope.HOST, Scope.RUN, Scope.WRITING, Scope.GUARD)
-            fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes)
+        if is_guarded or has_canary:
+            scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
+            fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
             warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
         done = self._apply(contents, arguments, run.task_vars)
@@ -101,9 +109,7 @@ class ActionModule(ActionBase):
         networks = InventoryNetworks(hosts, reader)
         first = hosts.runner()
         raw = hosts.without_facts(first)
-        shared = SharedVariables(reader, first, raw, as_written=())
-        for name in hosts.names():
-            shared.check_policies(name, hosts.without_facts(name))
+        _check_hosts(run, reader)
         render = functools.partial(hosts.render, self._templar, variables=raw)
         names = parse_list(name_of("library"), declared["library"])
         groups = parse_list(name_of("group_sets"), declared["group_sets"])
@@ -142,19 +148,30 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(folder)
 
 
+def _check_hosts(run: RunSettings, reader: HostVariables) -> None:
+    """Raise RunFailed for a host whose variables differ from those of the first host."""
+    hosts = run.hosts
+    first = hosts.runner()
+    shared = SharedVariables(reader, first, hosts.without_facts(first), as_written=())
+    for name in hosts.names():
+        shared.check_policies(name, hosts.without_facts(name))
+
+
 def _check_purge(run: RunSettings, arguments: Dict[str, Any]) -> None:
     """Raise RunFailed for a purge without a limit or an owner."""
     if arguments.get("purge_limit") in (None, ""):
         raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
     if not arguments.get("owner"):
-        text = "{0}: owned requires an owner, but {1} is empty or the datastore is Calico v1, whose policies have no labels"
+        text = (
+            "{0}: owned requires an owner, but {1} is empty, or the datastore is that of Calico v1, which has no owners"
+        )
         raise RunFailed(text.format(run.get_variable_name("purge"), run.get_variable_name("owner")))
 
 
 def _prepare_audit(arguments: Dict[str, Any]) -> None:
     """Compare everything that the owner has, without a limit. The audit has its own guard."""
     arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none")
-    for option in ("purge_limit", "guard_limit", "server_dry_run"):
+    for option in ("purge_limit", "guard_limit", "server_dry_run", "canary", "canary_hosts", "canary_wait"):
         arguments.pop(option, None)
 
 
@@ -162,5 +179,5 @@ def _about_hosts(names: List[str]) -> List[str]:
     """A warning about hosts for which the guard evaluates nothing."""
     if not names:
         return []
-    text = "hosts without facts, for which the guard cannot check the policies ({0}): {1}"
+    text = "hosts without facts, for which neither the guard nor the canary can check the policies ({0}): {1}"
     return [text.format(len(names), join_first(names, _SHOWN))]

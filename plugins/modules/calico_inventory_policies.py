@@ -148,6 +148,24 @@ options:
   guard_limit:
     description: As O(netsec.calico.calico_resources#module:guard_limit).
     type: int
+  calico_version:
+    description: As O(netsec.calico.calico_resources#module:calico_version). Unset if empty.
+    type: str
+  canary:
+    description: As O(netsec.calico.calico_resources#module:canary). Unset if empty.
+    type: str
+    choices: [none, staged]
+    default: none
+  canary_hosts:
+    description:
+      - As O(netsec.calico.calico_resources#module:canary_hosts). The module gets the hosts' addresses from their
+        variables. Unset if empty.
+    type: int
+    default: 0
+  canary_wait:
+    description: As O(netsec.calico.calico_resources#module:canary_wait). Unset if empty.
+    type: float
+    default: 10
   server_dry_run:
     description: As O(netsec.calico.calico_resources#module:server_dry_run).
     type: bool

@@ -181,7 +181,42 @@ def test_manifests_of_calico_v1_have_no_owner(fleet):
     audited = playbook(fleet, "audit", variables=dict(variables, hostendpoints_interfaces=[]))
     assert audited.returncode == 0, audited
     message = failure(run(fleet, **dict(variables, calico_policies_purge="owned")))
-    assert "calico_policies_purge: owned requires an owner, but calico_policies_owner is empty or" in message
+    assert "calico_policies_purge: owned requires an owner, but calico_policies_owner is empty, or" in message
+
+
+def test_the_canary_and_the_version_of_calico(fleet):
+    options = {"calico_policies_canary": "staged", "calico_policies_calico_version": "v3.31.0"}
+    assert {each["name"] for each in done(run(fleet, **BASE, **options))["staged"]} == POLICIES
+    # As this version stores them.
+    assert set(stored(fleet)) == {"default." + name for name in POLICIES}
+    empty = dict.fromkeys([*options, "calico_policies_canary_hosts", "hostendpoints_canary_wait"], "")
+    assert done(run(fleet, **BASE, **empty))["changed"] is False
+
+
+@pytest.mark.parametrize("guard", ["off", "warn"])
+def test_hosts_must_answer_before_and_after_the_change(fleet, guard):
+    fleet.put(*of_workers(1))
+    # No server listens on this port.
+    hosts = {"worker-1": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}}
+    variables = dict(BASE, calico_policies_canary_hosts=1, hostendpoints_guard=guard)
+    message = failure(run(fleet, hosts=hosts, groups={}, **variables))
+    assert "the canary node worker-1 at 127.0.0.1 port 1 does not accept a TCP connection" in message
+    assert stored(fleet) == {}
+
+
+def test_an_unanswered_question_of_a_survey_leaves_the_inventorys_value(fleet):
+    done(run(fleet, **BASE))
+    less = dict(BASE, calico_policies_library=["neighbour_discovery"], calico_policies_purge="owned")
+    unanswered = ["-e", json.dumps({"calico_policies_purge": "", "calico_policies_purge_limit": ""})]
+    limited = dict(less, calico_policies_purge_limit=2)
+    assert "deletes 3 of them" not in failure(run(fleet, *unanswered, **limited))
+    assert len(stored(fleet)) == 3
+    assert done(run(fleet, *unanswered, **less))["summary"]["deleted"] == 3
+    # Only a difference between the hosts' own variables counts.
+    fleet.put(*of_workers(1, 2), "worker-1/old")
+    unanswered = ["-e", json.dumps({"hostendpoints_purge": "", "hostendpoints_purge_limit": ""})]
+    found = playbook(fleet, "apply", *unanswered, variables={"hostendpoints_purge": "owned"})
+    assert found.returncode == 0 and sorted(fleet.stored()) == of_workers(1, 2), found
 
 
 def test_files_directories_patterns_and_templates(fleet, tmp_path):
@@ -229,6 +264,12 @@ def test_a_purge_deletes_what_is_no_longer_declared_but_no_endpoint(fleet):
     assert sorted(fleet.stored()) == of_workers(1)
     # Without anything that is declared, too.
     assert done(run(fleet, calico_policies_purge="owned"))["summary"]["deleted"] == 1
+
+
+def test_a_host_that_declares_policies_is_named_if_the_first_host_declares_none(fleet):
+    message = failure(run(fleet, hosts={"worker-1": {}, "worker-2": BASE}))
+    assert "worker-1 and worker-2 differ in calico_policies_library, which must be the same" in message
+    assert stored(fleet) == {}
 
 
 @pytest.mark.parametrize("declares", HOSTS)
