@@ -23,6 +23,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import (
     OPTIONS,
     build_library,
+    list_unknown_sets,
     parse_list,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.networks import InventoryNetworks
@@ -47,6 +48,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.shared_variab
 _SOURCES = ("resources", "src", "group_sets", "library")
 # The kind of the role hostendpoints, and records of nodes, which Calico's own agents write.
 _NEVER_PURGED = ("HostEndpoint", "Node")
+_UNCOMPARED = "the networks of {0} are not compared, because the facts of {1} hosts cannot be used: {2}"
 # Options that are unset if they are empty, as an unanswered survey question is.
 _MAY_BE_EMPTY = ("purge", "guard_limit", "calico_version", "canary", "canary_hosts", "canary_wait")
 _SHOWN = 10
@@ -82,7 +84,9 @@ class ActionModule(ActionBase):
             _prepare_audit(arguments)
         elif is_purging:
             _check_purge(run, arguments)
-        items = self._build_items(run, declared, api_version)
+        reader = HostVariables(run.hosts, self._templar, api_version)
+        networks = InventoryNetworks(run.hosts, reader, is_audit)
+        items = self._build_items(run, declared, api_version, reader, networks)
         check_items(items, api_version)
         if arguments.get("purge") == "owned":
             arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
@@ -98,15 +102,25 @@ class ActionModule(ActionBase):
             contents["guard_facts_src"] = fleet.guard_facts()
             warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
         done = self._apply(contents, arguments, run.task_vars)
+        if networks.unknown:
+            sets = list_unknown_sets(items, run.get_variable_name, networks.unknown)
+            done = _without_updates(done, sets)
+            hosts = sorted({host for reasons in networks.unknown.values() for host in reasons})
+            warnings.append(_UNCOMPARED.format(join_first(sets, _SHOWN), len(hosts), join_first(hosts, _SHOWN)))
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
         return result
 
-    def _build_items(self, run: RunSettings, declared: Dict[str, Any], api_version: ApiVersion) -> List[Item]:
+    def _build_items(
+        self,
+        run: RunSettings,
+        declared: Dict[str, Any],
+        api_version: ApiVersion,
+        reader: HostVariables,
+        networks: InventoryNetworks,
+    ) -> List[Item]:
         """The declared resources, each with its place. Raises RunFailed."""
         hosts, name_of = run.hosts, run.get_variable_name
-        reader = HostVariables(hosts, self._templar, api_version)
-        networks = InventoryNetworks(hosts, reader)
         first = hosts.runner()
         raw = hosts.without_facts(first)
         _check_hosts(run, reader)
@@ -173,6 +187,19 @@ def _prepare_audit(arguments: Dict[str, Any]) -> None:
     arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none")
     for option in ("purge_limit", "guard_limit", "server_dry_run", "canary", "canary_hosts", "canary_wait"):
         arguments.pop(option, None)
+
+
+def _without_updates(done: Dict[str, Any], sets: List[str]) -> Dict[str, Any]:
+    """The result without the differences of network sets whose addresses are unknown."""
+    changes = done.get("changes") or []
+    left_out = {
+        index
+        for index, change in enumerate(changes)
+        if (change["operation"], change["kind"]) == ("update", "GlobalNetworkSet") and change["name"] in sets
+    }
+    lists = {key: done[key] for key in ("changes", "diff") if isinstance(done.get(key), list)}
+    kept = {key: [each for index, each in enumerate(value) if index not in left_out] for key, value in lists.items()}
+    return {**done, **kept}
 
 
 def _about_hosts(names: List[str]) -> List[str]:

@@ -174,6 +174,7 @@ options:
     description:
       - Whether to compare only, for an audit. The comparison includes all resources of O(owner), whatever O(purge) and
         O(purge_limit) are, and has no guard. Set C(check_mode=true) on the task.
+      - Networks from hosts without facts are not compared, and a warning names the hosts and the network sets.
     type: bool
     default: false
 notes:

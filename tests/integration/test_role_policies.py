@@ -22,6 +22,7 @@ POLICIES = {"fleet-allow-neighbour-discovery", "fleet-allow-ssh", "fleet-default
 BASE = {"calico_policies_library": LIBRARY, "calico_policies_ssh_from": ["192.0.2.0/24"]}
 HOSTS = ["worker-1", "worker-2"]
 GROUPS = {"web_servers": HOSTS, "bastions": ["worker-1"]}
+GATHERED = "hostendpoints_gather_facts=false"
 FILE = """\
 # A set and a policy.
 apiVersion: projectcalico.org/v3
@@ -336,6 +337,25 @@ def test_the_audit_reports_policies_that_differ(fleet, tmp_path):
     assert "1 changed (fail_on: changed)" in report["reason"]
     assert "fleet-default-deny" in (tmp_path / "audit.html").read_text()
     assert stored(fleet) == before
+
+
+def test_the_audit_compares_everything_but_sets_with_hosts_without_facts(fleet, tmp_path):
+    groups = {"web": ["worker-1", "worker-2"], "bastions": ["worker-1"]}
+    variables = dict(BASE, calico_policies_group_sets=["web", "bastions"], calico_policies_ssh_from=["web"])
+    assert (
+        fleet.playbook("netsec.calico.apply", HOSTS, "-e", GATHERED, groups=groups, variables=variables).returncode == 0
+    )
+    groups = {"web": ["unseen"], "bastions": ["worker-1", "worker-2"]}
+    reports = {"hostendpoints_audit_report_dir": str(tmp_path)}
+    drifted = dict(variables, calico_policies_ssh_ports=[2222], **reports)
+    args = ("-e", GATHERED, "--limit", "worker-1,worker-2")
+    found = fleet.playbook("netsec.calico.audit", HOSTS, *args, groups=groups, variables=drifted)
+    assert (tmp_path / "audit.json").exists(), found
+    report = json.loads((tmp_path / "audit.json").read_text())
+    differing = {each["name"] for each in report["findings"] if each["node"] == "*"}
+    assert differing == {"GlobalNetworkPolicy fleet-allow-ssh", "GlobalNetworkSet group-bastions"}
+    (warning,) = [each for each in results(found)[0]["warnings"] if "are not compared" in each]
+    assert "group-web, fleet-ssh-from" in warning and "1 hosts cannot be used: unseen" in warning
 
 
 def test_gathered_files_declare_what_is_stored(fleet, tmp_path):
