@@ -13,6 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
     build_required,
@@ -22,11 +23,11 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import (
     OPTIONS,
     build_library,
+    list_unknown_sets,
     parse_list,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.networks import InventoryNetworks
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sources import (
-    Item,
     check_items,
     list_files,
     parse_items,
@@ -47,6 +48,9 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.shared_variab
 _SOURCES = ("resources", "src", "group_sets", "library")
 # The kind of the role hostendpoints, and records of nodes, which Calico's own agents write.
 _NEVER_PURGED = ("HostEndpoint", "Node")
+_UNCOMPARED = "the networks of {0} are not compared, because the facts of {1} hosts cannot be used: {2}"
+# Options that are unset if they are empty, as an unanswered survey question is.
+_MAY_BE_EMPTY = ("purge", "guard_limit", "calico_version", "canary", "canary_hosts", "canary_wait")
 _SHOWN = 10
 
 
@@ -63,44 +67,63 @@ class ActionModule(ActionBase):
         arguments = run.arguments
         declared = {option: arguments.pop(option, None) for option in (*_SOURCES, *OPTIONS)}
         is_audit = boolean(arguments.pop("audit", False), strict=False)
-        is_purging = arguments.get("purge") not in (None, "", "none")
+        for option in _MAY_BE_EMPTY:
+            if arguments.get(option) in (None, ""):
+                arguments.pop(option, None)
+        is_purging = arguments.get("purge", "none") != "none"
         if not is_purging and not any(declared[option] for option in _SOURCES):
+            # Hosts other than the first one may declare policies.
+            _check_hosts(run, HostVariables(run.hosts, self._templar, read_api_version(arguments)))
             result.update(skipped=True, skip_reason="no policies are declared")
             return result
+        api_version = read_api_version(arguments)
+        if not all(schema.has_owner for schema in api_version.schemas.values()):
+            # The policies of Calico v1 have no labels.
+            arguments.pop("owner", None)
         if is_audit:
             _prepare_audit(arguments)
-        elif is_purging and arguments.get("purge_limit") in (None, ""):
-            raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
-        api_version = read_api_version(arguments)
-        items = self._build_items(run, declared, api_version)
+        elif is_purging:
+            _check_purge(run, arguments)
+        reader = HostVariables(run.hosts, self._templar, api_version)
+        networks = InventoryNetworks(run.hosts, reader, is_audit)
+        items = self._build_items(run, declared, api_version, reader, networks)
         check_items(items, api_version)
         if arguments.get("purge") == "owned":
             arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
-        if arguments.get("guard_limit") in (None, ""):
-            arguments.pop("guard_limit", None)
         contents: Dict[str, Any] = {"src": [item for _place, item in items]}
         arguments["guard"] = parse_guard_mode(arguments.get("guard"))
-        if is_guard_on(arguments["guard"]):
+        is_guarded = is_guard_on(arguments["guard"])
+        has_canary = str(arguments.get("canary_hosts", 0)) != "0"
+        if is_guarded:
             arguments["guard_require"] = build_required(arguments)
-            scopes = (Scope.HOST, Scope.RUN, Scope.WRITING, Scope.GUARD)
-            fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes)
+        if is_guarded or has_canary:
+            scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
+            fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
             warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
         done = self._apply(contents, arguments, run.task_vars)
+        if networks.unknown:
+            sets = list_unknown_sets(items, run.get_variable_name, networks.unknown)
+            done = _without_updates(done, sets)
+            hosts = sorted({host for reasons in networks.unknown.values() for host in reasons})
+            warnings.append(_UNCOMPARED.format(join_first(sets, _SHOWN), len(hosts), join_first(hosts, _SHOWN)))
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
         return result
 
-    def _build_items(self, run: RunSettings, declared: Dict[str, Any], api_version: ApiVersion) -> List[Item]:
+    def _build_items(
+        self,
+        run: RunSettings,
+        declared: Dict[str, Any],
+        api_version: ApiVersion,
+        reader: HostVariables,
+        networks: InventoryNetworks,
+    ) -> List[Item]:
         """The declared resources, each with its place. Raises RunFailed."""
         hosts, name_of = run.hosts, run.get_variable_name
-        reader = HostVariables(hosts, self._templar, api_version)
-        networks = InventoryNetworks(hosts, reader)
         first = hosts.runner()
         raw = hosts.without_facts(first)
-        shared = SharedVariables(reader, first, raw, as_written=())
-        for name in hosts.names():
-            shared.check_policies(name, hosts.without_facts(name))
+        _check_hosts(run, reader)
         render = functools.partial(hosts.render, self._templar, variables=raw)
         names = parse_list(name_of("library"), declared["library"])
         groups = parse_list(name_of("group_sets"), declared["group_sets"])
@@ -139,16 +162,49 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(folder)
 
 
+def _check_hosts(run: RunSettings, reader: HostVariables) -> None:
+    """Raise RunFailed for a host whose variables differ from those of the first host."""
+    hosts = run.hosts
+    first = hosts.runner()
+    shared = SharedVariables(reader, first, hosts.without_facts(first), as_written=())
+    for name in hosts.names():
+        shared.check_policies(name, hosts.without_facts(name))
+
+
+def _check_purge(run: RunSettings, arguments: Dict[str, Any]) -> None:
+    """Raise RunFailed for a purge without a limit or an owner."""
+    if arguments.get("purge_limit") in (None, ""):
+        raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
+    if not arguments.get("owner"):
+        text = (
+            "{0}: owned requires an owner, but {1} is empty, or the datastore is that of Calico v1, which has no owners"
+        )
+        raise RunFailed(text.format(run.get_variable_name("purge"), run.get_variable_name("owner")))
+
+
 def _prepare_audit(arguments: Dict[str, Any]) -> None:
     """Compare everything that the owner has, without a limit. The audit has its own guard."""
     arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none")
-    for option in ("purge_limit", "guard_limit", "server_dry_run"):
+    for option in ("purge_limit", "guard_limit", "server_dry_run", "canary", "canary_hosts", "canary_wait"):
         arguments.pop(option, None)
+
+
+def _without_updates(done: Dict[str, Any], sets: List[str]) -> Dict[str, Any]:
+    """The result without the differences of network sets whose addresses are unknown."""
+    changes = done.get("changes") or []
+    left_out = {
+        index
+        for index, change in enumerate(changes)
+        if (change["operation"], change["kind"]) == ("update", "GlobalNetworkSet") and change["name"] in sets
+    }
+    lists = {key: done[key] for key in ("changes", "diff") if isinstance(done.get(key), list)}
+    kept = {key: [each for index, each in enumerate(value) if index not in left_out] for key, value in lists.items()}
+    return {**done, **kept}
 
 
 def _about_hosts(names: List[str]) -> List[str]:
     """A warning about hosts for which the guard evaluates nothing."""
     if not names:
         return []
-    text = "hosts without facts, for which the guard cannot check the policies ({0}): {1}"
+    text = "hosts without facts, for which neither the guard nor the canary can check the policies ({0}): {1}"
     return [text.format(len(names), join_first(names, _SHOWN))]

@@ -46,6 +46,8 @@ options:
       - Groups of the inventory. Each gets a GlobalNetworkSet C(group-NAME) with the addresses of its hosts, for
         selectors such as C(netsec.calico/group == 'webservers'). In C(NAME), upper-case letters become lower-case
         letters and C(_) becomes C(-).
+      - In rules, write C(namespaceSelector) V(global(\)) with such a selector. Without it, the selector also matches
+        pods and network sets of every namespace.
       - The addresses come from facts, without those of the interfaces that C(hostendpoints_ignore) matches, temporary
         addresses and loopback addresses. A host without facts is an error.
     type: list
@@ -117,7 +119,8 @@ options:
     type: list
     elements: raw
   owner:
-    description: As O(netsec.calico.calico_resources#module:owner).
+    description:
+      - As O(netsec.calico.calico_resources#module:owner). Ignored on Calico v1, whose policies have no labels.
     type: str
   owner_label:
     description: As O(netsec.calico.calico_resources#module:owner_label).
@@ -145,6 +148,24 @@ options:
   guard_limit:
     description: As O(netsec.calico.calico_resources#module:guard_limit).
     type: int
+  calico_version:
+    description: As O(netsec.calico.calico_resources#module:calico_version). Unset if empty.
+    type: str
+  canary:
+    description: As O(netsec.calico.calico_resources#module:canary). Unset if empty.
+    type: str
+    choices: [none, staged]
+    default: none
+  canary_hosts:
+    description:
+      - As O(netsec.calico.calico_resources#module:canary_hosts). The module gets the hosts' addresses from their
+        variables. Unset if empty.
+    type: int
+    default: 0
+  canary_wait:
+    description: As O(netsec.calico.calico_resources#module:canary_wait). Unset if empty.
+    type: float
+    default: 10
   server_dry_run:
     description: As O(netsec.calico.calico_resources#module:server_dry_run).
     type: bool
@@ -153,6 +174,7 @@ options:
     description:
       - Whether to compare only, for an audit. The comparison includes all resources of O(owner), whatever O(purge) and
         O(purge_limit) are, and has no guard. Set C(check_mode=true) on the task.
+      - Networks from hosts without facts are not compared, and a warning names the hosts and the network sets.
     type: bool
     default: false
 notes:

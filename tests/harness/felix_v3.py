@@ -58,7 +58,7 @@ _HAS = re.compile(r"\s*has\(([\w./-]+)\)\s*")
 _KNOWN = {
     "spec": {"order", "selector", "types", "ingress", "egress", "tier"},
     "rule": {"action", "protocol", "ipVersion", "icmp", "source", "destination"},
-    "side": {"nets", "selector", "ports"},
+    "side": {"nets", "namespaceSelector", "selector", "ports"},
 }
 
 
@@ -183,6 +183,9 @@ def _list_matches(state, name, rule):
                 ports = ", ".join(str(each).replace(":", "-") for each in given["ports"])
                 parts.append("%s %s { %s }" % (protocol, port, ports))
             nets = given.get("nets")
+            # All sets and endpoints that it knows are global.
+            if given.get("namespaceSelector", "global()") != "global()":
+                raise NotImplementedError("namespaceSelector of %s" % name)
             if given.get("selector"):
                 nets = state.select_nets(given["selector"])
             if nets is not None:

@@ -18,7 +18,7 @@ from tests.harness.fleet import server
 from tests.harness.module import run_module
 from tests.integration.role import IMPORTED, OWNER, OWNER_LABEL, Fleet, done, fleet_of, interface, kubernetes_for
 from tests.integration.sets import CALICO_LABEL, endpoint, hostendpoints, key_of
-from tests.integration.tasks import connection, only_etcd
+from tests.integration.tasks import connection, only_etcd, only_etcdv3
 
 pytestmark = pytest.mark.thorough
 
@@ -345,6 +345,20 @@ def test_a_password_that_masks_what_is_stored(auth_datastore, tmp_path, _fleet):
     variables["hostendpoints_etcd_username"], variables["hostendpoints_etcd_password"] = "reader", "lesen"
     auth_datastore.add_user("reader", "lesen", [auth_datastore.everything])
     assert gathered(gather(_fleet, tmp_path / "x.yml", ["web1"], **variables))["endpoints"] == 1
+
+
+@only_etcdv3
+def test_a_password_that_masks_a_stored_policy(auth_datastore, tmp_path, _fleet):
+    auth_datastore.add_user("reader", "lesen", [auth_datastore.everything])
+    network_set = {"metadata": {"name": "x", "labels": {"site": "lesen-1"}}, "spec": {"nets": []}}
+    key = "/calico/resources/v3/projectcalico.org/globalnetworksets/x"
+    auth_datastore.put(key, json.dumps(network_set))
+    options = dict(connection(auth_datastore), etcd_username="reader", etcd_password="lesen")
+    variables = {"hostendpoints_" + name: value for name, value in options.items()}
+    variables["calico_policies_gathered_dest"] = str(tmp_path / "policies")
+    run = gather(_fleet, tmp_path / "x.yml", ["web1"], **variables)
+    assert run.returncode != 0 and "the stored policies contain the password" in run.stdout, run
+    assert not (tmp_path / "policies").exists()
 
 
 @pytest.mark.parametrize(

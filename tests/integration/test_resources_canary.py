@@ -98,9 +98,8 @@ def test_the_twin_has_the_rules_of_the_policy(world):
     with Wire(world) as wire:
         wire.before(world.writing(key=key_of(world, "web", POLICIES)), lambda: found.update(staged(world)))
         resources(wire, [web], **STAGED)
-    (stored,) = found.values()
     made = read(world, "GlobalNetworkPolicy")["web"]["spec"]
-    assert stored["spec"] == {**made, "stagedAction": "Set"}
+    assert len(found) == 1 and next(iter(found.values()))["spec"] == {**made, "stagedAction": "Set"}
 
 
 def staged(datastore):

@@ -22,6 +22,7 @@ POLICIES = {"fleet-allow-neighbour-discovery", "fleet-allow-ssh", "fleet-default
 BASE = {"calico_policies_library": LIBRARY, "calico_policies_ssh_from": ["192.0.2.0/24"]}
 HOSTS = ["worker-1", "worker-2"]
 GROUPS = {"web_servers": HOSTS, "bastions": ["worker-1"]}
+GATHERED = "hostendpoints_gather_facts=false"
 FILE = """\
 # A set and a policy.
 apiVersion: projectcalico.org/v3
@@ -53,7 +54,8 @@ def fleet(_fleet):
     return _fleet
 
 
-def run(fleet, *args, hosts=HOSTS, groups=GROUPS, tasks=(IMPORTED,), **variables):
+def run(fleet, *args, hosts=None, groups=None, tasks=(IMPORTED,), **variables):
+    hosts, groups = HOSTS if hosts is None else hosts, GROUPS if groups is None else groups
     return fleet.run(hosts, *args, groups=groups, tasks=tasks, variables=variables)
 
 
@@ -91,12 +93,12 @@ def test_the_library_is_written_once_for_the_endpoints_of_the_role(fleet):
     assert {each["spec"]["selector"] for each in policies.values()} == {OWNER_LABEL + " == 'netsec.calico'"}
     assert {each["metadata"]["labels"][OWNER_LABEL] for each in policies.values()} == {"netsec.calico"}
     assert done(run(fleet, tasks=[VALIDATED], **BASE))["changed"] is False
-    assert done(run(fleet, "--check", "--diff", **dict(BASE, calico_policies_ssh_ports=[2222])))["changed"] is True
+    assert done(run(fleet, "--check", "--diff", **{**BASE, "calico_policies_ssh_ports": [2222]}))["changed"] is True
     assert stored(fleet) == policies
 
 
 def test_the_selector_is_that_of_the_endpoints_owner(fleet):
-    done(run(fleet, **dict(BASE, hostendpoints_owner="me")))
+    done(run(fleet, **{**BASE, "hostendpoints_owner": "me"}))
     assert {each["spec"]["selector"] for each in stored(fleet).values()} == {OWNER_LABEL + " == 'me'"}
 
 
@@ -116,7 +118,7 @@ def test_a_set_for_each_group_has_the_addresses_in_the_facts_of_its_hosts(fleet)
 
 
 def test_a_group_stands_for_its_hosts_in_a_list_of_networks(fleet):
-    done(run(fleet, **dict(BASE, calico_policies_ssh_from=["198.51.100.0/24", "bastions", "worker-2"])))
+    done(run(fleet, **{**BASE, "calico_policies_ssh_from": ["198.51.100.0/24", "bastions", "worker-2"]}))
     assert nets(fleet, "fleet-ssh-from") == [
         "198.51.100.0/24",
         *("10.0.0.1", "192.0.2.1", "2001:db8::1"),
@@ -147,6 +149,9 @@ def test_hosts_without_facts_are_named(fleet, variables):
         ({"calico_policies_libary": ["ssh"]}, "did you mean calico_policies_library?"),
         ({"calico_policies_src": ["no/such/*.yml"]}, "calico_policies_src: no/such/*.yml matches no file"),
         ({"calico_policies_resources": [{"kind": "Pod"}]}, "calico_policies_resources[0]: kind 'Pod' is not valid"),
+        ({"calico_policies_resources": [{"kind": "tier"}]}, "kind 'tier' is not valid: did you mean Tier?"),
+        ({"calico_policies_resources": [{"kind": "Tier", "apiVersion": "v1"}]}, "resources[0]: apiVersion 'v1' is not"),
+        ({"calico_policies_resources": {"kind": "TierList"}}, "calico_policies_resources: items is null"),
         (dict(BASE, calico_policies_purge="owned", calico_policies_purge_limit=""), "calico_policies_purge_limit is"),
     ],
 )
@@ -158,6 +163,62 @@ def test_what_cannot_be_meant_is_an_error_that_names_the_variable(fleet, variabl
 def test_the_library_needs_calico_v3(fleet):
     fleet.reset("etcdv2")
     assert "calico_policies_library requires Calico v3" in failure(run(fleet, **BASE))
+
+
+V1_POLICY = {"apiVersion": "v1", "kind": "policy", "metadata": {"name": "web"}, "spec": {"selector": "has(role)"}}
+V1_ENDPOINT = {
+    "apiVersion": "v1",
+    "kind": "hostEndpoint",
+    "metadata": {"name": "eth0", "node": "worker-1"},
+    "spec": {"interfaceName": "eth0"},
+}
+
+
+def test_manifests_of_calico_v1_have_no_owner(fleet):
+    fleet.reset("etcdv2")
+    variables = {"calico_policies_resources": {"kind": "list", "items": [V1_POLICY, V1_ENDPOINT]}}
+    assert done(run(fleet, **variables))["summary"]["created"] == 2
+    assert fleet.datastore.get("/calico/v1/policy/tier/default/policy/web")
+    assert sorted(fleet.stored()) == ["worker-1/eth0"]
+    audited = playbook(fleet, "audit", variables=dict(variables, hostendpoints_interfaces=[]))
+    assert audited.returncode == 0, audited
+    message = failure(run(fleet, **dict(variables, calico_policies_purge="owned")))
+    assert "calico_policies_purge: owned requires an owner, but calico_policies_owner is empty, or" in message
+
+
+def test_the_canary_and_the_version_of_calico(fleet):
+    options = {"calico_policies_canary": "staged", "calico_policies_calico_version": "v3.31.0"}
+    assert {each["name"] for each in done(run(fleet, **BASE, **options))["staged"]} == POLICIES
+    # As this version stores them.
+    assert set(stored(fleet)) == {"default." + name for name in POLICIES}
+    empty = dict.fromkeys([*options, "calico_policies_canary_hosts", "hostendpoints_canary_wait"], "")
+    assert done(run(fleet, **BASE, **empty))["changed"] is False
+
+
+@pytest.mark.parametrize("guard", ["off", "warn"])
+def test_hosts_must_answer_before_and_after_the_change(fleet, guard):
+    fleet.put(*of_workers(1))
+    # No server listens on this port.
+    hosts = {"worker-1": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}}
+    variables = dict(BASE, calico_policies_canary_hosts=1, hostendpoints_guard=guard)
+    message = failure(run(fleet, hosts=hosts, groups={}, **variables))
+    assert "the canary node worker-1 at 127.0.0.1 port 1 does not accept a TCP connection" in message
+    assert stored(fleet) == {}
+
+
+def test_an_unanswered_question_of_a_survey_leaves_the_inventorys_value(fleet):
+    done(run(fleet, **BASE))
+    less = {**BASE, "calico_policies_library": ["neighbour_discovery"], "calico_policies_purge": "owned"}
+    unanswered = ["-e", json.dumps({"calico_policies_purge": "", "calico_policies_purge_limit": ""})]
+    limited = dict(less, calico_policies_purge_limit=2)
+    assert "deletes 3 of them" not in failure(run(fleet, *unanswered, **limited))
+    assert len(stored(fleet)) == 3
+    assert done(run(fleet, *unanswered, **less))["summary"]["deleted"] == 3
+    # Only a difference between the hosts' own variables counts.
+    fleet.put(*of_workers(1, 2), "worker-1/old")
+    unanswered = ["-e", json.dumps({"hostendpoints_purge": "", "hostendpoints_purge_limit": ""})]
+    found = playbook(fleet, "apply", *unanswered, variables={"hostendpoints_purge": "owned"})
+    assert found.returncode == 0 and sorted(fleet.stored()) == of_workers(1, 2), found
 
 
 def test_files_directories_patterns_and_templates(fleet, tmp_path):
@@ -195,16 +256,22 @@ def test_the_message_about_an_invalid_resource_names_the_file_and_the_document(f
 def test_a_purge_deletes_what_is_no_longer_declared_but_no_endpoint(fleet):
     fleet.put(*of_workers(1))
     done(run(fleet, **BASE))
-    less = dict(BASE, calico_policies_library=["neighbour_discovery"])
+    less = {**BASE, "calico_policies_library": ["neighbour_discovery"]}
     assert done(run(fleet, **less))["changed"] is False
     purge = dict(less, calico_policies_purge="owned")
-    assert "purge_limit" in failure(run(fleet, **dict(purge, calico_policies_purge_limit=2)))
+    assert "purge_limit" in failure(run(fleet, **{**purge, "calico_policies_purge_limit": 2}))
     assert done(run(fleet, **purge))["summary"]["deleted"] == 3
     assert set(stored(fleet)) == {"fleet-allow-neighbour-discovery"}
     assert stored(fleet, "globalnetworksets") == {}
     assert sorted(fleet.stored()) == of_workers(1)
     # Without anything that is declared, too.
     assert done(run(fleet, calico_policies_purge="owned"))["summary"]["deleted"] == 1
+
+
+def test_a_host_that_declares_policies_is_named_if_the_first_host_declares_none(fleet):
+    message = failure(run(fleet, hosts={"worker-1": {}, "worker-2": BASE}))
+    assert "worker-1 and worker-2 differ in calico_policies_library, which must be the same" in message
+    assert stored(fleet) == {}
 
 
 @pytest.mark.parametrize("declares", HOSTS)
@@ -224,7 +291,7 @@ def test_a_fact_is_not_a_policy(fleet):
 
 
 def test_with_the_guard(fleet):
-    result = done(run(fleet, **dict(BASE, hostendpoints_guard="warn")))
+    result = done(run(fleet, **{**BASE, "hostendpoints_guard": "warn"}))
     assert result["changed"] is True
 
 
@@ -271,6 +338,25 @@ def test_the_audit_reports_policies_that_differ(fleet, tmp_path):
     assert "1 changed (fail_on: changed)" in report["reason"]
     assert "fleet-default-deny" in (tmp_path / "audit.html").read_text()
     assert stored(fleet) == before
+
+
+def test_the_audit_compares_everything_but_sets_with_hosts_without_facts(fleet, tmp_path):
+    groups = {"web": ["worker-1", "worker-2"], "bastions": ["worker-1"]}
+    variables = dict(BASE, calico_policies_group_sets=["web", "bastions"], calico_policies_ssh_from=["web"])
+    assert (
+        fleet.playbook("netsec.calico.apply", HOSTS, "-e", GATHERED, groups=groups, variables=variables).returncode == 0
+    )
+    groups = {"web": ["unseen"], "bastions": ["worker-1", "worker-2"]}
+    reports = {"hostendpoints_audit_report_dir": str(tmp_path)}
+    drifted = dict(variables, calico_policies_ssh_ports=[2222], **reports)
+    args = ("-e", GATHERED, "--limit", "worker-1,worker-2")
+    found = fleet.playbook("netsec.calico.audit", HOSTS, *args, groups=groups, variables=drifted)
+    assert (tmp_path / "audit.json").exists(), found
+    report = json.loads((tmp_path / "audit.json").read_text())
+    differing = {each["name"] for each in report["findings"] if each["node"] == "*"}
+    assert differing == {"GlobalNetworkPolicy fleet-allow-ssh", "GlobalNetworkSet group-bastions"}
+    (warning,) = [each for each in results(found)[0]["warnings"] if "are not compared" in each]
+    assert "group-web, fleet-ssh-from" in warning and "1 hosts cannot be used: unseen" in warning
 
 
 def test_gathered_files_declare_what_is_stored(fleet, tmp_path):

@@ -203,10 +203,8 @@ class KubernetesDatastore(Datastore):
         check_is_calicos(kind)
         values, codec = self._read_values(PLURALS[kind]), build_codec(kind)
         names = {key.rpartition("/")[2]: value for key, value in values.items()}
-        return [
-            Stored("{0}.{1}/{2}".format(PLURALS[kind], self.api.group, name), "", value, "", name, codec)
-            for name, value in names.items()
-        ]
+        key = "{0}.{1}/{2}".format(PLURALS[kind], self.api.group, "{0}")
+        return [Stored(key.format(name), "", value, "", name, codec) for name, value in names.items()]
 
     def read_tiers_in_use(self) -> Dict[str, List[Ref]]:
         found: Dict[str, List[Ref]] = {}

@@ -17,8 +17,9 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tupl
 from .._core import go_json
 from .._core.errors import shown
 from .._core.ip import parse_net
-from .._datastore._values.calico_version import DEFAULT_PREFIX, TIERS_SINCE
+from .._datastore._values.calico_version import TIERS_SINCE
 from .._datastore.snapshot import PolicySnapshot
+from .._resources._specs.spec_resource import DEFAULT_PREFIX
 from .._resources.selector import GRAMMAR_V3, Selector, SelectorError, parse
 from ._felix.config_v3 import calico_version
 from .load_common import build_kind, doubtful, read_directions, read_protocol, shared

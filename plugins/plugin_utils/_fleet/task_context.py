@@ -22,6 +22,7 @@ from ansible.inventory.helpers import sort_groups
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude
 
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import SURVEYED
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
 try:
@@ -198,11 +199,24 @@ class TaskContext:
     def _read_variables(self, name: str) -> Dict[str, Any]:
         host = self._hostvars._inventory.get_host(name)
         variables: Dict[str, Any]
-        variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
+        with self._answered_extra_variables():
+            variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
         variables["hostvars"] = self._hostvars
         # Where lookups search for files.
         variables["ansible_search_path"] = self._task_vars.get("ansible_search_path") or []
         return variables
+
+    @contextlib.contextmanager
+    def _answered_extra_variables(self) -> Iterator[None]:
+        """Without the extra variables of unanswered survey questions, which would hide the inventory's variables."""
+        before = self._manager._extra_vars
+        unanswered = {name for name in SURVEYED if before.get(name) == ""}
+        if unanswered:
+            self._manager._extra_vars = {name: value for name, value in before.items() if name not in unanswered}
+        try:
+            yield
+        finally:
+            self._manager._extra_vars = before
 
     def _weak_facts(self) -> Any:
         return self._use_facts(_WeakFacts(self._cache, self._defined))

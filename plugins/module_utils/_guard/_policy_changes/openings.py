@@ -155,9 +155,8 @@ def _build_samples(before: PolicySet, after: PolicySet) -> Iterator[Sample]:
     """Any address first: an opening for any address includes those of the samples that follow."""
     rules = [*_select_new(before, after, (ALLOW, PASS)), *_select_new(after, before, (DENY,))]
     named = [ports for _direction, rule in rules for ports in rule.destination.ports]
-    unnamed = next(
-        port for port in range(_UNNAMED_PORT, 0, -1) if not any(a <= port <= b for a, b in named) or port == 1
-    )
+    free = (port for port in range(_UNNAMED_PORT, 1, -1) if not any(a <= port <= b for a, b in named))
+    unnamed = next(free, 1)
     shapes = list(dict.fromkeys(_list_shapes(rules, unnamed)))
     for direction in (IN, OUT):
         for version in (4, 6):

@@ -97,7 +97,7 @@ def _given_items(params: Mapping[str, Any], options: Sequence[str]) -> Iterator[
     if isinstance(resources, str):
         yield from _read_text_items(resources, "resources")
     elif isinstance(resources, Mapping) and is_resource(resources):
-        yield from _expand("resources", resources)
+        yield from list_items("resources", resources)
     elif isinstance(resources, list):
         for index, item in enumerate(resources):
             where = "resources[{0}]".format(index)
@@ -107,7 +107,7 @@ def _given_items(params: Mapping[str, Any], options: Sequence[str]) -> Iterator[
                 # An empty one must not become an empty set.
                 yield where, item
             else:
-                yield from _expand(where, item)
+                yield from list_items(where, item)
     elif resources is not None:
         raise InvalidInput(["resources: {0} is not a list of resources".format(shown(resources))])
     if params.get("src"):
@@ -132,25 +132,27 @@ def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
     found = False
     for number, document in enumerate(documents):
         where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
-        if document is not None:
-            yield from _expand(where, document)
+        yield from list_items(where, document)
         found = found or document is not None
     if not found:
         # As above.
         raise InvalidInput([source + ": contains no resources; write an empty set as []"])
 
 
-def _expand(where: str, document: Any) -> Iterator[Item]:
-    """The items of a document: of a list, or of a list resource such as HostEndpointList or List."""
+def list_items(where: str, document: Any) -> Iterator[Item]:
+    """The items of a document: of a list, of a list resource such as HostEndpointList or List, or the document itself.
+
+    Nothing for None. Raises InvalidInput for a list resource without items.
+    """
     if isinstance(document, Mapping) and str(document.get("kind", "")).lower().endswith("list"):
         document = document.get("items")
-        if not isinstance(document, list):
+        if not isinstance(document, (list, tuple)):
             text = "{0}: items is {1}; it must be a list; write an empty list as []"
             raise InvalidInput([text.format(where, "null" if document is None else shown(document))])
-    if isinstance(document, list):
+    if isinstance(document, (list, tuple)):
         for index, item in enumerate(document):
             yield "{0}[{1}]".format(where, index), item
-    else:
+    elif document is not None:
         yield where, document
 
 

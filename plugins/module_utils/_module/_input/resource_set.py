@@ -43,7 +43,7 @@ def build_resource_presents(
     api_version = store.api_version
 
     def parse(item: Any) -> Present:
-        resource = _parse(item, api_version)
+        resource = parse_declared(item, api_version)
         if owner_labels and not api_version.schemas[resource.KIND].has_owner:
             raise InvalidInput(["{0}: owner cannot be used: Calico v1 has no labels for it".format(resource)])
         if owner_labels:
@@ -61,14 +61,15 @@ def build_resource_absents(items: Iterable[Item], store: Datastore) -> Dict[str,
     """Each item as a resource that must not exist, by its key. Of an item, only kind, name and node count."""
 
     def parse(item: Any) -> Absent:
-        ref = _parse(item, store.api_version).ref
+        ref = parse_declared(item, store.api_version).ref
         store.api_version.check_ref(ref)
         return Absent(ref)
 
     return build_wants(items, parse, store.key)
 
 
-def _parse(item: Union[OtherKind, Any], api_version: ApiVersion) -> Resource:
+def parse_declared(item: Union[OtherKind, Any], api_version: ApiVersion) -> Resource:
+    """The resource of a manifest. Raises InvalidInput for a kind or apiVersion that the datastore does not have."""
     if isinstance(item, OtherKind):
         text = (
             "{0} cannot be managed here; the kinds of this datastore are {1}; to skip others, set other_kinds to skip"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import shown
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import POLICIES_PREFIX
@@ -86,6 +86,18 @@ def build_library(
         place = "{0}: {1}".format(name_of("library"), name)
         found += [(place, each) for each in render(TEMPLATES / (name + ".yml.j2"), variables)]
     return found
+
+
+def list_unknown_sets(
+    items: Iterable[Tuple[str, Any]], name_of: Callable[[str], str], unknown: Collection[str]
+) -> List[str]:
+    """The names of the network sets whose addresses come from these places, which hosts without facts have."""
+    places = {"{0}: {1}".format(name_of("library"), name): name_of(each.networks) for name, each in LIBRARY.items()}
+    return [
+        item["metadata"]["name"]
+        for place, item in items
+        if (place in unknown or places.get(place) in unknown) and item["kind"] == "GlobalNetworkSet"
+    ]
 
 
 def _read_options(

@@ -20,16 +20,21 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context 
 
 # The label of a group's network set; its value is the group.
 GROUP_LABEL = "netsec.calico/group"
+_STAND_IN = "0.0.0.0/32"
 _SHOWN = 10
 
 
 class InventoryNetworks:
     """The addresses of the inventory's hosts and groups, from the facts of this run or of Ansible's fact cache."""
 
-    def __init__(self, context: TaskContext, reader: HostVariables) -> None:
+    def __init__(self, context: TaskContext, reader: HostVariables, is_audit: bool = False) -> None:
+        """In an audit, hosts without usable facts are noted in `unknown` instead of raising RunFailed."""
         self._context = context
         self._reader = reader
+        self._is_audit = is_audit
         self._addresses: Dict[str, List[str]] = {}
+        # {place: {host: why its addresses are unknown}}
+        self.unknown: Dict[str, Dict[str, str]] = {}
 
     def expand(self, where: str, entries: Sequence[Any]) -> List[str]:
         """The entries, with the addresses of a group or a host in its place. Raises RunFailed for other entries."""
@@ -44,6 +49,9 @@ class InventoryNetworks:
             else:
                 text = "{0}: {1} is neither a network or an address, nor a group or a host of the inventory"
                 raise RunFailed(text.format(where, shown(entry)))
+        if where in self.unknown and not found:
+            # As in a run with facts, the list is not empty.
+            found = [_STAND_IN]
         return list(dict.fromkeys(found))
 
     def build_group_sets(self, where: str, groups: Sequence[Any]) -> List[Tuple[str, Dict[str, Any]]]:
@@ -65,7 +73,9 @@ class InventoryNetworks:
     def _find_addresses(self, where: str, hosts: Sequence[str]) -> List[str]:
         """The addresses of hosts, sorted. Raises RunFailed, which names every host without usable facts."""
         reasons = {host: reason for host in hosts for reason in [self._read(host)] if reason}
-        if reasons:
+        if reasons and self._is_audit:
+            self.unknown.setdefault(where, {}).update(reasons)
+        elif reasons:
             text = (
                 "{0}: the addresses of {1} hosts are unknown, because their facts cannot be used, and nothing was "
                 "written: {2} ({3}). Gather the facts of these hosts in this run, or use a fact cache"
@@ -73,7 +83,7 @@ class InventoryNetworks:
             raise RunFailed(
                 text.format(where, len(reasons), join_first(list(reasons), _SHOWN), next(iter(reasons.values())))
             )
-        found = {address for host in hosts for address in self._addresses[host]}
+        found = {address for host in hosts for address in self._addresses.get(host, ())}
         return sorted(found, key=parse_address)
 
     def _read(self, host: str) -> str:

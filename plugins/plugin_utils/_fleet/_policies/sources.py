@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence
 
-from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, shown
 from ansible_collections.netsec.calico.plugins.module_utils._core.files import path_as_shown, read_text
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.declared import build_wants
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import (
+    Item,
+    list_items,
+    parse_documents,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._module._input.resource_set import parse_declared
+from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
-from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
-# The place of a resource, as messages name it, and the resource as it is given.
-Item = Tuple[str, Any]
 TEMPLATE = ".j2"
 # The files of a directory that count.
 _EXTENSIONS = tuple(extension + end for extension in (".yml", ".yaml", ".json") for end in ("", TEMPLATE))
@@ -68,54 +71,37 @@ def read_file(where: str, path: str, render: Callable[[str, str], Any]) -> List[
 
 def parse_items(place: str, content: Any) -> List[Item]:
     """The resources of a string with YAML documents, lists or list resources, or of such a value. Raises RunFailed."""
-    documents = [content]
-    if isinstance(content, str):
-        try:
-            documents = yaml_io.load_all(content)
-        except (ValueError, CalicoError) as exc:
-            raise RunFailed("{0}: {1}".format(place, exc)) from exc
+    try:
+        documents = parse_documents(content) if isinstance(content, str) else [content]
+    except ValueError as exc:
+        raise RunFailed("{0}: {1}".format(place, exc)) from exc
     documents = [document for document in documents if document is not None]
     if not documents:
         raise RunFailed("{0}: contains no resources; write an empty set as []".format(place))
     found: List[Item] = []
     for number, document in enumerate(documents):
         here = place if len(documents) == 1 else "{0}, document {1}".format(place, number + 1)
-        if isinstance(document, Mapping) and str(document.get("kind", "")).endswith("List"):
-            document = document.get("items")
-        if isinstance(document, (list, tuple)):
-            for index, item in enumerate(document):
-                nested = "{0}[{1}]".format(here, index)
-                found += parse_items(nested, item) if isinstance(item, str) else [(nested, item)]
-        else:
-            found.append((here, document))
+        try:
+            items = list(list_items(here, document))
+        except InvalidInput as exc:
+            raise RunFailed(str(exc)) from exc
+        for nested, item in items:
+            found += parse_items(nested, item) if isinstance(item, str) else [(nested, item)]
     return found
 
 
 def check_items(items: Iterable[Item], api_version: ApiVersion) -> None:
-    """Raise RunFailed with the place and the problem of each invalid resource, and both places of a duplicate."""
-    problems: List[str] = []
-    places: Dict[Ref, str] = {}
-    for place, item in items:
-        try:
-            ref = _check_item(item, api_version)
-        except InvalidInput as exc:
-            problems += ["{0}: {1}".format(place, problem) for problem in exc.problems]
-            continue
-        if ref in places:
-            problems.append("{0}: {1} is given twice, first by {2}".format(place, ref, places[ref]))
-        places.setdefault(ref, place)
-    if problems:
-        raise RunFailed(str(InvalidInput(problems)))
+    """Raise RunFailed with the place and the problem of each invalid resource, and both places of a duplicate.
 
+    The module checks the same, but does not know the places.
+    """
 
-def _check_item(item: Any, api_version: ApiVersion) -> Ref:
-    """The identity of a resource. Raises InvalidInput with every rule that it breaks."""
-    if not isinstance(item, Mapping):
-        raise InvalidInput(["{0} is not a Calico resource; it must be a mapping".format(shown(item))])
-    kind = item.get("kind")
-    if not isinstance(kind, str) or kind not in api_version.schemas:
-        text = "kind {0} is not valid; use {1}"
-        raise InvalidInput([text.format(shown(kind), ", ".join(api_version.schemas))])
-    resource = api_version.schemas[kind].parse_manifest(item)
-    api_version.check(resource)
-    return api_version.identify(resource.ref)
+    def parse(item: Any) -> Present:
+        resource = parse_declared(item, api_version)
+        api_version.check(resource)
+        return Present(resource)
+
+    try:
+        build_wants(items, parse, api_version.identify)
+    except InvalidInput as exc:
+        raise RunFailed(str(exc)) from exc

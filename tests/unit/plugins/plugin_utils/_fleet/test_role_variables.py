@@ -17,6 +17,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.options impo
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import (
     OF_THE_ROLE,
     PREFIX,
+    SURVEYED,
     VARIABLES,
     Scope,
     check_spelling,
@@ -146,6 +147,13 @@ def test_every_documented_connection_option_is_an_option_and_a_variable():
     assert documented == {option.name for option in list_options()}
     assert documented == set(mapped) - {"python_interpreter", "owner"}
     assert mapped == {option: PREFIX + ROLE_VARIABLES.get(option, option) for option in mapped}
+
+
+def test_an_optional_question_of_a_survey_may_be_unanswered():
+    text = (ROOT / "playbooks" / "vars" / "awx.yml").read_text()
+    questions = re.findall(r"variable: (\w+)\n +type: (\w+)\n +required: false", text)
+    # AWX gives the answer to a multiselect question as a list.
+    assert {name for name, kind in questions if kind != "multiselect"} == set(SURVEYED)
 
 
 def test_every_variable_that_the_role_and_the_playbooks_read_is_in_it():

@@ -74,6 +74,7 @@ class World:
     def __init__(self):
         self.values = {ROOT + "clusterinformations/default": json.dumps(INFORMATION)}
         self.store = object.__new__(EtcdV3Datastore)
+        self.store._seen = {}
         self.store._etcd = Memory(self.values)
 
     def of_version(self, calico_version):

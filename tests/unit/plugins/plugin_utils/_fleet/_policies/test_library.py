@@ -39,6 +39,7 @@ except ImportError:
         return text
 
 
+RESOURCES = "/calico/resources/v3/projectcalico.org/"
 OWNED = {"app.kubernetes.io/managed-by": "netsec.calico"}
 OFFICE, OTHER, OFFICE_6, OTHER_6 = "192.0.2.10", "198.51.100.10", "2001:db8:1::10", "2001:db8:2::10"
 HOST, HOST_6 = "203.0.113.1", "2001:db8:3::1"
@@ -107,19 +108,21 @@ def stored(items):
     ready = {"metadata": {"name": "default"}, "spec": {"datastoreReady": True, "calicoVersion": "v3.32.1"}}
     found["clusterinformations/default"] = ready
     found["tiers/default"] = {"metadata": {"name": "default"}, "spec": {"order": 1000000, "defaultAction": "Deny"}}
-    return {"/calico/resources/v3/projectcalico.org/" + key: json.dumps(each) for key, each in found.items()}
+    return {RESOURCES + key: json.dumps(each) for key, each in found.items()}
 
 
-def host_with(items, labels=OWNED, profiles=()):
+def host_with(items, labels=None, profiles=(), documents=None, more=()):
     endpoint = HostEndpoint(
         name="n1-eth0",
         node="n1",
         interface_name="eth0",
         expected_ips=(HOST, HOST_6),
-        labels=labels,
+        labels=OWNED if labels is None else labels,
         profiles=profiles,
     )
-    evaluator = Evaluator(V3, snapshot_v3(stored(items), []), [endpoint])
+    values = stored(items)
+    values.update({RESOURCES + key: json.dumps(each) for key, each in (documents or {}).items()})
+    evaluator = Evaluator(V3, snapshot_v3(values, []), [endpoint, *more])
     failsafes = {"inbound": [], "outbound": []}
     interfaces = {"eth0": [HOST + "/24", HOST_6 + "/64"]}
     return build_host(evaluator, "n1", interfaces, parse_failsafes(failsafes, "failsafes"), "iptables")
@@ -170,6 +173,29 @@ def test_it_allows_what_it_says_and_nothing_else(name, options):
     others = [each for other in ALLOWED if other not in (name, "neighbour_discovery") for each in ALLOWED[other]]
     for connection in [*NEVER, *others]:
         assert verdict(host, *connection) == DENY, connection
+
+
+SETS = ["ping-from", "ssh-from", "dns-servers", "ntp-servers", "etcd-servers", "kube-apiservers", "node-exporter-from"]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_network_set_of_a_namespace_opens_nothing(name):
+    """Whoever may write to a namespace decides on the labels of its network sets and pods."""
+    items = build([each for each in LIBRARY if each != "neighbour_discovery"], LISTED)
+    label = {"netsec.calico/set": name}
+    everything = {"metadata": {"name": "mine", "labels": label}, "spec": {"nets": ["0.0.0.0/0", "::/0"]}}
+    others = [*NEVER, *(each for found in UNLISTED.values() for each in found)]
+    host = host_with(items, documents={"networksets/ns/mine": everything})
+    assert {each: verdict(host, *each) for each in others} == dict.fromkeys(others, DENY)
+    host = host_with(items, documents={"globalnetworksets/mine": everything})
+    assert ALLOW in [verdict(host, *each) for each in others]
+
+
+def test_the_label_of_a_set_on_a_host_endpoint_counts():
+    labels = {"netsec.calico/set": "ssh-from"}
+    endpoint = HostEndpoint(name="n2-eth0", node="n2", expected_ips=(OTHER,), labels=labels)
+    host = host_with(build(["ssh"], LISTED), more=[endpoint])
+    assert verdict(host, "in", "tcp", 2222, OTHER) == ALLOW
 
 
 def test_only_neighbour_discovery_allows_what_ipv6_needs():

@@ -76,7 +76,9 @@ def test_the_task_gets_every_variable_under_the_name_of_its_option():
     (task,) = load(OTHER / "tasks" / "policies.yml")
     assert "'owner': 'calico_policies_owner'" in task["netsec.calico.calico_inventory_policies"]["variables"]
     shared = {option: name for option, name in mapped["__calico_policies_apply"].items() if name not in NAMES}
-    assert shared == {option: "hostendpoints_" + option for option in ("guard", "guard_limit", "server_dry_run")}
+    assert shared == {
+        option: "hostendpoints_" + option for option in ("canary_wait", "guard", "guard_limit", "server_dry_run")
+    }
     own = {name for name in mapped["__calico_policies_apply"].values() if name in NAMES}
     assert own == NAMES - {POLICIES_PREFIX + name for name in ("owner", "gathered_dest")}
     assert set(mapped["__calico_policies_apply"]) | {"owner", "owner_label", "audit"} == set(module_options())
