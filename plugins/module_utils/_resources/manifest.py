@@ -51,8 +51,19 @@ _KNOWN = {
     for section, keys in sections.items()
 }
 
+# The place of each field in messages.
+_NAMES = {
+    version: {
+        field: "resource: {0}.{1}".format(section, key)
+        for section, keys in sections.items()
+        for key, field in keys.items()
+    }
+    for version, sections in _PLACES.items()
+}
+
 # Where the other kinds have their fields. Their status, which Calico reports, is ignored.
 _PLACES_OF_OBJECT = {"metadata": {key: key for key in ("name", "labels", "annotations")}}
+_NAMES_OF_OBJECT = {field: "resource: metadata." + field for field in _PLACES_OF_OBJECT["metadata"]}
 _TOP_OF_OBJECT = _TOP | {"status"}
 _METADATA_OF_OBJECT = _SET_BY_CALICO[V3_NAME].union(_PLACES_OF_OBJECT["metadata"])
 
@@ -75,7 +86,7 @@ def parse_manifest(resource: Mapping[str, Any]) -> Dict[str, Any]:
 
     Raises InvalidInput, which names every unknown or misplaced key.
     """
-    api_version = _api_version(_spelled(resource, _TOP, "", [], {}))
+    api_version = _api_version(spell_top(resource))
     places = _PLACES[api_version]
     problems: List[str] = []
     options = {}
@@ -90,12 +101,12 @@ def parse_manifest(resource: Mapping[str, Any]) -> Dict[str, Any]:
         options.update({field: content[key] for key, field in keys.items() if key in content})
     if problems:
         raise InvalidInput(problems)
-    named = {
-        field: "resource: {0}.{1}".format(section, key)
-        for section, keys in places.items()
-        for key, field in keys.items()
-    }
-    return parse_options(options, named)
+    return parse_options(options, _NAMES[api_version])
+
+
+def spell_top(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The sections, kind and apiVersion of a resource of any kind, by their keys in Calico's spelling."""
+    return _spelled(resource, _TOP_OF_OBJECT, "", [], {})
 
 
 def parse_object(manifest: Mapping[str, Any]) -> Tuple[Dict[str, Any], Any]:
@@ -113,9 +124,8 @@ def parse_object(manifest: Mapping[str, Any]) -> Tuple[Dict[str, Any], Any]:
     metadata = _spelled(metadata, _METADATA_OF_OBJECT, "metadata.", problems, _PLACES_OF_OBJECT)
     if problems:
         raise InvalidInput(problems)
-    given = {field: metadata.get(field) for field in _PLACES_OF_OBJECT["metadata"]}
-    named = {field: "resource: metadata." + field for field in given}
-    fields = with_empty_labels(parse_options(given, named))
+    given = {field: metadata.get(field) for field in _NAMES_OF_OBJECT}
+    fields = with_empty_labels(parse_options(given, _NAMES_OF_OBJECT))
     return fields, content.get("spec")
 
 

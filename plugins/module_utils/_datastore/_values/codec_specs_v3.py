@@ -15,7 +15,7 @@ from typing import Any, Dict, Mapping
 
 from ..._core import go_json, go_types
 from ..._core.errors import brief
-from ..._core.go_types import is_time, to_json
+from ..._core.go_types import is_time, plain_to_json, to_json
 from ..._plan.stored import Codec, Misnamed, Stored
 from ..._resources._specs.field_types import FieldType, as_document, filled, tidy
 from ..._resources._specs.spec_resource import (
@@ -86,8 +86,12 @@ class SpecForm:
 
         A stored policy keeps the name in its metadata, like its key: NAME, or default.NAME as before v3.32.
         """
+        return to_json(self._build(resource.as_stored(), stored, uid, now))
+
+    def _build(self, resource: SpecResource, stored: Stored | None, uid: str, now: str) -> Dict[str, Any]:
+        """The object of a resource, given as_stored, in Go's order."""
         found = read_kept(stored, self.read_object)
-        new = as_written(resource.as_stored(), self._version)
+        new = as_written(resource, self._version)
         metadata = {**found.get("metadata", {}), **build_identity(found.get("metadata", {}), uid, now)}
         known: Dict[str, Any] = {
             "kind": self._kind,
@@ -97,7 +101,7 @@ class SpecForm:
         }
         if self._has_status:
             known["status"] = found.get("status") or {}
-        return to_json({**known, **{key: item for key, item in found.items() if key not in known}})
+        return {**known, **{key: item for key, item in found.items() if key not in known}}
 
     def build_spec(self, resource: SpecResource, found: Mapping[str, Any]) -> Dict[str, Any]:
         """The spec of a resource as Go writes it, with the fields of the object `found` that Go does not know."""
@@ -146,7 +150,9 @@ class SpecForm:
         match = _SET_BY_CALICO.search(value)
         if match is None or not is_time(match.group(2)) or not isinstance(resource, self._type):
             return False
-        return value == self.encode(resource, None, *match.groups())
+        # A new object is plain data, except for an order such as 0.00001, which `encode` writes otherwise.
+        new = plain_to_json(self._build(resource, None, *match.groups()))
+        return value == new or value == self.encode(resource, None, *match.groups())
 
     def read_object(self, value: str) -> Dict[str, Any]:
         found: Dict[str, Any] = self._read(go_types.decode(value), None, "")

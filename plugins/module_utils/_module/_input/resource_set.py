@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Union
 
@@ -16,7 +17,7 @@ from ..._datastore.base import Datastore
 from ..._plan.desired import Absent, Present
 from ..._resources.api_version import ApiVersion
 from ..._resources.hostendpoint import HOST_ENDPOINT
-from ..._resources.manifest import KINDS
+from ..._resources.manifest import KINDS, spell_top
 from ..._resources.resource import Resource
 from .declared import add_owner, build_wants
 from .documents import Input, Item, OtherKind, read_items
@@ -78,22 +79,30 @@ def parse_declared(item: Union[OtherKind, Any], api_version: ApiVersion) -> Reso
         raise InvalidInput([text.format(named, ", ".join(api_version.schemas))])
     if not isinstance(item, Mapping):
         raise InvalidInput(["{0} is not a Calico resource; it must be a mapping".format(shown(item))])
-    given = {str(key).lower(): value for key, value in item.items()}
+    given = spell_top(item)
     kind = _find_kind(given.get("kind"), api_version)
     # A host endpoint may be given in the form of the other API version.
-    if kind != HOST_ENDPOINT and given.get("apiversion") != api_version.name:
+    if kind != HOST_ENDPOINT and given.get("apiVersion") != api_version.name:
         text = "apiVersion {0} is not valid for kind {1}: use {2}"
-        raise InvalidInput([text.format(shown(given.get("apiversion")), kind, api_version.name)])
+        raise InvalidInput([text.format(shown(given.get("apiVersion")), kind, api_version.name)])
     return api_version.schemas[kind].parse_manifest(item)
 
 
 def _find_kind(given: Any, api_version: ApiVersion) -> str:
-    # An API version names its host endpoints otherwise than the collection.
-    names = {KINDS[api_version.name] if kind == HOST_ENDPOINT else kind: kind for kind in api_version.schemas}
-    # A host endpoint of the other API version.
-    names.update(dict.fromkeys(KINDS.values(), HOST_ENDPOINT))
+    names = _build_names(api_version)
     if isinstance(given, str) and given in names:
         return names[given]
     near = [name for name in names if isinstance(given, str) and name.lower() == given.lower()]
     hint = "did you mean {0}?".format(near[0]) if near else "use one of {0}".format(", ".join(api_version.schemas))
     raise InvalidInput(["kind {0} is not valid: {1}".format(shown(given), hint)])
+
+
+# Each item needs them.
+@functools.lru_cache(maxsize=None)
+def _build_names(api_version: ApiVersion) -> Mapping[str, str]:
+    """The kinds, by their names in manifests."""
+    # An API version names its host endpoints otherwise than the collection.
+    names = {KINDS[api_version.name] if kind == HOST_ENDPOINT else kind: kind for kind in api_version.schemas}
+    # A host endpoint of the other API version.
+    names.update(dict.fromkeys(KINDS.values(), HOST_ENDPOINT))
+    return names

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import re
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
@@ -46,18 +47,28 @@ class FieldType:
     # Of a list.
     item: Optional[FieldType] = None
 
-    @property
+    # Cached, since each field of each resource needs them several times.
+    @functools.cached_property
     def is_struct(self) -> bool:
         return bool(self.fields)
 
-    @property
+    @functools.cached_property
     def is_always(self) -> bool:
         return self.always is not None
 
+    @functools.cached_property
+    def spellings(self) -> Mapping[str, str]:
+        """Of a struct, its fields by their names in lower case."""
+        return {name.lower(): name for name in self.fields}
+
     def is_empty(self, value: Any) -> bool:
         """Whether the value is that of an absent field, which `calicoctl get` does not show."""
-        is_shown = self.is_pointer or self.is_always and not self.is_struct
-        return value is None if is_shown else not value
+        return value is None if self._is_shown_when_empty else not value
+
+    @functools.cached_property
+    def _is_shown_when_empty(self) -> bool:
+        """Whether an empty value differs from an absent field, and is shown."""
+        return self.is_pointer or self.is_always and not self.is_struct
 
 
 def struct_of(fields: Mapping[str, FieldType]) -> FieldType:

@@ -66,11 +66,10 @@ def _read_struct(kind: FieldType, value: Any, where: str, problems: List[str]) -
         return None
     if not isinstance(value, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping".format(where or "resource", shown(value))])
-    spellings = {name.lower(): name for name in kind.fields}
     found: Dict[str, Any] = {}
     prefix = where and where + "."
     for key, item in value.items():
-        name = spellings.get(key.lower()) if isinstance(key, str) else None
+        name = kind.spellings.get(key.lower()) if isinstance(key, str) else None
         if name is None:
             problems.append("{0}{1} {2}".format(prefix, brief(key), _unknown(kind, key, problems)))
         elif name in found:

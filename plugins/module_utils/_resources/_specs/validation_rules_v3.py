@@ -88,6 +88,8 @@ def find_selector_problems(
     text: str, where: str, is_global_allowed: bool = False, grammar: Grammar = GRAMMAR_V3
 ) -> Iterator[Problem]:
     """The problems of a selector, in which `global()` may be forbidden. It may be empty."""
+    if not text:
+        return
     try:
         parse(text, grammar)
     except SelectorError as exc:
