@@ -30,7 +30,7 @@ PARTS = ("tags", "labels", "rules")
 POLICIES, PROFILE = "/calico/v1/policy/tier/default/policy/", "/calico/v1/policy/profile/web"
 KEYS = [PROFILE + "/" + part for part in PARTS]
 ALLOW = {"ingress": [{"action": "allow"}]}
-WEB = ProfileV1("web", {}, {"role": "web"}, spec=ALLOW, tags=("web",))
+WEB = ProfileV1("web", "", {"role": "web"}, spec=ALLOW, tags=("web",))
 VALUES = ['["web"]', '{"role":"web"}', '{"inbound_rules":[{"action":"allow"}]}']
 OTHER = ProfileV1("web", spec={"egress": [{"action": "deny"}]})
 OTHER_VALUES = ["[]", "{}", '{"outbound_rules":[{"action":"deny"}]}']

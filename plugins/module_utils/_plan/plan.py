@@ -180,19 +180,19 @@ def _find_contradictions(
 ) -> List[str]:
     """Why resources cannot be as declared because of the keys of other resources."""
     problems = []
-    refs = {want.ref for want in wants.values()}
-    for key, want in wants.items():
-        item = found.get(key)
+    named = [(wants[key], item) for key, item in found.items() if item.codec.has_other_names and key in wants]
+    refs = {want.ref for want in wants.values()} if named else set()
+    for want, item in named:
         # Decoding takes time, and few sets have such a pair.
         is_pair = want.ref._replace(name=want.ref.name.partition(".")[2]) in refs
-        if not item or not is_pair or not isinstance(want, Present):
-            continue
-        if item.own_ref and item.own_ref != want.ref and item.own_ref in refs:
+        if is_pair and isinstance(want, Present) and item.own_ref and item.own_ref != want.ref and item.own_ref in refs:
             text = (
                 "{0} cannot be created, since Calico before v3.32 has stored {1} under this name; delete {1} first "
                 "(state absent)"
             )
             problems.append(text.format(want.ref, item.own_ref))
+    if not duplicates:
+        return problems
     kept = {want.ref for want in wants.values() if isinstance(want, Present) and not want.overwrite}
     for duplicate in duplicates.values():
         own_ref = cast(DuplicatePurge, duplicate.purge).own_ref
