@@ -328,6 +328,21 @@ def test_an_unreadable_value_is_replaced_and_never_purged(datastore):
     assert any("the replaced value could not be read" in warning for warning in result["warnings"])
 
 
+@on_etcdv3
+def test_a_run_that_fails_midway_says_what_was_done_and_the_next_one_does_the_rest(auth_datastore):
+    """The user may write policies, but no host endpoints."""
+    writable = [auth_datastore.everything + "/projectcalico.org/" + each for each in ("globalnetworkpolicies", "tiers")]
+    auth_datastore.add_user("some", "geheim", [auth_datastore.everything], writable)
+    given = [policy("sec-ssh", tier="sec"), manifest("Tier", "sec"), ONE_OF_EACH[0]]
+    failed = resources(auth_datastore, given, **auth_datastore.user("some", "geheim"))
+    assert failed["failed"] and "2 of 3 changes were made; the create of host endpoint n1-eth0" in failed["msg"]
+    assert changes(failed) == [("create", "Tier", "sec"), ("create", "GlobalNetworkPolicy", "sec-ssh")]
+    assert [(each["kind"], each["name"]) for each in failed["failures"]] == [("HostEndpoint", "n1-eth0")]
+    auth_datastore.add_user("all", "geheim", [auth_datastore.everything], [auth_datastore.everything])
+    rest = resources(auth_datastore, given, **auth_datastore.user("all", "geheim"))
+    assert changes(rest) == [("create", "HostEndpoint", "n1-eth0")] and rest["summary"]["unchanged"] == 2
+
+
 # Calico v1
 
 on_v1 = pytest.mark.parametrize("datastore_type", ["etcdv2"])
