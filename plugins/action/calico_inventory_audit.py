@@ -192,6 +192,8 @@ def _not_gathered(variables: TaskContext, facts_result: Any) -> Dict[str, str]:
 def _read_policies(variables: TaskContext, policies_result: Any) -> Optional[Mapping[str, Any]]:
     """The result of the task that compared the policies; None if it compared nothing."""
     result = variables.registered(variables.runner(), str(policies_result)) if policies_result else {}
+    if result.get("failed"):
+        raise RunFailed("the policies could not be compared: {0}".format(result.get("msg")))
     if result.get("changes_omitted"):
         raise RunFailed("{0} differences of policies do not fit into a report".format(result["changes_omitted"]))
     # As plain values: before ansible-core 2.19, registered strings have a type that YAML parsers reject.
