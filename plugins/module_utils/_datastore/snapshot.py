@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import types
 from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 from .._core import go_json
@@ -65,7 +66,7 @@ class PolicySnapshot:
 
 # Values that changes store, by their keys; None for a value that they delete.
 PlannedValues = Mapping[str, Optional[str]]
-NONE_PLANNED: PlannedValues = {}
+NONE_PLANNED: PlannedValues = types.MappingProxyType({})
 
 
 def add_planned(values: Mapping[str, str], planned: PlannedValues) -> Dict[str, str]:

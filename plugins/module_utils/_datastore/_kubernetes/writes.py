@@ -9,14 +9,14 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import threading
-from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..._core.errors import Conflict, DatastoreError
 from ..._plan.plan import Change
 from ..._plan.stored import Stored
 from .transport import CONNECTIONS
 
-Outcome = Tuple[Change, "DatastoreError | None"]
+Outcome = Tuple[Change, Optional[DatastoreError]]
 
 # What a server sets itself, and rejects or ignores in a new object.
 _OF_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink")
