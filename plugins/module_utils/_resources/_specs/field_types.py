@@ -146,7 +146,8 @@ def _read_as_number(item: Any, before: Any, where: str) -> int:
 
 
 def format_order(value: float) -> Any:
-    is_exact = value.is_integer() and abs(value) < 2**53 and repr(value) != "-0.0"
+    # An int has is_integer() since Python 3.12.
+    is_exact = float(value).is_integer() and abs(value) < 2**53 and repr(value) != "-0.0"
     return int(value) if is_exact else value
 
 
