@@ -65,6 +65,25 @@ def find_rule_problems(rule: Mapping[str, Any], where: str) -> Iterator[Problem]
         yield "{0}.metadata.{1}".format(where, option), value, reason
 
 
+def find_pre_dnat_problems(spec: Mapping[str, Any], egress: str) -> Iterator[Problem]:
+    """The problems of a policy that applies before DNAT. egress: the direction's name among the types."""
+    if not spec.get("preDNAT"):
+        return
+    if spec.get("doNotTrack"):
+        yield "spec.preDNAT", True, "is not allowed together with doNotTrack: write two policies"
+    if spec.get("egress"):
+        yield "spec.egress", spec["egress"], "is not allowed with preDNAT: write two policies"
+    if egress in (spec.get("types") or ()):
+        yield "spec.types", spec["types"], "is not allowed to contain {0} with preDNAT".format(egress)
+
+
+def find_type_problems(types: Sequence[str], known: Sequence[str]) -> Iterator[Problem]:
+    for index, each in enumerate(types):
+        if each not in known:
+            yield "spec.types[{0}]".format(index), each, "is not a type of a policy: {0}".format(" or ".join(known))
+    yield from find_duplicates(types, "spec.types")
+
+
 def find_direction_problems(rule: Mapping[str, Any], where: str, is_ingress: bool) -> Iterator[Problem]:
     """The problems that depend on a rule's direction, which Calico checks in policies only."""
     allowed, other = _ENDS if is_ingress else _ENDS[::-1]

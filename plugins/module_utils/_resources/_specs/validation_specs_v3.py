@@ -24,8 +24,10 @@ from .validation_rules_v3 import (
     DNS_RULE,
     find_direction_problems,
     find_duplicates,
+    find_pre_dnat_problems,
     find_rule_problems,
     find_selector_problems,
+    find_type_problems,
 )
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -42,7 +44,8 @@ OWN_TIERS: Dict[str, Tuple[float, str]] = {
 }
 _OWN_PROFILE = "projectcalico-default-allow"
 _NAMESPACE_LABEL = "projectcalico.org/namespace"
-_TYPES = ("Ingress", "Egress")
+_EGRESS = "Egress"
+_TYPES = ("Ingress", _EGRESS)
 _STAGED_ACTIONS = ("Set", "Delete", "Learn", "Ignore")
 _HINT = "AssumeNeededOnEveryNode"
 # Names of tiers in a message.
@@ -102,7 +105,7 @@ def _name(kind: str, name: str) -> str:
 
 def _policy(name: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _flags(spec)
-    yield from _types(spec)
+    yield from find_type_problems(spec.get("types") or [], _TYPES)
     for key in ("selector", "namespaceSelector", "serviceAccountSelector"):
         yield from find_selector_problems(spec.get(key) or "", "spec." + key)
     for key in ("ingress", "egress"):
@@ -122,22 +125,7 @@ def _flags(spec: Mapping[str, Any]) -> Iterator[Problem]:
         if spec.get(flag) and not spec.get("applyOnForward"):
             reason = "is not allowed to be false with {0}: set it to true".format(flag)
             yield "spec.applyOnForward", False, reason
-    if not spec.get("preDNAT"):
-        return
-    if spec.get("doNotTrack"):
-        yield "spec.preDNAT", True, "is not allowed together with doNotTrack: write two policies"
-    if spec.get("egress"):
-        yield "spec.egress", spec["egress"], "is not allowed with preDNAT: write two policies"
-    if "Egress" in (spec.get("types") or ()):
-        yield "spec.types", spec["types"], "is not allowed to contain Egress with preDNAT"
-
-
-def _types(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    types = spec.get("types") or []
-    for index, each in enumerate(types):
-        if each not in _TYPES:
-            yield "spec.types[{0}]".format(index), each, "is not a type of a policy: {0}".format(" or ".join(_TYPES))
-    yield from find_duplicates(types, "spec.types")
+    yield from find_pre_dnat_problems(spec, _EGRESS)
 
 
 def find_tier_problems(spec: Mapping[str, Any], tiers: Optional[Collection[str]] = None) -> Iterator[Problem]:

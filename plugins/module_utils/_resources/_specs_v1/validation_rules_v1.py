@@ -18,11 +18,12 @@ from ..._core.ip import parse_net
 from ..._core.protocols import ICMP, ICMPV6, NAMES, PROTOCOLS, TCP, UDP
 from .._specs.validation_rules_v3 import (
     find_both_protocols,
-    find_duplicates,
     find_family_problems,
     find_icmp_problems,
     find_port_problems,
+    find_pre_dnat_problems,
     find_selector_problems,
+    find_type_problems,
 )
 from ..resource import Problem
 from ..selector import GRAMMAR_V1
@@ -31,7 +32,8 @@ from ..validators import find_size_problems
 from .rules_resource_v1 import SINGLE_NETS, PolicyV1, ProfileV1, RulesV1
 
 _ACTIONS = ("allow", "deny", "log", "pass")
-_TYPES = ("ingress", "egress")
+_EGRESS = "egress"
+_TYPES = ("ingress", _EGRESS)
 _ENDS = ("source", "destination")
 _VERSIONS = (4, 6)
 # Names of Calico's own policies, which calicoctl does not write.
@@ -84,19 +86,8 @@ def _profile(profile: ProfileV1) -> Iterator[Problem]:
 def _policy(policy: PolicyV1) -> Iterator[Problem]:
     spec = policy.spec
     yield from find_selector_problems(spec.get("selector") or "", "spec.selector", True, GRAMMAR_V1)
-    types = spec.get("types") or []
-    for index, each in enumerate(types):
-        if each not in _TYPES:
-            yield "spec.types[{0}]".format(index), each, "is not a type of a policy: {0}".format(" or ".join(_TYPES))
-    yield from find_duplicates(types, "spec.types")
-    if not spec.get("preDNAT"):
-        return
-    if spec.get("doNotTrack"):
-        yield "spec.preDNAT", True, "is not allowed together with doNotTrack: write two policies"
-    if spec.get("egress"):
-        yield "spec.egress", spec["egress"], "is not allowed with preDNAT: write two policies"
-    if "egress" in types:
-        yield "spec.types", types, "is not allowed to contain egress with preDNAT"
+    yield from find_type_problems(spec.get("types") or [], _TYPES)
+    yield from find_pre_dnat_problems(spec, _EGRESS)
 
 
 def _rule(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
