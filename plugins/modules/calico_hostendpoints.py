@@ -261,6 +261,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._module._input.docum
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoints import apply_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     SET_OPTIONS,
+    WRITTEN_SET_OPTIONS,
     build_connection_options,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
@@ -274,18 +275,11 @@ def main() -> None:
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,
             guard=GUARD_MODE,
-            guard_limit={"type": "int"},
+            **WRITTEN_SET_OPTIONS,
             canary={"type": "int", "default": 0},
-            canary_wait={"type": "float", "default": 10},
-            overwrite={"type": "bool", "default": True},
             purge={"type": "str", "choices": ["none", "owned", "all"], "default": "none"},
             purge_nodes={"type": "list", "elements": "str"},
             decommission_nodes={"type": "list", "elements": "str"},
-            purge_limit={"type": "int"},
-            owner={"type": "str"},
-            owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
-            server_dry_run={"type": "bool", "default": False},
-            diff_limit={"type": "int", "default": 200},
         ),
         required_one_of=[tuple(SET_OPTIONS)],
         mutually_exclusive=[tuple(SET_OPTIONS), GUARD_SOURCES],

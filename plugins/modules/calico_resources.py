@@ -71,7 +71,7 @@ options:
     description:
       - Owner of the resources. Every resource of the set gets the label O(owner_label) with this value, by which
         O(purge=owned) identifies it. A warning names a resource that is taken from another owner.
-      - Required with O(purge=owned).
+      - Required with O(purge=owned). Without effect if O(state=absent), about which the module warns.
     type: str
   owner_label:
     description:
@@ -307,7 +307,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
     GUARD_SOURCES,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
-from ansible_collections.netsec.calico.plugins.module_utils._module.options import build_connection_options
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
+    WRITTEN_SET_OPTIONS,
+    build_connection_options,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._module.resources import apply_resources
 from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
 
@@ -322,19 +325,12 @@ def main() -> None:
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
             **GUARD_OPTIONS,
             guard=GUARD_MODE,
-            guard_limit={"type": "int"},
+            **WRITTEN_SET_OPTIONS,
             canary={"type": "str", "choices": ["none", "staged"], "default": "none"},
             canary_hosts={"type": "int", "default": 0},
-            canary_wait={"type": "float", "default": 10},
-            overwrite={"type": "bool", "default": True},
             purge={"type": "str", "choices": ["none", "owned"], "default": "none"},
             purge_kinds={"type": "list", "elements": "str"},
-            purge_limit={"type": "int"},
-            owner={"type": "str"},
-            owner_label={"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
             calico_version={"type": "str"},
-            server_dry_run={"type": "bool", "default": False},
-            diff_limit={"type": "int", "default": 200},
         ),
         required_one_of=[("resources", "src")],
         mutually_exclusive=[("resources", "src"), GUARD_SOURCES],

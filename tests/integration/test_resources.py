@@ -231,6 +231,10 @@ INVALID = {
     ),
     "a list without items": ([{"kind": "List", "items": {}}], "resources[0]: items is {}; it must be a list"),
     "a misspelt key": ([policy("p", selektor="all()")], "spec.selektor is unknown: did you mean selector?"),
+    "a short name": (
+        [policy("p", ingress=[{"action": "Allow", "destination": {"ports": ["80:70"]}}])],
+        "[0]: p: spec.i",
+    ),
     "a misplaced key": ([dict(policy("p"), order=1)], "order is unknown"),
     "an invalid rule": ([policy("p", ingress=[{"action": "Accept"}])], "spec.ingress[0].action: 'Accept' is not"),
     "twice": ([policy("p"), policy("p", order=1)], "global network policy p is given twice, first by resources[0]"),

@@ -47,6 +47,18 @@ SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "src": {"type": "path"},
 }
 
+# The options of a set that is written, in addition to its resources, its purge and the guard.
+WRITTEN_SET_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "guard_limit": {"type": "int"},
+    "canary_wait": {"type": "float", "default": 10},
+    "overwrite": {"type": "bool", "default": True},
+    "purge_limit": {"type": "int"},
+    "owner": {"type": "str"},
+    "owner_label": {"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
+    "server_dry_run": {"type": "bool", "default": False},
+    "diff_limit": {"type": "int", "default": 200},
+}
+
 
 def check_limits(params: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a negative limit."""

@@ -16,6 +16,7 @@ from .._core.errors import InvalidInput, brief, shown
 from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import Desired, KindPurge
+from .._plan.plan import Change
 from .._resources.api_version import ApiVersion
 from ._input.declared import build_owner_labels
 from ._input.documents import OtherKind, build_skipped_result
@@ -55,12 +56,14 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         is_staged=params["canary"] == "staged",
     )
     warn(module, build_bulk_warnings(outcome, store.api_version, owner_labels))
+    if owner_labels and params["state"] == "absent":
+        warn(module, ["owner has no effect with state absent: the resources are deleted, whoever owns them"])
     limit = params["diff_limit"] if module._diff else None
     result = build_bulk_result(outcome, store.api_version, limit, _build_record_with_kind)
     return dict(build_skipped_result(params, skipped), **result)
 
 
-def _build_record_with_kind(change: Any) -> Dict[str, Any]:
+def _build_record_with_kind(change: Change) -> Dict[str, Any]:
     return dict(kind=change.ref.kind, **build_record(change))
 
 

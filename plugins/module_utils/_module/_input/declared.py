@@ -75,6 +75,7 @@ def _called(item: Any, problem: str) -> str:
         return ""
     metadata = item.get("metadata")
     name = item.get("name") or (metadata.get("name") if isinstance(metadata, Mapping) else None)
-    # A problem may begin with the resource, such as "tier x: spec.order: ...".
-    is_called = " " + brief(name) in problem.partition(": ")[0]
+    # A problem may begin with the resource, such as "tier x: spec.order: ..." or "host endpoint x on node n: ...".
+    subject, called = problem.partition(": ")[0], " " + brief(name, 255)
+    is_called = subject.endswith(called) or called + " on node " in subject
     return brief(name) + ": " if name and not is_called else ""

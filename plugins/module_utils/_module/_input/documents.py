@@ -97,17 +97,11 @@ def _given_items(params: Mapping[str, Any], options: Sequence[str]) -> Iterator[
     if isinstance(resources, str):
         yield from _read_text_items(resources, "resources")
     elif isinstance(resources, Mapping) and is_resource(resources):
-        yield from list_items("resources", resources)
+        yield from _list_resources("resources", resources)
     elif isinstance(resources, list):
         for index, item in enumerate(resources):
             where = "resources[{0}]".format(index)
-            if isinstance(item, str):
-                yield from _read_text_items(item, where)
-            elif isinstance(item, list):
-                # An empty one must not become an empty set.
-                yield where, item
-            else:
-                yield from list_items(where, item)
+            yield from _read_text_items(item, where) if isinstance(item, str) else _list_resources(where, item)
     elif resources is not None:
         raise InvalidInput(["resources: {0} is not a list of resources".format(shown(resources))])
     if params.get("src"):
@@ -142,18 +136,26 @@ def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
 def list_items(where: str, document: Any) -> Iterator[Item]:
     """The items of a document: of a list, of a list resource such as HostEndpointList or List, or the document itself.
 
-    Nothing for None. Raises InvalidInput for a list resource without items.
+    A list may contain list resources. Nothing for None. Raises InvalidInput for a list resource without items.
     """
-    if isinstance(document, Mapping) and str(document.get("kind", "")).lower().endswith("list"):
-        document = document.get("items")
-        if not isinstance(document, (list, tuple)):
-            text = "{0}: items is {1}; it must be a list; write an empty list as []"
-            raise InvalidInput([text.format(where, "null" if document is None else shown(document))])
     if isinstance(document, (list, tuple)):
         for index, item in enumerate(document):
-            yield "{0}[{1}]".format(where, index), item
+            yield from _list_resources("{0}[{1}]".format(where, index), item)
     elif document is not None:
-        yield where, document
+        yield from _list_resources(where, document)
+
+
+def _list_resources(where: str, item: Any) -> Iterator[Item]:
+    """The items of a list resource, or the item itself. A list in a list must not become an empty set."""
+    if not isinstance(item, Mapping) or not str(item.get("kind", "")).lower().endswith("list"):
+        yield where, item
+        return
+    items = item.get("items")
+    if not isinstance(items, (list, tuple)):
+        text = "{0}: items is {1}; it must be a list; write an empty list as []"
+        raise InvalidInput([text.format(where, "null" if items is None else shown(items))])
+    for index, each in enumerate(items):
+        yield "{0}[{1}]".format(where, index), each
 
 
 # YAML in flow style begins like JSON. To parse a longer string once more as YAML would take long.

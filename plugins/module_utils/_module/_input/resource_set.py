@@ -76,7 +76,7 @@ def parse_declared(item: Union[OtherKind, Any], api_version: ApiVersion) -> Reso
             "{0} cannot be managed here; the kinds of this datastore are {1}; to skip others, set other_kinds to skip"
         )
         named = " ".join(filter(None, [brief(item.kind), item.name]))
-        raise InvalidInput([text.format(named, ", ".join(api_version.schemas))])
+        raise InvalidInput([text.format(named, _join_kinds(api_version))])
     if not isinstance(item, Mapping):
         raise InvalidInput(["{0} is not a Calico resource; it must be a mapping".format(shown(item))])
     given = spell_top(item)
@@ -93,8 +93,13 @@ def _find_kind(given: Any, api_version: ApiVersion) -> str:
     if isinstance(given, str) and given in names:
         return names[given]
     near = [name for name in names if isinstance(given, str) and name.lower() == given.lower()]
-    hint = "did you mean {0}?".format(near[0]) if near else "use one of {0}".format(", ".join(api_version.schemas))
+    hint = "did you mean {0}?".format(near[0]) if near else "use one of {0}".format(_join_kinds(api_version))
     raise InvalidInput(["kind {0} is not valid: {1}".format(shown(given), hint)])
+
+
+def _join_kinds(api_version: ApiVersion) -> str:
+    """The kinds as manifests of this API version name them."""
+    return ", ".join(KINDS[api_version.name] if kind == HOST_ENDPOINT else kind for kind in api_version.schemas)
 
 
 # Each item needs them.
