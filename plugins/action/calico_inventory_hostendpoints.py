@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
@@ -17,6 +15,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
     is_guard_on,
     parse_guard_mode,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import ActionWithFiles
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
@@ -36,7 +35,7 @@ _BY_HAND = "hosts without facts, whose endpoints the guard cannot check ({0}): {
 _UNCOVERED = "hosts without an endpoint, so no policy applies to their interfaces ({0}): {1}"
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionWithFiles):
     """Run calico_hostendpoints once from the facts and variables of the play's hosts."""
 
     _supports_check_mode = True
@@ -83,7 +82,7 @@ class ActionModule(ActionBase):
         contents: Dict[str, Any] = {"src": built.endpoints}
         if is_guarded or has_canary:
             contents["guard_facts_src"] = fleet.guard_facts()
-        done = self._apply(contents, arguments, task_vars)
+        done = self.run_with_files("netsec.calico.calico_hostendpoints", contents, arguments, task_vars)
         if is_guarded:
             done["warnings"] = done.get("warnings", []) + _assumed(
                 contents["guard_facts_src"], done.get("changes") or []
@@ -97,21 +96,6 @@ class ActionModule(ActionBase):
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
         return result
-
-    def _apply(self, contents: Dict[str, Any], arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        """Run the module once. The contents are passed in files, because as parameters they would cost seconds."""
-        folder = self._make_tmp_path()
-        try:
-            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
-            for option, content in contents.items():
-                self._transfer_data(paths[option], json.dumps(content))
-            return self._execute_module(
-                module_name="netsec.calico.calico_hostendpoints",
-                module_args=dict(arguments, **paths),
-                task_vars=task_vars,
-            )
-        finally:
-            self._remove_tmp_path(folder)
 
 
 def _earlier_nodes(context: TaskContext, registered_as: Any) -> Dict[str, str]:

@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
@@ -33,6 +31,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sou
     parse_items,
     read_file,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import ActionWithFiles
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
@@ -54,7 +53,7 @@ _MAY_BE_EMPTY = ("purge", "guard_limit", "calico_version", "canary", "canary_hos
 _SHOWN = 10
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionWithFiles):
     """Run calico_resources once with the policies that the inventory declares."""
 
     _supports_check_mode = True
@@ -101,7 +100,7 @@ class ActionModule(ActionBase):
             fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
             warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
-        done = self._apply(contents, arguments, run.task_vars)
+        done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars)
         if networks.unknown:
             sets = list_unknown_sets(items, run.get_variable_name, networks.unknown)
             done = _without_updates(done, sets)
@@ -145,21 +144,6 @@ class ActionModule(ActionBase):
         if declared["resources"]:
             items += parse_items(name_of("resources"), declared["resources"])
         return items
-
-    def _apply(self, contents: Dict[str, Any], arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        """Run the module once. The contents are passed in files, because as parameters they would cost seconds."""
-        folder = self._make_tmp_path()
-        try:
-            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
-            for option, content in contents.items():
-                self._transfer_data(paths[option], json.dumps(content))
-            return self._execute_module(
-                module_name="netsec.calico.calico_resources",
-                module_args=dict(arguments, **paths),
-                task_vars=task_vars,
-            )
-        finally:
-            self._remove_tmp_path(folder)
 
 
 def _check_hosts(run: RunSettings, reader: HostVariables) -> None:
