@@ -103,23 +103,36 @@ def _program(rules):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tests.harness.felix", description="A stand-in for Felix.")
+    programmed = None
+
+    def follow(node, tree):
+        nonlocal programmed
+        rules = verdicts(node, tree)
+        if rules != programmed:
+            # First the line: whoever sees what the rules do finds it.
+            print(_told(rules), flush=True)
+            _program(rules)
+            programmed = rules
+
+    return follow_etcd("tests.harness.felix", _read, follow, arguments)
+
+
+def follow_etcd(name, read, follow, arguments):
+    """Call follow(node, tree) with what read(opener, URL) finds in etcd, again and again for the given seconds.
+
+    Without an answer, read returns None, and the last rules stay.
+    """
+    parser = argparse.ArgumentParser(prog="python -m " + name, description="A stand-in for Felix.")
     parser.add_argument("--node", required=True)
     parser.add_argument("--etcd", metavar="URL", required=True)
     parser.add_argument("--for", type=float, metavar="SECONDS", dest="seconds", required=True)
     options = parser.parse_args(arguments)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     end = time.monotonic() + options.seconds
-    programmed = None
     while time.monotonic() < end:
-        tree = _read(opener, options.etcd)
-        # Without an answer, the last rules stay.
-        rules = programmed if tree is None else verdicts(options.node, tree)
-        if rules != programmed:
-            # First the line: whoever sees what the rules do finds it.
-            print(_told(rules), flush=True)
-            _program(rules)
-            programmed = rules
+        tree = read(opener, options.etcd)
+        if tree is not None:
+            follow(options.node, tree)
         time.sleep(_INTERVAL)
     return 0
 

@@ -15,7 +15,6 @@ Its output has a line for each time that it changes the rules: the policies of e
 
 from __future__ import annotations
 
-import argparse
 import base64
 import http.client
 import ipaddress
@@ -23,12 +22,11 @@ import json
 import re
 import subprocess
 import sys
-import time
 import urllib.request
 
+from .felix import follow_etcd
 from .process import find_program
 
-_INTERVAL = 0.2
 _ROOT = "/calico/resources/v3/projectcalico.org/"
 _FAILSAFES = {
     "in": [*(("tcp", port) for port in (22, 179, 2379, 2380, 5473, 6443, 6666, 6667)), ("udp", 68)],
@@ -212,25 +210,17 @@ def _read(opener, url):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tests.harness.felix_v3", description="A stand-in for Felix.")
-    parser.add_argument("--node", required=True)
-    parser.add_argument("--etcd", metavar="URL", required=True)
-    parser.add_argument("--for", type=float, metavar="SECONDS", dest="seconds", required=True)
-    options = parser.parse_args(arguments)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + options.seconds
     programmed = None
-    while time.monotonic() < end:
-        tree = _read(opener, options.etcd)
-        # Without an answer, the last rules stay.
-        if tree is not None:
-            text, told = program_of(options.node, State(tree))
-            if text != programmed:
-                subprocess.run([find_program("nft"), "-f", "-"], input=text.encode(), check=True)
-                print(told, flush=True)
-                programmed = text
-        time.sleep(_INTERVAL)
-    return 0
+
+    def follow(node, tree):
+        nonlocal programmed
+        text, told = program_of(node, State(tree))
+        if text != programmed:
+            subprocess.run([find_program("nft"), "-f", "-"], input=text.encode(), check=True)
+            print(told, flush=True)
+            programmed = text
+
+    return follow_etcd("tests.harness.felix_v3", _read, follow, arguments)
 
 
 if __name__ == "__main__":
