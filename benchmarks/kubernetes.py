@@ -26,9 +26,8 @@ from tests.harness.kubernetes import KubeApiServer
 
 from . import fleet
 from .processes import Sample, Workshop
-from .report import machine
+from .report import machine, update_readme
 
-README = Path(__file__).with_name("README.md")
 MARKS = ("<!-- kubernetes -->\n", "<!-- end of kubernetes -->\n")
 CONNECTIONS = (1, 2, 4, 8, 16)
 # (what, wanted at most, row, row to compare with)
@@ -198,9 +197,7 @@ def main():
     text = ", ".join("%s: %s" % item for item in facts.items()) + ". Medians.\n\n" + table(bench, tried)
     print(text)
     if given.update_readme:
-        content = README.read_text(encoding="utf-8")
-        before, rest = content.split(MARKS[0])
-        README.write_text(before + MARKS[0] + "\n" + text + "\n" + MARKS[1] + rest.split(MARKS[1])[1], encoding="utf-8")
+        update_readme(MARKS, text)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from pathlib import Path
 
 from tests.harness.etcd import EtcdServer
 
 from . import fleet
 from .processes import Workshop
-from .report import machine
+from .report import machine, update_readme
 
-README = Path(__file__).with_name("README.md")
 MARKS = ("<!-- policies -->\n", "<!-- end of policies -->\n")
 API = "projectcalico.org/v3"
 ROOT = "/calico/resources/v3/projectcalico.org/"
@@ -167,9 +165,7 @@ def main():
     text += table(bench, given.policies, given.endpoints, given.nodes)
     print(text)
     if given.update_readme:
-        content = README.read_text(encoding="utf-8")
-        before, rest = content.split(MARKS[0])
-        README.write_text(before + MARKS[0] + "\n" + text + "\n" + MARKS[1] + rest.split(MARKS[1])[1], encoding="utf-8")
+        update_readme(MARKS, text)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import platform
 import statistics
 import time
 from importlib import metadata
+from pathlib import Path
 
 TARGETS = {
     "floor": 1.5,
@@ -65,6 +66,13 @@ def _fsync(folder):
             os.fdatasync(file.fileno())
             times.append(time.perf_counter() - start)
     return statistics.median(times) * 1000
+
+
+def update_readme(marks, text):
+    """Replace what is between the two marks in this folder's README."""
+    readme = Path(__file__).with_name("README.md")
+    before, rest = readme.read_text(encoding="utf-8").split(marks[0])
+    readme.write_text("%s%s\n%s\n%s%s" % (before, marks[0], text, marks[1], rest.split(marks[1])[1]), encoding="utf-8")
 
 
 def markdown(facts, bulks, guards, loop, roles):

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
-from pathlib import Path
 
 from tests.harness.etcd import EtcdServer
 from tests.harness.module import COLLECTION
@@ -18,7 +16,6 @@ from . import report
 from .processes import Workshop
 from .sections import Bench, Bulk, Guard, Loop, Role
 
-README = Path(__file__).with_name("README.md")
 RESULTS = COLLECTION / ".cache" / "bench" / "results.json"
 # What is between these in the README is the table.
 _MARKS = "<!-- table -->\n", "<!-- end of the table -->\n"
@@ -68,7 +65,7 @@ def main(arguments=None):
     RESULTS.write_text(report.raw(facts, sections), encoding="utf-8")
     print(table)
     if options.update_readme:
-        _update_readme(table)
+        report.update_readme(_MARKS, table)
 
 
 def _measure(section, bench, budget):
@@ -81,12 +78,6 @@ def _measure(section, bench, budget):
         print("%s, round %d: %.0f s" % (section.name, number + 1, now - begun), file=sys.stderr, flush=True)
         if now - start + (now - begun) > budget * section.share:
             break
-
-
-def _update_readme(table):
-    text = README.read_text(encoding="utf-8")
-    pattern = "(?s)(?<=%s).*(?=%s)" % tuple(map(re.escape, _MARKS))
-    README.write_text(re.sub(pattern, lambda _old: "\n" + table + "\n", text), encoding="utf-8")
 
 
 if __name__ == "__main__":
