@@ -34,11 +34,11 @@ def apply(
     server_dry_run: bool = False,
     is_staged: bool = False,
 ) -> ApplyOutcome:
-    """Read what is stored for `wants`, by store.key, and on the purged nodes; plan; write unless in check mode.
+    """Read what is stored for `wants`, by store.key, and in the purge's scope; plan; write unless in check mode.
 
     With server_dry_run, in check mode the server checks the changes.
 
-    Nothing is written unless everything could be read and planned, no more than purge_limit endpoints would be
+    Nothing is written unless everything could be read and planned, no more than purge_limit resources would be
     deleted, and the guard accepts the changes; else it raises CalicoError. The nodes of a canary are changed first. If
     one of them fails, or a signal ends the run before the canary has passed, their changes are undone and nothing else
     is written. With is_staged, each policy has a staged twin until the run is over.

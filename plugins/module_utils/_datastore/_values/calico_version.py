@@ -50,7 +50,9 @@ class CalicoVersion(NamedTuple):
 NEWEST = CalicoVersion(3, 32, 0)
 # Since then, Calico has tiers; before, neither the kind nor spec.tier of a policy.
 TIERS_SINCE = CalicoVersion(3, 29, 0)
-_KINDS_SINCE = {"Tier": TIERS_SINCE, "StagedGlobalNetworkPolicy": CalicoVersion(3, 30, 0)}
+# Since then, Calico has staged policies.
+STAGED_SINCE = CalicoVersion(3, 30, 0)
+_KINDS_SINCE = {"Tier": TIERS_SINCE, "StagedGlobalNetworkPolicy": STAGED_SINCE}
 # Since then, a policy has its own name in an annotation.
 _NAME_ANNOTATION_SINCE = CalicoVersion(3, 29, 4)
 # What only the newest version fills in. For an older Calico, each value means the same as an absent field: Felix

@@ -11,14 +11,12 @@ from typing import Dict, List, Sequence
 
 from ..._core.errors import Refused
 from ..._dataplane.evaluator import Evaluator
+from ..._datastore._values.calico_version import STAGED_SINCE
 from ..._datastore.base import Datastore
 from ..._plan.plan import Change
 from ..._policies._felix.config_v3 import calico_version
 from ..._resources.resource import Ref
 from .phases import plan_values, select_declared, select_deleted, select_effective
-
-# Calico has staged policies since this version.
-_STAGED_SINCE = (3, 30)
 
 
 def list_selected_endpoints(
@@ -32,9 +30,9 @@ def list_selected_endpoints(
     declared, planned = select_declared(changes), plan_values(changes, store)
     snapshot = store.read_policies("", declared, planned)
     version = calico_version(snapshot)
-    if version is not None and version < _STAGED_SINCE:
-        text = "nothing was written: canary 'staged' requires Calico v3.30, and the datastore is that of Calico v{0}"
-        raise Refused(text.format(".".join(map(str, version))))
+    if version is not None and version < STAGED_SINCE:
+        text = "nothing was written: canary 'staged' requires Calico {0}, and the datastore is that of Calico {1}"
+        raise Refused(text.format(STAGED_SINCE, version))
     evaluator = Evaluator(store.api_version, snapshot.with_changes(planned), declared, select_deleted(changes))
     # By the names of their keys, of which Calico before v3.32 has others.
     by_name = {change.before.name if change.before else change.ref.name: change.ref for change in policies}
