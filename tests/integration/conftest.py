@@ -56,6 +56,9 @@ PLAYBOOKS = (
 )
 
 
+# The thorough tests that run on Kubernetes, too: what its client makes of conflicts, failures and undoing.
+THOROUGH_ON_KUBERNETES = ("canary", "check_mode", "concurrency", "resources_canary", "set_failure", "set_purge")
+
 # What is about etcd itself, or what a request and its answer look like: it runs on every etcd there is.
 EVERY_ETCD = (
     "auth",
@@ -128,7 +131,8 @@ def _is_meant(item):
         return not is_about_it and not is_on_it
     # One etcd is enough: it is not that of the API server.
     is_repeated = any(_is_on(item, binary) for binary in binaries()[1:])
-    is_listed = KUBERNETES == "all" or _name_of(item) in ON_KUBERNETES
+    listed = THOROUGH_ON_KUBERNETES if item.get_closest_marker("thorough") else ON_KUBERNETES
+    is_listed = KUBERNETES == "all" or _name_of(item) in listed
     return (is_about_it or is_on_it and is_listed) and not is_repeated
 
 

@@ -295,7 +295,7 @@ def _nothing_outside(monkeypatch, tmp_path):
 def test_whatever_is_given(memory, module, _nothing_outside):
     arguments = importlib.import_module(PLUGINS + "module_utils._module.runner")
 
-    @fuzz(200)
+    @fuzz(80)
     @given(calls(module), st.booleans(), st.booleans())
     def holds(options, check, diff):
         memory.reset()

@@ -265,7 +265,7 @@ def memory(datastore_type):
         yield Store(memory)
 
 
-def property_of(memory, check, examples=150):
+def property_of(memory, check, examples=60):
     """Check it of many stored values."""
 
     @fuzz(examples)
