@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES, ENDPOINT_CLASSES
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
-    CLASSES,
     by_host,
     format_title,
     host_key,
@@ -139,16 +139,16 @@ def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
     legend = "<li>{0}<span><b>{1:,} {2}</b> <small>{3}</small></span></li>"
     row = '<tr class="{0}"><th scope="row"><b>{1}</b> <small>{2}</small></th><td>{3:,}</td></tr>'
     rows = [
-        row.format(_tone(name, report["fail_on"]), name, CLASSES[name], endpoints[name])
-        for name in CLASSES
+        row.format(_tone(name, report["fail_on"]), name, CLASSES[name].title, endpoints[name])
+        for name in ENDPOINT_CLASSES
         if endpoints[name]
     ]
     rows.append(row.format("", "compliant", "as declared", endpoints["compliant"]))
     rows.append(row.format("", "foreign", "Calico&#x27;s own, only counted", endpoints["foreign"]))
     for name, count in report["summary"].get("policies", {}).items():
         if count:
-            rows.append(row.format(_tone(name, report["fail_on"]), "policies " + name, CLASSES[name], count))
-    none = [name for name in CLASSES if not endpoints[name]]
+            rows.append(row.format(_tone(name, report["fail_on"]), "policies " + name, CLASSES[name].title, count))
+    none = [name for name in ENDPOINT_CLASSES if not endpoints[name]]
     return {
         "hosts_compliant": "{0:,} of {1} compliant".format(hosts["compliant"], _many(sum(hosts.values()), "host")),
         "endpoints_compliant": "{0:,} of {1} compliant".format(endpoints["compliant"], _many(ours, "endpoint")),
