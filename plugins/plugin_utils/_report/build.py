@@ -18,7 +18,13 @@ from ansible_collections.netsec.calico.plugins.module_utils._audit.classes impor
 )
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import SCHEMA, format_title
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import (
+    EXPIRED,
+    AuditException,
+    apply_exceptions,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import (
+    ALL_NODES,
     CLASSES_OF_POLICIES,
     build_policy_findings,
 )
@@ -42,6 +48,7 @@ def build_report(
     fail_on: Sequence[str],
     generated: str,
     policies: Optional[Mapping[str, Any]] = None,
+    exceptions: Collection[AuditException] = (),
 ) -> Dict[str, Any]:
     """Return the document of docs/audit_report.schema.json.
 
@@ -52,15 +59,17 @@ def build_report(
     fail_on: the classes on which the audit fails.
     generated: the time, and the job that ran the audit.
     policies: the result of calico_resources in check mode with a diff; None if no policies were compared.
+    exceptions: the accepted exceptions. A finding that one of them covers does not count.
     """
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [_place(finding, hosts_by_node) for finding in found["findings"]]
-    of_policies = build_policy_findings(policies or {})
-    findings += of_policies
+    findings += build_policy_findings(policies or {})
+    findings = list(apply_exceptions(findings, exceptions))
     endpoints = [dict(endpoint, host=hosts_by_node.get(endpoint["node"], "")) for endpoint in found["endpoints"]]
     findings.sort(key=_order)
-    drifted = {finding["host"]: "" for finding in findings if finding["host"]}
-    for host, reason in _strays(findings, hosts_by_node):
+    counted = [finding for finding in findings if "accepted" not in finding]
+    drifted = {finding["host"]: "" for finding in counted if finding["host"]}
+    for host, reason in _strays(counted, hosts_by_node):
         drifted.setdefault(host, reason)
     hosts = [
         {
@@ -77,17 +86,16 @@ def build_report(
         for host, reason in unknown.items()
     ]
     statuses = [host["status"] for host in hosts]
-    classes = dict.fromkeys(ENDPOINT_CLASSES, 0)
-    classes.update(found["summary"])
+    classes = dict(found["summary"], **_count_classes(counted, ENDPOINT_CLASSES))
     counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=statuses.count(UNKNOWN))
+    counts[EXPIRED] = sum(finding["class"] == EXPIRED for finding in counted)
     summary: Dict[str, Any] = {
         "hosts": {status: statuses.count(status) for status in ("compliant", "drifted", UNKNOWN)},
         "endpoints": classes,
+        "accepted": len(findings) - len(counted),
     }
     if policies is not None:
-        summary["policies"] = {
-            kind: sum(finding["class"] == kind for finding in of_policies) for kind in CLASSES_OF_POLICIES
-        }
+        summary["policies"] = _count_classes(counted, CLASSES_OF_POLICIES, are_policies=True)
         counts.update({kind: counts[kind] + count for kind, count in summary["policies"].items()})
     return {
         "schema": SCHEMA,
@@ -103,6 +111,19 @@ def build_report(
         "policies": found["policies"],
         "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
     }
+
+
+def _count_classes(
+    findings: Iterable[Mapping[str, Any]], kinds: Iterable[str], are_policies: bool = False
+) -> Dict[str, int]:
+    """The number of endpoints or policies of each class. An endpoint may be unsafe for several reasons."""
+    found = {
+        (finding["class"], finding["node"], finding["name"])
+        for finding in findings
+        if (finding["node"] == ALL_NODES and finding["class"] in CLASSES_OF_POLICIES) == are_policies
+    }
+    names = [kind for kind, _node, _name in found]
+    return {kind: names.count(kind) for kind in kinds}
 
 
 def _order(finding: Mapping[str, Any]) -> Tuple[Any, ...]:
@@ -159,6 +180,9 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
     if "policies" in report["summary"]:
         counts = ["{0} {1}".format(count, kind) for kind, count in report["summary"]["policies"].items()]
         lines.append("policies: " + ", ".join(counts))
+    counted = [finding for finding in report["findings"] if "accepted" not in finding]
+    if report["summary"]["accepted"]:
+        lines.append("exceptions: {0} accepted".format(report["summary"]["accepted"]))
     if report["datastore"]["warning"]:
         lines.append("datastore: " + report["datastore"]["warning"])
     unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]
@@ -166,9 +190,9 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
     if len(unknown) > SHOWN:
         more = len(unknown) - SHOWN
         lines.append("... and {0} more {1}".format(more, _unknown_hosts(more)))
-    lines += [_line(finding) for finding in report["findings"][:SHOWN]]
-    if len(report["findings"]) > SHOWN:
-        more = len(report["findings"]) - SHOWN
+    lines += [_line(finding) for finding in counted[:SHOWN]]
+    if len(counted) > SHOWN:
+        more = len(counted) - SHOWN
         lines.append("... and {0} more finding{1}".format(more, "" if more == 1 else "s"))
     lines += ["report: " + path for path in paths.values()]
     # Other writers to the datastore control much of it, and it is shown on a terminal.
@@ -179,7 +203,8 @@ def _verdict(report: Mapping[str, Any]) -> str:
     if report["failed"]:
         return "FAILED"
     # Without fail_on, whether findings are acceptable is unknown.
-    return "found" if report["findings"] or report["summary"]["hosts"][UNKNOWN] else "passed"
+    counted = len(report["findings"]) - report["summary"]["accepted"]
+    return "found" if counted or report["summary"]["hosts"][UNKNOWN] else "passed"
 
 
 def _line(finding: Mapping[str, Any]) -> str:
