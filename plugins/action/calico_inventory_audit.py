@@ -25,7 +25,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings 
     read_run_settings,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report, format_banner
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.banner import format_banner
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import (
     AuditException,
@@ -84,6 +85,8 @@ class ActionModule(ActionBase):
             fail_on,
             _generated(variables),
             policies,
+            {name: variables.groups(name) for name in [*nodes, *unknown]},
+            built.endpoints,
             exceptions,
         )
         others = [name for name in variables.inventory() if name not in nodes]

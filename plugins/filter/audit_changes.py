@@ -122,7 +122,7 @@ from typing import Any, Dict
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.compare import changes_between
+from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.compare import changes_between
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 
 

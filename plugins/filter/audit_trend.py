@@ -166,8 +166,8 @@ from typing import Any, Dict
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.trend import build_trend
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.trend import build_trend
 
 
 def audit_trend(reports: Any) -> Dict[str, Any]:

@@ -10,10 +10,12 @@ import re
 import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import build_report, format_banner
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.banner import format_banner
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import build_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError, checked_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import read_exceptions, warn_about_unused
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.junit_xml import as_junit
+from ansible_collections.netsec.calico.tests.harness.audits import finding
 
 WHERE = "hostendpoints_audit_exceptions"
 TODAY = datetime.date(2027, 1, 31)
@@ -43,25 +45,14 @@ def found(*findings):
         "compliant": {},
         "policies": [],
         "endpoints": [],
-        "findings": [
-            {
-                "class": kind,
-                "severity": CLASSES[kind].severity,
-                "rule": rule[0] if rule else CLASSES[kind].rule,
-                "node": NODES.get(host, host),
-                "name": interface,
-                "interface_name": interface,
-                "fields": [],
-                "message": "It is so.",
-                "remedy": "",
-            }
-            for kind, host, interface, *rule in findings
-        ],
+        "findings": [finding(kind, NODES.get(host, host), *place) for kind, host, *place in findings],
     }
 
 
 def audit(findings, *exceptions, fail_on=(), policies=None, today=TODAY):
-    report = build_report(found(*findings), NODES, {}, {}, "", fail_on, "now", policies, read(*exceptions, today=today))
+    report = build_report(
+        found(*findings), NODES, {}, {}, "", fail_on, "now", policies, exceptions=read(*exceptions, today=today)
+    )
     return checked_report(report, "the report")
 
 
@@ -82,7 +73,7 @@ def test_an_accepted_finding_is_reported_and_does_not_count():
     first, second = report["findings"]
     assert first["accepted"] == "until 2027-12-31: a reason" and "accepted" not in second
     banner = "\n".join(format_banner(report, {}))
-    assert "exceptions: 1 accepted" in banner and "missing eth0" not in banner and "changed eth0" in banner
+    assert "accepted: 1 finding" in banner and "missing eth0" not in banner and "changed eth0" in banner
     assert b'failures="0"' in as_junit(report)
     without = audit(findings, fail_on=["missing"])
     assert without["failed"] and "accepted" not in "\n".join(format_banner(without, {}))

@@ -14,6 +14,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     ReportError,
     checked_report,
+    finding_key,
     format_title,
     host_key,
     value_text,
@@ -63,20 +64,11 @@ def read_report(document: Any, what: str) -> Dict[str, Any]:
 
 
 def index_findings(*reports: Mapping[str, Any]) -> List[Dict[Tuple[Any, ...], Dict[str, Any]]]:
-    """{identity: finding} of each report. An identity has a rule if all findings of all reports have one."""
-    has_rules = all(isinstance(finding.get("rule"), str) for report in reports for finding in report["findings"])
-    return [
-        {
-            (
-                finding["class"],
-                finding["rule"] if has_rules else "",
-                host_key(finding),
-                finding["name"],
-            ): finding
-            for finding in report["findings"]
-        }
-        for report in reports
-    ]
+    """{identity: finding} of each report. A report of an older version has no rules; then they are ignored."""
+    findings = [finding for report in reports for finding in report["findings"]]
+    has_rules = all(isinstance(each.get("rule"), str) for each in findings if each["class"] == "unsafe")
+    size = None if has_rules else -1
+    return [{finding_key(finding)[:size]: finding for finding in report["findings"]} for report in reports]
 
 
 def index_statuses(report: Mapping[str, Any]) -> Dict[Tuple[str, str], str]:

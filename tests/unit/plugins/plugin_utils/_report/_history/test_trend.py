@@ -9,8 +9,8 @@ import re
 
 import pytest
 
+from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.trend import build_trend
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.trend import build_trend
 from ansible_collections.netsec.calico.tests.harness.audits import EXAMPLE, hostile_report, report
 
 DAYS = ["2027-01-0%dT18:00:00Z" % day for day in range(1, 7)]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES, get_rank
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.compare import (
+from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.compare import (
     find_differences,
     format_finding,
     format_section,
@@ -20,11 +20,11 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.compare impo
     is_unchecked,
     read_report,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance import STATUSES
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError, value_text
 
-_STATUSES = ("compliant", "drifted", "unknown")
 # Columns that are shown even if all of their numbers are 0.
-_SHOWN = (*_STATUSES, "new", "fixed")
+_SHOWN = (*STATUSES, "new", "fixed")
 _SEVERITIES = tuple(dict.fromkeys(each.severity for each in CLASSES.values()))
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -87,7 +87,7 @@ def _count(index: int, report: Mapping[str, Any], findings: _Findings, rows: Dic
         "generated": value_text(report.get("generated")),
         "failed": bool(report.get("failed")),
         "reason": value_text(report.get("reason")),
-        "hosts": _tally((host["status"] for host in report["hosts"]), _STATUSES),
+        "hosts": _tally((host["status"] for host in report["hosts"]), STATUSES),
         "classes": _tally((finding["class"] for finding in counted), CLASSES),
         "severities": _tally(map(_get_severity, counted), _SEVERITIES),
         "findings": len(counted),
