@@ -107,6 +107,14 @@ def test_what_an_exception_covers(changes, hosts):
     assert {host for _kind, host, _name in accepted(report)} == hosts
 
 
+def test_an_accepted_move_makes_neither_host_drifted():
+    result = found(("changed", "web1", "eth0"))
+    result["findings"][0]["fields"] = [{"field": "node", "want": NODES["web1"], "have": NODES["db1"]}]
+    for exceptions, status in ([], "drifted"), (read(exception(**{"class": "changed"})), "compliant"):
+        report = build_report(result, NODES, {}, {}, "", [], "now", exceptions=exceptions)
+        assert [statuses(report)[host] for host in ("web1", "db1")] == [status] * 2
+
+
 def test_an_exception_for_one_check_of_the_guard_does_not_hide_another():
     one, both = exception(**{"class": None, "rule": "G03"}), exception(**{"class": "unsafe"})
     report = audit(UNSAFE, one, fail_on=["unsafe"])

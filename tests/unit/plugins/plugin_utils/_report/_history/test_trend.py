@@ -73,6 +73,15 @@ def test_a_finding_of_no_host_is_fixed_when_it_is_missing():
     assert [each["name"] for each in build_trend([day(1, orphan), day(2)])["fixed"]] == ["x"]
 
 
+def test_reasons_why_an_endpoint_is_unsafe_are_apart_if_all_reports_have_rules():
+    one, other = (finding("a", "x", "unsafe", rule=rule) for rule in ("G03", "G05"))
+    trend = build_trend([day(1, one, other), day(2, other)])
+    assert [each["rule"] for each in trend["fixed"]] == ["G03"] and [each["rule"] for each in trend["still"]] == ["G05"]
+    # A report of an older version has one finding, without a rule.
+    trend = build_trend([day(1, finding("a", "x", "unsafe")), day(2, one, other)])
+    assert names(trend, "still") == [("x", "01")] and not trend["new"] and not trend["fixed"]
+
+
 def test_the_numbers_of_each_report():
     first = day(1, finding("a", "x"), finding("a", "y", "unsafe", severity="critical", rule="G05"))
     last = day(2, finding("a", "x"), finding("b", "z", "changed"), unknown="b", failed=False)
