@@ -29,6 +29,11 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.banner import format_banner
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import (
+    AuditException,
+    read_exceptions,
+    warn_about_unused,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
 
 # The variables that count.
@@ -56,6 +61,7 @@ class ActionModule(ActionBase):
             list(FORMATS) if formats is None else _choices(run.get_variable_name("report_formats"), formats, FORMATS)
         )
         fail_on = _choices(run.get_variable_name("fail_on"), arguments.pop("fail_on", None), FAIL_ON)
+        exceptions = _exceptions(run.get_variable_name("exceptions"), arguments.pop("exceptions", None), variables)
         if variables.has_batches():
             raise RunFailed("an audit covers all hosts at once; remove serial and the strategy free")
         not_gathered = _not_gathered(variables, arguments.pop("facts_result", None))
@@ -71,8 +77,6 @@ class ActionModule(ActionBase):
         found = self._audit(contents, arguments, task_vars, result)
         if found is None:
             return result
-        warnings += fleet.warnings()
-        result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
         report = build_report(
             found,
             nodes,
@@ -84,7 +88,11 @@ class ActionModule(ActionBase):
             policies,
             {name: variables.groups(name) for name in [*nodes, *unknown]},
             built.endpoints,
+            exceptions,
         )
+        others = [name for name in variables.inventory() if name not in nodes]
+        warnings += [*fleet.warnings(), *warn_about_unused(exceptions, report["findings"], nodes, others)]
+        result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
         paths = _written(report, folder, formats)
         unknown = {**built.uncovered, **unknown}
         unknown_hosts = bounded(sorted(unknown), FAILURES_SIZE)
@@ -178,6 +186,16 @@ def _remove(folder: str) -> None:
     try:
         if folder:
             remove_reports(folder)
+    except ReportError as exc:
+        raise RunFailed(str(exc)) from exc
+
+
+def _exceptions(where: str, values: Any, variables: TaskContext) -> List[AuditException]:
+    def hosts_of(group: str) -> List[str]:
+        return variables.hosts_of_group(group) if variables.is_group(group) else []
+
+    try:
+        return read_exceptions(where, values, hosts_of, datetime.datetime.now(datetime.timezone.utc).date())
     except ReportError as exc:
         raise RunFailed(str(exc)) from exc
 

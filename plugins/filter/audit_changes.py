@@ -12,7 +12,8 @@ author:
   - The netsec.calico contributors (@netsec)
 description:
   - Compares two files C(audit.json), without access to the datastore or the hosts.
-  - A finding is the same in both reports if its class, its host and its name are the same.
+  - A finding is the same in both reports if its class, its rule, its host and its name are the same. If a report of an
+    older version has no rules, they are not compared.
   - An input that is not an audit report is an error, as is a report whose format version is unknown to this version of
     the collection.
   - The playbook C(netsec.calico.compare_audits) shows the result.
@@ -26,6 +27,9 @@ options:
     description: The newer report, or the content of its file as a string.
     type: raw
     required: true
+seealso:
+  - plugin: netsec.calico.audit_trend
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -118,7 +122,7 @@ from typing import Any, Dict
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.compare import changes_between
+from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.compare import changes_between
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 
 

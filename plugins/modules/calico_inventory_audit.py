@@ -65,6 +65,48 @@ options:
       peer:
         description: As O(netsec.calico.calico_hostendpoints_audit#module:guard_require[].peer).
         type: str
+  exceptions:
+    description:
+      - Findings that are known and accepted until a date. The reports contain an accepted finding with the reason, but
+        it is not counted in its class. It makes neither the audit fail nor a host drifted.
+      - An exception that has expired is a finding of the class V(expired). An exception that covers no finding causes
+        a warning, unless it is only for hosts that are not compared.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      node:
+        description:
+          - Name of a host or of its node in Calico, or a pattern with V(*) and V(?), such as V(web*). Findings about
+            policies have the node V(*), which only the pattern V(*) covers.
+          - Exactly one of O(exceptions[].node) and O(exceptions[].group) is required.
+        type: str
+      group:
+        description: Name of a group of the inventory. The exception covers its hosts.
+        type: str
+      class:
+        description:
+          - Class of the findings, as in O(fail_on), except V(unknown).
+          - Exactly one of O(exceptions[].class) and O(exceptions[].rule) is required.
+        type: str
+      rule:
+        description: Rule of the findings, as in the reports, such as V(A03), or V(G05) for a check of the guard.
+        type: str
+      name:
+        description:
+          - Name of the endpoint, or of the policy or other resource, as in the reports. The kind of a resource can be
+            omitted.
+          - If omitted, the exception covers all names.
+        type: str
+      reason:
+        description: Why the findings are accepted. The reports show it.
+        type: str
+        required: true
+      expires:
+        description:
+          - Last day on which the exception is valid, as YYYY-MM-DD. The day ends at midnight UTC.
+        type: raw
+        required: true
   fail_on:
     description:
       - Classes of findings on which the audit fails. RV(fails) is true if at least one such finding exists.
@@ -118,6 +160,11 @@ EXAMPLES = r"""
     owner: netsec.calico
     report_dir: /var/www/html/hostendpoints
     fail_on: [missing, changed]
+    exceptions:
+      - group: lab
+        class: unmanaged
+        reason: the lab team tests its own endpoints
+        expires: 2027-01-31
   delegate_to: localhost
   run_once: true
   register: audit
@@ -136,13 +183,15 @@ reason:
   sample: "3 missing, 1 changed (fail_on: missing, changed)"
 summary:
   description:
-    - Number of hosts of each status and number of endpoints of each class.
+    - Number of hosts of each status and number of endpoints of each class, and number of accepted
+      findings.
     - C(groups) and C(labels) have the number of hosts of each status by group of the inventory and by label of the
       declared endpoints, for the 200 groups and labels with the most drifted hosts. A group named C(all) is omitted if
       the hosts have others, and a label is omitted if it has more than 20 values.
   returned: success
   type: dict
   sample:
+    accepted: 1
     hosts: {compliant: 10, drifted: 2, unknown: 1}
     endpoints:
       compliant: 20

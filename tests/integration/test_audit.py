@@ -357,6 +357,46 @@ def test_red_after_everything_is_published(fleet, tmp_path, args):
     assert [each for each in done.results if each["action"].endswith("set_stats")]
 
 
+def test_an_accepted_exception_is_reported_but_does_not_fail_the_audit(fleet, tmp_path):
+    exceptions = tmp_path / "exceptions.yml"
+    # YAML parses the first date into an object.
+    exceptions.write_text("""hostendpoints_audit_exceptions:
+  - {group: new, class: missing, reason: it is delivered on Monday, expires: 2999-12-31}
+  - {node: "worker-*", rule: A05, reason: "{{ 'a test' }}", expires: "2999-12-31"}
+  - {node: worker-1, class: shadowed, reason: a test, expires: "2020-01-01"}
+  - {node: worker-1, class: orphaned, reason: a test, expires: "2999-12-31"}
+""")
+    hosts = {"worker-1": {"hostendpoints_labels": {"role": "db"}}, "worker-2": {}, "worker-3": {}}
+    role = {"ansible.builtin.import_role": {"name": NAME, "tasks_from": "audit"}}
+    done = fleet.run(
+        hosts,
+        *("-e", "@%s" % exceptions),
+        tasks=[role],
+        groups={"new": ["worker-3"]},
+        variables={
+            "hostendpoints_audit_report_dir": str(tmp_path),
+            "hostendpoints_audit_fail_on": ["missing", "changed"],
+        },
+    )
+    assert done.returncode == 0, done
+    document = report(tmp_path)
+    assert set(statuses(document).values()) == {"compliant"}
+    assert document["reason"] == "1 expired" and document["summary"]["accepted"] == 4
+    assert {each.get("accepted") for each in document["findings"]} == {
+        "until 2999-12-31: it is delivered on Monday",
+        "until 2999-12-31: a test",
+        None,
+    }
+    (published,) = [each for each in done.results if each["action"].endswith("set_stats")]
+    assert published["result"]["ansible_stats"]["data"]["hostendpoints_audit"]["accepted"] == 4
+    assert "hostendpoints_audit_exceptions[3] covers no finding (orphaned on worker-1)" in done.stdout + done.stderr
+    assert "accepted: 4 findings" in done.stdout
+    exceptions.write_text("hostendpoints_audit_exceptions: [{node: worker-1, class: missing, reason: a test}]")
+    done = run(fleet, hosts, tmp_path, "-e", "@%s" % exceptions)
+    assert "hostendpoints_audit_exceptions[0]: expires is required" in done.stdout and done.returncode != 0
+    assert not (tmp_path / "audit.json").exists()
+
+
 def test_it_evaluates_what_each_host_tells_the_guard(fleet, tmp_path):
     needed = {"direction": "in", "protocol": "tcp", "port": 9100, "peer": "10.0.0.7"}
     hosts = {

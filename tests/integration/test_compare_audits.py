@@ -32,9 +32,9 @@ def compare(before, after, folder, *args):
 
 def test_it_prints_what_changed(tmp_path):
     hosts = [dict(host, status="compliant", reason="") for host in EXAMPLE["hosts"]]
-    new = dict(EXAMPLE["findings"][3], name="web2.example.com-eth1")
+    new = dict(EXAMPLE["findings"][0], name="web2.example.com-eth1")
     after = report(
-        generated="today", hosts=hosts, findings=[*EXAMPLE["findings"][:3], new], failed=False, reason="fine"
+        generated="today", hosts=hosts, findings=[new, *EXAMPLE["findings"][1:]], failed=False, reason="fine"
     )
     run = compare(EXAMPLE, after, tmp_path)
     assert run.returncode == 0, run
@@ -54,6 +54,29 @@ def test_it_prints_what_changed(tmp_path):
         "In both: 3",
     ]
     assert run.stats["localhost"]["changed"] == 0
+
+
+def test_it_prints_and_publishes_the_trend_of_several(tmp_path):
+    paths = []
+    for number, findings in enumerate([EXAMPLE["findings"], EXAMPLE["findings"][:3], EXAMPLE["findings"][1:3]], 1):
+        path = tmp_path / ("%d.json" % number)
+        path.write_text(json.dumps(report(findings=findings, generated="2027-01-0%dT18:00:00Z" % number)))
+        paths.append(os.path.relpath(str(path), str(COLLECTION)))
+    name = "netsec.calico.compare_audits"
+    run = run_playbook(name, None, ["-e", "hostendpoints_audit_reports=" + ",".join(paths[::-1])], env=NOWHERE)
+    assert run.returncode == 0, run
+    text = run.result("Show the trend")["msg"]
+    assert text[:5] + text[-5:-2] == [
+        "Reports: 3",
+        *("  %d: 2027-01-0%dT18:00:00Z: failed, %s" % (day, day, EXAMPLE["reason"]) for day in (1, 2, 3)),
+        "report  compliant  drifted  unknown  high  medium  low  missing  changed  unmanaged  orphaned  new  fixed",
+        "Accepted: 0",
+        "Fixed: 2",
+        "  missing web2.example.com-eth0 on web2: %s (since 2027-01-01T18:00:00Z, fixed 2027-01-03T18:00:00Z)"
+        % EXAMPLE["findings"][0]["message"],
+    ]
+    published = run.result("Publish the trend")["ansible_stats"]["data"]["hostendpoints_audit_trend"]
+    assert [(each["findings"], each["fixed"]) for each in published] == [(4, 0), (3, 1), (2, 1)]
 
 
 def test_what_is_stored_is_neither_a_template_nor_for_the_terminal(tmp_path):
@@ -94,8 +117,8 @@ def test_a_report_that_is_not_named_or_not_there(tmp_path):
     run = run_playbook("netsec.calico.compare_audits", None, ["-e", "hostendpoints_audit_before=x"])
     assert run.returncode == 2
     paths = "-e hostendpoints_audit_before=yesterday/audit.json -e hostendpoints_audit_after=today/audit.json"
-    message = "Set the paths of two reports, for example " + paths
-    assert run.result("Fail if a report is not given")["msg"] == message
+    message = "Set the paths of two reports, for example %s; or, for the trend" % paths
+    assert run.result("Fail if a report is not given")["msg"].startswith(message)
     run = run_playbook(
         "netsec.calico.compare_audits",
         None,

@@ -55,7 +55,8 @@ def _verdict(report: Mapping[str, Any]) -> str:
     if report["failed"]:
         return "FAILED"
     # Without fail_on, whether findings are acceptable is unknown.
-    return "found" if report["findings"] or report["summary"]["hosts"][UNKNOWN] else "passed"
+    has_findings = any("accepted" not in finding for finding in report["findings"])
+    return "found" if has_findings or report["summary"]["hosts"][UNKNOWN] else "passed"
 
 
 def _compliance(kind: str, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

@@ -22,7 +22,13 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance i
     list_labels,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import SCHEMA
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import (
+    EXPIRED,
+    AuditException,
+    apply_exceptions,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import (
+    ALL_NODES,
     CLASSES_OF_POLICIES,
     build_policy_findings,
 )
@@ -45,6 +51,7 @@ def build_report(
     policies: Optional[Mapping[str, Any]] = None,
     groups: Mapping[str, Sequence[str]] = {},
     declared: Iterable[Mapping[str, Any]] = (),
+    exceptions: Collection[AuditException] = (),
 ) -> Dict[str, Any]:
     """Return the document of docs/audit_report.schema.json.
 
@@ -57,15 +64,17 @@ def build_report(
     policies: the result of calico_resources in check mode with a diff; None if no policies were compared.
     groups: {host: its groups in the inventory}
     declared: the declared endpoints, by the names of the modules' options.
+    exceptions: the accepted exceptions. A finding that one of them covers does not count.
     """
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [_place(finding, hosts_by_node) for finding in found["findings"]]
-    of_policies = build_policy_findings(policies or {})
-    findings += of_policies
+    findings += build_policy_findings(policies or {})
+    findings = list(apply_exceptions(findings, exceptions))
     endpoints = [dict(endpoint, host=hosts_by_node.get(endpoint["node"], "")) for endpoint in found["endpoints"]]
     findings.sort(key=_order)
-    drifted = {finding["host"]: "" for finding in findings if finding["host"]}
-    for host, reason in _strays(findings, hosts_by_node):
+    counted = [finding for finding in findings if "accepted" not in finding]
+    drifted = {finding["host"]: "" for finding in counted if finding["host"]}
+    for host, reason in _strays(counted, hosts_by_node):
         drifted.setdefault(host, reason)
     hosts = [
         {
@@ -83,19 +92,18 @@ def build_report(
     ]
     statuses = {host["host"]: host["status"] for host in hosts}
     by_status = count_statuses(statuses.values())
-    classes = dict.fromkeys(ENDPOINT_CLASSES, 0)
-    classes.update(found["summary"])
+    classes = dict(found["summary"], **_count_classes(counted, ENDPOINT_CLASSES))
     counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=by_status[UNKNOWN])
+    counts[EXPIRED] = sum(finding["class"] == EXPIRED for finding in counted)
     summary: Dict[str, Any] = {
         "hosts": by_status,
         "endpoints": classes,
+        "accepted": len(findings) - len(counted),
         "groups": count_compliance(statuses, groups),
         "labels": count_compliance(statuses, list_labels(declared, hosts_by_node)),
     }
     if policies is not None:
-        summary["policies"] = {
-            kind: sum(finding["class"] == kind for finding in of_policies) for kind in CLASSES_OF_POLICIES
-        }
+        summary["policies"] = _count_classes(counted, CLASSES_OF_POLICIES, are_policies=True)
         counts.update({kind: counts[kind] + count for kind, count in summary["policies"].items()})
     return {
         "schema": SCHEMA,
@@ -111,6 +119,19 @@ def build_report(
         "policies": found["policies"],
         "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
     }
+
+
+def _count_classes(
+    findings: Iterable[Mapping[str, Any]], kinds: Iterable[str], are_policies: bool = False
+) -> Dict[str, int]:
+    """The number of endpoints or policies of each class. An endpoint may be unsafe for several reasons."""
+    found = {
+        (finding["class"], finding["node"], finding["name"])
+        for finding in findings
+        if (finding["node"] == ALL_NODES and finding["class"] in CLASSES_OF_POLICIES) == are_policies
+    }
+    names = [kind for kind, _node, _name in found]
+    return {kind: names.count(kind) for kind in kinds}
 
 
 def _order(finding: Mapping[str, Any]) -> Tuple[Any, ...]:

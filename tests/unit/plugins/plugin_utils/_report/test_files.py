@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.compare import changes_between
+from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.compare import changes_between
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError, visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import remove_reports, write_reports
 from ansible_collections.netsec.calico.tests.harness.audits import EXAMPLE, HOSTILE, hostile_report, report

@@ -27,27 +27,32 @@ _SHOWN = 200
 def changes_between(before: Any, after: Any) -> Dict[str, Any]:
     """Return what changed between two reports, each given as a document or as the content of its JSON file.
 
-    The filter audit_changes documents the result. A finding is the same if its class, its host and its name are the
-    same; on a node that is not a host, its node.
+    The filter audit_changes documents the result. A finding is the same if its class, its rule, its host and its name
+    are the same; on a node that is not a host, its node. Reports of older versions have no rules.
     Raises ReportError for an input that is not a report, or has another version of the schema.
     """
-    before, after = _check_report(before, "before"), _check_report(after, "after")
-    old, new = _by_key(before), _by_key(after)
-    statuses = {host_key(host): host["status"] for host in after["hosts"]}
+    before, after = read_report(before, "before"), read_report(after, "after")
+    old, new = index_findings(before, after)
+    statuses = index_statuses(after)
     gone = [old[key] for key in old if key not in new]
     changes = {
-        "warnings": list(_differences(before, after)),
+        "warnings": list(find_differences(before, after)),
         "new": [new[key] for key in new if key not in old],
         "altered": [new[key] for key in new if key in old and new[key].get("fields") != old[key].get("fields")],
-        "resolved": [finding for finding in gone if not _is_unchecked(finding, statuses)],
-        "unverified": [finding for finding in gone if _is_unchecked(finding, statuses)],
+        "resolved": [finding for finding in gone if not is_unchecked(finding, statuses)],
+        "unverified": [finding for finding in gone if is_unchecked(finding, statuses)],
         "still": sum(key in old for key in new),
         "hosts": _changed_hosts(before, after),
     }
     return dict(changes, text=list(_lines(before, after, changes)))
 
 
-def _check_report(document: Any, what: str) -> Dict[str, Any]:
+def read_report(document: Any, what: str) -> Dict[str, Any]:
+    """Return the report that is a document or the content of a JSON file.
+
+    what: its name in an error message.
+    Raises ReportError.
+    """
     if isinstance(document, (str, bytes)):
         try:
             document = json.loads(document)
@@ -58,16 +63,26 @@ def _check_report(document: Any, what: str) -> Dict[str, Any]:
     return checked_report(document, what)
 
 
-def _by_key(report: Mapping[str, Any]) -> Dict[Tuple[Any, ...], Dict[str, Any]]:
-    return {finding_key(finding): finding for finding in report["findings"]}
+def index_findings(*reports: Mapping[str, Any]) -> List[Dict[Tuple[Any, ...], Dict[str, Any]]]:
+    """{identity: finding} of each report. A report of an older version has no rules; then they are ignored."""
+    findings = [finding for report in reports for finding in report["findings"]]
+    has_rules = all(isinstance(each.get("rule"), str) for each in findings if each["class"] == "unsafe")
+    size = None if has_rules else -1
+    return [{finding_key(finding)[:size]: finding for finding in report["findings"]} for report in reports]
 
 
-def _is_unchecked(finding: Mapping[str, Any], statuses: Mapping[Tuple[str, str], str]) -> bool:
+def index_statuses(report: Mapping[str, Any]) -> Dict[Tuple[str, str], str]:
+    """{identity of a host: its status}"""
+    return {host_key(host): host["status"] for host in report["hosts"]}
+
+
+def is_unchecked(finding: Mapping[str, Any], statuses: Mapping[Tuple[str, str], str]) -> bool:
+    """Whether a report with these statuses did not check the host of a finding of another report."""
     # An unchecked host has no findings, which does not mean that they are resolved.
     return bool(finding["host"]) and statuses.get(host_key(finding), "unknown") == "unknown"
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def find_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """Reasons why the two reports are hard to compare."""
     old, new = (report.get("datastore") or {} for report in (before, after))
     if [old.get("type"), *sorted(old.get("endpoints") or [])] != [new.get("type"), *sorted(new.get("endpoints") or [])]:
@@ -103,15 +118,18 @@ def _lines(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping
             name, value_text(report.get("generated")), outcome, value_text(report.get("reason"))
         )
     yield from ("Warning: " + warning for warning in changes["warnings"])
-    yield from _section("New", map(_finding_line, changes["new"]))
-    yield from _section("With changed fields", map(_finding_line, changes["altered"]))
-    yield from _section("Resolved", map(_finding_line, changes["resolved"]))
-    yield from _section("Unverified, because the host was not checked", map(_finding_line, changes["unverified"]))
-    yield from _section("Hosts", map(_host_line, changes["hosts"]))
+    yield from format_section("New", map(format_finding, changes["new"]))
+    yield from format_section("With changed fields", map(format_finding, changes["altered"]))
+    yield from format_section("Resolved", map(format_finding, changes["resolved"]))
+    yield from format_section(
+        "Unverified, because the host was not checked", map(format_finding, changes["unverified"])
+    )
+    yield from format_section("Hosts", map(_host_line, changes["hosts"]))
     yield "In both: {0}".format(changes["still"])
 
 
-def _section(title: str, items: Iterator[str]) -> Iterator[str]:
+def format_section(title: str, items: Iterator[str]) -> Iterator[str]:
+    """A heading with the number of items, and the first items."""
     lines = list(items)
     yield "{0}: {1}".format(title, len(lines))
     yield from ("  " + line for line in lines[:_SHOWN])
@@ -119,7 +137,8 @@ def _section(title: str, items: Iterator[str]) -> Iterator[str]:
         yield "  and {0} more".format(len(lines) - _SHOWN)
 
 
-def _finding_line(finding: Mapping[str, Any]) -> str:
+def format_finding(finding: Mapping[str, Any]) -> str:
+    """A finding on one line that is safe for a terminal."""
     place = "{class} {name} on {0}: {message}".format(format_title(finding), **finding)
     fields = ", ".join(str(field.get("field")) for field in finding.get("fields") or [])
     return visible("{0} ({1})".format(place, fields) if fields else place)
