@@ -106,16 +106,16 @@ summary:
   type: dict
   sample:
     compliant: 3
+    unsafe: 0
+    malformed: 0
+    shadowed: 0
     missing: 1
     changed: 0
     unmanaged: 0
     orphaned: 0
-    shadowed: 0
-    malformed: 0
-    unsafe: 0
     foreign: 0
 findings:
-  description: The differences from the declared set, sorted by node and name.
+  description: The differences from the declared set, sorted by class, the most severe first, then by node and name.
   returned: success
   type: list
   elements: dict
@@ -135,7 +135,17 @@ findings:
         - V(malformed) means that Calico cannot read the endpoint or Felix ignores it, which leaves its interface open.
           If it is unknown whether Calico can read the endpoint, the message reports this.
         - V(unsafe) means that the endpoint cuts off its host or does not have its declared effect. This is checked only
-          if O(guard_facts), O(guard_facts_src) or O(guard_require) is given.
+          if O(guard_facts), O(guard_facts_src) or O(guard_require) is given. An endpoint has one finding for each check
+          of the guard that it fails.
+      type: str
+    severity:
+      description:
+        - V(critical) for V(unsafe) and V(malformed), V(high) for V(shadowed) and V(missing), V(medium) for V(changed)
+          and V(unmanaged), V(low) for V(orphaned).
+      type: str
+    rule:
+      description:
+        - For V(unsafe), the id of the guard's check, such as C(G03). Otherwise an id of the class, such as C(A03).
       type: str
     node:
       description: Node of the endpoint. Empty if unknown.
@@ -154,8 +164,16 @@ findings:
     message:
       description: Explanation of the finding.
       type: str
+    remedy:
+      description:
+        - A command or a task to copy, in one or several lines. The commands are for endpoints that the role
+          C(netsec.calico.hostendpoints) manages. For V(unsafe), the guard's advice.
+        - Empty if there is none, or if it would contain a name that a shell or a template could evaluate.
+      type: str
   sample:
     - class: changed
+      severity: medium
+      rule: A05
       node: worker-1
       name: eth0
       interface_name: eth0
@@ -164,6 +182,7 @@ findings:
           want: [worker]
           have: [worker, open]
       message: the rules of other profiles apply
+      remedy: ansible-playbook netsec.calico.apply
 findings_omitted:
   description:
     - Number of findings omitted from RV(findings) because of its size limit. The first finding is always included, but

@@ -47,6 +47,7 @@ def hostile_report():
             {"field": "interface_name", "want": text, "have": None},
         ]
         finding = {"class": "changed", "host": text, "node": text, "name": text, "interface_name": text}
+        finding.update(severity="medium", rule="A05", remedy=text)
         findings.append(dict(finding, fields=fields, message=text))
         policies.append({"name": text, "endpoints": None, "problem": text})
         endpoints.append({"host": text, "node": text, "name": text, "policies": [text]})
@@ -79,6 +80,7 @@ def fleet_report(hosts, endpoints=2):
             ]
             name = "%s-eth%d" % (node, index)
             finding = {"class": "changed", "host": host, "node": node, "name": name, "interface_name": "eth%d" % index}
+            finding.update(severity="medium", rule="A05", remedy="ansible-playbook netsec.calico.apply --limit " + host)
             message = "The endpoint is stored with other values than the inventory says."
             findings.append(dict(finding, fields=fields, message=message))
             stored.append({"host": host, "node": node, "name": name, "policies": policies})

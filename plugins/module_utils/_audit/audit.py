@@ -6,28 +6,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .._dataplane.resolution import (
-    ALL_INTERFACES,
-    Interface,
-    governed,
-    parse_expected_ips,
-    parse_interfaces,
-    read_candidate,
-)
+from .._core.errors import cut
+from .._guard.checks import CHECKS
 from .._guard.verdict import UNSAFE as NOT_SAFE
-from .._guard.verdict import GuardVerdict, format_reasons
+from .._guard.verdict import GuardVerdict
 from .._plan.desired import NodePurge, Present
 from .._plan.plan import DELETE, NONE, Change, plan
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 from .._resources.resource import Resource, changed_fields
+from .classes import APPLY_AGAIN, DECOMMISSION, DELETE_OR_DECLARE, PURGE_OWNED, get_rank
+from .finding import (
+    CHANGED,
+    MALFORMED,
+    MISSING,
+    ORPHANED,
+    UNMANAGED,
+    UNSAFE,
+    AuditFinding,
+    build_finding,
+    get_interface,
+)
+from .shadowed import find_shadowed
 
-MISSING, CHANGED, UNMANAGED, ORPHANED = "missing", "changed", "unmanaged", "orphaned"
-SHADOWED, MALFORMED, UNSAFE = "shadowed", "malformed", "unsafe"
-CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED, UNSAFE)
+# Number of reasons in a message, and maximum number of characters of each.
+_REASONS, _LONGEST = 3, 300
 
 _MEANING = {
     "node": "it is on another node, so it polices another host's interface",
@@ -58,19 +64,6 @@ class AuditScope(NamedTuple):
 
     def owns(self, stored: Stored) -> bool:
         return bool(self.owner) and stored.resource.labels.get(self.owner_label) == self.owner
-
-
-class AuditFinding(NamedTuple):
-    """A difference of one endpoint."""
-
-    kind: str
-    node: str
-    name: str
-    interface_name: str
-    # {"field": option name, "want": value or null, "have": value or null} of each field that differs.
-    fields: List[Dict[str, Any]]
-    # The meaning, in a sentence.
-    message: str
 
 
 class Audit(NamedTuple):
@@ -105,8 +98,8 @@ def audit(
     findings = [_of_change(change, scope, api_version) for change in changes if change.operation != NONE]
     findings += [_taken(want, foreign[key], api_version) for key, want in wants.items() if key in foreign]
     findings += _malformed(stored, wants, scope, api_version)
-    findings += _shadowed(mine, wants.values(), scope, api_version)
-    findings += _unsafe(mine, verdicts)
+    findings += find_shadowed(mine, wants, scope.interfaces, api_version)
+    findings += _unsafe(mine, verdicts, {(each.node, each.name): each for each in findings if each.kind == UNMANAGED})
     findings += _orphaned(stored, wants, scope)
     flawed = {(finding.node, finding.name) for finding in findings}
     compliant: Dict[str, int] = {}
@@ -115,7 +108,7 @@ def audit(
         if change.operation == NONE and change.after and (ref.node, ref.name) not in flawed:
             compliant[ref.node] = compliant.get(ref.node, 0) + 1
     return Audit(
-        sorted(findings, key=lambda finding: (finding.node, finding.name, CLASSES.index(finding.kind))),
+        sorted(findings, key=lambda each: (get_rank(each.kind), each.node, each.name, each.rule)),
         compliant,
         len([item for item in mine if item.key in foreign]),
     )
@@ -126,25 +119,33 @@ def _of_change(change: Change, scope: AuditScope, api_version: ApiVersion) -> Au
     before = stored.beside(change.after) if stored and not stored.error else None
     known = change.after or before
     fields = _fields(change.fields, change.after, before, api_version)
+    remedy = APPLY_AGAIN
     if stored is None:
         kind, message = MISSING, "it does not exist: nothing polices the interface unless another endpoint does"
     elif change.operation == DELETE:
-        kind, message = UNMANAGED, _unmanaged(stored, scope)
+        kind, (message, remedy) = UNMANAGED, _unmanaged(stored, scope)
     elif before is None:
         kind, message = MALFORMED, stored.meaning
     else:
         kind, message = CHANGED, "; ".join(_MEANING[field] for field in change.fields)
     node = change.ref.node or (known.node if known else "")
     interface = as_host_endpoint(known).interface_name if known else ""
-    return AuditFinding(kind, node, change.ref.name, interface, fields, message)
+    return build_finding(kind, node, change.ref.name, interface, message, remedy, fields)
 
 
-def _unmanaged(stored: Stored, scope: AuditScope) -> str:
+def _unmanaged(stored: Stored, scope: AuditScope) -> Tuple[str, str]:
+    """The meaning and the remedy."""
     if scope.owns(stored) and stored.node in scope.decommissioned:
-        return "it belongs to the owner, and its node is decommissioned: apply deletes it whatever the purge"
+        message = "it belongs to the owner, and its node is decommissioned: apply deletes it whatever the purge"
+        return message, DECOMMISSION
     if scope.owns(stored):
-        return "it belongs to the owner and is no longer declared: a purge of owned endpoints deletes it"
-    return "it is on an audited node and neither declared nor owned: only a purge of all endpoints deletes it"
+        message = "it belongs to the owner and is no longer declared: a purge of owned endpoints deletes it"
+        return message, PURGE_OWNED
+    message = (
+        "it is on an audited node and neither declared nor owned; delete it, or take it into the inventory (only a "
+        "purge of all endpoints deletes it)"
+    )
+    return message, DELETE_OR_DECLARE
 
 
 def _fields(
@@ -159,7 +160,7 @@ def _taken(want: Present, stored: Stored, api_version: ApiVersion) -> AuditFindi
     endpoint, found = as_host_endpoint(want.resource), stored.beside(want.resource)
     fields = _fields(changed_fields(found, endpoint), endpoint, found, api_version)
     message = "an endpoint of Calico's own controllers has this name and is never changed here; choose another name"
-    return AuditFinding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, fields, message)
+    return build_finding(CHANGED, endpoint.node, endpoint.name, endpoint.interface_name, message, "", fields)
 
 
 def _malformed(
@@ -171,71 +172,17 @@ def _malformed(
             continue
         if item.error:
             if item.key not in wants:
-                yield AuditFinding(MALFORMED, item.node, item.name, "", [], item.meaning)
+                yield build_finding(MALFORMED, item.node, item.name, "", item.meaning)
             continue
         if item.resource.is_calicos_own:
             continue
         reason = api_version.why_ignored(item.resource)
         if reason:
             message = "Felix ignores it, so its interface is open: " + reason
-            yield AuditFinding(MALFORMED, item.node, item.name, _get_interface(item), [], message)
-
-
-def _shadowed(
-    stored: Iterable[Stored], wants: Iterable[Present], scope: AuditScope, api_version: ApiVersion
-) -> Iterable[AuditFinding]:
-    """The endpoints whose interface another endpoint of the node governs."""
-    by_node: Dict[str, List[Stored]] = {}
-    for item in stored:
-        if not item.error and (_get_interface(item) or as_host_endpoint(item.resource).expected_ips):
-            by_node.setdefault(item.node, []).append(item)
-    declared: Dict[str, List[HostEndpoint]] = {}
-    for want in wants:
-        declared.setdefault(want.resource.node, []).append(as_host_endpoint(want.resource))
-    for node, items in by_node.items():
-        names = [_get_interface(item) for item in items]
-        # On most nodes, each endpoint has its own interface.
-        if not all(names) or len(set(names)) < len(names):
-            known = parse_interfaces(scope.interfaces.get(node, {}), "guard_facts[{0}].interfaces".format(node))
-            interfaces = _interfaces(known, declared.get(node, ()), [as_host_endpoint(item.resource) for item in items])
-            yield from _shadowed_on(node, items, interfaces, api_version)
-
-
-def _shadowed_on(
-    node: str, items: Sequence[Stored], interfaces: Iterable[Interface], api_version: ApiVersion
-) -> Iterable[AuditFinding]:
-    candidates = [read_candidate(item, api_version) for item in items]
-    shadows: Dict[str, List[Any]] = {}
-    for interface in interfaces:
-        found = governed(interface, candidates)
-        for each in found.shadowed:
-            # An endpoint for all interfaces is meant for those that other endpoints leave.
-            is_left = each.endpoint.interface_name == ALL_INTERFACES != interface.name
-            if not each.endpoint.is_calicos_own and not is_left:
-                shadows.setdefault(each.name, []).append((interface.name, found.governing))
-    for name, places in shadows.items():
-        texts = ["{0} governs {1}".format(first.name, interface) for interface, first in places]
-        message = "{0}: the first name in alphabetical order wins, so this endpoint has no effect there".format(
-            ", ".join(texts)
-        )
-        yield AuditFinding(SHADOWED, node, name, places[0][0], [], message)
-
-
-def _interfaces(
-    known: Mapping[str, Interface], declared: Iterable[HostEndpoint], stored: Iterable[HostEndpoint]
-) -> Iterable[Interface]:
-    """The known interfaces of a node, and those that its endpoints name, with the addresses that these expect.
-
-    The declared endpoints have precedence over the stored ones.
-    """
-    found = dict(known)
-    for endpoints in (declared, stored):
-        addresses: Dict[str, List[Any]] = {}
-        for endpoint in endpoints:
-            if endpoint.interface_name and endpoint.interface_name not in found:
-                addresses.setdefault(endpoint.interface_name, []).extend(parse_expected_ips(endpoint))
-        found.update({name: Interface(name, tuple(each)) for name, each in addresses.items()})
-    return found.values()
+            want = wants.get(item.key)
+            is_repaired = want is not None and not api_version.why_ignored(want.resource)
+            remedy = None if want is None else APPLY_AGAIN if is_repaired else ""
+            yield build_finding(MALFORMED, item.node, item.name, get_interface(item), message, remedy)
 
 
 def select_guarded(stored: Iterable[Stored], nodes: Collection[str], api_version: ApiVersion) -> List[HostEndpoint]:
@@ -244,14 +191,23 @@ def select_guarded(stored: Iterable[Stored], nodes: Collection[str], api_version
     return [as_host_endpoint(item.resource) for item in mine if not api_version.why_ignored(item.resource)]
 
 
-def _unsafe(stored: Iterable[Stored], verdicts: Iterable[GuardVerdict]) -> Iterable[AuditFinding]:
-    interfaces = {(item.node, item.name): _get_interface(item) for item in stored}
+def _unsafe(
+    stored: Iterable[Stored], verdicts: Iterable[GuardVerdict], unmanaged: Mapping[Tuple[str, str], AuditFinding]
+) -> Iterable[AuditFinding]:
+    """A finding for each check that an endpoint fails, so that an accepted exception for one leaves the others."""
+    interfaces = {(item.node, item.name): get_interface(item) for item in stored}
     for verdict in verdicts:
-        # An interface that another endpoint governs has a class of its own, SHADOWED.
-        verdict = verdict._replace(findings=tuple(each for each in verdict.findings if each.rule != "G08"))
-        if any(finding.level == NOT_SAFE for finding in verdict.findings):
-            interface = interfaces.get((verdict.node, verdict.name), "")
-            yield AuditFinding(UNSAFE, verdict.node, verdict.name, interface, [], format_reasons(verdict))
+        key = (verdict.node, verdict.name)
+        texts: Dict[str, List[str]] = {}
+        for found in verdict.findings:
+            # An interface that another endpoint governs has a class of its own, SHADOWED.
+            if found.level == NOT_SAFE and found.rule != "G08":
+                texts.setdefault(found.rule, []).append(cut(found.text, _LONGEST))
+        for check, reasons in texts.items():
+            # How to repair an endpoint is of no interest if it should not exist.
+            remedy = unmanaged[key].remedy if key in unmanaged else CHECKS[check].remedy
+            message = "; ".join(reasons[:_REASONS])
+            yield AuditFinding(UNSAFE, *key, interfaces.get(key, ""), [], message, remedy, check)
 
 
 def select_strays(stored: Iterable[Stored], wants: Mapping[str, Present], scope: AuditScope) -> List[Stored]:
@@ -286,11 +242,7 @@ def _orphaned(stored: Iterable[Stored], wants: Mapping[str, Present], scope: Aud
             "unknown"
         ).format("1 host" if unknown == 1 else "{0} hosts".format(unknown))
     for item in select_strays(stored, wants, scope):
-        yield AuditFinding(ORPHANED, item.node, item.name, _get_interface(item), [], message)
-
-
-def _get_interface(item: Stored) -> str:
-    return as_host_endpoint(item.resource).interface_name
+        yield build_finding(ORPHANED, item.node, item.name, get_interface(item), message, "" if unknown else None)
 
 
 def _short(name: str) -> str:

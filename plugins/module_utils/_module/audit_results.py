@@ -10,7 +10,9 @@ import collections
 import json
 from typing import Any, Dict, List, Optional
 
-from .._audit.audit import CLASSES, Audit, AuditFinding
+from .._audit.audit import Audit
+from .._audit.classes import CLASSES, ENDPOINT_CLASSES
+from .._audit.finding import AuditFinding
 from .._audit.policies import Selections
 from .._core.errors import shown
 from .results import CHANGES_SIZE, FAILURES_SIZE, bounded
@@ -23,13 +25,14 @@ def build_audit_result(
     found: Audit, datastore: Dict[str, Any], selections: Optional[Selections] = None, is_bounded: bool = False
 ) -> Dict[str, Any]:
     """The result of an audit. A bounded result stays below the limit of AWX, and omits details of the endpoints."""
-    kinds = [finding.kind for finding in found.findings]
+    # An endpoint may be unsafe for several reasons.
+    kinds = [kind for kind, _node, _name in {(each.kind, each.node, each.name) for each in found.findings}]
     records = [_finding(finding) for finding in found.findings]
     findings = (bounded(records, CHANGES_SIZE) or _shorten(records[:1])) if is_bounded else records
     result = {
         "changed": False,
         "summary": dict(
-            {kind: kinds.count(kind) for kind in CLASSES},
+            {kind: kinds.count(kind) for kind in ENDPOINT_CLASSES},
             compliant=sum(found.compliant.values()),
             foreign=found.foreign,
         ),
@@ -65,8 +68,17 @@ def _policies(selections: Selections) -> Optional[List[Dict[str, Any]]]:
 
 
 def _finding(finding: AuditFinding) -> Dict[str, Any]:
-    record = finding._asdict()
-    return dict({"class": record.pop("kind")}, **record)
+    return {
+        "class": finding.kind,
+        "severity": CLASSES[finding.kind].severity,
+        "rule": finding.rule,
+        "node": finding.node,
+        "name": finding.name,
+        "interface_name": finding.interface_name,
+        "fields": finding.fields,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
 
 
 def _shorten(records: List[Dict[str, Any]]) -> List[Dict[str, Any]]:

@@ -6,11 +6,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
+from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import (
+    CLASSES,
+    ENDPOINT_CLASSES,
+    get_rank,
+    is_plain,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, format_title
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import SCHEMA, format_title
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import (
     CLASSES_OF_POLICIES,
     build_policy_findings,
@@ -21,6 +28,8 @@ UNKNOWN = "unknown"
 FAIL_ON = (*CLASSES, UNKNOWN)
 # Maximum number of findings in the log, and of characters in a line there. The reports contain everything.
 SHOWN = 20
+# The commands that run on some of the hosts.
+_LIMITED = re.compile(r"^ansible-playbook netsec\.calico\.(apply|gathered)\b.*$", re.MULTILINE)
 LINE = 300
 
 
@@ -45,11 +54,11 @@ def build_report(
     policies: the result of calico_resources in check mode with a diff; None if no policies were compared.
     """
     hosts_by_node = {node: host for host, node in nodes.items()}
-    findings = [dict(finding, host=hosts_by_node.get(finding["node"], "")) for finding in found["findings"]]
+    findings = [_place(finding, hosts_by_node) for finding in found["findings"]]
     of_policies = build_policy_findings(policies or {})
     findings += of_policies
     endpoints = [dict(endpoint, host=hosts_by_node.get(endpoint["node"], "")) for endpoint in found["endpoints"]]
-    findings.sort(key=lambda finding: (finding["host"], finding["node"], finding["name"], finding["class"]))
+    findings.sort(key=_order)
     drifted = {finding["host"]: "" for finding in findings if finding["host"]}
     for host, reason in _strays(findings, hosts_by_node):
         drifted.setdefault(host, reason)
@@ -68,9 +77,9 @@ def build_report(
         for host, reason in unknown.items()
     ]
     statuses = [host["status"] for host in hosts]
-    classes = dict.fromkeys(CLASSES, 0)
+    classes = dict.fromkeys(ENDPOINT_CLASSES, 0)
     classes.update(found["summary"])
-    counts = dict(classes, unknown=statuses.count(UNKNOWN))
+    counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=statuses.count(UNKNOWN))
     summary: Dict[str, Any] = {
         "hosts": {status: statuses.count(status) for status in ("compliant", "drifted", UNKNOWN)},
         "endpoints": classes,
@@ -94,6 +103,20 @@ def build_report(
         "policies": found["policies"],
         "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
     }
+
+
+def _order(finding: Mapping[str, Any]) -> Tuple[Any, ...]:
+    return (get_rank(finding["class"]), *(finding[key] for key in ("host", "node", "name", "rule")))
+
+
+def _place(finding: Mapping[str, Any], hosts_by_node: Mapping[str, str]) -> Dict[str, Any]:
+    """The finding with its host, and a remedy for this host only."""
+    host = hosts_by_node.get(finding["node"], "")
+    remedy = finding["remedy"]
+    # An endpoint that is stored for another host cannot be moved without that host.
+    if is_plain(host) and not any(field["field"] == "node" for field in finding["fields"]):
+        remedy = _LIMITED.sub(lambda command: "{0} --limit {1}".format(command[0], host), remedy)
+    return dict(finding, host=host, remedy=remedy)
 
 
 def _strays(findings: Iterable[Mapping[str, Any]], hosts_by_node: Mapping[str, str]) -> Iterator[Tuple[str, str]]:
@@ -131,7 +154,7 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
         "AUDIT {0}: {1}".format(_verdict(report), report["reason"]),
         "hosts: {0} compliant, {1} drifted, {2} unknown".format(hosts["compliant"], hosts["drifted"], hosts[UNKNOWN]),
         "endpoints: "
-        + ", ".join("{0} {1}".format(endpoints[kind], kind) for kind in ("compliant", *CLASSES, "foreign")),
+        + ", ".join("{0} {1}".format(endpoints[kind], kind) for kind in ("compliant", *ENDPOINT_CLASSES, "foreign")),
     ]
     if "policies" in report["summary"]:
         counts = ["{0} {1}".format(count, kind) for kind, count in report["summary"]["policies"].items()]

@@ -18,17 +18,6 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 
 SCHEMA = "netsec.calico/audit/v1"
 
-# The meaning of each class of findings, in the order of the reports.
-CLASSES = {
-    "missing": "declared, but not in the datastore",
-    "changed": "stored with other values than declared",
-    "unmanaged": "on a node of this run, but not declared",
-    "orphaned": "with our owner label, on an unknown node",
-    "shadowed": "another endpoint governs its interface",
-    "malformed": "Calico cannot read it",
-    "unsafe": "would lock hosts out, or leave an interface open",
-}
-
 _TEXTS = {
     "hosts": ("host", "node", "status", "reason"),
     "findings": ("class", "host", "node", "name", "interface_name", "message"),

@@ -9,17 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Dict, List
 
+from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import (
+    APPLY_POLICIES,
+    CLASSES,
+    PURGE_POLICIES,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._core import yaml_io
 
 # The node of these findings.
 ALL_NODES = "*"
-# {operation of calico_resources: the class of the difference, and its meaning}
+# {operation of calico_resources: the class of the difference, its meaning, and its remedy}
 _CLASSES = {
-    "create": ("missing", "it is declared, but does not exist"),
-    "update": ("changed", "it does not match what is declared"),
-    "delete": ("unmanaged", "it belongs to the owner and is no longer declared: a purge of owned resources deletes it"),
+    "create": ("missing", "it is declared, but does not exist", APPLY_POLICIES),
+    "update": ("changed", "it does not match what is declared", APPLY_POLICIES),
+    "delete": (
+        "unmanaged",
+        "it belongs to the owner and is no longer declared: a purge of owned resources deletes it",
+        PURGE_POLICIES,
+    ),
 }
-CLASSES_OF_POLICIES = tuple(kind for kind, _message in _CLASSES.values())
+CLASSES_OF_POLICIES = tuple(kind for kind, _message, _remedy in _CLASSES.values())
 
 
 def build_policy_findings(result: Mapping[str, Any]) -> List[Dict[str, Any]]:
@@ -32,15 +41,18 @@ def build_policy_findings(result: Mapping[str, Any]) -> List[Dict[str, Any]]:
 
 
 def _build_finding(change: Mapping[str, Any], diff: Mapping[str, Any]) -> Dict[str, Any]:
-    kind, message = _CLASSES[change["operation"]]
+    kind, message, remedy = _CLASSES[change["operation"]]
     return {
         "class": kind,
+        "severity": CLASSES[kind].severity,
+        "rule": CLASSES[kind].rule,
         "host": "",
         "node": ALL_NODES,
         "name": "{0} {1}".format(change["kind"], change["name"]),
         "interface_name": "",
         "fields": list(_list_fields(change["fields"], diff)) if kind == "changed" else [],
         "message": message,
+        "remedy": remedy,
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import AuditScope, audit
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC, encode
+from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardFinding, GuardVerdict
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import build_audit_result
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
 from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import Stored
@@ -37,9 +38,9 @@ def key(item):
     return "{0.node}/{0.name}".format(item)
 
 
-def found(wanted, items, nodes=("n1", "n2"), others=(), owner=OWNER, **scope):
+def found(wanted, items, nodes=("n1", "n2"), others=(), owner=OWNER, verdicts=(), **scope):
     wants = {key(item): Present(item) for item in wanted}
-    return audit(wants, items, AuditScope(set(nodes), set(others), LABEL, owner, **scope), V1)
+    return audit(wants, items, AuditScope(set(nodes), set(others), LABEL, owner, **scope), V1, verdicts)
 
 
 def kinds(result):
@@ -64,20 +65,93 @@ def test_each_class():
     ]
     result = found([endpoint("n1", "eth0"), endpoint("n1", "eth1"), endpoint("n2", "wanted")], items)
     assert kinds(result) == [
-        ("orphaned", "gone", "eth0"),
+        ("malformed", "n2", "broken"),
+        ("malformed", "n2", "wanted"),
         ("missing", "n1", "eth0"),
         ("changed", "n1", "eth1"),
         ("unmanaged", "n1", "old"),
         ("unmanaged", "n1", "theirs"),
-        ("malformed", "n2", "broken"),
-        ("malformed", "n2", "wanted"),
+        ("orphaned", "gone", "eth0"),
     ]
     assert (result.compliant, result.foreign) == ({}, 1)
-    changed = result.findings[2]
+    changed = result.findings[3]
     assert changed.fields == [{"field": "profiles", "want": [], "have": ["p"]}]
     assert "profiles" in changed.message
-    ours, theirs = result.findings[3:5]
+    ours, theirs = result.findings[4:6]
     assert "it belongs to the owner" in ours.message and "neither declared nor owned" in theirs.message
+    assert [finding.remedy.splitlines()[-1] for finding in result.findings] == [
+        'netsec.calico.calico_hostendpoint: {name: "broken", node: "n2", state: absent}',
+        "ansible-playbook netsec.calico.apply",
+        "ansible-playbook netsec.calico.apply",
+        "ansible-playbook netsec.calico.apply",
+        "ansible-playbook netsec.calico.apply -e hostendpoints_purge=owned",
+        "ansible-playbook netsec.calico.gathered -e hostendpoints_gathered_dest=gathered.yml",
+        "ansible-playbook netsec.calico.decommission -e hostendpoints_decommission=gone",
+    ]
+    assert 'calico_hostendpoint: {name: "theirs", node: "n1", state: absent}' in theirs.remedy
+    records = build_audit_result(result, {})["findings"]
+    assert [(each["severity"], each["rule"]) for each in records] == [
+        ("critical", "A01"),
+        ("critical", "A01"),
+        ("high", "A03"),
+        ("medium", "A05"),
+        ("medium", "A06"),
+        ("medium", "A06"),
+        ("low", "A07"),
+    ]
+
+
+def unsafe(name, *found):
+    findings = tuple(GuardFinding(rule, level, text) for rule, level, text in found)
+    return GuardVerdict("n1", name, "unsafe", findings)
+
+
+def test_an_unsafe_endpoint_has_a_finding_for_each_check_of_the_guard():
+    reasons = [
+        ("G03", "unsafe", "tcp port 22 is denied"),
+        ("G03", "unsafe", "tcp port 9100 is denied"),
+        ("G05", "warning", "no failsafe port"),
+        ("G06", "unsafe", "the host has no interface eth0"),
+        ("G08", "unsafe", "another governs it"),
+    ]
+    result = found([endpoint()], [stored(endpoint())], verdicts=[unsafe("eth0", *reasons)])
+    assert [(each.kind, each.rule, each.message) for each in result.findings] == [
+        ("unsafe", "G03", "tcp port 22 is denied; tcp port 9100 is denied"),
+        ("unsafe", "G06", "the host has no interface eth0"),
+    ]
+    assert result.findings[1].remedy == "use an interface that the host has"
+    # It is one endpoint.
+    assert build_audit_result(result, {})["summary"]["unsafe"] == 1 and result.compliant == {}
+
+
+def test_an_unsafe_endpoint_that_is_unmanaged_is_not_to_be_repaired():
+    verdict = unsafe("old", ("G06", "unsafe", "the host has no interface old"))
+    result = found([], [stored(endpoint(name="old", labels={}))], verdicts=[verdict])
+    assert kinds(result) == [("unsafe", "n1", "old"), ("unmanaged", "n1", "old")]
+    assert len({finding.remedy for finding in result.findings}) == 1
+    assert "or take it into the inventory" in result.findings[0].remedy
+
+
+@pytest.mark.parametrize("name", ["a b", "$(id)", "{{ 1 }}", '"', "a\nb", "-x", "a;b", "\u202e"])
+def test_a_name_that_a_shell_or_jinja_may_evaluate_is_in_no_remedy(name):
+    items = [stored(endpoint(name, "eth0")), stored(endpoint("n1", name, labels={}, interface_name="eth0"))]
+    assert [finding.remedy for finding in found([], items).findings] == ["", ""]
+
+
+def test_only_an_undeclared_endpoint_is_to_be_deleted_for_another():
+    def remedy(*declared):
+        items = [endpoint(name=name, interface_name="eth0") for name in ("a", "b")]
+        wanted = [item for item in items if item.name in declared]
+        findings = found(wanted, [stored(item) for item in items]).findings
+        return next(finding for finding in findings if finding.kind == "shadowed").remedy
+
+    delete = '# delete it with a task:\nnetsec.calico.calico_hostendpoint: {{name: "{0}", node: "n1", state: absent}}'
+    assert [remedy("a"), remedy("b"), remedy(), remedy("a", "b")] == [
+        delete.format("b"),
+        delete.format("a"),
+        delete.format("b"),
+        "",
+    ]
 
 
 def test_a_node_that_somebody_else_looks_after_is_no_orphan():

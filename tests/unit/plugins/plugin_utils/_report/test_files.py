@@ -140,11 +140,11 @@ def test_json_holds_exactly_what_is_stored_in_ascii(tmp_path):
 def test_csv_has_a_line_for_each_field_and_unknown_host(tmp_path):
     rows = rows_of(written(EXAMPLE, tmp_path, "csv")["csv"])
     assert [(row["class"], row["host"], row["field"]) for row in rows] == [
-        ("orphaned", "", ""),
+        ("missing", "web2", ""),
         ("changed", "web1", "expected_ips"),
         ("changed", "web1", "labels"),
         ("unmanaged", "web1", ""),
-        ("missing", "web2", ""),
+        ("orphaned", "", ""),
         ("unknown", "db2", ""),
     ]
     assert rows[2] == {
@@ -253,7 +253,7 @@ def test_the_page_has_every_finding_and_value_as_text(tmp_path):
         "no facts: unreachable",
     ):
         assert part in text
-    assert "No endpoint is shadowed, malformed or unsafe." in text
+    assert "No endpoint is unsafe, malformed or shadowed." in text
 
 
 def policies_of(content, host):
@@ -320,7 +320,7 @@ def test_an_endpoint_in_two_classes_is_counted_once(tmp_path):
 
 
 def test_a_value_of_which_nobody_knows_the_node_has_a_heading(tmp_path):
-    findings = [dict(EXAMPLE["findings"][0], node="", **{"class": "malformed"})]
+    findings = [dict(EXAMPLE["findings"][-1], node="", **{"class": "malformed"})]
     contents = written(report(findings=findings), tmp_path)
     assert "<h3>(unknown node)</h3>" in contents["html"].decode("utf-8")
     suites = ElementTree.fromstring(contents["junit"]).iter("testsuite")
