@@ -190,5 +190,6 @@ const start = () => {
   $(".unlisted").remove();
   $(".find").hidden = false;
   restoreState();
+  setTimeout(readTexts, 200);
 };
 start();

@@ -51,9 +51,14 @@ const button = (text, act) => {
 // Which findings and hosts
 
 const policiesOf = (endpoint) => endpoint[1] === null ? null : shared(endpoint[1]);
-const policyText = (endpoint) => names((policiesOf(endpoint) || [[]])[0]).join(" ");
-// Read at the first search, so that the page loads faster.
+const policyTexts = new Map();
+const policyText = (endpoint) => {
+  if (!policyTexts.has(endpoint[1])) policyTexts.set(endpoint[1], names((policiesOf(endpoint) || [[]])[0]).join(" "));
+  return policyTexts.get(endpoint[1]);
+};
+// Read after the first view, so that the page loads faster.
 const readTexts = () => {
+  if (!hosts.length || hosts[0].text !== undefined) return;
   for (const host of hosts) {
     const own = [host.title, host.node, host.reason, ...host.groups, ...host.labels].join(" ");
     const policies = new Map(host.endpoints.map((endpoint) => [endpoint[0], policyText(endpoint)]));
@@ -70,7 +75,7 @@ const readTexts = () => {
 const isOf = (host, kind) => !kind || (kind === "drifted" ? !["unknown", "compliant"].includes(host.kind) : host.kind === kind);
 const filter = () => {
   const words = state.query.toLowerCase().split(/\s+/).filter(Boolean);
-  if (words.length && hosts.length && hosts[0].text === undefined) readTexts();
+  if (words.length) readTexts();
   const [severity, kind, group, label, accepted] = selects.map((select) => select.value);
   const has = (item) => words.every((word) => item.text.includes(word));
   const isFindings = Boolean(severity || accepted || state.classes.size);

@@ -26,8 +26,10 @@ def format_matrix(report: Mapping[str, Any]) -> str:
     cells = report.get("connectivity") or []
     if not cells:
         return ""
-    sources = list(dict.fromkeys(cell["source"] for cell in cells))
-    destinations = list(dict.fromkeys(cell["destination"] for cell in cells))
+    # Rows and columns have one order.
+    names = dict.fromkeys([cell["source"] for cell in cells] + [cell["destination"] for cell in cells])
+    sources = [name for name in names if any(cell["source"] == name for cell in cells)]
+    destinations = [name for name in names if any(cell["destination"] == name for cell in cells)]
     table = _table(cells, sources, destinations) if len(destinations) <= _COLUMNS else _list(cells)
     counts = [(state, sum(cell["state"] == state for cell in cells)) for state in _STATES]
     legend = "".join(
@@ -51,7 +53,7 @@ def _table(cells: Sequence[Mapping[str, Any]], sources: List[str], destinations:
         for destination in destinations:
             cell = by_pair.get((source, destination))
             to = '<span class="to">to {0} </span>'.format(as_name(destination))
-            row.append("<td>{0}{1}".format(to, _cell(cell)) if cell else "<td><small>not declared</small>")
+            row.append("<td>{0}{1}".format(to, _cell(cell)) if cell else '<td class="undeclared"><small>not declared</small>')
         rows.append("".join(row))
     return '<table class="matrix"><thead><tr><th scope="col">from \\ to{0}<tbody>\n{1}\n</table>'.format(
         head, "\n".join(rows)

@@ -28,8 +28,8 @@ _STATUSES = {
 # The picture of the fleet, in pixels, and its maximum number of squares.
 _WIDTH, _HEIGHT, _SQUARE, _MOST = 460, 150, 22, 5000
 # Number of groups, and of labels, that are shown without a click.
-_ROWS = 8
-_ROW = '<tr><th scope="row">{0}<b>{1}</b> <small>{2}</small></th><td>{3:,}</td></tr>'
+_ROWS = 6
+_ROW = '<tr><th scope="row">{0}<span><b>{1}</b> <small>{2}</small></span></th><td>{3:,}</td></tr>'
 
 
 def format_summary(report: Mapping[str, Any]) -> Dict[str, str]:
@@ -86,17 +86,17 @@ def _explain(report: Mapping[str, Any]) -> Iterator[str]:
     findings = report["findings"]
     flaws = [(each["node"], each["name"]) for each in _list_flaws(report)]
     if len(flaws) > len(set(flaws)):
-        text = "{0} are on {1}, since an endpoint may be in several classes."
+        text = "An endpoint may be in several classes: {0} are on {1}."
         yield text.format(format_count(len(flaws), "finding"), format_count(len(set(flaws)), "endpoint"))
     policies = sum(each["node"] == ALL_NODES for each in findings)
     if policies:
-        yield "{0} concern policies, network sets, profiles or tiers.".format(format_count(policies, "finding"))
+        yield "Of policies, network sets, profiles and tiers: {0}.".format(format_count(policies, "finding"))
     others = len(findings) - len(flaws) - policies
     if others:
-        yield "{0} concern a host, not an endpoint.".format(format_count(others, "finding"))
+        yield "Of hosts, not of endpoints: {0}.".format(format_count(others, "finding"))
     accepted = sum(bool(each.get("accepted")) for each in findings)
     if accepted:
-        text = "An exception accepts {0}."
+        text = "Accepted by exceptions: {0}."
         yield text.format(as_filter("accepted", "yes", format_count(accepted, "finding")))
     found = {each["class"] for each in findings}
     none = [name for name in CLASSES if name not in found]
@@ -110,7 +110,7 @@ def _shares(summary: Mapping[str, Any]) -> Iterator[str]:
         '<tr><th scope="row">{0}<td><svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
         "{1}</svg><td>{2:,}<td>{3:,}<td>{4:,}<td>{5}"
     )
-    head = '<tr><th scope="col">{0}<td><th scope="col">' + '<th scope="col">'.join(_STATUSES) + '<th scope="col">compliant'
+    head = '<tr><th scope="col">{0}<td><th scope="col">' + '<th scope="col">'.join(_STATUSES) + '<th scope="col">share'
     for key, filter_key, title in (("groups", "group", "Group"), ("labels", "label", "Label")):
         shares = summary.get(key) or {}
         rows = [
@@ -132,7 +132,7 @@ def _shares(summary: Mapping[str, Any]) -> Iterator[str]:
                         head.format(title), "\n".join(rows[_ROWS:])
                     )
                 )
-            yield '<section class="card wide">\n<h2>Hosts by {0}</h2>\n{1}\n</section>'.format(title.lower(), table)
+            yield '<section class="card">\n<h2>Hosts by {0}</h2>\n{1}\n</section>'.format(title.lower(), table)
 
 
 def _get_compliance(item: Tuple[str, Mapping[str, int]]) -> Tuple[float, int, str]:
