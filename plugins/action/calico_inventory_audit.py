@@ -25,7 +25,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings 
     read_run_settings,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report, format_banner
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.banner import format_banner
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import FAIL_ON, build_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import FORMATS, remove_reports, write_reports
 
@@ -80,6 +81,8 @@ class ActionModule(ActionBase):
             fail_on,
             _generated(variables),
             policies,
+            {name: variables.groups(name) for name in [*nodes, *unknown]},
+            built.endpoints,
         )
         paths = _written(report, folder, formats)
         unknown = {**built.uncovered, **unknown}

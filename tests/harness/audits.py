@@ -9,6 +9,9 @@ import copy
 import json
 from pathlib import Path
 
+from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import build_report
+
 SCHEMA = json.loads(
     (Path(__file__).resolve().parents[2] / "docs" / "audit_report.schema.json").read_text(encoding="utf-8")
 )
@@ -90,3 +93,25 @@ def fleet_report(hosts, endpoints=2):
     }
     counts = [{"name": name, "endpoints": len(stored), "problem": ""} for name in policies]
     return report(summary=summary, hosts=entries, findings=findings, policies=counts, endpoints=stored)
+
+
+def finding(kind, node, name="eth0", rule="", **changes):
+    """A finding as the audit module returns it."""
+    severity = CLASSES[kind].severity
+    found = {"class": kind, "severity": severity, "rule": rule or CLASSES[kind].rule, "node": node, "name": name}
+    return dict({"interface_name": name, "fields": [], "message": "It is so.", "remedy": ""}, **dict(found, **changes))
+
+
+def built(findings=(), nodes=(), unknown=None, uncovered=None, fail_on=(), **options):
+    """The report of a run whose audit module returned these findings; the hosts have the names of their nodes."""
+    kinds = [each["class"] for each in findings]
+    found = {
+        "findings": list(findings),
+        "summary": dict({kind: kinds.count(kind) for kind in kinds}, compliant=0, foreign=0),
+        "compliant": {},
+        "datastore": {"type": "etcdv3", "endpoints": [], "warning": ""},
+        "policies": [],
+        "endpoints": [],
+    }
+    nodes = {node: node for node in nodes}
+    return build_report(found, nodes, unknown or {}, uncovered or {}, "me", list(fail_on), "now", **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import (
     CLASSES,
@@ -16,8 +16,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._audit.classes impor
     get_rank,
     is_plain,
 )
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import SCHEMA, format_title
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance import (
+    count_compliance,
+    count_statuses,
+    list_labels,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import SCHEMA
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import (
     CLASSES_OF_POLICIES,
     build_policy_findings,
@@ -26,11 +30,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift
 UNKNOWN = "unknown"
 # The classes on which an audit can fail.
 FAIL_ON = (*CLASSES, UNKNOWN)
-# Maximum number of findings in the log, and of characters in a line there. The reports contain everything.
-SHOWN = 20
 # The commands that run on some of the hosts.
 _LIMITED = re.compile(r"^ansible-playbook netsec\.calico\.(apply|gathered)\b.*$", re.MULTILINE)
-LINE = 300
 
 
 def build_report(
@@ -42,6 +43,8 @@ def build_report(
     fail_on: Sequence[str],
     generated: str,
     policies: Optional[Mapping[str, Any]] = None,
+    groups: Mapping[str, Sequence[str]] = {},
+    declared: Iterable[Mapping[str, Any]] = (),
 ) -> Dict[str, Any]:
     """Return the document of docs/audit_report.schema.json.
 
@@ -52,6 +55,8 @@ def build_report(
     fail_on: the classes on which the audit fails.
     generated: the time, and the job that ran the audit.
     policies: the result of calico_resources in check mode with a diff; None if no policies were compared.
+    groups: {host: its groups in the inventory}
+    declared: the declared endpoints, by the names of the modules' options.
     """
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [_place(finding, hosts_by_node) for finding in found["findings"]]
@@ -76,13 +81,16 @@ def build_report(
         {"host": host, "node": "", "status": UNKNOWN, "reason": reason, "compliant": 0}
         for host, reason in unknown.items()
     ]
-    statuses = [host["status"] for host in hosts]
+    statuses = {host["host"]: host["status"] for host in hosts}
+    by_status = count_statuses(statuses.values())
     classes = dict.fromkeys(ENDPOINT_CLASSES, 0)
     classes.update(found["summary"])
-    counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=statuses.count(UNKNOWN))
+    counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=by_status[UNKNOWN])
     summary: Dict[str, Any] = {
-        "hosts": {status: statuses.count(status) for status in ("compliant", "drifted", UNKNOWN)},
+        "hosts": by_status,
         "endpoints": classes,
+        "groups": count_compliance(statuses, groups),
+        "labels": count_compliance(statuses, list_labels(declared, hosts_by_node)),
     }
     if policies is not None:
         summary["policies"] = {
@@ -140,49 +148,8 @@ def _reason(counts: Mapping[str, int], fail_on: Collection[str]) -> str:
 
 
 def _counted(kind: str, count: int) -> str:
-    return "{0} {1}".format(count, _unknown_hosts(count) if kind == UNKNOWN else kind)
+    return "{0} {1}".format(count, unknown_hosts(count) if kind == UNKNOWN else kind)
 
 
-def _unknown_hosts(count: int) -> str:
+def unknown_hosts(count: int) -> str:
     return "unknown host" if count == 1 else "unknown hosts"
-
-
-def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[str]:
-    """The lines of the log: the numbers, the first findings, and the paths of the reports."""
-    hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
-    lines = [
-        "AUDIT {0}: {1}".format(_verdict(report), report["reason"]),
-        "hosts: {0} compliant, {1} drifted, {2} unknown".format(hosts["compliant"], hosts["drifted"], hosts[UNKNOWN]),
-        "endpoints: "
-        + ", ".join("{0} {1}".format(endpoints[kind], kind) for kind in ("compliant", *ENDPOINT_CLASSES, "foreign")),
-    ]
-    if "policies" in report["summary"]:
-        counts = ["{0} {1}".format(count, kind) for kind, count in report["summary"]["policies"].items()]
-        lines.append("policies: " + ", ".join(counts))
-    if report["datastore"]["warning"]:
-        lines.append("datastore: " + report["datastore"]["warning"])
-    unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]
-    lines += unknown[:SHOWN]
-    if len(unknown) > SHOWN:
-        more = len(unknown) - SHOWN
-        lines.append("... and {0} more {1}".format(more, _unknown_hosts(more)))
-    lines += [_line(finding) for finding in report["findings"][:SHOWN]]
-    if len(report["findings"]) > SHOWN:
-        more = len(report["findings"]) - SHOWN
-        lines.append("... and {0} more finding{1}".format(more, "" if more == 1 else "s"))
-    lines += ["report: " + path for path in paths.values()]
-    # Other writers to the datastore control much of it, and it is shown on a terminal.
-    return [cut(visible(line), LINE) for line in lines]
-
-
-def _verdict(report: Mapping[str, Any]) -> str:
-    if report["failed"]:
-        return "FAILED"
-    # Without fail_on, whether findings are acceptable is unknown.
-    return "found" if report["findings"] or report["summary"]["hosts"][UNKNOWN] else "passed"
-
-
-def _line(finding: Mapping[str, Any]) -> str:
-    text = "{0}: {1} {2}: {3}".format(format_title(finding), finding["class"], finding["name"], finding["message"])
-    fields = ", ".join(field["field"] for field in finding["fields"]) if finding["class"] == "changed" else ""
-    return "{0} ({1})".format(text, fields) if fields else text

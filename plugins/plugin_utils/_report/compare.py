@@ -14,6 +14,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     ReportError,
     checked_report,
+    finding_key,
     format_title,
     host_key,
     value_text,
@@ -58,7 +59,7 @@ def _check_report(document: Any, what: str) -> Dict[str, Any]:
 
 
 def _by_key(report: Mapping[str, Any]) -> Dict[Tuple[Any, ...], Dict[str, Any]]:
-    return {(finding["class"], host_key(finding), finding["name"]): finding for finding in report["findings"]}
+    return {finding_key(finding): finding for finding in report["findings"]}
 
 
 def _is_unchecked(finding: Mapping[str, Any], statuses: Mapping[Tuple[str, str], str]) -> bool:

@@ -10,10 +10,12 @@ write to the datastore controls them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Dict, List, Tuple
 
+from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import get_rank
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, shown, visible
 
 SCHEMA = "netsec.calico/audit/v1"
@@ -95,7 +97,10 @@ def _is_datastore(datastore: Any) -> bool:
 
 
 def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[str, Any]]]]:
-    """Each host of the report as (host, its findings); then the hosts that only findings name."""
+    """Each host of the report as (host, its findings), and the hosts that only findings name.
+
+    The hosts with the most severe findings are first, and the hosts without findings are last.
+    """
     groups: Dict[Tuple[str, str], Tuple[Dict[str, Any], List[Dict[str, Any]]]]
     groups = {host_key(host): (host, []) for host in report["hosts"]}
     for finding in report["findings"]:
@@ -104,7 +109,24 @@ def by_host(report: Mapping[str, Any]) -> List[Tuple[Dict[str, Any], List[Dict[s
             host = {"host": finding["host"], "node": finding["node"], "status": "", "reason": "", "compliant": 0}
             groups[key] = (host, [])
         groups[key][1].append(finding)
-    return list(groups.values())
+    # An accepted finding is not urgent.
+    worst = {
+        key: min((get_rank(each["class"]) for each in findings if "accepted" not in each), default=get_rank(""))
+        for key, (_host, findings) in groups.items()
+    }
+    return [groups[key] for key in sorted(groups, key=lambda key: (worst[key], not groups[key][1]))]
+
+
+def finding_key(finding: Mapping[str, Any]) -> Tuple[Any, ...]:
+    """The identity of a finding in all audits: its class, host and endpoint, and for class unsafe the guard's check."""
+    check = finding.get("rule", "") if finding["class"] == "unsafe" else ""
+    return (finding["class"], host_key(finding), finding["name"], check)
+
+
+def finding_id(finding: Mapping[str, Any]) -> str:
+    """The identity of a finding as a short string."""
+    # With a letter, so that no spreadsheet formats it as a number.
+    return "F" + hashlib.sha256(json.dumps(finding_key(finding)).encode("ascii")).hexdigest()[:12]
 
 
 def format_title(item: Mapping[str, Any]) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Dict
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem
 from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import replace_file
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.csv_file import as_csv
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.csv_file import as_csv, as_fields_csv
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError, checked_report
 from ansible_collections.netsec.calico.plugins.plugin_utils._report._page.html_page import as_html
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.junit_xml import as_junit
@@ -24,12 +24,20 @@ def as_json(report: Mapping[str, Any]) -> bytes:
     return (json.dumps(report, indent=2, sort_keys=True) + "\n").encode("ascii")
 
 
-# {format: (file name, function that formats the report)}
-FORMATS: Dict[str, Any] = {
+# {report: (file name, function that formats the report)}
+_REPORTS: Dict[str, Any] = {
     "json": ("audit.json", as_json),
     "csv": ("audit.csv", as_csv),
+    "csv_fields": ("audit_fields.csv", as_fields_csv),
     "junit": ("audit.xml", as_junit),
     "html": ("audit.html", as_html),
+}
+# {format: its reports}
+FORMATS: Dict[str, Sequence[str]] = {
+    "json": ["json"],
+    "csv": ["csv", "csv_fields"],
+    "junit": ["junit"],
+    "html": ["html"],
 }
 
 
@@ -38,7 +46,7 @@ def remove_reports(folder: str) -> None:
 
     Raises ReportError for a file that cannot be removed, and for a path that is not a directory.
     """
-    for file, _make in FORMATS.values():
+    for file, _make in _REPORTS.values():
         path = os.path.join(folder, file)
         try:
             os.unlink(path)
@@ -52,10 +60,8 @@ def remove_reports(folder: str) -> None:
             raise ReportError(text.format(brief(path, 255), file_problem(exc))) from exc
 
 
-def write_reports(
-    report: Mapping[str, Any], folder: str, formats: Iterable[str] = ("json", "csv", "junit", "html")
-) -> Dict[str, str]:
-    """Write the report into the folder, which is created if it does not exist. Returns {format: path}.
+def write_reports(report: Mapping[str, Any], folder: str, formats: Iterable[str] = tuple(FORMATS)) -> Dict[str, str]:
+    """Write the report into the folder, which is created if it does not exist. Returns {report: path}.
 
     report: a document of docs/audit_report.schema.json. If two documents differ only in `generated`, their files differ
         in at most one line, and their CSV files are equal.
@@ -69,8 +75,8 @@ def write_reports(
     if unknown:
         raise ReportError("{0!r} is not a report format; use {1}".format(unknown[0], ", ".join(FORMATS)))
     contents = {}
-    for name in formats:
-        file, make = FORMATS[name]
+    for name in (name for name in _REPORTS if any(name in FORMATS[each] for each in formats)):
+        file, make = _REPORTS[name]
         contents[name] = (os.path.join(folder, file), make(report))
     try:
         os.makedirs(folder, exist_ok=True)

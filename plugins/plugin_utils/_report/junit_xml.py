@@ -5,15 +5,15 @@
 """The report of an audit as JUnit XML, for CI systems. Plain Python, without Ansible.
 
 A suite is a host, and a case is a finding. The file fails exactly if the audit fails, so that a pipeline has one
-verdict: a finding is a failure if its class is in `fail_on`, and skipped otherwise. An unknown host is an error if
-`unknown` is in `fail_on`, and skipped otherwise, because it was not checked. The endpoints of a host that match are one
-case that passes.
+verdict: a finding is a failure if its class is in `fail_on` and no exception covers it. Any other finding passes, with
+its text as the output: it was checked, and skipped means that it was not. An unknown host was not checked: it is an
+error if `unknown` is in `fail_on`, and skipped otherwise. The endpoints of a host that match are one case that passes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Dict, List
 from xml.etree import ElementTree
 
@@ -51,17 +51,30 @@ def _suite(host: Dict[str, Any], findings: List[Dict[str, Any]], fail_on: List[s
         case = _add_case(suite, name, "matching endpoints")
         ElementTree.SubElement(case, "system-out").text = str(host["compliant"])
     for finding in findings:
-        outcome = "failure" if finding["class"] in fail_on else "skipped"
-        title = "{class} {name}".format(**finding)
-        case = _add_case(suite, name, title, outcome, finding["class"], finding["message"])
-        case[0].text = "\n".join(
-            "{0}: want {1}, have {2}".format(
-                visible(field["field"]), value_text(field["want"]) or "nothing", value_text(field["have"]) or "nothing"
-            )
-            for field in finding["fields"]
-        )
+        is_failure = finding["class"] in fail_on and "accepted" not in finding
+        # An endpoint has a case for each check of the guard that it fails.
+        title = "{class} {name} ({rule})" if finding["class"] == "unsafe" else "{class} {name}"
+        case = _add_case(suite, name, title.format(**finding))
+        if is_failure:
+            element = ElementTree.SubElement(case, "failure", type=finding["class"])
+            element.set("message", visible(finding["message"]))
+        else:
+            element = ElementTree.SubElement(case, "system-out")
+        element.text = "\n".join(visible(line) for line in _lines(finding, is_failure))
     _set_counts(suite)
     return suite
+
+
+def _lines(finding: Mapping[str, Any], is_failure: bool) -> Iterator[str]:
+    yield "severity: {severity}, rule: {rule}".format(**finding)
+    if not is_failure:
+        yield "finding: " + finding["message"]
+    if "accepted" in finding:
+        yield "accepted: " + finding["accepted"]
+    for field in finding["fields"]:
+        sides = [value_text(field[side]) or "nothing" for side in ("want", "have")]
+        yield "{0}: want {1}, have {2}".format(field["field"], *sides)
+    yield from finding["remedy"].splitlines()
 
 
 def _add_case(

@@ -52,12 +52,13 @@ def test_all_files_are_written_and_named(tmp_path):
     assert paths == {
         "json": str(folder / "audit.json"),
         "csv": str(folder / "audit.csv"),
+        "csv_fields": str(folder / "audit_fields.csv"),
         "junit": str(folder / "audit.xml"),
         "html": str(folder / "audit.html"),
     }
-    assert sorted(os.listdir(folder)) == ["audit.csv", "audit.html", "audit.json", "audit.xml"]
+    assert sorted(os.listdir(folder)) == ["audit.csv", "audit.html", "audit.json", "audit.xml", "audit_fields.csv"]
     assert json.loads((folder / "audit.json").read_bytes()) == EXAMPLE
-    assert write_reports(EXAMPLE, str(tmp_path / "csv"), ["csv"]) == {"csv": str(tmp_path / "csv" / "audit.csv")}
+    assert list(write_reports(EXAMPLE, str(tmp_path / "csv"), ["csv"])) == ["csv", "csv_fields"]
 
 
 def test_two_reports_of_one_state_differ_in_one_line(tmp_path):
@@ -70,7 +71,7 @@ def test_two_reports_of_one_state_differ_in_one_line(tmp_path):
     first = written(EXAMPLE, tmp_path / "first")
     assert written(reverse(EXAMPLE), tmp_path / "second") == first
     later = written(reverse(report(generated="2027-01-01T00:00:00Z -- job\n18 --")), tmp_path / "later")
-    for name, differing in {"json": 1, "csv": 0, "junit": 1, "html": 1}.items():
+    for name, differing in {"json": 1, "csv": 0, "csv_fields": 0, "junit": 1, "html": 1}.items():
         old, new = first[name].splitlines(), later[name].splitlines()
         assert len(old) == len(new), name
         assert sum(map(bytes.__ne__, old, new)) == differing, name
@@ -89,7 +90,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert other.read_text() == "mine" and json.loads(contents["json"]) == EXAMPLE
     # Who has the old file open goes on reading the old one.
     assert (tmp_path / "reader").read_text() == "old " * 10000
-    assert len(rows_of(contents["csv"])) == 6 and (tmp_path / "audit.csv").stat().st_mode & 0o777 == 0o604
+    assert len(rows_of(contents["csv"])) == 5 and (tmp_path / "audit.csv").stat().st_mode & 0o777 == 0o604
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
@@ -137,43 +138,72 @@ def test_json_holds_exactly_what_is_stored_in_ascii(tmp_path):
     assert all(32 <= byte < 127 or byte == 10 for byte in content)
 
 
-def test_csv_has_a_line_for_each_field_and_unknown_host(tmp_path):
+def test_csv_has_a_line_for_each_finding_and_unknown_host(tmp_path):
     rows = rows_of(written(EXAMPLE, tmp_path, "csv")["csv"])
-    assert [(row["class"], row["host"], row["field"]) for row in rows] == [
-        ("missing", "web2", ""),
-        ("changed", "web1", "expected_ips"),
-        ("changed", "web1", "labels"),
-        ("unmanaged", "web1", ""),
-        ("orphaned", "", ""),
-        ("unknown", "db2", ""),
+    assert [(row["severity"], row["rule"], row["class"], row["host"]) for row in rows] == [
+        ("high", "A03", "missing", "web2"),
+        ("medium", "A05", "changed", "web1"),
+        ("medium", "A06", "unmanaged", "web1"),
+        ("low", "A07", "orphaned", ""),
+        ("", "", "unknown", "db2"),
     ]
-    assert rows[2] == {
+    assert rows[1] == {
+        "severity": "medium",
+        "rule": "A05",
         "class": "changed",
         "host": "web1",
         "node": "web1.example.com",
         "name": "web1.example.com-eth0",
         "interface": "eth0",
-        "field": "labels",
-        "want": '{"role": "web", "zone": "dmz"}',
-        "have": '{"role": "web", "zone": "lan"}',
+        "fields": "expected_ips, labels",
         "message": "The endpoint is stored with other values than the inventory says.",
+        "remedy": "ansible-playbook netsec.calico.apply --limit web1",
+        "accepted": "",
+        "id": rows[1]["id"],
     }
-    assert rows[5]["message"] == "no facts: unreachable"
+    assert rows[4]["message"] == "no facts: unreachable"
+    assert rows[2]["remedy"].startswith("# delete it with a task: | netsec.calico.calico_hostendpoint: {name:")
+    accepted = report(findings=[dict(EXAMPLE["findings"][0], accepted="old device, until 2027-01-01")])
+    row = rows_of(written(accepted, tmp_path, "csv")["csv"])[0]
+    assert row["accepted"] == "old device, until 2027-01-01"
+
+
+def test_a_second_csv_has_a_line_for_each_field_with_the_id_of_its_finding(tmp_path):
+    contents = written(EXAMPLE, tmp_path, "csv")
+    changed = rows_of(contents["csv"])[1]
+    labels = {"want": '{"role": "web", "zone": "dmz"}', "have": '{"role": "web", "zone": "lan"}'}
+    rows = rows_of(contents["csv_fields"])
+    assert [row["field"] for row in rows] == ["expected_ips", "labels"]
+    place = {key: changed[key] for key in ("id", "severity", "rule", "class", "host", "node", "name")}
+    assert rows[1] == dict(place, field="labels", **labels)
+
+
+def test_an_id_is_of_one_finding_in_all_audits(tmp_path):
+    first, second = EXAMPLE["findings"][1:3]
+    unsafe = [dict(first, **{"class": "unsafe", "rule": rule}) for rule in ("G03", "G04")]
+    later = dict(first, message="In other words.", fields=[], remedy="")
+    findings = [first, second, *unsafe, dict(first, host="web9"), later]
+    ids = [row["id"] for row in rows_of(written(report(findings=findings, hosts=[]), tmp_path, "csv")["csv"])]
+    assert ids[-1] == ids[0] and len(set(ids)) == 5
+    assert all(re.fullmatch("F[0-9a-f]{12}", each) for each in ids)
 
 
 def test_no_cell_of_the_csv_is_a_formula(tmp_path):
-    text = written(hostile_report(), tmp_path, "csv")["csv"].decode("utf-8-sig")
+    contents = written(hostile_report(), tmp_path, "csv")
+    text, fields = (contents[name].decode("utf-8-sig") for name in ("csv", "csv_fields"))
     rows = list(csv.reader(text.splitlines()))
-    assert {len(row) for row in rows} == {9} and len(rows) == 1 + 3 * len(HOSTILE)
+    assert {len(row) for row in rows} == {12} and len(rows) == 1 + 2 * len(HOSTILE)
+    assert {len(row) for row in csv.reader(fields.splitlines())} == {10}
+    text += fields
     for separator in ",;\t":
         for row in csv.reader(text.splitlines(), delimiter=separator):
             assert not [cell for cell in row if re.match("[\"' ]*[=+@\t\r-]", cell) and not cell.startswith("'")]
     assert text.replace("\n", "").isprintable()
-    assert "'=cmd|' /C calc'!A0" in [row[3] for row in rows]
+    assert "'=cmd|' /C calc'!A0" in [row[5] for row in rows]
 
 
 def test_csv_says_that_it_is_utf_8_where_that_matters(tmp_path):
-    assert written(EXAMPLE, tmp_path, "csv")["csv"].startswith(b'"class"')
+    assert written(EXAMPLE, tmp_path, "csv")["csv"].startswith(b'"severity"')
     content = written(report(hosts=[dict(EXAMPLE["hosts"][1], host="b\u00fcro")]), tmp_path, "csv")["csv"]
     assert content.startswith(b"\xef\xbb\xbf") and rows_of(content)[-1]["host"] == "b\u00fcro"
 
@@ -184,28 +214,59 @@ def test_a_cell_fits_into_a_spreadsheet(tmp_path):
     assert len(row["message"]) < 32767 and row["message"].endswith(" ... (cut)")
 
 
+def cases_of(content):
+    root = ElementTree.fromstring(content)
+    return {(case.get("classname"), case.get("name")): [child.tag for child in case] for case in root.iter("testcase")}
+
+
 def test_junit_is_red_where_the_audit_is(tmp_path):
-    root = ElementTree.fromstring(written(EXAMPLE, tmp_path, "junit")["junit"])
-    cases = {(case.get("classname"), case.get("name")): [child.tag for child in case] for case in root.iter("testcase")}
-    assert cases == {
-        ("db1", "matching endpoints"): ["system-out"],
-        ("db2", "host"): ["skipped"],
-        ("web1", "matching endpoints"): ["system-out"],
-        ("web1", "changed web1.example.com-eth0"): ["failure"],
-        ("web1", "unmanaged web1.example.com-eth1"): ["skipped"],
-        ("web2", "missing web2.example.com-eth0"): ["failure"],
-        ("old1.example.com", "orphaned old1.example.com-eth0"): ["skipped"],
-    }
+    content = written(EXAMPLE, tmp_path, "junit")["junit"]
+    # The hosts with the most severe findings are first, and only a host that was not checked is skipped.
+    assert list(cases_of(content).items()) == [
+        (("web2", "missing web2.example.com-eth0"), ["failure"]),
+        (("web1", "matching endpoints"), ["system-out"]),
+        (("web1", "changed web1.example.com-eth0"), ["failure"]),
+        (("web1", "unmanaged web1.example.com-eth1"), ["system-out"]),
+        (("old1.example.com", "orphaned old1.example.com-eth0"), ["system-out"]),
+        (("db1", "matching endpoints"), ["system-out"]),
+        (("db2", "host"), ["skipped"]),
+    ]
+    root = ElementTree.fromstring(content)
     assert root.attrib == {
         "name": "netsec.calico audit",
         "tests": "7",
         "failures": "2",
         "errors": "0",
-        "skipped": "3",
+        "skipped": "1",
     }
     root = ElementTree.fromstring(written(report(fail_on=["unknown"]), tmp_path, "junit")["junit"])
-    assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("0", "1", "4")
+    assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("0", "1", "0")
     assert root.find(".//error").attrib == {"type": "unknown", "message": "no facts: unreachable"}
+
+
+def test_junit_says_what_is_wrong_where_it_does_not_fail_and_what_to_do(tmp_path):
+    root = ElementTree.fromstring(written(EXAMPLE, tmp_path, "junit")["junit"])
+    orphaned = root.find(".//testcase[@classname='old1.example.com']/system-out").text
+    assert orphaned.splitlines() == [
+        "severity: low, rule: A07",
+        "finding: The endpoint is ours, and Calico no longer has a node old1.example.com.",
+        "ansible-playbook netsec.calico.decommission -e hostendpoints_decommission=old1.example.com",
+    ]
+    failed = root.find(".//testcase[@classname='web1']/failure").text.splitlines()
+    assert failed[1] == 'expected_ips: want ["192.0.2.7", "2001:db8::7"], have ["192.0.2.7"]'
+    assert failed[-1] == "ansible-playbook netsec.calico.apply --limit web1"
+
+
+def test_junit_has_a_case_for_each_check_of_the_guard_and_none_fails_that_is_accepted(tmp_path):
+    unsafe = [
+        dict(EXAMPLE["findings"][0], **{"class": "unsafe", "rule": "G03"}),
+        dict(EXAMPLE["findings"][0], **{"class": "unsafe", "rule": "G06", "accepted": "old device, until 2027-01-01"}),
+    ]
+    content = written(report(findings=unsafe, fail_on=["unsafe"]), tmp_path, "junit")["junit"]
+    cases = [(name, tags) for (host, name), tags in cases_of(content).items() if host == "web2"]
+    name = "unsafe web2.example.com-eth0 "
+    assert cases == [(name + "(G03)", ["failure"]), (name + "(G06)", ["system-out"])]
+    assert b"accepted: old device, until 2027-01-01" in content
 
 
 def test_hostile_text_stays_text_in_junit(tmp_path):
