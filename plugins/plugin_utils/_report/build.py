@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import (
     CLASSES,
@@ -67,7 +67,7 @@ def build_report(
     drifted = {finding["host"]: "" for finding in findings if finding["host"]}
     for host, reason in _strays(findings, hosts_by_node):
         drifted.setdefault(host, reason)
-    hosts = [
+    hosts: List[Dict[str, Any]] = [
         {
             "host": host,
             "node": node,
@@ -83,6 +83,7 @@ def build_report(
     ]
     statuses = {host["host"]: host["status"] for host in hosts}
     by_status = count_statuses(statuses.values())
+    labels = list_labels(declared, hosts_by_node)
     classes = dict.fromkeys(ENDPOINT_CLASSES, 0)
     classes.update(found["summary"])
     counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=by_status[UNKNOWN])
@@ -90,8 +91,11 @@ def build_report(
         "hosts": by_status,
         "endpoints": classes,
         "groups": count_compliance(statuses, groups),
-        "labels": count_compliance(statuses, list_labels(declared, hosts_by_node)),
+        "labels": count_compliance(statuses, labels),
     }
+    for host in hosts:
+        host["groups"] = sorted(summary["groups"].keys() & set(groups.get(host["host"], ())))
+        host["labels"] = sorted(summary["labels"].keys() & set(labels.get(host["host"], ())))
     if policies is not None:
         summary["policies"] = {
             kind: sum(finding["class"] == kind for finding in of_policies) for kind in CLASSES_OF_POLICIES

@@ -52,7 +52,9 @@ def _script() -> str:
 
 def _policy(style: str, script: str) -> str:
     """The policy that loads nothing, and allows only the page's own script and style."""
-    hashes = [base64.b64encode(hashlib.sha256(each.encode("utf-8")).digest()).decode("ascii") for each in (script, style)]
+    hashes = [
+        base64.b64encode(hashlib.sha256(each.encode("utf-8")).digest()).decode("ascii") for each in (script, style)
+    ]
     policy = "default-src 'none'; base-uri 'none'; form-action 'none'; script-src 'sha256-{0}'; style-src 'sha256-{1}'"
     return policy.format(*hashes)
 

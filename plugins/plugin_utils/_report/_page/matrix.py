@@ -53,7 +53,9 @@ def _table(cells: Sequence[Mapping[str, Any]], sources: List[str], destinations:
         for destination in destinations:
             cell = by_pair.get((source, destination))
             to = '<span class="to">to {0} </span>'.format(as_name(destination))
-            row.append("<td>{0}{1}".format(to, _cell(cell)) if cell else '<td class="undeclared"><small>not declared</small>')
+            row.append(
+                "<td>{0}{1}".format(to, _cell(cell)) if cell else '<td class="undeclared"><small>not declared</small>'
+            )
         rows.append("".join(row))
     return '<table class="matrix"><thead><tr><th scope="col">from \\ to{0}<tbody>\n{1}\n</table>'.format(
         head, "\n".join(rows)

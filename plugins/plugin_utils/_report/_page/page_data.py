@@ -57,7 +57,7 @@ def format_data(report: Mapping[str, Any]) -> str:
     for endpoint in report["endpoints"]:
         endpoints.setdefault(host_key(endpoint), []).append(endpoint)
     hosts, findings = [], []
-    for host, of_host in sorted(by_host(report), key=_get_host_rank):
+    for host, of_host in sorted(by_host(report), key=_get_section):
         of_host = sorted(of_host, key=_get_finding_rank)
         findings += [_as_line(_finding(finding, len(hosts), shared)) for finding in of_host]
         hosts.append(_as_line(_host(host, endpoints.get(host_key(host), ()), shared)))
@@ -71,18 +71,15 @@ def _as_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).translate(_ESCAPES)
 
 
-def _get_finding_rank(finding: Mapping[str, Any]) -> Tuple[bool, int, int]:
-    """Accepted findings are last, then the severity decides."""
-    return bool(finding.get("accepted")), _SEVERITIES.index(finding["severity"]), get_rank(finding["class"])
+def _get_finding_rank(finding: Mapping[str, Any]) -> Tuple[bool, int]:
+    """Accepted findings are last."""
+    return "accepted" in finding, get_rank(finding["class"])
 
 
-def _get_host_rank(item: Tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]) -> Tuple[Any, ...]:
-    """The host with the worst finding is first; unknown hosts and then compliant hosts are last."""
+def _get_section(item: Tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]) -> int:
+    """The findings are first, then unknown hosts and compliant hosts."""
     host, findings = item
-    statuses = ("drifted", "unknown", "compliant")
-    ranks = sorted(map(_get_finding_rank, findings))
-    status = 0 if findings or not host["status"] else statuses.index(host["status"])
-    return status, not findings, ranks[:1], -len(findings), host["host"], host["node"]
+    return 0 if findings else ("drifted", "unknown", "compliant").index(host["status"])
 
 
 def _host(host: Mapping[str, Any], endpoints: Sequence[Mapping[str, Any]], shared: _Shared) -> List[Any]:
@@ -94,7 +91,7 @@ def _host(host: Mapping[str, Any], endpoints: Sequence[Mapping[str, Any]], share
         shared.add(visible(host["reason"])),
         host["compliant"],
         shared.add_all(host.get("groups", ())),
-        shared.add_all("{0}={1}".format(*label) for label in sorted(host.get("labels", {}).items())),
+        shared.add_all(host.get("labels", ())),
         [[visible(each["name"]), _selecting(each["policies"], shared)] for each in endpoints],
     ]
 

@@ -18,6 +18,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report._page.markup
     format_count,
     format_either,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance import sort_most_drifted
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import ALL_NODES
 
 _STATUSES = {
@@ -36,12 +37,14 @@ def format_summary(report: Mapping[str, Any]) -> Dict[str, str]:
     """The values of the page's cards of hosts, endpoints, groups and labels."""
     hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
     # An endpoint may be in several classes.
-    flawed = {(each["node"], each["name"]) for each in _list_flaws(report) if not each.get("accepted")}
+    flawed = {(each["node"], each["name"]) for each in _list_flaws(report) if "accepted" not in each}
     ours = endpoints["compliant"] + len(flawed)
     square = '<svg class="fleet" viewBox="0 0 12 12" aria-hidden="true">{0}</svg>'
     legend = "<li>{0}<span>{1} <small>{2}</small></span></li>"
     return {
-        "hosts_compliant": "{0:,} of {1} compliant".format(hosts["compliant"], format_count(sum(hosts.values()), "host")),
+        "hosts_compliant": "{0:,} of {1} compliant".format(
+            hosts["compliant"], format_count(sum(hosts.values()), "host")
+        ),
         "endpoints_compliant": "{0:,} of {1} compliant".format(endpoints["compliant"], format_count(ours, "endpoint")),
         "fleet": _fleet(hosts),
         "legend": "\n".join(
@@ -94,7 +97,7 @@ def _explain(report: Mapping[str, Any]) -> Iterator[str]:
     others = len(findings) - len(flaws) - policies
     if others:
         yield "Of hosts, not of endpoints: {0}.".format(format_count(others, "finding"))
-    accepted = sum(bool(each.get("accepted")) for each in findings)
+    accepted = sum("accepted" in each for each in findings)
     if accepted:
         text = "Accepted by exceptions: {0}."
         yield text.format(as_filter("accepted", "yes", format_count(accepted, "finding")))
@@ -106,40 +109,27 @@ def _explain(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _shares(summary: Mapping[str, Any]) -> Iterator[str]:
     """A card each for the compliance by group and by label."""
-    row = (
-        '<tr><th scope="row">{0}<td><svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        "{1}</svg><td>{2:,}<td>{3:,}<td>{4:,}<td>{5}"
-    )
-    head = '<tr><th scope="col">{0}<td><th scope="col">' + '<th scope="col">'.join(_STATUSES) + '<th scope="col">share'
-    for key, filter_key, title in (("groups", "group", "Group"), ("labels", "label", "Label")):
+    for key, name in (("groups", "group"), ("labels", "label")):
         shares = summary.get(key) or {}
-        rows = [
-            row.format(
-                as_filter(filter_key, name, as_name(name)),
-                _bar(share),
-                *(share[status] for status in _STATUSES),
-                _percent(share),
-            )
-            for name, share in sorted(shares.items(), key=_get_compliance)
-        ]
+        rows = [_share(name, each, shares[each]) for each in sort_most_drifted(shares)]
         if rows:
-            table = '<table class="shares"><thead>{0}<tbody>\n{1}\n</table>'.format(
-                head.format(title), "\n".join(rows[:_ROWS])
-            )
+            table = _share_table(name, rows[:_ROWS])
             if len(rows) > _ROWS:
-                table += "\n<details><summary>{0:,} more</summary>".format(len(rows) - _ROWS) + (
-                    '<table class="shares"><thead>{0}<tbody>\n{1}\n</table></details>'.format(
-                        head.format(title), "\n".join(rows[_ROWS:])
-                    )
-                )
-            yield '<section class="card">\n<h2>Hosts by {0}</h2>\n{1}\n</section>'.format(title.lower(), table)
+                more = "\n<details><summary>{0:,} more</summary>{1}</details>"
+                table += more.format(len(rows) - _ROWS, _share_table(name, rows[_ROWS:]))
+            yield '<section class="card">\n<h2>Hosts by {0}</h2>\n{1}\n</section>'.format(name, table)
 
 
-def _get_compliance(item: Tuple[str, Mapping[str, int]]) -> Tuple[float, int, str]:
-    """The least compliant is first."""
-    name, share = item
-    total = sum(share.values())
-    return (share["compliant"] / total if total else 1), -total, name
+def _share_table(name: str, rows: List[str]) -> str:
+    head = '<th scope="col">'.join(["", name, *_STATUSES, "share"]).replace(name, name + "<td>", 1)
+    return '<table class="shares"><thead><tr>{0}<tbody>\n{1}\n</table>'.format(head, "\n".join(rows))
+
+
+def _share(key: str, name: str, share: Mapping[str, int]) -> str:
+    bar = '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{0}</svg>'
+    counts = ["{0:,}".format(share[status]) for status in _STATUSES]
+    cells = [bar.format(_bar(share)), *counts, _percent(share)]
+    return '<tr><th scope="row">' + "<td>".join([as_filter(key, name, as_name(name)), *cells])
 
 
 def _percent(share: Mapping[str, int]) -> str:
