@@ -121,7 +121,8 @@ def _shares(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _share_table(name: str, rows: List[str]) -> str:
-    head = '<th scope="col">'.join(["", name, *_STATUSES, "share"]).replace(name, name + "<td>", 1)
+    head = '<th scope="col">{0}<td>'.format(name)
+    head += "".join('<th scope="col">{0}'.format(each) for each in (*_STATUSES, "share"))
     return '<table class="shares"><thead><tr>{0}<tbody>\n{1}\n</table>'.format(head, "\n".join(rows))
 
 
