@@ -38,6 +38,7 @@ def opened(chromium, tmp_path):
         path = tmp_path / "audit.html"
         write_reports(document, str(tmp_path), ["html"])
         context = chromium.new_context(**settings)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.problems = []
