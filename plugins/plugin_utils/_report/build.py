@@ -93,9 +93,9 @@ def build_report(
         "groups": count_compliance(statuses, groups),
         "labels": count_compliance(statuses, labels),
     }
-    for host in hosts:
-        host["groups"] = sorted(summary["groups"].keys() & set(groups.get(host["host"], ())))
-        host["labels"] = sorted(summary["labels"].keys() & set(labels.get(host["host"], ())))
+    for each in hosts:
+        each["groups"] = sorted(summary["groups"].keys() & set(groups.get(each["host"], ())))
+        each["labels"] = sorted(summary["labels"].keys() & set(labels.get(each["host"], ())))
     if policies is not None:
         summary["policies"] = {
             kind: sum(finding["class"] == kind for finding in of_policies) for kind in CLASSES_OF_POLICIES

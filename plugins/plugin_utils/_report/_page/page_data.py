@@ -56,7 +56,8 @@ def format_data(report: Mapping[str, Any]) -> str:
     endpoints: Dict[Tuple[str, str], List[Mapping[str, Any]]] = {}
     for endpoint in report["endpoints"]:
         endpoints.setdefault(host_key(endpoint), []).append(endpoint)
-    hosts, findings = [], []
+    hosts: List[str] = []
+    findings: List[str] = []
     for host, of_host in sorted(by_host(report), key=_get_section):
         of_host = sorted(of_host, key=_get_finding_rank)
         findings += [_as_line(_finding(finding, len(hosts), shared)) for finding in of_host]

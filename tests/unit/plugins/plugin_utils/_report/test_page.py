@@ -279,3 +279,9 @@ def test_the_picture_of_the_fleet_shows_the_one_drifted_host(hosts):
     assert min(hosts - 1, 4900) <= len(squares.get("compliant", [])) <= 5000
     assert all(x < width and y < height for places in squares.values() for x, y in places)
     assert ("A square is 40 hosts." in content) == (hosts == 200000)
+
+
+def test_a_host_is_found_by_its_groups_and_labels():
+    declared = [{"node": "a", "labels": {"zone": "dmz"}}]
+    hosts, _findings = data_of(built([], "ab", groups={"a": ["web", "all"], "b": ["db", "all"]}, declared=declared))
+    assert [(host[0], *host[5:7]) for host in hosts] == [("a", ["web"], ["zone=dmz"]), ("b", ["db"], [])]
