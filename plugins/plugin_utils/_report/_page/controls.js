@@ -78,7 +78,7 @@ const saveState = () => {
     ["q", state.query.trim()], ["class", [...state.classes].join(",")],
     ...selects.map((select) => [select.id, select.value]), ["page", state.page > 1 ? String(state.page) : ""],
   ];
-  const hash = parts.filter((part) => part[1]).map(([key, value]) => key + "=" + encodeURIComponent(value)).join("&");
+  const hash = parts.filter((part) => part[1]).map(([key, value]) => key + "=" + encodeURIComponent(value).replaceAll("%2C", ",")).join("&");
   history.replaceState(null, "", "#" + hash);
 };
 const decode = (text) => {
