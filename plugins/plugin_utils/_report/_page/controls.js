@@ -144,11 +144,11 @@ const readKinds = () => data.classes.filter((kind) => findings.some((finding) =>
 });
 const start = () => {
   const [severity, status, group, label, accepted] = selects;
-  fill(severity, "all severities", pairs(data.severities.filter((each) => findings.some((finding) => finding.severity === each))));
-  fill(status, "all hosts", pairs(["drifted", "unknown", "compliant"].filter((kind) => hosts.some((host) => isOf(host, kind)))));
-  fill(group, "all groups", pairs(distinct(hosts.flatMap((host) => host.groups))));
-  fill(label, "all labels", pairs(distinct(hosts.flatMap((host) => host.labels))));
-  fill(accepted, "with accepted", findings.some((finding) => finding.accepted) ? [["no", "without accepted"], ["yes", "only accepted"]] : []);
+  fill(severity, "all", pairs(data.severities.filter((each) => findings.some((finding) => finding.severity === each))));
+  fill(status, "all", pairs(["drifted", "unknown", "compliant"].filter((kind) => hosts.some((host) => isOf(host, kind)))));
+  fill(group, "all", pairs(distinct(hosts.flatMap((host) => host.groups))));
+  fill(label, "all", pairs(distinct(hosts.flatMap((host) => host.labels))));
+  fill(accepted, "all", findings.some((finding) => finding.accepted) ? [["no", "not accepted"], ["yes", "accepted"]] : []);
   kinds.append(...readKinds());
   for (const place of document.querySelectorAll("[data-filter]")) {
     const [key, value] = place.dataset.filter.split("=");
