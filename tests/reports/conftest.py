@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.harness.module import collections_path  # noqa: E402
 
 collections_path()
+# Milliseconds. The machine may be busy.
+expect.set_options(timeout=60_000)
 
 
 def _program(name, package):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import (
     CLASSES,
@@ -76,7 +76,7 @@ def build_report(
     drifted = {finding["host"]: "" for finding in counted if finding["host"]}
     for host, reason in _strays(counted, hosts_by_node):
         drifted.setdefault(host, reason)
-    hosts = [
+    hosts: List[Dict[str, Any]] = [
         {
             "host": host,
             "node": node,
@@ -92,6 +92,7 @@ def build_report(
     ]
     statuses = {host["host"]: host["status"] for host in hosts}
     by_status = count_statuses(statuses.values())
+    labels = list_labels(declared, hosts_by_node)
     classes = dict(found["summary"], **_count_classes(counted, ENDPOINT_CLASSES))
     counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=by_status[UNKNOWN])
     counts[EXPIRED] = sum(finding["class"] == EXPIRED for finding in counted)
@@ -100,8 +101,11 @@ def build_report(
         "endpoints": classes,
         "accepted": len(findings) - len(counted),
         "groups": count_compliance(statuses, groups),
-        "labels": count_compliance(statuses, list_labels(declared, hosts_by_node)),
+        "labels": count_compliance(statuses, labels),
     }
+    for each in hosts:
+        each["groups"] = sorted(summary["groups"].keys() & set(groups.get(each["host"], ())))
+        each["labels"] = sorted(summary["labels"].keys() & set(labels.get(each["host"], ())))
     if policies is not None:
         summary["policies"] = _count_classes(counted, CLASSES_OF_POLICIES, are_policies=True)
         counts.update({kind: counts[kind] + count for kind, count in summary["policies"].items()})

@@ -13,9 +13,9 @@ from typing import Any, Dict
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem
 from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import replace_file
+from ansible_collections.netsec.calico.plugins.plugin_utils._report._page.html_page import as_html
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.csv_file import as_csv, as_fields_csv
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError, checked_report
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.html_page import as_html
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.junit_xml import as_junit
 
 
