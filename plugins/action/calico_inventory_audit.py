@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem, shown
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import build_required
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.gathering import explain_gathering
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
@@ -201,13 +202,9 @@ def _exceptions(where: str, values: Any, variables: TaskContext) -> List[AuditEx
 
 def _not_gathered(variables: TaskContext, facts_result: Any) -> Dict[str, str]:
     """Return the hosts whose facts could not be gathered, and why. Their cached facts may be older."""
-    found: Dict[str, str] = {}
-    for name in variables.all_names() if facts_result else ():
-        result = variables.registered(name, str(facts_result))
-        if result.get("unreachable") or result.get("failed"):
-            kind = "unreachable" if result.get("unreachable") else "no facts"
-            found[name] = "{0}: {1}".format(kind, brief(" ".join(_why_failed(result).split()), 200))
-    return found
+    names = variables.all_names() if facts_result else ()
+    reasons = {name: explain_gathering(variables.registered(name, str(facts_result))) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _read_policies(variables: TaskContext, policies_result: Any) -> Optional[Mapping[str, Any]]:
@@ -220,17 +217,6 @@ def _read_policies(variables: TaskContext, policies_result: Any) -> Optional[Map
     # As plain values: before ansible-core 2.19, registered strings have a type that YAML parsers reject.
     found: Mapping[str, Any] = json.loads(json.dumps({key: result.get(key) for key in ("changes", "diff")}))
     return found if found["changes"] is not None else None
-
-
-def _why_failed(result: Mapping[str, Any]) -> str:
-    """Return the messages of a failed gather_facts result, whose own message only names the modules.
-
-    The host controls these messages.
-    """
-    modules = result.get("failed_modules")
-    failed = modules.values() if isinstance(modules, Mapping) else ()
-    messages = [str(each.get("msg") or "") for each in failed if isinstance(each, Mapping)]
-    return "; ".join(filter(None, messages)) or str(result.get("msg", ""))
 
 
 def _others(fleet: Fleet, variables: TaskContext) -> Dict[str, Any]:

@@ -112,7 +112,7 @@ options:
       - Classes of findings on which the audit fails. RV(fails) is true if at least one such finding exists.
     type: list
     elements: str
-    choices: [missing, changed, unmanaged, orphaned, shadowed, malformed, unsafe, unknown]
+    choices: [unsafe, malformed, shadowed, missing, unmet, changed, unmanaged, orphaned, expired, unknown]
     default: []
   report_dir:
     description:
@@ -127,13 +127,16 @@ options:
     description:
       - Formats of the reports C(audit.json), C(audit.csv), C(audit.xml) (JUnit) and C(audit.html). The default is all
         formats. An empty list writes no reports.
+      - V(csv) writes two files, C(audit.csv) with a row for each finding, and C(audit_fields.csv) with a row for each
+        field of the findings. The column C(id) connects them.
     type: list
     elements: str
     choices: [json, csv, junit, html]
   facts_result:
     description:
       - Name of the variable in which an earlier task of this play registered the result of gathering facts. A host for
-        which this result is unreachable or failed is unknown, even if the run has cached facts of it.
+        which this result is unreachable or failed, or has a C(problem) of M(netsec.calico.calico_inventory_facts), is
+        unknown, even if the run has cached facts of it.
       - If omitted, the facts of all hosts are used, whatever their age.
     type: str
   policies_result:
@@ -179,7 +182,12 @@ reason:
   type: str
   sample: "3 missing, 1 changed (fail_on: missing, changed)"
 summary:
-  description: Number of hosts of each status, number of endpoints of each class, and number of accepted findings.
+  description:
+    - Number of hosts of each status and number of endpoints of each class. C(accepted) is the number of findings that
+      an exception covers, which are counted nowhere else.
+    - C(groups) and C(labels) have the number of hosts of each status by group of the inventory and by label of the
+      declared endpoints, for the 200 groups and labels with the most drifted hosts. A group named C(all) is omitted if
+      the hosts have others, and a label is omitted if it has more than 20 values.
   returned: success
   type: dict
   sample:
@@ -187,14 +195,18 @@ summary:
     hosts: {compliant: 10, drifted: 2, unknown: 1}
     endpoints:
       compliant: 20
+      unsafe: 0
+      malformed: 0
+      shadowed: 0
       missing: 3
       changed: 1
       unmanaged: 0
       orphaned: 0
-      shadowed: 0
-      malformed: 0
-      unsafe: 0
       foreign: 2
+    groups:
+      web: {compliant: 10, drifted: 2, unknown: 1}
+    labels:
+      zone=dmz: {compliant: 10, drifted: 2, unknown: 0}
 unknown_hosts:
   description: The hosts that were not compared, sorted.
   returned: success
@@ -207,12 +219,14 @@ unknown_hosts_omitted:
   type: int
   sample: 0
 reports:
-  description: Paths of the reports on the controller, by format.
+  description: Paths of the reports on the controller, by format. The second file of V(csv) is C(csv_fields).
   returned: success
   type: dict
   sample: {html: /var/www/html/hostendpoints/audit.html}
 banner:
-  description: The summary and the first findings, as lines for a log. Long lines are truncated.
+  description:
+    - The summary and the most severe findings, as lines for a log. Each class of findings has at least two lines. Long
+      lines are truncated.
   returned: success
   type: list
   elements: str

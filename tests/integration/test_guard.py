@@ -544,7 +544,8 @@ def test_the_audit_finds_what_is_unsafe(datastore):
     found = run_module("calico_hostendpoints_audit", dict(task, guard_facts=facts()))
     (finding,) = found["findings"]
     assert (finding["class"], finding["name"], found["summary"]["unsafe"]) == ("unsafe", "n1-eth0", 1)
-    assert "tcp port 2222 from 192.0.2.9" in finding["message"] and "What to do" in finding["message"]
+    assert "tcp port 2222 from 192.0.2.9" in finding["message"] and "create a policy" in finding["remedy"]
+    assert (finding["severity"], finding["rule"]) == ("critical", "G03")
     put_policy(datastore, "ssh", [ALLOW_SSH])
     assert run_module("calico_hostendpoints_audit", dict(task, guard_facts=facts()))["findings"] == []
 
