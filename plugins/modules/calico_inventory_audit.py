@@ -183,8 +183,8 @@ reason:
   sample: "3 missing, 1 changed (fail_on: missing, changed)"
 summary:
   description:
-    - Number of hosts of each status and number of endpoints of each class, and number of accepted
-      findings.
+    - Number of hosts of each status and number of endpoints of each class. C(accepted) is the number of findings that
+      an exception covers, which are counted nowhere else.
     - C(groups) and C(labels) have the number of hosts of each status by group of the inventory and by label of the
       declared endpoints, for the 200 groups and labels with the most drifted hosts. A group named C(all) is omitted if
       the hosts have others, and a label is omitted if it has more than 20 values.
