@@ -403,6 +403,8 @@ def test_a_verdict_that_is_not_the_expected_one_fails(datastore, check):
     assert web.startswith(
         f"connections[1] (in, tcp port 80 from 192.0.2.9): expected deny, but the verdict is allow, decided by {by}: "
     )
-    assert other.startswith("connections[2] (in, tcp port 8080 from 192.0.2.9): expected allow, but the verdict is deny")
+    assert other.startswith(
+        "connections[2] (in, tcp port 8080 from 192.0.2.9): expected allow, but the verdict is deny"
+    )
     assert unknown.startswith("connections[4] (in, tcp port 22 from 192.0.2.9): expected deny, but the verdict is unkn")
     assert result["msg"] == "3 of 4 expectations are not met: " + "; ".join(result["failures"])
