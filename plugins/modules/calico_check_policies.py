@@ -198,7 +198,9 @@ results:
     - host: web1
       name: "no telnet: in tcp/23 from 192.0.2.0/24, expect deny"
       status: unmet
-      reason: "tcp port 23 from 192.0.2.1 is allowed by policy allow-all, ingress rule 1"
+      reason: >-
+        tcp port 23 from 192.0.2.1: expected deny, but the verdict is allow, decided by policy allow-all, ingress rule
+        1: allowed by allow-all, ingress rule 1
 summary:
   description: Number of expectations by status.
   returned: success

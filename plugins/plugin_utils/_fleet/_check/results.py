@@ -14,8 +14,14 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 from xml.etree import ElementTree
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.verdict import UNKNOWN
+from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.evaluate import (
+    MET,
+    UNMET,
+    ExpectationResult,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import IN
 
-MET, UNMET, UNKNOWN = "met", "unmet", "unknown"
 STATUSES = (MET, UNMET, UNKNOWN)
 # {status: the element of a case, and the attribute that counts it}
 _ELEMENTS = {UNMET: ("failure", "failures"), UNKNOWN: ("error", "errors")}
@@ -31,6 +37,28 @@ class CheckResult(NamedTuple):
     status: str
     # What decides, or why the result is unknown.
     reason: str
+
+
+def build_result(found: ExpectationResult) -> CheckResult:
+    """An evaluated expectation in words."""
+    expectation, outcome = found.expectation, found.outcome
+    name = "{0}: {1} {2} {3} {4}, expect {5}".format(
+        expectation.name,
+        expectation.direction,
+        ", ".join(expectation.format_port(port) for port in expectation.ports),
+        "from" if expectation.direction == IN else "to",
+        expectation.peer,
+        expectation.expect,
+    )
+    reason = outcome.reason
+    if outcome.state == UNMET:
+        text = "{0}: expected {1}, but the verdict is {2}, decided by {3}: {4}"
+        reason = text.format(
+            outcome.connection, expectation.expect, outcome.verdict, outcome.decided_by, outcome.reason
+        )
+    elif outcome.connection:
+        reason = "{0}: {1}".format(outcome.connection, outcome.reason)
+    return CheckResult(found.host, name, outcome.state, reason)
 
 
 def count_statuses(results: Sequence[CheckResult]) -> Dict[str, int]:
