@@ -79,7 +79,7 @@ def test_the_guides_policies_do_what_it_expects(repository):
 
 
 def test_a_broken_policy_and_a_host_without_facts(repository):
-    policy = repository / "policies" / "shop.yml"
+    policy = repository / "policies" / "database.yml"
     policy.write_text(policy.read_text().replace("[5432]}}", "[5433]}}"))
     (repository / "cluster" / "shop.yaml").write_text("{apiVersion: apps/v1, kind: Deployment, metadata: {name: shop}}")
     (fact,) = (repository / "facts").glob("*web2")
