@@ -17,23 +17,27 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
     shown,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import replace_file
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.verdict import UNKNOWN
 from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.evaluate import (
     MET,
     evaluate_connectivity,
 )
+from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.hosts import parse_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._check.declared_state import (
     build_declared_state,
     read_api_version_without_datastore,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._check.expected import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._check.recorded_facts import read_recorded_facts
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._check.results import (
+    CheckResult,
     as_junit,
     build_result,
     count_statuses,
     format_counts,
     format_lines,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.declared import (
     SOURCES,
     build_declared_items,
@@ -66,7 +70,7 @@ class ActionModule(ActionBase):
         warnings = _use_recorded_facts(run) + run.check()
         api_version = read_api_version_without_datastore(run)
         fleet = Fleet(run.hosts, self._templar, api_version, scopes=(Scope.HOST, Scope.RUN, Scope.GUARD))
-        warnings += fleet.warnings()
+        warnings += fleet.warnings() + _find_missing_hosts(run)
         declared = {option: run.arguments.get(option) for option in (*SOURCES, *OPTIONS)}
         reader = HostVariables(run.hosts, self._templar, api_version)
         networks = InventoryNetworks(run.hosts, reader)
@@ -77,8 +81,7 @@ class ActionModule(ActionBase):
             text = "manifests that are not evaluated: {0}"
             kinds = ["{0} {1}".format(number, kind) for kind, number in sorted(state.skipped.items())]
             warnings.append(text.format(join_first(kinds, _SHOWN)))
-        connectivity = build_connectivity(fleet, run.hosts, reader)
-        results = [build_result(each) for each in evaluate_connectivity(state.evaluator, connectivity)]
+        results = _evaluate(fleet, run, state.evaluator)
         _write(junit, as_junit(results))
         counts = count_statuses(results)
         result.update(
@@ -91,6 +94,25 @@ class ActionModule(ActionBase):
             warnings=list(dict.fromkeys(warnings)),
         )
         return result
+
+
+def _evaluate(fleet: Fleet, run: RunSettings, evaluator: Evaluator) -> List[CheckResult]:
+    """The results of all expectations, and one for each host whose facts cannot be used."""
+    declared = build_connectivity(fleet, run.hosts).get("connectivity_src")
+    try:
+        found = evaluate_connectivity(evaluator, parse_connectivity(declared, {}))
+    except InvalidInput as exc:
+        raise RunFailed(str(exc)) from exc
+    text = "the facts cannot be used, so its endpoints and its expectations are unknown: {0}"
+    unknown = [CheckResult(name, "facts", UNKNOWN, text.format(why)) for name, why in fleet.without_facts.items()]
+    return [*map(build_result, found), *unknown]
+
+
+def _find_missing_hosts(run: RunSettings) -> List[str]:
+    """A warning about the hosts of the inventory whose endpoints are not evaluated."""
+    missing = sorted(set(run.hosts.inventory()).difference(run.hosts.all_names()))
+    text = "{0} hosts of the inventory are not part of this run, so they have no endpoints in this check: {1}"
+    return [text.format(len(missing), join_first(missing, _SHOWN))] if missing else []
 
 
 def _use_recorded_facts(run: RunSettings) -> List[str]:

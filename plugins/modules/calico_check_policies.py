@@ -16,16 +16,18 @@ version_added: 0.1.0
 author:
   - The netsec.calico contributors (@netsec)
 description:
-  - Evaluates the expectations of C(hostendpoints_connectivity) for the hosts of the play by the policies, network sets,
-    profiles, tiers, FelixConfigurations and host endpoints that are declared in files and variables, as if a datastore
-    held exactly these. The module contacts neither a datastore nor a managed host.
+  - Evaluates the expectations of C(hostendpoints_connectivity) and C(hostendpoints_group_connectivity) for the hosts of
+    the play by the policies, network sets, profiles, tiers, FelixConfigurations and host endpoints that are declared in
+    files and variables, as if a datastore held exactly these. The module contacts neither a datastore nor a managed
+    host.
   - The host endpoints are those that the role C(netsec.calico.hostendpoints) would create from facts and variables, and
     those in O(manifests). The policies are those that the role C(netsec.calico.policies) would write, and those in
     O(manifests). If a resource is in both, the role's resource counts.
-  - The facts are those in O(facts), else those in Ansible's fact cache. A host without facts has unknown expectations.
+  - The facts are those in O(facts), else those in Ansible's fact cache. A host without facts is an unknown result.
   - The module does not fail when expectations are not met, see RV(fails). The playbook C(netsec.calico.check_policies)
     runs this module, shows RV(lines), and fails. Use the playbook.
-  - Run the module with C(run_once). It evaluates all hosts of the play at once.
+  - Run the module with C(run_once). It evaluates all hosts of the play at once. Do not use C(--limit): hosts outside of
+    the run have no endpoints, and selectors do not match them.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._variables
@@ -177,7 +179,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 results:
-  description: All expectations, by host.
+  description: All expectations, by host, and then the hosts without facts.
   returned: success
   type: list
   elements: dict

@@ -92,11 +92,11 @@ def test_a_broken_policy_and_a_host_without_facts(repository):
     (shown,) = re.findall(r"^    (UNMET .*)\.\.\.$", section(), re.MULTILINE)
     unmet, unknown, counts = run.result("Show what is not met")["hostendpoints_check_result.lines"]
     assert unmet.startswith(shown) and "on db1" in unmet
-    assert unknown.startswith("UNKNOWN web2: database: ") and "the facts of web2 are unknown" in unknown
+    assert unknown.startswith("UNKNOWN web2: facts: ") and unknown.endswith("are unknown: no facts exist")
     assert counts == reason
     found = cases(repository)
     assert found["web1", "database"] == ("failure", unmet.partition("allow: ")[2])
-    assert found["web2", "database"][0] == "error"
+    assert found["web2", "facts"][0] == "error"
 
 
 def test_the_pipelines_of_the_guide_run_the_same_command():
