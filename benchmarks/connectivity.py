@@ -69,7 +69,11 @@ def build_fleet(count, each):
         for interface, own in (("eth0", addresses), ("eth1", [storage])):
             labels = {"role": ROLES[index], "rack": "r%d" % network}
             endpoint = HostEndpoint(
-                name="%s-%s" % (name, interface), node=name, interface_name=interface, expected_ips=tuple(own), labels=labels
+                name="%s-%s" % (name, interface),
+                node=name,
+                interface_name=interface,
+                expected_ips=tuple(own),
+                labels=labels,
             )
             endpoints.append(endpoint)
         eth0 = [addresses[0] + "/24", addresses[1] + "/64"]
@@ -82,7 +86,8 @@ def build_fleet(count, each):
 def build_expectations(index, number, count):
     def expectation(expect, direction, port, peer):
         name = "%s %s %s" % (expect, direction, peer)
-        return dict(name=name, expect=expect, direction=direction, protocol="tcp", port=port, peer=peer)
+        found = {"name": name, "expect": expect, "direction": direction, "protocol": "tcp"}
+        return dict(found, port=port, peer=peer)
 
     port, next_port = 8000 + index, 8000 + (index + 1) % len(ROLES)
     for other in ROLES:
@@ -119,7 +124,16 @@ def main():
     print({state: states.count(state) for state in sorted(set(states))})
     verdict = "met" if end - start < MOST_SECONDS and peak_memory() < MOST_MEMORY else "missed"
     text = "%d hosts, %d expectations: read in %.1f s, evaluated in %.1f s, %.0f MB: %s (< %d s, < %d MB)"
-    figures = (given.hosts, len(results), parsed - start, end - parsed, peak_memory(), verdict, MOST_SECONDS, MOST_MEMORY)
+    figures = (
+        given.hosts,
+        len(results),
+        parsed - start,
+        end - parsed,
+        peak_memory(),
+        verdict,
+        MOST_SECONDS,
+        MOST_MEMORY,
+    )
     print(text % figures)
 
 

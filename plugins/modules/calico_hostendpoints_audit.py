@@ -221,7 +221,11 @@ check_python()
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import GUARD_OPTIONS, GUARD_SOURCES
+from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    CONNECTIVITY_OPTIONS,
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit import audit_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
@@ -238,6 +242,7 @@ def main() -> None:
             **SET_OPTIONS,
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,
+            **CONNECTIVITY_OPTIONS,
             nodes={"type": "list", "elements": "str", "required": True},
             other_nodes={"type": "list", "elements": "str"},
             other_hosts={"type": "dict"},
@@ -248,7 +253,7 @@ def main() -> None:
             dest={"type": "path"},
         ),
         required_one_of=[tuple(SET_OPTIONS)],
-        mutually_exclusive=[tuple(SET_OPTIONS), GUARD_SOURCES],
+        mutually_exclusive=[tuple(SET_OPTIONS), *GUARD_SOURCES],
         required_by={"decommission_nodes": ["owner"]},
         supports_check_mode=True,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..._core.errors import InvalidInput, brief, shown
 from ..._core.ip import Address, is_link_local, is_loopback, parse_address
@@ -61,6 +61,10 @@ class Connectivity:
     def __bool__(self) -> bool:
         return any(host.expectations for host in self.hosts.values())
 
+    def list_all(self) -> Iterator[Tuple[DeclaredHost, Expectation]]:
+        """Each expectation with its host."""
+        return ((host, expectation) for host in self.hosts.values() for expectation in host.expectations)
+
     @functools.cached_property
     def by_address(self) -> Dict[Address, DeclaredHost]:
         """The hosts by their addresses, without addresses that several hosts have."""
@@ -72,13 +76,16 @@ class Connectivity:
         return {address: host for address, host in found.items() if address not in several}
 
 
+NONE_DECLARED = Connectivity()
+
+
 def parse_connectivity(given: Any, facts: Mapping[str, Any], where: str = "connectivity") -> Connectivity:
     """The hosts and groups of the option connectivity. Raises InvalidInput.
 
     `facts`: {node: its guard facts}, of hosts that have no facts of their own in the option.
     """
     if not given:
-        return Connectivity()
+        return NONE_DECLARED
     check_keys(given, _KEYS, where)
     groups = _parse_groups(given.get("groups", {}), where + ".groups")
     hosts: Dict[str, DeclaredHost] = {}
