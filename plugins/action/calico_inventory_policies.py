@@ -13,6 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
     build_required,
     is_guard_on,
@@ -99,6 +100,7 @@ class ActionModule(ActionWithFiles):
             scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
             fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
+            contents.update(build_connectivity(fleet, run.hosts))
             warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
         done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars)
         if networks.unknown:
