@@ -70,7 +70,7 @@ options:
       - Classes of findings on which the audit fails. RV(fails) is true if at least one such finding exists.
     type: list
     elements: str
-    choices: [missing, changed, unmanaged, orphaned, shadowed, malformed, unsafe, unknown]
+    choices: [missing, changed, unmanaged, orphaned, shadowed, malformed, unsafe, unmet, unknown]
     default: []
   report_dir:
     description:
@@ -146,6 +146,7 @@ summary:
       shadowed: 0
       malformed: 0
       unsafe: 0
+      unmet: 0
       foreign: 2
 unknown_hosts:
   description: The hosts that were not compared, sorted.

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from .._dataplane.resolution import (
     ALL_INTERFACES,
@@ -24,10 +24,15 @@ from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 from .._resources.resource import Resource, changed_fields
+from .connectivity import list_unmet
+
+if TYPE_CHECKING:
+    # Imported only when connectivity is declared.
+    from .._guard._connectivity.evaluate import ExpectationResult
 
 MISSING, CHANGED, UNMANAGED, ORPHANED = "missing", "changed", "unmanaged", "orphaned"
-SHADOWED, MALFORMED, UNSAFE = "shadowed", "malformed", "unsafe"
-CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED, UNSAFE)
+SHADOWED, MALFORMED, UNSAFE, UNMET = "shadowed", "malformed", "unsafe", "unmet"
+CLASSES = (MISSING, CHANGED, UNMANAGED, ORPHANED, SHADOWED, MALFORMED, UNSAFE, UNMET)
 
 _MEANING = {
     "node": "it is on another node, so it polices another host's interface",
@@ -87,8 +92,11 @@ def audit(
     scope: AuditScope,
     api_version: ApiVersion,
     verdicts: Iterable[GuardVerdict] = (),
+    expectations: Iterable[ExpectationResult] = (),
 ) -> Audit:
     """Compare declared endpoints, by key, with all stored ones. `verdicts` are the guard's on the stored endpoints.
+
+    `expectations`: the results of the declared connectivity.
 
     Raises InvalidInput for what cannot be planned.
     """
@@ -109,6 +117,7 @@ def audit(
     findings += _unsafe(mine, verdicts)
     findings += _orphaned(stored, wants, scope)
     flawed = {(finding.node, finding.name) for finding in findings}
+    findings += [AuditFinding(UNMET, *each) for each in list_unmet(expectations)]
     compliant: Dict[str, int] = {}
     for change in changes:
         ref = change.ref

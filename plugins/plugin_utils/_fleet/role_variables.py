@@ -68,6 +68,8 @@ VARIABLES: Tuple[RoleVariable, ...] = (
     RoleVariable("guard_require", Scope.GUARD),
     RoleVariable("failsafes", Scope.GUARD),
     RoleVariable("dataplane", Scope.GUARD),
+    RoleVariable("connectivity", Scope.GUARD),
+    RoleVariable("group_connectivity", Scope.GUARD),
     RoleVariable("guard", Scope.WRITING),
     RoleVariable("guard_limit", Scope.WRITING),
     RoleVariable("canary", Scope.WRITING),

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import format_counts, list_rows
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import CLASSES, SCHEMA, format_title
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import (
     CLASSES_OF_POLICIES,
@@ -80,6 +81,8 @@ def build_report(
             kind: sum(finding["class"] == kind for finding in of_policies) for kind in CLASSES_OF_POLICIES
         }
         counts.update({kind: counts[kind] + count for kind, count in summary["policies"].items()})
+    if found.get("expectations"):
+        summary["expectations"] = found["expectations"]
     return {
         "schema": SCHEMA,
         "generated": generated,
@@ -93,6 +96,7 @@ def build_report(
         "findings": findings,
         "policies": found["policies"],
         "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
+        "connectivity": list_rows(found),
     }
 
 
@@ -136,6 +140,8 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
     if "policies" in report["summary"]:
         counts = ["{0} {1}".format(count, kind) for kind, count in report["summary"]["policies"].items()]
         lines.append("policies: " + ", ".join(counts))
+    if "expectations" in report["summary"]:
+        lines.append(format_counts(report["summary"]["expectations"]))
     if report["datastore"]["warning"]:
         lines.append("datastore: " + report["datastore"]["warning"])
     unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]

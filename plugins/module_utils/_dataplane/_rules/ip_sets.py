@@ -84,8 +84,12 @@ class IPSets:
 
     def describe(self, address: Address) -> object:
         """A value that is equal for addresses that no selector and no named port tells apart."""
+        return self._list_groups(address), self.get_ports(address)
+
+    def get_ports(self, address: Address) -> object:
+        """The named ports at an address: a value that is equal if they are."""
         self._know()
-        return self._list_groups(address), self._named_ports.get(address)
+        return self._named_ports.get(address)
 
     def list_addresses(self) -> Iterable[Address]:
         """The single addresses of all members."""

@@ -17,6 +17,7 @@ from ..._core.ip import BITS, Address, Net, parse_net
 from ..._dataplane.evaluator import Evaluator
 from ..._policies._felix.config import Felix
 from ..._policies.model import PolicySet, Rule
+from ..._resources.selector import Selector
 
 # Number of parts of a network, and of classes in it, that are evaluated.
 _MOST_PARTS, _MOST_CLASSES = 5000, 2000
@@ -52,8 +53,11 @@ class AddressClasses:
         self._tunnel_hosts: List[FrozenSet[Address]] = list(
             {each.tunnel_hosts for each in felixes if each.tunnel_hosts}
         )
+        self._selectors = list({each.text: each for each in _list_selectors(evaluator.policy_set)}.values())
         self._known: Dict[Address, int] = {}
         self._numbers: Dict[object, int] = {}
+        # By the description of an address.
+        self._selected: Dict[object, int] = {}
 
     def classify(self, address: Address) -> int:
         """A number that is equal for addresses that rules and settings do not tell apart."""
@@ -62,10 +66,20 @@ class AddressClasses:
             what = (
                 address[0],
                 bisect.bisect_right(self._boundaries[address[0]], address[1]),
-                self._members.describe(address) if self._has_members else None,
+                self._find_selected(address) if self._has_members else 0,
                 tuple([address in each for each in self._tunnel_hosts]),
             )
             found = self._known[address] = self._numbers.setdefault(what, len(self._numbers))
+        return found
+
+    def _find_selected(self, address: Address) -> int:
+        """A number that is equal for addresses that the selectors and the named ports of rules do not tell apart."""
+        described = self._members.describe(address)
+        found = self._selected.get(described)
+        if found is None:
+            selected = tuple([self._members.selects(each, *address) for each in self._selectors])
+            what = (selected, self._members.get_ports(address))
+            found = self._selected[described] = self._numbers.setdefault(what, len(self._numbers))
         return found
 
     def split(self, net: Net, nets: Iterable[Net]) -> Optional[List[List[int]]]:
@@ -115,6 +129,13 @@ def _list_rule_nets(policy_set: PolicySet) -> Iterator[Net]:
         for end in (rule.source, rule.destination):
             yield from end.nets
             yield from end.not_nets
+
+
+def _list_selectors(policy_set: PolicySet) -> Iterator[Selector]:
+    for rule in _list_rules(policy_set):
+        for end in (rule.source, rule.destination):
+            yield from end.selectors
+            yield from end.not_selectors
 
 
 def _list_rules(policy_set: PolicySet) -> Iterator[Rule]:

@@ -66,8 +66,7 @@ def evaluate_connectivity(evaluator: Evaluator, connectivity: Connectivity) -> L
     found = ConnectivityEvaluator(evaluator, connectivity)
     return [
         ExpectationResult(host.name, host.node, expectation, found.evaluate(host, expectation))
-        for host in connectivity.hosts.values()
-        for expectation in host.expectations
+        for host, expectation in connectivity.list_all()
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..._core.errors import InvalidInput, brief, shown
 from ..._core.ip import Address, is_link_local, is_loopback, parse_address
@@ -20,7 +20,7 @@ from ..routing import RoutingTable
 from .expectations import Expectation, parse_expectations
 
 _KEYS = ("hosts", "groups")
-_HOST_KEYS = ("node", "addresses", "expectations", "facts")
+_HOST_KEYS = ("node", "groups", "addresses", "expectations", "facts")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class DeclaredHost:
     # "" if it is unknown.
     node: str
     expectations: Tuple[Expectation, ...] = ()
+    # The groups, or the name, under which a matrix shows it.
+    groups: Tuple[str, ...] = ()
     # Addresses by interface, as given; None if the facts are unknown.
     given: Optional[Mapping[str, Sequence[str]]] = None
     interfaces: Mapping[str, Interface] = dataclasses.field(default_factory=dict)
@@ -61,6 +63,10 @@ class Connectivity:
     def __bool__(self) -> bool:
         return any(host.expectations for host in self.hosts.values())
 
+    def list_all(self) -> Iterator[Tuple[DeclaredHost, Expectation]]:
+        """Each expectation with its host."""
+        return ((host, expectation) for host in self.hosts.values() for expectation in host.expectations)
+
     @functools.cached_property
     def by_address(self) -> Dict[Address, DeclaredHost]:
         """The hosts by their addresses, without addresses that several hosts have."""
@@ -72,13 +78,16 @@ class Connectivity:
         return {address: host for address, host in found.items() if address not in several}
 
 
+NONE_DECLARED = Connectivity()
+
+
 def parse_connectivity(given: Any, facts: Mapping[str, Any], where: str = "connectivity") -> Connectivity:
     """The hosts and groups of the option connectivity. Raises InvalidInput.
 
     `facts`: {node: its guard facts}, of hosts that have no facts of their own in the option.
     """
     if not given:
-        return Connectivity()
+        return NONE_DECLARED
     check_keys(given, _KEYS, where)
     groups = _parse_groups(given.get("groups", {}), where + ".groups")
     hosts: Dict[str, DeclaredHost] = {}
@@ -120,9 +129,14 @@ def _as_mapping(given: Any, where: str) -> Mapping[str, Any]:
 
 def _parse_groups(given: Any, where: str) -> Mapping[str, Sequence[str]]:
     for group, names in _as_mapping(given, where).items():
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InvalidInput(["{0}[{1}]: {2} is not a list of hosts".format(where, brief(group), shown(names))])
+        _parse_names(names, "{0}[{1}]".format(where, brief(group)))
     return _as_mapping(given, where)
+
+
+def _parse_names(given: Any, where: str) -> List[str]:
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise InvalidInput(["{0}: {1} is not a list of names".format(where, shown(given))])
+    return given
 
 
 def _parse_host(name: str, given: Any, all_facts: Mapping[str, Any], where: str) -> DeclaredHost:
@@ -131,11 +145,12 @@ def _parse_host(name: str, given: Any, all_facts: Mapping[str, Any], where: str)
     if not isinstance(node, str):
         raise InvalidInput(["{0}.node: {1} is not a string".format(where, shown(node))])
     expectations = tuple(parse_expectations(given.get("expectations"), where + ".expectations"))
+    shown_as = tuple(_parse_names(given.get("groups") or [name], where + ".groups"))
     facts, of_facts = given.get("facts"), where + ".facts"
     if facts is None:
         facts, of_facts = all_facts.get(node), "guard_facts[{0}]".format(brief(node))
     if facts is None:
-        return DeclaredHost(name, node, expectations)
+        return DeclaredHost(name, node, expectations, shown_as)
     if not isinstance(facts, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping".format(of_facts, shown(facts))])
     interfaces = parse_interfaces(facts.get("interfaces"), of_facts + ".interfaces")
@@ -148,6 +163,7 @@ def _parse_host(name: str, given: Any, all_facts: Mapping[str, Any], where: str)
         name,
         node,
         expectations,
+        shown_as,
         facts["interfaces"],
         interfaces,
         default,
