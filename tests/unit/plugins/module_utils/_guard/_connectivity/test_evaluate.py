@@ -7,11 +7,16 @@
 from __future__ import annotations
 
 import json
+from random import Random
+
+import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
 from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.evaluate import evaluate_connectivity
 from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.hosts import parse_connectivity
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1
 from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
 
@@ -116,6 +121,64 @@ def test_a_network_is_met_only_by_all_addresses():
     found = evaluate_one("db1", "deny", "in", 5432, "192.0.2.0/24")
     assert found.state == "unmet" and found.connection == "tcp port 5432 from 192.0.2.1"
     assert evaluate_one("db1", "deny", "in", 5432, "192.0.2.4/30").state == "met"
+
+
+def random_rule(random):
+    """A rule with networks and selectors that divide 192.0.2.0/27."""
+    rule = {"action": random.choice(["allow", "deny"]), "protocol": "tcp"}
+    for _number in range(random.randrange(3)):
+        end = random.choice(["src", "dst"])
+        address = "192.0.2.%d/%d" % (random.randrange(32), random.choice([27, 28, 29, 30, 31, 32]))
+        selector = random.choice(["role == 'a'", "role == 'b'", "has(role)", "zone in {'1', '2'}"])
+        rule.update(
+            [random.choice([(end + "_net", address), ("!" + end + "_net", address), (end + "_selector", selector)])]
+        )
+    return rule
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_network_has_the_verdicts_of_all_its_addresses(seed):
+    random = Random(seed)
+    policies = {
+        name: {
+            "selector": "all()",
+            "inbound_rules": [random_rule(random) for _number in range(3)],
+            "outbound_rules": [random_rule(random) for _number in range(3)],
+        }
+        for name in "ab"
+    }
+    tree = {"/calico/v1/Ready": "true"}
+    for name, policy in policies.items():
+        tree["/calico/v1/policy/tier/default/policy/" + name] = json.dumps(policy)
+    endpoints = [
+        HostEndpoint(
+            node="n%d" % number,
+            name="e",
+            interface_name="eth0",
+            expected_ips=("192.0.2.%d" % random.randrange(32),) if number else ("192.0.2.5",),
+            labels={"role": random.choice("ab"), "zone": random.choice("123")},
+        )
+        for number in range(6)
+    ]
+    evaluator = Evaluator(V1, snapshot_v1(tree, ()), endpoints)
+    interfaces = {"eth0": ["192.0.2.5/27"]}
+    host = build_host(evaluator, "n0", interfaces)
+    for direction in ("in", "out"):
+        for expected in ("allow", "deny"):
+            asked = expect(expected, direction, 80, "192.0.2.0/27")
+            given = {"hosts": {"h": {"node": "n0", "expectations": [asked], "facts": {"interfaces": interfaces}}}}
+            (result,) = evaluate_connectivity(evaluator, parse_connectivity(given, {}))
+            verdicts = set()
+            for number in set(range(32)) - {5}:
+                ends = ["192.0.2.%d" % number, "192.0.2.5"]
+                source, destination = ends if direction == "in" else reversed(ends)
+                connection = {"direction": direction, "protocol": "tcp", "port": 80, "src": source, "dst": destination}
+                verdicts.add(host.evaluate(parse_connection(connection, "x")).verdict)
+            assert (result.state == "met") == (verdicts == {expected}), (direction, expected, policies)
+            states = (
+                {"mixed"} if len(verdicts) > 1 else {{"allow": "open", "deny": "closed"}[each] for each in verdicts}
+            )
+            assert {state for _port, state in result.outcome.ports} == states
 
 
 def test_a_network_of_too_many_parts_is_unknown():
