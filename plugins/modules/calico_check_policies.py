@@ -26,8 +26,8 @@ description:
   - The facts are those in O(facts), else those in Ansible's fact cache. A host without facts is an unknown result.
   - The module does not fail when expectations are not met, see RV(fails). The playbook C(netsec.calico.check_policies)
     runs this module, shows RV(lines), and fails. Use the playbook.
-  - Run the module with C(run_once). It evaluates all hosts of the play at once. Do not use C(--limit): hosts outside of
-    the run have no endpoints, and selectors do not match them.
+  - Run the module with C(run_once). It evaluates all hosts of the play at once. Do not use C(--limit), because
+    hosts outside of the run have no endpoints, and selectors do not match them.
 extends_documentation_fragment:
   - netsec.calico._attributes
   - netsec.calico._variables
@@ -200,9 +200,7 @@ results:
     - host: web1
       name: "no telnet: in tcp/23 from 192.0.2.0/24, expect deny"
       status: unmet
-      reason: >-
-        tcp port 23 from 192.0.2.1: expected deny, but the verdict is allow, decided by policy allow-all, ingress rule
-        1: allowed by allow-all, ingress rule 1
+      reason: "tcp port 23 from 192.0.2.1 must be denied; allowed by allow-all, ingress rule 1"
 summary:
   description: Number of expectations by status.
   returned: success

@@ -21,6 +21,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity
     ExpectationResult,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import IN
+from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
 
 STATUSES = (MET, UNMET, UNKNOWN)
 # {status: the element of a case, and the attribute that counts it}
@@ -52,10 +53,8 @@ def build_result(found: ExpectationResult) -> CheckResult:
     )
     reason = outcome.reason
     if outcome.state == UNMET:
-        text = "{0}: expected {1}, but the verdict is {2}, decided by {3}: {4}"
-        reason = text.format(
-            outcome.connection, expectation.expect, outcome.verdict, outcome.decided_by, outcome.reason
-        )
+        must = {ALLOW: "allowed", DENY: "denied"}[expectation.expect]
+        reason = "{0} must be {1}; {2}".format(outcome.connection, must, outcome.reason)
     elif outcome.connection:
         reason = "{0}: {1}".format(outcome.connection, outcome.reason)
     return CheckResult(found.host, name, outcome.state, reason)
