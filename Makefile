@@ -23,7 +23,7 @@ KUBERNETES = $(if $(or $(CI),$(shell $(PYTHON) -m tests.harness.kubernetes --fin
 
 .DEFAULT_GOAL := help
 .PHONY: help test lint unit ansible_test_units sanity pylint galaxy_importer integration kubernetes kube-apiserver thorough \
-	reports molecule format demo bench bench-kubernetes bench-policies clean
+	reports molecule format demo bench bench-kubernetes bench-policies bench-connectivity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_ -]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-kubernetes: $(BENCH_KUBERNETES)/ready ## the same on a kube-apiserver, aga
 
 bench-policies: $(BENCH)/ready ## policies and endpoints in one call, and the guard of policies; some 3 minutes
 	@"$(BENCH)/bin/python" -m benchmarks.policies $(ARGS)
+
+bench-connectivity: $(BENCH)/ready ## declared connectivity in an audit of a large fleet; a minute
+	@"$(BENCH)/bin/python" -m benchmarks.connectivity $(ARGS)
 
 clean: ## remove all that the targets made
 	rm -rf "$(CACHE)"

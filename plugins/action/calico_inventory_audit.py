@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem, shown
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import build_required
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.gathering import explain_gathering
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
@@ -74,6 +75,7 @@ class ActionModule(ActionBase):
         arguments["guard_require"] = build_required(arguments)
         built = fleet.build_endpoints()
         contents = {"src": built.endpoints, "guard_facts_src": fleet.guard_facts()}
+        contents.update(build_connectivity(fleet, variables))
         found = self._audit(contents, arguments, task_vars, result)
         if found is None:
             return result

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
     build_required,
     is_guard_on,
@@ -82,6 +83,7 @@ class ActionModule(ActionWithFiles):
         contents: Dict[str, Any] = {"src": built.endpoints}
         if is_guarded or has_canary:
             contents["guard_facts_src"] = fleet.guard_facts()
+            contents.update(build_connectivity(fleet, variables))
         done = self.run_with_files("netsec.calico.calico_hostendpoints", contents, arguments, task_vars)
         if is_guarded:
             done["warnings"] = done.get("warnings", []) + _assumed(

@@ -4,33 +4,25 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
-from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
-from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
     build_required,
     is_guard_on,
     parse_guard_mode,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import (
-    OPTIONS,
-    build_library,
-    list_unknown_sets,
-    parse_list,
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.declared import (
+    SOURCES,
+    build_declared_items,
+    check_hosts,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import OPTIONS, list_unknown_sets
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.networks import InventoryNetworks
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sources import (
-    check_items,
-    list_files,
-    parse_items,
-    read_file,
-)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sources import check_items
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import ActionWithFiles
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
@@ -41,10 +33,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings 
     read_api_version,
     read_run_settings,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.shared_variables import SharedVariables
 
-# The options that declare resources.
-_SOURCES = ("resources", "src", "group_sets", "library")
 # The kind of the role hostendpoints, and records of nodes, which Calico's own agents write.
 _NEVER_PURGED = ("HostEndpoint", "Node")
 _UNCOMPARED = "the networks of {0} are not compared, because the facts of {1} hosts cannot be used: {2}"
@@ -64,15 +53,15 @@ class ActionModule(ActionWithFiles):
         run = read_run_settings(self._task, task_vars or {}, self._templar)
         warnings = run.check()
         arguments = run.arguments
-        declared = {option: arguments.pop(option, None) for option in (*_SOURCES, *OPTIONS)}
+        declared = {option: arguments.pop(option, None) for option in (*SOURCES, *OPTIONS)}
         is_audit = boolean(arguments.pop("audit", False), strict=False)
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
         is_purging = arguments.get("purge", "none") != "none"
-        if not is_purging and not any(declared[option] for option in _SOURCES):
+        if not is_purging and not any(declared[option] for option in SOURCES):
             # Hosts other than the first one may declare policies.
-            _check_hosts(run, HostVariables(run.hosts, self._templar, read_api_version(arguments)))
+            check_hosts(run, HostVariables(run.hosts, self._templar, read_api_version(arguments)))
             result.update(skipped=True, skip_reason="no policies are declared")
             return result
         api_version = read_api_version(arguments)
@@ -85,7 +74,7 @@ class ActionModule(ActionWithFiles):
             _check_purge(run, arguments)
         reader = HostVariables(run.hosts, self._templar, api_version)
         networks = InventoryNetworks(run.hosts, reader, is_audit)
-        items = self._build_items(run, declared, api_version, reader, networks)
+        items = build_declared_items(run, self._templar, declared, api_version, reader, networks)
         check_items(items, api_version)
         if arguments.get("purge") == "owned":
             arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
@@ -99,6 +88,7 @@ class ActionModule(ActionWithFiles):
             scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
             fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
+            contents.update(build_connectivity(fleet, run.hosts))
             warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
         done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars)
         if networks.unknown:
@@ -109,50 +99,6 @@ class ActionModule(ActionWithFiles):
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
         return result
-
-    def _build_items(
-        self,
-        run: RunSettings,
-        declared: Dict[str, Any],
-        api_version: ApiVersion,
-        reader: HostVariables,
-        networks: InventoryNetworks,
-    ) -> List[Item]:
-        """The declared resources, each with its place. Raises RunFailed."""
-        hosts, name_of = run.hosts, run.get_variable_name
-        first = hosts.runner()
-        raw = hosts.without_facts(first)
-        _check_hosts(run, reader)
-        render = functools.partial(hosts.render, self._templar, variables=raw)
-        names = parse_list(name_of("library"), declared["library"])
-        groups = parse_list(name_of("group_sets"), declared["group_sets"])
-        for option, value in (("library", names), ("group_sets", groups)):
-            if value and "GlobalNetworkSet" not in api_version.schemas:
-                text = "{0} requires Calico v3: datastore_type etcdv3 or kubernetes"
-                raise RunFailed(text.format(name_of(option)))
-
-        def render_library(path: Path, variables: Dict[str, Any]) -> List[Any]:
-            text = path.read_text(encoding="utf-8")
-            content = hosts.render(self._templar, path.name, text, {**raw, **variables})
-            return [item for _place, item in parse_items(path.name, content)]
-
-        items = networks.build_group_sets(name_of("group_sets"), groups)
-        items += build_library(names, declared, name_of, networks.expand, render_library)
-        where = name_of("src")
-        for path in list_files(where, parse_list(where, declared["src"])):
-            items += read_file(where, path, render)
-        if declared["resources"]:
-            items += parse_items(name_of("resources"), declared["resources"])
-        return items
-
-
-def _check_hosts(run: RunSettings, reader: HostVariables) -> None:
-    """Raise RunFailed for a host whose variables differ from those of the first host."""
-    hosts = run.hosts
-    first = hosts.runner()
-    shared = SharedVariables(reader, first, hosts.without_facts(first), as_written=())
-    for name in hosts.names():
-        shared.check_policies(name, hosts.without_facts(name))
 
 
 def _check_purge(run: RunSettings, arguments: Dict[str, Any]) -> None:

@@ -57,6 +57,23 @@ options:
       - Path of a JSON file with the content of O(guard_facts), on the host where the module runs, for many hosts.
       - The file must be a regular file in UTF-8 with a maximum of 100 MB and 4 million values and keys.
     type: path
+  connectivity:
+    description:
+      - Connections of hosts that must be allowed or denied. The role C(netsec.calico.hostendpoints) builds this option
+        from its variables C(hostendpoints_connectivity) and C(hostendpoints_group_connectivity).
+      - The key C(hosts) maps each host, by any name, to a mapping with C(node), C(expectations), C(addresses), C(facts)
+        and C(groups), all optional. C(expectations) is a list of mappings with C(name), C(direction), C(protocol),
+        C(port), C(peer) and C(expect), as in the role. C(facts) has the keys C(interfaces), C(default_interface),
+        C(failsafes) and C(dataplane) of O(guard_facts); if it is omitted, O(guard_facts) has the facts of the node.
+        C(addresses) are those by which other hosts reach the host, by default all of its interfaces except loopback and
+        link-local addresses. C(groups) are the groups under which a report shows the host.
+      - The key C(groups) maps groups, which may be peers, to lists of these hosts.
+    type: dict
+  connectivity_src:
+    description:
+      - Path of a JSON file with the content of O(connectivity), on the host where the module runs, for many hosts.
+      - The file has the limits of O(guard_facts_src).
+    type: path
 """
 
     # How the guard handles its findings.

@@ -108,6 +108,13 @@ options:
             network contains it, for V(out) it is the interface with the address O(connections[].src). The exception of
             O(connections[].in_interface) applies.
         type: str
+      expect:
+        description:
+          - The expected verdict. If the verdict differs, the module fails after it has evaluated all connections, in
+            check mode, too. The verdict V(unknown) differs from both values.
+          - If omitted, the connection is only evaluated.
+        type: str
+        choices: [allow, deny]
   endpoints:
     description:
       - Host endpoints to evaluate as if they were stored, on this node or on other nodes. Each replaces the stored
@@ -149,10 +156,15 @@ EXAMPLES = r"""
     connections:
       - {direction: in, protocol: tcp, src: 192.168.0.9, dst: 192.168.0.1, port: 2222}
 
-- name: Fail unless SSH is allowed
-  ansible.builtin.assert:
-    that: answers.results[0].verdict == "allow"
-    fail_msg: "{{ answers.results[0].reason }}"
+- name: Fail unless SSH is allowed and Telnet is denied
+  netsec.calico.calico_connection_info:
+    etcd_endpoints: http://etcd1.example.com:2379
+    node: myhost
+    interfaces:
+      eth0: [192.168.0.1/24]
+    connections:
+      - {direction: in, protocol: tcp, src: 192.168.0.9, dst: 192.168.0.1, port: 22, expect: allow}
+      - {direction: in, protocol: tcp, src: 192.168.0.9, dst: 192.168.0.1, port: 23, expect: deny}
 
 - name: Evaluate the effect of a new endpoint
   netsec.calico.calico_connection_info:
@@ -176,9 +188,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+failures:
+  description: A message for each connection whose verdict differs from O(connections[].expect), with what decides.
+  returned: if a verdict differs
+  type: list
+  elements: str
+  sample:
+    - "connections[1] (in, tcp port 23 from 192.168.0.9): expected deny, but the verdict is allow, decided by policy
+      allow-web, ingress rule 2: allowed by allow-web, ingress rule 2"
 results:
   description: Results of the connections, in the order of O(connections).
-  returned: success
+  returned: success, or if a verdict differs from O(connections[].expect)
   type: list
   elements: dict
   contains:
@@ -212,7 +232,7 @@ results:
       neighbour_discovery: ""
 endpoints:
   description: The interfaces of the host, sorted by name, and the endpoints that apply to them.
-  returned: success
+  returned: success, or if a verdict differs from O(connections[].expect)
   type: list
   elements: dict
   contains:
@@ -254,7 +274,7 @@ check_python()
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._module.connections import evaluate_connections
+from ansible_collections.netsec.calico.plugins.module_utils._module.connections import EXPECTED, evaluate_connections
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     HOSTENDPOINT_OPTIONS,
     build_connection_options,
@@ -273,6 +293,7 @@ CONNECTION = {
     "icmp_type": {"type": "int"},
     "in_interface": {"type": "str"},
     "out_interface": {"type": "str"},
+    "expect": {"type": "str", "choices": list(EXPECTED)},
 }
 
 

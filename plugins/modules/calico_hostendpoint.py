@@ -167,6 +167,7 @@ check_python()
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    CONNECTIVITY_OPTIONS,
     GUARD_MODE,
     GUARD_OPTIONS,
     GUARD_SOURCES,
@@ -188,10 +189,11 @@ def main() -> None:
             guard=GUARD_MODE,
             server_dry_run={"type": "bool", "default": False},
             **GUARD_OPTIONS,
+            **CONNECTIVITY_OPTIONS,
             **HOSTENDPOINT_OPTIONS,
         ),
         required_one_of=[("name", "resource")],
-        mutually_exclusive=[("resource", field) for field in HOSTENDPOINT_OPTIONS] + [GUARD_SOURCES],
+        mutually_exclusive=[("resource", field) for field in HOSTENDPOINT_OPTIONS] + [*GUARD_SOURCES],
         supports_check_mode=True,
     )
     run(module, apply_endpoint)

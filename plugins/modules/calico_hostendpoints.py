@@ -253,6 +253,7 @@ check_python()
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    CONNECTIVITY_OPTIONS,
     GUARD_MODE,
     GUARD_OPTIONS,
     GUARD_SOURCES,
@@ -274,6 +275,7 @@ def main() -> None:
             **SET_OPTIONS,
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,
+            **CONNECTIVITY_OPTIONS,
             guard=GUARD_MODE,
             **WRITTEN_SET_OPTIONS,
             canary={"type": "int", "default": 0},
@@ -282,7 +284,7 @@ def main() -> None:
             decommission_nodes={"type": "list", "elements": "str"},
         ),
         required_one_of=[tuple(SET_OPTIONS)],
-        mutually_exclusive=[tuple(SET_OPTIONS), GUARD_SOURCES],
+        mutually_exclusive=[tuple(SET_OPTIONS), *GUARD_SOURCES],
         required_if=[
             ("purge", "owned", ["purge_nodes", "owner"]),
             ("purge", "all", ["purge_nodes"]),

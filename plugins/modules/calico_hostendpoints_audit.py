@@ -137,10 +137,13 @@ findings:
         - V(unsafe) means that the endpoint cuts off its host or does not have its declared effect. This is checked only
           if O(guard_facts), O(guard_facts_src) or O(guard_require) is given. An endpoint has one finding for each check
           of the guard that it fails.
+        - V(unmet) means that an expectation of O(connectivity) does not hold. The message has the connection that
+          decides, and what decides on it.
       type: str
     severity:
       description:
-        - V(critical) for V(unsafe) and V(malformed), V(high) for V(shadowed) and V(missing), V(medium) for V(changed)
+        - V(critical) for V(unsafe) and V(malformed), V(high) for V(shadowed), V(missing) and
+          V(unmet), V(medium) for V(changed)
           and V(unmanaged), V(low) for V(orphaned).
       type: str
     rule:
@@ -151,7 +154,7 @@ findings:
       description: Node of the endpoint. Empty if unknown.
       type: str
     name:
-      description: Name of the endpoint.
+      description: Name of the endpoint, or of the expectation.
       type: str
     interface_name:
       description: Interface name in the endpoint.
@@ -195,6 +198,48 @@ compliant:
   returned: success, if it is not too large
   type: dict
   sample: {worker-2: 3}
+expectations:
+  description: >-
+    Number of expectations of O(connectivity) that are V(met), V(unmet) and V(unknown). A warning has the reasons of
+    unknown ones.
+  returned: success, when expectations are given
+  type: dict
+  sample: {met: 38, unmet: 1, unknown: 1}
+connectivity:
+  description: The evaluated connections by source and destination, sorted.
+  returned: success, when expectations are given
+  type: list
+  elements: dict
+  contains:
+    source:
+      description: Group of the host, or the peer as it is declared.
+      type: str
+    destination:
+      description: As C(source).
+      type: str
+    state:
+      description: >-
+        V(open) if all are allowed, V(closed) if all are denied, V(mixed) if some are allowed and some are denied, or
+        V(unknown).
+      type: str
+    ports:
+      description: Protocols and ports.
+      type: list
+      elements: str
+    details:
+      description: State of each port, and number of unmet expectations.
+      type: str
+  sample:
+    - source: web
+      destination: db
+      state: open
+      ports: [tcp/5432]
+      details: "tcp/5432: open"
+connectivity_omitted:
+  description: Number of rows omitted from RV(connectivity) because of its size limit.
+  returned: success, when expectations are given
+  type: int
+  sample: 0
 policies:
   description:
     - The policies that select stored endpoints of O(nodes), and unreadable policies, whose selection is unknown, sorted
@@ -240,7 +285,11 @@ check_python()
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import GUARD_OPTIONS, GUARD_SOURCES
+from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    CONNECTIVITY_OPTIONS,
+    GUARD_OPTIONS,
+    GUARD_SOURCES,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit import audit_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
@@ -257,6 +306,7 @@ def main() -> None:
             **SET_OPTIONS,
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,
+            **CONNECTIVITY_OPTIONS,
             nodes={"type": "list", "elements": "str", "required": True},
             other_nodes={"type": "list", "elements": "str"},
             other_hosts={"type": "dict"},
@@ -267,7 +317,7 @@ def main() -> None:
             dest={"type": "path"},
         ),
         required_one_of=[tuple(SET_OPTIONS)],
-        mutually_exclusive=[tuple(SET_OPTIONS), GUARD_SOURCES],
+        mutually_exclusive=[tuple(SET_OPTIONS), *GUARD_SOURCES],
         required_by={"decommission_nodes": ["owner"]},
         supports_check_mode=True,
     )

@@ -302,6 +302,7 @@ check_python()
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement import (
+    CONNECTIVITY_OPTIONS,
     GUARD_MODE,
     GUARD_OPTIONS,
     GUARD_SOURCES,
@@ -324,6 +325,7 @@ def main() -> None:
             other_kinds=OTHER_KINDS,
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
             **GUARD_OPTIONS,
+            **CONNECTIVITY_OPTIONS,
             guard=GUARD_MODE,
             **WRITTEN_SET_OPTIONS,
             canary={"type": "str", "choices": ["none", "staged"], "default": "none"},
@@ -333,7 +335,7 @@ def main() -> None:
             calico_version={"type": "str"},
         ),
         required_one_of=[("resources", "src")],
-        mutually_exclusive=[("resources", "src"), GUARD_SOURCES],
+        mutually_exclusive=[("resources", "src"), *GUARD_SOURCES],
         required_if=[("purge", "owned", ["purge_kinds", "owner"])],
         supports_check_mode=True,
     )

@@ -383,3 +383,28 @@ def test_workloads_of_the_host_are_read_where_a_rule_may_crash_felix(datastore):
 
     assert verdict("n2") == ("allow", False)
     assert verdict("n1") == ("unknown", True)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_verdict_that_is_not_the_expected_one_fails(datastore, check):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    met = [dict(SSH, expect="allow"), dict(WEB, expect="allow"), dict(OTHER, expect="deny"), OTHER]
+    assert not ask(datastore, connections=met, check=check)["failed"]
+    # The interface of the last connection is unknown.
+    unmet = [dict(SSH, expect="allow"), dict(WEB, expect="deny"), dict(OTHER, expect="allow"), WEB]
+    unmet.append(dict(SSH, in_interface="eth9", expect="deny"))
+    result = ask(datastore, connections=unmet, check=check)
+    assert result["failed"] and result["changed"] is False
+    assert [each["verdict"] for each in result["results"]] == ["allow", "allow", "deny", "allow", "unknown"]
+    assert [each["interface"] for each in result["endpoints"]] == ["eth0", "eth1", "lo"]
+    web, other, unknown = result["failures"]
+    by = "policy allow-web, ingress rule 1"
+    assert web.startswith(
+        f"connections[1] (in, tcp port 80 from 192.0.2.9): expected deny, but the verdict is allow, decided by {by}: "
+    )
+    assert other.startswith(
+        "connections[2] (in, tcp port 8080 from 192.0.2.9): expected allow, but the verdict is deny"
+    )
+    assert unknown.startswith("connections[4] (in, tcp port 22 from 192.0.2.9): expected deny, but the verdict is unkn")
+    assert result["msg"] == "3 of 4 expectations are not met: " + "; ".join(result["failures"])

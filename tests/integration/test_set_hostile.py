@@ -156,7 +156,7 @@ def test_other_files_that_are_none(datastore, pipe, tmp_path):
     [
         ('{"n1": {}, "n1": {}}', "line 1: n1 is given twice, first on line 1; keep one of the two"),
         ('{\n"n1": }', "is not JSON: line 2, column 7: expecting value"),
-        ("[]", "is not a mapping of nodes to their facts"),
+        ("[]", "is not a mapping"),
         ("[" * 20 * MEGABYTE, "holds more than 4000000 values"),
         ('{"n1": %s}' % ("9" * 5000), "line 1: a number of 5000 characters is too long; quote it"),
     ],

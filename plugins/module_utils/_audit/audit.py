@@ -6,7 +6,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Collection,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from .._core.errors import cut
 from .._guard.checks import CHECKS
@@ -19,18 +32,24 @@ from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
 from .._resources.resource import Resource, changed_fields
 from .classes import APPLY_AGAIN, DECOMMISSION, DELETE_OR_DECLARE, PURGE_OWNED, get_rank
+from .connectivity import list_unmet
 from .finding import (
     CHANGED,
     MALFORMED,
     MISSING,
     ORPHANED,
     UNMANAGED,
+    UNMET,
     UNSAFE,
     AuditFinding,
     build_finding,
     get_interface,
 )
 from .shadowed import find_shadowed
+
+if TYPE_CHECKING:
+    # Imported only when connectivity is declared.
+    from .._guard._connectivity.evaluate import ExpectationResult
 
 # Number of reasons in a message, and maximum number of characters of each.
 _REASONS, _LONGEST = 3, 300
@@ -80,8 +99,11 @@ def audit(
     scope: AuditScope,
     api_version: ApiVersion,
     verdicts: Iterable[GuardVerdict] = (),
+    expectations: Iterable[ExpectationResult] = (),
 ) -> Audit:
     """Compare declared endpoints, by key, with all stored ones. `verdicts` are the guard's on the stored endpoints.
+
+    `expectations`: the results of the declared connectivity.
 
     Raises InvalidInput for what cannot be planned.
     """
@@ -102,6 +124,7 @@ def audit(
     findings += _unsafe(mine, verdicts, {(each.node, each.name): each for each in findings if each.kind == UNMANAGED})
     findings += _orphaned(stored, wants, scope)
     flawed = {(finding.node, finding.name) for finding in findings}
+    findings += [build_finding(UNMET, *each) for each in list_unmet(expectations)]
     compliant: Dict[str, int] = {}
     for change in changes:
         ref = change.ref

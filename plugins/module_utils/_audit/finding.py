@@ -13,7 +13,7 @@ from .._resources.hostendpoint import as_host_endpoint
 from .classes import CLASSES, format_remedy
 
 MISSING, CHANGED, UNMANAGED, ORPHANED = "missing", "changed", "unmanaged", "orphaned"
-SHADOWED, MALFORMED, UNSAFE = "shadowed", "malformed", "unsafe"
+SHADOWED, MALFORMED, UNSAFE, UNMET = "shadowed", "malformed", "unsafe", "unmet"
 
 
 class AuditFinding(NamedTuple):

@@ -124,6 +124,11 @@ class Evaluator:
             found = self._asked[key] = EndpointRules(self.policy_set, self._members, self._steps, endpoint)
         return found
 
+    @property
+    def members(self) -> IPSets:
+        """What selectors and named ports of rules find."""
+        return self._members
+
     def overlooked(self, rules: Iterable[Tuple[str, Rule]], packet: Packet, place: PacketEnd) -> str:
         """An addition to the reason of a denied packet: selected endpoints that have no addresses."""
         return overlooked(rules, packet, self._members, self._unaddressed, place)

@@ -101,6 +101,15 @@ class HostDataplane:
         path, _why = self._paths.find(connection)
         return path.interfaces if path else []
 
+    def build_key(self, interface: Interface) -> Tuple[object, ...]:
+        """A value that is equal for interfaces, of any hosts, that differ for a connection only in their addresses."""
+        candidate = interface.governing
+        rules = candidate and (id(self._evaluator.rules_for(candidate.endpoint)), candidate.endpoint.interface_name)
+        is_workload = interface.name in [name for name, _member in self._workloads]
+        doubt = interface.doubt and (interface.doubt, candidate)
+        is_taken = interface.name in self.taken_for_workloads
+        return interface.name, rules, doubt, is_workload, is_taken, self.felix, self.problem
+
     def neighbours(self, name: str) -> ConnectionVerdict:
         """The verdict on IPv6 neighbour discovery on an interface."""
         if self.problem:

@@ -17,6 +17,7 @@ from .settings import (
     DATASTORE_TYPE,
     GENERAL_OPTIONS,
     Family,
+    Given,
     Option,
     Settings,
     check_not_empty,
@@ -75,15 +76,24 @@ def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     Raises InvalidInput, with the source, for an invalid setting.
     """
     given = read_given(options, variables, _list_families())
-    datastore_type = given.values.get("datastore_type", DEFAULT)
-    if datastore_type not in DATASTORES:
-        text = "datastore_type ({0}): {1} is not a datastore type; set it to {2}"
-        source = given.get_source("datastore_type")
-        raise InvalidInput([text.format(source, shown(datastore_type), " or ".join(DATASTORES))])
+    datastore_type = _find_type(given)
     _check_family(options, datastore_type, given.get_source("datastore_type"))
     if not given.path:
         check_not_empty(given, DATASTORE_TYPE.name, ["DATASTORE_TYPE"], DEFAULT)
     return DATASTORES[datastore_type].family.build(given, datastore_type, read_timeout(options))
+
+
+def find_api_version(options: Mapping[str, Any], variables: Mapping[str, str]) -> ApiVersion:
+    """The API version of the datastore that these settings name, whether or not they reach it. Raises InvalidInput."""
+    return DATASTORES[_find_type(read_given(options, variables, _list_families()))].api_version
+
+
+def _find_type(given: Given) -> str:
+    found: str = given.values.get("datastore_type", DEFAULT)
+    if found not in DATASTORES:
+        text = "datastore_type ({0}): {1} is not a datastore type; set it to {2}"
+        raise InvalidInput([text.format(given.get_source("datastore_type"), shown(found), " or ".join(DATASTORES))])
+    return found
 
 
 def _check_family(options: Mapping[str, Any], datastore_type: str, source: str) -> None:

@@ -112,6 +112,13 @@ _TABLE = (
         remedy="write the changes in two runs: first what allows this connection, then what denies other connections",
         needs_facts=True,
     ),
+    # _connectivity
+    Check(
+        "G21",
+        "an expectation of the declared connectivity is met now, and is not after or between the changes",
+        remedy="keep what meets the expectation, or change the expectation first",
+        needs_facts=True,
+    ),
 )
 CHECKS: Dict[str, Check] = {check.id: check for check in _TABLE}
 

@@ -34,6 +34,7 @@ from .checks import CHECKS, find_alike
 from .verdict import UNKNOWN, UNSAFE, GuardFinding, GuardReport, GuardVerdict, Unsafe, build_verdict, format_refusal
 
 if TYPE_CHECKING:
+    from ._connectivity.hosts import Connectivity
     from .guard import Guard
     from .host_facts import HostFacts
 
@@ -53,7 +54,12 @@ GUARD_OPTIONS: Dict[str, Dict[str, Any]] = {
     "guard_facts": {"type": "dict"},
     "guard_facts_src": {"type": "path"},
 }
-GUARD_SOURCES = ("guard_facts", "guard_facts_src")
+CONNECTIVITY_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "connectivity": {"type": "dict"},
+    "connectivity_src": {"type": "path"},
+}
+# Of each of these, one option may be given.
+GUARD_SOURCES = (("guard_facts", "guard_facts_src"), tuple(CONNECTIVITY_OPTIONS))
 GUARD_MODE: Dict[str, Any] = {"type": "str", "choices": [ENFORCE, WARN, OFF], "default": WARN}
 
 
@@ -67,6 +73,9 @@ class GuardPolicy:
     facts_src: str = ""
     # Maximum number of resources that one call may change; None for no limit.
     limit: Optional[int] = None
+    # The declared connectivity, not validated, or the path of its file.
+    expected: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    expected_src: str = ""
 
     def check(self, store: Datastore, changes: Sequence[Change]) -> GuardReport:
         """Check changes before they are written. Raises Unsafe when they must not be."""
@@ -138,8 +147,19 @@ class GuardPolicy:
 
         nodes = {each.node for each in [*declared, *deleted]}
         planned = merge_values(phases)
-        snapshot = store.read_policies(min(nodes) if len(nodes) == 1 and not planned else "", declared, planned)
-        return Guard(store.api_version, snapshot, declared, deleted, *_known_nodes(store, snapshot, nodes), phases)
+        is_of_one = len(nodes) == 1 and not planned and not self.connectivity
+        snapshot = store.read_policies(min(nodes) if is_of_one else "", declared, planned)
+        known = _known_nodes(store, snapshot, nodes)
+        return Guard(store.api_version, snapshot, declared, deleted, *known, phases, self.connectivity)
+
+    @functools.cached_property
+    def connectivity(self) -> Connectivity:
+        """The declared connectivity. Raises InvalidInput."""
+        # As above.
+        from ._connectivity.hosts import parse_connectivity  # pylint: disable=import-outside-toplevel
+
+        given = _read_mapping("connectivity_src", self.expected_src) if self.expected_src else self.expected
+        return parse_connectivity(given, self.by_node)
 
     def interfaces(self) -> Dict[str, Any]:
         """{node: {interface: its addresses}}, not validated. Raises InvalidInput for an unreadable file."""
@@ -149,18 +169,21 @@ class GuardPolicy:
     @functools.cached_property
     def by_node(self) -> Mapping[str, Any]:
         """{node: its facts}, not validated. Raises InvalidInput for an unreadable file."""
-        if not self.facts_src:
-            return self.facts
-        where = "guard_facts_src {0}: ".format(path_as_shown(self.facts_src))
-        try:
-            found = strict_json.load(read_text(self.facts_src))
-        except strict_json.NotJson as exc:
-            raise InvalidInput([where + "is not JSON: {0}".format(exc)]) from exc
-        except ValueError as exc:
-            raise InvalidInput([where + str(exc)]) from exc
-        if not isinstance(found, dict):
-            raise InvalidInput([where + "is not a mapping of nodes to their facts"])
-        return found
+        return _read_mapping("guard_facts_src", self.facts_src) if self.facts_src else self.facts
+
+
+def _read_mapping(option: str, path: str) -> Mapping[str, Any]:
+    """The content of a file with the value of another option. Raises InvalidInput for an unreadable file."""
+    where = "{0} {1}: ".format(option, path_as_shown(path))
+    try:
+        found = strict_json.load(read_text(path))
+    except strict_json.NotJson as exc:
+        raise InvalidInput([where + "is not JSON: {0}".format(exc)]) from exc
+    except ValueError as exc:
+        raise InvalidInput([where + str(exc)]) from exc
+    if not isinstance(found, dict):
+        raise InvalidInput([where + "is not a mapping"])
+    return found
 
 
 def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
@@ -178,6 +201,8 @@ def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
         params["guard_facts"] or {},
         params["guard_facts_src"] or "",
         params.get("guard_limit"),
+        params["connectivity"] or {},
+        params["connectivity_src"] or "",
     )
 
 

@@ -19,6 +19,8 @@ from .._datastore.snapshot import PolicySnapshot
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
 from .._resources.hostendpoint import HostEndpoint, as_host_endpoint
+from ._connectivity.changes import check_expectations
+from ._connectivity.hosts import NONE_DECLARED, Connectivity
 from ._policy_changes.node_checks import InterimState, NodeChecks
 from ._policy_changes.openings import Openings
 from ._policy_changes.phases import Phase, merge_values
@@ -35,6 +37,7 @@ class Guard:
 
     `known_nodes` are the nodes that Calico knows, None when they were not read; `nodes_problem` is why it may know
     more nodes, "" when it does not. `phases` are required if policies, or other resources than endpoints, change.
+    `connectivity` are the expectations that changes must not break.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Guard:
         known_nodes: Optional[Collection[str]] = None,
         nodes_problem: str = "",
         phases: Sequence[Phase] = (),
+        connectivity: Connectivity = NONE_DECLARED,
     ) -> None:
         self._endpoints = endpoints
         self._without = without
@@ -58,7 +62,8 @@ class Guard:
         self._after = Evaluator(api_version, snapshot.with_changes(planned), endpoints, without)
         # Empty if only endpoints change.
         self._phases = phases if planned else ()
-        # Warnings about what the changes open.
+        self._connectivity = connectivity
+        # Warnings about what the changes open, and about expectations that were not evaluated in every state.
         self.openings: List[str] = []
 
     @functools.cached_property
@@ -91,13 +96,27 @@ class Guard:
             for number, finding in check_other_hosts(hosts.values(), changed):
                 found[number][1].append(finding)
         verdicts = [build_verdict(endpoint.node, endpoint.name, findings) for endpoint, findings in found]
-        return verdicts + (self._check_nodes(hosts) if self._phases else [])
+        is_expected = bool(self._connectivity) and not is_stored
+        interim = list(self._build_interim()) if self._phases and (hosts or is_expected) else []
+        if self._phases:
+            verdicts += self._check_nodes(hosts, interim if hosts else [])
+        return self._add_expectations(verdicts, interim) if is_expected else verdicts
 
-    def _check_nodes(self, hosts: Mapping[str, HostState]) -> List[GuardVerdict]:
+    def _add_expectations(self, verdicts: List[GuardVerdict], interim: Sequence[InterimState]) -> List[GuardVerdict]:
+        """The verdicts with what the changes break of the declared connectivity, in those on nodes."""
+        findings, warnings = check_expectations(self._connectivity, self.before, self._after, interim)
+        self.openings += warnings
+        for number, verdict in enumerate(verdicts):
+            if not verdict.name and verdict.node in findings:
+                both = [*verdict.findings, *findings.pop(verdict.node)]
+                verdicts[number] = build_verdict(verdict.node, "", both)
+        return verdicts + [build_verdict(node, "", of_node) for node, of_node in sorted(findings.items())]
+
+    def _check_nodes(self, hosts: Mapping[str, HostState], interim: Sequence[InterimState]) -> List[GuardVerdict]:
         """The verdicts on the nodes that changes of policies and the like affect."""
         openings = Openings(self.before, self._after)
         changed = {(each.node, each.name) for each in (*self._endpoints, *self._without)}
-        checks = NodeChecks(self.before, self._after, list(self._build_interim()) if hosts else [], changed)
+        checks = NodeChecks(self.before, self._after, interim, changed)
         verdicts = checks.check(hosts, openings.add)
         self.openings = openings.format()
         return verdicts

@@ -48,7 +48,7 @@ class Peer(NamedTuple):
 
 
 # An interface, and the host's own address there.
-_Way = Tuple[Interface, Address]
+Way = Tuple[Interface, Address]
 # Certain connections, and possible ones.
 _Connections = Tuple[List[Connection], List[Connection]]
 
@@ -72,7 +72,7 @@ class RoutingTable:
         """Ansible's connection; none when its interface is unknown."""
         sure, maybe = self._find_ssh_ways(peers, addresses)
 
-        def connection(way: _Way) -> Connection:
+        def connection(way: Way) -> Connection:
             interface, own = way
             number = next((each.number for each in peers if each.version == own[0]), None)
             # An address that is not on the interface may be on the loopback.
@@ -81,7 +81,7 @@ class RoutingTable:
 
         return [connection(way) for way in sure], [connection(way) for way in maybe]
 
-    def _find_ssh_ways(self, peers: Sequence[Peer], addresses: Sequence[Peer]) -> Tuple[List[_Way], List[_Way]]:
+    def _find_ssh_ways(self, peers: Sequence[Peer], addresses: Sequence[Peer]) -> Tuple[List[Way], List[Way]]:
         ways = [
             ((each, own.address), own.zone)
             for own in addresses
@@ -99,12 +99,12 @@ class RoutingTable:
         local = [each for each in addresses if is_link_local(each)]
         versions = dict.fromkeys([*[each.version for each in addresses], 4, 6])
         for peer in [*local, *peers] or [Peer(version, None) for version in versions]:
-            sure, maybe = self._ways(peer)
+            sure, maybe = self.find_ways(peer)
             if sure or maybe:
                 return sure, maybe
         return [], []
 
-    def _other_ways(self, way: _Way, peers: Sequence[Peer]) -> List[_Way]:
+    def _other_ways(self, way: Way, peers: Sequence[Peer]) -> List[Way]:
         """Interfaces other than the one with the address that a connection to an own address may come through."""
         interface, own = way
         if is_link_local(own):
@@ -137,14 +137,14 @@ class RoutingTable:
         if needed.direction == OUT and number is not None and (is_loopback(peer) or (version, number) in self._own):
             packet = new_packet(version, needed.protocol, number, number, needed.port)
             return [Connection(LOCAL, packet, LOOPBACK, LOOPBACK)], []
-        sure, maybe = self._ways(peer)
+        sure, maybe = self.find_ways(peer)
         if not sure and not maybe:
             if is_link_local(peer) or not any(own[0] == version for _each, own in self._global):
                 return [], []
             text = "cannot determine the interface of a required {0} IPv{1} connection; set default_interface"
             raise UnknownPath(text.format({IN: "inbound", OUT: "outbound"}[needed.direction], version))
 
-        def connection(way: _Way) -> Connection:
+        def connection(way: Way) -> Connection:
             interface, own = way
             if needed.direction == IN:
                 packet = new_packet(version, needed.protocol, number, own[1], needed.port)
@@ -154,7 +154,7 @@ class RoutingTable:
 
         return [connection(way) for way in sure], [connection(way) for way in maybe]
 
-    def _ways(self, peer: Peer) -> Tuple[List[_Way], List[_Way]]:
+    def find_ways(self, peer: Peer) -> Tuple[List[Way], List[Way]]:
         """The interface to a peer and the host's own address there, and other possible interfaces.
 
         The interface is the one whose networks contain the peer, else that of the default route. A connection from an
@@ -180,7 +180,7 @@ class RoutingTable:
             maybe = [way for way in maybe if without_length(way[0], peer.version)]
         return [sure], maybe
 
-    def _on_link(self) -> List[_Way]:
+    def _on_link(self) -> List[Way]:
         """The interfaces with IPv6, each with one address, preferably link-local."""
         found = []
         for each in self._interfaces:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._audit.audit import AuditScope, audit, select_guarded, select_strays
+from .._audit.connectivity import NONE_EVALUATED, Reachability, list_unknown
 from .._audit.policies import Selections, build_selections, build_unknown_selections
 from .._core.errors import DatastoreError, InvalidInput, file_problem, join_first, shown
 from .._core.files import path_as_shown
@@ -26,6 +27,10 @@ from ._input.documents import OtherKind, build_skipped_result
 from ._input.endpoint_set import build_presents, check_decommissioned, read_endpoints
 from .audit_results import build_audit_result
 from .runner import read_settings, warn
+
+if TYPE_CHECKING:
+    from .._guard._connectivity.hosts import Connectivity
+    from .._guard.guard import Guard
 
 # Number of nodes that a warning names.
 _NODES_SHOWN = 5
@@ -53,8 +58,9 @@ def audit_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     )
     stored = store.list()
     scope = _add_known_nodes(module, store, scope, lambda now: select_strays(stored, wants, now))
-    verdicts, selections = _evaluate_policies(module, guard_policy, store, stored)
-    found = audit(wants, stored, scope, store.api_version, verdicts)
+    verdicts, selections, reach = _evaluate_policies(module, guard_policy, store, stored)
+    warn(module, list_unknown(reach.results))
+    found = audit(wants, stored, scope, store.api_version, verdicts, reach.results)
     settings = read_settings(module)
     datastore = {
         "type": settings.datastore_type,
@@ -64,8 +70,8 @@ def audit_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     }
     skipped_result = build_skipped_result(params, skipped)
     if params["dest"]:
-        _write(params["dest"], dict(skipped_result, **build_audit_result(found, datastore, selections)))
-    return dict(skipped_result, **build_audit_result(found, datastore, selections, is_bounded=True))
+        _write(params["dest"], dict(skipped_result, **build_audit_result(found, datastore, selections, reach)))
+    return dict(skipped_result, **build_audit_result(found, datastore, selections, reach, is_bounded=True))
 
 
 def _add_known_nodes(
@@ -110,22 +116,39 @@ def _parse_other_hosts(hosts: Dict[str, Any]) -> Dict[str, List[str]]:
 
 def _evaluate_policies(
     module: AnsibleModule, guard_policy: GuardPolicy, store: Datastore, stored: List[Stored]
-) -> Tuple[Sequence[GuardVerdict], Optional[Selections]]:
-    """The guard's verdicts on the stored endpoints, and the policies that select them, if options request them."""
+) -> Tuple[Sequence[GuardVerdict], Optional[Selections], Reachability]:
+    """The guard's verdicts on the stored endpoints, the policies that select them, and the declared connectivity.
+
+    Each only if options request it.
+    """
     params = module.params
     is_guarded = any(params[option] is not None for option in GUARD_OPTIONS)
     mine = [item for item in stored if item.node in params["nodes"]]
     endpoints = select_guarded(mine, params["nodes"], store.api_version)
-    if not (is_guarded and endpoints or params["policies"] and mine):
-        return (), Selections([], {}) if params["policies"] else None
+    expected = guard_policy.connectivity
+    if not (is_guarded and endpoints or params["policies"] and mine or expected):
+        return (), Selections([], {}) if params["policies"] else None, NONE_EVALUATED
     try:
         guard = guard_policy.guard(store, endpoints)
         verdicts = guard.check(guard_policy.facts_for(guard.nodes), is_stored=True) if is_guarded else ()
-        return verdicts, build_selections(guard.before, mine) if params["policies"] else None
+        selections = build_selections(guard.before, mine) if params["policies"] else None
+        return verdicts, selections, _evaluate_connectivity(guard, expected) if expected else NONE_EVALUATED
     except DatastoreError as exc:
-        text = "Calico's policies, profiles or settings could not be read, so unsafe endpoints are unknown: {0}"
-        warn(module, [text.format(exc)])
-        return (), build_unknown_selections(mine) if params["policies"] else None
+        text = "Calico's policies, profiles or settings could not be read, so unsafe endpoints {0}are unknown: {1}"
+        warn(module, [text.format("and unmet expectations " if expected else "", exc)])
+        return (), build_unknown_selections(mine) if params["policies"] else None, NONE_EVALUATED
+
+
+def _evaluate_connectivity(guard: Guard, expected: Connectivity) -> Reachability:
+    # Only an audit of declared connectivity evaluates it.
+    # pylint: disable-next=import-outside-toplevel
+    from .._guard._connectivity.evaluate import evaluate_connectivity
+
+    # As above.
+    from .._guard._connectivity.matrix import build_matrix  # pylint: disable=import-outside-toplevel
+
+    results = evaluate_connectivity(guard.before, expected)
+    return Reachability(results, build_matrix(expected, results))
 
 
 def _write(dest: str, content: Dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional
 
 from .._audit.audit import Audit
 from .._audit.classes import CLASSES, ENDPOINT_CLASSES
+from .._audit.connectivity import NONE_EVALUATED, Reachability
 from .._audit.finding import AuditFinding
 from .._audit.policies import Selections
 from .._core.errors import shown
@@ -22,7 +23,11 @@ CUT = 300
 
 
 def build_audit_result(
-    found: Audit, datastore: Dict[str, Any], selections: Optional[Selections] = None, is_bounded: bool = False
+    found: Audit,
+    datastore: Dict[str, Any],
+    selections: Optional[Selections] = None,
+    reach: Reachability = NONE_EVALUATED,
+    is_bounded: bool = False,
 ) -> Dict[str, Any]:
     """The result of an audit. A bounded result stays below the limit of AWX, and omits details of the endpoints."""
     # An endpoint may be unsafe for several reasons.
@@ -42,6 +47,10 @@ def build_audit_result(
     }
     if not is_bounded or len(json.dumps(found.compliant)) <= FAILURES_SIZE:
         result["compliant"] = found.compliant
+    if reach.results:
+        result["expectations"] = reach.count_states()
+        rows = bounded(reach.matrix, FAILURES_SIZE) if is_bounded else list(reach.matrix)
+        result.update(connectivity=rows, connectivity_omitted=len(reach.matrix) - len(rows))
     if selections:
         policies = _policies(selections)
         shown_policies = bounded(policies or (), FAILURES_SIZE) if is_bounded else policies or []

@@ -92,11 +92,11 @@ class Fleet:
         self._api_version = api_version
         self._guards = Scope.GUARD in scopes
         self._connects = self._guards or connects
-        self._reader = HostVariables(context, templar, api_version)
+        self.reader = HostVariables(context, templar, api_version)
         # The task's options are this host's, whether or not it has facts.
         runner = context.runner()
         self._shared = SharedVariables(
-            self._reader,
+            self.reader,
             runner,
             context.without_facts(runner),
             as_written=list_names(*(scope for scope in (Scope.RUN, Scope.AUDIT) if scope in scopes)),
@@ -146,7 +146,7 @@ class Fleet:
 
         `raw`: its variables without facts, if they are at hand.
         """
-        return self._reader.find_node(name, self._context.without_facts(name) if raw is None else raw)
+        return self.reader.find_node(name, self._context.without_facts(name) if raw is None else raw)
 
     def canonical_node(self, node: str) -> str:
         """The node's name as the datastore has it."""
@@ -157,9 +157,9 @@ class Fleet:
         for name in self._context.names():
             facts = self._context.facts(name)
             reason = unusable.get(name) or why_unusable(facts)
-            if not self._reader.takes_part(name, has_facts=not reason):
+            if not self.reader.takes_part(name, has_facts=not reason):
                 continue
-            if reason and self._reader.needs_facts(name):
+            if reason and self.reader.needs_facts(name):
                 self.without_facts[name] = reason
                 continue
             if reason:
@@ -179,12 +179,12 @@ class Fleet:
     def _read_host(self, name: str, raw: Dict[str, Any], facts: Mapping[str, Any]) -> FleetHost:
         self._add_warnings(check_spelling(name, raw))
         self._shared.check(name, raw)
-        values = self._reader.read_own(name, raw, facts, has_facts=name not in self.by_hand)
+        values = self.reader.read_own(name, raw, facts, has_facts=name not in self.by_hand)
         guard = None
         if self._connects:
-            guard = read_host_guard(name, raw, self._reader, self._context, self._guards)
-        labels = {**values["labels"], **self._reader.read_group_labels(name, values["group_labels"])}
-        self._add_warnings(self._reader.warn_about_groups(values["group_labels"]))
+            guard = read_host_guard(name, raw, self.reader, self._context, self._guards)
+        labels = {**values["labels"], **self.reader.read_group_labels(name, values["group_labels"])}
+        self._add_warnings(self.reader.warn_about_groups(values["group_labels"]))
         host = HostInput(
             inventory_hostname=name,
             node=values["node"],
@@ -201,11 +201,11 @@ class Fleet:
         self._warnings.update(dict.fromkeys(warnings))
 
     def _find_other_node(self, name: str, with_facts: bool) -> str:
-        return self._reader.find_node(name, self._context.without_facts(name), with_facts)
+        return self.reader.find_node(name, self._context.without_facts(name), with_facts)
 
     def _is_of_the_run(self, name: str) -> bool:
         """Whether the role is called for a host, and with the datastore of the run."""
-        return self._reader.is_called_for(name) and self._shared.has_same_datastore(self._context.without_facts(name))
+        return self.reader.is_called_for(name) and self._shared.has_same_datastore(self._context.without_facts(name))
 
 
 def _decide(host: FleetHost) -> List[RuleDecision]:

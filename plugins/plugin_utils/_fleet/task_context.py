@@ -156,6 +156,11 @@ class TaskContext:
             self._latest = (name, _facts_in(self._cache, name))
         return self._latest[1]
 
+    def use_recorded_facts(self, recorded: Mapping[str, Mapping[str, Any]]) -> None:
+        """From now on, use these facts of hosts, with the prefix "ansible_", instead of those of this run."""
+        self._cache = _RecordedFacts(self._cache, recorded)
+        self._latest = ("", {})
+
     def without_facts(self, name: str) -> Dict[str, Any]:
         """The variables of a host without its facts, which take most of Ansible's time. They contain templates."""
         with self._use_facts(_NoFacts()):
@@ -239,6 +244,17 @@ class _NoFacts:
 
     def get(self, _name: str, _default: Any = None) -> Dict[str, Any]:
         return {}
+
+
+class _RecordedFacts:
+    """A fact cache in which recorded facts replace those of a host."""
+
+    def __init__(self, cache: Any, recorded: Mapping[str, Mapping[str, Any]]) -> None:
+        self._cache = cache
+        self._recorded = recorded
+
+    def get(self, name: str, _default: Any = None) -> Mapping[str, Any]:
+        return self._recorded[name] if name in self._recorded else _facts_in(self._cache, name)
 
 
 class _WeakFacts:

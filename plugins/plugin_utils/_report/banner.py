@@ -13,6 +13,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._audit.classes impor
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import UNKNOWN, unknown_hosts
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance import sort_most_drifted
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import format_counts
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import format_title
 
 # Maximum number of findings, of unknown hosts, of groups and labels, and of characters in a line. The reports contain
@@ -36,6 +37,8 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
     if "policies" in report["summary"]:
         counts = ["{0} {1}".format(count, kind) for kind, count in report["summary"]["policies"].items()]
         lines.append("policies: " + ", ".join(counts))
+    if "expectations" in report["summary"]:
+        lines.append(format_counts(report["summary"]["expectations"]))
     for kind in ("groups", "labels"):
         lines += _compliance(kind, report["summary"][kind])
     if report["datastore"]["warning"]:

@@ -21,6 +21,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance i
     count_statuses,
     list_labels,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import list_rows
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import SCHEMA
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import (
     EXPIRED,
@@ -95,7 +96,7 @@ def build_report(
     labels = list_labels(declared, hosts_by_node)
     classes = dict(found["summary"], **_count_classes(counted, ENDPOINT_CLASSES))
     counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=by_status[UNKNOWN])
-    counts[EXPIRED] = sum(finding["class"] == EXPIRED for finding in counted)
+    counts.update({kind: sum(finding["class"] == kind for finding in counted) for kind in ("unmet", EXPIRED)})
     summary: Dict[str, Any] = {
         "hosts": by_status,
         "endpoints": classes,
@@ -109,6 +110,8 @@ def build_report(
     if policies is not None:
         summary["policies"] = _count_classes(counted, CLASSES_OF_POLICIES, are_policies=True)
         counts.update({kind: counts[kind] + count for kind, count in summary["policies"].items()})
+    if found.get("expectations"):
+        summary["expectations"] = found["expectations"]
     return {
         "schema": SCHEMA,
         "generated": generated,
@@ -122,6 +125,7 @@ def build_report(
         "findings": findings,
         "policies": found["policies"],
         "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
+        "connectivity": list_rows(found),
     }
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
 from ..._core.ip import Address, Net
@@ -81,6 +82,28 @@ class IPSets:
             return None
         return frozenset(self._ports.get(((version, number), name, protocol), ()))
 
+    def describe(self, address: Address) -> object:
+        """A value that is equal for addresses that no selector and no named port tells apart."""
+        return self._list_groups(address), self.get_ports(address)
+
+    def get_ports(self, address: Address) -> object:
+        """The named ports at an address: a value that is equal if they are."""
+        self._know()
+        return self._named_ports.get(address)
+
+    def list_addresses(self) -> Iterable[Address]:
+        """The single addresses of all members."""
+        self._know()
+        return self._by_address
+
+    @functools.cached_property
+    def _named_ports(self) -> Dict[Address, FrozenSet[object]]:
+        found: Dict[Address, Set[object]] = {}
+        for key, numbers in self._ports.items():
+            port = (key[1:], frozenset(numbers), key in self._doubtful_ports)
+            found.setdefault(key[0], set()).add(port)
+        return {address: frozenset(ports) for address, ports in found.items()}
+
     def _list_groups(self, address: Address) -> Tuple[int, ...]:
         found = self._found.get(address)
         if found is None:
@@ -88,5 +111,5 @@ class IPSets:
             version, number = address
             groups = set(self._by_address.get(address, ()))
             groups.update(group for net, group in self._nets if net[0] == version and net[1] <= number <= net[2])
-            found = self._found[address] = tuple(groups)
+            found = self._found[address] = tuple(sorted(groups))
         return found

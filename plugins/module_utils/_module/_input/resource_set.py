@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Union
 
 from ..._core.errors import InvalidInput, brief, shown
-from ..._datastore._values.calico_version import check_version
+from ..._datastore._values.calico_version import NEWEST, CalicoVersion, check_version
 from ..._datastore.base import Datastore
 from ..._plan.desired import Absent, Present
 from ..._resources.api_version import ApiVersion
@@ -41,21 +41,29 @@ def build_resource_presents(
     Raises InvalidInput with the place and problem of every invalid resource, and both places of every duplicate.
     """
 
-    api_version = store.api_version
-
     def parse(item: Any) -> Present:
-        resource = parse_declared(item, api_version)
-        if owner_labels and not api_version.schemas[resource.KIND].has_owner:
-            raise InvalidInput(["{0}: owner cannot be used: Calico v1 has no labels for it".format(resource)])
-        if owner_labels:
-            labels = dict(resource.labels)
-            add_owner(labels, owner_labels)
-            resource = dataclasses.replace(resource, labels=labels)
-        api_version.check(resource)
-        check_version(resource, store.calico_version)
-        return Present(resource, overwrite)
+        return Present(parse_owned(item, store.api_version, owner_labels, store.calico_version), overwrite)
 
     return build_wants(items, parse, store.key)
+
+
+def parse_owned(
+    item: Union[OtherKind, Any],
+    api_version: ApiVersion,
+    owner_labels: Mapping[str, str],
+    calico_version: CalicoVersion = NEWEST,
+) -> Resource:
+    """The resource of a manifest, with the owner's labels. Raises InvalidInput for what Calico does not accept."""
+    resource = parse_declared(item, api_version)
+    if owner_labels and not api_version.schemas[resource.KIND].has_owner:
+        raise InvalidInput(["{0}: owner cannot be used: Calico v1 has no labels for it".format(resource)])
+    if owner_labels:
+        labels = dict(resource.labels)
+        add_owner(labels, owner_labels)
+        resource = dataclasses.replace(resource, labels=labels)
+    api_version.check(resource)
+    check_version(resource, calico_version)
+    return resource
 
 
 def build_resource_absents(items: Iterable[Item], store: Datastore) -> Dict[str, Absent]:

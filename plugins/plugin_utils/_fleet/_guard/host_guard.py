@@ -44,6 +44,9 @@ class HostGuard(NamedTuple):
     # Empty if the datastore determines them.
     failsafes: Mapping[str, Any] = {}
     dataplane: str = ""
+    # The values of the variables connectivity and group_connectivity, not validated.
+    connectivity: Any = None
+    group_connectivity: Any = None
 
 
 def read_host_guard(
@@ -62,7 +65,20 @@ def read_host_guard(
         _parse_require(name, values["guard_require"]),
         _parse_failsafes(name, values["failsafes"]),
         _parse_dataplane(name, values["dataplane"]),
+        values["connectivity"],
+        values["group_connectivity"],
     )
+
+
+def read_felix_facts(name: str, raw: Dict[str, Any], reader: HostVariables) -> Dict[str, Any]:
+    """What the variables of a host, which may be outside the run, state about its Felix. Raises RunFailed."""
+    values = reader.evaluate(name, raw, ("failsafes", "dataplane"), with_facts=True)
+    return build_felix_facts(_parse_failsafes(name, values["failsafes"]), _parse_dataplane(name, values["dataplane"]))
+
+
+def build_felix_facts(failsafes: Mapping[str, Any], dataplane: str) -> Dict[str, Any]:
+    """The keys of guard_facts about a host's Felix, without those that the datastore determines."""
+    return {key: value for key, value in (("failsafes", failsafes), ("dataplane", dataplane)) if value}
 
 
 def build_all_guard_facts(hosts: Sequence[Tuple[HostInput, HostGuard]]) -> Dict[str, Dict[str, Any]]:
@@ -79,10 +95,7 @@ def build_all_guard_facts(hosts: Sequence[Tuple[HostInput, HostGuard]]) -> Dict[
     for host, name, guard, connection in known:
         facts = _about_connection(build_guard_facts, name, host.facts, connection, addresses)
         facts["require"] += guard.require
-        if guard.failsafes:
-            facts["failsafes"] = guard.failsafes
-        if guard.dataplane:
-            facts["dataplane"] = guard.dataplane
+        facts.update(build_felix_facts(guard.failsafes, guard.dataplane))
         found[host.node] = facts
     return found
 

@@ -57,12 +57,8 @@ def build_guard_facts(
     `connection`: the host's variables among CONNECTION. `resolved`: the known addresses of names.
     Raises ValueError for a port that is not a number.
     """
-    interfaces = dict(_interfaces(facts))
-    found: Dict[str, Any] = {"interfaces": interfaces, "require": list(_dns(facts))}
-    for family in ("default_ipv6", "default_ipv4"):
-        interface = (facts.get(family) or {}).get("interface")
-        if interface:
-            found["default_interface"] = interface
+    found = {**build_interface_facts(facts), "require": list(_dns(facts))}
+    interfaces = found["interfaces"]
     if not is_ssh(connection):
         return found
     ssh, others = _ssh(facts, connection, _dialled(name, connection, resolved or {}), interfaces)
@@ -71,6 +67,16 @@ def build_guard_facts(
     found["require"] += others
     if not _has_jump(connection):
         found["reached_at"] = {"host": _host(name, connection), "port": _port(connection) or _SSH_PORT}
+    return found
+
+
+def build_interface_facts(facts: Mapping[str, Any]) -> Dict[str, Any]:
+    """The interfaces of a host with their addresses, and that of the default route, if any, as in guard_facts."""
+    found: Dict[str, Any] = {"interfaces": dict(_interfaces(facts))}
+    for family in ("default_ipv6", "default_ipv4"):
+        interface = (facts.get(family) or {}).get("interface")
+        if interface:
+            found["default_interface"] = interface
     return found
 
 

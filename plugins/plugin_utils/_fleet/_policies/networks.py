@@ -95,7 +95,7 @@ class InventoryNetworks:
         if not reason:
             raw = self._context.without_facts(host)
             ignore = self._reader.evaluate(host, raw, ["ignore"], with_facts=True)["ignore"] or []
-            self._addresses[host] = list(_select_addresses(facts, ignore))
+            self._addresses[host] = list(select_addresses(facts, ignore))
         return reason
 
 
@@ -107,7 +107,7 @@ def _is_net(text: str) -> bool:
     return True
 
 
-def _select_addresses(facts: Dict[str, Any], ignore: Sequence[Any]) -> Iterable[str]:
+def select_addresses(facts: Dict[str, Any], ignore: Sequence[Any]) -> Iterable[str]:
     """The addresses by which other hosts may see a host: of no ignored interface, neither loopback nor temporary."""
     for interface in read_interfaces(facts):
         if any(fnmatch.fnmatchcase(interface.name, str(pattern)) for pattern in ignore):

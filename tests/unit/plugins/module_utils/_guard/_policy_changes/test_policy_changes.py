@@ -106,10 +106,11 @@ class World:
         key = self.store.key(ref)
         return Stored(key, "1", self.values[key], "", ref.name, codec) if key in self.values else None
 
-    def check(self, *changes, mode=WARN, facts=None, required=()):
+    def check(self, *changes, mode=WARN, facts=None, required=(), expected=None):
         facts = {"n1": facts_of()} if facts is None else facts
+        expected = {"hosts": {node: {"node": node, "expectations": each} for node, each in (expected or {}).items()}}
         changes = [each if isinstance(each, Change) else self.change(each) for each in changes]
-        return GuardPolicy(mode, required, facts).check(self.store, changes)
+        return GuardPolicy(mode, required, facts, expected=expected).check(self.store, changes)
 
 
 def facts_of(**more):
@@ -602,3 +603,81 @@ def test_openings_of_many_hosts_and_of_many_ports_are_few_lines(world):
     lines = world.check(policy("web", *rules, order=30), facts=facts).warnings()
     assert len(lines) == 11 and lines[-1] == "guard G19: 30 more such warnings"
     assert lines[0].endswith("(on n1, n2, n3, n4, n5 and 3 more)")
+
+
+# --- declared connectivity ---
+
+
+def expect(expected, port, peer="192.0.2.9", direction="in"):
+    found = {"name": "the admins", "direction": direction, "protocol": "tcp", "port": port, "peer": peer}
+    return [dict(found, expect=expected)]
+
+
+def test_g21_a_policy_that_breaks_an_expectation_is_refused(world):
+    world.put(policy("web", tcp(443), order=12))
+    expected = {"n1": expect("allow", 443)}
+    with pytest.raises(Unsafe) as refused:
+        world.check(Ref("GlobalNetworkPolicy", "web"), mode=ENFORCE, expected=expected)
+    assert (
+        "node n1: the expectation the admins is no longer met: tcp port 443 from 192.0.2.9 must be allowed; denied by "
+        "allow-ssh and drop-rest: no ingress rule matched (G21). What to do: keep what meets the expectation"
+    ) in str(refused.value)
+    (line,) = world.check(Ref("GlobalNetworkPolicy", "web"), expected=expected).warnings()
+    assert line.startswith("guard G21: unsafe: node n1: the expectation the admins is no longer met")
+    # It was not met before.
+    assert (
+        said(world.check(policy("web", tcp(444), order=12), expected={"n1": expect("allow", 444, "10.0.0.0/8")})) == {}
+    )
+    assert said(world.check(Ref("GlobalNetworkPolicy", "web"), expected={"n1": expect("allow", 445)})) == {}
+
+
+def test_g21_a_policy_that_opens_what_must_be_denied(world):
+    found = said(world.check(policy("web", tcp(443), order=12), expected={"n1": expect("deny", 443, "0.0.0.0/0")}))
+    text = found["node n1", "G21", "unsafe"]
+    assert "must be denied; allowed by ingress rule 1 of policy web" in text
+    report = world.check(policy("web", tcp(444), order=12), expected={"n1": expect("deny", 443, "0.0.0.0/0")})
+    assert said(report) == {}
+
+
+def test_g21_endpoints_that_change(world):
+    expected = {"n1": expect("allow", 2222), "n2": expect("deny", 80)}
+    facts = {"n1": facts_of(), "n2": facts_of(interfaces={"eth0": ["192.0.2.2/24"]})}
+    world.put(endpoint("n2"))
+    found = said(world.check(endpoint(labels={"role": "x"}, profiles=()), facts=facts, expected=expected))
+    assert "tcp port 2222 from 192.0.2.9 must be allowed" in found["node n1", "G21", "unsafe"]
+    found = said(world.check(endpoint("n2").ref, facts=facts, expected=expected))
+    assert "no endpoint governs eth0" in found["node n2", "G21", "unsafe"]
+    assert not any(
+        rule == "G21" for _who, rule, _level in said(world.check(endpoint("n3"), facts=facts, expected=expected))
+    )
+
+
+def test_g21_at_the_other_end(world):
+    """A change of one host breaks an expectation of another."""
+    facts = {"n1": facts_of(), "n2": facts_of(interfaces={"eth0": ["192.0.2.2/24"]})}
+    expected = {"n1": expect("allow", 2222, "n2"), "n2": []}
+    closed = endpoint("n2", profiles=(), labels={"role": "y"})
+    found = said(world.check(closed, facts=facts, expected=expected))
+    assert "on n2, denied: no policy governs its egress" in found["node n1", "G21", "unsafe"]
+
+
+def test_g21_between_two_requests(world):
+    """The rule moves from a policy that is updated to another that is created afterwards."""
+    world.put(policy("z-web", tcp(443), order=12))
+    moved = [world.change(policy("z-web", tcp(80), order=12)), world.change(tier_policy())]
+    found = said(world.check(*moved, expected={"n1": expect("allow", 443)}))
+    assert found["node n1", "G21", "unsafe"].startswith("after update global network policy z-web and before create")
+    assert said(world.check(*reversed(moved), expected={"n1": expect("allow", 443)})) == {}
+
+
+def tier_policy():
+    return policy("web-2", tcp(443), order=13)
+
+
+def test_g21_what_becomes_unknown_is_written_with_a_warning(world):
+    world.put(policy("web", tcp(443), order=12))
+    nets = ["10.%d.%d.0/25" % (number // 250, number % 250) for number in range(3000)]
+    change = policy("web", tcp(443, nets=nets), order=12)
+    report = world.check(change, expected={"n1": expect("allow", 443, "10.0.0.0/8")}, mode=ENFORCE)
+    (key,) = said(report)
+    assert key == ("node n1", "G21", "unknown") and "is no longer certain" in said(report)[key]

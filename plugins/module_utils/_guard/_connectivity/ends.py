@@ -1,0 +1,90 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The verdicts at the ends of connections. Hosts of a fleet share them, since most have the same rules and settings."""
+
+from __future__ import annotations
+
+import bisect
+from typing import Dict, Hashable, List, Tuple, cast
+
+from ..._core.ip import Address
+from ..._dataplane.evaluator import Evaluator
+from ..._dataplane.host import HostDataplane, build_host
+from ..._dataplane.verdict import ConnectionVerdict
+from ..._policies.connection import Connection
+from .address_classes import AddressClasses, build_boundaries
+from .hosts import Connectivity, DeclaredHost
+
+
+class Ends:
+    """The hosts of an inventory, in one state of the datastore."""
+
+    def __init__(self, evaluator: Evaluator, connectivity: Connectivity) -> None:
+        self._hosts: Dict[str, HostDataplane] = {
+            host.name: build_host(evaluator, host.node, host.given, host.failsafes, host.dataplane)
+            for host in connectivity.hosts.values()
+            if host.given is not None and host.node
+        }
+        self.addresses = AddressClasses(evaluator, {each.felix for each in self._hosts.values()})
+        self._boundaries = build_boundaries(
+            net for host in connectivity.hosts.values() for each in host.interfaces.values() for net in each.nets
+        )
+        self._numbers: Dict[Hashable, int] = {}
+        # By host and interface.
+        self._keys: Dict[Tuple[str, str], int] = {}
+        self._kinds: Dict[str, int] = {}
+        self._known: Dict[Tuple[object, ...], ConnectionVerdict] = {}
+
+    def is_known(self, host: DeclaredHost) -> bool:
+        return host.name in self._hosts
+
+    def evaluate(self, host: DeclaredHost, connection: Connection) -> ConnectionVerdict:
+        """The verdict on a connection at a host."""
+        dataplane = self._hosts[host.name]
+        interfaces = dataplane.find_interfaces(connection)
+        if not interfaces:
+            return dataplane.evaluate(connection)
+        packet = connection.packet
+        source, destination = cast(int, packet.source), cast(int, packet.destination)
+        key = (
+            self._get_key(host, interfaces[0].name),
+            connection.direction,
+            packet.protocol,
+            packet.dport,
+            self.addresses.classify((packet.version, source)),
+            self.addresses.classify((packet.version, destination)),
+        )
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = dataplane.evaluate(connection)
+        return found
+
+    def get_kind(self, host: DeclaredHost) -> int:
+        """A number that is equal for hosts whose connections have the same paths and verdicts."""
+        if host.name not in self._kinds:
+            interfaces: List[Hashable] = [host.default_interface]
+            for name, each in host.interfaces.items():
+                addresses = [(self._place(address), address in host.addresses) for address in each.addresses]
+                interfaces += [self._get_key(host, name), each.nets, tuple(addresses)]
+            # In the order of `addresses`, which is that of the attempts.
+            interfaces.append(tuple([self._place(address) for address in host.addresses]))
+            self._kinds[host.name] = self._number(("kind", *interfaces))
+        return self._kinds[host.name]
+
+    def _place(self, address: Address) -> Tuple[int, int]:
+        """A value that is equal for addresses in the same class that are behind the same interfaces of all hosts."""
+        version, number = address
+        return self.addresses.classify(address), bisect.bisect_right(self._boundaries[version], number)
+
+    def _get_key(self, host: DeclaredHost, name: str) -> int:
+        key = self._keys.get((host.name, name))
+        if key is None:
+            dataplane = self._hosts[host.name]
+            key = self._number(("key", *dataplane.build_key(dataplane.interfaces[name])))
+            self._keys[host.name, name] = key
+        return key
+
+    def _number(self, what: Hashable) -> int:
+        return self._numbers.setdefault(what, len(self._numbers))

@@ -1,0 +1,112 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The results of expectations as lines to read and as JUnit XML. Plain Python, without Ansible.
+
+A suite is a host, and a case is an expectation. An unmet expectation is a failure; an unknown one is an error.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Dict, List, NamedTuple, Sequence
+from xml.etree import ElementTree
+
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.module_utils._dataplane.verdict import UNKNOWN
+from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.evaluate import (
+    MET,
+    UNMET,
+    ExpectationResult,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import IN
+from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
+
+STATUSES = (MET, UNMET, UNKNOWN)
+# {status: the element of a case, and the attribute that counts it}
+_ELEMENTS = {UNMET: ("failure", "failures"), UNKNOWN: ("error", "errors")}
+
+
+class CheckResult(NamedTuple):
+    """An expectation of a host, and whether it is met."""
+
+    host: str
+    # The expectation in words.
+    name: str
+    # One of STATUSES.
+    status: str
+    # What decides, or why the result is unknown.
+    reason: str
+
+
+def build_result(found: ExpectationResult) -> CheckResult:
+    """An evaluated expectation in words."""
+    expectation, outcome = found.expectation, found.outcome
+    name = "{0}: {1} {2} {3} {4}, expect {5}".format(
+        expectation.name,
+        expectation.direction,
+        ", ".join(expectation.format_port(port) for port in expectation.ports),
+        "from" if expectation.direction == IN else "to",
+        expectation.peer,
+        expectation.expect,
+    )
+    reason = outcome.reason
+    if outcome.state == UNMET:
+        must = {ALLOW: "allowed", DENY: "denied"}[expectation.expect]
+        reason = "{0} must be {1}; {2}".format(outcome.connection, must, outcome.reason)
+    elif outcome.connection:
+        reason = "{0}: {1}".format(outcome.connection, outcome.reason)
+    return CheckResult(found.host, name, outcome.state, reason)
+
+
+def count_statuses(results: Sequence[CheckResult]) -> Dict[str, int]:
+    counts = Counter(each.status for each in results)
+    return {status: counts[status] for status in STATUSES}
+
+
+def format_lines(results: Sequence[CheckResult]) -> List[str]:
+    """A line for each expectation that is not met, sorted by status, host and order; then a line that counts."""
+    lines = [
+        visible("{0} {1}: {2}: {3}".format(each.status.upper(), each.host, each.name, each.reason))
+        for status in (UNMET, UNKNOWN)
+        for each in results
+        if each.status == status
+    ]
+    return [*lines, format_counts(results)]
+
+
+def format_counts(results: Sequence[CheckResult]) -> str:
+    """The numbers in a sentence, such as "4 expectations of 2 hosts: 3 met, 1 unmet, 0 unknown"."""
+    counts = ", ".join("{0} {1}".format(number, status) for status, number in count_statuses(results).items())
+    hosts = len({each.host for each in results})
+    return "{0} expectations of {1} hosts: {2}".format(len(results), hosts, counts)
+
+
+def as_junit(results: Sequence[CheckResult]) -> bytes:
+    """The results as JUnit XML, the same for the same results."""
+    root = ElementTree.Element("testsuites", name="netsec.calico check_policies")
+    suites: Dict[str, ElementTree.Element] = {}
+    for each in results:
+        if each.host not in suites:
+            suites[each.host] = ElementTree.SubElement(root, "testsuite", name=visible(each.host))
+        suite = suites[each.host]
+        case = ElementTree.SubElement(suite, "testcase", classname=visible(each.host), name=visible(each.name))
+        case.set("time", "0")
+        if each.status in _ELEMENTS:
+            reason = visible(each.reason)
+            ElementTree.SubElement(case, _ELEMENTS[each.status][0], type=each.status, message=reason).text = reason
+        else:
+            ElementTree.SubElement(case, "system-out").text = visible(each.reason)
+    for element in (root, *suites.values()):
+        _set_counts(element)
+    ElementTree.indent(root)
+    head = '<?xml version="1.0" encoding="utf-8"?>\n'
+    return (head + ElementTree.tostring(root, encoding="unicode") + "\n").encode("utf-8")
+
+
+def _set_counts(element: ElementTree.Element) -> None:
+    counts: Dict[str, Any] = {"tests": sum(1 for _case in element.iter("testcase"))}
+    counts.update({attribute: sum(1 for _each in element.iter(tag)) for tag, attribute in _ELEMENTS.values()})
+    for name, count in (*counts.items(), ("skipped", 0)):
+        element.set(name, str(count))

@@ -1,0 +1,37 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The declared connectivity in the report of an audit: a row for each source and destination."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Dict, List
+
+# The states of the ports of a row, and of an expectation.
+STATES = ("open", "closed", "mixed", "unknown")
+RESULTS = ("met", "unmet", "unknown")
+_TEXTS = ("source", "destination", "state", "details")
+
+
+def list_rows(found: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """The rows of a report, from the result of calico_hostendpoints_audit; [] if no connectivity is declared."""
+    return [dict(row) for row in found.get("connectivity") or ()]
+
+
+def are_rows(rows: Any) -> bool:
+    """Whether the value is a valid list of rows."""
+    return isinstance(rows, list) and all(
+        isinstance(row, Mapping)
+        and all(isinstance(row.get(key), str) for key in _TEXTS)
+        and row["state"] in STATES
+        and isinstance(row.get("ports"), list)
+        and all(isinstance(port, str) for port in row["ports"])
+        for row in rows
+    )
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """The number of expectations by result, in one line."""
+    return "expectations: " + ", ".join("{0} {1}".format(counts[result], result) for result in RESULTS)
