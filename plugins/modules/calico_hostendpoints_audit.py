@@ -113,7 +113,6 @@ summary:
     shadowed: 0
     malformed: 0
     unsafe: 0
-    unmet: 0
     foreign: 0
 findings:
   description: The differences from the declared set, sorted by node and name.

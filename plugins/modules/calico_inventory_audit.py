@@ -146,7 +146,6 @@ summary:
       shadowed: 0
       malformed: 0
       unsafe: 0
-      unmet: 0
       foreign: 2
 unknown_hosts:
   description: The hosts that were not compared, sorted.

@@ -10,7 +10,7 @@ import collections
 import json
 from typing import Any, Dict, List, Optional
 
-from .._audit.audit import CLASSES, Audit, AuditFinding
+from .._audit.audit import CLASSES, UNMET, Audit, AuditFinding
 from .._audit.connectivity import NONE_EVALUATED, Reachability
 from .._audit.policies import Selections
 from .._core.errors import shown
@@ -34,7 +34,7 @@ def build_audit_result(
     result = {
         "changed": False,
         "summary": dict(
-            {kind: kinds.count(kind) for kind in CLASSES},
+            {kind: kinds.count(kind) for kind in CLASSES if kind != UNMET},
             compliant=sum(found.compliant.values()),
             foreign=found.foreign,
         ),

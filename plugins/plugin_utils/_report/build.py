@@ -17,7 +17,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift
     build_policy_findings,
 )
 
-UNKNOWN = "unknown"
+UNKNOWN, UNMET = "unknown", "unmet"
 # The classes on which an audit can fail.
 FAIL_ON = (*CLASSES, UNKNOWN)
 # Maximum number of findings in the log, and of characters in a line there. The reports contain everything.
@@ -69,9 +69,10 @@ def build_report(
         for host, reason in unknown.items()
     ]
     statuses = [host["status"] for host in hosts]
-    classes = dict.fromkeys(CLASSES, 0)
+    classes = dict.fromkeys((kind for kind in CLASSES if kind != UNMET), 0)
     classes.update(found["summary"])
-    counts = dict(classes, unknown=statuses.count(UNKNOWN))
+    expectations = found.get("expectations") or {}
+    counts = dict(classes, unmet=expectations.get(UNMET, 0), unknown=statuses.count(UNKNOWN))
     summary: Dict[str, Any] = {
         "hosts": {status: statuses.count(status) for status in ("compliant", "drifted", UNKNOWN)},
         "endpoints": classes,
@@ -81,8 +82,8 @@ def build_report(
             kind: sum(finding["class"] == kind for finding in of_policies) for kind in CLASSES_OF_POLICIES
         }
         counts.update({kind: counts[kind] + count for kind, count in summary["policies"].items()})
-    if found.get("expectations"):
-        summary["expectations"] = found["expectations"]
+    if expectations:
+        summary["expectations"] = expectations
     return {
         "schema": SCHEMA,
         "generated": generated,
@@ -135,7 +136,9 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
         "AUDIT {0}: {1}".format(_verdict(report), report["reason"]),
         "hosts: {0} compliant, {1} drifted, {2} unknown".format(hosts["compliant"], hosts["drifted"], hosts[UNKNOWN]),
         "endpoints: "
-        + ", ".join("{0} {1}".format(endpoints[kind], kind) for kind in ("compliant", *CLASSES, "foreign")),
+        + ", ".join(
+            "{0} {1}".format(endpoints[kind], kind) for kind in ("compliant", *CLASSES, "foreign") if kind in endpoints
+        ),
     ]
     if "policies" in report["summary"]:
         counts = ["{0} {1}".format(count, kind) for kind, count in report["summary"]["policies"].items()]

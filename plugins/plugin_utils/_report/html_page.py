@@ -133,7 +133,11 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
 def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
     hosts, endpoints = report["summary"]["hosts"], report["summary"]["endpoints"]
     # An endpoint may be in several classes.
-    flawed = {(each["node"], each["name"]) for each in report["findings"] if each["node"] != ALL_NODES}
+    flawed = {
+        (each["node"], each["name"])
+        for each in report["findings"]
+        if each["node"] != ALL_NODES and each["class"] != "unmet"
+    }
     ours = endpoints["compliant"] + len(flawed)
     square = '<svg class="fleet" viewBox="0 0 12 12" aria-hidden="true">{0}</svg>'
     legend = "<li>{0}<span><b>{1:,} {2}</b> <small>{3}</small></span></li>"
@@ -141,14 +145,14 @@ def _summary(report: Mapping[str, Any]) -> Dict[str, str]:
     rows = [
         row.format(_tone(name, report["fail_on"]), name, CLASSES[name], endpoints[name])
         for name in CLASSES
-        if endpoints[name]
+        if endpoints.get(name)
     ]
     rows.append(row.format("", "compliant", "as declared", endpoints["compliant"]))
     rows.append(row.format("", "foreign", "Calico&#x27;s own, only counted", endpoints["foreign"]))
     for name, count in report["summary"].get("policies", {}).items():
         if count:
             rows.append(row.format(_tone(name, report["fail_on"]), "policies " + name, CLASSES[name], count))
-    none = [name for name in CLASSES if not endpoints[name]]
+    none = [name for name in CLASSES if endpoints.get(name) == 0]
     return {
         "hosts_compliant": "{0:,} of {1} compliant".format(hosts["compliant"], _many(sum(hosts.values()), "host")),
         "endpoints_compliant": "{0:,} of {1} compliant".format(endpoints["compliant"], _many(ours, "endpoint")),

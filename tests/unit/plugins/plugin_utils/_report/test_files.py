@@ -253,7 +253,7 @@ def test_the_page_has_every_finding_and_value_as_text(tmp_path):
         "no facts: unreachable",
     ):
         assert part in text
-    assert "No endpoint is shadowed, malformed, unsafe or unmet." in text
+    assert "No endpoint is shadowed, malformed or unsafe." in text
 
 
 def policies_of(content, host):
