@@ -60,7 +60,7 @@ def run(memory, module, check=False, diff=False, **options):
 
 PATHS = [
     *((module, option) for module in VALID for option in ("etcd_ca_cert_file", "etcd_cert_file", "calicoctl_config")),
-    *((module, "guard_facts_src") for module in (ONE, SET, AUDIT)),
+    *((module, option) for module in (ONE, SET, AUDIT) for option in ("guard_facts_src", "connectivity_src")),
     *((module, "src") for module in (SET, AUDIT)),
     (AUDIT, "dest"),
 ]
@@ -174,6 +174,21 @@ FACTS = {
     "require": [{"direction": "out", "protocol": "tcp", "port": 443, "peer": "192.0.2.9"}],
     "reached_at": {"host": "127.0.0.1", "port": 1},
 }
+CONNECTIVITY = {
+    "hosts": {
+        "h1": {
+            "node": "n1",
+            "groups": ["g"],
+            "addresses": ["192.0.2.1"],
+            "facts": {"interfaces": FACTS["interfaces"], "default_interface": "eth0"},
+            "expectations": [
+                {"name": "a", "direction": "in", "protocol": "tcp", "port": 80, "peer": peer, "expect": "allow"}
+                for peer in ("192.0.2.0/24", "g", "h1")
+            ],
+        }
+    },
+    "groups": {"g": ["h1"]},
+}
 ENDPOINT = dict(
     VALID[ONE],
     labels={"a": "b"},
@@ -193,6 +208,7 @@ LONG_NUMBER = "9" * 5000
 DOCUMENTS = {
     "guard_facts": {"n1": FACTS},
     "guard_require": FACTS["require"],
+    "connectivity": CONNECTIVITY,
     "resource": RESOURCE,
     "resources": [RESOURCE],
     "endpoints": [ENDPOINT],
@@ -229,7 +245,11 @@ SCALARS = [
     [{}],
     {"a": []},
 ]
-FILES = {"guard_facts_src": DOCUMENTS["guard_facts"], "src": DOCUMENTS["endpoints"]}
+FILES = {
+    "guard_facts_src": DOCUMENTS["guard_facts"],
+    "connectivity_src": DOCUMENTS["connectivity"],
+    "src": DOCUMENTS["endpoints"],
+}
 SETS = ("endpoints", "resources", "src")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
-from .._core.errors import cut, join_first
+from .._core.errors import brief, cut, join_first
 
 if TYPE_CHECKING:
     # Imported only when connectivity is declared.
@@ -55,7 +55,7 @@ def list_unknown(results: Iterable[ExpectationResult]) -> List[str]:
         if result.state == UNKNOWN:
             number += 1
             hosts.setdefault(result.outcome.reason, []).append(
-                "{0} of {1}".format(result.expectation.name, result.host)
+                "{0} of {1}".format(brief(result.expectation.name), brief(result.host))
             )
     if not number:
         return []

@@ -34,7 +34,7 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift
     build_policy_findings,
 )
 
-UNKNOWN = "unknown"
+UNKNOWN, UNMET = "unknown", "unmet"
 # The classes on which an audit can fail.
 FAIL_ON = (*CLASSES, UNKNOWN)
 # The commands that run on some of the hosts.
@@ -96,7 +96,7 @@ def build_report(
     labels = list_labels(declared, hosts_by_node)
     classes = dict(found["summary"], **_count_classes(counted, ENDPOINT_CLASSES))
     counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=by_status[UNKNOWN])
-    counts.update({kind: sum(finding["class"] == kind for finding in counted) for kind in ("unmet", EXPIRED)})
+    counts.update({kind: sum(finding["class"] == kind for finding in counted) for kind in (UNMET, EXPIRED)})
     summary: Dict[str, Any] = {
         "hosts": by_status,
         "endpoints": classes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Sequence, Tuple
 
+from ..._core.errors import brief
 from ..._dataplane.evaluator import Evaluator
 from .._policy_changes.node_checks import InterimState
 from ..verdict import UNKNOWN, UNSAFE, GuardFinding
@@ -53,7 +54,7 @@ def _build_finding(expectation: Expectation, was: Outcome, now: Outcome) -> Guar
     must = {"allow": "allowed", "deny": "denied"}[expectation.expect]
     what = now.connection or "what it names"
     return GuardFinding(
-        "G21", UNSAFE if certain else UNKNOWN, text.format(expectation.name, how, what, must, now.reason)
+        "G21", UNSAFE if certain else UNKNOWN, text.format(brief(expectation.name), how, what, must, now.reason)
     )
 
 
