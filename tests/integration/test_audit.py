@@ -388,8 +388,11 @@ def test_an_accepted_exception_is_reported_but_does_not_fail_the_audit(fleet, tm
         None,
     }
     (published,) = [each for each in done.results if each["action"].endswith("set_stats")]
-    assert published["result"]["ansible_stats"]["data"]["hostendpoints_audit"]["accepted"] == 4
-    assert "hostendpoints_audit_exceptions[3] covers no finding (orphaned on worker-1)" in done.stdout + done.stderr
+    # Before ansible-core 2.19, a template of a number is a string.
+    assert int(published["result"]["ansible_stats"]["data"]["hostendpoints_audit"]["accepted"]) == 4
+    # A warning may be wrapped.
+    warnings = " ".join((done.stdout + done.stderr).split())
+    assert "hostendpoints_audit_exceptions[3] covers no finding (orphaned on worker-1)" in warnings
     assert "accepted: 4 findings" in done.stdout
     exceptions.write_text("hostendpoints_audit_exceptions: [{node: worker-1, class: missing, reason: a test}]")
     done = run(fleet, hosts, tmp_path, "-e", "@%s" % exceptions)
