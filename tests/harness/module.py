@@ -291,4 +291,5 @@ def _playbook_environment(folder, wanted, stdout_callback):
     if stdout_callback:
         environment["ANSIBLE_STDOUT_CALLBACK"] = stdout_callback
     environment.update(wanted or {})
-    return environment
+    # None is for a variable that must not exist.
+    return {name: value for name, value in environment.items() if value is not None}

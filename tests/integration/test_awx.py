@@ -55,9 +55,27 @@ OPTIONS = {
         "list": "labels notification_templates_approvals notification_templates_error notification_templates_started "
         "notification_templates_success workflow_nodes",
     },
+    "workflow_job_template_node": {
+        "bool": "all_parents_must_converge diff_mode",
+        "str": "execution_environment identifier inventory job_tags job_type limit lookup_organization organization "
+        "scm_branch skip_tags state unified_job_template verbosity workflow_job_template",
+        "list": "always_nodes credentials failure_nodes instance_groups labels success_nodes",
+        "dict": "approval_node extra_data",
+        "int": "forks job_slice_count timeout",
+    },
+    "label": {"str": "name new_name organization state"},
+    "schedule": {
+        "bool": "diff_mode enabled",
+        "str": "description execution_environment inventory job_tags job_type limit name new_name organization rrule "
+        "scm_branch skip_tags state unified_job_template",
+        "list": "credentials instance_groups labels",
+        "dict": "extra_data",
+        "int": "forks job_slice_count timeout verbosity",
+    },
 }
-NODE = {"identifier", "unified_job_template", "related", "extra_data"}
-# A module of these options that only gives back what it was given.
+# A module of these options that returns what it was given, and reports a change if AWX would not have it yet. Given
+# workflow_nodes, the real module always reports one for an approval, and a node of an approval cannot be linked in the
+# task that has approval_node: this looks for the links at the approval, and AWX has them at the node.
 STAND_IN = '''
 DOCUMENTATION = """
 module: {name}
@@ -66,40 +84,78 @@ description: It does nothing.
 author: nobody
 options: {{controller_host: {{type: str, description: Where AWX is.}}}}
 """
+import json, os
 from ansible.module_utils.basic import AnsibleModule
 
 module = AnsibleModule(argument_spec={spec!r}, supports_check_mode=True)
-module.exit_json(changed=True, given={{key: value for key, value in module.params.items() if value is not None}})
+given = {{key: value for key, value in module.params.items() if value is not None}}
+links = {{"success_nodes", "failure_nodes", "always_nodes"}} & set(given)
+if "approval_node" in given and links:
+    module.fail_json(msg="not a field of an approval")
+path = os.path.join({state!r}, "{name} %s" % (given.get("identifier") or given["name"]))
+known = json.load(open(path)) if os.path.exists(path) else {{}}
+approvals = [node for node in given.get("workflow_nodes", []) if "approval" in node["unified_job_template"]["type"]]
+if not module.check_mode:
+    json.dump({{**known, **given}}, open(path, "w"))
+module.exit_json(changed=bool(approvals) or {{**known, **given}} != known, given=given)
 '''
 
 
 @pytest.fixture(scope="session")
 def awx_awx(tmp_path_factory):
+    return make_stand_in(tmp_path_factory)
+
+
+def make_stand_in(tmp_path_factory):
     """A folder of collections with a stand-in for awx.awx."""
     folder = tmp_path_factory.mktemp("collections")
     modules = folder / "ansible_collections" / "awx" / "awx" / "plugins" / "modules"
     modules.mkdir(parents=True)
+    state = tmp_path_factory.mktemp("awx")
     for name, options in OPTIONS.items():
         spec = {option: {"type": kind} for kind, names in options.items() for option in names.split()}
-        (modules / (name + ".py")).write_text(STAND_IN.format(name=name, spec=spec), encoding="utf-8")
+        (modules / (name + ".py")).write_text(STAND_IN.format(name=name, spec=spec, state=str(state)), encoding="utf-8")
     return str(folder)
 
 
-def run_kit(variables, *folders):
+def run_kit(variables, *folders, args=(), **options):
     path = os.pathsep.join([collections_path(), *folders])
-    return run_playbook(
-        "netsec.calico.awx", extra_args=["-e", json.dumps(variables)], env={"ANSIBLE_COLLECTIONS_PATH": path}
-    )
+    env = {"ANSIBLE_COLLECTIONS_PATH": path, **options.pop("env", {})}
+    names = {"calico_awx_" + name: value for name, value in variables.items()}
+    return run_playbook("netsec.calico.awx", extra_args=["-e", json.dumps(names), *args], env=env, **options)
+
+
+REQUIRED = {"inventory": "Fleet", "project": "Network"}
+RRULE = "DTSTART:20260101T020000Z RRULE:FREQ=DAILY;INTERVAL=1"
+OPTIONAL = {
+    "credentials": ["ssh", "etcd"],
+    "audit_credentials": ["ssh", "read-only"],
+    "report_dir": "/reports",
+    "schedule": RRULE,
+    "labels": ["network", "calico"],
+    "notifications": {"error": ["mail"], "success": [], "started": ["chat"], "approvals": ["chat"]},
+    "instance_groups": ["dmz"],
+    "forks": 50,
+    "timeout": 3600,
+    "fact_cache": True,
+}
+
+
+def given_by(run):
+    """{module: [what it was given]}"""
+    assert run.returncode == 0, run
+    found = {name: [] for name in OPTIONS}
+    for each in run.results:
+        for item in each["result"].get("results", []):
+            if "given" in item:
+                found[each["action"][len("awx.awx.") :]].append(item["given"])
+    return found
 
 
 @pytest.fixture(scope="session")
 def made(awx_awx):
-    """{module: [what it was given]} in a run of netsec.calico.awx."""
-    names = {"inventory": "Fleet", "project": "Network", "credentials": ["ssh", "etcd"], "report_dir": "/reports"}
-    run = run_kit({"calico_awx_" + name: value for name, value in names.items()}, awx_awx)
-    assert run.returncode == 0, run
-    looped = {each["action"]: each["result"]["results"] for each in run.results if "results" in each["result"]}
-    return {name: [item["given"] for item in looped["awx.awx." + name]] for name in OPTIONS}
+    """{module: [what it was given]} in a run of netsec.calico.awx with all variables."""
+    return given_by(run_kit({**REQUIRED, **OPTIONAL}, awx_awx))
 
 
 @pytest.fixture(scope="session")
@@ -111,14 +167,14 @@ def templates(made):
 
 
 def test_without_awx_awx_it_says_what_to_install():
-    run = run_kit({"calico_awx_inventory": "Fleet", "calico_awx_project": "Network"})
+    run = run_kit(REQUIRED)
     assert run.returncode == 2, run
     assert "ansible-galaxy collection install awx.awx" in run.stdout and "couldn't resolve" not in run.stdout
 
 
 @pytest.mark.parametrize("missing", ["inventory", "project"])
 def test_names_that_have_to_be_given(awx_awx, missing):
-    run = run_kit({"calico_awx_" + name: "x" for name in {"inventory", "project"} - {missing}}, awx_awx)
+    run = run_kit({name: "x" for name in REQUIRED if name != missing}, awx_awx)
     assert run.returncode == 2 and "-e calico_awx_inventory=... -e calico_awx_project=..." in run.stdout
 
 
@@ -137,15 +193,59 @@ def test_every_key_of_the_data_gets_to_awx(made):
         "controller_templates": "job_template",
         "controller_workflows": "workflow_job_template",
     }
-    assert set(data) == set(names)
+    assert {name for name in data if not name.startswith("__")} == {*names, "controller_schedules"}
     for name, module in names.items():
         known = {option for options in OPTIONS[module].values() for option in options.split()}
         for item, given in zip(data[name], made[module], strict=True):
-            assert set(item) <= known
-            # What a variable leaves empty is left out.
-            assert {key for key in item if item[key] != "{{ calico_awx_execution_environment | default('') }}"} <= set(
-                given
-            )
+            keys = set(item) - {"simplified_workflow_nodes"}
+            assert keys <= known and keys - {"execution_environment"} <= set(given)
+
+
+@pytest.fixture(scope="session")
+def least(tmp_path_factory):
+    """The same with few variables. Only the ansible.cfg of the run names the collections, one beside it."""
+    folder = tmp_path_factory.mktemp("configured")
+    (folder / "mine").symlink_to(make_stand_in(tmp_path_factory))
+    config = "[defaults]\ncollections_path = ./mine:%s\n" % collections_path()
+    (folder / "ansible.cfg").write_text(config, encoding="utf-8")
+    env = {"ANSIBLE_COLLECTIONS_PATH": None, "ANSIBLE_CONFIG": None}
+    return given_by(run_kit({**REQUIRED, "ask_variables": False}, env=env, cwd=folder))
+
+
+def test_a_variable_that_is_not_set_leaves_awxs_value(least):
+    (template, *_others) = least["job_template"]
+    left = {"labels", "instance_groups", "forks", "timeout", "use_fact_cache", "execution_environment"}
+    assert not [name for name in template if name in left or name.startswith("notification")]
+    assert not least["schedule"] and not least["label"]
+
+
+def test_the_variables_get_to_awx(made, templates):
+    (workflow,) = made["workflow_job_template"]
+    assert [each["name"] for each in made["label"]] == OPTIONAL["labels"]
+    for each in [*templates.values(), workflow]:
+        assert each["labels"] == OPTIONAL["labels"] and each["notification_templates_error"] == ["mail"]
+        assert each["notification_templates_success"] == [] and each["notification_templates_started"] == ["chat"]
+    assert workflow["notification_templates_approvals"] == ["chat"]
+    for name, template in templates.items():
+        settings = [template[key] for key in ("instance_groups", "forks", "timeout", "use_fact_cache")]
+        assert settings == [["dmz"], 50, 3600, True]
+        reads = name in ("audit", "plan")
+        assert template["credentials"] == OPTIONAL["audit_credentials" if reads else "credentials"]
+    (schedule,) = made["schedule"]
+    assert schedule["rrule"] == RRULE and schedule["unified_job_template"] == workflow["name"]
+
+
+def test_a_second_run_changes_nothing(awx_awx, made):
+    assert made
+    again = run_kit({**REQUIRED, **OPTIONAL}, awx_awx)
+    assert again.returncode == 0 and again.stats["localhost"]["changed"] == 0, again
+
+
+def test_check_mode_before_the_first_run(tmp_path_factory):
+    """The nodes of a workflow that does not exist cannot be compared."""
+    made = given_by(run_kit({**REQUIRED, **OPTIONAL}, make_stand_in(tmp_path_factory), args=["--check"]))
+    assert made["job_template"] and made["workflow_job_template"]
+    assert not made["workflow_job_template_node"] and not made["schedule"]
 
 
 # The credential type
@@ -230,6 +330,17 @@ def test_what_is_left_out_is_not_set(credential_type, tmp_path):
 
     env, _safe = injected(credential_type, tmp_path, datastore_type="etcdv2", endpoints="http://a:1")
     assert sorted(build_settings({}, env).sources) == ["datastore_type", "etcd_endpoints"]
+
+
+def test_a_credential_without_a_type_has_the_default_of_the_form(credential_type, tmp_path):
+    """AWX's API accepts it, and AWX sets each variable: an empty one would be an error."""
+    from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
+
+    env, _safe = injected(credential_type, tmp_path, endpoints="http://a:1")
+    (default,) = [field["default"] for field in credential_type["inputs"]["fields"] if field["id"] == "datastore_type"]
+    assert build_settings({}, env).datastore_type == default
+    # The inventory decides.
+    assert build_settings({"datastore_type": "etcdv2"}, env).datastore_type == "etcdv2"
 
 
 def bearer_token(folder, datastore):
@@ -383,9 +494,12 @@ def test_awx_takes_the_surveys(templates):
     # AWX takes the default of such a question only from the form, and not for a schedule.
     (question,) = templates["audit"]["survey_spec"]["spec"]
     assert templates["audit"]["extra_vars"]["hostendpoints_audit_fail_on"] == question["default"].split("\n")
+    planned = ["hostendpoints_guard", "hostendpoints_guard_limit", "hostendpoints_purge", "hostendpoints_purge_limit"]
     assert [variable for _name, variable in variables][1:] == [
-        "hostendpoints_purge",
-        "hostendpoints_purge_limit",
+        *planned,
+        *planned[:2],
+        "hostendpoints_canary",
+        *planned[2:],
         "calico_policies_purge",
         "calico_policies_purge_limit",
         "hostendpoints_decommission",
@@ -393,30 +507,42 @@ def test_awx_takes_the_surveys(templates):
     ]
 
 
+def test_what_apply_asks_for(templates):
+    """AWX drops a variable that it does not ask for, unless it asks for all variables."""
+    apply = templates["apply"]
+    asked = ("forks", "limit", "job_type", "job_slice_count", "variables")
+    assert all(apply["ask_%s_on_launch" % name] for name in asked)
+
+
+def test_only_what_the_surveys_ask_for(least):
+    assert not [each["name"] for each in least["job_template"] if each["ask_variables_on_launch"]]
+
+
 def test_the_workflow(made, templates):
     (workflow,) = made["workflow_job_template"]
-    nodes = {node["identifier"]: node for node in workflow["workflow_nodes"]}
-    way = {
-        name: {kind: [each["identifier"] for each in linked] for kind, linked in node.get("related", {}).items()}
-        for name, node in nodes.items()
-    }
-    assert way == {
-        "audit": {"failure_nodes": ["approve"]},
+    nodes, links = {}, {}
+    for node in made["workflow_job_template_node"]:
+        linked = {key: value for key, value in node.items() if key.endswith("_nodes")}
+        (links if linked else nodes)[node["identifier"]] = linked or node
+        assert node["workflow_job_template"] == workflow["name"]
+    assert {name: {kind: names for kind, names in each.items() if names} for name, each in links.items()} == {
+        "audit": {"failure_nodes": ["plan"]},
+        "plan": {"success_nodes": ["approve"]},
         "approve": {"success_nodes": ["apply"]},
         "apply": {"always_nodes": ["audit_again"]},
         "audit_again": {},
     }
-    names = {name: node["unified_job_template"]["name"] for name, node in nodes.items()}
-    assert names.pop("approve") and nodes["approve"]["unified_job_template"]["type"] == "workflow_approval"
-    assert names == {"audit": PREFIX + "audit", "apply": PREFIX + "apply", "audit_again": PREFIX + "audit"}
+    assert nodes.keys() == links.keys() and nodes.pop("approve")["approval_node"]["name"]
+    names = {name: node["unified_job_template"] for name, node in nodes.items()}
+    assert names == {name: PREFIX + name.split("_")[0] for name in nodes}
     assert workflow["ask_limit_on_launch"]
+    # AWX would prefer a variable of the workflow to the plan of the job that was approved.
+    assert workflow["ask_variables_on_launch"] is False
     for name, node in nodes.items():
-        assert set(node) <= NODE
-        if name != "approve":
-            template = templates[names[name][len(PREFIX) :]]
-            # AWX drops what the template does not ask for.
-            asked = {question["variable"] for question in template["survey_spec"]["spec"]}
-            assert set(node.get("extra_data", {})) <= asked and template["ask_limit_on_launch"]
+        template = templates[names[name][len(PREFIX) :]]
+        # AWX drops what the template does not ask for.
+        asked = {question["variable"] for question in template["survey_spec"]["spec"]}
+        assert set(node.get("extra_data", {})) <= asked and template["ask_limit_on_launch"]
 
 
 # The playbook decommission

@@ -144,7 +144,10 @@ _POLICY_RESULTS = ("result", "audit_result", "gathered")
 
 # Optional questions of the surveys in AWX. An extra variable that is an empty string is an unanswered question, and the
 # inventory decides.
-SURVEYED = tuple(prefix + name for prefix in (PREFIX, POLICIES_PREFIX) for name in ("purge", "purge_limit"))
+SURVEYED = (
+    *(PREFIX + name for name in ("guard", "guard_limit", "canary", "purge", "purge_limit")),
+    *(POLICIES_PREFIX + name for name in ("purge", "purge_limit")),
+)
 
 # Those of the argument specification.
 OF_THE_ROLE = list_names(*(scope for scope in Scope if scope not in (Scope.PLAYBOOK, Scope.RESULT)))
