@@ -48,6 +48,10 @@ class ActionModule(ActionWithFiles):
         variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
         earlier = _earlier_nodes(variables, arguments.pop("registered_as", None))
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
+        fails_on_change = boolean(arguments.pop("check_fails_on_change", False), strict=False)
+        failing = run.get_variable_name("check_fails_on_change") if fails_on_change else ""
+        policies_result = arguments.pop("policies_result", None)
+        policies = variables.registered(variables.runner(), str(policies_result)) if policies_result else {}
         api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
@@ -95,6 +99,7 @@ class ActionModule(ActionWithFiles):
         warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, built.uncovered)
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
+        self.add_report(result, "hostendpoints", arguments, failing, policies.get("report") or {})
         return result
 
 

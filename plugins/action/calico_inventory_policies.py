@@ -66,6 +66,8 @@ class ActionModule(ActionWithFiles):
         arguments = run.arguments
         declared = {option: arguments.pop(option, None) for option in (*_SOURCES, *OPTIONS)}
         is_audit = boolean(arguments.pop("audit", False), strict=False)
+        fails_on_change = boolean(arguments.pop("check_fails_on_change", False), strict=False)
+        failing = run.get_variable_name("check_fails_on_change") if fails_on_change else ""
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
@@ -108,6 +110,8 @@ class ActionModule(ActionWithFiles):
             warnings.append(_UNCOMPARED.format(join_first(sets, _SHOWN), len(hosts), join_first(hosts, _SHOWN)))
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
+        if not is_audit:
+            self.add_report(result, "policies", arguments, failing)
         return result
 
     def _build_items(
@@ -168,7 +172,8 @@ def _check_purge(run: RunSettings, arguments: Dict[str, Any]) -> None:
 
 def _prepare_audit(arguments: Dict[str, Any]) -> None:
     """Compare everything that the owner has, without a limit. The audit has its own guard."""
-    arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none")
+    # The findings use the diffs of updates only, and short diffs leave room for them.
+    arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none", diff_style="short")
     for option in ("purge_limit", "guard_limit", "server_dry_run", "canary", "canary_hosts", "canary_wait"):
         arguments.pop(option, None)
 

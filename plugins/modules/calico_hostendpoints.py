@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - netsec.calico._endpoints
   - netsec.calico._endpoints.sources
   - netsec.calico._set
+  - netsec.calico._set.written
   - netsec.calico._guard
   - netsec.calico._guard.mode
 options:

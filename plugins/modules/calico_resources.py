@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - netsec.calico._guard
   - netsec.calico._guard.mode
   - netsec.calico._guard.canary
+  - netsec.calico._set.written
 options:
   resources:
     description:
@@ -115,18 +116,6 @@ options:
         in.
       - Only for O(datastore_type=etcdv3) and O(datastore_type=kubernetes).
     type: str
-  server_dry_run:
-    description:
-      - In check mode, whether the Kubernetes API server checks every change without storing it. What it rejects fails
-        the task.
-      - Only for O(datastore_type=kubernetes).
-    type: bool
-    default: false
-  diff_limit:
-    description:
-      - Maximum number of resources in the returned diff. The last item reports the number of omitted resources.
-    type: int
-    default: 200
 notes:
   - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. Stored
     values of all versions of Calico are compared alike. If a policy is stored under both names, as C(calicoctl apply)

@@ -52,7 +52,8 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         params["server_dry_run"],
     )
     warn(module, build_bulk_warnings(outcome, store.api_version, owner_labels))
-    result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    limit = params["diff_limit"] if module._diff else None
+    result = build_bulk_result(outcome, store.api_version, limit, params["diff_style"])
     return dict(build_skipped_result(params, skipped), **result)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, Mapping
 
 from .._core.errors import InvalidInput, shown
 from .._datastore.factory import DATASTORES, list_options
+from .results import FULL, SHORT
 
 
 def build_connection_options() -> Dict[str, Dict[str, Any]]:
@@ -57,6 +58,7 @@ WRITTEN_SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "owner_label": {"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
     "server_dry_run": {"type": "bool", "default": False},
     "diff_limit": {"type": "int", "default": 200},
+    "diff_style": {"type": "str", "choices": [SHORT, FULL], "default": SHORT},
 }
 
 

@@ -59,7 +59,8 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     if owner_labels and params["state"] == "absent":
         warn(module, ["owner has no effect with state absent: the resources are deleted, whoever owns them"])
     limit = params["diff_limit"] if module._diff else None
-    result = build_bulk_result(outcome, store.api_version, limit, _build_record_with_kind)
+    style = params["diff_style"]
+    result = build_bulk_result(outcome, store.api_version, limit, style, _build_record_with_kind)
     return dict(build_skipped_result(params, skipped), **result)
 
 

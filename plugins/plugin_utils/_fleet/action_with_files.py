@@ -7,9 +7,19 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, Dict, Mapping
 
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
+
+# {key of the counts: title in the text}
+_TITLES = {"policies": "policies", "hostendpoints": "host endpoints"}
+_WOULD_CHANGE, _CHANGED = (
+    "{created} to create, {updated} to change, {deleted} to delete",
+    "{created} created, {updated} changed, {deleted} deleted",
+)
 
 
 class ActionWithFiles(ActionBase):
@@ -30,3 +40,38 @@ class ActionWithFiles(ActionBase):
             return done
         finally:
             self._remove_tmp_path(folder)
+
+    def add_report(
+        self,
+        result: Dict[str, Any],
+        key: str,
+        arguments: Mapping[str, Any],
+        failing: str,
+        earlier: Mapping[str, Any] = {},
+    ) -> None:
+        """Add to the result of a run what it reports at its end, unless it failed.
+
+        `key`: that of its counts. `failing`: the name of the variable by which check mode fails if it finds changes; ""
+        if it does not fail. `earlier`: the report of an earlier task of the run, which this report includes.
+        """
+        if result.get("failed"):
+            return
+        counts = {**earlier.get("counts", {}), key: result["summary"]}
+        report = build_report(counts, self._task.check_mode)
+        settings = build_settings(arguments, os.environ)
+        report["datastore"] = {
+            "type": settings.datastore_type,
+            "endpoints": list(settings.servers),
+            **result.get("datastore", {}),
+        }
+        found = [summary[operation] for summary in counts.values() for operation in ("created", "updated", "deleted")]
+        fails = failing and self._task.check_mode and any(found)
+        text = "check mode found changes, and {0} is true: {1}"
+        result.update(report=report, check_failure=text.format(failing, report["text"]) if fails else "")
+
+
+def build_report(counts: Mapping[str, Mapping[str, int]], is_check: bool) -> Dict[str, Any]:
+    """The counts of a run, and one line for the reader."""
+    text = _WOULD_CHANGE if is_check else _CHANGED
+    parts = ["{0}: {1}".format(_TITLES[key], text.format(**summary)) for key, summary in counts.items()]
+    return {"counts": counts, "text": "; ".join(parts), "check_mode": is_check}
