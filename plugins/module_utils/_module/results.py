@@ -292,6 +292,8 @@ def _shorten(value: Any) -> str:
         return cut(", ".join(value), _LONGEST_VALUE)
     if isinstance(value, (Mapping, list, tuple)):
         return "{0} {1}".format(len(value), "item" if len(value) == 1 else "items")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return cut(str(value), _LONGEST_VALUE)
 
 
