@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import format_message, join_first
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
@@ -132,8 +132,8 @@ class ActionModule(ActionWithFiles):
         groups = parse_list(name_of("group_sets"), declared["group_sets"])
         for option, value in (("library", names), ("group_sets", groups)):
             if value and "GlobalNetworkSet" not in api_version.schemas:
-                text = "{0} requires Calico v3: datastore_type etcdv3 or kubernetes"
-                raise RunFailed(text.format(name_of(option)))
+                text = "{0} requires Calico v3: {datastore_type} etcdv3 or kubernetes"
+                raise RunFailed(format_message(text, name_of(option)))
 
         def render_library(path: Path, variables: Dict[str, Any]) -> List[Any]:
             text = path.read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.writing
   - netsec.calico._connection
+  - netsec.calico._connection.names
   - netsec.calico._guard
   - netsec.calico._guard.mode
   - netsec.calico._guard.canary
@@ -297,6 +298,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
+    OPTION_NAMES,
     WRITTEN_SET_OPTIONS,
     build_connection_options,
 )
@@ -308,6 +310,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             build_connection_options(),
+            **OPTION_NAMES,
             resources={"type": "raw"},
             src={"type": "path"},
             other_kinds=OTHER_KINDS,

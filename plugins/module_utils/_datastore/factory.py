@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
-from .._core.errors import InvalidInput, shown
+from .._core.errors import InvalidInput, format_message, get_option_name, shown
 from .._resources.api_version import V1, V3, V3_KUBERNETES, ApiVersion
 from ._etcd.settings import ETCD
 from ._kubernetes.settings import KUBERNETES
@@ -77,9 +77,9 @@ def build_settings(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     given = read_given(options, variables, _list_families())
     datastore_type = given.values.get("datastore_type", DEFAULT)
     if datastore_type not in DATASTORES:
-        text = "datastore_type ({0}): {1} is not a datastore type; set it to {2}"
+        text = "{datastore_type} ({0}): {1} is not a datastore type; set it to {2}"
         source = given.get_source("datastore_type")
-        raise InvalidInput([text.format(source, shown(datastore_type), " or ".join(DATASTORES))])
+        raise InvalidInput([format_message(text, source, shown(datastore_type), " or ".join(DATASTORES))])
     _check_family(options, datastore_type, given.get_source("datastore_type"))
     if not given.path:
         check_not_empty(given, DATASTORE_TYPE.name, ["DATASTORE_TYPE"], DEFAULT)
@@ -92,8 +92,10 @@ def _check_family(options: Mapping[str, Any], datastore_type: str, source: str) 
     for other, each in DATASTORES.items():
         given = [option.name for option in each.family.options if options.get(option.name) is not None]
         if each.family is not own and given:
-            text = "{0} (option) has no effect on datastore_type {1} ({2}); set datastore_type to {3}, or remove {0}"
-            raise InvalidInput([text.format(given[0], datastore_type, source, other)])
+            text = (
+                "{0} (option) has no effect on {datastore_type} {1} ({2}); set {datastore_type} to {3}, or remove {0}"
+            )
+            raise InvalidInput([format_message(text, get_option_name(given[0]), datastore_type, source, other)])
 
 
 def find_misplaced_secrets(options: Mapping[str, Any]) -> List[str]:

@@ -14,7 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .._core import strict_json
-from .._core.errors import DatastoreError, InvalidInput, shown
+from .._core.errors import DatastoreError, InvalidInput, format_message, shown
 from .._core.files import path_as_shown, read_text
 from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
@@ -83,9 +83,9 @@ class GuardPolicy:
             if self.mode == ENFORCE:
                 text = (
                     "Calico's policies, profiles or settings could not be read, so the change could not be checked: "
-                    "{0}. Give the user the right to read them, or set guard to warn to write it anyway"
+                    "{0}. Give the user the right to read them, or set {guard} to warn to write it anyway"
                 )
-                raise Unsafe(text.format(exc), found.verdicts) from exc
+                raise Unsafe(format_message(text, exc), found.verdicts) from exc
             return found
         if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
             raise Unsafe(format_refusal(found.verdicts), found.verdicts)
@@ -98,7 +98,7 @@ class GuardPolicy:
         if self.limit is None or len(changes) <= self.limit:
             return []
         number = count_kinds([change.ref for change in changes])
-        text = "{0} change in one run, more than the guard_limit of {1}".format(number, self.limit)
+        text = format_message("{0} change in one run, more than the {guard_limit} of {1}", number, self.limit)
         if self.mode == ENFORCE:
             raise Unsafe(text + " (G17). What to do: " + CHECKS["G17"].remedy, ())
         return ["guard G17: " + text]
@@ -166,7 +166,8 @@ class GuardPolicy:
 def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
     """Parse the task's options. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
-        raise InvalidInput(["guard_limit: {0} is negative; it must be 0 or more".format(shown(params["guard_limit"]))])
+        text = "{guard_limit}: {0} is negative; it must be 0 or more"
+        raise InvalidInput([format_message(text, shown(params["guard_limit"]))])
     if params["guard_require"]:
         # As above.
         from .required_connections import check_required  # pylint: disable=import-outside-toplevel

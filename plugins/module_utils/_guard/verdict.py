@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._core.errors import Refused, cut
+from .._core.errors import Refused, cut, format_message
 from .checks import CHECKS
 
 SAFE, UNSAFE, UNKNOWN, WARNING = "safe", "unsafe", "unknown", "warning"
@@ -137,7 +137,7 @@ def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
     text += ". ".join("{0}: {1}".format(verdict, format_reasons(verdict)) for verdict in unsafe[:_SHOWN])
     if len(unsafe) > _SHOWN:
         text += ". And {0} more".format(len(unsafe) - _SHOWN)
-    return text + ". Set guard to warn to write it anyway"
+    return text + format_message(". Set {guard} to warn to write it anyway")
 
 
 def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[str, str]]) -> List[str]:

@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._apply.apply import apply
 from .._apply.canary import parse_canary
-from .._core.errors import InvalidInput, brief, shown
+from .._core.errors import InvalidInput, brief, format_message, shown
 from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import Desired, KindPurge
@@ -75,7 +75,7 @@ def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional
     if params["state"] == "absent":
         raise InvalidInput(["purge: owned requires state present: the purge deletes what is not in the set"])
     if not params["owner"]:
-        raise InvalidInput(["owner: must not be empty if owned resources are purged"])
+        raise InvalidInput([format_message("{owner}: must not be empty if owned resources are purged")])
     kinds = {kind.lower(): kind for kind in api_version.schemas}
     unknown = [kind for kind in params["purge_kinds"] if kind.lower() not in kinds]
     if unknown:

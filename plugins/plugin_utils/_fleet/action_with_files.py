@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Mapping
+import re
+from typing import Any, Dict, Mapping, Match
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import get_option_name
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
 
+# Ansible's own message about an option's value.
+_OWN_MESSAGE = re.compile(r"^(value of |argument '?)(\w+)")
 # {key of the counts: title in the text}
 _TITLES = {"policies": "policies", "hostendpoints": "host endpoints"}
 _WOULD_CHANGE, _CHANGED = (
@@ -37,6 +41,8 @@ class ActionWithFiles(ActionBase):
             done: Dict[str, Any] = self._execute_module(
                 module_name=module_name, module_args=dict(arguments, **paths), task_vars=task_vars
             )
+            if done.get("failed"):
+                done["msg"] = _OWN_MESSAGE.sub(_name_option, str(done.get("msg", "")))
             return done
         finally:
             self._remove_tmp_path(folder)
@@ -68,6 +74,10 @@ class ActionWithFiles(ActionBase):
         fails = failing and self._task.check_mode and any(found)
         text = "check mode found changes, and {0} is true: {1}"
         result.update(report=report, check_failure=text.format(failing, report["text"]) if fails else "")
+
+
+def _name_option(found: Match[str]) -> str:
+    return found[1] + get_option_name(found[2])
 
 
 def build_report(counts: Mapping[str, Mapping[str, int]], is_check: bool) -> Dict[str, Any]:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Union
 
-from ..._core.errors import InvalidInput, brief, shown
+from ..._core.errors import InvalidInput, brief, format_message, shown
 from ..._datastore._values.calico_version import check_version
 from ..._datastore.base import Datastore
 from ..._plan.desired import Absent, Present
@@ -46,7 +46,9 @@ def build_resource_presents(
     def parse(item: Any) -> Present:
         resource = parse_declared(item, api_version)
         if owner_labels and not api_version.schemas[resource.KIND].has_owner:
-            raise InvalidInput(["{0}: owner cannot be used: Calico v1 has no labels for it".format(resource)])
+            raise InvalidInput(
+                [format_message("{0}: {owner} cannot be used: Calico v1 has no labels for it", resource)]
+            )
         if owner_labels:
             labels = dict(resource.labels)
             add_owner(labels, owner_labels)
