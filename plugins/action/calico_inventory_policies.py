@@ -31,7 +31,10 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sou
     parse_items,
     read_file,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import ActionWithFiles
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import (
+    ActionWithFiles,
+    warn_about_hosts,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
@@ -50,6 +53,7 @@ _NEVER_PURGED = ("HostEndpoint", "Node")
 _UNCOMPARED = "the networks of {0} are not compared, because the facts of {1} hosts cannot be used: {2}"
 # Options that are unset if they are empty, as an unanswered survey question is.
 _MAY_BE_EMPTY = ("purge", "guard_limit", "calico_version", "canary", "canary_hosts", "canary_wait")
+_UNCHECKED = "hosts without facts, for which neither the guard nor the canary can check the policies ({0}): {1}"
 _SHOWN = 10
 
 
@@ -101,7 +105,7 @@ class ActionModule(ActionWithFiles):
             scopes = [Scope.HOST, Scope.RUN, Scope.WRITING, *([Scope.GUARD] if is_guarded else [])]
             fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
-            warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
+            warnings += fleet.warnings() + warn_about_hosts(_UNCHECKED, {**fleet.without_facts, **fleet.by_hand})
         done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars)
         if networks.unknown:
             sets = list_unknown_sets(items, run.get_variable_name, networks.unknown)
@@ -189,11 +193,3 @@ def _without_updates(done: Dict[str, Any], sets: List[str]) -> Dict[str, Any]:
     lists = {key: done[key] for key in ("changes", "diff") if isinstance(done.get(key), list)}
     kept = {key: [each for index, each in enumerate(value) if index not in left_out] for key, value in lists.items()}
     return {**done, **kept}
-
-
-def _about_hosts(names: List[str]) -> List[str]:
-    """A warning about hosts for which the guard evaluates nothing."""
-    if not names:
-        return []
-    text = "hosts without facts, for which neither the guard nor the canary can check the policies ({0}): {1}"
-    return [text.format(len(names), join_first(names, _SHOWN))]

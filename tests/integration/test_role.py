@@ -383,6 +383,8 @@ def test_a_host_that_is_out_of_the_play_loses_nothing(fleet, how, strategy):
     run = fleet.run({"worker-1": gone, "worker-2": {}, "worker-3": {}}, tasks=tasks, variables=PURGE, strategy=strategy)
     assert run.returncode == {"failed": 2, "ended": 0}.get(how, 4), run
     assert sorted(fleet.stored()) == sorted([*of_workers(2, 3), "worker-1/old", *OLD[3:]])
+    if strategy == "linear":
+        assert "because they left the play (1): worker-1: they were unreachable" in one_line(run.stderr)
 
 
 def test_a_host_that_the_role_is_not_called_for_gets_nothing_and_loses_nothing(fleet):

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .host_facts import HostFacts
 
 ENFORCE, WARN, OFF = "enforce", "warn", "off"
+# So many hosts are rarely all new to Calico.
+_MANY_NODES = 4
 
 GUARD_OPTIONS: Dict[str, Dict[str, Any]] = {
     "guard_require": {
@@ -88,7 +90,7 @@ class GuardPolicy:
                 raise Unsafe(format_message(text, exc), found.verdicts) from exc
             return found
         if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
-            raise Unsafe(format_refusal(found.verdicts), found.verdicts)
+            raise Unsafe(format_refusal(found.verdicts, found.of_datastore), found.verdicts)
         has_facts = self.mode == ENFORCE or bool(self.by_node)
         affected = {verdict.node for verdict in found.verdicts}
         return dataclasses.replace(found, of_all=[*of_all, *found.of_all], has_facts=has_facts, affected=affected)
@@ -115,7 +117,10 @@ class GuardPolicy:
         selections = {key: both for key, both in selections.items() if any(both)}
         # Only required connections are evaluated in between.
         merged = list_merged(phases) if self.by_node else []
-        return GuardReport(verdicts, selections=selections, of_all=[*guard.openings, *merged])
+        of_datastore = _find_missing(store, guard)
+        return GuardReport(
+            verdicts, selections=selections, of_all=[*guard.openings, *merged], of_datastore=of_datastore
+        )
 
     def facts_for(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
         """The facts of those nodes that have any. Raises InvalidInput."""
@@ -198,6 +203,21 @@ def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) ->
         # Only a name that is similar to a known one is worth a word.
         known.update([node for node in nodes if not find_alike(node, known)])
     return known, problem
+
+
+def _find_missing(store: Datastore, guard: Guard) -> str:
+    """What shows that this may not be Calico's datastore; "" if nothing does."""
+    if store.state.warning:
+        return format_message("{0}, and check whether {datastore_type} is correct", store.state.warning)
+    snapshot = guard.before.snapshot
+    missing = []
+    if not (snapshot.policies or snapshot.profiles or snapshot.config):
+        version = str(store.api_version).rpartition("/")[2]
+        missing.append("the datastore has no policies, profiles and settings of Calico {0}".format(version))
+    if len(guard.nodes) >= _MANY_NODES and not guard.may_know_nodes:
+        missing.append("Calico knows none of the {0} nodes".format(len(guard.nodes)))
+    text = "{0}; check whether {datastore_type} is correct"
+    return format_message(text, ", and ".join(missing)) if missing else ""
 
 
 def _build_unread(changes: Sequence[Change], problem: str) -> List[GuardVerdict]:

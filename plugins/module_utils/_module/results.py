@@ -27,6 +27,8 @@ CHANGES_SIZE = 200000
 FAILURES_SIZE = 100000
 DIFF_SIZE = 200000
 GUARD_SIZE = 60000
+# Of a refusal, whose result Ansible shows on one line after the message, which counts all findings.
+REFUSAL_SIZE = 6000
 STAGED_SIZE = 60000
 # Number of endpoints of a policy in a result.
 SELECTED = 50
@@ -51,9 +53,9 @@ def build_result(change: Change, api_version: ApiVersion, with_diff: bool, guard
     return result
 
 
-def build_guard_result(records: List[Dict[str, Any]]) -> Dict[str, Any]:
+def build_guard_result(records: List[Dict[str, Any]], size: int = GUARD_SIZE) -> Dict[str, Any]:
     """The guard's verdicts on changes, up to a maximum size."""
-    first = bounded(records, GUARD_SIZE)
+    first = bounded(records, size)
     return {"guard": first, "guard_omitted": len(records) - len(first)}
 
 

@@ -20,7 +20,7 @@ from .._datastore.base import Datastore
 from .._datastore.factory import build_settings, find_harmless, find_misplaced_secrets, open_datastore
 from .._datastore.settings import Settings
 from .._guard.verdict import Unsafe, format_records
-from .results import build_guard_result
+from .results import REFUSAL_SIZE, build_guard_result
 
 # Maximum number of characters of JSON of an option that a result repeats.
 PARAMETER_SIZE = 20000
@@ -73,7 +73,8 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule, Datastore], Dict[s
         result = {"msg": _explain_missing(exc.library), "exception": exc.traceback}
     except Unsafe as exc:
         # A change that is refused later, after a conflict, is in the result's failures.
-        result = dict(build_guard_result(format_records(exc.verdicts)), msg="nothing was written: {0}".format(exc))
+        refused = build_guard_result(format_records(exc.verdicts), REFUSAL_SIZE)
+        result = dict(refused, msg="nothing was written: {0}".format(exc))
     except CalicoError as exc:
         result = {"msg": str(exc)}
     if _is_masked(module, result):

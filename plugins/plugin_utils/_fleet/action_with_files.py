@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any, Dict, Mapping, Match
+from typing import Any, Dict, List, Mapping, Match
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import get_option_name
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import get_option_name, join_first
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
 
 # Ansible's own message about an option's value.
 _OWN_MESSAGE = re.compile(r"^(value of |argument '?)(\w+)")
+# Number of hosts, and of reasons, in a warning.
+_SHOWN = 10
 # {key of the counts: title in the text}
 _TITLES = {"policies": "policies", "hostendpoints": "host endpoints"}
 _WOULD_CHANGE, _CHANGED = (
@@ -85,3 +87,15 @@ def build_report(counts: Mapping[str, Mapping[str, int]], is_check: bool) -> Dic
     text = _WOULD_CHANGE if is_check else _CHANGED
     parts = ["{0}: {1}".format(_TITLES[key], text.format(**summary)) for key, summary in counts.items()]
     return {"counts": counts, "text": "; ".join(parts), "check_mode": is_check}
+
+
+def warn_about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:
+    """Return a warning about hosts, grouped by reason. `text` has a place for their number, and for their names."""
+    if not reasons:
+        return []
+    hosts: Dict[str, List[str]] = {}
+    for name, reason in reasons.items():
+        hosts.setdefault(reason, []).append(name)
+    parts = ["{0}: {1}".format(join_first(names, _SHOWN), reason) for reason, names in list(hosts.items())[:_SHOWN]]
+    more = ["and {0} more reasons".format(len(hosts) - _SHOWN)] if len(hosts) > _SHOWN else []
+    return [text.format(len(reasons), "; ".join(parts + more))]
