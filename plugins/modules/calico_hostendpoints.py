@@ -201,7 +201,9 @@ not_attempted_omitted:
   type: int
   sample: 0
 guard:
-  description: The guard's verdicts on unsafe changes and on changes whose safety is unknown, the unsafe changes first.
+  description:
+    - The guard's verdicts on unsafe changes and on changes whose safety is unknown, the unsafe changes first. If the
+      guard rejects the changes, only the first verdicts; the message counts all findings.
   returned: success, and when the guard rejects the changes
   type: list
   elements: dict
