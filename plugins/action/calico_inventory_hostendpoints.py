@@ -16,8 +16,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
     is_guard_on,
     parse_guard_mode,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import ActionWithFiles
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import (
+    ActionWithFiles,
+    warn_about_hosts,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_settings import (
@@ -32,6 +36,7 @@ _SHOWN = 10
 _HOSTS_KEPT = 100
 # Warnings about hosts: their number, then their names and the reason.
 _UNCHANGED = "hosts whose endpoints are not changed, because their facts cannot be used ({0}): {1}"
+_LEFT = "hosts whose endpoints are not changed, because they left the play ({0}): {1}"
 _BY_HAND = "hosts without facts, whose endpoints the guard cannot check ({0}): {1}"
 _UNCOVERED = "hosts without an endpoint, so no policy applies to their interfaces ({0}): {1}"
 
@@ -49,6 +54,10 @@ class ActionModule(ActionWithFiles):
         variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
         earlier = _earlier_nodes(variables, arguments.pop("registered_as", None))
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
+        fails_on_change = boolean(arguments.pop("check_fails_on_change", False), strict=False)
+        failing = run.get_variable_name("check_fails_on_change") if fails_on_change else ""
+        policies_result = arguments.pop("policies_result", None)
+        policies = variables.registered(variables.runner(), str(policies_result)) if policies_result else {}
         api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
@@ -93,10 +102,12 @@ class ActionModule(ActionWithFiles):
             # Later batches must not use these nodes. A node with the name of its host is known anyway.
             done["nodes"] = {name: node for name, node in nodes.items() if name != node}
         result["hosts_without_endpoints"] = dict(list(built.uncovered.items())[:_HOSTS_KEPT])
-        warnings += fleet.warnings() + _about_hosts(_UNCHANGED, fleet.without_facts)
-        warnings += _about_hosts(_BY_HAND, fleet.by_hand) + _about_hosts(_UNCOVERED, built.uncovered)
+        warnings += fleet.warnings() + warn_about_hosts(_UNCHANGED, fleet.without_facts)
+        warnings += warn_about_hosts(_LEFT, _find_left(variables, HostVariables(variables, self._templar, api_version)))
+        warnings += warn_about_hosts(_BY_HAND, fleet.by_hand) + warn_about_hosts(_UNCOVERED, built.uncovered)
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
+        self.add_report(result, "hostendpoints", arguments, failing, policies.get("report") or {})
         return result
 
 
@@ -109,16 +120,11 @@ def _earlier_nodes(context: TaskContext, registered_as: Any) -> Dict[str, str]:
     return found
 
 
-def _about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:
-    """Return a warning about hosts, grouped by reason."""
-    if not reasons:
-        return []
-    hosts: Dict[str, List[str]] = {}
-    for name, reason in reasons.items():
-        hosts.setdefault(reason, []).append(name)
-    parts = ["{0}: {1}".format(_listed(names), reason) for reason, names in list(hosts.items())[:_SHOWN]]
-    more = ["and {0} more reasons".format(len(hosts) - _SHOWN)] if len(hosts) > _SHOWN else []
-    return [text.format(len(reasons), "; ".join(parts + more))]
+def _find_left(context: TaskContext, reader: HostVariables) -> Dict[str, str]:
+    """Return the hosts for which the role is called, and which failed before, with the reason."""
+    present = set(context.names())
+    left = [name for name in context.unbatched() if name not in present and reader.takes_part(name, has_facts=False)]
+    return dict.fromkeys(left, "they were unreachable, or a task failed or ended the play for them")
 
 
 def _assumed(guard_facts: Mapping[str, Any], changes: List[Mapping[str, Any]]) -> List[str]:

@@ -23,7 +23,10 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.dec
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import OPTIONS, list_unknown_sets
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.networks import InventoryNetworks
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sources import check_items
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import ActionWithFiles
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import (
+    ActionWithFiles,
+    warn_about_hosts,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import HostVariables
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
@@ -39,6 +42,7 @@ _NEVER_PURGED = ("HostEndpoint", "Node")
 _UNCOMPARED = "the networks of {0} are not compared, because the facts of {1} hosts cannot be used: {2}"
 # Options that are unset if they are empty, as an unanswered survey question is.
 _MAY_BE_EMPTY = ("purge", "guard_limit", "calico_version", "canary", "canary_hosts", "canary_wait")
+_UNCHECKED = "hosts without facts, for which neither the guard nor the canary can check the policies ({0}): {1}"
 _SHOWN = 10
 
 
@@ -55,6 +59,8 @@ class ActionModule(ActionWithFiles):
         arguments = run.arguments
         declared = {option: arguments.pop(option, None) for option in (*SOURCES, *OPTIONS)}
         is_audit = boolean(arguments.pop("audit", False), strict=False)
+        fails_on_change = boolean(arguments.pop("check_fails_on_change", False), strict=False)
+        failing = run.get_variable_name("check_fails_on_change") if fails_on_change else ""
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
@@ -89,7 +95,7 @@ class ActionModule(ActionWithFiles):
             fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
             contents.update(build_connectivity(fleet, run.hosts))
-            warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
+            warnings += fleet.warnings() + warn_about_hosts(_UNCHECKED, {**fleet.without_facts, **fleet.by_hand})
         done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars)
         if networks.unknown:
             sets = list_unknown_sets(items, run.get_variable_name, networks.unknown)
@@ -98,6 +104,8 @@ class ActionModule(ActionWithFiles):
             warnings.append(_UNCOMPARED.format(join_first(sets, _SHOWN), len(hosts), join_first(hosts, _SHOWN)))
         done["warnings"] = list(dict.fromkeys(warnings)) + done.get("warnings", [])
         result.update(done)
+        if not is_audit:
+            self.add_report(result, "policies", arguments, failing)
         return result
 
 
@@ -114,7 +122,8 @@ def _check_purge(run: RunSettings, arguments: Dict[str, Any]) -> None:
 
 def _prepare_audit(arguments: Dict[str, Any]) -> None:
     """Compare everything that the owner has, without a limit. The audit has its own guard."""
-    arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none")
+    # The findings use the diffs of updates only, and short diffs leave room for them.
+    arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none", diff_style="short")
     for option in ("purge_limit", "guard_limit", "server_dry_run", "canary", "canary_hosts", "canary_wait"):
         arguments.pop(option, None)
 
@@ -130,11 +139,3 @@ def _without_updates(done: Dict[str, Any], sets: List[str]) -> Dict[str, Any]:
     lists = {key: done[key] for key in ("changes", "diff") if isinstance(done.get(key), list)}
     kept = {key: [each for index, each in enumerate(value) if index not in left_out] for key, value in lists.items()}
     return {**done, **kept}
-
-
-def _about_hosts(names: List[str]) -> List[str]:
-    """A warning about hosts for which the guard evaluates nothing."""
-    if not names:
-        return []
-    text = "hosts without facts, for which neither the guard nor the canary can check the policies ({0}): {1}"
-    return [text.format(len(names), join_first(names, _SHOWN))]

@@ -20,7 +20,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
-        result.update(variables=run.arguments, warnings=run.check())
+        values = {option: value for option, value in run.arguments.items() if option != "option_names"}
+        result.update(variables=values, warnings=run.check())
         # The values may contain a password. A failure is still shown.
         result["_ansible_no_log"] = True
         return result

@@ -193,3 +193,13 @@ notes:
   - Environment variables are read on the host that executes the module, as the user that executes it. As in
     C(calicoctl), a variable with the prefix C(CALICO_) overrides the variable without it, even if it is empty.
 """
+
+    # For modules that action plugins of this collection run.
+    NAMES = r"""
+options:
+  option_names:
+    description:
+      - A mapping of options to the names that messages use for them, for example the variables that hold their values.
+        The roles of this collection set it.
+    type: dict
+"""

@@ -65,6 +65,11 @@ options:
         C(projectcalico.org/)).
     type: str
     default: app.kubernetes.io/managed-by
+"""
+
+    # Also for sets of other kinds.
+    WRITTEN = r"""
+options:
   server_dry_run:
     description:
       - In check mode, whether the Kubernetes API server checks every change without storing it, with its schemas,
@@ -74,7 +79,14 @@ options:
     default: false
   diff_limit:
     description:
-      - Maximum number of endpoints in the returned diff. The last item reports the number of omitted endpoints.
+      - Maximum number of resources in the returned diff. The last item reports the number of omitted resources.
     type: int
     default: 200
+  diff_style:
+    description:
+      - Diffs of created and deleted resources. V(short) is one line with their fields. V(full) is the whole manifest.
+      - The diff of an update always has both manifests, and Ansible shows only the lines that differ.
+    type: str
+    choices: [short, full]
+    default: short
 """

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.reading
   - netsec.calico._connection
+  - netsec.calico._connection.names
 options:
   name:
     description:
@@ -111,14 +112,21 @@ check_python()
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netsec.calico.plugins.module_utils._module.listing import list_endpoints
-from ansible_collections.netsec.calico.plugins.module_utils._module.options import build_connection_options
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
+    OPTION_NAMES,
+    build_connection_options,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            build_connection_options(), name={"type": "str"}, node={"type": "str"}, selector={"type": "str"}
+            build_connection_options(),
+            **OPTION_NAMES,
+            name={"type": "str"},
+            node={"type": "str"},
+            selector={"type": "str"},
         ),
         supports_check_mode=True,
     )

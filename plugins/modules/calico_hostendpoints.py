@@ -24,9 +24,11 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.writing
   - netsec.calico._connection
+  - netsec.calico._connection.names
   - netsec.calico._endpoints
   - netsec.calico._endpoints.sources
   - netsec.calico._set
+  - netsec.calico._set.written
   - netsec.calico._guard
   - netsec.calico._guard.mode
 options:
@@ -199,7 +201,9 @@ not_attempted_omitted:
   type: int
   sample: 0
 guard:
-  description: The guard's verdicts on unsafe changes and on changes whose safety is unknown, the unsafe changes first.
+  description:
+    - The guard's verdicts on unsafe changes and on changes whose safety is unknown, the unsafe changes first. If the
+      guard rejects the changes, only the first verdicts; the message counts all findings.
   returned: success, and when the guard rejects the changes
   type: list
   elements: dict
@@ -261,6 +265,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoints import apply_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
+    OPTION_NAMES,
     SET_OPTIONS,
     WRITTEN_SET_OPTIONS,
     build_connection_options,
@@ -272,6 +277,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             build_connection_options(),
+            **OPTION_NAMES,
             **SET_OPTIONS,
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.reading
   - netsec.calico._connection
+  - netsec.calico._connection.names
   - netsec.calico._endpoints
   - netsec.calico._endpoints.sources
   - netsec.calico._guard
@@ -293,6 +294,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit import audit_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
+    OPTION_NAMES,
     SET_OPTIONS,
     build_connection_options,
 )
@@ -303,6 +305,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             build_connection_options(),
+            **OPTION_NAMES,
             **SET_OPTIONS,
             other_kinds=OTHER_KINDS,
             **GUARD_OPTIONS,

@@ -33,6 +33,7 @@ extends_documentation_fragment:
   - netsec.calico._connection
   - netsec.calico._variables
   - netsec.calico._set
+  - netsec.calico._set.written
 options:
   guard:
     description:
@@ -76,6 +77,16 @@ options:
         reads RV(nodes) of the play's earlier batches from it.
       - If omitted, the nodes of earlier batches are unknown.
     type: str
+  policies_result:
+    description:
+      - Name of the variable in which a task of M(netsec.calico.calico_inventory_policies) registered its result.
+        RV(report) then includes its changes.
+    type: str
+  check_fails_on_change:
+    description:
+      - Whether RV(check_failure) is not empty if check mode finds changes. The role fails with it at the end of a run.
+    type: bool
+    default: false
   purge_limit:
     description:
       - As O(netsec.calico.calico_hostendpoints#module:purge_limit). Required if O(purge) is not V(none).
@@ -132,6 +143,35 @@ nodes:
   returned: success, in a play with C(serial) or the strategy C(free)
   type: dict
   sample: {web1: web1.example.com}
+report:
+  description: What the role publishes as C(hostendpoints_apply) and shows at the end of a run.
+  returned: success, unless skipped
+  type: dict
+  contains:
+    text:
+      description: The number of changes in one line.
+      type: str
+    counts:
+      description:
+        - RV(summary) under the key C(hostendpoints). With O(policies_result), the same of the policies under the key
+          C(policies).
+      type: dict
+    check_mode:
+      description: Whether the run was in check mode, so that nothing was written.
+      type: bool
+    datastore:
+      description: The type of the datastore, its endpoints, and what the module reports about it.
+      type: dict
+  sample:
+    text: "host endpoints: 140 created, 0 changed, 0 deleted"
+    counts: {hostendpoints: {created: 140, updated: 0, deleted: 0, unchanged: 1860}}
+    check_mode: false
+    datastore: {type: etcdv3, endpoints: ["http://etcd1.example.com:2379"]}
+check_failure:
+  description: Why the run fails because of O(check_fails_on_change). Empty if it does not.
+  returned: success, unless skipped
+  type: str
+  sample: ""
 summary:
   description: As RV(netsec.calico.calico_hostendpoints#module:summary).
   returned: success, unless skipped

@@ -170,6 +170,16 @@ options:
     description: As O(netsec.calico.calico_resources#module:server_dry_run).
     type: bool
     default: false
+  diff_style:
+    description: As O(netsec.calico.calico_resources#module:diff_style).
+    type: str
+    choices: [short, full]
+    default: short
+  check_fails_on_change:
+    description:
+      - Whether RV(check_failure) is not empty if check mode finds changes. The role fails with it at the end of a run.
+    type: bool
+    default: false
   audit:
     description:
       - Whether to compare only, for an audit. The comparison includes all resources of O(owner), whatever O(purge) and
@@ -197,6 +207,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+report:
+  description:
+    - What the role publishes and shows at the end of a run, as
+      RV(netsec.calico.calico_inventory_hostendpoints#module:report).
+  returned: success, unless skipped, and without O(audit)
+  type: dict
+check_failure:
+  description: Why the run fails because of O(check_fails_on_change). Empty if it does not.
+  returned: success, unless skipped, and without O(audit)
+  type: str
+  sample: ""
 summary:
   description: As RV(netsec.calico.calico_resources#module:summary).
   returned: success, unless skipped

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.reading
   - netsec.calico._connection
+  - netsec.calico._connection.names
 options:
   kind:
     description:
@@ -140,7 +141,10 @@ check_python()
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netsec.calico.plugins.module_utils._module.options import build_connection_options
+from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
+    OPTION_NAMES,
+    build_connection_options,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._module.resource_listing import KINDS, list_resources
 from ansible_collections.netsec.calico.plugins.module_utils._module.runner import run
 
@@ -149,6 +153,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             build_connection_options(),
+            **OPTION_NAMES,
             kind={"type": "str", "required": True, "choices": list(KINDS)},
             name={"type": "str"},
             selector={"type": "str"},

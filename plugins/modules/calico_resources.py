@@ -26,9 +26,11 @@ extends_documentation_fragment:
   - netsec.calico._attributes.actiongroup_calico
   - netsec.calico._attributes.writing
   - netsec.calico._connection
+  - netsec.calico._connection.names
   - netsec.calico._guard
   - netsec.calico._guard.mode
   - netsec.calico._guard.canary
+  - netsec.calico._set.written
 options:
   resources:
     description:
@@ -115,18 +117,6 @@ options:
         in.
       - Only for O(datastore_type=etcdv3) and O(datastore_type=kubernetes).
     type: str
-  server_dry_run:
-    description:
-      - In check mode, whether the Kubernetes API server checks every change without storing it. What it rejects fails
-        the task.
-      - Only for O(datastore_type=kubernetes).
-    type: bool
-    default: false
-  diff_limit:
-    description:
-      - Maximum number of resources in the returned diff. The last item reports the number of omitted resources.
-    type: int
-    default: 200
 notes:
   - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. Stored
     values of all versions of Calico are compared alike. If a policy is stored under both names, as C(calicoctl apply)
@@ -309,6 +299,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
+    OPTION_NAMES,
     WRITTEN_SET_OPTIONS,
     build_connection_options,
 )
@@ -320,6 +311,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             build_connection_options(),
+            **OPTION_NAMES,
             resources={"type": "raw"},
             src={"type": "path"},
             other_kinds=OTHER_KINDS,

@@ -886,6 +886,7 @@ def test_neither_a_resource_nor_a_name(store, wire):
 
 # Libraries that are missing, in a real run of Ansible
 
+INTERPRETER = "hostendpoints_python_interpreter"
 PLAYBOOK = [
     {
         "hosts": "all",
@@ -900,7 +901,7 @@ PLAYBOOK = [
             },
             {
                 "name": "info without etcd",
-                "netsec.calico.calico_hostendpoint_info": {},
+                "netsec.calico.calico_hostendpoint_info": {"option_names": {"python_interpreter": INTERPRETER}},
                 "environment": {"PYTHONPATH": "{{ no_etcd }}"},
             },
             {
@@ -947,5 +948,8 @@ def test_missing_libraries(datastore, tmp_path):
     ):
         message = run.result(task)["msg"]
         assert missing in message and "ython library" in message and sys.executable in message, message
+    # As a role runs it.
+    remedy = "Install it with %s -m pip install %s, or set %s to a Python that has it"
+    assert remedy % (sys.executable, library, INTERPRETER) in run.result("info without etcd")["msg"]
     assert run.result("neither file nor diff without PyYAML")["operation"] == "create"
     assert datastore.stored() == datastore.tree_of([ETH0])

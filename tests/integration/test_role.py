@@ -383,6 +383,8 @@ def test_a_host_that_is_out_of_the_play_loses_nothing(fleet, how, strategy):
     run = fleet.run({"worker-1": gone, "worker-2": {}, "worker-3": {}}, tasks=tasks, variables=PURGE, strategy=strategy)
     assert run.returncode == {"failed": 2, "ended": 0}.get(how, 4), run
     assert sorted(fleet.stored()) == sorted([*of_workers(2, 3), "worker-1/old", *OLD[3:]])
+    if strategy == "linear":
+        assert "because they left the play (1): worker-1: they were unreachable" in one_line(run.stderr)
 
 
 def test_a_host_that_the_role_is_not_called_for_gets_nothing_and_loses_nothing(fleet):
@@ -552,14 +554,14 @@ def test_a_match_that_is_given_as_an_empty_list_does_not_match_everything(fleet,
 @pytest.mark.parametrize(
     "variables, parts",
     [
-        ({"hostendpoints_purge": "mine"}, ["purge", "mine"]),
-        ({"hostendpoints_purge_limit": "few"}, ["purge_limit"]),
-        ({"hostendpoints_owner": "not valid"}, ["not valid"]),
-        ({"hostendpoints_owner": "", "hostendpoints_purge": "owned"}, ["owner"]),
-        ({"hostendpoints_decommission": ["worker-1"]}, ["worker-1", "decommission"]),
-        ({"hostendpoints_etcd_endpoints": "http://127.0.0.1:1"}, ["127.0.0.1:1"]),
-        ({"hostendpoints_datastore_type": "mysql"}, ["mysql"]),
-        ({"hostendpoints_etcd_cert_file": "/nonexistent/cert.pem"}, ["/nonexistent/cert.pem"]),
+        ({"hostendpoints_purge": "mine"}, ["value of hostendpoints_purge must be", "mine"]),
+        ({"hostendpoints_purge_limit": "few"}, ["argument 'hostendpoints_purge_limit' is of type"]),
+        ({"hostendpoints_owner": "not valid"}, ["hostendpoints_owner", "not valid"]),
+        ({"hostendpoints_owner": "", "hostendpoints_purge": "owned"}, ["hostendpoints_owner"]),
+        ({"hostendpoints_decommission": ["worker-1"]}, ["worker-1", "hostendpoints_decommission"]),
+        ({"hostendpoints_etcd_endpoints": "http://127.0.0.1:1"}, ["127.0.0.1:1", "hostendpoints_etcd_endpoints from"]),
+        ({"hostendpoints_datastore_type": "mysql"}, ["hostendpoints_datastore_type (option): 'mysql'"]),
+        ({"hostendpoints_etcd_cert_file": "/nonexistent/cert.pem"}, ["etcd_cert_file /nonexistent/cert.pem"]),
     ],
     ids=str,
 )
@@ -571,7 +573,7 @@ def test_what_is_wrong_for_all_hosts(fleet, variables, parts):
 def test_the_purge_limit(fleet):
     fleet.put("worker-1/old-1", "worker-1/old-2")
     run = fleet.run(["worker-1"], variables=dict(PURGE, hostendpoints_purge_limit=1))
-    assert "purge_limit of 1" in failure(run) and "worker-1" in failure(run)
+    assert "hostendpoints_purge_limit of 1" in failure(run) and "worker-1" in failure(run)
     assert sorted(fleet.stored()) == ["worker-1/old-1", "worker-1/old-2"]
 
 

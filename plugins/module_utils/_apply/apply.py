@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import List, Mapping, Optional
 
-from .._core.errors import InvalidInput, Refused, join_first
+from .._core.errors import InvalidInput, Refused, format_message, join_first
 from .._datastore.base import Datastore
 from .._plan.desired import Desired, Purge
 from .._plan.plan import DELETE, NONE, Change, plan, sort_changes
@@ -46,7 +46,8 @@ def apply(
     if is_staged:
         check_staged(store.api_version)
     if server_dry_run and not store.has_dry_run:
-        raise InvalidInput(["server_dry_run needs datastore_type kubernetes: etcd has no dry run"])
+        text = "{server_dry_run} requires {datastore_type} kubernetes: etcd has no dry run"
+        raise InvalidInput([format_message(text)])
     refs, kinds = [want.ref for want in wants.values()], list_kinds_to_read(wants.values())
     stored = store.read(refs, purge.nodes, {*purge.kinds, *kinds}) if purge else store.read(refs, (), kinds)
     state = store.state
@@ -131,7 +132,8 @@ def _try(
 def _check_limit(deletions: List[Change], limit: int) -> None:
     if len(deletions) > limit:
         raise Refused(
-            "the purge would delete {0}, more than the purge_limit of {1}, so nothing was written: {2}".format(
+            format_message(
+                "the purge would delete {0}, more than the {purge_limit} of {1}, so nothing was written: {2}",
                 count_kinds([change.ref for change in deletions]),
                 limit,
                 join_first([str(change.ref) for change in deletions], SHOWN),

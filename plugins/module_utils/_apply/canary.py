@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .._core.errors import InvalidInput, Refused, brief, join_first, shown
+from .._core.errors import InvalidInput, Refused, brief, format_message, get_option_name, join_first, shown
 from .._plan.plan import Change
 from .ending import Ending
 
@@ -172,9 +172,9 @@ def parse_canary(option: str, count: int, wait: float, facts: Mapping[str, Any])
     `option` is the name of the option with the count.
     """
     if count < 0:
-        raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(count))])
+        raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(get_option_name(option), shown(count))])
     if not 1 <= wait <= 3600:
-        raise InvalidInput(["canary_wait: {0} is not a number of seconds from 1 to 3600".format(wait)])
+        raise InvalidInput([format_message("{canary_wait}: {0} is not a number of seconds from 1 to 3600", wait)])
     places = []
     for node, of_node in facts.items():
         reached = of_node.get("reached_at") if isinstance(of_node, Mapping) else None

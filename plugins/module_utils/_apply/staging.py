@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 from typing import Collection, Dict, Iterator, List, Sequence, Tuple
 
-from .._core.errors import CalicoError, InvalidInput, Refused, join_first
+from .._core.errors import CalicoError, InvalidInput, Refused, format_message, join_first
 from .._datastore.base import Datastore
 from .._plan.desired import Present
 from .._plan.plan import DELETE, NONE, Change, Undone, build_undo, plan
@@ -28,9 +28,8 @@ _SHOWN = 3
 def check_staged(api_version: ApiVersion) -> None:
     """Raise InvalidInput if the API version has no staged policies."""
     if not any(schema.build_twin for schema in api_version.schemas.values()):
-        raise InvalidInput(
-            ["canary: 'staged' requires Calico v3: Calico {0} has no staged policies".format(api_version)]
-        )
+        text = "{canary}: 'staged' requires Calico v3: Calico {0} has no staged policies"
+        raise InvalidInput([format_message(text, api_version)])
 
 
 def plan_twins(store: Datastore, changes: Sequence[Change], declared: Collection[str]) -> List[Change]:
@@ -57,9 +56,9 @@ def plan_twins(store: Datastore, changes: Sequence[Change], declared: Collection
     if taken:
         text = (
             "nothing was written: the canary would replace {0}, which already exists or is part of the set; delete it, "
-            "write it in another run, or set canary to none"
+            "write it in another run, or set {canary} to none"
         )
-        raise Refused(text.format(join_first(taken, _SHOWN)))
+        raise Refused(format_message(text, join_first(taken, _SHOWN)))
     # What another client creates in the meantime is not replaced either.
     return [
         twin if twin.before else twin._replace(want=wants[key]._replace(overwrite=False)) for key, twin in twins.items()

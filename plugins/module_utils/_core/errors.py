@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 # Characters of a message, and of one of the problems in it.
 LONGEST = 12000
@@ -60,6 +61,31 @@ class Conflict(DatastoreError):
     def __init__(self, message: str, maybe_done: bool = False) -> None:
         super().__init__(message)
         self.maybe_done = maybe_done
+
+
+# {option: the name by which the user knows it}, of the task that this process runs.
+_option_names: Dict[str, str] = {}
+
+
+def name_options(names: Mapping[str, str]) -> None:
+    """Set the names of options in the messages of this process, for example those of variables that hold them."""
+    _option_names.clear()
+    _option_names.update((option, name) for option, name in names.items() if name)
+
+
+def get_option_name(option: str) -> str:
+    """The name by which the user knows an option: its own, unless name_options gave another."""
+    return _option_names.get(option, option)
+
+
+def format_message(text: str, *values: object) -> str:
+    """The text with its values, as `str.format`, and with the names of options that stand in braces."""
+    return _MessageFormatter().vformat(text, values, {})
+
+
+class _MessageFormatter(string.Formatter):
+    def get_value(self, key: object, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
+        return get_option_name(key) if isinstance(key, str) else super().get_value(key, args, kwargs)  # type: ignore[arg-type]
 
 
 def file_problem(exc: Exception) -> str:

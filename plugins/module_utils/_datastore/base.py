@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Match, Optional, Sequence, Tuple
 
-from .._core.errors import DatastoreError, InvalidInput
+from .._core.errors import DatastoreError, InvalidInput, format_message
 from .._plan.plan import Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
@@ -70,7 +70,7 @@ class Datastore(abc.ABC):
         A given version also determines how policies are evaluated. Raises InvalidInput for an invalid version.
         """
         if given is not None:
-            raise InvalidInput(["calico_version has no effect on this datastore_type; remove it"])
+            raise InvalidInput([format_message("{calico_version} has no effect on this {datastore_type}; remove it")])
 
     def describe(self) -> Dict[str, Any]:
         """What the result of every module tells about the datastore, such as the API that was chosen."""

@@ -10,7 +10,7 @@ import ssl
 import time
 from typing import Any, Callable, Dict, NamedTuple
 
-from .._core.errors import InvalidInput, file_problem
+from .._core.errors import InvalidInput, file_problem, get_option_name
 from .._core.files import check_regular
 from .settings import Settings, named
 
@@ -63,7 +63,8 @@ def _check_client(settings: Settings, options: CertificateOptions) -> None:
 def _key_problem(settings: Settings, options: CertificateOptions, exc: ssl.SSLError) -> InvalidInput:
     cert_name = named(settings, options.cert)
     if not getattr(settings, options.key):
-        return InvalidInput([cert_name + ": contains no usable key next to the certificate; set " + options.key])
+        text = "{0}: contains no usable key next to the certificate; set {1}"
+        return InvalidInput([text.format(cert_name, get_option_name(options.key))])
     problem = "is not a usable key (PEM, without a password){0}".format(_reason(exc))
     if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
         problem = "the key does not belong to the certificate {0}".format(cert_name)

@@ -14,7 +14,7 @@ import collections
 import re
 from typing import Any, Callable, Collection, Deque, Dict, Iterator, List, Sequence, Tuple, Union
 
-from .._core.errors import Conflict, DatastoreError, shown
+from .._core.errors import Conflict, DatastoreError, format_message, shown
 from .._plan.plan import Change
 from .._plan.stored import Stored
 from .._resources._specs_v1.structs_v1 import POLICY, PROFILE
@@ -72,10 +72,11 @@ class EtcdV2Datastore(Datastore):
     def read_state(self) -> State:
         ready = self._etcd.get(_READY)
         if ready is None:
-            return State(
-                warning="{0} has no {1}: Calico has never run with this datastore, and Felix waits until it does; "
-                "check etcd_endpoints".format(self._etcd, _READY)
+            text = (
+                "{0} has no {1}: Calico has never run with this datastore, and Felix waits until it does; check "
+                "{etcd_endpoints}"
             )
+            return State(warning=format_message(text, self._etcd, _READY))
         # Calico reads anything but "true" as not ready.
         if ready.get("value") != "true":
             found = "a directory" if ready.get("dir") else shown(ready.get("value"))

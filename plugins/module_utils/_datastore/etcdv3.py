@@ -16,7 +16,7 @@ import json
 import re
 from typing import Any, Callable, Collection, Deque, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
-from .._core.errors import Conflict, DatastoreError, shown
+from .._core.errors import Conflict, DatastoreError, format_message, shown
 from .._core.go_json import check_depth
 from .._plan.plan import Change, Undone
 from .._plan.stored import Codec, Stored
@@ -83,11 +83,8 @@ class EtcdV3Datastore(Datastore):
         (found,) = self._etcd.get([_CLUSTER_INFORMATION])
         self._found_state = found
         if found.value is None:
-            return State(
-                warning="{0} has no {1}: Calico has never run with this datastore; check etcd_endpoints".format(
-                    self._etcd, _CLUSTER_INFORMATION
-                )
-            )
+            text = "{0} has no {1}: Calico has never run with this datastore; check {etcd_endpoints}"
+            return State(warning=format_message(text, self._etcd, _CLUSTER_INFORMATION))
         try:
             is_ready, version = _read_information(found.value)
         except ValueError as exc:

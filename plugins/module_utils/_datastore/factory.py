@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
-from .._core.errors import InvalidInput, shown
+from .._core.errors import InvalidInput, format_message, get_option_name, shown
 from .._resources.api_version import V1, V3, V3_KUBERNETES, ApiVersion
 from ._etcd.settings import ETCD
 from ._kubernetes.settings import KUBERNETES
@@ -91,8 +91,9 @@ def find_api_version(options: Mapping[str, Any], variables: Mapping[str, str]) -
 def _find_type(given: Given) -> str:
     found: str = given.values.get("datastore_type", DEFAULT)
     if found not in DATASTORES:
-        text = "datastore_type ({0}): {1} is not a datastore type; set it to {2}"
-        raise InvalidInput([text.format(given.get_source("datastore_type"), shown(found), " or ".join(DATASTORES))])
+        text = "{datastore_type} ({0}): {1} is not a datastore type; set it to {2}"
+        source = given.get_source("datastore_type")
+        raise InvalidInput([format_message(text, source, shown(found), " or ".join(DATASTORES))])
     return found
 
 
@@ -102,8 +103,10 @@ def _check_family(options: Mapping[str, Any], datastore_type: str, source: str) 
     for other, each in DATASTORES.items():
         given = [option.name for option in each.family.options if options.get(option.name) is not None]
         if each.family is not own and given:
-            text = "{0} (option) has no effect on datastore_type {1} ({2}); set datastore_type to {3}, or remove {0}"
-            raise InvalidInput([text.format(given[0], datastore_type, source, other)])
+            text = (
+                "{0} (option) has no effect on {datastore_type} {1} ({2}); set {datastore_type} to {3}, or remove {0}"
+            )
+            raise InvalidInput([format_message(text, get_option_name(given[0]), datastore_type, source, other)])
 
 
 def find_misplaced_secrets(options: Mapping[str, Any]) -> List[str]:

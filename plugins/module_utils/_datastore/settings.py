@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
-from .._core.errors import InvalidInput, brief
+from .._core.errors import InvalidInput, brief, format_message, get_option_name
 from .calicoctl_file import CalicoctlFile, read_calicoctl_file
 
 # Seconds.
@@ -144,13 +144,13 @@ def check_not_empty(
     given: Given, name: str, variables: Sequence[str], default: str, options: Sequence[str] = ()
 ) -> None:
     """Raise InvalidInput when a variable or an option that names a setting is empty: no default stands in for it."""
-    empty = ["{0} (option)".format(option) for option in options if given.options.get(option) == ""]
+    empty = ["{0} (option)".format(get_option_name(option)) for option in options if given.options.get(option) == ""]
     for variable in variables:
         if given.environment.has(variable) and not given.environment.get(variable):
             empty.insert(0, "{0} (environment)".format(given.environment.find_name(variable)))
     if empty and name not in given.values:
         text = "{0}: {1} is empty; set it, or remove it to use the default, {2}"
-        raise InvalidInput([text.format(name, empty[0], default)])
+        raise InvalidInput([text.format(get_option_name(name), empty[0], default)])
 
 
 def read_timeout(options: Mapping[str, Any]) -> float:
@@ -160,7 +160,7 @@ def read_timeout(options: Mapping[str, Any]) -> float:
         return 10.0
     if not 0 < timeout <= LONGEST_TIMEOUT:
         rule = "is not a number of seconds above 0 and up to {0}".format(LONGEST_TIMEOUT)
-        raise InvalidInput(["timeout: {0} {1}".format(timeout, rule)])
+        raise InvalidInput([format_message("{timeout}: {0} {1}", timeout, rule)])
     return float(timeout)
 
 
@@ -197,5 +197,6 @@ def _fill(values: Dict[str, Any], others: Sequence[Mapping[str, Any]]) -> None:
 def named(settings: Settings, option: str) -> str:
     """The option with its source and value, for messages; not for secrets."""
     source = settings.sources.get(option, "default")
+    name = get_option_name(option)
     value = getattr(settings, option)
-    return "{0} {1}".format(option if source == "option" else "{0} ({1})".format(option, source), brief(value, 255))
+    return "{0} {1}".format(name if source == "option" else "{0} ({1})".format(name, source), brief(value, 255))

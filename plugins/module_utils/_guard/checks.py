@@ -97,7 +97,7 @@ _TABLE = (
         remedy="correct the named endpoint, rule, setting or object; until then, Felix does not apply what is stored",
     ),
     # enforcement
-    Check("G17", "more resources change than guard_limit allows", remedy="raise guard_limit if this is intended"),
+    Check("G17", "more resources change than guard_limit allows", remedy="raise the limit if this is intended"),
     # _policy_changes
     Check(
         "G18",

@@ -14,7 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .._core import strict_json
-from .._core.errors import DatastoreError, InvalidInput, shown
+from .._core.errors import DatastoreError, InvalidInput, format_message, shown
 from .._core.files import path_as_shown, read_text
 from .._datastore.base import Datastore
 from .._datastore.snapshot import PolicySnapshot
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .host_facts import HostFacts
 
 ENFORCE, WARN, OFF = "enforce", "warn", "off"
+# So many hosts are rarely all new to Calico.
+_MANY_NODES = 4
 
 GUARD_OPTIONS: Dict[str, Dict[str, Any]] = {
     "guard_require": {
@@ -92,12 +94,12 @@ class GuardPolicy:
             if self.mode == ENFORCE:
                 text = (
                     "Calico's policies, profiles or settings could not be read, so the change could not be checked: "
-                    "{0}. Give the user the right to read them, or set guard to warn to write it anyway"
+                    "{0}. Give the user the right to read them, or set {guard} to warn to write it anyway"
                 )
-                raise Unsafe(text.format(exc), found.verdicts) from exc
+                raise Unsafe(format_message(text, exc), found.verdicts) from exc
             return found
         if self.mode == ENFORCE and any(verdict.verdict == UNSAFE for verdict in found.verdicts):
-            raise Unsafe(format_refusal(found.verdicts), found.verdicts)
+            raise Unsafe(format_refusal(found.verdicts, found.of_datastore), found.verdicts)
         has_facts = self.mode == ENFORCE or bool(self.by_node)
         affected = {verdict.node for verdict in found.verdicts}
         return dataclasses.replace(found, of_all=[*of_all, *found.of_all], has_facts=has_facts, affected=affected)
@@ -107,7 +109,7 @@ class GuardPolicy:
         if self.limit is None or len(changes) <= self.limit:
             return []
         number = count_kinds([change.ref for change in changes])
-        text = "{0} change in one run, more than the guard_limit of {1}".format(number, self.limit)
+        text = format_message("{0} change in one run, more than the {guard_limit} of {1}", number, self.limit)
         if self.mode == ENFORCE:
             raise Unsafe(text + " (G17). What to do: " + CHECKS["G17"].remedy, ())
         return ["guard G17: " + text]
@@ -124,7 +126,10 @@ class GuardPolicy:
         selections = {key: both for key, both in selections.items() if any(both)}
         # Only required connections are evaluated in between.
         merged = list_merged(phases) if self.by_node else []
-        return GuardReport(verdicts, selections=selections, of_all=[*guard.openings, *merged])
+        of_datastore = _find_missing(store, guard)
+        return GuardReport(
+            verdicts, selections=selections, of_all=[*guard.openings, *merged], of_datastore=of_datastore
+        )
 
     def facts_for(self, nodes: Collection[str]) -> Dict[str, HostFacts]:
         """The facts of those nodes that have any. Raises InvalidInput."""
@@ -189,7 +194,8 @@ def _read_mapping(option: str, path: str) -> Mapping[str, Any]:
 def parse_guard_policy(params: Mapping[str, Any]) -> GuardPolicy:
     """Parse the task's options. Raises InvalidInput."""
     if (params.get("guard_limit") or 0) < 0:
-        raise InvalidInput(["guard_limit: {0} is negative; it must be 0 or more".format(shown(params["guard_limit"]))])
+        text = "{guard_limit}: {0} is negative; it must be 0 or more"
+        raise InvalidInput([format_message(text, shown(params["guard_limit"]))])
     if params["guard_require"]:
         # As above.
         from .required_connections import check_required  # pylint: disable=import-outside-toplevel
@@ -222,6 +228,21 @@ def _known_nodes(store: Datastore, snapshot: PolicySnapshot, nodes: Set[str]) ->
         # Only a name that is similar to a known one is worth a word.
         known.update([node for node in nodes if not find_alike(node, known)])
     return known, problem
+
+
+def _find_missing(store: Datastore, guard: Guard) -> str:
+    """What shows that this may not be Calico's datastore; "" if nothing does."""
+    if store.state.warning:
+        return format_message("{0}, and check whether {datastore_type} is correct", store.state.warning)
+    snapshot = guard.before.snapshot
+    missing = []
+    if not (snapshot.policies or snapshot.profiles or snapshot.config):
+        version = str(store.api_version).rpartition("/")[2]
+        missing.append("the datastore has no policies, profiles and settings of Calico {0}".format(version))
+    if len(guard.nodes) >= _MANY_NODES and not guard.may_know_nodes:
+        missing.append("Calico knows none of the {0} nodes".format(len(guard.nodes)))
+    text = "{0}; check whether {datastore_type} is correct"
+    return format_message(text, ", and ".join(missing)) if missing else ""
 
 
 def _build_unread(changes: Sequence[Change], problem: str) -> List[GuardVerdict]:

@@ -73,6 +73,11 @@ class Guard:
         changed = [each.node for each in (*self._endpoints, *self._without)]
         return frozenset([*changed, *(each.node for each in stored)])
 
+    @property
+    def may_know_nodes(self) -> bool:
+        """Whether Calico knows one of these nodes, or that is unknown."""
+        return self._known_nodes is None or bool(self._nodes_problem) or not self._known_nodes.isdisjoint(self.nodes)
+
     def check(
         self,
         facts: Mapping[str, HostFacts],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .._core.errors import Refused, cut
+from .._core.errors import Refused, cut, format_message, join_first
 from .checks import CHECKS
 
 SAFE, UNSAFE, UNKNOWN, WARNING = "safe", "unsafe", "unknown", "warning"
@@ -17,6 +17,8 @@ SAFE, UNSAFE, UNKNOWN, WARNING = "safe", "unsafe", "unknown", "warning"
 # Number of endpoints in a message, and number of reasons for each.
 _SHOWN = 3
 _SHOWN_FINDINGS = 3
+# Number of checks in a message about more endpoints.
+_SHOWN_RULES = 5
 # Maximum number of characters of a reason in a message.
 _LONGEST = 300
 
@@ -71,6 +73,8 @@ class GuardReport:
     has_facts: bool = True
     # The nodes that the changes affect, with "" for those without facts; None if unknown.
     affected: Optional[Collection[str]] = None
+    # What is wrong with the whole datastore; "" if nothing is.
+    of_datastore: str = ""
 
     def records(self) -> List[Dict[str, Any]]:
         """The verdicts that are not safe, as a result lists them."""
@@ -124,8 +128,11 @@ def format_reasons(verdict: GuardVerdict) -> str:
 _COUNTS = ((True, "{0} of {1} changes would be unsafe"), (False, "{0} of {1} affected nodes would be unsafe"))
 
 
-def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
-    """The message about changes that must not be written."""
+def format_refusal(verdicts: Sequence[GuardVerdict], of_datastore: str = "") -> str:
+    """The message about changes that must not be written: each endpoint or node, or of many, each finding once.
+
+    `of_datastore`: what is wrong with the whole datastore.
+    """
     unsafe = [verdict for verdict in verdicts if verdict.verdict == UNSAFE]
     counts = [
         text.format(len([each for each in unsafe if bool(each.name) == is_endpoint]), len(of_kind))
@@ -133,11 +140,60 @@ def format_refusal(verdicts: Sequence[GuardVerdict]) -> str:
         for of_kind in [[each for each in verdicts if each.node and bool(each.name) == is_endpoint]]
         if any(each.verdict == UNSAFE for each in of_kind)
     ]
-    text = " and ".join(counts) + ": "
-    text += ". ".join("{0}: {1}".format(verdict, format_reasons(verdict)) for verdict in unsafe[:_SHOWN])
     if len(unsafe) > _SHOWN:
-        text += ". And {0} more".format(len(unsafe) - _SHOWN)
-    return text + ". Set guard to warn to write it anyway"
+        parts = _group_reasons(unsafe)
+    else:
+        parts = ["{0}: {1}".format(verdict, format_reasons(verdict)) for verdict in unsafe]
+    text = "{0}: {1}".format(" and ".join(counts), ". ".join(parts))
+    if of_datastore:
+        text = "{0}. {1}".format(of_datastore, text)
+    return text + format_message(". Set {guard} to warn to write it anyway")
+
+
+def _group_reasons(unsafe: Sequence[GuardVerdict]) -> List[str]:
+    """What each check found, its nodes and the remedy.
+
+    First what concerns all of them, for example a setting of the datastore, then what concerns most nodes.
+    """
+    found: Dict[str, List[Tuple[GuardVerdict, str]]] = {}
+    for verdict in unsafe:
+        for finding in verdict.findings:
+            if finding.level == UNSAFE:
+                found.setdefault(finding.rule, []).append((verdict, finding.text))
+
+    def rank(rule: str) -> Tuple[bool, int, str]:
+        of_all = _is_shared(found[rule]) and len(found[rule]) == len(unsafe)
+        return not of_all, -len(_list_places(found[rule])), rule
+
+    rules = sorted(found, key=rank)
+    parts = [_format_group(rule, found[rule]) for rule in rules[:_SHOWN_RULES]]
+    more = rules[_SHOWN_RULES:]
+    return [*parts, "Other findings: {0}".format(", ".join(more))] if more else parts
+
+
+def _is_shared(items: Sequence[Tuple[GuardVerdict, str]]) -> bool:
+    return len({text for _verdict, text in items}) == 1
+
+
+def _format_group(rule: str, items: Sequence[Tuple[GuardVerdict, str]]) -> str:
+    places = _list_places(items)
+    verdict, text = items[0]
+    way = CHECKS[rule].remedy
+    return "{0}, {1}, on {2} {3} ({4}): {5}{6}{7}".format(
+        rule,
+        CHECKS[rule].title,
+        len(places),
+        "node" if len(places) == 1 else "nodes",
+        join_first(places, _SHOWN),
+        "" if _is_shared(items) else "for example {0}: ".format(verdict),
+        cut(text, _LONGEST),
+        ". What to do: " + way if way else "",
+    )
+
+
+def _list_places(items: Iterable[Tuple[GuardVerdict, str]]) -> List[str]:
+    """The nodes of findings, in order."""
+    return list(dict.fromkeys(verdict.node or str(verdict) for verdict, _text in items))
 
 
 def format_warnings(verdicts: Sequence[GuardVerdict], without: Collection[Tuple[str, str]]) -> List[str]:

@@ -15,7 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._audit.audit import AuditScope, audit, select_guarded, select_strays
 from .._audit.connectivity import NONE_EVALUATED, Reachability, list_unknown
 from .._audit.policies import Selections, build_selections, build_unknown_selections
-from .._core.errors import DatastoreError, InvalidInput, file_problem, join_first, shown
+from .._core.errors import DatastoreError, InvalidInput, file_problem, get_option_name, join_first, shown
 from .._core.files import path_as_shown
 from .._core.replaced_file import replace_file
 from .._datastore.base import Datastore
@@ -41,7 +41,7 @@ def audit_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     params = module.params
     decommissioned = params["decommission_nodes"] or ()
     store.api_version.check_nodes("nodes", params["nodes"])
-    store.api_version.check_nodes("decommission_nodes", decommissioned)
+    store.api_version.check_nodes(get_option_name("decommission_nodes"), decommissioned)
     skipped: List[OtherKind] = []
     items = read_endpoints(params, skipped)
     wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)

@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._apply.apply import apply
 from .._apply.canary import parse_canary
-from .._core.errors import InvalidInput
+from .._core.errors import InvalidInput, format_message, get_option_name
 from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import NodePurge
@@ -52,7 +52,8 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         params["server_dry_run"],
     )
     warn(module, build_bulk_warnings(outcome, store.api_version, owner_labels))
-    result = build_bulk_result(outcome, store.api_version, params["diff_limit"] if module._diff else None)
+    limit = params["diff_limit"] if module._diff else None
+    result = build_bulk_result(outcome, store.api_version, limit, params["diff_style"])
     return dict(build_skipped_result(params, skipped), **result)
 
 
@@ -62,8 +63,9 @@ def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional
     decommissioned = params["decommission_nodes"] or []
     purged = [] if params["purge"] == "none" else params["purge_nodes"] or []
     if not owner and (params["purge"] == "owned" or decommissioned):
-        raise InvalidInput(["owner: must not be empty if owned endpoints are purged or nodes are decommissioned"])
-    api_version.check_nodes("decommission_nodes", decommissioned)
+        text = "{owner}: must not be empty if owned endpoints are purged or nodes are decommissioned"
+        raise InvalidInput([format_message(text)])
+    api_version.check_nodes(get_option_name("decommission_nodes"), decommissioned)
     api_version.check_nodes("purge_nodes", purged)
     nodes: Dict[str, Optional[str]] = dict.fromkeys(decommissioned, owner)
     nodes.update(dict.fromkeys(purged, owner if params["purge"] == "owned" else None))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
-from .._core.errors import InvalidInput, shown
+from .._core.errors import InvalidInput, get_option_name, shown
 from .._datastore.factory import DATASTORES, list_options
+from .results import FULL, SHORT
 
 
 def build_connection_options() -> Dict[str, Dict[str, Any]]:
@@ -57,11 +58,16 @@ WRITTEN_SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "owner_label": {"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
     "server_dry_run": {"type": "bool", "default": False},
     "diff_limit": {"type": "int", "default": 200},
+    "diff_style": {"type": "str", "choices": [SHORT, FULL], "default": SHORT},
 }
+
+# For modules that action plugins of this collection run.
+OPTION_NAMES: Dict[str, Dict[str, Any]] = {"option_names": {"type": "dict"}}
 
 
 def check_limits(params: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a negative limit."""
     for option in ("purge_limit", "diff_limit"):
         if params[option] is not None and params[option] < 0:
-            raise InvalidInput(["{0}: {1} is negative; it must be 0 or more".format(option, shown(params[option]))])
+            text = "{0}: {1} is negative; it must be 0 or more"
+            raise InvalidInput([text.format(get_option_name(option), shown(params[option]))])

@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._apply.apply import apply
 from .._apply.canary import parse_canary
-from .._core.errors import InvalidInput, brief, shown
+from .._core.errors import InvalidInput, brief, format_message, shown
 from .._datastore.base import Datastore
 from .._guard.enforcement import parse_guard_policy
 from .._plan.desired import Desired, KindPurge
@@ -59,7 +59,8 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     if owner_labels and params["state"] == "absent":
         warn(module, ["owner has no effect with state absent: the resources are deleted, whoever owns them"])
     limit = params["diff_limit"] if module._diff else None
-    result = build_bulk_result(outcome, store.api_version, limit, _build_record_with_kind)
+    style = params["diff_style"]
+    result = build_bulk_result(outcome, store.api_version, limit, style, _build_record_with_kind)
     return dict(build_skipped_result(params, skipped), **result)
 
 
@@ -74,7 +75,7 @@ def _parse_purge(params: Mapping[str, Any], api_version: ApiVersion) -> Optional
     if params["state"] == "absent":
         raise InvalidInput(["purge: owned requires state present: the purge deletes what is not in the set"])
     if not params["owner"]:
-        raise InvalidInput(["owner: must not be empty if owned resources are purged"])
+        raise InvalidInput([format_message("{owner}: must not be empty if owned resources are purged")])
     kinds = {kind.lower(): kind for kind in api_version.schemas}
     unknown = [kind for kind in params["purge_kinds"] if kind.lower() not in kinds]
     if unknown:

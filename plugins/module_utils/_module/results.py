@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from .._apply.outcome import ApplyOutcome
 from .._core import yaml_io
-from .._core.errors import brief, shown
+from .._core.errors import brief, cut, shown
 from .._datastore.base import State
 from .._guard.verdict import GuardReport
 from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change
@@ -27,9 +27,16 @@ CHANGES_SIZE = 200000
 FAILURES_SIZE = 100000
 DIFF_SIZE = 200000
 GUARD_SIZE = 60000
+# Of a refusal, whose result Ansible shows on one line after the message, which counts all findings.
+REFUSAL_SIZE = 6000
 STAGED_SIZE = 60000
 # Number of endpoints of a policy in a result.
 SELECTED = 50
+# Diffs of created and deleted resources: one line, or the manifest.
+SHORT, FULL = "short", "full"
+# Maximum numbers of characters of a short diff, and of a value in it.
+_LONGEST_DIFF = 500
+_LONGEST_VALUE = 100
 
 
 def build_result(change: Change, api_version: ApiVersion, with_diff: bool, guarded: GuardReport) -> Dict[str, Any]:
@@ -42,13 +49,13 @@ def build_result(change: Change, api_version: ApiVersion, with_diff: bool, guard
     }
     result.update(build_guard_result(guarded.records()))
     if with_diff:
-        result["diff"] = build_diff(change, api_version, guarded)
+        result["diff"] = build_diff(change, api_version, guarded, FULL)
     return result
 
 
-def build_guard_result(records: List[Dict[str, Any]]) -> Dict[str, Any]:
+def build_guard_result(records: List[Dict[str, Any]], size: int = GUARD_SIZE) -> Dict[str, Any]:
     """The guard's verdicts on changes, up to a maximum size."""
-    first = bounded(records, GUARD_SIZE)
+    first = bounded(records, size)
     return {"guard": first, "guard_omitted": len(records) - len(first)}
 
 
@@ -103,6 +110,7 @@ def build_bulk_result(
     outcome: ApplyOutcome,
     api_version: ApiVersion,
     diff_limit: Optional[int],
+    diff_style: str = FULL,
     record: Callable[[Change], Dict[str, Any]] = build_record,
 ) -> Dict[str, Any]:
     """The result of a task about a set of resources; with diffs unless diff_limit is None.
@@ -142,7 +150,7 @@ def build_bulk_result(
             not_attempted_omitted=len(outcome.not_attempted) - len(left),
         )
     if diff_limit is not None:
-        result["diff"] = _bulk_diff(outcome.done, api_version, diff_limit, outcome.guarded)
+        result["diff"] = _bulk_diff(outcome, api_version, diff_limit, diff_style)
     return result
 
 
@@ -183,10 +191,9 @@ def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion, owner_la
     return build_state_warnings(outcome.state) + first_warnings(warnings) + outcome.guarded.warnings()
 
 
-def _bulk_diff(
-    changes: List[Change], api_version: ApiVersion, limit: int, guarded: GuardReport
-) -> List[Dict[str, str]]:
-    diffs = bounded((build_diff(change, api_version, guarded) for change in changes[:limit]), DIFF_SIZE)
+def _bulk_diff(outcome: ApplyOutcome, api_version: ApiVersion, limit: int, style: str) -> List[Dict[str, str]]:
+    changes = outcome.done
+    diffs = bounded((build_diff(change, api_version, outcome.guarded, style) for change in changes[:limit]), DIFF_SIZE)
     omitted = len(changes) - len(diffs)
     if omitted:
         text = "... {0} omitted (diff_limit is {1})\n"
@@ -240,11 +247,14 @@ def _felix_warnings(resource: Resource, api_version: ApiVersion) -> List[str]:
     return ["{0}: Felix ignores it{1}: {2}".format(resource, effect, reason)] if reason else []
 
 
-def build_diff(change: Change, api_version: ApiVersion, guarded: GuardReport) -> Dict[str, str]:
-    """The diff of one endpoint. Each side is YAML that calicoctl accepts, in canonical form.
+def build_diff(change: Change, api_version: ApiVersion, guarded: GuardReport, style: str) -> Dict[str, str]:
+    """The diff of one resource. Each side is YAML that calicoctl accepts, in canonical form.
 
     In canonical form, only real differences appear. Comments list policies that start or stop selecting the endpoint.
+    With the style SHORT, the only side of a created or deleted resource is one line instead.
     """
+    if style == SHORT and change.operation != UPDATE:
+        return _build_short_diff(change)
     ref = change.after.ref if change.after else change.ref
     started, stopped = guarded.selections.get((ref.node, ref.name), ((), ()))
     diff = {
@@ -256,6 +266,37 @@ def build_diff(change: Change, api_version: ApiVersion, guarded: GuardReport) ->
     diff["before"] += "".join("# selected by the policy {0}\n".format(name) for name in stopped)
     diff["after"] += "".join("# selected by the policy {0}\n".format(name) for name in started)
     return diff
+
+
+def _build_short_diff(change: Change) -> Dict[str, str]:
+    """The diff of a created or deleted resource, without its manifest."""
+    stored = change.before
+    resource = change.after or (stored.resource if stored else None)
+    if stored and stored.error:
+        text = "Calico cannot read this value: {0}".format(stored.error)
+    else:
+        values = resource.canonical().compared_values() if resource else {}
+        text = "; ".join("{0}: {1}".format(name, _shorten(values.get(name))) for name in change.fields)
+    line = brief(text, _LONGEST_DIFF) + "\n"
+    return {
+        "before_header": str(change.ref),
+        "after_header": "{0} ({1})".format(change.ref, change.operation),
+        "before": line if stored else "",
+        "after": "" if stored else line,
+    }
+
+
+def _shorten(value: Any) -> str:
+    """A value in a few words: plain strings as they are, and the number of items of a structure."""
+    if isinstance(value, Mapping) and all(isinstance(item, str) for item in value.values()):
+        value = ["{0}={1}".format(key, item) for key, item in value.items()]
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return cut(", ".join(value), _LONGEST_VALUE)
+    if isinstance(value, (Mapping, list, tuple)):
+        return "{0} {1}".format(len(value), "item" if len(value) == 1 else "items")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return cut(str(value), _LONGEST_VALUE)
 
 
 def _stored_text(stored: Stored, after: Optional[Resource], api_version: ApiVersion) -> str:

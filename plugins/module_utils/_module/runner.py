@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any, Callable, Dict, Iterable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
 from .._core import yaml_io
-from .._core.errors import LONGEST, CalicoError, MissingLibrary, brief, shown
+from .._core.errors import LONGEST, CalicoError, MissingLibrary, brief, get_option_name, name_options, shown
 from .._datastore.base import Datastore
 from .._datastore.factory import build_settings, find_harmless, find_misplaced_secrets, open_datastore
 from .._datastore.settings import Settings
 from .._guard.verdict import Unsafe, format_records
-from .results import build_guard_result
+from .results import REFUSAL_SIZE, build_guard_result
 
 # Maximum number of characters of JSON of an option that a result repeats.
 PARAMETER_SIZE = 20000
@@ -55,6 +56,7 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule, Datastore], Dict[s
 
     A result with the key `failures` is that of a run that failed midway.
     """
+    name_options(module.params.pop("option_names", None) or {})
     _tidy(module.params, module.argument_spec)
     invocation = _shorten_invocation(module.params)
     finish = module.fail_json
@@ -68,10 +70,11 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule, Datastore], Dict[s
         if "failures" not in result:
             finish = module.exit_json
     except MissingLibrary as exc:
-        result = {"msg": missing_required_lib(exc.library), "exception": exc.traceback}
+        result = {"msg": _explain_missing(exc.library), "exception": exc.traceback}
     except Unsafe as exc:
         # A change that is refused later, after a conflict, is in the result's failures.
-        result = dict(build_guard_result(format_records(exc.verdicts)), msg="nothing was written: {0}".format(exc))
+        refused = build_guard_result(format_records(exc.verdicts), REFUSAL_SIZE)
+        result = dict(refused, msg="nothing was written: {0}".format(exc))
     except CalicoError as exc:
         result = {"msg": str(exc)}
     if _is_masked(module, result):
@@ -79,6 +82,19 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule, Datastore], Dict[s
     finish(invocation=invocation, **result)
 
 
+def _explain_missing(library: str) -> str:
+    """The message about a Python library that cannot be imported."""
+    variable = get_option_name(_INTERPRETER)
+    if variable == _INTERPRETER:
+        return str(missing_required_lib(library))
+    text = (
+        "the Python library {0} is missing. Install it with {1} -m pip install {0}, or set {2} to a Python that has it"
+    )
+    return text.format(library, sys.executable, variable)
+
+
+# No option of a module, but of the actions that run one.
+_INTERPRETER = "python_interpreter"
 _MASKED = (
     "the password of the datastore's user also occurs in this result, and Ansible masks it there. Do not use the "
     "masked result as input; use a user with another password"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, TypeVar
 
-from .._core.errors import InvalidInput, shown
+from .._core.errors import InvalidInput, format_message, shown
 from ._specs.spec_resource import NAME_ANNOTATION, PolicyResource
 from ._specs.spec_schemas import SCHEMAS_V3
 from ._specs_v1.spec_schemas_v1 import SCHEMAS_V1
@@ -97,9 +97,12 @@ class ApiVersion:
         """Raise InvalidInput if the owner is not a valid value of the label, or if the label is Calico's own."""
         domain = label.rpartition("/")[0]
         if domain == CALICO_DOMAIN or domain.endswith("." + CALICO_DOMAIN):
-            text = "owner_label: {0} is a label of Calico, which sets it itself; use a label with another prefix"
-            raise InvalidInput([text.format(shown(label))])
-        _raise("owner_label and owner", [_format(*problem) for problem in self.validators.label(label, owner)])
+            text = "{owner_label}: {0} is a label of Calico, which sets it itself; use a label with another prefix"
+            raise InvalidInput([format_message(text, shown(label))])
+        _raise(
+            format_message("{owner_label} and {owner}"),
+            [_format(*problem) for problem in self.validators.label(label, owner)],
+        )
 
     def why_ignored(self, resource: Resource) -> str:
         """Why Felix treats this stored resource as missing; "" when it does not."""

@@ -7,9 +7,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping
+import os
+import re
+from typing import Any, Dict, List, Mapping, Match
 
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import get_option_name, join_first
+from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
+
+# Ansible's own message about an option's value.
+_OWN_MESSAGE = re.compile(r"^(value of |argument '?)(\w+)")
+# Number of hosts, and of reasons, in a warning.
+_SHOWN = 10
+# {key of the counts: title in the text}
+_TITLES = {"policies": "policies", "hostendpoints": "host endpoints"}
+_WOULD_CHANGE, _CHANGED = (
+    "{created} to create, {updated} to change, {deleted} to delete",
+    "{created} created, {updated} changed, {deleted} deleted",
+)
 
 
 class ActionWithFiles(ActionBase):
@@ -27,6 +43,59 @@ class ActionWithFiles(ActionBase):
             done: Dict[str, Any] = self._execute_module(
                 module_name=module_name, module_args=dict(arguments, **paths), task_vars=task_vars
             )
+            if done.get("failed"):
+                done["msg"] = _OWN_MESSAGE.sub(_name_option, str(done.get("msg", "")))
             return done
         finally:
             self._remove_tmp_path(folder)
+
+    def add_report(
+        self,
+        result: Dict[str, Any],
+        key: str,
+        arguments: Mapping[str, Any],
+        failing: str,
+        earlier: Mapping[str, Any] = {},
+    ) -> None:
+        """Add to the result of a run what it reports at its end, unless it failed.
+
+        `key`: that of its counts. `failing`: the name of the variable by which check mode fails if it finds changes; ""
+        if it does not fail. `earlier`: the report of an earlier task of the run, which this report includes.
+        """
+        if result.get("failed"):
+            return
+        counts = {**earlier.get("counts", {}), key: result["summary"]}
+        report = build_report(counts, self._task.check_mode)
+        settings = build_settings(arguments, os.environ)
+        report["datastore"] = {
+            "type": settings.datastore_type,
+            "endpoints": list(settings.servers),
+            **result.get("datastore", {}),
+        }
+        found = [summary[operation] for summary in counts.values() for operation in ("created", "updated", "deleted")]
+        fails = failing and self._task.check_mode and any(found)
+        text = "check mode found changes, and {0} is true: {1}"
+        result.update(report=report, check_failure=text.format(failing, report["text"]) if fails else "")
+
+
+def _name_option(found: Match[str]) -> str:
+    return found[1] + get_option_name(found[2])
+
+
+def build_report(counts: Mapping[str, Mapping[str, int]], is_check: bool) -> Dict[str, Any]:
+    """The counts of a run, and one line for the reader."""
+    text = _WOULD_CHANGE if is_check else _CHANGED
+    parts = ["{0}: {1}".format(_TITLES[key], text.format(**summary)) for key, summary in counts.items()]
+    return {"counts": counts, "text": "; ".join(parts), "check_mode": is_check}
+
+
+def warn_about_hosts(text: str, reasons: Mapping[str, str]) -> List[str]:
+    """Return a warning about hosts, grouped by reason. `text` has a place for their number, and for their names."""
+    if not reasons:
+        return []
+    hosts: Dict[str, List[str]] = {}
+    for name, reason in reasons.items():
+        hosts.setdefault(reason, []).append(name)
+    parts = ["{0}: {1}".format(join_first(names, _SHOWN), reason) for reason, names in list(hosts.items())[:_SHOWN]]
+    more = ["and {0} more reasons".format(len(hosts) - _SHOWN)] if len(hosts) > _SHOWN else []
+    return [text.format(len(reasons), "; ".join(parts + more))]

@@ -14,7 +14,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, brief, join_first
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import (
+    CalicoError,
+    brief,
+    join_first,
+    name_options,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, get_api_version
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import check_spelling
@@ -30,7 +35,7 @@ class RunSettings(NamedTuple):
     """What an action plugin works with."""
 
     hosts: TaskContext
-    # The task's options, including those of its option `variables`.
+    # The task's options, including those of its option `variables`, whose names are in `option_names`.
     arguments: Dict[str, Any]
     # The task's variables, with the Python interpreter of its module.
     task_vars: Dict[str, Any]
@@ -53,7 +58,10 @@ def read_run_settings(task: Any, task_vars: Mapping[str, Any], templar: Any) -> 
     hosts = TaskContext(task, task_vars)
     options = dict(task.args)
     variables = _check_variables(options.pop("variables", None) or {})
-    arguments = {**options, **_read_variables(variables, hosts, templar)}
+    # For the messages of this process, and of the module that it runs.
+    names = {option: name for option, name in variables.items() if name}
+    name_options(names)
+    arguments = {**options, "option_names": names, **_read_variables(variables, hosts, templar)}
     python = arguments.pop("python_interpreter", None)
     return RunSettings(hosts, arguments, _with_interpreter(task_vars, task.delegate_to, python), variables)
 

@@ -16,7 +16,7 @@ import threading
 import urllib.parse
 from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
 
-from ..._core.errors import CalicoError, DatastoreError, cut
+from ..._core.errors import CalicoError, DatastoreError, cut, format_message
 from .http import BadAnswer, HandshakeFailed
 from .settings import EtcdSettings
 
@@ -111,9 +111,8 @@ class EtcdServer:
         """The message about an answer that is not one of this API."""
         if "HTTP request to an HTTPS server" in text:
             return "{0} requires TLS: its URL must start with https:// ({1})".format(self.url, text)
-        return "{0} does not speak etcd's {1} ({2}); check etcd_endpoints (from: {3}). {4}".format(
-            self.url, api, text, _source(self._settings), hint
-        )
+        message = "{0} does not speak etcd's {1} ({2}); check {etcd_endpoints} (from: {3}). "
+        return format_message(message + hint, self.url, api, text, _source(self._settings))
 
     def _other_scheme(self) -> str:
         """A hint for a connection that breaks at once."""
@@ -124,9 +123,8 @@ class EtcdServer:
         return "; if it requires TLS, its URL must start with https://"
 
     def _refusal(self) -> str:
-        return "refuses the client certificate (etcd_cert_file {0})".format(
-            self._settings.etcd_cert_file or "is not given"
-        )
+        path = self._settings.etcd_cert_file or "is not given"
+        return format_message("refuses the client certificate ({etcd_cert_file} {0})", path)
 
     def _tls_problem(self, text: str) -> str:
         text = re.sub(r"\s*\(_ssl\.c:\d+\)", "", text)
@@ -134,7 +132,7 @@ class EtcdServer:
             return "its certificate is for another host: {0}".format(text)
         if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
             authority = self._settings.etcd_ca_cert_file or "(not given: the system's)"
-            return "its certificate is not trusted by etcd_ca_cert_file {0}: {1}".format(authority, text)
+            return format_message("its certificate is not trusted by {etcd_ca_cert_file} {0}: {1}", authority, text)
         if _refuses_certificate(text):
             return "it {0}: {1}".format(self._refusal(), text)
         if "EOF" in text:
@@ -187,9 +185,8 @@ class EtcdCluster(Generic[_Server]):
                 failures.append("{0}: {1}".format(member.url, exc))
                 if is_write and exc.maybe_done:
                     raise NoAnswer(failures[-1], True) from exc
-        raise DatastoreError(
-            "cannot reach etcd: {0} (etcd_endpoints from: {1})".format("; ".join(failures), _source(self._settings))
-        )
+        text = "cannot reach etcd: {0} ({etcd_endpoints} from: {1})"
+        raise DatastoreError(format_message(text, "; ".join(failures), _source(self._settings)))
 
 
 def refused(settings: EtcdSettings, verb: str, key: str, why: str, rights: str) -> DatastoreError:

@@ -10,7 +10,7 @@ import dataclasses
 import urllib.parse
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
-from ..._core.errors import InvalidInput, shown
+from ..._core.errors import InvalidInput, format_message, get_option_name, shown
 from ..calicoctl_file import CalicoctlFile
 from ..certificates import CertificateOptions
 from ..settings import Environment, Family, Given, Option, Settings, check_not_empty
@@ -73,7 +73,7 @@ def _read_file(found: CalicoctlFile, options: Mapping[str, Any]) -> Dict[str, st
         if found.spec.get(key) and not options.get(option):
             text = "spec.{0} is not supported; set the option {1} or spec.{2} to {3}"
             what = "the servers' URLs" if option == "etcd_endpoints" else "the path of a file that holds the same"
-            raise found.error(text.format(key, option, _FILE_KEYS[option], what))
+            raise found.error(text.format(key, get_option_name(option), _FILE_KEYS[option], what))
     scheme, authority = found.get_text("etcdScheme"), found.get_text("etcdAuthority")
     return {"etcd_endpoints": "{0}://{1}".format(scheme or "http", authority)} if authority else {}
 
@@ -111,10 +111,10 @@ def _check_file(given: Given) -> None:
     """Raise InvalidInput when neither the file nor an option names a server."""
     if "etcd_endpoints" not in given.values:
         problem = (
-            "spec names no etcd server; add etcdEndpoints to it, or set the option etcd_endpoints (calicoctl uses "
+            "spec names no etcd server; add etcdEndpoints to it, or set the option {etcd_endpoints} (calicoctl uses "
             "Kubernetes with such a file, or rejects it; for Kubernetes, set datastoreType to kubernetes)"
         )
-        raise CalicoctlFile(given.path, {}, "").error(problem)
+        raise CalicoctlFile(given.path, {}, "").error(format_message(problem))
 
 
 def _check_defaults(given: Given) -> None:
@@ -123,8 +123,8 @@ def _check_defaults(given: Given) -> None:
     name = environment.find_name("ETCD_DISCOVERY_SRV")
     domain = environment.get("ETCD_DISCOVERY_SRV")
     if domain and given.get_source("etcd_endpoints") != "option":
-        text = "{0} (environment): {1} is not looked up; set etcd_endpoints to the servers' URLs"
-        raise InvalidInput([text.format(name, shown(domain))])
+        text = "{0} (environment): {1} is not looked up; set {etcd_endpoints} to the servers' URLs"
+        raise InvalidInput([format_message(text, name, shown(domain))])
     check_not_empty(given, "etcd_endpoints", _NAMING, _DEFAULT_ENDPOINTS[0], ["calicoctl_config"])
 
 
@@ -133,18 +133,17 @@ def _parse_endpoints(value: Any, source: str) -> Tuple[str, ...]:
     items = value.split(",") if isinstance(value, str) else value
     if any("@" in str(item) for item in items):
         # The message must not quote it, since it contains a password.
-        raise InvalidInput(
-            ["etcd_endpoints ({0}): a URL contains a user; set etcd_username and etcd_password instead".format(source)]
-        )
+        text = "{etcd_endpoints} ({0}): a URL contains a user; set {etcd_username} and {etcd_password} instead"
+        raise InvalidInput([format_message(text, source)])
     urls = tuple(_parse_endpoint(str(item).strip(), source) for item in items if str(item).strip())
     if not urls:
-        raise InvalidInput(["etcd_endpoints ({0}): {1} names no endpoint".format(source, shown(value))])
+        raise InvalidInput([format_message("{etcd_endpoints} ({0}): {1} names no endpoint", source, shown(value))])
     return tuple(dict.fromkeys(urls))
 
 
 def _parse_endpoint(url: str, source: str) -> str:
     def problem(rule: str) -> InvalidInput:
-        return InvalidInput(["etcd_endpoints ({0}): {1} {2}".format(source, shown(url), rule)])
+        return InvalidInput([format_message("{etcd_endpoints} ({0}): {1} {2}", source, shown(url), rule)])
 
     try:
         parts = urllib.parse.urlsplit(url)
@@ -171,13 +170,15 @@ def _check_credentials(settings: EtcdSettings) -> None:
         ("etcd_key_file", "etcd_cert_file"),
     ):
         if getattr(settings, name) and not getattr(settings, other):
-            raise InvalidInput(
-                ["{0} ({1}) is given without {2}".format(name, settings.sources.get(name, "default"), other)]
-            )
+            source = settings.sources.get(name, "default")
+            text = "{0} ({1}) is given without {2}"
+            raise InvalidInput([text.format(get_option_name(name), source, get_option_name(other))])
     for name in ("etcd_username", "etcd_password"):
         try:
             getattr(settings, name).encode("utf-8")
         except UnicodeEncodeError as exc:
-            raise InvalidInput(["{0} ({1}) is not UTF-8".format(name, settings.sources[name])]) from exc
+            text = "{0} ({1}) is not UTF-8".format(get_option_name(name), settings.sources[name])
+            raise InvalidInput([text]) from exc
     if ":" in settings.etcd_username and settings.datastore_type == "etcdv2":
-        raise InvalidInput(["etcd_username: HTTP basic authentication does not allow a colon in a user name"])
+        text = "{etcd_username}: HTTP basic authentication does not allow a colon in a user name"
+        raise InvalidInput([format_message(text)])

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Tuple
 
-from ..._core.errors import Conflict, DatastoreError
+from ..._core.errors import Conflict, DatastoreError, format_message
 from ..certificates import check_certificates
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
 from .settings import CERTIFICATES, EtcdSettings
@@ -162,11 +162,11 @@ class EtcdV2Client:
         if self._has_read:
             # The same credentials could read, so they are valid.
             return "it has no right to {0} this key".format(verb) + (
-                "" if user else "; set etcd_username and etcd_password"
+                "" if user else format_message("; set {etcd_username} and {etcd_password}")
             )
         if user:
             return "the user or the password is wrong, or it has no right to {0} this key".format(verb)
-        return "etcd requires etcd_username and etcd_password"
+        return format_message("etcd requires {etcd_username} and {etcd_password}")
 
 
 def _get_revision(request: Request, node: Any) -> str | None:

@@ -36,7 +36,7 @@ _NO_QUORUM = (300, 301)
 
 _HINT = (
     "If Calico v1 keeps its data in this etcd, etcd must run with --enable-v2 (etcd 3.4 and 3.5; etcd 3.6 has no v2 "
-    "API). Calico v3 keeps its data in etcd's v3 API: set datastore_type to etcdv3"
+    "API). Calico v3 keeps its data in etcd's v3 API: set {datastore_type} to etcdv3"
 )
 
 

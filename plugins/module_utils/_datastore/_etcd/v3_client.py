@@ -17,7 +17,7 @@ import base64
 import contextlib
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
-from ..._core.errors import DatastoreError, join_first
+from ..._core.errors import DatastoreError, format_message, join_first
 from ..certificates import check_certificates
 from .cluster import EtcdCluster, EtcdError, NoAnswer, after_unanswered, refused, unsure
 from .settings import CERTIFICATES, EtcdSettings
@@ -267,7 +267,7 @@ class EtcdV3Client:
             return "it has no right to {0} this key".format(verb)
         if self._settings.etcd_username:
             return "the user or the password is wrong"
-        why = "etcd requires etcd_username and etcd_password"
+        why = format_message("etcd requires {etcd_username} and {etcd_password}")
         if self._settings.etcd_cert_file:
             why += ", since its JSON gateway does not accept the common name of a client certificate as a user"
         return why

@@ -15,7 +15,7 @@ import traceback
 import urllib.parse
 from typing import Any, Dict, Iterator, NamedTuple, cast
 
-from ..._core.errors import DatastoreError, MissingLibrary, shown
+from ..._core.errors import DatastoreError, MissingLibrary, format_message, shown
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
 from .http import borrow, get_pool, give_back, harden, has_length, parse_object
 from .settings import EtcdSettings
@@ -45,12 +45,12 @@ _NO_TOKEN = (
 )
 _COMMON_NAME = (
     "{0} rejects the client certificate {1}, since it has a common name, which etcd's JSON gateway does not accept as "
-    "a user; use a certificate without one, and set etcd_username and etcd_password ({2})"
+    "a user; use a certificate without one, and set {etcd_username} and {etcd_password} ({2})"
 )
 
 _HINT = (
     "It must be a client URL of etcd 3.3 or later, without --enable-grpc-gateway=false. Calico v1 keeps its data in "
-    "etcd's v2 API: set datastore_type to etcdv2"
+    "etcd's v2 API: set {datastore_type} to etcdv2"
 )
 
 # Messages of etcd's JSON gateway when it cannot connect to its own server: because the server rejects its certificate,
@@ -60,7 +60,7 @@ _NOT_CONNECTED = ("connection closed", "connection error: desc", "SubConns are i
 _GATEWAY_REMEDY = (
     "Issue the server's certificate for servers and clients (extendedKeyUsage serverAuth and clientAuth) by an "
     "authority of --trusted-ca-file, or give the gateway a certificate with --client-cert-file and --client-key-file "
-    "(etcd 3.5), or use etcd_username and etcd_password and start etcd without --client-cert-auth"
+    "(etcd 3.5), or use {etcd_username} and {etcd_password} and start etcd without --client-cert-auth"
 )
 _GATEWAY_REFUSED = (
     "its JSON gateway cannot connect to its own server, which refuses the gateway's certificate ({0}). Without "
@@ -274,7 +274,7 @@ class EtcdV3Server(EtcdServer):
         if code in _NO_ANSWER or answer.status >= 500:
             return _gateway_problem(answer, text) or NoAnswer(text, True)
         if "CommonName of client" in message:
-            return DatastoreError(_COMMON_NAME.format(self.url, self._settings.etcd_cert_file, text))
+            return DatastoreError(format_message(_COMMON_NAME, self.url, self._settings.etcd_cert_file, text))
         if not isinstance(code, int):
             return DatastoreError(self._not_spoken("v3 API through its JSON gateway", text, _HINT))
         self._has_answered = True
@@ -287,9 +287,9 @@ def _gateway_problem(answer: EtcdAnswer, text: str) -> NoAnswer | None:
         return None
     lacks = "" if _is_for_clients(answer.certificate) else ", which lacks the extendedKeyUsage clientAuth"
     if _HANDSHAKE in text:
-        return NoAnswer(_GATEWAY_REFUSED.format(text, lacks), False)
+        return NoAnswer(format_message(_GATEWAY_REFUSED, text, lacks), False)
     if any(part in text for part in _NOT_CONNECTED):
-        return NoAnswer(_GATEWAY_BROKEN.format(text, lacks), True)
+        return NoAnswer(format_message(_GATEWAY_BROKEN, text, lacks), True)
     return None
 
 

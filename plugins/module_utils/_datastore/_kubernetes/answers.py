@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
-from ..._core.errors import brief
+from ..._core.errors import brief, format_message
 from .transport import ApiAnswer
 
 _FIELDS_SHOWN = 5
@@ -70,9 +70,9 @@ def _get_message(answer: ApiAnswer) -> str:
 
 
 def _explain_unauthorized(answer: ApiAnswer, request: ApiRequest) -> str:
-    return (
+    return format_message(
         "the API server rejects the credentials (401): a token may have expired, or belong to another cluster; check "
-        "api_key, or the user of the kubeconfig"
+        "{api_key}, or the user of the kubeconfig"
     )
 
 
@@ -80,10 +80,10 @@ def _explain_forbidden(answer: ApiAnswer, request: ApiRequest) -> str:
     message = _get_message(answer)
     if "system:anonymous" in message:
         text = (
-            "{0}. No credentials were sent: set api_key, or a client certificate, where the cluster is named; those of "
-            "a weaker source belong to its own cluster"
+            "{0}. No credentials were sent: set {api_key}, or a client certificate, where the cluster is named; those "
+            "of a weaker source belong to its own cluster"
         )
-        return text.format(message)
+        return format_message(text, message)
     kind = _get_details(answer).get("kind")
     if kind in _IMPERSONATED:
         rule = '{{apiGroups: [""], resources: [{0}], verbs: [impersonate]}}'.format(kind)

@@ -11,7 +11,7 @@ import time
 import urllib.parse
 from typing import Any, Collection, Dict, List, Mapping
 
-from ..._core.errors import Conflict, DatastoreError, InvalidInput
+from ..._core.errors import Conflict, DatastoreError, InvalidInput, get_option_name
 from .answers import ApiRequest, explain, is_named_missing
 from .settings import KubernetesSettings
 from .transport import ApiAnswer, NoApiAnswer, Transport
@@ -210,7 +210,8 @@ class KubernetesClient:
     def _unreachable(self, exc: NoApiAnswer) -> DatastoreError:
         option = "host" if self._settings.host else "kubeconfig"
         text = "cannot reach the API server {0} ({1} from: {2}): {3}"
-        return DatastoreError(text.format(self, option, self._settings.get_source(option), exc.reason))
+        source = self._settings.get_source(option)
+        return DatastoreError(text.format(self, get_option_name(option), source, exc.reason))
 
 
 def _path(api: str, plural: str, name: str = "") -> str:

@@ -19,7 +19,7 @@ import urllib.parse
 import urllib.request
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
-from ..._core.errors import DatastoreError, InvalidInput, MissingLibrary, brief
+from ..._core.errors import DatastoreError, InvalidInput, MissingLibrary, brief, format_message
 from .settings import KubernetesSettings
 
 try:
@@ -58,8 +58,8 @@ def load_cluster(settings: KubernetesSettings) -> LoadedCluster:
     configuration.refresh_api_key_hook = None
     _override(settings, configuration)
     if not configuration.host:
-        text = "datastore_type ({0}) is kubernetes, but no Kubernetes cluster is given: {1}"
-        raise InvalidInput([text.format(settings.get_source("datastore_type"), _NOTHING)])
+        text = "{datastore_type} ({0}) is kubernetes, but no Kubernetes cluster is given: "
+        raise InvalidInput([format_message(text + _NOTHING, settings.get_source("datastore_type"))])
     if not configuration.proxy:
         _take_proxy(configuration)
     _split_proxy(configuration)
@@ -69,8 +69,8 @@ def load_cluster(settings: KubernetesSettings) -> LoadedCluster:
 
 
 _NOTHING = (
-    "set kubeconfig, or host and api_key, or one of their environment variables (K8S_AUTH_KUBECONFIG, KUBECONFIG, "
-    "K8S_AUTH_HOST), or run the task where " + _DEFAULT_KUBECONFIG + " exists"
+    "set {kubeconfig}, or {host} and {api_key}, or one of their environment variables (K8S_AUTH_KUBECONFIG, "
+    "KUBECONFIG, K8S_AUTH_HOST), or run the task where " + _DEFAULT_KUBECONFIG + " exists"
 )
 
 
@@ -101,9 +101,9 @@ def _load(settings: KubernetesSettings, configuration: Any) -> Mapping[str, Any]
 
 def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: Any) -> Mapping[str, Any]:
     """Load a kubeconfig, given as its content or as paths separated by colons, and return its user."""
-    where = "kubeconfig ({0})".format(settings.get_source("kubeconfig"))
+    where = format_message("{kubeconfig} ({0})", settings.get_source("kubeconfig"))
     if isinstance(source, str):
-        where = "kubeconfig ({0}) {1}".format(settings.get_source("kubeconfig"), brief(source, 255))
+        where = "{0} {1}".format(where, brief(source, 255))
         _check_paths(source, where)
     log = _Log()
     try:
@@ -252,7 +252,7 @@ def _within(seconds: float, work: Callable[[], None]) -> None:
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        text = "no credentials within {0:g} seconds (timeout): an exec plugin or an identity provider does not answer"
-        raise DatastoreError(text.format(seconds))
+        text = "no credentials within {0:g} seconds ({timeout}): an exec plugin or an identity provider does not answer"
+        raise DatastoreError(format_message(text, seconds))
     for exc in raised:
         raise exc

@@ -15,7 +15,7 @@ import urllib.parse
 from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 
 from ..._core import yaml_io
-from ..._core.errors import InvalidInput, shown
+from ..._core.errors import InvalidInput, format_message, get_option_name, shown
 from ..calicoctl_file import CalicoctlFile
 from ..settings import Environment, Family, Given, Option, Settings
 
@@ -175,7 +175,7 @@ def _read_file(found: CalicoctlFile, options: Mapping[str, Any]) -> Dict[str, An
 
 def _parse_kubeconfig(value: Any, given: Given) -> Any:
     """The path or the paths, or the content. Raises InvalidInput."""
-    where = "kubeconfig ({0})".format(given.get_source("kubeconfig"))
+    where = format_message("{kubeconfig} ({0})", given.get_source("kubeconfig"))
     try:
         content = _parse_text(value)
     except ValueError as exc:
@@ -190,7 +190,7 @@ def _build(given: Given, datastore_type: str, timeout: float) -> KubernetesSetti
     for name in _NAMES:
         if given.options.get(name) in ("", {}):
             # A lookup that found nothing must not select another cluster.
-            raise InvalidInput(["{0} (option) is empty; set it, or omit it".format(name)])
+            raise InvalidInput(["{0} (option) is empty; set it, or omit it".format(get_option_name(name))])
     values = {name: value for name, value in _select(given).items() if name in _NAMES}
     settings = KubernetesSettings(
         datastore_type,
@@ -231,8 +231,8 @@ def _parse_flag(value: Any, given: Given) -> bool | None:
         return value
     text = str(value).lower()
     if text not in (*_FALSE, *_TRUE):
-        text = "validate_certs ({0}): {1} is not true or false"
-        raise InvalidInput([text.format(given.get_source("validate_certs"), shown(value))])
+        text = "{validate_certs} ({0}): {1} is not true or false"
+        raise InvalidInput([format_message(text, given.get_source("validate_certs"), shown(value))])
     return text in _TRUE
 
 
@@ -247,8 +247,9 @@ def _parse_api(value: str, given: Given) -> str:
         if value.lower() in (api, api.partition("/")[0]):
             return api
     if value:
-        text = "calico_api_group ({0}): {1} is not an API of Calico; set it to {2} or {3}, or remove it"
-        raise InvalidInput([text.format(given.get_source("calico_api_group"), shown(value), API_V3, API_V1)])
+        text = "{calico_api_group} ({0}): {1} is not an API of Calico; set it to {2} or {3}, or remove it"
+        source = given.get_source("calico_api_group")
+        raise InvalidInput([format_message(text, source, shown(value), API_V3, API_V1)])
     return ""
 
 
@@ -256,9 +257,10 @@ def _parse_host(value: str, given: Given) -> str:
     if not value:
         return ""
     # The message must not quote a password.
-    where = "host ({0}): ".format(given.get_source("host"))
+    where = format_message("{host} ({0}): ", given.get_source("host"))
     if "@" in value:
-        raise InvalidInput([where + "the URL contains a user; set api_key, or username and password, instead"])
+        text = "the URL contains a user; set {api_key}, or {username} and {password}, instead"
+        raise InvalidInput([where + format_message(text)])
     try:
         parts = urllib.parse.urlsplit(value if "://" in value else "https://" + value)
         port = parts.port
@@ -274,10 +276,13 @@ def _parse_host(value: str, given: Given) -> str:
 def _check(settings: KubernetesSettings) -> None:
     for name, other in (("client_key", "client_cert"), ("username", "password"), ("password", "username")):
         if getattr(settings, name) and not getattr(settings, other):
-            raise InvalidInput(["{0} ({1}) is given without {2}".format(name, settings.get_source(name), other)])
+            text = "{0} ({1}) is given without {2}"
+            source = settings.get_source(name)
+            raise InvalidInput([text.format(get_option_name(name), source, get_option_name(other))])
     if settings.impersonate_groups and not settings.impersonate_user:
         source = settings.get_source("impersonate_groups")
-        raise InvalidInput(["impersonate_groups ({0}) is given without impersonate_user".format(source)])
+        text = "{impersonate_groups} ({0}) is given without {impersonate_user}"
+        raise InvalidInput([format_message(text, source)])
 
 
 KUBERNETES = Family(OPTIONS, _read_environment, _read_file, _build, _find_secrets, _find_harmless)

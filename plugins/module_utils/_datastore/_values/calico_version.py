@@ -14,7 +14,7 @@ import dataclasses
 import re
 from typing import Dict, Iterator, List, NamedTuple, Optional
 
-from ..._core.errors import InvalidInput, shown
+from ..._core.errors import InvalidInput, format_message, shown
 from ..._resources._specs.spec_resource import (
     DEFAULT_PREFIX,
     DEFAULT_TIER,
@@ -72,8 +72,8 @@ def choose_version(given: Optional[str], stored: str) -> CalicoVersion:
     Raises InvalidInput for an invalid given version.
     """
     if given is not None and not _GIVEN.fullmatch(given):
-        text = "calico_version: {0} is not a version of Calico v3; use three numbers, such as v3.27.5"
-        raise InvalidInput([text.format(shown(given))])
+        text = "{calico_version}: {0} is not a version of Calico v3; use three numbers, such as v3.27.5"
+        raise InvalidInput([format_message(text, shown(given))])
     found = parse_version(stored if given is None else given)
     return min(found, NEWEST) if found and found.major == NEWEST.major else NEWEST
 
@@ -106,7 +106,7 @@ def check_version(resource: Resource, version: CalicoVersion) -> None:
     if version >= NEWEST:
         return
     problems = [
-        "{0}: {1}, and this datastore is of Calico {2} (see calico_version)".format(resource, text, version)
+        format_message("{0}: {1}, and this datastore is of Calico {2} (see {calico_version})", resource, text, version)
         for text in _find_problems(resource, version)
     ]
     if problems:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import Dict, List, Sequence
 
-from ..._core.errors import Refused
+from ..._core.errors import Refused, format_message
 from ..._dataplane.evaluator import Evaluator
 from ..._datastore._values.calico_version import STAGED_SINCE
 from ..._datastore.base import Datastore
@@ -31,8 +31,8 @@ def list_selected_endpoints(
     snapshot = store.read_policies("", declared, planned)
     version = calico_version(snapshot)
     if version is not None and version < STAGED_SINCE:
-        text = "nothing was written: canary 'staged' requires Calico {0}, and the datastore is that of Calico {1}"
-        raise Refused(text.format(STAGED_SINCE, version))
+        text = "nothing was written: {canary} 'staged' requires Calico {0}, and the datastore is that of Calico {1}"
+        raise Refused(format_message(text, STAGED_SINCE, version))
     evaluator = Evaluator(store.api_version, snapshot.with_changes(planned), declared, select_deleted(changes))
     # By the names of their keys, of which Calico before v3.32 has others.
     by_name = {change.before.name if change.before else change.ref.name: change.ref for change in policies}

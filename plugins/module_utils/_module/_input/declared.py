@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Dict, Hashable, Iterable, List, TypeVar
 
-from ..._core.errors import InvalidInput, brief, shown
+from ..._core.errors import InvalidInput, brief, format_message, shown
 from ..._plan.desired import Desired
 from ..._resources.api_version import ApiVersion
 from ..._resources.resource import Ref
@@ -66,7 +66,8 @@ def add_owner(labels: Dict[str, str], owner_labels: Mapping[str, str]) -> None:
     """Add the owner's label. Raises InvalidInput if another owner is given."""
     for key, value in owner_labels.items():
         if labels.setdefault(key, value) != value:
-            raise InvalidInput(["labels[{0}]: {1} contradicts owner {2}".format(key, shown(labels[key]), shown(value))])
+            text = "labels[{0}]: {1} contradicts {owner} {2}"
+            raise InvalidInput([format_message(text, key, shown(labels[key]), shown(value))])
 
 
 def _called(item: Any, problem: str) -> str:

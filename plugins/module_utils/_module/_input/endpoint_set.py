@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Optional
 
-from ..._core.errors import InvalidInput, brief, shown
+from ..._core.errors import InvalidInput, brief, format_message, shown
 from ..._plan.desired import Present
 from ..._resources.api_version import ApiVersion
 from ..._resources.fields import parse_fields, with_empty_labels
@@ -60,7 +60,8 @@ def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) ->
     """Raise InvalidInput when an endpoint is declared for a decommissioned node."""
     contradicting = [want.resource for want in presents if want.resource.node in nodes]
     if contradicting:
-        raise InvalidInput(["{0}: the node is in decommission_nodes".format(endpoint) for endpoint in contradicting])
+        text = "{0}: the node is in {decommission_nodes}"
+        raise InvalidInput([format_message(text, endpoint) for endpoint in contradicting])
 
 
 def _endpoint(item: Any, api_version: ApiVersion, owner_labels: Mapping[str, str]) -> HostEndpoint:

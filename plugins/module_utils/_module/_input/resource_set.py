@@ -11,7 +11,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Dict, Iterable, Iterator, List, Union
 
-from ..._core.errors import InvalidInput, brief, shown
+from ..._core.errors import InvalidInput, brief, format_message, shown
 from ..._datastore._values.calico_version import NEWEST, CalicoVersion, check_version
 from ..._datastore.base import Datastore
 from ..._plan.desired import Absent, Present
@@ -56,7 +56,7 @@ def parse_owned(
     """The resource of a manifest, with the owner's labels. Raises InvalidInput for what Calico does not accept."""
     resource = parse_declared(item, api_version)
     if owner_labels and not api_version.schemas[resource.KIND].has_owner:
-        raise InvalidInput(["{0}: owner cannot be used: Calico v1 has no labels for it".format(resource)])
+        raise InvalidInput([format_message("{0}: {owner} cannot be used: Calico v1 has no labels for it", resource)])
     if owner_labels:
         labels = dict(resource.labels)
         add_owner(labels, owner_labels)

@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import format_message
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import Item
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import build_library, parse_list
@@ -46,8 +47,8 @@ def build_declared_items(
     groups = parse_list(name_of("group_sets"), declared["group_sets"])
     for option, value in (("library", names), ("group_sets", groups)):
         if value and "GlobalNetworkSet" not in api_version.schemas:
-            text = "{0} requires Calico v3: datastore_type etcdv3 or kubernetes"
-            raise RunFailed(text.format(name_of(option)))
+            text = "{0} requires Calico v3: {datastore_type} etcdv3 or kubernetes"
+            raise RunFailed(format_message(text, name_of(option)))
 
     def render_library(path: Path, variables: Dict[str, Any]) -> List[Any]:
         text = path.read_text(encoding="utf-8")

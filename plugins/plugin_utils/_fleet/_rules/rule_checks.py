@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import (
+    CalicoError,
+    InvalidInput,
+    format_message,
+    shown,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._core.ip import Net, is_in_net, parse_address, parse_net
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.resolution import ALL_INTERFACES
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
@@ -41,10 +46,11 @@ def check_rule(rule: Any, index: int, api_version: ApiVersion) -> None:
         if isinstance(endpoint.get("expected_ips"), Mapping):
             _check_expected_ips(endpoint["expected_ips"])
         if endpoint.get("interface_name") == ALL_INTERFACES and not api_version.has_wildcards:
-            raise RuleError(
-                "endpoint.interface_name '*' means all interfaces, which Calico v1 (datastore_type etcdv2) does not "
+            text = (
+                "endpoint.interface_name '*' means all interfaces, which Calico v1 ({datastore_type} etcdv2) does not "
                 "support; set it to true or false"
             )
+            raise RuleError(format_message(text))
     except (RuleError, InvalidInput) as exc:
         raise RuleError("rule {0}: {1}".format(index + 1, exc)) from exc
 

@@ -14,7 +14,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
     Conflict,
     InvalidInput,
     brief,
+    format_message,
+    get_option_name,
     join_first,
+    name_options,
     shown,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._resources.selector import SelectorError
@@ -141,3 +144,18 @@ def test_a_message_names_ten_problems_and_counts_the_others():
 )
 def test_only_the_first_names_are_listed(names, text):
     assert join_first(names, 2) == text
+
+
+def test_a_message_names_an_option_as_the_user_knows_it():
+    text = "{guard_limit}: {0} is above {1:g}; set {guard} to warn"
+    assert format_message(text, "{guard}", 5.0) == "guard_limit: {guard} is above 5; set guard to warn"
+    name_options({"guard_limit": "hostendpoints_guard_limit", "guard": "", "timeout": "x"})
+    try:
+        # A value is never taken for a name.
+        assert format_message(text, "{guard_limit}", 5) == (
+            "hostendpoints_guard_limit: {guard_limit} is above 5; set guard to warn"
+        )
+        name_options({})
+        assert get_option_name("timeout") == "timeout"
+    finally:
+        name_options({})

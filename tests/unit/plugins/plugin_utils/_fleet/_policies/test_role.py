@@ -77,7 +77,8 @@ def test_the_task_gets_every_variable_under_the_name_of_its_option():
     assert "'owner': 'calico_policies_owner'" in task["netsec.calico.calico_inventory_policies"]["variables"]
     shared = {option: name for option, name in mapped["__calico_policies_apply"].items() if name not in NAMES}
     assert shared == {
-        option: "hostendpoints_" + option for option in ("canary_wait", "guard", "guard_limit", "server_dry_run")
+        option: "hostendpoints_" + option
+        for option in ("canary_wait", "guard", "guard_limit", "server_dry_run", "diff_style", "check_fails_on_change")
     }
     own = {name for name in mapped["__calico_policies_apply"].values() if name in NAMES}
     assert own == NAMES - {POLICIES_PREFIX + name for name in ("owner", "gathered_dest")}
