@@ -18,6 +18,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
     is_guard_on,
     parse_guard_mode,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._plans.role_plan import POLICIES
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._plans.task_plan import (
+    WRITE,
+    pack_policies,
+    read_task_plan,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import (
     OPTIONS,
     build_library,
@@ -70,9 +76,11 @@ class ActionModule(ActionWithFiles):
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
         is_purging = arguments.get("purge", "none") != "none"
+        plan = read_task_plan(run)
         if not is_purging and not any(declared[option] for option in _SOURCES):
             # Hosts other than the first one may declare policies.
             _check_hosts(run, HostVariables(run.hosts, self._templar, read_api_version(arguments)))
+            plan.check_no_policies()
             result.update(skipped=True, skip_reason="no policies are declared")
             return result
         api_version = read_api_version(arguments)
@@ -89,7 +97,7 @@ class ActionModule(ActionWithFiles):
         check_items(items, api_version)
         if arguments.get("purge") == "owned":
             arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
-        contents: Dict[str, Any] = {"src": [item for _place, item in items]}
+        contents: Dict[str, Any] = {"src": [item for _place, item in items], **plan.build_contents(POLICIES)}
         arguments["guard"] = parse_guard_mode(arguments.get("guard"))
         is_guarded = is_guard_on(arguments["guard"])
         has_canary = str(arguments.get("canary_hosts", 0)) != "0"
@@ -100,7 +108,10 @@ class ActionModule(ActionWithFiles):
             fleet = Fleet(run.hosts, self._templar, api_version, scopes=scopes, connects=has_canary)
             contents["guard_facts_src"] = fleet.guard_facts()
             warnings += fleet.warnings() + _about_hosts([*fleet.without_facts, *fleet.by_hand])
-        done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars)
+        dest = "plan_dest" if plan.mode == WRITE else ""
+        done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars, dest)
+        if dest and not done.get("failed"):
+            done["plan_document"] = pack_policies(done.pop(dest))
         if networks.unknown:
             sets = list_unknown_sets(items, run.get_variable_name, networks.unknown)
             done = _without_updates(done, sets)

@@ -33,6 +33,7 @@ extends_documentation_fragment:
   - netsec.calico._connection
   - netsec.calico._variables
   - netsec.calico._set
+  - netsec.calico._plan.roles
 options:
   guard:
     description:
@@ -75,6 +76,22 @@ options:
       - Name of the variable in which this task registers its result. With C(serial) or the strategy C(free), the module
         reads RV(nodes) of the play's earlier batches from it.
       - If omitted, the nodes of earlier batches are unknown.
+    type: str
+  plan_mode:
+    description:
+      - What the task does with the plan.
+      - V(apply) makes its changes. Without O(plan) and O(plan_document), any changes are made.
+      - V(compare) compares only, without the guard, so that another task can write something else first. It fails
+        unless V(apply) would accept the plan. Set C(check_mode=true) on the task. Without a plan, the task is skipped.
+      - V(write) writes a plan, and nothing to the datastore. If the same plan changes policies, O(guard=enforce) only
+        warns, because the datastore does not have these policies yet.
+    type: str
+    choices: [apply, compare, write]
+    default: apply
+  policies_result:
+    description:
+      - Name of the variable in which M(netsec.calico.calico_inventory_policies) has registered its plan, for
+        O(plan_mode=write).
     type: str
   purge_limit:
     description:
@@ -147,6 +164,27 @@ changes:
       node: worker-1
       name: eth0
       fields: [interface_name, expected_ips]
+plan_path:
+  description: Absolute path of the plan's file. Empty without O(plan).
+  returned: success, with O(plan_mode=write)
+  type: str
+  sample: /home/me/plan.json
+plan_document:
+  description:
+    - The plan as a string of letters, digits and C(+/=), for example for an artifact in AWX. Empty if it would have
+      more than 150,000 characters; without O(plan), the task then fails.
+  returned: success, with O(plan_mode=write)
+  type: str
+  sample: eNrtV1tv0zAU...
+plan_summary:
+  description: The numbers of changes in the plan, and how to apply it.
+  returned: success, with O(plan_mode=write)
+  type: list
+  elements: str
+  sample:
+    - "policies and their resources: 4 to create, 0 to change, 0 to delete"
+    - "host endpoints: 140 to create, 0 to change, 0 to delete"
+    - "To apply exactly this: ansible-playbook netsec.calico.apply -e hostendpoints_plan=/home/me/plan.json"
 canary:
   description: As RV(netsec.calico.calico_hostendpoints#module:canary).
   returned: when O(canary) is not V(0)

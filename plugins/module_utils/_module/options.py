@@ -47,6 +47,9 @@ SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "src": {"type": "path"},
 }
 
+# The options of a plan that a later run makes.
+PLAN_OPTIONS: Dict[str, Dict[str, Any]] = {"plan_dest": {"type": "path"}, "plan_src": {"type": "path"}}
+
 # The options of a set that is written, in addition to its resources, its purge and the guard.
 WRITTEN_SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "guard_limit": {"type": "int"},
@@ -57,6 +60,7 @@ WRITTEN_SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "owner_label": {"type": "str", "default": "app.kubernetes.io/managed-by", "no_log": False},
     "server_dry_run": {"type": "bool", "default": False},
     "diff_limit": {"type": "int", "default": 200},
+    **PLAN_OPTIONS,
 }
 
 
