@@ -16,6 +16,16 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
     is_guard_on,
     parse_guard_mode,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._plans.role_plan import (
+    HOSTENDPOINTS,
+    RolePlan,
+)
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._plans.task_plan import (
+    COMPARE,
+    WRITE,
+    read_planned_policies,
+    read_task_plan,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import (
     ActionWithFiles,
     warn_about_hosts,
@@ -50,6 +60,10 @@ class ActionModule(ActionWithFiles):
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result = super().run(tmp, task_vars)
         run = read_run_settings(self._task, task_vars or {}, self._templar)
+        plan = read_task_plan(run)
+        if plan.mode == COMPARE and not plan.given:
+            result.update(skipped=True, skip_reason="no plan is given")
+            return result
         warnings = run.check()
         variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
         earlier = _earlier_nodes(variables, arguments.pop("registered_as", None))
@@ -58,6 +72,7 @@ class ActionModule(ActionWithFiles):
         failing = run.get_variable_name("check_fails_on_change") if fails_on_change else ""
         policies_result = arguments.pop("policies_result", None)
         policies = variables.registered(variables.runner(), str(policies_result)) if policies_result else {}
+        planned = read_planned_policies(run, policies_result) if plan.mode == WRITE else None
         api_version = read_api_version(arguments)
         if arguments.get("purge_limit") in (None, "") and arguments.get("purge", "none") != "none":
             raise RunFailed("{0} is empty; set it to a number".format(run.get_variable_name("purge_limit")))
@@ -65,6 +80,11 @@ class ActionModule(ActionWithFiles):
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
         arguments["guard"] = parse_guard_mode(arguments.get("guard"))
+        if plan.mode == COMPARE:
+            _restrict_to_comparison(arguments)
+        elif policies and policies["changes"] and is_guard_on(arguments["guard"]):
+            # The datastore does not have these policies yet. The run that applies the plan enforces.
+            arguments["guard"] = "warn"
         is_guarded = is_guard_on(arguments["guard"])
         if is_guarded:
             arguments["guard_require"] = build_required(arguments)
@@ -89,11 +109,14 @@ class ActionModule(ActionWithFiles):
             # Without participating hosts, the scope of the purge is empty.
             arguments["purge"] = "none"
         built = fleet.build_endpoints()
-        contents: Dict[str, Any] = {"src": built.endpoints}
+        contents: Dict[str, Any] = {"src": built.endpoints, **plan.build_contents(HOSTENDPOINTS)}
         if is_guarded or has_canary:
             contents["guard_facts_src"] = fleet.guard_facts()
             contents.update(build_connectivity(fleet, variables))
-        done = self.run_with_files("netsec.calico.calico_hostendpoints", contents, arguments, task_vars)
+        dest = "plan_dest" if plan.mode == WRITE else ""
+        done = self.run_with_files("netsec.calico.calico_hostendpoints", contents, arguments, task_vars, dest)
+        if dest and not done.get("failed"):
+            done.update(plan.save(RolePlan(planned, done.pop(dest))))
         if is_guarded:
             done["warnings"] = done.get("warnings", []) + _assumed(
                 contents["guard_facts_src"], done.get("changes") or []
@@ -109,6 +132,13 @@ class ActionModule(ActionWithFiles):
         result.update(done)
         self.add_report(result, "hostendpoints", arguments, failing, policies.get("report") or {})
         return result
+
+
+def _restrict_to_comparison(arguments: Dict[str, Any]) -> None:
+    """Leave out what is for the writes: the task that applies the plan does it."""
+    arguments["guard"] = "off"
+    for option in ("guard_limit", "server_dry_run", "canary", "canary_wait"):
+        arguments.pop(option, None)
 
 
 def _earlier_nodes(context: TaskContext, registered_as: Any) -> Dict[str, str]:

@@ -15,6 +15,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_g
     is_guard_on,
     parse_guard_mode,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._plans.role_plan import POLICIES
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._plans.task_plan import (
+    WRITE,
+    pack_policies,
+    read_task_plan,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.declared import (
     SOURCES,
     build_declared_items,
@@ -65,9 +71,11 @@ class ActionModule(ActionWithFiles):
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)
         is_purging = arguments.get("purge", "none") != "none"
+        plan = read_task_plan(run)
         if not is_purging and not any(declared[option] for option in SOURCES):
             # Hosts other than the first one may declare policies.
             check_hosts(run, HostVariables(run.hosts, self._templar, read_api_version(arguments)))
+            plan.check_no_policies()
             result.update(skipped=True, skip_reason="no policies are declared")
             return result
         api_version = read_api_version(arguments)
@@ -84,7 +92,7 @@ class ActionModule(ActionWithFiles):
         check_items(items, api_version)
         if arguments.get("purge") == "owned":
             arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
-        contents: Dict[str, Any] = {"src": [item for _place, item in items]}
+        contents: Dict[str, Any] = {"src": [item for _place, item in items], **plan.build_contents(POLICIES)}
         arguments["guard"] = parse_guard_mode(arguments.get("guard"))
         is_guarded = is_guard_on(arguments["guard"])
         has_canary = str(arguments.get("canary_hosts", 0)) != "0"
@@ -96,7 +104,10 @@ class ActionModule(ActionWithFiles):
             contents["guard_facts_src"] = fleet.guard_facts()
             contents.update(build_connectivity(fleet, run.hosts))
             warnings += fleet.warnings() + warn_about_hosts(_UNCHECKED, {**fleet.without_facts, **fleet.by_hand})
-        done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars)
+        dest = "plan_dest" if plan.mode == WRITE else ""
+        done = self.run_with_files("netsec.calico.calico_resources", contents, arguments, run.task_vars, dest)
+        if dest and not done.get("failed"):
+            done["plan_document"] = pack_policies(done.pop(dest))
         if networks.unknown:
             sets = list_unknown_sets(items, run.get_variable_name, networks.unknown)
             done = _without_updates(done, sets)

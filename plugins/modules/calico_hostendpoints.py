@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - netsec.calico._set.written
   - netsec.calico._guard
   - netsec.calico._guard.mode
+  - netsec.calico._plan
 options:
   purge_nodes:
     description:
@@ -94,6 +95,16 @@ EXAMPLES = r"""
     guard_facts_src: /etc/netsec/guard-facts.json
     guard_limit: 50
     canary: 2
+
+- name: Write the changes to a file, and nothing to the datastore
+  netsec.calico.calico_hostendpoints:
+    src: /etc/netsec/hostendpoints.json
+    plan_dest: /var/lib/netsec/plan.json
+
+- name: Make exactly these changes, after somebody has approved them
+  netsec.calico.calico_hostendpoints:
+    src: /etc/netsec/hostendpoints.json
+    plan_src: /var/lib/netsec/plan.json
 
 - name: Decommission a node
   netsec.calico.calico_hostendpoints:
@@ -266,6 +277,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._module._input.docum
 from ansible_collections.netsec.calico.plugins.module_utils._module.endpoints import apply_endpoints
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     OPTION_NAMES,
+    PLAN_OPTIONS,
     SET_OPTIONS,
     WRITTEN_SET_OPTIONS,
     build_connection_options,
@@ -290,7 +302,7 @@ def main() -> None:
             decommission_nodes={"type": "list", "elements": "str"},
         ),
         required_one_of=[tuple(SET_OPTIONS)],
-        mutually_exclusive=[tuple(SET_OPTIONS), *GUARD_SOURCES],
+        mutually_exclusive=[tuple(SET_OPTIONS), *GUARD_SOURCES, tuple(PLAN_OPTIONS)],
         required_if=[
             ("purge", "owned", ["purge_nodes", "owner"]),
             ("purge", "all", ["purge_nodes"]),

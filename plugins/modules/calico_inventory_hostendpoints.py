@@ -34,6 +34,7 @@ extends_documentation_fragment:
   - netsec.calico._variables
   - netsec.calico._set
   - netsec.calico._set.written
+  - netsec.calico._plan.roles
 options:
   guard:
     description:
@@ -80,13 +81,24 @@ options:
   policies_result:
     description:
       - Name of the variable in which a task of M(netsec.calico.calico_inventory_policies) registered its result.
-        RV(report) then includes its changes.
+        RV(report) then includes its changes, and with O(plan_mode=write), the plan includes its plan.
     type: str
   check_fails_on_change:
     description:
       - Whether RV(check_failure) is not empty if check mode finds changes. The role fails with it at the end of a run.
     type: bool
     default: false
+  plan_mode:
+    description:
+      - What the task does with the plan.
+      - V(apply) makes its changes. Without O(plan) and O(plan_document), any changes are made.
+      - V(compare) compares only, without the guard, so that another task can write something else first. It fails
+        unless V(apply) would accept the plan. Set C(check_mode=true) on the task. Without a plan, the task is skipped.
+      - V(write) writes a plan, and nothing to the datastore. If the same plan changes policies, O(guard=enforce) only
+        warns, because the datastore does not have these policies yet.
+    type: str
+    choices: [apply, compare, write]
+    default: apply
   purge_limit:
     description:
       - As O(netsec.calico.calico_hostendpoints#module:purge_limit). Required if O(purge) is not V(none).
@@ -187,6 +199,27 @@ changes:
       node: worker-1
       name: eth0
       fields: [interface_name, expected_ips]
+plan_path:
+  description: Absolute path of the plan's file. Empty without O(plan).
+  returned: success, with O(plan_mode=write)
+  type: str
+  sample: /home/me/plan.json
+plan_document:
+  description:
+    - The plan as a string of letters, digits and C(+/=), for example for an artifact in AWX. Empty if it would have
+      more than 150,000 characters; without O(plan), the task then fails.
+  returned: success, with O(plan_mode=write)
+  type: str
+  sample: eNrtV1tv0zAU...
+plan_summary:
+  description: The numbers of changes in the plan, and how to apply it.
+  returned: success, with O(plan_mode=write)
+  type: list
+  elements: str
+  sample:
+    - "policies and their resources: 4 to create, 0 to change, 0 to delete"
+    - "host endpoints: 140 to create, 0 to change, 0 to delete"
+    - "To apply exactly this: ansible-playbook netsec.calico.apply -e hostendpoints_plan=/home/me/plan.json"
 canary:
   description: As RV(netsec.calico.calico_hostendpoints#module:canary).
   returned: when O(canary) is not V(0)

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - netsec.calico._attributes.writing
   - netsec.calico._connection
   - netsec.calico._variables
+  - netsec.calico._plan.roles
 options:
   resources:
     description:
@@ -180,6 +181,16 @@ options:
       - Whether RV(check_failure) is not empty if check mode finds changes. The role fails with it at the end of a run.
     type: bool
     default: false
+  plan_mode:
+    description:
+      - What the task does with the plan.
+      - V(apply) makes its changes. Without O(plan) and O(plan_document), any changes are made. If the plan has changes
+        of policies and none are declared, or vice versa, the task fails.
+      - V(write) returns the plan as RV(plan_document), for M(netsec.calico.calico_inventory_hostendpoints), and writes
+        nothing.
+    type: str
+    choices: [apply, write]
+    default: apply
   audit:
     description:
       - Whether to compare only, for an audit. The comparison includes all resources of O(owner), whatever O(purge) and
@@ -234,6 +245,10 @@ changes:
       node: ""
       name: fleet-allow-ssh
       fields: [labels, spec.order, spec.selector, spec.types, spec.ingress]
+plan_document:
+  description: The plan of the policies as a string.
+  returned: success, with O(plan_mode=write), unless skipped
+  type: str
 guard:
   description: As RV(netsec.calico.calico_resources#module:guard).
   returned: success, unless skipped, and when the guard rejects the changes

@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - netsec.calico._connection.names
   - netsec.calico._guard
   - netsec.calico._guard.mode
+  - netsec.calico._plan
   - netsec.calico._guard.canary
   - netsec.calico._set.written
 options:
@@ -300,6 +301,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.enforcement i
 from ansible_collections.netsec.calico.plugins.module_utils._module._input.documents import OTHER_KINDS
 from ansible_collections.netsec.calico.plugins.module_utils._module.options import (
     OPTION_NAMES,
+    PLAN_OPTIONS,
     WRITTEN_SET_OPTIONS,
     build_connection_options,
 )
@@ -327,7 +329,7 @@ def main() -> None:
             calico_version={"type": "str"},
         ),
         required_one_of=[("resources", "src")],
-        mutually_exclusive=[("resources", "src"), *GUARD_SOURCES],
+        mutually_exclusive=[("resources", "src"), *GUARD_SOURCES, tuple(PLAN_OPTIONS)],
         required_if=[("purge", "owned", ["purge_kinds", "owner"])],
         supports_check_mode=True,
     )

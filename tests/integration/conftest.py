@@ -97,6 +97,7 @@ ON_KUBERNETES = (
     "kube_harness",
     "kubernetes_resources",
     "migrate",
+    "plan_file",
     "reports_cases",
     "resource_info",
     "resources",

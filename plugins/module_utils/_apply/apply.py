@@ -12,8 +12,10 @@ from .._core.errors import InvalidInput, Refused, format_message, join_first
 from .._datastore.base import Datastore
 from .._plan.desired import Desired, Purge
 from .._plan.plan import DELETE, NONE, Change, plan, sort_changes
+from .._plan.plan_file import PlanFile
 from .._plan.tiers import check_tiers, list_kinds_to_read
 from .._resources.resource import count_kinds
+from .approved import check_approved
 from .canary import Canary
 from .outcome import ApplyOutcome
 from .staging import check_staged, list_selected, plan_twins, twins_beside
@@ -33,6 +35,7 @@ def apply(
     canary: Optional[Canary] = None,
     server_dry_run: bool = False,
     is_staged: bool = False,
+    approved: Optional[PlanFile] = None,
 ) -> ApplyOutcome:
     """Read what is stored for `wants`, by store.key, and in the purge's scope; plan; write unless in check mode.
 
@@ -41,7 +44,8 @@ def apply(
     Nothing is written unless everything could be read and planned, no more than purge_limit resources would be
     deleted, and the guard accepts the changes; else it raises CalicoError. The nodes of a canary are changed first. If
     one of them fails, or a signal ends the run before the canary has passed, their changes are undone and nothing else
-    is written. With is_staged, each policy has a staged twin until the run is over.
+    is written. With is_staged, each policy has a staged twin until the run is over. With `approved`, only the changes
+    of this plan are made, and a change that meets a conflict fails instead of being planned again.
     """
     if is_staged:
         check_staged(store.api_version)
@@ -60,6 +64,8 @@ def apply(
     outcome = ApplyOutcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
         outcome.unreadable = [item for item in stored if item.key not in wants and purge.covers(item) and item.error]
+    if approved:
+        outcome.made_before = check_approved(store, approved, changes)
     if not changing:
         return outcome
     refuse_if_locked(store)
@@ -86,11 +92,11 @@ def apply(
             # The twins took some time.
             outcome.guarded = guard(store, everything)
         if canary and first:
-            _try(store, canary, first, outcome, guard)
+            _try(store, canary, first, outcome, guard, bool(approved))
         if outcome.stopped or outcome.failed:
             outcome.not_attempted += changing
         else:
-            write_all(store, changing, outcome, guard)
+            write_all(store, changing, outcome, guard, bool(approved))
     return outcome
 
 
@@ -108,10 +114,15 @@ def _rehearse(store: Datastore, outcome: ApplyOutcome) -> None:
 
 
 def _try(
-    store: Datastore, canary: Canary, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]
+    store: Datastore,
+    canary: Canary,
+    changes: List[Change],
+    outcome: ApplyOutcome,
+    guard: Optional[GuardCheck],
+    is_final: bool,
 ) -> None:
     """Write the changes of the canary, and undo them unless its nodes answer."""
-    write_all(store, changes, outcome, guard)
+    write_all(store, changes, outcome, guard, is_final)
     lost = canary.lost(outcome.canary, outcome.ending)
     if not lost and not outcome.ending.has_come():
         return

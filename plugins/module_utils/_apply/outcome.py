@@ -36,6 +36,8 @@ class ApplyOutcome:
     guarded: GuardReport = dataclasses.field(default_factory=GuardReport)
     # The signal that ended the run while it was writing; no other change was started then.
     ending: Ending = dataclasses.field(default_factory=Ending)
+    # Number of changes of the approved plan that were made before the run.
+    made_before: int = 0
     # The host endpoints that each policy selects that has a staged twin; empty without twins.
     staged: Mapping[Ref, List[Ref]] = dataclasses.field(default_factory=dict)
     # The nodes that were changed first, why the run stopped after them, and what it undid.

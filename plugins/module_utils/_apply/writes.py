@@ -17,6 +17,7 @@ from .._guard.verdict import GuardReport
 from .._plan.desired import Desired, Purged
 from .._plan.plan import NONE, Change, Undone, build_change, build_undo
 from .._plan.tiers import find_tiers_in_use, list_deleted_tiers
+from .approved import AGAIN
 from .outcome import ApplyOutcome
 
 TRIES = 5
@@ -34,16 +35,24 @@ def _get_phase(change: Change) -> Tuple[str, str]:
     return change.operation, change.ref.kind
 
 
-def write_all(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
-    """Write the changes, one kind and operation after the other."""
+def write_all(
+    store: Datastore,
+    changes: List[Change],
+    outcome: ApplyOutcome,
+    guard: Optional[GuardCheck],
+    is_final: bool = False,
+) -> None:
+    """Write the changes, one kind and operation after the other; with is_final, none that is planned again."""
     for _phase, phase in itertools.groupby(changes, key=_get_phase):
         if outcome.failed or outcome.ending.has_come():
             outcome.not_attempted += phase
         else:
-            _write(store, list(phase), outcome, guard)
+            _write(store, list(phase), outcome, guard, is_final)
 
 
-def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck]) -> None:
+def _write(
+    store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard: Optional[GuardCheck], is_final: bool
+) -> None:
     """Write the changes of one phase. After a conflict, a change is read and planned again, up to five times in all."""
     for attempt in range(TRIES):
         changes = _keep_tiers_in_use(store, changes, outcome)
@@ -67,7 +76,7 @@ def _write(store: Datastore, changes: List[Change], outcome: ApplyOutcome, guard
         if attempt + 1 < TRIES:
             # Two concurrent runs must not conflict again.
             time.sleep(random.uniform(0.01, 0.05 * 2**attempt))
-            changes = _plan_again(store, conflicts, outcome, guard)
+            changes = _plan_again(store, conflicts, outcome, guard, is_final)
     for change, error in conflicts:
         outcome.failed.append((change, Conflict("gave up after {0} tries: {1}".format(TRIES, error))))
 
@@ -102,8 +111,13 @@ def _leave(change: Change, conflict: Conflict, outcome: ApplyOutcome) -> None:
 
 
 def _plan_again(
-    store: Datastore, conflicts: List[Tuple[Change, Conflict]], outcome: ApplyOutcome, guard: Optional[GuardCheck]
+    store: Datastore,
+    conflicts: List[Tuple[Change, Conflict]],
+    outcome: ApplyOutcome,
+    guard: Optional[GuardCheck],
+    is_final: bool,
 ) -> List[Change]:
+    """The changes to write after conflicts; with is_final none, and what would still have to change has failed."""
     again: List[Tuple[Change, Conflict]] = []
     # Another writer may be calico-upgrade, which locks the datastore.
     store.forget_state()
@@ -117,7 +131,10 @@ def _plan_again(
         except CalicoError as exc:
             outcome.failed.append((change, exc))
             continue
-        if planned.operation != NONE:
+        if planned.operation != NONE and is_final:
+            text = "{0}, so the plan no longer applies; {1}"
+            outcome.failed.append((change, Conflict(text.format(conflict, AGAIN), conflict.maybe_done)))
+        elif planned.operation != NONE:
             again.append((planned, conflict))
         elif conflict.maybe_done:
             # It matches because our write was carried out.

@@ -46,18 +46,18 @@ def check_replaceable(path: str) -> Optional[os.stat_result]:
     return found
 
 
-def replace_file(path: str, content: bytes) -> None:
+def replace_file(path: str, content: bytes, mode: int = 0o666) -> None:
     """Write the content to the file at the path. Raises OSError, and then nothing has changed.
 
-    A file that exists keeps its permissions, and its owner where that is permitted; a new file has those that the umask
-    leaves. A symbolic link at the path is replaced itself; resolve it first to write to its target.
+    A file that exists keeps its permissions, and its owner where that is permitted; a new file has those of `mode` that
+    the umask leaves. A symbolic link at the path is replaced itself; resolve it first to write to its target.
     """
     before = check_replaceable(path)
     # In the same folder, which others may write to: the name is unpredictable, and a link is not followed.
     part = os.path.join(os.path.dirname(path), ".netsec-{0}".format(secrets.token_hex(8)))
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     # No other user can read it before it has the permissions of the old file.
-    descriptor = os.open(part, flags, 0o600 if before else 0o666)
+    descriptor = os.open(part, flags, 0o600 if before else mode)
     try:
         with open(descriptor, "wb") as file:
             if before:

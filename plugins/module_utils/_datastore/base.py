@@ -31,6 +31,8 @@ class State:
     warning: str = ""
     # The version of the Calico that uses the datastore; "" where it is unknown.
     calico_version: str = ""
+    # What identifies the cluster of this Calico; "" where it is unknown.
+    cluster: str = ""
 
 
 def never() -> bool:
@@ -75,6 +77,10 @@ class Datastore(abc.ABC):
     def describe(self) -> Dict[str, Any]:
         """What the result of every module tells about the datastore, such as the API that was chosen."""
         return {} if self.calico_version >= NEWEST else {"calico_version": str(self.calico_version)}
+
+    def read_cluster(self) -> str:
+        """What identifies the datastore, whatever the addresses of its servers; "" if that is unknown."""
+        return self.state.cluster
 
     def list_remarks(self) -> Sequence[str]:
         """Warnings about what was read, for the user."""

@@ -86,6 +86,10 @@ class EtcdV2Datastore(Datastore):
             )
         return State()
 
+    def read_cluster(self) -> str:
+        # An answer has it, so something must have been read.
+        return self.state.cluster or self._etcd.cluster_id
+
     def key(self, ref: Ref) -> str:
         if ref.kind in ROOTS:
             return build_key(ref)

@@ -103,6 +103,10 @@ class EtcdV3Datastore(Datastore):
         self.given_version = given or ""
         self._codecs = _build_codecs(self.calico_version)
 
+    def read_cluster(self) -> str:
+        # An answer has it, so something must have been read.
+        return self.state.cluster or self._etcd.cluster_id
+
     def key(self, ref: Ref) -> str:
         return self._keys(ref)[0]
 

@@ -107,11 +107,12 @@ class KubernetesDatastore(Datastore):
             text = "{0} has no {1}: Calico has never run with this datastore; check the cluster"
             return State(warning=text.format(self._client, key))
         spec = self._information.get("spec") or {}
-        version = str(spec.get("calicoVersion", ""))
+        cluster = str(spec.get("clusterGUID") or self._information["metadata"].get("uid", ""))
+        known = {"calico_version": str(spec.get("calicoVersion", "")), "cluster": cluster}
         if spec.get("datastoreReady") is False:
             text = "datastoreReady of {0} is false: the datastore is locked, most likely for an upgrade or a migration"
-            return State(locked=text.format(key), calico_version=version)
-        return State(calico_version=version)
+            return State(locked=text.format(key), **known)
+        return State(**known)
 
     def follow_version(self, given: str | None) -> None:
         self.calico_version = choose_version(given, self.state.calico_version)

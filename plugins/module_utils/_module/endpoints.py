@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from .._apply.apply import apply
+from .._apply.approved import read_approved, write_plan
 from .._apply.canary import parse_canary
 from .._core.errors import InvalidInput, format_message, get_option_name
 from .._datastore.base import Datastore
@@ -22,7 +23,7 @@ from ._input.documents import OtherKind, build_skipped_result
 from ._input.endpoint_set import build_presents, check_decommissioned, read_endpoints
 from .options import check_limits
 from .results import build_bulk_result, build_bulk_warnings
-from .runner import warn
+from .runner import describe_datastore, warn
 
 
 def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
@@ -41,16 +42,21 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     canary = None
     if params["canary"]:
         canary = parse_canary("canary", params["canary"], params["canary_wait"], guard_policy.by_node)
+    datastore = describe_datastore(module, store) if params["plan_dest"] or params["plan_src"] else {}
+    approved = read_approved(params["plan_src"], datastore) if params["plan_src"] else None
     outcome = apply(
         store,
         wants,
-        module.check_mode,
+        module.check_mode or bool(params["plan_dest"]),
         purge,
         params["purge_limit"],
         guard_policy.check,
         canary,
         params["server_dry_run"],
+        approved=approved,
     )
+    if params["plan_dest"] and not outcome.failed:
+        write_plan(params["plan_dest"], store, outcome.done, datastore, params["owner"])
     warn(module, build_bulk_warnings(outcome, store.api_version, owner_labels))
     limit = params["diff_limit"] if module._diff else None
     result = build_bulk_result(outcome, store.api_version, limit, params["diff_style"])

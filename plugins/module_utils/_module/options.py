@@ -48,6 +48,9 @@ SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "src": {"type": "path"},
 }
 
+# The options of a plan that a later run makes.
+PLAN_OPTIONS: Dict[str, Dict[str, Any]] = {"plan_dest": {"type": "path"}, "plan_src": {"type": "path"}}
+
 # The options of a set that is written, in addition to its resources, its purge and the guard.
 WRITTEN_SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "guard_limit": {"type": "int"},
@@ -59,6 +62,7 @@ WRITTEN_SET_OPTIONS: Dict[str, Dict[str, Any]] = {
     "server_dry_run": {"type": "bool", "default": False},
     "diff_limit": {"type": "int", "default": 200},
     "diff_style": {"type": "str", "choices": [SHORT, FULL], "default": SHORT},
+    **PLAN_OPTIONS,
 }
 
 # For modules that action plugins of this collection run.

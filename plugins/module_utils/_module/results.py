@@ -188,7 +188,17 @@ def build_bulk_warnings(outcome: ApplyOutcome, api_version: ApiVersion, owner_la
     ]
     for change in outcome.changes:
         warnings += _change_warnings(change, api_version) + _owner_warnings(change, owner_labels)
-    return build_state_warnings(outcome.state) + first_warnings(warnings) + outcome.guarded.warnings()
+    first = build_state_warnings(outcome.state) + _build_plan_warnings(outcome)
+    return first + first_warnings(warnings) + outcome.guarded.warnings()
+
+
+def _build_plan_warnings(outcome: ApplyOutcome) -> List[str]:
+    """A warning about the changes of an approved plan that an earlier run, or another client, has made."""
+    if not outcome.made_before:
+        return []
+    if outcome.done or outcome.failed or outcome.not_attempted:
+        return ["{0} changes of the plan were already made before this run".format(outcome.made_before)]
+    return ["all {0} changes of the plan were already made, so there is nothing to write".format(outcome.made_before)]
 
 
 def _bulk_diff(outcome: ApplyOutcome, api_version: ApiVersion, limit: int, style: str) -> List[Dict[str, str]]:

@@ -45,6 +45,13 @@ def connect(module: AnsibleModule) -> Datastore:
     return open_datastore(settings)
 
 
+def describe_datastore(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
+    """The datastore as plans name it."""
+    settings = read_settings(module)
+    endpoints = store.describe().get("endpoints", list(settings.servers))
+    return {"type": settings.datastore_type, "cluster": store.read_cluster(), "endpoints": endpoints}
+
+
 def warn(module: AnsibleModule, texts: Iterable[str]) -> None:
     """Add warnings to the result, each on one line, whatever it quotes."""
     for text in texts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from typing import Any, Dict, List, Mapping, Match
 
 from ansible.plugins.action import ActionBase
@@ -32,12 +33,21 @@ class ActionWithFiles(ActionBase):
     """The base of actions that run a module with the resources and the facts of all hosts."""
 
     def run_with_files(
-        self, module_name: str, contents: Mapping[str, Any], arguments: Mapping[str, Any], task_vars: Dict[str, Any]
+        self,
+        module_name: str,
+        contents: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        task_vars: Dict[str, Any],
+        dest: str = "",
     ) -> Dict[str, Any]:
-        """Run the module once. `contents`: {option that is a path: the content of the file, which becomes JSON}."""
+        """Run the module once. `contents`: {option that is a path: the content of the file, which becomes JSON}.
+
+        dest: an option that is the path of a JSON file. The module writes it, and the result has its content.
+        """
         folder = self._make_tmp_path()
         try:
-            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in contents}
+            names = [*contents, *filter(None, [dest])]
+            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in names}
             for option, content in contents.items():
                 self._transfer_data(paths[option], json.dumps(content))
             done: Dict[str, Any] = self._execute_module(
@@ -45,6 +55,8 @@ class ActionWithFiles(ActionBase):
             )
             if done.get("failed"):
                 done["msg"] = _OWN_MESSAGE.sub(_name_option, str(done.get("msg", "")))
+            if dest and not done.get("failed"):
+                done[dest] = self._fetch(paths[dest])
             return done
         finally:
             self._remove_tmp_path(folder)
@@ -76,6 +88,14 @@ class ActionWithFiles(ActionBase):
         fails = failing and self._task.check_mode and any(found)
         text = "check mode found changes, and {0} is true: {1}"
         result.update(report=report, check_failure=text.format(failing, report["text"]) if fails else "")
+
+    def _fetch(self, path: str) -> Any:
+        """The content of a JSON file where the module runs."""
+        with tempfile.TemporaryDirectory() as here:
+            copy = os.path.join(here, "copy.json")
+            self._connection.fetch_file(path, copy)
+            with open(copy, encoding="utf-8") as stream:
+                return json.load(stream)
 
 
 def _name_option(found: Match[str]) -> str:

@@ -83,6 +83,8 @@ VARIABLES: Tuple[RoleVariable, ...] = (
     RoleVariable("audit_report_formats", Scope.AUDIT),
     RoleVariable("gather_facts", Scope.FIRST_HOST),
     RoleVariable("gathered_dest", Scope.FIRST_HOST),
+    RoleVariable("plan", Scope.FIRST_HOST),
+    RoleVariable("plan_document", Scope.FIRST_HOST),
     RoleVariable("python_interpreter", Scope.FIRST_HOST),
     RoleVariable("hosts", Scope.PLAYBOOK),
     RoleVariable("audit_before", Scope.PLAYBOOK),

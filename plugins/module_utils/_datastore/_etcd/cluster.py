@@ -60,6 +60,8 @@ class EtcdServer:
         self._has_answered = False
         self._expired = False
         self._resolved = False
+        # The id of its cluster, by its last answer.
+        self.cluster_id = ""
 
     def _resolve(self) -> None:
         """Resolve the host name once, in a thread, since nothing else can end a look-up that hangs."""
@@ -165,6 +167,11 @@ class EtcdCluster(Generic[_Server]):
     def share_order(self, other: EtcdCluster[_Server]) -> None:
         """Share with another cluster which servers answer."""
         self._order = other._order
+
+    @property
+    def cluster_id(self) -> str:
+        """The id of the cluster, by an answer; "" before the first one."""
+        return next((member.cluster_id for member in self._members.values() if member.cluster_id), "")
 
     def put_last(self, member: EtcdServer) -> None:
         # Another client may have done this already, and the next server must not be moved for that.

@@ -67,6 +67,10 @@ class EtcdV2Client:
     def __str__(self) -> str:
         return str(self._members)
 
+    @property
+    def cluster_id(self) -> str:
+        return self._members.cluster_id
+
     def another(self) -> EtcdV2Client:
         """Another client with its own connections, which shares with this one which servers answer."""
         client = EtcdV2Client(self._settings)

@@ -109,6 +109,7 @@ class EtcdV2Server(EtcdServer):
             # With urllib3 before 2, this is a response of http.client.
             data = response.data if hasattr(response, "data") else response.read()
         give_back(self._pool, self._connection)
+        self.cluster_id = response.headers.get("X-Etcd-Cluster-Id") or ""
         return self._content(request, response.status, data, has_length(response.headers))
 
     @contextlib.contextmanager

@@ -108,6 +108,10 @@ class EtcdV3Client:
     def __str__(self) -> str:
         return str(self._members)
 
+    @property
+    def cluster_id(self) -> str:
+        return self._members.cluster_id
+
     def get(self, keys: Sequence[str]) -> List[KeyValue]:
         """What is stored under these keys, at one revision for each 128 keys."""
         found = []

@@ -210,6 +210,7 @@ class EtcdV3Server(EtcdServer):
             # The answer was kept in any case.
             raise self._failure(cast(EtcdAnswer, self._answer))
         self._has_answered = True
+        self.cluster_id = str(content["header"].get("cluster_id") or "")
         return content
 
     def _note(self, response: Any, *_args: Any, **_kwargs: Any) -> None:

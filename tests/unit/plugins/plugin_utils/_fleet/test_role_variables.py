@@ -100,9 +100,11 @@ def test_the_tasks_get_every_variable_that_is_not_a_hosts_own():
     optional = {PREFIX + name for name in ("purge", "purge_limit", "decommission")}
     for task, expected in tasks.items():
         own = {PREFIX + "python_interpreter", "__hostendpoints_facts_result", "__hostendpoints_policies_result"}
-        names = set(mapped[task].values()) - own
+        plan = set(mapped["__hostendpoints_plan"].values()) if task == "__hostendpoints_apply" else set()
+        names = set(mapped[task].values()) - own - plan
         assert names <= expected and expected - names <= optional, task
     assert set(mapped["__hostendpoints_apply"].values()) >= prefixed(Scope.RUN, Scope.WRITING)
+    assert set(mapped["__hostendpoints_plan"].values()) == {PREFIX + "plan", PREFIX + "plan_document"}
 
 
 def test_playbooks_gather_the_facts_that_the_role_reads():
@@ -113,7 +115,7 @@ def test_playbooks_gather_the_facts_that_the_role_reads():
         for text in re.findall(r"gather_subset: (.*)", path.read_text())
     }
     # That one has no guard, which needs DNS servers and the environment.
-    assert found == {"apply": subsets, "policies": subsets, "audit": subsets, "gathered": subsets[:-2]}
+    assert found == {**dict.fromkeys(["apply", "plan", "policies", "audit"], subsets), "gathered": subsets[:-2]}
 
 
 def test_the_playbook_decommission_repeats_the_roles_defaults():
@@ -127,6 +129,9 @@ def test_the_playbook_decommission_repeats_the_roles_defaults():
 def test_a_task_that_registers_its_result_names_that_variable():
     (task,) = yaml.safe_load((ROLE / "tasks" / "reconcile.yml").read_text())
     assert task["netsec.calico.calico_inventory_hostendpoints"]["registered_as"] == task["register"]
+    plan, *_others = yaml.safe_load((ROLE / "tasks" / "plan.yml").read_text())
+    (policies,) = yaml.safe_load((ROLE / "tasks" / "policies_plan.yml").read_text())
+    assert plan["netsec.calico.calico_inventory_hostendpoints"]["policies_result"] == policies["register"]
     (play,) = yaml.safe_load((ROOT / "playbooks" / "audit.yml").read_text())
     gather, _policies, audit = play["tasks"]
     assert audit["vars"]["__hostendpoints_facts_result"] == gather["register"]

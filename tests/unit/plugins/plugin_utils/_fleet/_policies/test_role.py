@@ -73,8 +73,9 @@ def test_documented_choices_are_the_library():
 
 def test_the_task_gets_every_variable_under_the_name_of_its_option():
     mapped = load(ROLE / "vars" / "main.yml")
-    (task,) = load(OTHER / "tasks" / "policies.yml")
-    assert "'owner': 'calico_policies_owner'" in task["netsec.calico.calico_inventory_policies"]["variables"]
+    for name in ("policies", "policies_plan", "policies_audit"):
+        *_others, task = load(OTHER / "tasks" / (name + ".yml"))
+        assert "'owner': 'calico_policies_owner'" in task["netsec.calico.calico_inventory_policies"]["variables"]
     shared = {option: name for option, name in mapped["__calico_policies_apply"].items() if name not in NAMES}
     assert shared == {
         option: "hostendpoints_" + option
@@ -82,7 +83,9 @@ def test_the_task_gets_every_variable_under_the_name_of_its_option():
     }
     own = {name for name in mapped["__calico_policies_apply"].values() if name in NAMES}
     assert own == NAMES - {POLICIES_PREFIX + name for name in ("owner", "gathered_dest")}
-    assert set(mapped["__calico_policies_apply"]) | {"owner", "owner_label", "audit"} == set(module_options())
+    assert set(mapped["__calico_policies_apply"]) | {"owner", "owner_label", "audit", "plan_mode"} == set(
+        module_options()
+    )
     assert mapped["__calico_policies_gather"]["dest"] == POLICIES_PREFIX + "gathered_dest"
 
 
