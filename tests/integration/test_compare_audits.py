@@ -32,10 +32,9 @@ def compare(before, after, folder, *args):
 
 def test_it_prints_what_changed(tmp_path):
     hosts = [dict(host, status="compliant", reason="") for host in EXAMPLE["hosts"]]
-    new = dict(EXAMPLE["findings"][3], name="web2.example.com-eth1")
-    after = report(
-        generated="today", hosts=hosts, findings=[*EXAMPLE["findings"][:3], new], failed=False, reason="fine"
-    )
+    missing, *others = EXAMPLE["findings"]
+    new = dict(missing, name="web2.example.com-eth1")
+    after = report(generated="today", hosts=hosts, findings=[*others, new], failed=False, reason="fine")
     run = compare(EXAMPLE, after, tmp_path)
     assert run.returncode == 0, run
     assert run.result(SHOW)["msg"] == [
