@@ -129,9 +129,10 @@ def test_the_playbook_decommission_repeats_the_roles_defaults():
 def test_a_task_that_registers_its_result_names_that_variable():
     (task,) = yaml.safe_load((ROLE / "tasks" / "reconcile.yml").read_text())
     assert task["netsec.calico.calico_inventory_hostendpoints"]["registered_as"] == task["register"]
-    plan, *_others = yaml.safe_load((ROLE / "tasks" / "plan.yml").read_text())
-    (policies,) = yaml.safe_load((ROLE / "tasks" / "policies_plan.yml").read_text())
-    assert plan["netsec.calico.calico_inventory_hostendpoints"]["policies_result"] == policies["register"]
+    for name, tasks in (("plan", "policies_plan"), ("apply", "policies"), ("audit", "policies_audit")):
+        registered = [task.get("register") for task in yaml.safe_load((ROLE / "tasks" / (tasks + ".yml")).read_text())]
+        (play,) = yaml.safe_load((ROOT / "playbooks" / (name + ".yml")).read_text())
+        assert play["tasks"][-1]["vars"]["__hostendpoints_policies_result"] in registered
     (play,) = yaml.safe_load((ROOT / "playbooks" / "audit.yml").read_text())
     gather, _policies, audit = play["tasks"]
     assert audit["vars"]["__hostendpoints_facts_result"] == gather["register"]
