@@ -73,9 +73,9 @@ OPTIONS = {
         "int": "forks job_slice_count timeout verbosity",
     },
 }
-# A module of these options that returns what it was given, and reports a change if that differs from earlier runs. As in
-# awx.awx 24.6.1, an approval in workflow_nodes is always a change, since the module compares it with fields of its node,
-# and a task with approval_node cannot link the node, since the module looks for the links at the approval.
+# A module of these options that returns what it was given, and reports a change if that differs from earlier runs.
+# As in awx.awx 24.6.1, an approval in workflow_nodes is always a change, since the module compares it with fields of
+# its node, and a task with approval_node cannot link the node, since the module looks for the links at the approval.
 STAND_IN = '''
 DOCUMENTATION = """
 module: {name}
