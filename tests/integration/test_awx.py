@@ -73,15 +73,15 @@ OPTIONS = {
         "int": "forks job_slice_count timeout verbosity",
     },
 }
-# A module of these options that returns what it was given, and reports a change if AWX would not have it yet. Given
-# workflow_nodes, the real module always reports one for an approval, and a node of an approval cannot be linked in the
-# task that has approval_node: this looks for the links at the approval, and AWX has them at the node.
+# A module of these options that returns what it was given, and reports a change if that differs from earlier runs.
+# As in awx.awx 24.6.1, an approval in workflow_nodes is always a change, since the module compares it with fields of
+# its node, and a task with approval_node cannot link the node, since the module looks for the links at the approval.
 STAND_IN = '''
 DOCUMENTATION = """
 module: {name}
 short_description: a stand-in
 description: It does nothing.
-author: nobody
+author: none
 options: {{controller_host: {{type: str, description: Where AWX is.}}}}
 """
 import json, os
