@@ -82,7 +82,7 @@ class ActionModule(ActionWithFiles):
         arguments["guard"] = parse_guard_mode(arguments.get("guard"))
         if plan.mode == COMPARE:
             _restrict_to_comparison(arguments)
-        elif policies and policies["changes"] and is_guard_on(arguments["guard"]):
+        elif planned and planned["changes"] and is_guard_on(arguments["guard"]):
             # The datastore does not have these policies yet. The run that applies the plan enforces.
             arguments["guard"] = "warn"
         is_guarded = is_guard_on(arguments["guard"])

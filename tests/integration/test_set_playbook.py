@@ -53,7 +53,7 @@ def test_a_set_from_templates_and_from_a_file(datastore, tmp_path):
     # One expression: since 2.19, ansible-core takes no text for a list that looks like one.
     one = "{'name': nodes[%d] ~ '-eth0', 'node': nodes[%d], 'interface_name': 'eth0', 'labels': {'number': '%d'}}"
     templated = "{{ [" + ", ".join(one % (number, number, number + 1) for number in range(2)) + "] }}"
-    common = {"purge": "owned", "owner": "me", "purge_limit": "{{ limit }}"}
+    common = {"purge": "owned", "owner": "me", "purge_limit": "{{ limit }}", "diff_style": "full"}
     tasks = [
         {
             "name": "templates",

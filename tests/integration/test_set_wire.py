@@ -192,7 +192,7 @@ def test_single_and_bulk_agree(datastore, wire):
         prepare(datastore, stored, ready)
         others = OTHERS if among_others else []
         datastore.put_all(datastore.tree_of(others))
-        bulk = hostendpoints(wire, diff=True, endpoints=[dict(fields, **NAMED), *others])
+        bulk = hostendpoints(wire, diff=True, diff_style="full", endpoints=[dict(fields, **NAMED), *others])
         assert datastore.stored() == {**after_single, **datastore.tree_of(others)}
 
         assert (single["failed"], single["warnings"]) == (bulk["failed"], bulk["warnings"])
