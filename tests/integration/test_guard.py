@@ -297,7 +297,7 @@ def test_many_are_a_few_warnings(datastore):
     message = failure(
         hostendpoints(datastore, guard="enforce", endpoints=[dict(each, profiles=["x"]) for each in endpoints])
     )
-    assert "50 of 50 changes would be unsafe: G01" in message and "on 50 nodes (n0, n1, n2 and 47 more): " in message
+    assert "50 of 50 changes would be unsafe: G01" in message and "on 50 nodes (n0, n1, n10 and 47 more): " in message
 
 
 def test_nothing_is_read_when_nothing_changes(datastore, wire):

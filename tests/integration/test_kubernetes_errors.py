@@ -326,7 +326,7 @@ def test_etcd_has_no_dry_run(_kubernetes, etcd, datastore):
         # Also where nothing changes, which no server would be asked about.
         for state in ("present", "absent"):
             result = hostendpoint(datastore, check=check, state=state, interface_name="eth0", server_dry_run=True)
-            failure(result, "server_dry_run needs datastore_type kubernetes")
+            failure(result, "server_dry_run requires datastore_type kubernetes")
 
 
 @on_both

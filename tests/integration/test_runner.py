@@ -93,7 +93,7 @@ def test_check_shows_and_apply_does(job, fleet):
     assert [each["before_header"] for each in predicted["diff"]][
         -1
     ] == "host endpoint %(name)s on node %(node)s" % identity_of(fleet.datastore, "worker-1/old")
-    assert "  - 192.0.2.1" in check.stdout.read()
+    assert "; expected_ips: 192.0.2.1, " in check.stdout.read()
 
     apply = job("--diff")
     assert apply.status == "successful", apply.stdout.read()
