@@ -206,8 +206,8 @@ plan_path:
   sample: /home/me/plan.json
 plan_document:
   description:
-    - The plan as a string of letters, digits and C(+/=), for example for an artifact in AWX. Empty if it would have
-      more than 150,000 characters; without O(plan), the task then fails.
+    - The plan as a string of letters, digits and C(+/=), for example for an artifact in AWX. Empty if O(plan) has it.
+      The task fails if it would have more than 150,000 characters.
   returned: success, with O(plan_mode=write)
   type: str
   sample: eNrtV1tv0zAU...

@@ -311,6 +311,18 @@ def test_apply_writes_the_policies_before_the_endpoints(fleet):
     assert set(stored(fleet)) == POLICIES and sorted(fleet.stored()) == of_workers(1, 2)
 
 
+def test_the_guard_refuses_endpoints_also_in_a_run_that_changes_policies(fleet):
+    office = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkSet", "metadata": {"name": "office"}}
+    office["spec"] = {"nets": ["192.0.2.0/28"]}
+    variables = {
+        "calico_policies_resources": [office],
+        "hostendpoints_guard": "enforce",
+        "hostendpoints_interfaces": [{"endpoint": {"profiles": ["nosuch"]}}],
+    }
+    found = playbook(fleet, "apply", variables=variables)
+    assert found.returncode != 0 and fleet.stored() == {} and nets(fleet, "office") == ["192.0.2.0/28"], found
+
+
 def test_no_endpoint_is_written_if_the_policies_cannot_be(fleet):
     found = playbook(fleet, "apply", variables=dict(BASE, calico_policies_ssh_from=["nonsense"]))
     assert found.returncode != 0 and fleet.stored() == {} == stored(fleet)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._core.errors import Refused, cut, format_message, join_first
@@ -177,18 +178,30 @@ def _is_shared(items: Sequence[Tuple[GuardVerdict, str]]) -> bool:
 
 def _format_group(rule: str, items: Sequence[Tuple[GuardVerdict, str]]) -> str:
     places = _list_places(items)
-    verdict, text = items[0]
     way = CHECKS[rule].remedy
-    return "{0}, {1}, on {2} {3} ({4}): {5}{6}{7}".format(
+    return "{0}, {1}, on {2} {3} ({4}): {5}{6}".format(
         rule,
         CHECKS[rule].title,
         len(places),
         "node" if len(places) == 1 else "nodes",
         join_first(places, _SHOWN),
-        "" if _is_shared(items) else "for example {0}: ".format(verdict),
-        cut(text, _LONGEST),
+        cut(items[0][1], _LONGEST) if _is_shared(items) else _join_examples(items),
         ". What to do: " + way if way else "",
     )
+
+
+def _join_examples(items: Sequence[Tuple[GuardVerdict, str]]) -> str:
+    """An example of each finding, without regard to the names and the addresses of hosts in it."""
+    examples: Dict[str, str] = {}
+    for verdict, text in items:
+        shape = _ADDRESS.sub("", text.replace(verdict.node, "") if verdict.node else text)
+        examples.setdefault(shape, "{0}: {1}".format(verdict, cut(text, _LONGEST)))
+    more = len(examples) - _SHOWN
+    listed = "for example " + "; ".join(list(examples.values())[:_SHOWN])
+    return "{0}; and {1} other findings".format(listed, more) if more > 0 else listed
+
+
+_ADDRESS = re.compile(r"[0-9a-fA-F]*(?:\.[0-9]+){3}|[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F]*")
 
 
 def _list_places(items: Iterable[Tuple[GuardVerdict, str]]) -> List[str]:

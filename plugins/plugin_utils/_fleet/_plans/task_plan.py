@@ -63,19 +63,18 @@ class TaskPlan(NamedTuple):
     def save(self, plan: RolePlan) -> Dict[str, Any]:
         """Write the plan to its file, if one is given. Returns what the result has about it. Raises RunFailed."""
         document = plan.build_document()
-        packed = pack(document)
         lines = [plan.summarize(part) for part in (POLICIES, HOSTENDPOINTS) if plan.get_part(part) is not None]
-        if len(packed) > PACKED_SIZE:
-            if not self.path:
-                text = "the plan is too large to be published ({0} characters); set {1} to a path for its file"
-                raise RunFailed(text.format(len(packed), self.where))
-            packed = ""
-            lines.append("The plan is too large to be published as an artifact")
         if self.path:
+            # Published as well, the job that applies it would have two plans.
+            packed = ""
             self._write(document)
             option = shlex.quote("{0}={1}".format(self.where, self.path))
             lines.append("To apply exactly this: ansible-playbook netsec.calico.apply -e {0}".format(option))
         else:
+            packed = pack(document)
+            if len(packed) > PACKED_SIZE:
+                text = "the plan is too large to be published ({0} characters); set {1} to a path for its file"
+                raise RunFailed(text.format(len(packed), self.where))
             lines.append("{0} is empty, so the plan is published, and no file is written".format(self.where))
         return {"plan_path": self.path, "plan_document": packed, "plan_summary": lines}
 

@@ -107,6 +107,16 @@ def test_few_hosts_are_named_with_their_reasons():
     assert message.count("is required: denied: no policy") == 3
 
 
+def test_each_connection_that_a_check_finds_has_an_example():
+    def found(number, port):
+        text = "tcp port {0} from 10.0.0.{1} is required: denied".format(port, number)
+        return build_verdict("n{0}".format(number), "", [GuardFinding("G03", UNSAFE, text)])
+
+    message = format_refusal([found(number, 22 if number < 30 else 2379) for number in range(35)])
+    assert "on 35 nodes (n0, n1, n2 and 32 more): for example node n0: tcp port 22 from 10.0.0.0 is" in message
+    assert "; node n30: tcp port 2379 from 10.0.0.30 is required: denied" in message and message.count("tcp port") == 2
+
+
 def test_findings_that_differ_have_an_example_and_the_most_frequent_is_first():
     def found(rule, node):
         return build_verdict(node, "e", [GuardFinding(rule, UNSAFE, "reason of {0}".format(node))])
