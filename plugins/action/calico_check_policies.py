@@ -84,11 +84,12 @@ class ActionModule(ActionBase):
         results = _evaluate(fleet, run, state.evaluator)
         _write(junit, as_junit(results))
         counts = count_statuses(results)
+        reason = format_counts(results, len(fleet.hosts))
         result.update(
             results=[each._asdict() for each in results],
             summary=counts,
-            lines=format_lines(results),
-            reason=format_counts(results),
+            lines=format_lines(results, reason),
+            reason=reason,
             # A check that checks nothing must not pass.
             fails=counts[MET] != len(results) or not results,
             warnings=list(dict.fromkeys(warnings)),
@@ -123,7 +124,9 @@ def _use_recorded_facts(run: RunSettings) -> List[str]:
     except InvalidInput as exc:
         raise RunFailed(str(exc)) from exc
     run.hosts.use_recorded_facts(recorded)
-    text = "{0}: the inventory has no host of these files: {1}"
+    text = (
+        "{0}: the inventory has no host of these files, whose names must be those of hosts, with or without .json: {1}"
+    )
     return [text.format(where, join_first(foreign, _SHOWN))] if foreign else []
 
 

@@ -112,6 +112,8 @@ options:
         description:
           - The expected verdict. If the verdict differs, the module fails after it has evaluated all connections, in
             check mode, too. The verdict V(unknown) differs from both values.
+          - Over IPv6, RV(results[].neighbour_discovery) counts, too. If it is not allowed, V(allow) is not met, and
+            V(deny) is unknown for a connection that is otherwise allowed, as in the audit of declared connectivity.
           - If omitted, the connection is only evaluated.
         type: str
         choices: [allow, deny]

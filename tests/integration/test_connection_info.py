@@ -408,3 +408,15 @@ def test_a_verdict_that_is_not_the_expected_one_fails(datastore, check):
     )
     assert unknown.startswith("connections[4] (in, tcp port 22 from 192.0.2.9): expected deny, but the verdict is unkn")
     assert result["msg"] == "3 of 4 expectations are not met: " + "; ".join(result["failures"])
+
+
+def test_over_ipv6_neighbour_discovery_counts_as_in_the_audit(datastore):
+    put_policies(datastore)
+    datastore.put_endpoint(WEB_ENDPOINT)
+    web = {"direction": "in", "protocol": "tcp", "src": "2001:db8::9", "dst": "2001:db8::1", "port": 80}
+    options = {"interfaces": {"eth0": ["2001:db8::1/64"]}}
+    result = ask(datastore, connections=[dict(web, expect="allow"), dict(web, expect="deny"), web], **options)
+    assert [(each["verdict"], each["neighbour_discovery"]) for each in result["results"]] == [("allow", "deny")] * 3
+    allowed, denied = result["failures"]
+    assert "expected allow, but the verdict is deny" in allowed and "neighbour discovery" in allowed
+    assert "expected deny, but the verdict is unknown" in denied

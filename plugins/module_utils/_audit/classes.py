@@ -26,6 +26,11 @@ DELETE_OR_DECLARE = (
 )
 APPLY_POLICIES = "ansible-playbook netsec.calico.policies"
 PURGE_POLICIES = APPLY_POLICIES + " -e calico_policies_purge=owned"
+# What decides is in the message. Its name is that of the datastore, which is not copied.
+CHECK_POLICIES = (
+    "# change what decides, or the expectation in hostendpoints_connectivity or hostendpoints_group_connectivity; "
+    "check it before you apply it:\nansible-playbook netsec.calico.check_policies"
+)
 
 # What a shell reads as a plain name, and YAML between quotes, and what is no template.
 _PLAIN = re.compile(r"[\w][\w.:-]*")
@@ -47,7 +52,7 @@ CLASSES: Dict[str, FindingClass] = {
     "malformed": FindingClass("A01", CRITICAL, "Calico cannot read it", DELETE),
     "shadowed": FindingClass("A02", HIGH, "another endpoint governs its interface"),
     "missing": FindingClass("A03", HIGH, "declared, but not in the datastore", APPLY_AGAIN),
-    "unmet": FindingClass("A04", HIGH, "declared connectivity is not what the datastore gives"),
+    "unmet": FindingClass("A04", HIGH, "declared connectivity is not what the datastore gives", CHECK_POLICIES),
     "changed": FindingClass("A05", MEDIUM, "stored with other values than declared", APPLY_AGAIN),
     "unmanaged": FindingClass("A06", MEDIUM, "on a node of this run, but not declared", DELETE_OR_DECLARE),
     "orphaned": FindingClass("A07", LOW, "with our owner label, on an unknown node", DECOMMISSION),

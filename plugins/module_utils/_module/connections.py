@@ -14,7 +14,7 @@ from .._core.errors import LONGEST, InvalidInput, cut
 from .._dataplane.evaluator import Evaluator
 from .._dataplane.host import HostDataplane, build_host
 from .._dataplane.resolution import parse_interfaces
-from .._dataplane.verdict import ConnectionVerdict
+from .._dataplane.verdict import ConnectionVerdict, as_expected
 from .._datastore.base import Datastore, State
 from .._guard.connection_checks import format_connection
 from .._policies._felix.failsafes import parse_failsafes
@@ -67,19 +67,13 @@ def _list_unexpected(
 ) -> List[str]:
     """A message for each connection whose verdict is not the expected one."""
     text = "connections[{0}] ({1}, {2}): expected {3}, but the verdict is {4}, decided by {5}: {6}"
-    return [
-        text.format(
-            index,
-            connection.direction,
-            format_connection(connection),
-            expect,
-            answer.verdict,
-            answer.decided_by,
-            answer.reason,
-        )
-        for index, (connection, answer, expect) in enumerate(zip(connections, answers, expected))
-        if expect is not None and answer.verdict != expect
-    ]
+    found = []
+    for index, (connection, evaluated, expect) in enumerate(zip(connections, answers, expected)):
+        answer = as_expected(evaluated, expect) if expect is not None else evaluated
+        if expect not in (None, answer.verdict):
+            what = (connection.direction, format_connection(connection), expect)
+            found.append(text.format(index, *what, answer.verdict, answer.decided_by, answer.reason))
+    return found
 
 
 def _summarize(failures: List[str], number: int) -> str:

@@ -35,7 +35,9 @@ class NodeClaims:
         owner = self._hosts.get(node, name)
         if owner != name:
             raise RunFailed(
-                "{0} and {1} are both node {2!r} (hostendpoints_node), so nothing was written".format(owner, name, node)
+                "{0} and {1} are both node {2!r}; set another hostendpoints_node for one of them".format(
+                    owner, name, node
+                )
             )
 
     def hosts(self) -> Dict[str, str]:
@@ -81,8 +83,8 @@ class OtherHosts:
             claims.check(node, other)
             if not node:
                 raise RunFailed(
-                    "{0} is node {1!r} (hostendpoints_node), which is the name of another host of the inventory, so "
-                    "nothing was written; if {1} has another node name, gather its facts or set its "
+                    "{0} is node {1!r} (hostendpoints_node), which is the name of another host of the inventory; "
+                    "if {1} has another node name, gather its facts or set its "
                     "hostendpoints_node".format(hosts[other], other)
                 )
         self._check_given(claims, {*mine, *so_far})

@@ -14,5 +14,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 class RunFailed(AnsibleActionFail):
     """Why a run cannot continue: a complete message on one line, whatever it quotes."""
 
+    # Of ansible-core 2.19 and later, which would repeat the message of each exception that this one is raised from.
+    _include_cause_message = False
+
     def __init__(self, message: str) -> None:
         super().__init__(brief(message, LONGEST))

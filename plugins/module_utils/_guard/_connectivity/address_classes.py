@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from typing import Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Set
+from typing import Collection, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
 from ..._core.ip import BITS, Address, Net, parse_net
 from ..._dataplane.evaluator import Evaluator
@@ -82,10 +82,10 @@ class AddressClasses:
             found = self._selected[described] = self._numbers.setdefault(what, len(self._numbers))
         return found
 
-    def split(self, net: Net, nets: Iterable[Net]) -> Optional[List[List[int]]]:
-        """The known addresses of each class in a network, of which `nets` are also told apart.
+    def split(self, net: Net, nets: Iterable[Net], taken: Sequence[int]) -> Optional[List[int]]:
+        """An address of each class in a network, of which `nets` are also told apart.
 
-        Each list has at least one address. None if the network has too many classes.
+        `taken`: addresses, sorted, that do not count. None if the network has too many classes.
         """
         version, first, last = net
         nets = [each for each in (*nets, *_SPECIAL) if each[0] == version]
@@ -96,15 +96,14 @@ class AddressClasses:
             return None
         usual = [part for part in parts if not any(each[1] <= part[0] <= each[2] for each in nets if each in _SPECIAL)]
         singles = self._singles[version]
-        classes: Dict[object, List[int]] = {}
+        classes: Dict[object, int] = {}
         for low, high in usual or parts:
             place = bisect.bisect_left(boundaries, low + 1)
-            known = singles[bisect.bisect_left(singles, low) : bisect.bisect_right(singles, high)]
-            for number in known:
-                classes.setdefault((place, self.classify((version, number))), []).append(number)
-            other = _find_other(low, high, known)
-            if other is not None:
-                classes.setdefault((place, self.classify((version, other))), []).append(other)
+            out = set(_select(taken, low, high))
+            known = [each for each in _select(singles, low, high) if each not in out]
+            other = _find_other(low, high, sorted(out.union(known)))
+            for number in known if other is None else [*known, other]:
+                classes.setdefault((place, self.classify((version, number))), number)
         return None if len(classes) > _MOST_CLASSES else list(classes.values())
 
     @functools.cached_property
@@ -113,6 +112,11 @@ class AddressClasses:
         found = set(self._members.list_addresses()) if self._has_members else set()
         found.update(*self._tunnel_hosts)
         return {version: sorted(number for of, number in found if of == version) for version in BITS}
+
+
+def _select(numbers: Sequence[int], low: int, high: int) -> Sequence[int]:
+    """Those of sorted numbers that are in a part."""
+    return numbers[bisect.bisect_left(numbers, low) : bisect.bisect_right(numbers, high)]
 
 
 def _find_other(low: int, high: int, known: List[int]) -> Optional[int]:

@@ -10,11 +10,12 @@ A group or a network is as declared only if all of its addresses are. What canno
 from __future__ import annotations
 
 import itertools
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Hashable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..._core.ip import Address, Net
+from ..._core.errors import join_first
+from ..._core.ip import Address, Net, format_address
 from ..._dataplane.evaluator import Evaluator
-from ..._dataplane.verdict import UNKNOWN, ConnectionVerdict
+from ..._dataplane.verdict import UNKNOWN, ConnectionVerdict, as_expected
 from ..._policies.connection import IN, OUT, Connection
 from ..._policies.model import ALLOW, DENY
 from ..connection_checks import format_connection
@@ -22,11 +23,14 @@ from .attempts import Attempt, list_attempts_between, list_attempts_with
 from .ends import Ends
 from .expectations import Expectation
 from .hosts import Connectivity, DeclaredHost
+from .owners import Owners, is_of_the_host
 
 MET, UNMET = "met", "unmet"
 # What is known of a port towards a peer: all addresses are open, or all are closed, or some are.
 OPEN, CLOSED, MIXED = "open", "closed", "mixed"
 _STATES = {ALLOW: OPEN, DENY: CLOSED}
+# Number of hosts of different kinds in a network that are evaluated, and of hosts that a reason names.
+_MOST_OWNERS, _NAMED = 2000, 5
 
 
 class Outcome(NamedTuple):
@@ -87,6 +91,7 @@ class ConnectivityEvaluator:
     def __init__(self, evaluator: Evaluator, connectivity: Connectivity) -> None:
         self._connectivity = connectivity
         self._ends = Ends(evaluator, connectivity)
+        self._owners = Owners(connectivity, self._ends)
         self._known: Dict[Tuple[object, ...], Outcome] = {}
         # The members of groups by kind; those without facts have the kind -1.
         self._members: Dict[str, Dict[int, List[DeclaredHost]]] = {}
@@ -96,17 +101,17 @@ class ConnectivityEvaluator:
         if not self._ends.is_known(host):
             return _build_unknown("the facts of {0} are unknown".format(host.name))
         kind = self._ends.get_kind(host)
-        # Whether there is no other host of its kind in the group, or the host is its own peer.
-        is_alone = False
+        # What the host itself is of the peer, which is not evaluated.
+        own: Hashable
         if expectation.net is not None:
-            is_alone = expectation.net[1] == expectation.net[2] and expectation.net[:2] in host.own
+            own = self._owners.find_own(host, expectation.net)
         elif expectation.peer in self._connectivity.groups:
-            is_alone = self._list_members(expectation.peer).get(kind) == [host]
+            own = self._list_members(expectation.peer).get(kind) == [host]
         else:
-            is_alone = expectation.peer == host.name
-        found = self._known.get((kind, is_alone, expectation))
+            own = expectation.peer == host.name
+        found = self._known.get((kind, own, expectation))
         if found is None:
-            found = self._known[kind, is_alone, expectation] = self._evaluate(host, expectation)
+            found = self._known[kind, own, expectation] = self._evaluate(host, expectation)
         return found
 
     def _evaluate(self, host: DeclaredHost, expectation: Expectation) -> Outcome:
@@ -115,21 +120,14 @@ class ConnectivityEvaluator:
             return _build_outcome(expectation, trials)
         if self._connectivity.groups.get(expectation.peer) == []:
             return _build_unknown("the group {0} has no hosts".format(expectation.peer))
-        return Outcome(MET, "", UNKNOWN, "no other host", "the host itself is the only peer, and it is not evaluated")
+        return _build_unknown("the host itself is the only peer, and it is not evaluated")
 
     def _try_peers(self, host: DeclaredHost, expectation: Expectation) -> Iterator[_Trial]:
-        net = expectation.net
-        if net is None:
-            for peer in self._list_peers(host, expectation.peer):
-                yield from self._try_host(host, peer, expectation)
-        elif net[1] == net[2]:
-            owner = self._connectivity.by_address.get(net[:2])
-            if owner is not None and owner is not host and self._ends.is_known(owner):
-                yield from self._try_host(host, owner, expectation, net[:2])
-            elif net[:2] not in host.own:
-                yield from self._try_address(host, net[:2], expectation)
-        else:
-            yield from self._try_net(host, net, expectation)
+        if expectation.net is not None:
+            yield from self._try_net(host, expectation.net, expectation)
+            return
+        for peer in self._list_peers(host, expectation.peer):
+            yield from self._try_host(host, peer, expectation)
 
     def _list_peers(self, host: DeclaredHost, name: str) -> Iterator[DeclaredHost]:
         """The other hosts that a name means: of a group, one of each kind, and the first without facts."""
@@ -167,15 +165,32 @@ class ConnectivityEvaluator:
             yield _build_failed(problem)
 
     def _try_net(self, host: DeclaredHost, net: Net, expectation: Expectation) -> Iterator[_Trial]:
-        classes = self._ends.addresses.split(net, [of for each in host.interfaces.values() for of in each.nets])
-        if classes is None:
-            text = "rules and sets divide the network {0} into too many parts; declare smaller networks"
-            yield _build_failed(text.format(expectation.peer))
+        """The trials with the hosts that have addresses in a network, and with its other addresses."""
+        if is_of_the_host(net):
             return
-        for numbers in classes:
-            number = next((each for each in numbers if (net[0], each) not in host.own), None)
-            if number is not None:
-                yield from self._try_address(host, (net[0], number), expectation)
+        addresses = self._owners.select(host, net)
+        nets = [of for each in host.interfaces.values() for of in each.nets]
+        numbers = self._ends.addresses.split(net, nets, self._owners.list_taken(host, net))
+        if numbers is None or len(addresses) > _MOST_OWNERS:
+            text = "{0} divide the network {1} into too many parts; declare smaller networks"
+            what = "rules and sets" if numbers is None else "the hosts in it"
+            yield _build_failed(text.format(what, expectation.peer))
+            return
+        for number in numbers:
+            yield from self._try_address(host, (net[0], number), expectation)
+        for address in addresses:
+            yield from self._try_owners(host, address, expectation)
+
+    def _try_owners(self, host: DeclaredHost, address: Address, expectation: Expectation) -> Iterator[_Trial]:
+        """The trials with the hosts that have an address, which must agree if there are several."""
+        owners = self._owners.list_of(address)
+        trials = [list(self._try_host(host, owner, expectation, address)) for owner in owners]
+        if len({_find_worst(each) for each in trials}) > 1:
+            text = "{0} is an address of {1}, whose verdicts differ"
+            names = join_first([owner.name for owner in owners], _NAMED)
+            yield _build_failed(text.format(format_address(address), names))
+            return
+        yield from itertools.chain.from_iterable(trials)
 
     def _try_all(
         self, host: DeclaredHost, peer: Optional[DeclaredHost], expectation: Expectation, attempts: Iterable[Attempt]
@@ -183,10 +198,10 @@ class ConnectivityEvaluator:
         for attempt in attempts:
             for port in expectation.ports:
                 connection = attempt.build(expectation.direction, expectation.protocol, port)
-                answer = _as_expected(self._ends.evaluate(host, connection), expectation.expect)
+                answer = as_expected(self._ends.evaluate(host, connection), expectation.expect)
                 if peer is not None and answer.verdict != DENY:
                     other = attempt.build({IN: OUT, OUT: IN}[expectation.direction], expectation.protocol, port)
-                    there = _as_expected(self._ends.evaluate(peer, other), expectation.expect)
+                    there = as_expected(self._ends.evaluate(peer, other), expectation.expect)
                     answer = _combine(answer, there, peer.name)
                 state = UNKNOWN
                 if answer.verdict == expectation.expect:
@@ -194,15 +209,6 @@ class ConnectivityEvaluator:
                 elif answer.verdict != UNKNOWN and attempt.is_certain:
                     state = UNMET
                 yield _Trial(state, port, connection, answer)
-
-
-def _as_expected(answer: ConnectionVerdict, expect: str) -> ConnectionVerdict:
-    """The verdict with that on IPv6 neighbour discovery, without which a connection fails sooner or later."""
-    neighbours = answer.neighbour_discovery
-    if answer.verdict != ALLOW or neighbours in ("", ALLOW):
-        return answer
-    # Until the neighbour has to be found again, the connection is open.
-    return answer._replace(verdict=neighbours if expect == ALLOW else UNKNOWN)
 
 
 def _combine(answer: ConnectionVerdict, there: ConnectionVerdict, peer: str) -> ConnectionVerdict:
@@ -230,7 +236,7 @@ def _build_unknown(problem: str) -> Outcome:
 
 
 def _build_outcome(expectation: Expectation, trials: List[_Trial]) -> Outcome:
-    state = next(each for each in (UNMET, UNKNOWN, MET) if any(trial.state == each for trial in trials))
+    state = _find_worst(trials)
     deciding = [trial for trial in trials if trial.state == state]
     first = deciding[0]
     verdicts: Dict[Optional[int], Set[str]] = {}
@@ -246,6 +252,10 @@ def _build_outcome(expectation: Expectation, trials: List[_Trial]) -> Outcome:
         len(deciding),
         tuple([(expectation.format_port(port), _find_state(found)) for port, found in verdicts.items()]),
     )
+
+
+def _find_worst(trials: Sequence[_Trial]) -> str:
+    return next(each for each in (UNMET, UNKNOWN, MET) if any(trial.state == each for trial in trials))
 
 
 def _find_state(verdicts: Set[str]) -> str:

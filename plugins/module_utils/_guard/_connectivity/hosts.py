@@ -68,14 +68,13 @@ class Connectivity:
         return ((host, expectation) for host in self.hosts.values() for expectation in host.expectations)
 
     @functools.cached_property
-    def by_address(self) -> Dict[Address, DeclaredHost]:
-        """The hosts by their addresses, without addresses that several hosts have."""
-        found: Dict[Address, DeclaredHost] = {}
-        several = set()
+    def by_address(self) -> Dict[Address, List[DeclaredHost]]:
+        """The hosts that have each address."""
+        found: Dict[Address, List[DeclaredHost]] = {}
         for host in self.hosts.values():
-            several.update(found.keys() & set(host.addresses))
-            found.update(dict.fromkeys(host.addresses, host))
-        return {address: host for address, host in found.items() if address not in several}
+            for address in host.addresses:
+                found.setdefault(address, []).append(host)
+        return found
 
 
 NONE_DECLARED = Connectivity()

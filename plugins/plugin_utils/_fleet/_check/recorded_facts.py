@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core import strict_json
-from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, shown
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, join_first, shown
 from ansible_collections.netsec.calico.plugins.module_utils._core.files import path_as_shown, read_text
 
 # Before the host's name, ansible-core 2.19 and later write the version of their form.
@@ -26,6 +26,9 @@ _PAYLOAD = "__payload__"
 # How they write a value with tags.
 _TYPE, _VALUE = "__ansible_type", "value"
 _PREFIX = "ansible_"
+_YAML = (".yml", ".yaml")
+# Number of files that a message names.
+_SHOWN = 10
 
 
 def read_recorded_facts(
@@ -53,8 +56,9 @@ def read_recorded_facts(
         except ValueError as exc:
             raise InvalidInput(["{0}: {1}: {2}".format(where, path_as_shown(path), exc)]) from exc
     if sources and not found:
-        text = "{0}: no file has the name of a host of the inventory: {1}"
-        raise InvalidInput([text.format(where, ", ".join(foreign[:10]) or "the directory is empty")])
+        text = "{0}: no file has the name of a host of the inventory: {1}{2}"
+        only = "; only JSON is read" if any(each.endswith(_YAML) for each in foreign) else ""
+        raise InvalidInput([text.format(where, join_first(foreign, _SHOWN) or "the directory is empty", only)])
     return found, foreign
 
 
@@ -94,7 +98,12 @@ def _list_files(where: str, source: Any) -> Iterator[str]:
         for name in sorted(os.listdir(path)):
             if not name.startswith(".") and os.path.isfile(os.path.join(path, name)):
                 yield os.path.join(path, name)
-    elif not os.path.lexists(path) and glob.has_magic(path):
-        yield from sorted(each for each in glob.glob(path, recursive=True) if os.path.isfile(each))
-    else:
+    elif os.path.lexists(path):
         yield path
+    elif glob.has_magic(path):
+        found = sorted(each for each in glob.glob(path, recursive=True) if os.path.isfile(each))
+        if not found:
+            raise InvalidInput(["{0}: {1} matches no file".format(where, path_as_shown(source))])
+        yield from found
+    else:
+        raise InvalidInput(["{0}: {1} does not exist".format(where, path_as_shown(path))])

@@ -22,6 +22,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity
 )
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import IN
 from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX
 
 STATUSES = (MET, UNMET, UNKNOWN)
 # {status: the element of a case, and the attribute that counts it}
@@ -65,22 +66,30 @@ def count_statuses(results: Sequence[CheckResult]) -> Dict[str, int]:
     return {status: counts[status] for status in STATUSES}
 
 
-def format_lines(results: Sequence[CheckResult]) -> List[str]:
-    """A line for each expectation that is not met, sorted by status, host and order; then a line that counts."""
+def format_lines(results: Sequence[CheckResult], counts: str) -> List[str]:
+    """A line for each expectation that is not met, sorted by status, host and order; then the line that counts."""
     lines = [
         visible("{0} {1}: {2}: {3}".format(each.status.upper(), each.host, each.name, each.reason))
         for status in (UNMET, UNKNOWN)
         for each in results
         if each.status == status
     ]
-    return [*lines, format_counts(results)]
+    return [*lines, counts]
 
 
-def format_counts(results: Sequence[CheckResult]) -> str:
-    """The numbers in a sentence, such as "4 expectations of 2 hosts: 3 met, 1 unmet, 0 unknown"."""
+def format_counts(results: Sequence[CheckResult], hosts: int) -> str:
+    """The numbers in a sentence, such as "4 expectations of 2 hosts: 3 met, 1 unmet, 0 unknown".
+
+    `hosts`: number of hosts of the run, for a sentence about no expectations.
+    """
+    if not results:
+        text = (
+            "no expectations are declared for the {0} hosts of this run; set {1}connectivity or {1}group_connectivity"
+        )
+        return text.format(hosts, PREFIX)
     counts = ", ".join("{0} {1}".format(number, status) for status, number in count_statuses(results).items())
-    hosts = len({each.host for each in results})
-    return "{0} expectations of {1} hosts: {2}".format(len(results), hosts, counts)
+    with_results = len({each.host for each in results})
+    return "{0} expectations of {1} hosts: {2}".format(len(results), with_results, counts)
 
 
 def as_junit(results: Sequence[CheckResult]) -> bytes:

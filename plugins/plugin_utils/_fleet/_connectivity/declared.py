@@ -42,7 +42,7 @@ def build_connectivity(fleet: Fleet, context: TaskContext) -> Dict[str, Any]:
     peers.update(name for members in groups.values() for name in members)
     hosts: Dict[str, Dict[str, Any]] = {}
     for host in fleet.hosts:
-        if host.name in expected or host.name in peers or declared.has_addresses:
+        if host.name in expected or host.name in peers or declared.has_networks:
             hosts[host.name] = _build_host(fleet, host)
     for name in sorted(peers.difference(hosts)):
         hosts[name] = _build_other(fleet, context, name)
@@ -61,8 +61,8 @@ class _Declared:
         self.peers: Set[str] = set()
         # The groups that have expectations.
         self.groups: Set[str] = set()
-        # Whether an address is a peer, which may be that of any host.
-        self.has_addresses = False
+        # Whether an address or a network is a peer, which any host may have.
+        self.has_networks = False
         # The last valid value of each variable and group.
         self._valid: Dict[str, Any] = {}
 
@@ -98,7 +98,7 @@ class _Declared:
             for index, problem in find_unknown_peers(expectations, known, ()):
                 raise RunFailed("{0}[{1}].peer: {2}".format(where, index, problem))
             self.peers.update(names)
-            self.has_addresses |= any(each.net and each.net[1] == each.net[2] for each in expectations)
+            self.has_networks |= any(each.net for each in expectations)
             self._valid[variable] = value
         return list(value)
 

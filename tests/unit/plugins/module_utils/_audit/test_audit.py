@@ -10,6 +10,11 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.audit import AuditScope, audit
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.codec_v1 import CODEC, encode
+from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.evaluate import (
+    ExpectationResult,
+    Outcome,
+)
+from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.expectations import parse_expectations
 from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardFinding, GuardVerdict
 from ansible_collections.netsec.calico.plugins.module_utils._module.audit_results import build_audit_result
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Present
@@ -268,3 +273,16 @@ def test_a_finding_that_is_too_large_is_listed_and_cut():
     )
     assert result["findings_omitted"] == 0 and result["findings"][0]["class"] == "unmanaged"
     assert len(json.dumps(result)) < 5000
+
+
+def test_an_expectation_that_is_not_met_has_a_remedy():
+    (expectation,) = parse_expectations(
+        [{"name": "ssh", "direction": "in", "protocol": "tcp", "port": 22, "peer": "10.0.0.0/8", "expect": "allow"}],
+        "x",
+    )
+    outcome = Outcome("unmet", "tcp port 22 from 10.0.0.1", "deny", "policy {x}", "denied by {x}")
+    results = [ExpectationResult("web1", "n1", expectation, outcome)]
+    (finding,) = audit({}, [], AuditScope({"n1"}, set(), LABEL, OWNER), V1, (), results).findings
+    assert finding.kind == "unmet"
+    assert "or the expectation in hostendpoints_connectivity or hostendpoints_group_conn" in finding.remedy
+    assert finding.remedy.splitlines()[-1] == "ansible-playbook netsec.calico.check_policies"

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.evaluator import Evaluator
 from ansible_collections.netsec.calico.plugins.module_utils._dataplane.host import build_host
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.snapshot import snapshot_v1
+from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity import evaluate as evaluate_module
 from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.evaluate import evaluate_connectivity
 from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.hosts import parse_connectivity
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
@@ -108,12 +109,20 @@ def test_a_group_is_met_only_by_all_members():
     assert found.ports == (("tcp/5432", "mixed"),)
     # Each result is about the other members.
     assert evaluate_one("web1", "deny", "in", 443, "web").connection == "tcp port 443 from 192.0.2.2"
-    assert evaluate_one("db1", "allow", "in", 5432, "db").state == "met"
     assert evaluate_one("db1", "allow", "in", 5432, "none", groups={"none": []}).state == "unknown"
 
 
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.0.0.0/8", "::1", "db1", "db", "192.0.2.11", "198.51.100.7"])
+def test_the_host_itself_as_only_peer_is_unknown(peer):
+    interfaces = {"lo": ["127.0.0.1/8"], "eth0": ["192.0.2.11/24"], "docker0": ["198.51.100.7/24"]}
+    facts = {"db1": {"interfaces": interfaces, "default_interface": "eth0"}}
+    for expected in ("allow", "deny"):
+        found = evaluate_one("db1", expected, "in", 5432, peer, facts=facts)
+        assert found.state == "unknown" and "the host itself is the only peer" in found.reason
+
+
 def test_a_network_is_met_only_by_all_addresses():
-    assert evaluate_one("web1", "allow", "in", 443, "0.0.0.0/0").state == "met"
+    assert evaluate_one("web1", "allow", "in", 443, "0.0.0.0/0", governed=["web1"]).state == "met"
     found = evaluate_one("web1", "allow", "out", 25, "198.51.100.0/24")
     assert found.state == "unmet" and found.connection == "tcp port 25 to 198.51.100.128"
     assert evaluate_one("web1", "allow", "out", 25, "198.51.100.0/25").state == "met"
@@ -121,6 +130,68 @@ def test_a_network_is_met_only_by_all_addresses():
     found = evaluate_one("db1", "deny", "in", 5432, "192.0.2.0/24")
     assert found.state == "unmet" and found.connection == "tcp port 5432 from 192.0.2.1"
     assert evaluate_one("db1", "deny", "in", 5432, "192.0.2.4/30").state == "met"
+
+
+def test_an_address_in_a_network_is_its_host():
+    opened = {"action": "allow", "protocol": "tcp", "dst_ports": [9999]}
+    policies = {"web": {"selector": "role == 'web'", "inbound_rules": [opened], "outbound_rules": [opened]}}
+    policies["db"] = {"selector": "role == 'db'"}
+    hosts = dict(HOSTS, db1=("db", "192.0.2.31"))
+    for direction, what in (("out", "ingress"), ("in", "egress")):
+        for peer in ("192.0.2.30/31", "192.0.2.31", "0.0.0.0/0"):
+            found = evaluate_one("web1", "allow", direction, 9999, peer, policies=policies, hosts=hosts)
+            assert found.state == "unmet" and found.reason.startswith("on db1, denied by"), (direction, peer)
+            assert what in found.reason
+        found = evaluate_one("web1", "allow", direction, 9999, "192.0.2.0/28", policies=policies, hosts=hosts)
+        assert found.state == "met"
+    # Hosts with the same rules have different results if one of them is the only host in the network.
+    policies["web"]["inbound_rules"] = []
+    both = _evaluate_together(
+        {name: {"node": name, "expectations": [expect("allow", "out", 9999, "192.0.2.1/32")]} for name in HOSTS},
+        HOSTS,
+        HOSTS,
+        {},
+        policies,
+    )
+    assert [both[name][0].state for name in ("web1", "web2")] == ["unknown", "unmet"]
+    both = _evaluate_together(
+        {name: {"node": name, "expectations": [expect("allow", "out", 9999, "192.0.2.0/31")]} for name in HOSTS},
+        HOSTS,
+        HOSTS,
+        {},
+        policies,
+    )
+    assert [both[name][0].state for name in ("web1", "web2")] == ["met", "unmet"]
+
+
+def test_a_network_with_too_many_kinds_of_hosts_is_unknown(monkeypatch):
+    monkeypatch.setattr(evaluate_module, "_MOST_OWNERS", 1)
+    assert evaluate_one("web1", "deny", "in", 80, "192.0.2.0/24").reason.startswith("unknown: the hosts in it divide")
+    assert evaluate_one("web1", "deny", "in", 80, "192.0.2.8/29").state == "met"
+
+
+def test_an_address_of_several_hosts_is_all_of_them():
+    virtual = "192.0.2.40"
+    peers = {"web2": ("web", "192.0.2.2", virtual), "web3": ("web", "192.0.2.3", virtual)}
+    hosts = {"db1": ("db", "192.0.2.11"), **peers, "db2": ("db", "192.0.2.12")}
+    opened = {"action": "allow", "protocol": "tcp", "dst_ports": [9999]}
+    policies = {
+        "db": {"selector": "role == 'db'", "outbound_rules": [opened], "inbound_rules": [opened]},
+        "web": {"selector": "role == 'web'"},
+    }
+    for peer in (virtual, virtual + "/30"):
+        found = evaluate_one("db1", "allow", "out", 9999, peer, hosts=hosts, policies=policies)
+        assert found.state == "unmet" and "on web2, denied by" in found.reason
+        assert evaluate_one("db1", "deny", "out", 9999, virtual, hosts=hosts, policies=policies).state == "met"
+        # One of them allows it.
+        mixed = dict(hosts, web3=("db", "192.0.2.3", virtual))
+        # The other addresses in the network are open.
+        for expected in ("allow", "deny") if peer == virtual else ("allow",):
+            found = evaluate_one("db1", expected, "out", 9999, peer, hosts=mixed, policies=policies)
+            assert found.state == "unknown"
+            assert found.reason == "unknown: 192.0.2.40 is an address of web2, web3, whose verdicts differ"
+    # It never leaves a host that has it.
+    assert evaluate_one("web2", "allow", "out", 9999, virtual, hosts=hosts, policies=policies).state == "unknown"
 
 
 def random_rule(random):
@@ -190,7 +261,7 @@ def test_a_network_of_too_many_parts_is_unknown():
 
 
 def test_several_ports():
-    (found,) = evaluate("web1", expect("deny", "in", [80, 443], "0.0.0.0/0"))
+    (found,) = evaluate("web1", expect("deny", "in", [80, 443], "198.51.100.0/24"))
     assert found.state == "unmet" and found.connection.startswith("tcp port 443 from ")
     assert found.ports == (("tcp/80", "closed"), ("tcp/443", "open"))
 
@@ -261,7 +332,17 @@ def test_hosts_that_share_results_have_those_of_their_own():
         expect(expected, direction, [443, 5432, 25], peer)
         for expected in ("allow", "deny")
         for direction in ("in", "out")
-        for peer in ("web", "db", "odd", "web3", "192.0.2.0/28", "198.51.100.7", "0.0.0.0/0")
+        for peer in (
+            "web",
+            "db",
+            "odd",
+            "web3",
+            "192.0.2.0/28",
+            "192.0.2.0/31",
+            "198.51.100.7",
+            "198.51.100.4/31",
+            "0.0.0.0/0",
+        )
     ]
     governed = [name for name in hosts if name != "web7"]
     together = {name: {"node": name, "expectations": asked} for name in hosts}
@@ -272,9 +353,9 @@ def test_hosts_that_share_results_have_those_of_their_own():
         ]
 
 
-def _evaluate_together(given, hosts, governed, groups):
+def _evaluate_together(given, hosts, governed, groups, policies=None):
     tree = {"/calico/v1/Ready": "true"}
-    for name, policy in POLICIES.items():
+    for name, policy in (policies or POLICIES).items():
         tree["/calico/v1/policy/tier/default/policy/" + name] = json.dumps(policy)
     endpoints = [
         HostEndpoint(node=name, name="e", interface_name="eth0", expected_ips=(own,), labels={"role": role})

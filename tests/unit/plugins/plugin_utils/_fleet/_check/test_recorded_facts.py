@@ -75,3 +75,13 @@ def test_facts_of_no_host_are_an_error(tmp_path):
     with pytest.raises(InvalidInput, match=r"no file has the name of a host of the inventory: .*/db1"):
         read(tmp_path)
     assert read() == ({}, [])
+
+
+def test_a_source_that_does_not_exist_and_a_file_that_is_not_json_are_named(tmp_path):
+    with pytest.raises(InvalidInput, match=r"^check_facts: .*/none does not exist$"):
+        read(tmp_path / "none")
+    with pytest.raises(InvalidInput, match=r"^check_facts: .*/none\*.json matches no file$"):
+        read(tmp_path / "none*.json")
+    (tmp_path / "web1.yml").write_text("ansible_interfaces: [lo]")
+    with pytest.raises(InvalidInput, match=r"web1\.yml; only JSON is read$"):
+        read(tmp_path)

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._check.results import (
     CheckResult,
     as_junit,
+    format_counts,
     format_lines,
 )
 
@@ -22,11 +23,19 @@ RESULTS = [
 
 
 def test_lines_begin_with_what_is_unmet_and_end_with_the_counts():
-    assert format_lines(RESULTS) == [
+    assert format_lines(RESULTS, format_counts(RESULTS, 3)) == [
         "UNMET web2: telnet: expected deny, but it is allowed by \\x1b[31m<policy> & co",
         "UNKNOWN web1: db: the facts of db1 are unknown",
         "3 expectations of 2 hosts: 1 met, 1 unmet, 1 unknown",
     ]
+
+
+def test_a_check_without_expectations_names_the_variables():
+    (line,) = format_lines([], format_counts([], 3))
+    assert line == (
+        "no expectations are declared for the 3 hosts of this run; set hostendpoints_connectivity or "
+        "hostendpoints_group_connectivity"
+    )
 
 
 def test_an_unmet_expectation_is_a_failure_and_an_unknown_one_an_error():

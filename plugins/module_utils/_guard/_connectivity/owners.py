@@ -1,0 +1,90 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The hosts that have the addresses of a network. An address of a host stands for that host."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from typing import Dict, FrozenSet, Iterator, List, Mapping, Tuple
+
+from ..._core.ip import BITS, Address, Net, is_loopback
+from .ends import Ends
+from .hosts import Connectivity, DeclaredHost
+
+# Owners of an address: the kind of each, and the position of the address among those of the host.
+_Kinds = Tuple[Tuple[int, int], ...]
+
+
+class Owners:
+    """The addresses of all hosts. Results of addresses whose owners have the same kinds are the same."""
+
+    def __init__(self, connectivity: Connectivity, ends: Ends) -> None:
+        self._by_address = connectivity.by_address
+        self._ends = ends
+        self._groups: Dict[Net, Dict[_Kinds, List[Address]]] = {}
+
+    def select(self, host: DeclaredHost, net: Net) -> List[Address]:
+        """One address of each kind of owners in a network, without those of the host."""
+        chosen = (next((each for each in found if each not in host.own), None) for found in self._group(net).values())
+        return [each for each in chosen if each is not None]
+
+    def list_of(self, address: Address) -> List[DeclaredHost]:
+        """The owners of an address, one of each kind."""
+        found: Dict[Tuple[int, int], DeclaredHost] = {}
+        for host in self._by_address[address]:
+            found.setdefault(self._get_kind(host, address), host)
+        return list(found.values())
+
+    def list_taken(self, host: DeclaredHost, net: Net) -> List[int]:
+        """The addresses in a network that the host or another host has, sorted."""
+        return sorted({number for _version, number in (*self._list_in(net), *_list_own(host, net))})
+
+    def find_own(self, host: DeclaredHost, net: Net) -> Tuple[int, FrozenSet[_Kinds]]:
+        """A value that is equal for hosts of the same kind whose own addresses leave the same kinds of peers."""
+        counts: Dict[_Kinds, int] = {}
+        for address in _list_own(host, net):
+            if address in self._by_address:
+                kinds = self._get_kinds(address)
+                counts[kinds] = counts.get(kinds, 0) + 1
+        groups = self._group(net) if counts else {}
+        alone = frozenset(kinds for kinds, count in counts.items() if count == len(groups[kinds]))
+        return sum(1 for _each in _list_own(host, net)) - sum(counts.values()), alone
+
+    def _group(self, net: Net) -> Mapping[_Kinds, List[Address]]:
+        found = self._groups.get(net)
+        if found is None:
+            found = self._groups[net] = {}
+            for address in self._list_in(net):
+                found.setdefault(self._get_kinds(address), []).append(address)
+        return found
+
+    def _get_kinds(self, address: Address) -> _Kinds:
+        return tuple(sorted({self._get_kind(each, address) for each in self._by_address[address]}))
+
+    def _get_kind(self, host: DeclaredHost, address: Address) -> Tuple[int, int]:
+        return self._ends.get_kind(host) if self._ends.is_known(host) else -1, host.addresses.index(address)
+
+    def _list_in(self, net: Net) -> Iterator[Address]:
+        version, first, last = net
+        numbers = self._numbers[version]
+        for number in numbers[bisect.bisect_left(numbers, first) : bisect.bisect_right(numbers, last)]:
+            yield version, number
+
+    @functools.cached_property
+    def _numbers(self) -> Mapping[int, List[int]]:
+        """All addresses by the version of IP, sorted."""
+        return {version: sorted(number for of, number in self._by_address if of == version) for version in BITS}
+
+
+def is_of_the_host(net: Net) -> bool:
+    """Whether it has only loopback addresses, which never are another host's."""
+    version, first, last = net
+    return is_loopback((version, first)) and is_loopback((version, last))
+
+
+def _list_own(host: DeclaredHost, net: Net) -> Iterator[Address]:
+    version, first, last = net
+    return (each for each in host.own if each[0] == version and first <= each[1] <= last)
