@@ -19,6 +19,7 @@ MET, UNMET, UNKNOWN = "met", "unmet", "unknown"
 _STATES = (MET, UNMET, UNKNOWN)
 # Number of reasons in the warning about unknown results, of hosts of each, and characters of a reason.
 _REASONS, _NAMED, _LONGEST = 5, 5, 300
+_PREFIX = "unknown: "
 _MUST = {"allow": "allowed", "deny": "denied"}
 
 
@@ -65,11 +66,16 @@ def build_unknown_records(results: Iterable[ExpectationResult]) -> List[Dict[str
             "host": result.host,
             "node": result.node,
             "name": result.expectation.name,
-            "message": result.outcome.reason,
+            "message": _strip(result.outcome.reason),
         }
         for result in results
         if result.state == UNKNOWN
     ]
+
+
+def _strip(reason: str) -> str:
+    # Where it is shown says that the expectation is unknown.
+    return reason[len(_PREFIX) :] if reason.startswith(_PREFIX) else reason
 
 
 def list_unknown(results: Iterable[ExpectationResult]) -> List[str]:

@@ -15,10 +15,10 @@ from ansible_collections.netsec.calico.plugins.module_utils._module.audit_result
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE
 
 
-def result_of(hosts, **options):
+def result_of(hosts, reason="Calico's policies could not be read", **options):
     given = {"name": "ssh", "direction": "in", "protocol": "tcp", "port": 22, "peer": "192.0.2.0/24", "expect": "allow"}
     declared = {"host%d" % number: {"node": "node%d" % number, "expectations": [given]} for number in range(hosts)}
-    reach = mark_unknown(parse_connectivity({"hosts": declared}, {}), "Calico's policies could not be read")
+    reach = mark_unknown(parse_connectivity({"hosts": declared}, {}), reason)
     return build_audit_result(Audit([], {}, 0), {}, None, reach, **options)
 
 
@@ -27,6 +27,8 @@ def test_unknown_expectations_are_listed():
     assert found["expectations"] == {"met": 0, "unmet": 0, "unknown": 1}
     record = {"host": "host0", "node": "node0", "name": "ssh", "message": "Calico's policies could not be read"}
     assert (found["unknown_expectations"], found["unknown_expectations_omitted"]) == ([record], 0)
+    (record,) = result_of(1, "unknown: the facts of db1 are unknown")["unknown_expectations"]
+    assert record["message"] == "the facts of db1 are unknown"
 
 
 @pytest.mark.parametrize("is_bounded", [True, False])
