@@ -93,7 +93,8 @@ class ActionModule(ActionBase):
             exceptions,
         )
         others = [name for name in variables.inventory() if name not in nodes]
-        warnings += [*fleet.warnings(), *warn_about_unused(exceptions, report["findings"], nodes, others)]
+        unused = warn_about_unused(exceptions, report["findings"], nodes, others, report["unknown_expectations"])
+        warnings += [*fleet.warnings(), *unused]
         result["warnings"] = list(dict.fromkeys(warnings)) + result.get("warnings", [])
         paths = _written(report, folder, formats)
         unknown = {**built.uncovered, **unknown}

@@ -49,21 +49,29 @@ _value:
   type: dict
   contains:
     new:
-      description: Findings that are only in the newer report, as they are in that report.
+      description: Findings that are only in the newer report, as they are in that report, without accepted findings.
       type: list
       elements: dict
     altered:
       description: Findings in both reports with different C(fields), as they are in the newer report.
       type: list
       elements: dict
+    accepted:
+      description: Findings that an exception accepts in the newer report, and not in the older report.
+      type: list
+      elements: dict
+    no_longer_accepted:
+      description: Findings in both reports that an exception accepts in the older report only.
+      type: list
+      elements: dict
     resolved:
-      description: Findings that are only in the older report, of hosts that were checked again.
+      description: Findings that are only in the older report, of hosts and expectations that were checked again.
       type: list
       elements: dict
     unverified:
       description: >-
         Findings that are only in the older report, of hosts whose status is unknown in the newer report or that are not
-        in it. Whether they are resolved is unknown.
+        in it, or of expectations that are unknown in it. Whether they are resolved is unknown.
       type: list
       elements: dict
     still:
@@ -99,6 +107,8 @@ _value:
   sample:
     new: []
     altered: []
+    accepted: []
+    no_longer_accepted: []
     resolved:
       - class: missing
         host: web2

@@ -109,7 +109,8 @@ _value:
       elements: dict
     unverified:
       description: >-
-        Findings, with C(since), of hosts that no later report has checked. Whether they are fixed is unknown.
+        Findings, with C(since), of hosts and expectations that no later report has checked. Whether they are fixed is
+        unknown.
       type: list
       elements: dict
     warnings:

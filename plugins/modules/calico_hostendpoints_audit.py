@@ -202,10 +202,23 @@ compliant:
 expectations:
   description: >-
     Number of expectations of O(connectivity) that are V(met), V(unmet) and V(unknown). A warning has the reasons of
-    unknown ones.
+    unknown expectations.
   returned: success, when expectations are given
   type: dict
   sample: {met: 38, unmet: 1, unknown: 1}
+unknown_expectations:
+  description: >-
+    The expectations of O(connectivity) that are V(unknown), in the order of the hosts, each with C(host), C(node),
+    C(name) and C(message), which is the reason.
+  returned: success, when expectations are given
+  type: list
+  elements: dict
+  sample: [{host: web1, node: worker-1, name: database, message: "the facts of db1 are unknown"}]
+unknown_expectations_omitted:
+  description: Number of expectations omitted from RV(unknown_expectations) because of its size limit.
+  returned: success, when expectations are given
+  type: int
+  sample: 0
 connectivity:
   description: The evaluated connections by source and destination, sorted.
   returned: success, when expectations are given

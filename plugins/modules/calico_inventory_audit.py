@@ -110,6 +110,8 @@ options:
   fail_on:
     description:
       - Classes of findings on which the audit fails. RV(fails) is true if at least one such finding exists.
+      - V(unknown) is about unknown hosts, and about expectations of the declared connectivity that are neither met nor
+        unmet.
     type: list
     elements: str
     choices: [unsafe, malformed, shadowed, missing, unmet, changed, unmanaged, orphaned, expired, unknown]

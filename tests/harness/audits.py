@@ -102,7 +102,12 @@ def finding(kind, node, name="eth0", rule="", **changes):
     return dict({"interface_name": name, "fields": [], "message": "It is so.", "remedy": ""}, **dict(found, **changes))
 
 
-def built(findings=(), nodes=(), unknown=None, uncovered=None, fail_on=(), **options):
+def undetermined(node, name, message="the facts of db1 are unknown"):
+    """An unknown expectation as the audit module returns it."""
+    return {"host": node, "node": node, "name": name, "message": message}
+
+
+def built(findings=(), nodes=(), unknown=None, uncovered=None, fail_on=(), expectations=(), **options):
     """The report of a run whose audit module returned these findings; the hosts have the names of their nodes."""
     kinds = [each["class"] for each in findings]
     found = {
@@ -113,5 +118,8 @@ def built(findings=(), nodes=(), unknown=None, uncovered=None, fail_on=(), **opt
         "policies": [],
         "endpoints": [],
     }
+    if expectations:
+        counts = {"met": 0, "unmet": kinds.count("unmet"), "unknown": len(expectations)}
+        found.update(expectations=counts, unknown_expectations=list(expectations))
     nodes = {node: node for node in nodes}
     return build_report(found, nodes, unknown or {}, uncovered or {}, "me", list(fail_on), "now", **options)

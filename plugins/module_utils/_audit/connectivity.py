@@ -13,11 +13,13 @@ from .._core.errors import brief, cut, join_first
 if TYPE_CHECKING:
     # Imported only when connectivity is declared.
     from .._guard._connectivity.evaluate import ExpectationResult
+    from .._guard._connectivity.hosts import Connectivity
 
 MET, UNMET, UNKNOWN = "met", "unmet", "unknown"
 _STATES = (MET, UNMET, UNKNOWN)
 # Number of reasons in the warning about unknown results, of hosts of each, and characters of a reason.
 _REASONS, _NAMED, _LONGEST = 5, 5, 300
+_PREFIX = "unknown: "
 _MUST = {"allow": "allowed", "deny": "denied"}
 
 
@@ -37,6 +39,16 @@ class Reachability(NamedTuple):
 NONE_EVALUATED = Reachability()
 
 
+def mark_unknown(expected: Connectivity, reason: str) -> Reachability:
+    """All expectations as unknown for one reason."""
+    # Only declared connectivity needs it.
+    # pylint: disable-next=import-outside-toplevel
+    from .._guard._connectivity.evaluate import ExpectationResult, Outcome
+
+    outcome = Outcome(UNKNOWN, "", UNKNOWN, "", reason)
+    return Reachability([ExpectationResult(host.name, host.node, each, outcome) for host, each in expected.list_all()])
+
+
 def list_unmet(results: Iterable[ExpectationResult]) -> Iterator[Tuple[str, str, str, str]]:
     """Node, name, interface and message of the finding about each unmet expectation."""
     for result in results:
@@ -45,6 +57,25 @@ def list_unmet(results: Iterable[ExpectationResult]) -> Iterator[Tuple[str, str,
             text = "{0} must be {1}; {2}"
             must = _MUST[result.expectation.expect]
             yield result.node, result.expectation.name, "", text.format(outcome.connection, must, outcome.reason)
+
+
+def build_unknown_records(results: Iterable[ExpectationResult]) -> List[Dict[str, str]]:
+    """Host, node, name and reason of each expectation that is neither met nor unmet."""
+    return [
+        {
+            "host": result.host,
+            "node": result.node,
+            "name": result.expectation.name,
+            "message": _strip(result.outcome.reason),
+        }
+        for result in results
+        if result.state == UNKNOWN
+    ]
+
+
+def _strip(reason: str) -> str:
+    # Where it is shown says that the expectation is unknown.
+    return reason[len(_PREFIX) :] if reason.startswith(_PREFIX) else reason
 
 
 def list_unknown(results: Iterable[ExpectationResult]) -> List[str]:

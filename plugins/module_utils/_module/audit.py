@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 from ansible.module_utils.basic import AnsibleModule
 
 from .._audit.audit import AuditScope, audit, select_guarded, select_strays
-from .._audit.connectivity import NONE_EVALUATED, Reachability, list_unknown
+from .._audit.connectivity import NONE_EVALUATED, Reachability, list_unknown, mark_unknown
 from .._audit.policies import Selections, build_selections, build_unknown_selections
 from .._core.errors import DatastoreError, InvalidInput, file_problem, get_option_name, join_first, shown
 from .._core.files import path_as_shown
@@ -134,9 +134,10 @@ def _evaluate_policies(
         selections = build_selections(guard.before, mine) if params["policies"] else None
         return verdicts, selections, _evaluate_connectivity(guard, expected) if expected else NONE_EVALUATED
     except DatastoreError as exc:
-        text = "Calico's policies, profiles or settings could not be read, so unsafe endpoints {0}are unknown: {1}"
-        warn(module, [text.format("and unmet expectations " if expected else "", exc)])
-        return (), build_unknown_selections(mine) if params["policies"] else None, NONE_EVALUATED
+        unread = "Calico's policies, profiles or settings could not be read"
+        warn(module, ["{0}, so unsafe endpoints are unknown: {1}".format(unread, exc)])
+        reach = mark_unknown(expected, unread) if expected else NONE_EVALUATED
+        return (), build_unknown_selections(mine) if params["policies"] else None, reach
 
 
 def _evaluate_connectivity(guard: Guard, expected: Connectivity) -> Reachability:

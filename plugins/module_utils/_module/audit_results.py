@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 
 from .._audit.audit import Audit
 from .._audit.classes import CLASSES, ENDPOINT_CLASSES
-from .._audit.connectivity import NONE_EVALUATED, Reachability
+from .._audit.connectivity import NONE_EVALUATED, Reachability, build_unknown_records
 from .._audit.finding import AuditFinding
 from .._audit.policies import Selections
 from .._core.errors import shown
@@ -49,6 +49,11 @@ def build_audit_result(
         result["compliant"] = found.compliant
     if reach.results:
         result["expectations"] = reach.count_states()
+        unknown = build_unknown_records(reach.results)
+        shown_unknown = bounded(unknown, FAILURES_SIZE) if is_bounded else unknown
+        result.update(
+            unknown_expectations=shown_unknown, unknown_expectations_omitted=len(unknown) - len(shown_unknown)
+        )
         rows = bounded(reach.matrix, FAILURES_SIZE) if is_bounded else list(reach.matrix)
         result.update(connectivity=rows, connectivity_omitted=len(reach.matrix) - len(rows))
     if selections:

@@ -7,17 +7,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES, ENDPOINT_CLASSES
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import cut, visible
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import UNKNOWN, unknown_hosts
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.build import (
+    UNKNOWN,
+    unknown_expectations,
+    unknown_hosts,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance import sort_most_drifted
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import format_counts
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import format_counts, get_unknown
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import format_title
 
-# Maximum number of findings, of unknown hosts, of groups and labels, and of characters in a line. The reports contain
-# everything.
+# Maximum number of findings, of unknown hosts, of unknown expectations, of groups and labels, and of characters in a
+# line. The reports contain everything.
 SHOWN = 20
 GROUPS = 5
 LINE = 300
@@ -45,10 +49,9 @@ def format_banner(report: Mapping[str, Any], paths: Mapping[str, str]) -> List[s
         lines.append("datastore: " + report["datastore"]["warning"])
     lines += _findings(report["findings"])
     unknown = ["{host}: unknown: {reason}".format(**host) for host in report["hosts"] if host["status"] == UNKNOWN]
-    lines += unknown[:SHOWN]
-    if len(unknown) > SHOWN:
-        more = len(unknown) - SHOWN
-        lines.append("... and {0} more {1}".format(more, unknown_hosts(more)))
+    lines += _first(unknown, unknown_hosts)
+    undetermined = ["{0}: unknown {name}: {message}".format(format_title(each), **each) for each in get_unknown(report)]
+    lines += _first(undetermined, unknown_expectations)
     lines += ["report: " + path for path in paths.values()]
     # Other writers to the datastore control much of it, and it is shown on a terminal.
     return [cut(visible(line), LINE) for line in lines]
@@ -59,7 +62,15 @@ def _verdict(report: Mapping[str, Any]) -> str:
         return "FAILED"
     # Without fail_on, whether findings are acceptable is unknown.
     has_findings = any("accepted" not in finding for finding in report["findings"])
-    return "found" if has_findings or report["summary"]["hosts"][UNKNOWN] else "passed"
+    is_unknown = report["summary"]["hosts"][UNKNOWN] or get_unknown(report)
+    return "found" if has_findings or is_unknown else "passed"
+
+
+def _first(lines: List[str], name_more: Callable[[int], str]) -> Iterator[str]:
+    yield from lines[:SHOWN]
+    more = len(lines) - SHOWN
+    if more > 0:
+        yield "... and {0} more {1}".format(more, name_more(more))
 
 
 def _compliance(kind: str, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

@@ -21,10 +21,11 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance i
     count_statuses,
     list_labels,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import list_rows
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import list_rows, place_unknown
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import SCHEMA
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import (
     EXPIRED,
+    UNMET,
     AuditException,
     apply_exceptions,
 )
@@ -34,7 +35,9 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift
     build_policy_findings,
 )
 
-UNKNOWN, UNMET = "unknown", "unmet"
+UNKNOWN = "unknown"
+# The number of expectations that are neither met nor unmet. UNKNOWN in fail_on is about them and about unknown hosts.
+_EXPECTATIONS = "unknown expectations"
 # The classes on which an audit can fail.
 FAIL_ON = (*CLASSES, UNKNOWN)
 # The commands that run on some of the hosts.
@@ -60,7 +63,7 @@ def build_report(
     nodes: {host: node} of the hosts that were compared.
     unknown: {host: reason} of the hosts that were not compared.
     uncovered: {host: reason} of compared hosts without an endpoint, which are never compliant.
-    fail_on: the classes on which the audit fails.
+    fail_on: the classes on which the audit fails; UNKNOWN is about hosts and expectations.
     generated: the time, and the job that ran the audit.
     policies: the result of calico_resources in check mode with a diff; None if no policies were compared.
     groups: {host: its groups in the inventory}
@@ -97,6 +100,8 @@ def build_report(
     classes = dict(found["summary"], **_count_classes(counted, ENDPOINT_CLASSES))
     counts = dict(dict.fromkeys(CLASSES, 0), **classes, unknown=by_status[UNKNOWN])
     counts.update({kind: sum(finding["class"] == kind for finding in counted) for kind in (UNMET, EXPIRED)})
+    undetermined = place_unknown(found, hosts_by_node)
+    counts[_EXPECTATIONS] = len(undetermined)
     summary: Dict[str, Any] = {
         "hosts": by_status,
         "endpoints": classes,
@@ -118,7 +123,7 @@ def build_report(
         "datastore": found["datastore"],
         "owner": owner,
         "fail_on": sorted(fail_on),
-        "failed": any(counts[kind] for kind in fail_on),
+        "failed": bool(_list_counts(counts, fail_on)),
         "reason": _reason(counts, fail_on),
         "summary": summary,
         "hosts": sorted(hosts, key=lambda host: (host["host"], host["node"])),
@@ -126,6 +131,7 @@ def build_report(
         "policies": found["policies"],
         "endpoints": sorted(endpoints, key=lambda each: (each["host"], each["node"], each["name"])),
         "connectivity": list_rows(found),
+        "unknown_expectations": undetermined,
     }
 
 
@@ -169,16 +175,24 @@ def _strays(findings: Iterable[Mapping[str, Any]], hosts_by_node: Mapping[str, s
 
 def _reason(counts: Mapping[str, int], fail_on: Collection[str]) -> str:
     """One line: why the audit fails, or the number of findings of each class."""
-    failing = [_counted(kind, counts[kind]) for kind in FAIL_ON if kind in fail_on and counts[kind]]
+    failing = _list_counts(counts, fail_on)
     if failing:
         return "{0} (fail_on: {1})".format(", ".join(failing), ", ".join(kind for kind in FAIL_ON if kind in fail_on))
-    others = [_counted(kind, counts[kind]) for kind in FAIL_ON if counts[kind]]
-    return ", ".join(others) or "everything matches"
+    return ", ".join(_list_counts(counts, FAIL_ON)) or "everything matches"
 
 
-def _counted(kind: str, count: int) -> str:
-    return "{0} {1}".format(count, unknown_hosts(count) if kind == UNKNOWN else kind)
+def _list_counts(counts: Mapping[str, int], kinds: Collection[str]) -> List[str]:
+    """The number of findings of each class, and of unknown hosts and expectations; without zeros."""
+    texts = ["{0} {1}".format(counts[kind], kind) for kind in CLASSES if kind in kinds and counts[kind]]
+    if UNKNOWN in kinds:
+        nouns = {UNKNOWN: unknown_hosts, _EXPECTATIONS: unknown_expectations}
+        texts += ["{0} {1}".format(counts[kind], noun(counts[kind])) for kind, noun in nouns.items() if counts[kind]]
+    return texts
 
 
 def unknown_hosts(count: int) -> str:
     return "unknown host" if count == 1 else "unknown hosts"
+
+
+def unknown_expectations(count: int) -> str:
+    return "unknown expectation" if count == 1 else "unknown expectations"

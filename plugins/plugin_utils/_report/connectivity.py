@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The declared connectivity in the report of an audit: a row for each source and destination."""
+"""The declared connectivity in the report of an audit: its rows, and the expectations that are unknown."""
 
 from __future__ import annotations
 
@@ -13,11 +13,31 @@ from typing import Any, Dict, List
 STATES = ("open", "closed", "mixed", "unknown")
 RESULTS = ("met", "unmet", "unknown")
 _TEXTS = ("source", "destination", "state", "details")
+_UNKNOWN_TEXTS = ("host", "node", "name", "message")
 
 
 def list_rows(found: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """The rows of a report, from the result of calico_hostendpoints_audit; [] if no connectivity is declared."""
     return [dict(row) for row in found.get("connectivity") or ()]
+
+
+def place_unknown(found: Mapping[str, Any], hosts_by_node: Mapping[str, str]) -> List[Dict[str, Any]]:
+    """The unknown expectations of a report, sorted. Their host is that of the finding if they were unmet."""
+    placed = [dict(each, host=hosts_by_node.get(each["node"], "")) for each in found.get("unknown_expectations") or ()]
+    return sorted(placed, key=lambda each: (each["host"], each["node"], each["name"]))
+
+
+def get_unknown(report: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """The unknown expectations in a report. Reports of older versions have none."""
+    unknown: List[Dict[str, Any]] = report.get("unknown_expectations", [])
+    return unknown
+
+
+def are_unknown(items: Any) -> bool:
+    """Whether the value is a valid list of unknown expectations."""
+    return isinstance(items, list) and all(
+        isinstance(each, Mapping) and all(isinstance(each.get(key), str) for key in _UNKNOWN_TEXTS) for each in items
+    )
 
 
 def are_rows(rows: Any) -> bool:

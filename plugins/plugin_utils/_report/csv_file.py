@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, List
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import get_unknown
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import finding_id, value_text
 
 COLUMNS = (
@@ -39,7 +40,7 @@ _CELL = 32000
 
 
 def as_csv(report: Mapping[str, Any]) -> bytes:
-    """A header of `COLUMNS`, a line for each finding, and a line for each unknown host.
+    """A header of `COLUMNS`, and a line for each finding, each unknown host and each unknown expectation.
 
     A formula gets a leading apostrophe, characters that are not printable are escaped as in `\\x1b`, and cells are cut
     at 32,000 characters. The JSON report holds the exact values.
@@ -68,6 +69,8 @@ def _finding_rows(report: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     for host in report["hosts"]:
         if host["status"] == "unknown":
             yield ["", "", "unknown", host["host"], host["node"], "", "", "", host["reason"], "", "", ""]
+    for each in get_unknown(report):
+        yield ["", "", "unknown", *_text(each, "host", "node", "name"), "", "", each["message"], "", "", ""]
 
 
 def _field_rows(report: Mapping[str, Any]) -> Iterator[Sequence[str]]:

@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import get_rank
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, shown, visible
-from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import are_rows
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import are_rows, are_unknown
 
 SCHEMA = "netsec.calico/audit/v1"
 
@@ -63,6 +63,8 @@ def checked_report(document: Any, what: str) -> Dict[str, Any]:
         raise ReportError("{0} is not a complete report: it has no valid list of policies".format(what))
     if not are_rows(document.get("connectivity", [])):
         raise ReportError("{0} is not a complete report: it has no valid list of connectivity".format(what))
+    if not are_unknown(document.get("unknown_expectations", [])):
+        raise ReportError("{0} is not a complete report: it has no valid list of unknown_expectations".format(what))
     if not _is_datastore(document.get("datastore")):
         raise ReportError("{0} is not a complete report: it has no valid datastore".format(what))
     return dict(document)

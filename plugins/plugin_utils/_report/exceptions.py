@@ -21,11 +21,12 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.checks import
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.policy_drift import ALL_NODES
 
-EXPIRED = "expired"
+UNMET, EXPIRED = "unmet", "expired"
 _KEYS = ("node", "group", "class", "rule", "name", "reason", "expires")
 # What an exception can accept. An expired exception is renewed or removed.
 _CLASSES = tuple(kind for kind in CLASSES if kind != EXPIRED)
 _RULES = tuple(CHECKS) + tuple(CLASSES[kind].rule for kind in _CLASSES if CLASSES[kind].rule)
+_NOT_ACCEPTED = (EXPIRED, CLASSES[EXPIRED].rule)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -102,7 +103,10 @@ def _read_exception(
     key = "class" if texts["class"] else "rule"
     known = {"class": _CLASSES, "rule": _RULES}[key]
     if texts[key] not in known:
-        raise ReportError("{0}: {1} {2} is unknown; use {3}".format(where, key, shown(texts[key]), ", ".join(known)))
+        # What expired cannot be accepted, but renewed or removed.
+        problem = "cannot be accepted" if texts[key] in _NOT_ACCEPTED else "is not a {0} of findings".format(key)
+        message = "{0}: {1} {2} {3}; use {4}"
+        raise ReportError(message.format(where, key, shown(texts[key]), problem, ", ".join(known)))
     return AuditException(
         where=where,
         node=texts["node"],
@@ -143,7 +147,8 @@ def _read_date(where: str, value: Any) -> datetime.date:
         except ValueError:
             pass
     if found is None:
-        raise ReportError("{0}: expires {1} is not a date; use YYYY-MM-DD".format(where, shown(value)))
+        text = value.isoformat() if isinstance(value, datetime.datetime) else shown(value)
+        raise ReportError("{0}: expires {1} is not a date; use YYYY-MM-DD".format(where, text))
     return found
 
 
@@ -182,14 +187,18 @@ def warn_about_unused(
     findings: Collection[Mapping[str, Any]],
     compared: Mapping[str, str],
     others: Collection[str],
+    unknown: Iterable[Mapping[str, Any]] = (),
 ) -> Iterator[str]:
     """A warning for each valid exception that covers no finding.
 
     compared: {host: node} of the hosts that were compared.
     others: all other hosts of the inventory. Whether an exception for only these covers anything is unknown.
+    unknown: the expectations that may be unmet. Whether an exception for one of them covers anything is unknown.
     """
+    unmet = {"class": UNMET, "rule": CLASSES[UNMET].rule}
+    possible = [*findings, *(dict(unmet, **expectation) for expectation in unknown)]
     for exception in exceptions:
-        if exception.is_expired or any(exception.covers(finding) for finding in findings):
+        if exception.is_expired or any(exception.covers(finding) for finding in possible):
             continue
         is_compared = any(exception.covers_host(host, node) for host, node in compared.items())
         if is_compared or not any(exception.covers_host(host) for host in others):

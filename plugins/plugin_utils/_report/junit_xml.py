@@ -7,20 +7,23 @@
 A suite is a host, and a case is a finding. The file fails exactly if the audit fails, so that a pipeline has one
 verdict: a finding is a failure if its class is in `fail_on` and no exception covers it. Any other finding passes, with
 its text as the output: it was checked, and skipped means that it was not. An unknown host was not checked: it is an
-error if `unknown` is in `fail_on`, and skipped otherwise. The endpoints of a host that match are one case that passes.
+error if `unknown` is in `fail_on`, and skipped otherwise, and so is an unknown expectation. The endpoints of a host
+that match are one case that passes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 from xml.etree import ElementTree
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import get_unknown
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     by_host,
     format_title,
+    host_key,
     value_text,
 )
 
@@ -31,8 +34,14 @@ _COUNTED_AS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 def as_junit(report: Mapping[str, Any]) -> bytes:
     """The report as JUnit XML. The comment at its beginning contains `generated`."""
     root = ElementTree.Element("testsuites", name="netsec.calico audit")
+    unknown: Dict[Tuple[str, str], List[Dict[str, Any]]] = {}
+    for each in get_unknown(report):
+        unknown.setdefault(host_key(each), []).append(each)
     for host, findings in by_host(report):
-        root.append(_suite(host, findings, report["fail_on"]))
+        root.append(_suite(host, findings, unknown.pop(host_key(host), []), report["fail_on"]))
+    for expectations in unknown.values():
+        # A node that is not a host of the run.
+        root.append(_suite(dict(expectations[0], status="", compliant=0), [], expectations, report["fail_on"]))
     _set_counts(root)
     ElementTree.indent(root)
     # A comment must not have two hyphens in a row.
@@ -41,11 +50,13 @@ def as_junit(report: Mapping[str, Any]) -> bytes:
     return (head + ElementTree.tostring(root, encoding="unicode") + "\n").encode("utf-8")
 
 
-def _suite(host: Dict[str, Any], findings: List[Dict[str, Any]], fail_on: List[str]) -> ElementTree.Element:
+def _suite(
+    host: Dict[str, Any], findings: List[Dict[str, Any]], unknown: List[Dict[str, Any]], fail_on: List[str]
+) -> ElementTree.Element:
     name = visible(format_title(host))
     suite = ElementTree.Element("testsuite", name=name)
+    outcome = "error" if "unknown" in fail_on else "skipped"
     if host["status"] == "unknown":
-        outcome = "error" if "unknown" in fail_on else "skipped"
         _add_case(suite, name, "host", outcome, "unknown", host["reason"])
     elif host["compliant"] or host["status"] == "compliant":
         case = _add_case(suite, name, "matching endpoints")
@@ -61,6 +72,8 @@ def _suite(host: Dict[str, Any], findings: List[Dict[str, Any]], fail_on: List[s
         else:
             element = ElementTree.SubElement(case, "system-out")
         element.text = "\n".join(visible(line) for line in _lines(finding, is_failure))
+    for each in unknown:
+        _add_case(suite, name, "expectation " + each["name"], outcome, "unknown", each["message"])
     _set_counts(suite)
     return suite
 

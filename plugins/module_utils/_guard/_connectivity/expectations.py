@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..._core.errors import InvalidInput, shown
 from ..._core.ip import Net, parse_net
@@ -58,14 +58,28 @@ def parse_expectations(value: Any, where: str) -> List[Expectation]:
         raise InvalidInput(["{0}: {1} is not a list; write an empty list as []".format(where, shown(value))])
     found: List[Expectation] = []
     problems: List[str] = []
+    # {name: its place}
+    places: Dict[str, str] = {}
     for index, each in enumerate(value):
+        place = "{0}[{1}]".format(where, index)
         try:
-            found.append(_parse_expectation(each, "{0}[{1}]".format(where, index)))
+            parsed = _parse_expectation(each, place)
         except InvalidInput as exc:
             problems += exc.problems
+            continue
+        first = places.setdefault(parsed.name, place)
+        if first != place:
+            problems.append(format_duplicate(parsed.name, place, first))
+        found.append(parsed)
     if problems:
         raise InvalidInput(problems)
     return found
+
+
+def format_duplicate(name: str, place: str, first: str) -> str:
+    """Why the name of an expectation is invalid: a name identifies the expectation of a host in all reports."""
+    text = "{0}.name: {1} is also the name of {2}; each expectation of a host must have its own name"
+    return text.format(place, shown(name), first)
 
 
 def _parse_expectation(given: Any, where: str) -> Expectation:

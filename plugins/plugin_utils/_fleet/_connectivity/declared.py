@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict, List, Sequence, Set
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import InvalidInput, brief, shown
-from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.expectations import parse_expectations
+from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.expectations import (
+    Expectation,
+    format_duplicate,
+    parse_expectations,
+)
 from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity.hosts import find_unknown_peers
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.host_guard import (
     build_felix_facts,
@@ -64,13 +68,14 @@ class _Declared:
         # Whether an address or a network is a peer, which any host may have.
         self.has_networks = False
         # The last valid value of each variable and group.
-        self._valid: Dict[str, Any] = {}
+        self._valid: Dict[str, Tuple[List[Any], List[Expectation]]] = {}
 
     def read(self, host: FleetHost) -> List[Any]:
         """The expectations of a host: its own, and those of its groups. Raises RunFailed."""
         if host.guard is None:
             return []
-        found = self._check(host.name, "connectivity", host.guard.connectivity)
+        found = _Named()
+        found.add_all(PREFIX + "connectivity", *self._check(host.name, "connectivity", host.guard.connectivity))
         by_group = host.guard.group_connectivity or {}
         where = "group_connectivity"
         if not isinstance(by_group, Mapping):
@@ -81,13 +86,17 @@ class _Declared:
         for group in self._context.groups(host.name) if by_group else ():
             if group in by_group:
                 self.groups.add(group)
-                found = found + self._check(host.name, "{0}[{1}]".format(where, brief(group)), by_group[group])
-        return found
+                variable = "{0}[{1}]".format(where, brief(group))
+                found.add_all(PREFIX + variable, *self._check(host.name, variable, by_group[group]))
+        if found.problems:
+            raise RunFailed("{0}: {1}".format(host.name, "; ".join(found.problems)))
+        return found.values
 
-    def _check(self, name: str, variable: str, value: Any) -> List[Any]:
+    def _check(self, name: str, variable: str, value: Any) -> Tuple[List[Any], List[Expectation]]:
+        """The value of a variable, and what it means."""
         if not value:
-            return []
-        if variable not in self._valid or self._valid[variable] != value:
+            return [], []
+        if variable not in self._valid or self._valid[variable][0] != value:
             where = "{0}: {1}{2}".format(name, PREFIX, variable)
             try:
                 expectations = parse_expectations(value, where)
@@ -99,8 +108,27 @@ class _Declared:
                 raise RunFailed("{0}[{1}].peer: {2}".format(where, index, problem))
             self.peers.update(names)
             self.has_networks |= any(each.net for each in expectations)
-            self._valid[variable] = value
-        return list(value)
+            self._valid[variable] = (list(value), expectations)
+        return self._valid[variable]
+
+
+class _Named:
+    """The expectations of one host from several variables. Those that are the same in every field are one."""
+
+    def __init__(self) -> None:
+        self.values: List[Any] = []
+        self.problems: List[str] = []
+        # {name: the expectation and its place}
+        self._first: Dict[str, Tuple[Expectation, str]] = {}
+
+    def add_all(self, variable: str, values: Sequence[Any], expectations: Sequence[Expectation]) -> None:
+        for index, (value, expectation) in enumerate(zip(values, expectations)):
+            place = "{0}[{1}]".format(variable, index)
+            first, first_place = self._first.setdefault(expectation.name, (expectation, place))
+            if first_place == place:
+                self.values.append(value)
+            elif first != expectation:
+                self.problems.append(format_duplicate(expectation.name, place, first_place))
 
 
 def _build_host(fleet: Fleet, host: FleetHost) -> Dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import get_unknown
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import (
     ReportError,
     checked_report,
@@ -19,9 +20,11 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report.document imp
     host_key,
     value_text,
 )
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.exceptions import EXPIRED, UNMET
 
 # Maximum number of lines of `text` under one heading.
 _SHOWN = 200
+UNVERIFIED = "Unverified, because the host or the expectation was not checked"
 
 
 def changes_between(before: Any, after: Any) -> Dict[str, Any]:
@@ -33,14 +36,18 @@ def changes_between(before: Any, after: Any) -> Dict[str, Any]:
     """
     before, after = read_report(before, "before"), read_report(after, "after")
     old, new = index_findings(before, after)
-    statuses = index_statuses(after)
+    unchecked = index_unchecked(after)
     gone = [old[key] for key in old if key not in new]
+    were_accepted = {key for key in old if is_accepted(old[key])}
+    are_accepted = {key for key in new if is_accepted(new[key])}
     changes = {
         "warnings": list(find_differences(before, after)),
-        "new": [new[key] for key in new if key not in old],
+        "new": [new[key] for key in new if key not in old and key not in are_accepted],
         "altered": [new[key] for key in new if key in old and new[key].get("fields") != old[key].get("fields")],
-        "resolved": [finding for finding in gone if not is_unchecked(finding, statuses)],
-        "unverified": [finding for finding in gone if is_unchecked(finding, statuses)],
+        "accepted": [new[key] for key in new if key in are_accepted and key not in were_accepted],
+        "no_longer_accepted": [new[key] for key in new if key in were_accepted and key not in are_accepted],
+        "resolved": [finding for finding in gone if not unchecked.has(finding)],
+        "unverified": [finding for finding in gone if unchecked.has(finding)],
         "still": sum(key in old for key in new),
         "hosts": _changed_hosts(before, after),
     }
@@ -71,15 +78,30 @@ def index_findings(*reports: Mapping[str, Any]) -> List[Dict[Tuple[Any, ...], Di
     return [{finding_key(finding)[:size]: finding for finding in report["findings"]} for report in reports]
 
 
-def index_statuses(report: Mapping[str, Any]) -> Dict[Tuple[str, str], str]:
-    """{identity of a host: its status}"""
-    return {host_key(host): host["status"] for host in report["hosts"]}
+class Unchecked(NamedTuple):
+    """What a report did not check. It has no findings about that, which does not mean that they are resolved."""
+
+    # {identity of a host: its status}
+    statuses: Dict[Tuple[str, str], str]
+    # The unknown expectations: identity of the host and name.
+    expectations: Set[Tuple[Tuple[str, str], str]]
+
+    def has(self, finding: Mapping[str, Any]) -> bool:
+        """Whether the report did not check what a finding of another report is about."""
+        if finding["class"] == UNMET and (host_key(finding), finding["name"]) in self.expectations:
+            return True
+        return bool(finding["host"]) and self.statuses.get(host_key(finding), "unknown") == "unknown"
 
 
-def is_unchecked(finding: Mapping[str, Any], statuses: Mapping[Tuple[str, str], str]) -> bool:
-    """Whether a report with these statuses did not check the host of a finding of another report."""
-    # An unchecked host has no findings, which does not mean that they are resolved.
-    return bool(finding["host"]) and statuses.get(host_key(finding), "unknown") == "unknown"
+def index_unchecked(report: Mapping[str, Any]) -> Unchecked:
+    return Unchecked(
+        {host_key(host): host["status"] for host in report["hosts"]},
+        {(host_key(each), each["name"]) for each in get_unknown(report)},
+    )
+
+
+def is_accepted(finding: Mapping[str, Any]) -> bool:
+    return bool(finding.get("accepted"))
 
 
 def find_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
@@ -120,10 +142,10 @@ def _lines(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping
     yield from ("Warning: " + warning for warning in changes["warnings"])
     yield from format_section("New", map(format_finding, changes["new"]))
     yield from format_section("With changed fields", map(format_finding, changes["altered"]))
+    yield from format_section("Accepted", map(_accepted, changes["accepted"]))
+    yield from format_section("No longer accepted", map(format_finding, changes["no_longer_accepted"]))
     yield from format_section("Resolved", map(format_finding, changes["resolved"]))
-    yield from format_section(
-        "Unverified, because the host was not checked", map(format_finding, changes["unverified"])
-    )
+    yield from format_section(UNVERIFIED, map(format_finding, changes["unverified"]))
     yield from format_section("Hosts", map(_host_line, changes["hosts"]))
     yield "In both: {0}".format(changes["still"])
 
@@ -139,9 +161,16 @@ def format_section(title: str, items: Iterator[str]) -> Iterator[str]:
 
 def format_finding(finding: Mapping[str, Any]) -> str:
     """A finding on one line that is safe for a terminal."""
+    if finding["class"] == EXPIRED:
+        # The name is what it accepted, and where; the message has both.
+        return visible("expired exception: {message}".format(**finding))
     place = "{class} {name} on {0}: {message}".format(format_title(finding), **finding)
     fields = ", ".join(str(field.get("field")) for field in finding.get("fields") or [])
     return visible("{0} ({1})".format(place, fields) if fields else place)
+
+
+def _accepted(finding: Mapping[str, Any]) -> str:
+    return "{0} ({1})".format(format_finding(finding), value_text(finding["accepted"]))
 
 
 def _host_line(host: Mapping[str, str]) -> str:

@@ -12,12 +12,13 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES, get_rank
 from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.compare import (
+    UNVERIFIED,
     find_differences,
     format_finding,
     format_section,
     index_findings,
-    index_statuses,
-    is_unchecked,
+    index_unchecked,
+    is_accepted,
     read_report,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.compliance import STATUSES
@@ -33,13 +34,13 @@ _Findings = Mapping[_Identity, Dict[str, Any]]
 
 
 class _Row(NamedTuple):
-    """A finding in consecutive reports. A report that did not check the host does not end the row."""
+    """A finding in consecutive reports. A report that did not check it does not end the row."""
 
     # The first report of the row.
     since: int
     # As it is in the newest report that has it.
     finding: Dict[str, Any]
-    # The first report that checked the host and does not have it. None if the row has not ended.
+    # The first report that checked it and does not have it. None if the row has not ended.
     fixed: Optional[int] = None
 
 
@@ -72,17 +73,15 @@ def _sort(documents: List[Dict[str, Any]]) -> Tuple[List[Dict[str, Any]], List[s
 
 def _count(index: int, report: Mapping[str, Any], findings: _Findings, rows: Dict[_Identity, _Row]) -> Dict[str, Any]:
     """The numbers of the next report. Continues and ends the rows of the earlier reports, and begins new rows."""
-    statuses = index_statuses(report)
+    unchecked = index_unchecked(report)
     fixed = [
-        key
-        for key, row in rows.items()
-        if row.fixed is None and key not in findings and not is_unchecked(row.finding, statuses)
+        key for key, row in rows.items() if row.fixed is None and key not in findings and not unchecked.has(row.finding)
     ]
     rows.update({key: rows[key]._replace(fixed=index) for key in fixed})
     new = {key: _Row(index, findings[key]) for key in findings if key not in rows or rows[key].fixed is not None}
     rows.update(new)
     rows.update({key: rows[key]._replace(finding=finding) for key, finding in findings.items()})
-    counted = [finding for finding in report["findings"] if not _is_accepted(finding)]
+    counted = [finding for finding in report["findings"] if not is_accepted(finding)]
     return {
         "generated": value_text(report.get("generated")),
         "failed": bool(report.get("failed")),
@@ -93,13 +92,9 @@ def _count(index: int, report: Mapping[str, Any], findings: _Findings, rows: Dic
         "findings": len(counted),
         "accepted": len(report["findings"]) - len(counted),
         # The findings of the first report may be old.
-        "new": sum(not _is_accepted(findings[key]) for key in new) if index else 0,
+        "new": sum(not is_accepted(findings[key]) for key in new) if index else 0,
         "fixed": len(fixed),
     }
-
-
-def _is_accepted(finding: Mapping[str, Any]) -> bool:
-    return bool(finding.get("accepted"))
 
 
 def _tally(values: Iterable[str], known: Iterable[str]) -> Dict[str, int]:
@@ -130,7 +125,7 @@ def _select_rows(
             trend["fixed"].append(dict(finding, fixed=names[row.fixed]))
         elif key not in newest:
             trend["unverified"].append(finding)
-        elif _is_accepted(finding):
+        elif is_accepted(finding):
             trend["accepted"].append(finding)
         else:
             trend["new" if row.since == len(names) - 1 else "still"].append(finding)
@@ -151,7 +146,7 @@ def _lines(trend: Mapping[str, Any]) -> Iterator[str]:
     yield from format_section("Still open", map(_since, trend["still"]))
     yield from format_section("Accepted", map(_accepted, trend["accepted"]))
     yield from format_section("Fixed", map(_fixed, trend["fixed"]))
-    yield from format_section("Unverified, because the host was not checked", map(_since, trend["unverified"]))
+    yield from format_section(UNVERIFIED, map(_since, trend["unverified"]))
 
 
 def _table(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any, Dict
 
@@ -21,10 +21,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._report._page.markup
 from ansible_collections.netsec.calico.plugins.plugin_utils._report._page.matrix import format_matrix
 from ansible_collections.netsec.calico.plugins.plugin_utils._report._page.page_data import format_data
 from ansible_collections.netsec.calico.plugins.plugin_utils._report._page.summary import format_summary
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import get_unknown
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import format_title
 
 _FOLDER = Path(__file__).parent
 _MARKS = {"failed": "M8 8l8 8M16 8l-8 8", "remarks": "M12 6.5v6.5M12 17v.01", "passed": "M7 12.5l3.5 3.5L17 8.5"}
-# Number of unreadable policies that are named.
+# Number of unreadable policies, and of unknown expectations, that are named.
 _NAMED = 10
 
 
@@ -63,7 +65,7 @@ def _heading(report: Mapping[str, Any]) -> Dict[str, str]:
     hosts = report["summary"]["hosts"]
     if report["failed"]:
         tone, verdict = "failed", "The audit failed"
-    elif report["findings"] or hosts["drifted"] or hosts["unknown"] or not hosts["compliant"]:
+    elif report["findings"] or get_unknown(report) or hosts["drifted"] or hosts["unknown"] or not hosts["compliant"]:
         tone, verdict = "remarks", "Passed with findings"
     else:
         tone, verdict = "passed", "Everything matches"
@@ -88,9 +90,20 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
         yield warning.format("Datastore", as_text(report["datastore"]["warning"]))
     if report["policies"] is None:
         yield warning.format("Policies", "They could not be read, so it is unknown which endpoints are unsafe.")
+    unknown = get_unknown(report)
+    if unknown:
+        named = [
+            "{0} on {1} ({2})".format(as_name(each["name"]), as_name(format_title(each)), as_text(each["message"]))
+            for each in unknown[:_NAMED]
+        ]
+        text = "These expectations are unknown, neither met nor unmet: {0}{1}"
+        yield warning.format("Connectivity", text.format(", ".join(named), _more(unknown)))
     unread = [each for each in report["policies"] or () if each["problem"]]
     if unread:
         named = ["{0} ({1})".format(as_name(each["name"]), as_text(each["problem"])) for each in unread[:_NAMED]]
-        more = ", and {0:,} more".format(len(unread) - _NAMED) if len(unread) > _NAMED else ""
         text = "These cannot be read, so the endpoints that they select are unknown: {0}{1}"
-        yield warning.format("Policies", text.format(", ".join(named), more))
+        yield warning.format("Policies", text.format(", ".join(named), _more(unread)))
+
+
+def _more(items: Sized) -> str:
+    return ", and {0:,} more".format(len(items) - _NAMED) if len(items) > _NAMED else ""

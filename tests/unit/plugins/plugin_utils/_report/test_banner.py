@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.banner import format_banner
-from ansible_collections.netsec.calico.tests.harness.audits import built, finding
+from ansible_collections.netsec.calico.tests.harness.audits import built, finding, undetermined
 
 
 def lines_of(report):
@@ -74,3 +74,14 @@ def test_what_hosts_are_unknown_comes_after_the_findings():
 def test_a_line_is_short_and_safe_for_a_terminal():
     (line,) = lines_of(built([finding("changed", "n", "\x1b[31m", message="x" * 1000)], ["n"]))
     assert line.isprintable() and len(line) == 303 and "\\x1b[31m" in line
+
+
+def test_unknown_expectations_are_named():
+    unknown = [undetermined("a", "e%02d" % number) for number in range(23)]
+    lines = format_banner(built([], "a", expectations=unknown), {})
+    assert lines[0] == "AUDIT found: 23 unknown expectations"
+    assert lines[-21:-19] == [
+        "a: unknown e00: the facts of db1 are unknown",
+        "a: unknown e01: the facts of db1 are unknown",
+    ]
+    assert lines[-1] == "... and 3 more unknown expectations"

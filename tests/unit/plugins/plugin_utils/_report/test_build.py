@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.netsec.calico.plugins.module_utils._audit.classes import CLASSES
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import by_host
-from ansible_collections.netsec.calico.tests.harness.audits import built, finding
+from ansible_collections.netsec.calico.tests.harness.audits import SCHEMA, built, finding, undetermined
 
 APPLY = "ansible-playbook netsec.calico.apply"
 
@@ -91,3 +91,25 @@ def test_a_label_of_each_host_and_thousands_of_groups_are_left_out():
     assert summary["labels"] == {"zone=lan": counts(compliant=999, drifted=1)}
     # The groups with drift are kept.
     assert len(summary["groups"]) == 200 and summary["groups"]["of-h0999"] == counts(drifted=1)
+
+
+@pytest.mark.parametrize(
+    "fail_on, failed, reason",
+    [
+        ([], False, "1 unknown host, 2 unknown expectations"),
+        (["unmet"], False, "1 unknown host, 2 unknown expectations"),
+        (["unmet", "unknown"], True, "1 unknown host, 2 unknown expectations (fail_on: unmet, unknown)"),
+    ],
+)
+def test_an_unknown_expectation_never_matches(fail_on, failed, reason):
+    unknown = [undetermined("b", "ssh"), undetermined("a", "database")]
+    report = built([], "ab", {"c": "unreachable"}, fail_on=fail_on, expectations=unknown)
+    assert (report["failed"], report["reason"]) == (failed, reason)
+    assert report["unknown_expectations"] == unknown[::-1]
+    assert set(report) <= set(SCHEMA["properties"])
+
+
+def test_the_only_unknown_expectation_fails_the_audit():
+    report = built([], "a", fail_on=["unknown"], expectations=[undetermined("a", "database")])
+    assert (report["failed"], report["reason"]) == (True, "1 unknown expectation (fail_on: unknown)")
+    assert built([], "a", fail_on=["unknown"])["reason"] == "everything matches"

@@ -150,9 +150,17 @@ def test_without_its_exception_a_finding_counts_again():
     assert report["reason"] == "1 missing (fail_on: missing)" and statuses(report)["web1"] == "drifted"
 
 
-def unused(findings, *exceptions, compared=NODES, others=()):
+def unused(findings, *exceptions, compared=NODES, others=(), unknown=()):
     values = read(*exceptions)
-    return list(warn_about_unused(values, audit(findings, *exceptions)["findings"], compared, others))
+    return list(warn_about_unused(values, audit(findings, *exceptions)["findings"], compared, others, unknown))
+
+
+@pytest.mark.parametrize("key, value", [("class", "unmet"), ("rule", "A04")])
+def test_an_exception_for_an_unknown_expectation_may_be_needed(key, value):
+    unknown = [{"host": "web1", "node": NODES["web1"], "name": "database", "message": "No facts."}]
+    needed = exception(**{"class": None, key: value, "name": "database"})
+    assert unused([], needed, unknown=unknown) == []
+    assert len(unused([], needed)) == len(unused([], dict(needed, name="ssh"), unknown=unknown)) == 1
 
 
 def test_an_exception_that_covers_nothing_is_a_warning():
@@ -191,7 +199,7 @@ def test_no_exceptions(nothing):
         ({"expires": "31.1.2027"}, "expires '31.1.2027' is not a date; use YYYY-MM-DD"),
         ({"expires": "2027-02-30"}, "expires '2027-02-30' is not a date; use YYYY-MM-DD"),
         ({"expires": 20270131}, "expires 20270131 is not a date; use YYYY-MM-DD"),
-        ({"expires": datetime.datetime(2027, 1, 31, 12)}, "expires datetime.datetime(2027, 1, 31, 12, 0) is not a"),
+        ({"expires": datetime.datetime(2027, 1, 31, 12)}, "expires 2027-01-31T12:00:00 is not a date"),
         ({"expires": "never"}, "expires 'never' is not a date"),
         ({"reason": None}, "reason is required"),
         ({"reason": " "}, "reason is required"),
@@ -200,9 +208,9 @@ def test_no_exceptions(nothing):
         ({"group": "web"}, "exactly one of node and group is required"),
         ({"class": None}, "exactly one of class and rule is required"),
         ({"rule": "A03"}, "exactly one of class and rule is required"),
-        ({"class": "mising"}, "class 'mising' is unknown; use unsafe, malformed, "),
-        ({"class": "expired"}, "class 'expired' is unknown; use "),
-        ({"class": None, "rule": "A99"}, "rule 'A99' is unknown; use G01, "),
+        ({"class": "mising"}, "class 'mising' is not a class of findings; use unsafe, malformed, "),
+        ({"class": "expired"}, "class 'expired' cannot be accepted; use "),
+        ({"class": None, "rule": "A99"}, "rule 'A99' is not a rule of findings; use G01, "),
         ({"node": ["web1"]}, "node ['web1'] is not a string"),
         ({"hosts": "web1", "until": 1}, "hosts, until is unknown; use node, group, class, rule, name, reason, expires"),
     ],

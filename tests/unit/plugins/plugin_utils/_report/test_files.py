@@ -16,7 +16,14 @@ import pytest
 from ansible_collections.netsec.calico.plugins.plugin_utils._report._history.compare import changes_between
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.document import ReportError, visible
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.files import remove_reports, write_reports
-from ansible_collections.netsec.calico.tests.harness.audits import EXAMPLE, HOSTILE, hostile_report, report
+from ansible_collections.netsec.calico.tests.harness.audits import (
+    EXAMPLE,
+    HOSTILE,
+    built,
+    hostile_report,
+    report,
+    undetermined,
+)
 
 STORED = EXAMPLE["endpoints"][0]
 
@@ -228,6 +235,26 @@ def test_junit_is_red_where_the_audit_is(tmp_path):
     assert root.find(".//error").attrib == {"type": "unknown", "message": "no facts: unreachable"}
 
 
+@pytest.mark.parametrize("fail_on, tag", [([], "skipped"), (["unknown"], "error")])
+def test_unknown_expectations_are_in_all_reports(tmp_path, fail_on, tag):
+    unknown = [undetermined("a", "database"), undetermined("gone", "ssh")]
+    content = written(built([], "a", fail_on=fail_on, expectations=unknown), tmp_path, "junit", "csv", "html")
+    # The node gone is not a host of the run.
+    assert [
+        cases_of(content["junit"])[place] for place in (("a", "expectation database"), ("gone", "expectation ssh"))
+    ] == [
+        [tag],
+        [tag],
+    ]
+    assert ElementTree.fromstring(content["junit"]).find(".//" + tag).get("message") == "the facts of db1 are unknown"
+    rows = [(row["class"], row["host"], row["node"], row["name"], row["message"]) for row in rows_of(content["csv"])]
+    assert rows == [
+        ("unknown", "", "gone", "ssh", "the facts of db1 are unknown"),
+        ("unknown", "a", "a", "database", "the facts of db1 are unknown"),
+    ]
+    assert b"Everything matches" not in content["html"] and b"the facts of db1 are unknown" in content["html"]
+
+
 def test_junit_says_what_is_wrong_where_it_does_not_fail_and_what_to_do(tmp_path):
     root = ElementTree.fromstring(written(EXAMPLE, tmp_path, "junit")["junit"])
     orphaned = root.find(".//testcase[@classname='old1.example.com']/system-out").text
@@ -354,6 +381,38 @@ def test_changes_between_two_reports():
     text = "\n".join(changes["text"])
     assert "New: 1\n  unmanaged mended on a: It is so.\n" in text
     assert "  changed worse on a: It is so. (profiles)\n" in text and "  g: drifted -> not in the report\n" in text
+
+
+def test_an_expectation_that_became_unknown_is_not_resolved():
+    findings = [finding("unmet", "a", "database"), finding("missing", "a", "database"), finding("unmet", "a", "ssh")]
+    unknown = [{"host": "a", "node": "a.example.com", "name": "database", "message": "No facts."}]
+    hosts = [host("a", "compliant")]
+    after = report(hosts=hosts, findings=[], unknown_expectations=unknown)
+    changes = changes_between(report(hosts=hosts, findings=findings), after)
+    assert changes["unverified"] == findings[:1] and changes["resolved"] == findings[1:]
+    with pytest.raises(ReportError, match="after is not a complete report: it has no valid list of unknown_exp"):
+        changes_between(after, dict(after, unknown_expectations=[{"host": "a"}]))
+
+
+def test_findings_that_become_accepted_or_count_again_are_named():
+    known, fresh, counts = (finding("missing", "a", name) for name in ("known", "fresh", "counts"))
+    same = finding("missing", "a", "same", accepted="until 2027-01-31: old")
+    accepted = {"accepted": "until 2027-12-31: a reason"}
+    expired = dict(finding("expired", "", "changed on *", message="x[0] expired on 2027-01-01"), node="*")
+    before = report(hosts=[host("a", "drifted")], findings=[known, dict(counts, **accepted), same])
+    after = report(
+        hosts=[host("a", "drifted")],
+        findings=[dict(known, **accepted), dict(fresh, **accepted), counts, dict(same, **accepted), expired],
+    )
+    changes = changes_between(before, after)
+    assert [each["name"] for each in changes["accepted"]] == ["known", "fresh"]
+    assert changes["no_longer_accepted"] == [counts] and changes["still"] == 3
+    # An accepted finding does not count, and is not new.
+    assert changes["new"] == [expired] and changes["resolved"] == []
+    text = "\n".join(changes["text"])
+    assert "Accepted: 2\n  missing known on a: It is so. (until 2027-12-31: a reason)\n" in text
+    assert "No longer accepted: 1\n  missing counts on a: It is so.\n" in text
+    assert "New: 1\n  expired exception: x[0] expired on 2027-01-01\n" in text
 
 
 def test_a_report_compared_with_itself_has_no_changes():

@@ -329,7 +329,7 @@ def test_hosts_that_share_results_have_those_of_their_own():
     hosts.update({"db%d" % number: ("db", "198.51.100.%d" % (number + 1)) for number in range(40)})
     groups = {"odd": [name for name in hosts if int(name[-1]) % 2]}
     asked = [
-        expect(expected, direction, [443, 5432, 25], peer)
+        dict(expect(expected, direction, [443, 5432, 25], peer), name=" ".join([expected, direction, peer]))
         for expected in ("allow", "deny")
         for direction in ("in", "out")
         for peer in (

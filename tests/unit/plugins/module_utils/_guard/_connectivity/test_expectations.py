@@ -46,6 +46,14 @@ def test_what_is_rejected(changed, message):
     assert message in str(caught.value)
 
 
+def test_a_name_is_that_of_one_expectation_of_a_host():
+    with pytest.raises(InvalidInput) as caught:
+        parse_expectations([WEB, dict(WEB, name="ssh", port=22), dict(WEB, port=80)], "c")
+    assert caught.value.problems == [
+        "c[2].name: 'web' is also the name of c[0]; each expectation of a host must have its own name"
+    ]
+
+
 def test_all_problems_are_named():
     with pytest.raises(InvalidInput) as caught:
         parse_expectations([dict(WEB, expect="x"), WEB, "y"], "c")

@@ -143,8 +143,19 @@ def test_the_lines():
         "  missing z on b: It is so. (since 2027-01-02T18:00:00Z; until 2027-02-01: a reason)",
         "Fixed: 1",
         "  missing x on a: It is so. (since 2027-01-01T18:00:00Z, fixed 2027-01-03T18:00:00Z)",
-        "Unverified, because the host was not checked: 0",
+        "Unverified, because the host or the expectation was not checked: 0",
     ]
+
+
+def test_an_expectation_that_became_unknown_is_not_fixed():
+    unmet = finding("a", "database", "unmet")
+    unknown = [{"host": "a", "node": "a", "name": "database", "message": "No facts."}]
+    trend = build_trend([day(1, unmet), day(2, unknown_expectations=unknown)])
+    assert names(trend, "unverified") == [("database", "01")] and trend["fixed"] == []
+    assert build_trend([day(1, unmet), day(2, unknown_expectations=unknown), day(3)])["fixed"][0]["fixed"] == DAYS[2]
+    # An unbroken row.
+    back = build_trend([day(1, unmet), day(2, unknown_expectations=unknown), day(3, unmet)])
+    assert names(back, "still") == [("database", "01")]
 
 
 def test_the_worst_and_oldest_findings_are_first():
