@@ -293,7 +293,7 @@ def test_many_are_a_few_warnings(datastore):
     result = hostendpoints(datastore, guard="warn", endpoints=endpoints)
     assert result["summary"]["created"] == 50 and len(result["guard"]) == 50
     assert len(result["warnings"]) <= 5 and any("and 49 more" in warning for warning in result["warnings"])
-    put_profile(datastore, "other")
+    put_policy(datastore, "other", [ALLOW_SSH], "role == 'other'")
     message = failure(
         hostendpoints(datastore, guard="enforce", endpoints=[dict(each, profiles=["x"]) for each in endpoints])
     )

@@ -140,8 +140,8 @@ class KubernetesDatastore(Datastore):
 
     def _list_names(self, ref: Ref) -> List[str]:
         """The names under which a resource may be stored, that of a new one first."""
-        has_other_names = _find_plural(ref.kind) and self._codecs[ref.kind].has_other_names
-        return self.calico_version.list_names(ref.name) if has_other_names else [ref.name]
+        is_other = _find_plural(ref.kind) and ref.kind != HOST_ENDPOINT and self._codecs[ref.kind].has_other_names
+        return self.calico_version.list_names(ref.name) if is_other else [ref.name]
 
     # Reads
 
