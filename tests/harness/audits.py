@@ -90,6 +90,7 @@ def fleet_report(hosts, endpoints=2):
     summary = {
         "hosts": {"compliant": 0, "drifted": hosts, "unknown": 0},
         "endpoints": dict(dict.fromkeys(EXAMPLE["summary"]["endpoints"], 0), changed=len(findings)),
+        "accepted": 0,
     }
     counts = [{"name": name, "endpoints": len(stored), "problem": ""} for name in policies]
     return report(summary=summary, hosts=entries, findings=findings, policies=counts, endpoints=stored)
