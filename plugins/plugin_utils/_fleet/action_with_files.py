@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from typing import Any, Dict, List, Mapping, Match
+from typing import Any, Dict, List, Mapping, Match, Optional
 
 from ansible.plugins.action import ActionBase
 
@@ -67,7 +67,7 @@ class ActionWithFiles(ActionBase):
         key: str,
         arguments: Mapping[str, Any],
         failing: str,
-        earlier: Mapping[str, Any] = {},
+        earlier: Optional[Mapping[str, Any]] = None,
     ) -> None:
         """Add to the result of a run what it reports at its end, unless it failed.
 
@@ -76,7 +76,7 @@ class ActionWithFiles(ActionBase):
         """
         if result.get("failed"):
             return
-        counts = {**earlier.get("counts", {}), key: result["summary"]}
+        counts = {**(earlier or {}).get("counts", {}), key: result["summary"]}
         report = build_report(counts, self._task.check_mode)
         settings = build_settings(arguments, os.environ)
         report["datastore"] = {

@@ -53,7 +53,7 @@ def build_report(
     fail_on: Sequence[str],
     generated: str,
     policies: Optional[Mapping[str, Any]] = None,
-    groups: Mapping[str, Sequence[str]] = {},
+    groups: Optional[Mapping[str, Sequence[str]]] = None,
     declared: Iterable[Mapping[str, Any]] = (),
     exceptions: Collection[AuditException] = (),
 ) -> Dict[str, Any]:
@@ -70,6 +70,7 @@ def build_report(
     declared: the declared endpoints, by the names of the modules' options.
     exceptions: the accepted exceptions. A finding that one of them covers does not count.
     """
+    groups = groups or {}
     hosts_by_node = {node: host for host, node in nodes.items()}
     findings = [_place(finding, hosts_by_node) for finding in found["findings"]]
     findings += build_policy_findings(policies or {})

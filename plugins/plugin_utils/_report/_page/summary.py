@@ -127,9 +127,9 @@ def _share_table(name: str, rows: List[str]) -> str:
 
 
 def _share(key: str, name: str, share: Mapping[str, int]) -> str:
-    bar = '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{0}</svg>'
+    image = '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{0}</svg>'
     counts = ["{0:,}".format(share[status]) for status in _STATUSES]
-    cells = [bar.format(_bar(share)), *counts, _percent(share)]
+    cells = [image.format(_bar(share)), *counts, _percent(share)]
     return '<tr><th scope="row">' + "<td>".join([as_filter(key, name, as_name(name)), *cells])
 
 

@@ -38,8 +38,8 @@ def run(server, check=False, approved=None, want=WANT):
     return apply(store, {store.key(want.ref): want}, check, approved=approved)
 
 
-def write(path, server, datastore=TOY):
-    write_plan(str(path), ToyDatastore(server), run(server, check=True).done, datastore, "me")
+def write(path, server, datastore=None):
+    write_plan(str(path), ToyDatastore(server), run(server, check=True).done, datastore or TOY, "me")
 
 
 @pytest.mark.parametrize(

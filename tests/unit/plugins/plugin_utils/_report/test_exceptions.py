@@ -150,8 +150,9 @@ def test_without_its_exception_a_finding_counts_again():
     assert report["reason"] == "1 missing (fail_on: missing)" and statuses(report)["web1"] == "drifted"
 
 
-def unused(findings, *exceptions, compared=NODES, others=(), unknown=()):
+def unused(findings, *exceptions, compared=None, others=(), unknown=()):
     values = read(*exceptions)
+    compared = NODES if compared is None else compared
     return list(warn_about_unused(values, audit(findings, *exceptions)["findings"], compared, others, unknown))
 
 

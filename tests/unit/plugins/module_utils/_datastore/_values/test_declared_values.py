@@ -41,10 +41,10 @@ def parse(manifest, api_version=V3):
     return resource
 
 
-def decide(*manifests, api_version=V3, connection=SSH, **more):
+def decide(*manifests, api_version=V3, connection=None, **more):
     snapshot = build_declared_snapshot([parse(each, api_version) for each in manifests], api_version, **more)
     host = build_host(Evaluator(api_version, snapshot), "n1", {"eth0": ["192.0.2.1/24"]})
-    answer = host.evaluate(parse_connection(connection, "connection"))
+    answer = host.evaluate(parse_connection(connection or SSH, "connection"))
     return answer.verdict, answer.decided_by
 
 
