@@ -117,7 +117,7 @@ MASKED = "the password of the datastore's user also occurs in this result, and A
 
 
 @pytest.mark.parametrize("module", list(VALID))
-@pytest.mark.parametrize("password, is_masked", [("n1-eth", True), ("n1-Eth0", False), ("hostendpoint", False)])
+@pytest.mark.parametrize("password, is_masked", [("n1-eth", True), ("n1-Eth0", False), ("operation", False)])
 def test_a_password_that_masks_a_result(memory, module, password, is_masked):
     memory.put_endpoint(VALID[ONE])
     options = {"labels": {"new": "1"}} if module == ONE else {}
