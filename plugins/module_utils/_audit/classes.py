@@ -32,7 +32,7 @@ CHECK_POLICIES = (
     "check it before you apply it:\nansible-playbook netsec.calico.check_policies"
 )
 
-# What a shell reads as a plain name, and YAML between quotes, and what is no template.
+# A name that a remedy may contain: neither a shell, nor quoted YAML, nor a template gives it another meaning.
 _PLAIN = re.compile(r"[\w][\w.:-]*")
 
 
