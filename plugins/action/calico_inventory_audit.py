@@ -7,18 +7,17 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import Any, Dict, List, Optional, Set
 
 from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem, shown
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import FAILURES_SIZE, bounded
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import build_required
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.gathering import explain_gathering
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import ActionWithFiles
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import Scope
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
@@ -43,7 +42,7 @@ _SCOPES = (Scope.HOST, Scope.RUN, Scope.AUDIT, Scope.GUARD)
 _PROVENANCE = {"awx_job_id": "AWX job", "awx_job_template_name": "template", "awx_project_revision": "revision"}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionWithFiles):
     """Run calico_hostendpoints_audit once from the facts and variables of the play's hosts, and write reports."""
 
     _supports_check_mode = True
@@ -136,30 +135,16 @@ class ActionModule(ActionBase):
         result: Dict[str, Any],
     ) -> Optional[Dict[str, Any]]:
         """Return all findings of the module. None if it failed; the result then contains the reason."""
-        folder = self._make_tmp_path()
-        try:
-            names = [*contents, "dest"]
-            paths = {option: self._connection._shell.join_path(folder, option + ".json") for option in names}
-            for option, content in contents.items():
-                self._transfer_data(paths[option], json.dumps(content))
-            done = self._execute_module(
-                module_name="netsec.calico.calico_hostendpoints_audit",
-                module_args=dict(arguments, policies=True, **paths),
-                task_vars=task_vars,
-            )
-            if done.get("failed"):
-                # The options hold the whole inventory.
-                done.pop("invocation", None)
-                result.update(done)
-                return None
-            result["warnings"] = done.get("warnings", [])
-            with tempfile.TemporaryDirectory() as here:
-                path = os.path.join(here, "found.json")
-                self._connection.fetch_file(paths["dest"], path)
-                with open(path, encoding="utf-8") as stream:
-                    return json.load(stream)
-        finally:
-            self._remove_tmp_path(folder)
+        options = dict(arguments, policies=True)
+        done = self.run_with_files("netsec.calico.calico_hostendpoints_audit", contents, options, task_vars, "dest")
+        if done.get("failed"):
+            # The options hold the whole inventory.
+            done.pop("invocation", None)
+            result.update(done)
+            return None
+        result["warnings"] = done.get("warnings", [])
+        found: Dict[str, Any] = done["dest"]
+        return found
 
 
 def _choices(where: str, values: Any, known: Any) -> List[str]:

@@ -20,7 +20,6 @@ _STATES = (MET, UNMET, UNKNOWN)
 # Number of reasons in the warning about unknown results, of hosts of each, and characters of a reason.
 _REASONS, _NAMED, _LONGEST = 5, 5, 300
 _PREFIX = "unknown: "
-_MUST = {"allow": "allowed", "deny": "denied"}
 
 
 class Reachability(NamedTuple):
@@ -53,10 +52,9 @@ def list_unmet(results: Iterable[ExpectationResult]) -> Iterator[Tuple[str, str,
     """Node, name, interface and message of the finding about each unmet expectation."""
     for result in results:
         if result.state == UNMET:
-            outcome = result.outcome
-            text = "{0} must be {1}; {2}"
-            must = _MUST[result.expectation.expect]
-            yield result.node, result.expectation.name, "", text.format(outcome.connection, must, outcome.reason)
+            expectation, outcome = result.expectation, result.outcome
+            required = expectation.format_requirement(outcome.connection)
+            yield result.node, expectation.name, "", "{0}; {1}".format(required, outcome.reason)
 
 
 def build_unknown_records(results: Iterable[ExpectationResult]) -> List[Dict[str, str]]:

@@ -42,11 +42,16 @@ def as_junit(report: Mapping[str, Any]) -> bytes:
     for expectations in unknown.values():
         # A node that is not a host of the run.
         root.append(_suite(dict(expectations[0], status="", compliant=0), [], expectations, report["fail_on"]))
-    _set_counts(root)
-    ElementTree.indent(root)
     # A comment must not have two hyphens in a row.
     generated = re.sub("-(?=-)", "- ", visible(report["generated"]))
-    head = '<?xml version="1.0" encoding="utf-8"?>\n<!-- generated: {0} -->\n'.format(generated)
+    return format_suites(root, "<!-- generated: {0} -->\n".format(generated))
+
+
+def format_suites(root: ElementTree.Element, comment: str = "") -> bytes:
+    """The file of all suites, with their counts."""
+    set_counts(root)
+    ElementTree.indent(root)
+    head = '<?xml version="1.0" encoding="utf-8"?>\n' + comment
     return (head + ElementTree.tostring(root, encoding="unicode") + "\n").encode("utf-8")
 
 
@@ -57,15 +62,15 @@ def _suite(
     suite = ElementTree.Element("testsuite", name=name)
     outcome = "error" if "unknown" in fail_on else "skipped"
     if host["status"] == "unknown":
-        _add_case(suite, name, "host", outcome, "unknown", host["reason"])
+        add_case(suite, name, "host", outcome, "unknown", host["reason"])
     elif host["compliant"] or host["status"] == "compliant":
-        case = _add_case(suite, name, "matching endpoints")
+        case = add_case(suite, name, "matching endpoints")
         ElementTree.SubElement(case, "system-out").text = str(host["compliant"])
     for finding in findings:
         is_failure = finding["class"] in fail_on and "accepted" not in finding
         # An endpoint has a case for each check of the guard that it fails.
         title = "{class} {name} ({rule})" if finding["class"] == "unsafe" else "{class} {name}"
-        case = _add_case(suite, name, title.format(**finding))
+        case = add_case(suite, name, title.format(**finding))
         if is_failure:
             element = ElementTree.SubElement(case, "failure", type=finding["class"])
             element.set("message", visible(finding["message"]))
@@ -73,8 +78,8 @@ def _suite(
             element = ElementTree.SubElement(case, "system-out")
         element.text = "\n".join(visible(line) for line in _lines(finding, is_failure))
     for each in unknown:
-        _add_case(suite, name, "expectation " + each["name"], outcome, "unknown", each["message"])
-    _set_counts(suite)
+        add_case(suite, name, "expectation " + each["name"], outcome, "unknown", each["message"])
+    set_counts(suite)
     return suite
 
 
@@ -90,16 +95,18 @@ def _lines(finding: Mapping[str, Any], is_failure: bool) -> Iterator[str]:
     yield from finding["remedy"].splitlines()
 
 
-def _add_case(
+def add_case(
     suite: ElementTree.Element, host: str, name: str, outcome: str = "", kind: str = "", message: str = ""
 ) -> ElementTree.Element:
+    """A case of a host, with the element `outcome`; "" if it passes."""
     case = ElementTree.SubElement(suite, "testcase", classname=host, name=visible(name), time="0")
     if outcome:
         ElementTree.SubElement(case, outcome, type=kind, message=visible(message))
     return case
 
 
-def _set_counts(element: ElementTree.Element) -> None:
+def set_counts(element: ElementTree.Element) -> None:
+    """Set the number of cases by outcome."""
     cases = list(element.iter("testcase"))
     counts = dict.fromkeys(_COUNTS, 0)
     counts["tests"] = len(cases)

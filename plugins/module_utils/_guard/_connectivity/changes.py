@@ -49,12 +49,11 @@ def check_expectations(
 def _build_finding(expectation: Expectation, was: Outcome, now: Outcome) -> GuardFinding:
     """The finding about an expectation that gets worse. UNSAFE only if it was certainly met."""
     certain = was.state == MET and now.state == UNMET
-    text = "the expectation {0} is {1}: {2} must be {3}; {4}"
+    text = "the expectation {0} is {1}: {2}; {3}"
     how = {UNMET: "no longer met" if was.state == MET else "not met", UNKNOWN: "no longer certain"}[now.state]
-    must = {"allow": "allowed", "deny": "denied"}[expectation.expect]
-    what = now.connection or "what it names"
+    what = expectation.format_requirement(now.connection or "what it names")
     return GuardFinding(
-        "G21", UNSAFE if certain else UNKNOWN, text.format(brief(expectation.name), how, what, must, now.reason)
+        "G21", UNSAFE if certain else UNKNOWN, text.format(brief(expectation.name), how, what, now.reason)
     )
 
 

@@ -46,6 +46,10 @@ class Expectation(NamedTuple):
         name = NAMES.get(self.protocol, str(self.protocol))
         return name if port is None else "{0}/{1}".format(name, port)
 
+    def format_requirement(self, connection: str) -> str:
+        """What is required of a connection, in words."""
+        return "{0} must be {1}".format(connection, {ALLOW: "allowed", DENY: "denied"}[self.expect])
+
 
 def parse_expectations(value: Any, where: str) -> List[Expectation]:
     """A list of expectations; `where` begins the messages. Raises InvalidInput with all problems.

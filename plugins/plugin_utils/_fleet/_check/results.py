@@ -10,7 +10,7 @@ A suite is a host, and a case is an expectation. An unmet expectation is a failu
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence
 from xml.etree import ElementTree
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import visible
@@ -21,12 +21,16 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard._connectivity
     ExpectationResult,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import IN
-from ansible_collections.netsec.calico.plugins.module_utils._policies.model import ALLOW, DENY
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import PREFIX
+from ansible_collections.netsec.calico.plugins.plugin_utils._report.junit_xml import (
+    add_case,
+    format_suites,
+    set_counts,
+)
 
 STATUSES = (MET, UNMET, UNKNOWN)
-# {status: the element of a case, and the attribute that counts it}
-_ELEMENTS = {UNMET: ("failure", "failures"), UNKNOWN: ("error", "errors")}
+# {status: the element of a case}
+_ELEMENTS = {UNMET: "failure", UNKNOWN: "error"}
 
 
 class CheckResult(NamedTuple):
@@ -54,8 +58,7 @@ def build_result(found: ExpectationResult) -> CheckResult:
     )
     reason = outcome.reason
     if outcome.state == UNMET:
-        must = {ALLOW: "allowed", DENY: "denied"}[expectation.expect]
-        reason = "{0} must be {1}; {2}".format(outcome.connection, must, outcome.reason)
+        reason = "{0}; {1}".format(expectation.format_requirement(outcome.connection), outcome.reason)
     elif outcome.connection:
         reason = "{0}: {1}".format(outcome.connection, outcome.reason)
     return CheckResult(found.host, name, outcome.state, reason)
@@ -97,25 +100,12 @@ def as_junit(results: Sequence[CheckResult]) -> bytes:
     root = ElementTree.Element("testsuites", name="netsec.calico check_policies")
     suites: Dict[str, ElementTree.Element] = {}
     for each in results:
-        if each.host not in suites:
-            suites[each.host] = ElementTree.SubElement(root, "testsuite", name=visible(each.host))
-        suite = suites[each.host]
-        case = ElementTree.SubElement(suite, "testcase", classname=visible(each.host), name=visible(each.name))
-        case.set("time", "0")
-        if each.status in _ELEMENTS:
-            reason = visible(each.reason)
-            ElementTree.SubElement(case, _ELEMENTS[each.status][0], type=each.status, message=reason).text = reason
-        else:
-            ElementTree.SubElement(case, "system-out").text = visible(each.reason)
-    for element in (root, *suites.values()):
-        _set_counts(element)
-    ElementTree.indent(root)
-    head = '<?xml version="1.0" encoding="utf-8"?>\n'
-    return (head + ElementTree.tostring(root, encoding="unicode") + "\n").encode("utf-8")
-
-
-def _set_counts(element: ElementTree.Element) -> None:
-    counts: Dict[str, Any] = {"tests": sum(1 for _case in element.iter("testcase"))}
-    counts.update({attribute: sum(1 for _each in element.iter(tag)) for tag, attribute in _ELEMENTS.values()})
-    for name, count in (*counts.items(), ("skipped", 0)):
-        element.set(name, str(count))
+        host, reason = visible(each.host), visible(each.reason)
+        if host not in suites:
+            suites[host] = ElementTree.SubElement(root, "testsuite", name=host)
+        outcome = _ELEMENTS.get(each.status, "")
+        case = add_case(suites[host], host, each.name, outcome, each.status, each.reason)
+        (case[0] if outcome else ElementTree.SubElement(case, "system-out")).text = reason
+    for suite in suites.values():
+        set_counts(suite)
+    return format_suites(root)
