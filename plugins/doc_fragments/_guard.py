@@ -88,7 +88,7 @@ options:
       - V(enforce) writes nothing if a change is unsafe, or if policies, profiles or settings cannot be read. The error
         message gives the reason and the remedy. A change whose safety is unknown is written with a warning.
       - V(warn) writes all changes and reports the findings as warnings.
-      - V(off) disables the guard.
+      - V(off) disables the guard, so its other options, such as O(guard_facts) and O(connectivity), have no effect.
       - If nothing changes, the guard reads nothing.
     type: str
     choices: [enforce, warn, 'off']

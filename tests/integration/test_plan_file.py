@@ -59,7 +59,7 @@ def test_exactly_the_plan_is_applied_once(datastore, path, planned):
     assert sorted(datastore.stored()) == sorted(key_of(datastore, node) for node in ("n1", "n2"))
     again = apply(datastore, path)
     assert not again["changed"] and not again["failed"]
-    assert "all 3 changes of the plan were already made" in again["warnings"][-1]
+    assert "all changes of the plan (3) were already made" in again["warnings"][-1]
 
 
 @pytest.mark.parametrize("node, what", [("n2", "changed"), ("n1", "created"), ("n3", "deleted")])
@@ -73,7 +73,7 @@ def test_a_resource_that_another_client_wrote_is_named_and_nothing_is_written(da
     if what == "deleted":
         # As planned.
         assert changes_of(result) == [("create", "n1", "eth0"), ("update", "n2", "eth0")]
-        assert "1 changes of the plan were already made" in " ".join(result["warnings"])
+        assert "changes of the plan that were already made before this run: 1" in " ".join(result["warnings"])
         return
     text = "host endpoint {0}-eth0 on node {0} was {1} by another client after the plan was made".format(node, what)
     failure(result, "nothing was written", text, "make a new plan")
@@ -115,7 +115,7 @@ def test_a_run_that_failed_continues_with_the_same_plan(datastore, path, planned
     assert not hostendpoints(datastore, endpoints=[endpoint("n1")], owner="me")["failed"]
     result = apply(datastore, path)
     assert changes_of(result) == [("update", "n2", "eth0"), ("delete", "n3", "old")], result
-    assert "1 changes of the plan were already made before this run" in result["warnings"]
+    assert "changes of the plan that were already made before this run: 1" in result["warnings"]
 
 
 @one_etcd
@@ -131,7 +131,7 @@ def test_an_invalid_file_is_refused(datastore, path, planned):
     whole = path.read_text()
     for text, problem in (
         ("", "is not JSON"),
-        ("[]", "its schema is None, not netsec.calico/plan/1"),
+        ("[]", "its schema is missing, not netsec.calico/plan/1"),
         (whole.replace("plan/1", "plan/2"), "its schema is 'netsec.calico/plan/2', not netsec.calico/plan/1"),
         (whole.replace('"p"', '"q"'), "was changed or damaged after it was written"),
     ):

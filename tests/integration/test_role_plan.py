@@ -69,7 +69,7 @@ def test_both_roles_are_planned_in_one_file_and_applied_from_it(fleet, path):
     assert result["plan_document"] == ""
     again = playbook(fleet, "apply", variables, hostendpoints_plan_document=pack(json.loads(path.read_text())))
     assert again.returncode == 0 and not any(each["changed"] for each in again.stats.values()), again
-    assert "all 5 changes of the plan were already made" in again.stderr
+    assert "all changes of the plan (5) were already made" in again.stderr
 
 
 def test_if_an_endpoint_was_changed_the_policies_are_not_written_either(fleet, path):

@@ -197,8 +197,8 @@ def _build_plan_warnings(outcome: ApplyOutcome) -> List[str]:
     if not outcome.made_before:
         return []
     if outcome.done or outcome.failed or outcome.not_attempted:
-        return ["{0} changes of the plan were already made before this run".format(outcome.made_before)]
-    return ["all {0} changes of the plan were already made, so there is nothing to write".format(outcome.made_before)]
+        return ["changes of the plan that were already made before this run: {0}".format(outcome.made_before)]
+    return ["all changes of the plan ({0}) were already made, so there is nothing to write".format(outcome.made_before)]
 
 
 def _bulk_diff(outcome: ApplyOutcome, api_version: ApiVersion, limit: int, style: str) -> List[Dict[str, str]]:

@@ -100,7 +100,7 @@ def parse_document(document: Any) -> PlanFile:
     schema = document.get("schema") if isinstance(document, Mapping) else None
     if schema != SCHEMA:
         text = "is not a plan that this version of netsec.calico reads: its schema is {0}, not {1}"
-        raise ValueError(text.format(shown(schema), SCHEMA))
+        raise ValueError(text.format("missing" if schema is None else shown(schema), SCHEMA))
     content = {key: value for key, value in document.items() if key != "digest"}
     if document.get("digest") != _compute_digest(content):
         raise ValueError("was changed or damaged after it was written: its content does not match its digest")

@@ -55,7 +55,7 @@ def parse_role_plan(document: Any) -> RolePlan:
     schema = document.get("schema") if isinstance(document, Mapping) else None
     if schema != SCHEMA:
         problem = "is not a plan of the roles that this version of netsec.calico reads: its schema is {0}, not {1}"
-        raise ValueError(problem.format(shown(schema), SCHEMA))
+        raise ValueError(problem.format("missing" if schema is None else shown(schema), SCHEMA))
     plan = RolePlan(document.get(POLICIES), document.get(HOSTENDPOINTS))
     parse_document(plan.hostendpoints)
     if plan.policies is not None:

@@ -98,9 +98,9 @@ WHOLE = json.dumps(PLAN.build_document())
     "text, problem",
     [
         ("{", "is not JSON: line 1"),
-        ("[]", "its schema is None, not netsec.calico/role-plan/1"),
+        ("[]", "its schema is missing, not netsec.calico/role-plan/1"),
         (json.dumps(PLAN.hostendpoints), "its schema is 'netsec.calico/plan/1', not netsec.calico/role-plan/1"),
-        (json.dumps({"schema": "netsec.calico/role-plan/1"}), "its schema is None, not netsec.calico/plan/1"),
+        (json.dumps({"schema": "netsec.calico/role-plan/1"}), "its schema is missing, not netsec.calico/plan/1"),
         (WHOLE.replace('"create"', '"delete"'), "was changed or damaged"),
     ],
 )
