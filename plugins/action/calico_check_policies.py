@@ -112,7 +112,7 @@ def _evaluate(fleet: Fleet, run: RunSettings, evaluator: Evaluator) -> List[Chec
 def _find_missing_hosts(run: RunSettings) -> List[str]:
     """A warning about the hosts of the inventory whose endpoints are not evaluated."""
     missing = sorted(set(run.hosts.inventory()).difference(run.hosts.all_names()))
-    text = "{0} hosts of the inventory are not part of this run, so they have no endpoints in this check: {1}"
+    text = "hosts of the inventory that are not part of this run, so they have no endpoints in this check ({0}): {1}"
     return [text.format(len(missing), join_first(missing, _SHOWN))] if missing else []
 
 

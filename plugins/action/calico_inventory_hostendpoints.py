@@ -68,8 +68,7 @@ class ActionModule(ActionWithFiles):
         variables, arguments, task_vars = run.hosts, run.arguments, run.task_vars
         earlier = _earlier_nodes(variables, arguments.pop("registered_as", None))
         require_facts = boolean(arguments.pop("require_facts", False), strict=False)
-        fails_on_change = boolean(arguments.pop("check_fails_on_change", False), strict=False)
-        failing = run.get_variable_name("check_fails_on_change") if fails_on_change else ""
+        failing = run.get_variable_name("check_fails_on_change") if run.pop_flag("check_fails_on_change") else ""
         policies_result = arguments.pop("policies_result", None)
         policies = variables.registered(variables.runner(), str(policies_result)) if policies_result else {}
         planned = read_planned_policies(run, policies_result) if plan.mode == WRITE else None

@@ -65,8 +65,7 @@ class ActionModule(ActionWithFiles):
         arguments = run.arguments
         declared = {option: arguments.pop(option, None) for option in (*SOURCES, *OPTIONS)}
         is_audit = boolean(arguments.pop("audit", False), strict=False)
-        fails_on_change = boolean(arguments.pop("check_fails_on_change", False), strict=False)
-        failing = run.get_variable_name("check_fails_on_change") if fails_on_change else ""
+        failing = run.get_variable_name("check_fails_on_change") if run.pop_flag("check_fails_on_change") else ""
         for option in _MAY_BE_EMPTY:
             if arguments.get(option) in (None, ""):
                 arguments.pop(option, None)

@@ -54,7 +54,7 @@ class ActionWithFiles(ActionBase):
                 module_name=module_name, module_args=dict(arguments, **paths), task_vars=task_vars
             )
             if done.get("failed"):
-                done["msg"] = _OWN_MESSAGE.sub(_name_option, str(done.get("msg", "")))
+                _name_options(done)
             if dest and not done.get("failed"):
                 done[dest] = self._fetch(paths[dest])
             return done
@@ -96,6 +96,15 @@ class ActionWithFiles(ActionBase):
             self._connection.fetch_file(path, copy)
             with open(copy, encoding="utf-8") as stream:
                 return json.load(stream)
+
+
+def _name_options(failed: Dict[str, Any]) -> None:
+    """Put the names of the role's variables into Ansible's own message about an option."""
+    message = str(failed.get("msg", ""))
+    failed["msg"] = _OWN_MESSAGE.sub(_name_option, message)
+    if failed["msg"] != message:
+        # Since ansible-core 2.19, it has the message, too, and is shown above the result.
+        failed.pop("exception", None)
 
 
 def _name_option(found: Match[str]) -> str:

@@ -14,11 +14,14 @@ import os
 from collections.abc import Mapping
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import (
     CalicoError,
     brief,
     join_first,
     name_options,
+    shown,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, get_api_version
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import ApiVersion
@@ -45,6 +48,17 @@ class RunSettings(NamedTuple):
     def get_variable_name(self, option: str) -> str:
         """The name by which the user knows an option: that of its variable, if it has one."""
         return self.variables.get(option, option)
+
+    def pop_flag(self, option: str) -> bool:
+        """Take a flag out of the arguments; false if it is not given or empty. Raises RunFailed for any other value."""
+        value = self.arguments.pop(option, None)
+        if value in (None, ""):
+            return False
+        try:
+            return bool(boolean(value))
+        except TypeError:
+            text = "{0}: {1} is not true or false"
+            raise RunFailed(text.format(self.get_variable_name(option), shown(value))) from None
 
     def check(self) -> List[str]:
         """Warnings about the variables. Raises RunFailed for facts that contain one, and for a misspelt variable."""

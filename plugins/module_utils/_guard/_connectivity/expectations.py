@@ -91,8 +91,10 @@ def _parse_expectation(given: Any, where: str) -> Expectation:
     texts = {}
     for key in ("name", "peer"):
         texts[key] = given.get(key)
-        if not isinstance(texts[key], str) or not texts[key]:
-            raise InvalidInput(["{0}.{1}: {2} is not a string with characters".format(where, key, shown(texts[key]))])
+        if texts[key] in (None, ""):
+            raise InvalidInput(["{0}.{1} is missing".format(where, key)])
+        if not isinstance(texts[key], str):
+            raise InvalidInput(["{0}.{1}: {2} is not a string".format(where, key, shown(texts[key]))])
     for key, choices in (("direction", (IN, OUT)), ("expect", (ALLOW, DENY))):
         if given.get(key) not in choices:
             text = "{0}.{1}: {2} is not valid; set {3}"

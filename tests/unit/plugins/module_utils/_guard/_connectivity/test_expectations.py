@@ -26,8 +26,9 @@ def test_what_is_accepted():
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"name": ""}, "c[0].name: '' is not a string with characters"),
-        ({"peer": None}, "c[0].peer: None is not a string with characters"),
+        ({"name": ""}, "c[0].name is missing"),
+        ({"peer": None}, "c[0].peer is missing"),
+        ({"peer": 5}, "c[0].peer: 5 is not a string"),
         ({"direction": "both"}, "c[0].direction: 'both' is not valid; set in or out"),
         ({"expect": "open"}, "c[0].expect: 'open' is not valid; set allow or deny"),
         ({"protocol": "http"}, "c[0].protocol: 'http' is not a valid protocol"),
