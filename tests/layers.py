@@ -33,10 +33,22 @@ MODULE_UTILS = (
     "_audit",
     "_module",
 )
-LAYERS = [*("module_utils." + name for name in MODULE_UTILS), "plugin_utils._report", "plugin_utils._fleet"]
+LAYERS = [
+    *("module_utils." + name for name in MODULE_UTILS),
+    "plugin_utils._execution",
+    "plugin_utils._report",
+    "plugin_utils._fleet",
+]
 # {library: where it may be imported}
 LIBRARIES = {
-    "ansible": ("module_utils._module", "plugin_utils._fleet", "modules", "action", "filter"),
+    "ansible": (
+        "module_utils._module",
+        "plugin_utils._execution",
+        "plugin_utils._fleet",
+        "modules",
+        "action",
+        "filter",
+    ),
     "kubernetes": ("module_utils._datastore._kubernetes",),
     "etcd": ("module_utils._datastore._etcd",),
     "etcd3gw": ("module_utils._datastore._etcd",),

@@ -8,8 +8,6 @@ import json
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, file_problem
 from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file import (
     check_replaceable,
@@ -17,6 +15,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.replaced_file 
     replace_file,
 )
 from ansible_collections.netsec.calico.plugins.module_utils._module.results import DIFF_SIZE, FAILURES_SIZE, bounded
+from ansible_collections.netsec.calico.plugins.plugin_utils._execution.in_place import ActionInPlace
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.fleet import Fleet
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.gathered_inventory import (
     Gathered,
@@ -37,7 +36,7 @@ _OWNER = PREFIX + "owner"
 _MASKS = ("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER", "********")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionInPlace):
     """Write the endpoints that calico_hostendpoint_info returns to an inventory file of the role's variables."""
 
     _supports_check_mode = True

@@ -12,10 +12,9 @@ import re
 import tempfile
 from typing import Any, Dict, List, Mapping, Match, Optional
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import get_option_name, join_first
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings
+from ansible_collections.netsec.calico.plugins.plugin_utils._execution.in_place import ActionInPlace
 
 # Ansible's own message about an option's value.
 _OWN_MESSAGE = re.compile(r"^(value of |argument '?)(\w+)")
@@ -29,7 +28,7 @@ _WOULD_CHANGE, _CHANGED = (
 )
 
 
-class ActionWithFiles(ActionBase):
+class ActionWithFiles(ActionInPlace):
     """The base of actions that run a module with the resources and the facts of all hosts."""
 
     def run_with_files(

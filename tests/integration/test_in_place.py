@@ -1,0 +1,136 @@
+# Copyright (c) The netsec.calico contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On the controller, modules run from their files, and packed for any other Python; the result is the same."""
+
+from __future__ import annotations
+
+import sys
+
+from ansible.parsing.vault import VaultLib, VaultSecret
+
+from tests.harness.module import COLLECTION, run_playbook
+from tests.integration.tasks import one_etcd, only_etcdv3
+
+pytestmark = [one_etcd, only_etcdv3]
+
+IN_PLACE = "Running the module netsec.calico.%s in place"
+ENDPOINT = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "HostEndpoint",
+    "metadata": {"name": "n1-eth0", "labels": {"role": "web"}},
+    "spec": {"node": "n1", "interfaceName": "eth0"},
+}
+# {module: its options}
+TASKS = {
+    "calico_hostendpoint": {"name": "n1-eth0", "node": "n1", "interface_name": "eth1"},
+    "calico_hostendpoints": {"hostendpoints": [{"name": "n2-eth0", "node": "n2", "interface_name": "eth0"}]},
+    "calico_hostendpoint_info": {},
+    "calico_hostendpoints_audit": {"hostendpoints": [ENDPOINT]},
+    "calico_connection_info": {
+        "direction": "in",
+        "protocol": "tcp",
+        "port": 22,
+        "node": "n1",
+        "peer": "192.0.2.1",
+        "interfaces": {"eth0": ["192.0.2.7/24"]},
+    },
+    "calico_resources": {"resources": [ENDPOINT]},
+    "calico_resource_info": {"kind": "HostEndpoint"},
+}
+
+
+def play(*tasks, **keywords):
+    return [{"hosts": "localhost", "gather_facts": False, "tasks": list(tasks), **keywords}]
+
+
+def task(datastore, module, options, **keywords):
+    options = {**datastore.connection(datastore), **options}
+    return {"name": module, "netsec.calico." + module: options, **keywords}
+
+
+def run_with(python, playbook, *arguments, **options):
+    inventory = "localhost ansible_connection=local ansible_python_interpreter=%s\n" % python
+    return run_playbook(playbook, inventory, ["-vvv", *arguments], **options)
+
+
+def test_every_module_gives_the_same_result_in_place_and_packed(datastore, tmp_path):
+    files = (COLLECTION / "plugins" / "modules").glob("*.py")
+    # The others are documentation of action plugins.
+    assert set(TASKS) == {path.stem for path in files if "def main(" in path.read_text(encoding="utf-8")}
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\nexec '%s' \"$@\"\n" % sys.executable)
+    other.chmod(0o755)
+    datastore.put_endpoint({"name": "n1-eth0", "node": "n1", "interface_name": "eth0"})
+    playbook = play(*(task(datastore, module, options, ignore_errors=True) for module, options in TASKS.items()))
+    in_place, packed = (run_with(python, playbook, "--check", "--diff") for python in (sys.executable, other))
+    for module in TASKS:
+        assert not in_place.result(module).get("failed"), in_place
+        assert in_place.result(module) == packed.result(module)
+        assert IN_PLACE % module in in_place.stdout
+        assert IN_PLACE % module not in packed.stdout
+    assert in_place.result("calico_hostendpoint")["changed"]
+
+
+def test_a_module_in_place_has_the_environment_and_the_vaulted_options_of_its_task(datastore, tmp_path):
+    password = tmp_path / "password"
+    password.write_text("correct horse")
+    vaulted = VaultLib([("default", VaultSecret(b"correct horse"))]).encrypt("n7-eth0").decode()
+    connection = {"DATASTORE_TYPE": datastore.type, "ETCD_ENDPOINTS": datastore.url}
+    # JSON is YAML, but for the tag.
+    text = """
+    - hosts: localhost
+      gather_facts: false
+      environment: %(environment)s
+      tasks:
+        - name: stored
+          netsec.calico.calico_hostendpoint:
+            node: n7
+            interface_name: eth0
+            name: !vault |
+%(vaulted)s
+    """
+    lines = "".join(" " * 14 + line + "\n" for line in vaulted.splitlines())
+    playbook = text % {"environment": connection, "vaulted": lines}
+    run = run_with(sys.executable, playbook, "--vault-password-file", password)
+    assert run.result("stored")["changed"], run
+    assert IN_PLACE % "calico_hostendpoint" in run.stdout
+    assert datastore.get(datastore.key("n7", "n7-eth0"))
+
+
+def test_an_asynchronous_task_is_packed(datastore, tmp_path):
+    asynchronous = task(datastore, "calico_hostendpoint_info", {}, **{"async": 60, "poll": 1})
+    run = run_with(sys.executable, play(asynchronous), env={"ANSIBLE_ASYNC_DIR": str(tmp_path)})
+    assert run.result("calico_hostendpoint_info")["hostendpoints"] == [], run
+    assert IN_PLACE % "calico_hostendpoint_info" not in run.stdout
+
+
+def test_a_short_name_of_a_module_runs_in_place(datastore):
+    options = dict(datastore.connection(datastore), **TASKS["calico_hostendpoint"])
+    run = run_with(sys.executable, play({"name": "short", "netsec.calico.hep": options}))
+    assert run.result("short")["changed"], run
+    assert IN_PLACE % "calico_hostendpoint" in run.stdout
+
+
+def test_a_module_in_place_imports_nothing_from_the_folder_of_the_playbook(datastore, tmp_path):
+    for name in ("json", "etcd3gw", "yaml", "ansible_collections", "start"):
+        (tmp_path / (name + ".py")).write_text("raise SystemExit('from the folder of the playbook')\n")
+    # As the Python package "ansible" has it, in a folder that Python searches.
+    others = tmp_path / "others" / "ansible_collections"
+    others.mkdir(parents=True)
+    (others / "__init__.py").touch()
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(str(play(task(datastore, "calico_hostendpoint_info", {}))))
+    run = run_with(sys.executable, playbook, env={"PYTHONPATH": str(others.parent)}, cwd=tmp_path)
+    assert run.result("calico_hostendpoint_info")["hostendpoints"] == [], run
+    assert IN_PLACE % "calico_hostendpoint_info" in run.stdout
+
+
+def test_a_module_that_ends_without_a_result_is_a_failure_that_says_why(datastore, tmp_path):
+    (tmp_path / "etcd3gw.py").write_text("import os, sys\nsys.stderr.write('killed by hand\\n')\nos._exit(3)\n")
+    one = task(datastore, "calico_hostendpoint_info", {}, environment={"PYTHONPATH": str(tmp_path)})
+    run = run_with(sys.executable, play(one))
+    result = run.result("calico_hostendpoint_info")
+    assert run.returncode == 2
+    assert result["msg"] == "the module ended without a result, with the exit status 3: killed by hand"
+    assert result["module_stderr"] == "killed by hand\n"
