@@ -56,7 +56,7 @@ kube-apiserver: ## build .cache/kubernetes/kube-apiserver from Debian's sources,
 reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
 molecule: $(VENV)/ready ## the role on fleets of network namespaces; ARGS="-s canary" selects
 format: $(VENV)/ready ## lay the Python files out as lint wants them
-pylint: $(VENV)/ready ## pylint, as ansible-test runs it
+pylint: $(VENV)/ready ## pylint, pep8, yamllint and changelog, as ansible-test runs them
 lint unit ansible_test_units sanity pylint galaxy_importer integration kubernetes reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)
 

@@ -57,12 +57,19 @@ BONDED = server(
     default="bond0",
 )
 HOSTS = {"worker-%d" % number: worker(number) for number in (1, 2, 3, 4, 10)}
+# For a run that has a play for each of many cases.
+OTHERS = {"worker-%d" % number: worker(number) for number in range(20, 50)}
 
 
 @pytest.fixture(scope="module")
 def _fleet(tmp_path_factory):
     with fleet_of(tmp_path_factory, dict(HOSTS, db1=BONDED)) as fleet:
         yield fleet
+
+
+@pytest.fixture(scope="module")
+def _others(_fleet):
+    _fleet.record(OTHERS)
 
 
 # Most of what the role does is before anything is stored, and does not depend on the datastore.
@@ -298,27 +305,37 @@ def test_when_no_host_has_facts_nothing_is_done(fleet):
 # How a play runs
 
 
+# Variables of the hosts, and keywords of the play.
+SAID = [
+    ({}, {"become": True, "become_user": "nobody"}),
+    ({"ansible_become": True, "ansible_become_user": "nobody"}, {}),
+    ({"ansible_python_interpreter": "/nonexistent/python"}, {}),
+    ({}, {"vars": {"ansible_python_interpreter": "/nonexistent/python"}}),
+    ({"ansible_python_interpreter": "{{ undefined_here }}"}, {}),
+    ({}, {"vars": {"ansible_become": True, "ansible_become_user": "nobody"}}),
+    ({}, {"connection": "ssh"}),
+    ({"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "x"}, {}),
+    ({}, {"environment": {"PATH": "/nowhere"}}),
+    ({}, {"order": "reverse_sorted", "any_errors_fatal": True}),
+]
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize(
-    "variables, play",
-    [
-        ({}, {"become": True, "become_user": "nobody"}),
-        ({"ansible_become": True, "ansible_become_user": "nobody"}, {}),
-        ({"ansible_python_interpreter": "/nonexistent/python"}, {}),
-        ({}, {"vars": {"ansible_python_interpreter": "/nonexistent/python"}}),
-        ({"ansible_python_interpreter": "{{ undefined_here }}"}, {}),
-        ({}, {"vars": {"ansible_become": True, "ansible_become_user": "nobody"}}),
-        ({}, {"connection": "ssh"}),
-        ({"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "x"}, {}),
-        ({}, {"environment": {"PATH": "/nowhere"}}),
-        ({}, {"order": "reverse_sorted", "any_errors_fatal": True}),
-    ],
-    ids=str,
-)
-def test_what_is_said_of_the_hosts_does_not_matter_on_the_controller(fleet, variables, play):
-    variables = dict({"ansible_become_exe": "/nonexistent/sudo"}, **variables)
-    done(fleet.run(["worker-1", "worker-2"], variables=variables, **play))
-    assert sorted(fleet.stored()) == of_workers(1, 2)
+@pytest.mark.usefixtures("_others")
+def test_what_is_said_of_the_hosts_does_not_matter_on_the_controller(fleet):
+    """In one run, whose plays each have two hosts."""
+    numbers = range(20, 20 + 2 * len(SAID), 2)
+    hosts, plays = {}, []
+    for number, (variables, play) in zip(numbers, SAID):
+        pair = ["worker-%d" % number, "worker-%d" % (number + 1)]
+        hosts.update(dict.fromkeys(pair, dict({"ansible_become_exe": "/nonexistent/sudo"}, **variables)))
+        plays.append(dict({"hosts": pair, "gather_facts": False, "tasks": [IMPORTED]}, **play))
+    run = fleet.playbook(plays, hosts)
+    assert run.returncode == 0, run
+    assert [changes(result) for result in results(run)] == [
+        ["create " + place for place in of_workers(number, number + 1)] for number in numbers
+    ], run
+    assert sorted(fleet.stored()) == of_workers(*range(20, 20 + 2 * len(SAID)))
 
 
 PURGE = {"hostendpoints_purge": "owned"}
@@ -398,14 +415,29 @@ def test_a_host_that_the_role_is_not_called_for_gets_nothing_and_loses_nothing(f
 # What is wrong
 
 
-def nothing_done(fleet, run, *parts):
-    message = failure(run)
+def nothing_done(fleet, message, *parts):
     for part in parts:
         assert part in message, message
     # Neither a programmer's words nor the name of a temporary file.
     assert len(message) < 1000 and "Unexpected failure" not in message and "ansible-tmp" not in message, message
     assert fleet.stored() == {}
-    return message
+
+
+def refusals(fleet, cases, beside=()):
+    """{host: the message of its play}, of one run with a play for each case, the variables of a host.
+
+    Each play runs on the hosts `beside`, too. One run is many times as quick as a run for each case.
+    """
+    wrong = dict(zip(OTHERS, cases))
+    tasks = [dict(IMPORTED, ignore_errors=True)]
+    plays = [{"hosts": [*beside, host], "gather_facts": False, "tasks": tasks} for host in wrong]
+    run = fleet.playbook(
+        plays, {**dict.fromkeys(beside, {}), **wrong}, groups={"all_of_them": list(wrong)}, variables=PURGE
+    )
+    assert run.returncode == 0, run
+    messages = [result["msg"] for result in results(run, "failed")]
+    assert len(messages) == len(cases) and results(run) == [], run
+    return dict(zip(wrong, messages))
 
 
 @on_etcd
@@ -500,7 +532,7 @@ def test_a_name_of_a_host_of_another_play_where_the_condition_means_nothing(flee
 
 
 LABELS, NODE = "hostendpoints_labels", "hostendpoints_node"
-# What is wrong with a variable of worker-2, and what the message says beside its name and the variable's. The unit
+# What is wrong with a variable of a host, and what the message says beside its name and the variable's. The unit
 # tests have every key of a rule.
 WRONG = [
     (RULES, [{}, {"match": {"nmae": "eth0"}}], ["rule 2", "match.nmae", "unknown"]),
@@ -526,22 +558,18 @@ WRONG = [
 ]
 
 
-def wrong_id(value):
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 @pytest.mark.thorough
-@pytest.mark.parametrize("variable, value, parts", WRONG, ids=wrong_id)
-def test_what_is_wrong_is_named_by_host_and_variable(fleet, variable, value, parts):
-    hosts = {"worker-1": {}, "worker-2": {variable: value}}
-    run = fleet.run(hosts, groups={"all_of_them": ["worker-2"]}, variables=PURGE)
-    nothing_done(fleet, run, "worker-2", variable, *parts)
+@pytest.mark.usefixtures("_others")
+def test_what_is_wrong_is_named_by_host_and_variable(fleet):
+    messages = refusals(fleet, [{variable: value} for variable, value, _parts in WRONG], beside=["worker-1"])
+    for (host, message), (variable, _value, parts) in zip(messages.items(), WRONG):
+        nothing_done(fleet, message, host, variable, *parts)
 
 
 def test_a_label_that_is_not_valid(fleet):
     """It may come from any of several variables."""
     run = fleet.run({"worker-1": {}, "worker-2": {LABELS: {"a": "not valid"}}})
-    nothing_done(fleet, run, "worker-2", "labels[a]", "not valid")
+    nothing_done(fleet, failure(run), "worker-2", "labels[a]", "not valid")
 
 
 @pytest.mark.parametrize("key", ["name", "type", "network"])
@@ -550,23 +578,24 @@ def test_a_match_that_is_given_as_an_empty_list_does_not_match_everything(fleet,
     assert fleet.stored() == {}
 
 
+WRONG_FOR_ALL = [
+    ({"hostendpoints_purge": "mine"}, ["value of hostendpoints_purge must be", "mine"]),
+    ({"hostendpoints_purge_limit": "few"}, ["argument 'hostendpoints_purge_limit' is of type"]),
+    ({"hostendpoints_owner": "not valid"}, ["hostendpoints_owner", "not valid"]),
+    ({"hostendpoints_owner": "", "hostendpoints_purge": "owned"}, ["hostendpoints_owner"]),
+    ({"hostendpoints_decommission": ["{{ inventory_hostname }}"]}, ["worker-2", "hostendpoints_decommission"]),
+    ({"hostendpoints_etcd_endpoints": "http://127.0.0.1:1"}, ["127.0.0.1:1", "hostendpoints_etcd_endpoints from"]),
+    ({"hostendpoints_datastore_type": "mysql"}, ["hostendpoints_datastore_type (option): 'mysql'"]),
+    ({"hostendpoints_etcd_cert_file": "/nonexistent/cert.pem"}, ["etcd_cert_file /nonexistent/cert.pem"]),
+]
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize(
-    "variables, parts",
-    [
-        ({"hostendpoints_purge": "mine"}, ["value of hostendpoints_purge must be", "mine"]),
-        ({"hostendpoints_purge_limit": "few"}, ["argument 'hostendpoints_purge_limit' is of type"]),
-        ({"hostendpoints_owner": "not valid"}, ["hostendpoints_owner", "not valid"]),
-        ({"hostendpoints_owner": "", "hostendpoints_purge": "owned"}, ["hostendpoints_owner"]),
-        ({"hostendpoints_decommission": ["worker-1"]}, ["worker-1", "hostendpoints_decommission"]),
-        ({"hostendpoints_etcd_endpoints": "http://127.0.0.1:1"}, ["127.0.0.1:1", "hostendpoints_etcd_endpoints from"]),
-        ({"hostendpoints_datastore_type": "mysql"}, ["hostendpoints_datastore_type (option): 'mysql'"]),
-        ({"hostendpoints_etcd_cert_file": "/nonexistent/cert.pem"}, ["etcd_cert_file /nonexistent/cert.pem"]),
-    ],
-    ids=str,
-)
-def test_what_is_wrong_for_all_hosts(fleet, variables, parts):
-    nothing_done(fleet, fleet.run(["worker-1"], variables=variables), *parts)
+@pytest.mark.usefixtures("_others")
+def test_what_is_wrong_for_all_hosts(fleet):
+    messages = refusals(fleet, [variables for variables, _parts in WRONG_FOR_ALL])
+    for message, (_variables, parts) in zip(messages.values(), WRONG_FOR_ALL):
+        nothing_done(fleet, message, *parts)
 
 
 @on_all

@@ -8,3 +8,12 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_configure(config):
+    """All tests of a worker share its process, under ansible-test as under pytest alone.
+
+    ansible-test's plugin would make a process for each, which takes three times as long as the tests themselves.
+    """
+    if config.pluginmanager.has_plugin("ansible_forked"):
+        config.pluginmanager.unregister(name="ansible_forked")
