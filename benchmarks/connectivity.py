@@ -17,7 +17,7 @@ from tests.harness.etcd import EtcdServer
 
 from .policies import API, ROOT
 from .processes import Workshop
-from .report import machine, update_readme
+from .report import add_busy_option, machine, refuse_busy, update_readme
 
 MARKS = ("<!-- connectivity -->\n", "<!-- end of connectivity -->\n")
 ROLES = ("web", "app", "db", "cache", "backup")
@@ -106,7 +106,9 @@ def main():
     parser.add_argument("--expectations", type=int, default=20, help="of each host, at most 20")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--update-readme", action="store_true")
+    add_busy_option(parser)
     given = parser.parse_args()
+    refuse_busy(parser, given.busy)
     endpoints, facts, option = build_fleet(given.hosts, given.expectations)
     samples = {"without": [], "with": []}
     with Workshop() as shop, EtcdServer(on_disk=True) as server:

@@ -26,7 +26,7 @@ from tests.harness.kubernetes import KubeApiServer
 
 from . import fleet
 from .processes import Sample, Workshop
-from .report import machine, update_readme
+from .report import add_busy_option, machine, refuse_busy, update_readme
 
 MARKS = ("<!-- kubernetes -->\n", "<!-- end of kubernetes -->\n")
 CONNECTIONS = (1, 2, 4, 8, 16)
@@ -182,7 +182,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--api", choices=list(KUBERNETES_DATASTORES), default="kubernetes-v3")
     parser.add_argument("--update-readme", action="store_true")
+    add_busy_option(parser)
     given = parser.parse_args()
+    refuse_busy(parser, given.busy)
     with Workshop() as shop, KubeApiServer() as server:
         server.install_crds()
         datastore = KUBERNETES_DATASTORES[given.api](server)

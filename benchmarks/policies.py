@@ -16,7 +16,7 @@ from tests.harness.etcd import EtcdServer
 
 from . import fleet
 from .processes import Workshop
-from .report import machine, update_readme
+from .report import add_busy_option, machine, refuse_busy, update_readme
 
 MARKS = ("<!-- policies -->\n", "<!-- end of policies -->\n")
 API = "projectcalico.org/v3"
@@ -150,7 +150,9 @@ def main():
     parser.add_argument("--nodes", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--update-readme", action="store_true")
+    add_busy_option(parser)
     given = parser.parse_args()
+    refuse_busy(parser, given.busy)
     with Workshop() as shop, EtcdServer(on_disk=True) as server:
         facts = machine(server, shop.folder)
         information = {"kind": "ClusterInformation", "spec": {"datastoreReady": True}}

@@ -118,4 +118,5 @@ class Workshop:
             text = output.read().decode(errors="replace")
         if process.returncode:
             raise RuntimeError("%s: exit status %d\n%s" % (" ".join(command), process.returncode, text[-4000:]))
-        return Sample(wall, usage.ru_utime + usage.ru_stime), text
+        # Of the process or the largest one that it has waited for, in kilobytes.
+        return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), text

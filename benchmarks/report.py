@@ -9,10 +9,13 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from importlib import metadata
 from pathlib import Path
 
+# With a higher load, the wall clock says little.
+MOST_LOAD = 0.5
 TARGETS = {
     "floor": 1.5,
     "create": 1.3,
@@ -20,6 +23,10 @@ TARGETS = {
     "role": 5,
     "loop": 100,
     "guard": 5,
+    # Of ten times as many endpoints, or hosts.
+    "linear": 11,
+    "large memory": 400,
+    "controller memory": 1500,
 }
 # On etcdv2, the playbook's start is little beside 10,000 requests; in v3, 79 transactions are little beside the start.
 _CREATE = {"etcdv2": "raw create", "etcdv3": "floor playbook, create"}
@@ -41,6 +48,19 @@ def median(section, row, field="wall"):
     values = [getattr(sample, field) for sample in section.samples.get(row, ())]
     values = [value for value in values if value is not None]
     return statistics.median(values) if values else None
+
+
+def add_busy_option(parser):
+    parser.add_argument("--busy", action="store_true", help="measure although other processes use the machine")
+
+
+def refuse_busy(parser, is_allowed):
+    """End with an error when something else uses the machine, unless that is allowed; print the load."""
+    load = os.getloadavg()[0]
+    print("load: %.2f" % load, file=sys.stderr, flush=True)
+    if load > MOST_LOAD and not is_allowed:
+        text = "the load is %.2f, more than %.1f: wait until the machine is idle, or measure anyway with --busy"
+        parser.error(text % (load, MOST_LOAD))
 
 
 def machine(server, folder):
@@ -75,19 +95,20 @@ def update_readme(marks, text):
     readme.write_text("%s%s\n%s\n%s%s" % (before, marks[0], text, marks[1], rest.split(marks[1])[1]), encoding="utf-8")
 
 
-def markdown(facts, bulks, guards, loop, roles):
+def markdown(facts, bulks, guards, loop, roles, larges=()):
     parts = [_facts(facts)]
     parts += [_floor(bulks), _bulk(bulks)] if bulks else []
     parts += [_guard(guards)] if guards else []
     parts += [_loop(loop, bulks)] if loop and loop.samples else []
     parts += [_role(roles)] if roles else []
-    parts.append(_targets(bulks, guards, loop, roles))
+    parts += [_large(larges)] if larges else []
+    parts.append(_targets(bulks, guards, loop, roles, larges))
     return "\n".join(parts)
 
 
 def _facts(facts):
     text = ", ".join("%s: %s" % item for item in facts.items()) + ". Medians, in seconds of the wall clock.\n"
-    if float(facts["load at the start"]) > 0.5:
+    if float(facts["load at the start"]) > MOST_LOAD:
         text += "\n**The machine was busy with something else: the wall clock says little, go by the CPU time.**\n"
     return text
 
@@ -209,12 +230,20 @@ def _loop(loop, bulks):
 
 def _role(roles):
     head = ["hosts", "empty play", "one `run_once` task", "role, create", "role, nothing to do", "role, `--check`"]
-    head += ["its CPU", "ms a host beyond the empty play", "and of CPU", "rounds"]
+    head += [
+        "its CPU",
+        "ms a host beyond the empty play",
+        "and of CPU",
+        "of CPU by `import_role`",
+        "memory, MB",
+        "rounds",
+    ]
     rows = []
     for role in roles:
         cells = [_number(median(role, row)) for row in ("empty", "one task", "create", "no-op", "check")]
         cells.append(_number(median(role, "no-op", "cpu")))
         cells += [_number(_ms_a_host(role, field), 1) for field in ("wall", "cpu")]
+        cells += [_number(_ms_a_host(role, "cpu", "imported"), 1), _number(median(role, "no-op", "memory"), 0)]
         rows.append(["{:,}".format(role.hosts), *cells, str(len(role.samples.get("no-op", ())))])
     return _table("The role", head, rows)
 
@@ -224,7 +253,29 @@ def _ms_a_host(role, field="wall", row="no-op"):
     return None if value is None else (value - median(role, "empty", field)) / role.hosts * 1000
 
 
-def _targets(bulks, guards, loop, roles):
+def _large(larges):
+    head = ["module alone, without the guard", "seconds", "CPU", "memory, MB", "seconds of a tenth", "ratio", "of CPU"]
+    rows = []
+    for large in larges:
+        for text, row in (("create", "create"), ("nothing to do", "no-op"), ("1 % changed", "1 %")):
+            rows.append(
+                [
+                    "{}, {:,}: {}".format(large.datastore_type, large.count, text),
+                    _number(median(large, row)),
+                    _number(median(large, row, "cpu")),
+                    _number(median(large, row, "memory"), 0),
+                    _number(median(large, row + ", a tenth")),
+                    *[_number(_growth(large, row, field)) for field in ("wall", "cpu")],
+                ]
+            )
+    return _table("Ten times as many", head, rows)
+
+
+def _growth(section, row, field="wall"):
+    return _over(median(section, row, field), median(section, row + ", a tenth", field))
+
+
+def _targets(bulks, guards, loop, roles, larges):
     rows = []
 
     def target(text, value, unit, limit, at_least=False, cpu=None):
@@ -261,6 +312,19 @@ def _targets(bulks, guards, loop, roles):
         target(text, both[0], " s", TARGETS["guard"], cpu=both[1])
     beyond, cpu = (hosts and _ms_a_host(hosts, field) for field in ("wall", "cpu"))
     target("1,000 hosts: role beyond an empty play", beyond, " ms a host", TARGETS["role"], cpu=cpu)
+    many = next((role for role in roles if role.hosts == 10000), None)
+    if many:
+        ratio, cpu = (_over(_ms_a_host(many, field), hosts and _ms_a_host(hosts, field)) for field in ("wall", "cpu"))
+        # Ten times the time is the same for each host.
+        target("10,000 hosts: ms a host / those of 1,000", ratio, "", TARGETS["linear"] / 10, cpu=cpu)
+        memory = median(many, "no-op", "memory")
+        target("10,000 hosts: the largest process", memory, " MB", TARGETS["controller memory"])
+    for large in larges:
+        for row in ("create", "no-op", "1 %"):
+            name = "{}, {:,}, {}: ".format(large.datastore_type, large.count, row)
+            cpu = _growth(large, row, "cpu")
+            target(name + "time / that of a tenth", _growth(large, row), "", TARGETS["linear"], cpu=cpu)
+            target(name + "memory", median(large, row, "memory"), " MB", TARGETS["large memory"])
     for text, row in (("create", "create"), ("nothing to do", "no-op")):
         scaled = _loop_at(loop, row, 1000) if loop else None
         factor = thousand and _over(scaled, median(thousand, row + ", playbook"))

@@ -14,7 +14,7 @@ from tests.harness.module import COLLECTION
 
 from . import report
 from .processes import Workshop
-from .sections import Bench, Bulk, Guard, Loop, Role
+from .sections import Bench, Bulk, Guard, Large, Loop, Role
 
 RESULTS = COLLECTION / ".cache" / "bench" / "results.json"
 # What is between these in the README is the table.
@@ -37,6 +37,11 @@ def sections_of(quick, loop_items):
     return bulks, guards, Loop(loop_items, 1, 0), [Role(10, 3, 0.05), Role(100, 3, 0.06), Role(1000, 3, 0.14)]
 
 
+def large_sections():
+    """(larges, roles), which take some 15 minutes."""
+    return [Large(100000, 1, 0, kind) for kind in ("etcdv2", "etcdv3")], [Role(10000, 1, 0)]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description="Measure the collection's speed.")
     parser.add_argument("--quick", action="store_true", help="one round, and nothing large: a minute")
@@ -45,10 +50,15 @@ def main(arguments=None):
     )
     parser.add_argument("--loop", type=int, default=100, metavar="N", help="items of the loop; 1000 take 10 minutes")
     parser.add_argument("--budget", type=float, default=330, metavar="SECONDS", help="begin no other round after that")
+    parser.add_argument("--large", action="store_true", help="100,000 endpoints and 10,000 hosts, too: 20 minutes")
+    report.add_busy_option(parser)
     parser.add_argument("--update-readme", action="store_true", help="put the table into benchmarks/README.md")
     options = parser.parse_args(arguments)
+    report.refuse_busy(parser, options.busy)
     bulks, guards, loop, roles = sections_of(options.quick, options.loop)
-    sections = [section for section in [*bulks, *guards, loop, *roles] if options.only in section.name]
+    larges, large_roles = large_sections() if options.large else ([], [])
+    roles += large_roles
+    sections = [section for section in [*bulks, *guards, loop, *roles, *larges] if options.only in section.name]
     with Workshop() as shop, EtcdServer(on_disk=True) as server:
         facts = report.machine(server, shop.folder)
         bench = Bench(shop, server)
@@ -60,6 +70,7 @@ def main(arguments=None):
             [guard for guard in guards if guard in sections],
             loop if loop in sections else None,
             [role for role in roles if role in sections],
+            [large for large in larges if large in sections],
         )
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(report.raw(facts, sections), encoding="utf-8")

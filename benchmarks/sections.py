@@ -198,6 +198,39 @@ class Loop(Section):
         return found
 
 
+class Large(Section):
+    """calico_hostendpoints by src without Ansible's controller, with a set and with a tenth of it."""
+
+    def __init__(self, count, rounds, share, datastore_type):
+        super().__init__("large %s %d" % (datastore_type, count), rounds, share)
+        self.count = count
+        self.datastore_type = datastore_type
+
+    def round(self, bench):
+        found = {}
+        for count, suffix in ((self.count // 10, ", a tenth"), (self.count, "")):
+            for row, sample in self._measure(bench, count).items():
+                found[row + suffix] = sample
+        return found
+
+    def _measure(self, bench, count):
+        shop, kind = bench.shop, self.datastore_type
+        task = {"datastore_type": kind, "etcd_endpoints": [bench.server.url], "guard": "off"}
+        found = {}
+        bench.raws[kind].clear()
+        for row, is_changed, operation, number in (
+            ("create", False, "created", count),
+            ("no-op", False, "unchanged", count),
+            ("1 %", True, "updated", len(range(0, count, 100))),
+        ):
+            src = shop.write("large.json", fleet.endpoints(count, changed=is_changed, datastore_type=kind))
+            found[row], result = shop.module(dict(task, src=src))
+            if result["summary"][operation] != number:
+                raise RuntimeError("%r, not %d %s" % (result["summary"], number, operation))
+        bench.raws[kind].clear()
+        return found
+
+
 class Guard(Section):
     """What the guard takes for endpoints that are all new, with the facts of all nodes and many policies."""
 
@@ -244,18 +277,17 @@ class Role(Section):
         def play(path, *options, changed=0):
             return bench.shop.playbook(path, *options, inventory=inventory, changed=changed, cached_facts=True)
 
-        role = bench.play(
-            "role",
-            {"import_role": {"name": "netsec.calico.hostendpoints", "rolespec_validate": False}},
-            hosts="all",
-            vars={
-                "hostendpoints_etcd_endpoints": [bench.server.url],
-                # There is no Calico, which the guard would refuse.
-                "hostendpoints_guard": "warn",
-                "hostendpoints_group_labels": {"web": {"tier": "web"}},
-                "hostendpoints_purge": "owned",
-            },
-        )
+        variables = {
+            "hostendpoints_etcd_endpoints": [bench.server.url],
+            # There is no Calico, which the guard would refuse.
+            "hostendpoints_guard": "warn",
+            "hostendpoints_group_labels": {"web": {"tier": "web"}},
+            "hostendpoints_purge": "owned",
+        }
+        options = {"name": "netsec.calico.hostendpoints", "rolespec_validate": False}
+        imported = bench.play("imported", {"import_role": options}, hosts="all", vars=variables)
+        # As netsec.calico.apply does it.
+        role = bench.play("role", {"include_role": options, "run_once": True}, hosts="all", vars=variables)
         found = {"empty": play(bench.play("empty", hosts="all"))}
         found["one task"] = play(bench.play("one", {"debug": {"msg": "x"}, "run_once": True}, hosts="all"))
         bench.raw.clear()
@@ -263,6 +295,7 @@ class Role(Section):
         bench.stored(2 * self.hosts)
         found["no-op"] = play(role)
         found["check"] = play(role, "--check")
+        found["imported"] = play(imported)
         bench.raw.clear()
         return found
 

@@ -10,7 +10,6 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import join_first
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.task_guard import (
     build_required,
     is_guard_on,
@@ -111,7 +110,7 @@ class ActionModule(ActionWithFiles):
         contents: Dict[str, Any] = {"src": built.endpoints, **plan.build_contents(HOSTENDPOINTS)}
         if is_guarded or has_canary:
             contents["guard_facts_src"] = fleet.guard_facts()
-            contents.update(build_connectivity(fleet, variables))
+            contents.update(_build_connectivity(fleet, variables))
         dest = "plan_dest" if plan.mode == WRITE else ""
         done = self.run_with_files("netsec.calico.calico_hostendpoints", contents, arguments, task_vars, dest)
         if dest and not done.get("failed"):
@@ -131,6 +130,17 @@ class ActionModule(ActionWithFiles):
         result.update(done)
         self.add_report(result, "hostendpoints", arguments, failing, policies.get("report") or {})
         return result
+
+
+def _build_connectivity(fleet: Fleet, context: TaskContext) -> Dict[str, Any]:
+    """The module's option connectivity_src with its content; {} if no host has expectations."""
+    if not fleet.has_connectivity():
+        return {}
+    # It imports much of the evaluation, which Ansible compiles anew in each run.
+    # pylint: disable-next=import-outside-toplevel
+    from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._connectivity.declared import build_connectivity
+
+    return build_connectivity(fleet, context)
 
 
 def _restrict_to_comparison(arguments: Dict[str, Any]) -> None:

@@ -122,6 +122,14 @@ def test_a_plain_server_with_no_variable_but_the_datastore(fleet):
 
 
 @on_all
+def test_a_template_sees_the_hosts_of_the_play(fleet):
+    names = ("ansible_play_hosts", "ansible_play_batch", "ansible_play_hosts_all")
+    seen = {"l%d" % index: "{{ %s | join('_') }}" % name for index, name in enumerate(names)}
+    hosts = ["worker-1", "worker-2", "worker-3"]
+    done(fleet.run(hosts, "--limit=!worker-3", variables={"hostendpoints_labels": seen}))
+    assert labels(fleet, "worker-2/eth0") == dict.fromkeys(seen, "worker-1_worker-2")
+
+
 def test_labels_of_all_below_the_groups_below_the_rule_below_the_host(fleet):
     groups = {"a_early": ["worker-1", "worker-2"], "z_late": ["worker-1"], "other": ["worker-2"]}
     variables = {

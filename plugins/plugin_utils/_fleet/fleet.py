@@ -124,6 +124,11 @@ class Fleet:
             [(host.input, host.guard) for host in self.hosts if host.guard and host.name not in self.by_hand]
         )
 
+    def has_connectivity(self) -> bool:
+        """Whether a host declares connectivity, valid or not. Without the guard, that is not read."""
+        guards = (host.guard for host in self.hosts)
+        return any(guard and (guard.connectivity or guard.group_connectivity) for guard in guards)
+
     def build_endpoints(self) -> FleetEndpoints:
         """The endpoints of all hosts, validated here, where a message can still name the host and the variable."""
         items: List[Item] = []

@@ -22,6 +22,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context 
 _WITHOUT_FACTS = ("node", "interfaces", "endpoints")
 # {Ansible's name of a type: the type, its name in messages}
 _TYPES: Dict[str, Tuple[type, str]] = {"str": (str, "string"), "list": (list, "list"), "dict": (dict, "mapping")}
+# {variable of each host: Ansible's name of its type}
+_OWN = list_types(Scope.HOST)
 # A template that is just one fact, with or without a default.
 _SINGLE_FACT = re.compile(
     r"""\{\{ \s* ansible_facts (?: \.(?P<attribute>\w+) | \[(?P<mark>['"])(?P<key>\w+)(?P=mark)\] )
@@ -54,6 +56,8 @@ class HostVariables:
         self._context = context
         self._templar = templar
         self._api_version = api_version
+        # {variable: its last value, and whether that is a template}. Most hosts have the same object, as of a default.
+        self._last: Dict[str, Tuple[Any, bool]] = {}
 
     def takes_part(self, name: str, has_facts: bool) -> bool:
         """Whether the conditions of the task hold on a host. Without facts, a condition that needs them holds."""
@@ -104,18 +108,17 @@ class HostVariables:
         self, name: str, raw: Mapping[str, Any], facts: Mapping[str, Any], has_facts: bool = True
     ) -> Dict[str, Any]:
         """The variables of one host without the prefix, of the right types. Raises RunFailed."""
-        types = list_types(Scope.HOST)
-        keys = tuple(types) if has_facts else _WITHOUT_FACTS
-        values: Dict[str, Any] = dict.fromkeys(types)
+        keys = tuple(_OWN) if has_facts else _WITHOUT_FACTS
+        values: Dict[str, Any] = dict.fromkeys(_OWN)
         values.update({key: raw.get(PREFIX + key) for key in keys})
         fact = read_single_fact(values["node"], facts)
         if fact is not None:
             values["node"] = fact
-        if any(has_template(value) for value in values.values()):
+        if self._has_templates(values):
             values.update(self._template_all(name, self._context.all(name), keys))
         if values["interfaces"] is None:
             raise RunFailed("{0}: {1}interfaces must not be null; write an empty list as []".format(name, PREFIX))
-        for key, type_name in types.items():
+        for key, type_name in _OWN.items():
             kind, kind_name = _TYPES[type_name]
             if values[key] is None and kind is not str:
                 values[key] = kind()
@@ -148,9 +151,17 @@ class HostVariables:
     def evaluate(self, name: str, raw: Dict[str, Any], keys: Sequence[str], with_facts: bool = False) -> Dict[str, Any]:
         """Variables of the role without the prefix, evaluated."""
         values = {key: raw.get(PREFIX + key) for key in keys}
-        if any(has_template(value) for value in values.values()):
+        if self._has_templates(values):
             return self._template_all(name, self._context.all(name) if with_facts else raw, keys, with_facts)
         return values
+
+    def _has_templates(self, values: Mapping[str, Any]) -> bool:
+        found = False
+        for key, value in values.items():
+            if key not in self._last or self._last[key][0] is not value:
+                self._last[key] = (value, has_template(value))
+            found = found or self._last[key][1]
+        return found
 
     def template(self, name: str, variable: str, value: Any, variables: Dict[str, Any], with_facts: bool) -> Any:
         """The value of any variable of a host, evaluated."""

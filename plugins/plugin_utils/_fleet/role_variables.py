@@ -19,6 +19,8 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed im
 
 PREFIX = "hostendpoints_"
 POLICIES_PREFIX = "calico_policies_"
+# The prefixes of this collection's variables.
+OWN_PREFIXES = ("hostendpoints_", "calico_", "__hostendpoints_", "__calico_")
 
 
 class Scope(enum.Enum):
@@ -156,10 +158,13 @@ SURVEYED = (
 
 # Those of the argument specification.
 OF_THE_ROLE = list_names(*(scope for scope in Scope if scope not in (Scope.PLAYBOOK, Scope.RESULT)))
-_KNOWN = {
-    PREFIX: frozenset(variable.name for variable in VARIABLES),
-    POLICIES_PREFIX: frozenset((*POLICY_VARIABLES, *_POLICY_RESULTS)),
-}
+_PREFIXES = (PREFIX, POLICIES_PREFIX)
+_KNOWN = frozenset(
+    (
+        *(PREFIX + variable.name for variable in VARIABLES),
+        *(POLICIES_PREFIX + name for name in (*POLICY_VARIABLES, *_POLICY_RESULTS)),
+    )
+)
 # What a user may have meant.
 _CANDIDATES = {
     PREFIX: (*sorted(OF_THE_ROLE), *sorted(list_names(Scope.PLAYBOOK))),
@@ -171,16 +176,11 @@ _SHORT, _LONG = 6, 9
 
 def unknown_variables(names: Iterable[str]) -> List[str]:
     """The variables that have a role's prefix and are unknown, sorted."""
-    return sorted(
-        name
-        for name in names
-        for prefix in [_find_prefix(name)]
-        if prefix and name[len(prefix) :] not in _KNOWN[prefix]
-    )
+    return sorted(name for name in names if name.startswith(_PREFIXES) and name not in _KNOWN)
 
 
 def _find_prefix(name: str) -> str:
-    return next((prefix for prefix in _KNOWN if name.startswith(prefix)), "")
+    return next(prefix for prefix in _PREFIXES if name.startswith(prefix))
 
 
 def check_spelling(where: str, names: Iterable[str]) -> List[str]:

@@ -29,8 +29,6 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variable
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.task_context import TaskContext, has_template
 
-# The prefixes of this collection's variables.
-PREFIXES = ("hostendpoints_", "calico_", "__hostendpoints_", "__calico_")
 _SHOWN = 3
 
 
@@ -97,7 +95,7 @@ def check_facts(variables: TaskContext) -> None:
     The role ignores such a fact, but a template of the user may read it. And it may show an attack.
     """
     for name in dict.fromkeys([variables.runner(), *variables.names(), *variables.unbatched()]):
-        found = sorted(key for key in map(str, variables.fact_names(name)) if key.startswith(PREFIXES))
+        found = variables.own_variables_in_facts(name)
         if found:
             names = join_first([brief(key) for key in found], _SHOWN)
             raise RunFailed(

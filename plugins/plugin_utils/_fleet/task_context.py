@@ -14,15 +14,17 @@ and their names, so here a fact never takes the place of a variable that somethi
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Set
 
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.inventory.helpers import sort_groups
 from ansible.playbook.conditional import Conditional
 from ansible.playbook.task_include import TaskInclude
 
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import SURVEYED
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import select_facts
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.role_variables import OWN_PREFIXES, SURVEYED
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.run_failed import RunFailed
 
 try:
@@ -33,6 +35,16 @@ except ImportError:
 
 # With these strategies, each host runs on its own, and run_once has no effect.
 _FREE_STRATEGIES = ("free", "host_pinned")
+# The names of the play's hosts, which are the same for all hosts.
+_PLAY_HOSTS = ("ansible_play_hosts_all", "ansible_play_hosts", "ansible_play_batch", "play_hosts")
+
+
+class _KeptFacts(NamedTuple):
+    """What is kept of a host's facts, since a cache on disk decodes all of them each time."""
+
+    facts: Dict[str, Any]
+    # The names of this collection's variables among them.
+    own: List[str]
 
 
 class TaskContext:
@@ -45,7 +57,13 @@ class TaskContext:
         self._manager = self._hostvars._variable_manager
         self._cache = self._manager._fact_cache
         self._play = _find_play(task)
-        self._latest: Tuple[str, Mapping[str, Any]] = ("", {})
+        self._kept: Dict[str, _KeptFacts] = {}
+        self._play_hosts = {key: task_vars[key] for key in _PLAY_HOSTS if key in task_vars}
+        # Ansible would list them again for each host, which takes minutes for 10,000 hosts. A template in vars_files
+        # reads them too early.
+        parameters = inspect.signature(self._manager.get_vars).parameters
+        self._has_short_lists = "_hosts" in parameters and "_hosts_all" in parameters and not self._play.vars_files
+        self._conditions = self._find_conditions()
 
     def names(self) -> List[str]:
         """The hosts of the current batch that did not fail. With the strategy free, only this host."""
@@ -112,7 +130,7 @@ class TaskContext:
 
         Ansible evaluates them only for the host that runs the task.
         """
-        conditions = self._conditions()
+        conditions = self._conditions
         if not conditions:
             return True
         variables = self.all(name)
@@ -125,7 +143,7 @@ class TaskContext:
             holds: bool = conditional.evaluate_conditional(templar, variables)
             return holds
 
-    def _conditions(self) -> List[Any]:
+    def _find_conditions(self) -> List[Any]:
         found: List[Any] = []
         place = self._task
         while place is not None:
@@ -139,27 +157,29 @@ class TaskContext:
         return found
 
     def facts(self, name: str) -> Dict[str, Any]:
-        """The facts of a host in this run, without the prefix "ansible_". They are not templates.
+        """The facts of a host in this run that the role reads, without the prefix "ansible_". They are not templates.
 
         Only facts of the setup module: a variable that was cached as a fact has no prefix.
         """
-        prefix = "ansible_"
-        return {key[len(prefix) :]: value for key, value in self._cached(name).items() if key.startswith(prefix)}
+        return self._keep_facts(name).facts
 
-    def fact_names(self, name: str) -> List[str]:
-        """The names of all facts of a host, including those of set_fact with cacheable."""
-        return list(self._cached(name))
+    def own_variables_in_facts(self, name: str) -> List[str]:
+        """The names of this collection's variables among all facts of a host, which set_fact with cacheable may set."""
+        return self._keep_facts(name).own
 
-    def _cached(self, name: str) -> Mapping[str, Any]:
-        # Often read several times in a row, and a cache on disk decodes them each time.
-        if self._latest[0] != name:
-            self._latest = (name, _facts_in(self._cache, name))
-        return self._latest[1]
+    def _keep_facts(self, name: str) -> _KeptFacts:
+        if name not in self._kept:
+            found = _facts_in(self._cache, name)
+            prefix = "ansible_"
+            facts = {key[len(prefix) :]: value for key, value in found.items() if key.startswith(prefix)}
+            own = sorted(key for key in map(str, found) if key.startswith(OWN_PREFIXES))
+            self._kept[name] = _KeptFacts(select_facts(facts), own)
+        return self._kept[name]
 
     def use_recorded_facts(self, recorded: Mapping[str, Mapping[str, Any]]) -> None:
         """From now on, use these facts of hosts, with the prefix "ansible_", instead of those of this run."""
         self._cache = _RecordedFacts(self._cache, recorded)
-        self._latest = ("", {})
+        self._kept.clear()
 
     def without_facts(self, name: str) -> Dict[str, Any]:
         """The variables of a host without its facts, which take most of Ansible's time. They contain templates."""
@@ -203,9 +223,14 @@ class TaskContext:
 
     def _read_variables(self, name: str) -> Dict[str, Any]:
         host = self._hostvars._inventory.get_host(name)
+        lists = {"_hosts": [name], "_hosts_all": [name]} if self._has_short_lists else {}
         variables: Dict[str, Any]
         with self._answered_extra_variables():
-            variables = self._manager.get_vars(play=self._play, host=host, task=self._task, include_hostvars=False)
+            variables = self._manager.get_vars(
+                play=self._play, host=host, task=self._task, include_hostvars=False, **lists
+            )
+        variables.update(self._play_hosts)
+        variables["vars"].update(self._play_hosts)
         variables["hostvars"] = self._hostvars
         # Where lookups search for files.
         variables["ansible_search_path"] = self._task_vars.get("ansible_search_path") or []

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
-from .http import borrow, give_back, harden, has_length, parse_object
+from .http import borrow, give_back, harden, has_length, parse_object, receive
 from .settings import EtcdSettings
 
 try:
@@ -105,9 +105,8 @@ class EtcdV2Server(EtcdServer):
         if self._unsent:
             raise self._unsent
         with self._deadline():
-            response = self._connection.getresponse()
-            # With urllib3 before 2, this is a response of http.client.
-            data = response.data if hasattr(response, "data") else response.read()
+            response = receive(self._connection)
+            data = response.read()
         give_back(self._pool, self._connection)
         self.cluster_id = response.headers.get("X-Etcd-Cluster-Id") or ""
         return self._content(request, response.status, data, has_length(response.headers))

@@ -33,6 +33,7 @@ _SSH_OPTIONS = {
     "ssh_common_args": "ansible_ssh_common_args",
     "ssh_extra_args": "ansible_ssh_extra_args",
 }
+_VARIABLES = list_names(Scope.GUARD)
 
 
 class HostGuard(NamedTuple):
@@ -59,7 +60,7 @@ def read_host_guard(
     connection = _read_connection(name, raw, reader, context)
     if not is_guarded:
         return HostGuard(connection)
-    values = reader.evaluate(name, raw, list_names(Scope.GUARD), with_facts=True)
+    values = reader.evaluate(name, raw, _VARIABLES, with_facts=True)
     return HostGuard(
         connection,
         _parse_require(name, values["guard_require"]),

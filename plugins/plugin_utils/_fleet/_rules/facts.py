@@ -21,6 +21,30 @@ MOST_ADDRESSES = 10000
 LONGEST_NAME = 255
 # The keys under which the fact of a bond or bridge names its members.
 _MEMBERS = ("slaves", "interfaces")
+# The keys that are read from the fact of an interface. Most of it is what ethtool says about the device.
+_KEYS = ("device", "type", "active", "module", "pciid", "macaddress", "ipv4", "ipv4_secondaries", "ipv6", *_MEMBERS)
+# The other facts that are read, whatever their types.
+_WHOLE = (
+    *("interfaces", "network_os", "net_system", "system", "nodename"),
+    *("default_ipv4", "default_ipv6", "dns", "env"),
+)
+
+
+def select_facts(facts: Mapping[str, Any]) -> Dict[str, Any]:
+    """The facts that are read here, which every function of this package reads as it reads all facts.
+
+    Of other facts, it keeps those that are neither lists nor mappings. Those are None.
+    """
+    found = {key: None if isinstance(value, (list, Mapping)) else value for key, value in facts.items()}
+    found.update({key: facts[key] for key in _WHOLE if key in facts})
+    names = facts.get("interfaces")
+    for name in names if isinstance(names, (list, tuple)) and len(names) <= MOST_INTERFACES else ():
+        key = name.replace("-", "_") if isinstance(name, str) else ""
+        if key in facts and key not in _WHOLE:
+            fact = facts[key]
+            is_fact = isinstance(fact, Mapping)
+            found[key] = {each: fact[each] for each in _KEYS if each in fact} if is_fact else fact
+    return found
 
 
 def why_unusable(facts: Mapping[str, Any]) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import select_facts
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.host_variables import read_single_fact
 
 ROOT = Path(__file__).resolve().parents[5]
-FACTS = {"nodename": "n1", "number": 1, "hostile": "{{ lookup('pipe', 'id') }}"}
+FACTS = {"nodename": "n1", "number": 1, "mounts": [], "hostile": "{{ lookup('pipe', 'id') }}"}
 
 
 @pytest.mark.parametrize(
@@ -31,12 +32,14 @@ FACTS = {"nodename": "n1", "number": 1, "hostile": "{{ lookup('pipe', 'id') }}"}
 )
 def test_one_fact(template, value):
     assert read_single_fact(template, FACTS) == value
+    assert read_single_fact(template, select_facts(FACTS)) == value
 
 
 @pytest.mark.parametrize(
     "template",
     [
         *("n1", "", None, 5, ["{{ ansible_facts.nodename }}"], "{{ ansible_facts.missing }}"),
+        *("{{ ansible_facts.number | default('x') }}", "{{ ansible_facts.mounts | default('x') }}"),
         *("{{ ansible_facts.number }}", "{{ ansible_facts.nodename }}x", "{{ ansible_facts.nodename | lower }}"),
         *("{{ ansible_facts.a.b }}", "{{ ansible_facts['nodename\"] }}", "{{ ansible_nodename }}"),
         *("{{ ansible_facts.missing | default('', true) }}", "{{ ansible_facts.missing | default(other) }}"),
@@ -45,6 +48,7 @@ def test_one_fact(template, value):
 )
 def test_anything_else_is_left_to_ansible(template):
     assert read_single_fact(template, FACTS) is None
+    assert read_single_fact(template, select_facts(FACTS)) is None
 
 
 def test_the_roles_default_is_one_fact():

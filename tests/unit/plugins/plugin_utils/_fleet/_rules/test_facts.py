@@ -16,8 +16,10 @@ from hypothesis import strategies as some
 
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._guard.ssh_facts import build_guard_facts, unresolved
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.facts import (
+    hidden_interfaces,
     read_masters,
     read_temporary_ipv6,
+    select_facts,
     why_unusable,
 )
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._rules.interface_rules import (
@@ -95,6 +97,27 @@ def test_facts_with_anything_in_any_place(place, value):
     unresolved("worker-1", facts, SSH)
     found = build_guard_facts("worker-1", facts, SSH)
     assert all(isinstance(name, str) for name in found["interfaces"])
+
+
+@example(place=("interfaces",), value=["dns", "nodename", "processor", "br-lan"])
+@example(place=("system",), value={"device": "system"})
+@given(place=some.sampled_from(PLACES), value=values)
+def test_facts_that_are_not_read_make_no_difference(place, value):
+    facts = dict(replaced(place, value), processor={"device": "processor", "ipv4": {"address": "x"}}, mounts=[{"a": 1}])
+    kept = select_facts(facts)
+    reason = why_unusable(facts)
+    assert why_unusable(kept) == reason
+    if not reason:
+        assert hidden_interfaces(kept) == hidden_interfaces(facts)
+        assert read_interfaces(kept) == read_interfaces(facts)
+        assert build_guard_facts("worker-1", kept, SSH) == build_guard_facts("worker-1", facts, SSH)
+
+
+def test_what_ethtool_says_is_not_kept():
+    facts = dict(FACTS, eth0=dict(FACTS["eth0"], features={"tx": "on"}), mounts=[{"a": 1}], processor_vcpus=4)
+    kept = select_facts(facts)
+    assert "features" not in kept["eth0"] and (kept["mounts"], kept["processor_vcpus"]) == (None, 4)
+    assert select_facts({}) == {}
 
 
 @pytest.mark.parametrize(
