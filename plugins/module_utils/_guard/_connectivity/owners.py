@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from typing import Dict, FrozenSet, Iterator, List, Mapping, Tuple
+from typing import Dict, FrozenSet, Hashable, Iterator, List, Mapping, Tuple
 
 from ..._core.ip import BITS, Address, Net, is_loopback
 from .ends import Ends
@@ -27,9 +27,13 @@ class Owners:
         self._groups: Dict[Net, Dict[_Kinds, List[Address]]] = {}
 
     def select(self, host: DeclaredHost, net: Net) -> List[Address]:
-        """One address of each kind of owners in a network, without those of the host."""
-        chosen = (next((each for each in found if each not in host.own), None) for found in self._group(net).values())
-        return [each for each in chosen if each is not None]
+        """One address of each kind of owners in a network, as seen from the host, without those of the host."""
+        found: Dict[Hashable, Address] = {}
+        for addresses in self._group(net).values():
+            address = next((each for each in addresses if each not in host.own), None)
+            if address is not None:
+                found.setdefault(self._relate(host, address), address)
+        return list(found.values())
 
     def list_of(self, address: Address) -> List[DeclaredHost]:
         """The owners of an address, one of each kind."""
@@ -65,7 +69,12 @@ class Owners:
         return tuple(sorted({self._get_kind(each, address) for each in self._by_address[address]}))
 
     def _get_kind(self, host: DeclaredHost, address: Address) -> Tuple[int, int]:
-        return self._ends.get_kind(host) if self._ends.is_known(host) else -1, host.addresses.index(address)
+        return self._ends.get_kind(host), host.addresses.index(address)
+
+    def _relate(self, host: DeclaredHost, address: Address) -> Hashable:
+        """A value that is equal for addresses whose owners have the same connections with the host."""
+        owners = self._by_address[address]
+        return frozenset((self._ends.relate(host, each), each.addresses.index(address)) for each in owners)
 
     def _list_in(self, net: Net) -> Iterator[Address]:
         version, first, last = net
