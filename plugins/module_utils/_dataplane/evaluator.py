@@ -27,6 +27,7 @@ from ._rules.ip_sets import IPSets
 from ._rules.overlooked import PacketEnd, Unaddressed, overlooked
 from ._rules.rule_steps import RuleSteps
 from .resolution import Candidate, build_candidate, known_by_name, parse_expected_ips, read_candidate
+from .verdict import ConnectionVerdict
 
 
 class _FelixReader(NamedTuple):
@@ -71,6 +72,8 @@ class Evaluator:
         self._rules: Dict[object, EndpointRules] = {}
         self._distinct: Dict[object, EndpointRules] = {}
         self._steps = RuleSteps()
+        # The verdicts on neighbour discovery that hosts share.
+        self.known_neighbours: Dict[Tuple[object, ...], ConnectionVerdict] = {}
         self._felix: Dict[Tuple[str, str], Felix] = {}
         self._with_settings = {place for place, _name in snapshot.config}
         self._has_node_selectors = has_node_selectors(snapshot)

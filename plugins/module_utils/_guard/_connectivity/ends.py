@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Dict, Hashable, Tuple, cast
 
 from ..._dataplane.evaluator import Evaluator
-from ..._dataplane.host import HostDataplane, build_host
+from ..._dataplane.host import HostDataplane, build_parsed_host
 from ..._dataplane.verdict import ConnectionVerdict
 from ..._policies.connection import Connection
 from .address_classes import AddressClasses
@@ -22,7 +22,7 @@ class Ends:
 
     def __init__(self, evaluator: Evaluator, connectivity: Connectivity) -> None:
         self._hosts: Dict[str, HostDataplane] = {
-            host.name: build_host(evaluator, host.node, host.given, host.failsafes, host.dataplane)
+            host.name: build_parsed_host(evaluator, host.node, host.interfaces, host.failsafes, host.dataplane)
             for host in connectivity.hosts.values()
             if host.given is not None and host.node
         }
