@@ -22,11 +22,12 @@ from .._policies.rules_v3 import NAMESPACE, ORCHESTRATOR
 from .._resources.api_version import V1, V3, ApiVersion
 from .._resources.hostendpoint import HostEndpoint
 from .._resources.resource import Ref
-from ._rules.endpoint_rules import EndpointRules, build_rules_key
+from ._rules.endpoint_rules import EndpointRules, select_policies
 from ._rules.ip_sets import IPSets
 from ._rules.overlooked import PacketEnd, Unaddressed, overlooked
 from ._rules.rule_steps import RuleSteps
 from .resolution import Candidate, build_candidate, known_by_name, parse_expected_ips, read_candidate
+from .verdict import ConnectionVerdict
 
 
 class _FelixReader(NamedTuple):
@@ -67,8 +68,12 @@ class Evaluator:
         self._candidates: Dict[str, List[Candidate]] = {}
         self._members = IPSets(self.policy_set, self._all_members)
         self._unaddressed = Unaddressed(self.policy_set, self._all_unaddressed)
-        self._asked: Dict[object, EndpointRules] = {}
+        # By what determines which policies select an endpoint, and by the policies.
+        self._rules: Dict[object, EndpointRules] = {}
+        self._distinct: Dict[object, EndpointRules] = {}
         self._steps = RuleSteps()
+        # The verdicts on neighbour discovery that hosts share.
+        self.known_neighbours: Dict[Tuple[object, ...], ConnectionVerdict] = {}
         self._felix: Dict[Tuple[str, str], Felix] = {}
         self._with_settings = {place for place, _name in snapshot.config}
         self._has_node_selectors = has_node_selectors(snapshot)
@@ -117,11 +122,17 @@ class Evaluator:
         return found
 
     def rules_for(self, endpoint: HostEndpoint) -> EndpointRules:
-        """The rules for an endpoint."""
-        key = build_rules_key(endpoint)
-        found = self._asked.get(key)
+        """The rules for an endpoint: one object for all endpoints with the same rules."""
+        labels, profiles = endpoint.labels, endpoint.profiles
+        key = frozenset([item for item in labels.items() if item[0] in self.policy_set.selecting_labels]), profiles
+        found = self._rules.get(key)
         if found is None:
-            found = self._asked[key] = EndpointRules(self.policy_set, self._members, self._steps, endpoint)
+            policies = select_policies(self.policy_set, endpoint)
+            same = profiles, tuple([tuple(of_tier) for of_tier in policies.values()])
+            found = self._distinct.get(same)
+            if found is None:
+                found = EndpointRules(self.policy_set, self._members, self._steps, policies, profiles)
+            self._rules[key] = self._distinct[same] = found
         return found
 
     @property

@@ -46,7 +46,7 @@ class HostDataplane:
         }
         self._paths = PathFinder(self.interfaces)
         self._connections = ConnectionFilter(PacketFilter(evaluator, node, self.interfaces, felix), felix)
-        self._known_neighbours: Dict[Tuple[str, ...], ConnectionVerdict] = {}
+        self._known_neighbours: Dict[str, ConnectionVerdict] = {}
 
     @functools.cached_property
     def problem(self) -> str:
@@ -177,17 +177,25 @@ class HostDataplane:
 
     def _neighbours(self, path: Path) -> ConnectionVerdict:
         """The worst verdict on neighbour discovery on the interfaces, over all messages and both directions."""
-        key = tuple(each.name for each in path.interfaces)
-        if key not in self._known_neighbours:
+        found = [self._find_neighbours(each) for each in path.interfaces]
+        return next(each for verdict in (DENY, UNKNOWN, ALLOW) for each in found if each.verdict == verdict)
+
+    def _find_neighbours(self, interface: Interface) -> ConnectionVerdict:
+        """The worst verdict on an interface. Only the verdict is of use, since hosts with the same rules share it."""
+        if interface.name in self._known_neighbours:
+            return self._known_neighbours[interface.name]
+        shared, key = self._evaluator.known_neighbours, self.build_key(interface)
+        found = shared.get(key)
+        if found is None:
             outcomes: List[ConnectionVerdict] = []
-            for interface in path.interfaces:
-                for kind in NEIGHBOURS:
-                    packet = Packet(6, ICMPV6, None, None, None, None, (kind, 0))
-                    for way in (Path(interface, None, IN), Path(None, interface, OUT)):
-                        outcomes.append(combine_outcomes(self._follow(way, packet), ""))
-            worst = [each for verdict in (DENY, UNKNOWN, ALLOW) for each in outcomes if each.verdict == verdict]
-            self._known_neighbours[key] = worst[0]
-        return self._known_neighbours[key]
+            for kind in NEIGHBOURS:
+                packet = Packet(6, ICMPV6, None, None, None, None, (kind, 0))
+                for way in (Path(interface, None, IN), Path(None, interface, OUT)):
+                    outcomes.append(combine_outcomes(self._follow(way, packet), ""))
+            worst = (each for verdict in (DENY, UNKNOWN, ALLOW) for each in outcomes if each.verdict == verdict)
+            found = shared[key] = next(worst)
+        self._known_neighbours[interface.name] = found
+        return found
 
 
 def build_host(
@@ -201,5 +209,16 @@ def build_host(
 
     `failsafes` and `dataplane` override the stored settings of its Felix.
     """
+    return build_parsed_host(evaluator, node, parse_interfaces(interfaces), failsafes, dataplane)
+
+
+def build_parsed_host(
+    evaluator: Evaluator,
+    node: str,
+    interfaces: Mapping[str, Interface],
+    failsafes: GivenFailsafes = NONE_GIVEN,
+    dataplane: str = "",
+) -> HostDataplane:
+    """The same with interfaces that are parsed, since a host is often evaluated in several states."""
     felix = with_failsafes(evaluator.felix(node, dataplane), failsafes, node)
-    return HostDataplane(evaluator, node, parse_interfaces(interfaces), felix)
+    return HostDataplane(evaluator, node, interfaces, felix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Mapping, Sequence, Tuple
 
+from .._dataplane.resolution import Interface
 from .._policies._felix.failsafes import NONE_GIVEN, GivenFailsafes
 from .._policies.connection import IN, LOCAL, OUT, Connection
 
@@ -35,3 +36,5 @@ class HostFacts:
     failsafes: GivenFailsafes = NONE_GIVEN
     # IPTABLES or NFTABLES; "" when the datastore determines it.
     dataplane: str = ""
+    # `interfaces`, if they are parsed already.
+    parsed: Mapping[str, Interface] = dataclasses.field(default_factory=dict)

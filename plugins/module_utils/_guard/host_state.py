@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Set
+from typing import Mapping, Set
 
 from .._dataplane.evaluator import Evaluator
-from .._dataplane.host import HostDataplane, build_host
-from .._dataplane.resolution import Interface
+from .._dataplane.host import HostDataplane, build_parsed_host
+from .._dataplane.resolution import Interface, parse_interfaces
 from .._policies.connection import Connection
 from .._policies.model import DENY
 from .host_facts import HostFacts
@@ -39,7 +39,11 @@ class HostState:
 
     def build(self, evaluator: Evaluator) -> HostDataplane:
         """The host in any state."""
-        return build_host(evaluator, self.node, self.facts.interfaces, self.facts.failsafes, self.facts.dataplane)
+        return build_parsed_host(evaluator, self.node, self._interfaces, self.facts.failsafes, self.facts.dataplane)
+
+    @functools.cached_property
+    def _interfaces(self) -> Mapping[str, Interface]:
+        return self.facts.parsed or parse_interfaces(self.facts.interfaces)
 
     def was_denied(self, connection: Connection) -> bool:
         """Whether a change cannot make it worse."""

@@ -94,7 +94,9 @@ def parse_host_facts(node: str, given: Any, required_of_all: Optional[Sequence[M
             possible += maybe
     failsafes = parse_failsafes(given.get("failsafes"), where + ".failsafes")
     dataplane = parse_dataplane(given.get("dataplane"), where + ".dataplane")
-    return HostFacts(addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes, dataplane)
+    return HostFacts(
+        addresses, tuple(required), through, port, tuple(doubts), tuple(possible), failsafes, dataplane, interfaces
+    )
 
 
 def _parse_peer(value: Any, where: str) -> str:

@@ -10,7 +10,8 @@ load_v1 and load_v3 build them from stored objects, and _dataplane evaluates the
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+import functools
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from .._core.ip import Address, Net
 from .._resources.selector import Selector
@@ -146,6 +147,32 @@ class PolicySet:
         policies = [policy.rules for policies in self.policies.values() for policy in policies]
         profiles = [profile.rules for profile in self.profiles.values() if profile.rules is not None]
         return look_at_members(policies + profiles)
+
+    @functools.cached_property
+    def selecting_labels(self) -> FrozenSet[str]:
+        """The labels that determine which policies select an endpoint."""
+        return frozenset(
+            label for policies in self.policies.values() for policy in policies for label in policy.selector.labels
+        )
+
+    @functools.cached_property
+    def member_labels(self) -> FrozenSet[str]:
+        """The labels that determine which rules match an endpoint, a workload or a network set."""
+        return frozenset(
+            label
+            for rule in self.list_rules()
+            for end in (rule.source, rule.destination)
+            for selector in (*end.selectors, *end.not_selectors)
+            for label in selector.labels
+        )
+
+    def list_rules(self) -> Iterator[Rule]:
+        """The rules of all policies and profiles, in both directions."""
+        policies = [policy.rules for policies in self.policies.values() for policy in policies]
+        profiles = [profile.rules for profile in self.profiles.values() if profile.rules is not None]
+        for each in policies + profiles:
+            for of_direction in each.values():
+                yield from of_direction
 
     def profile(self, name: str) -> Profile:
         return self.profiles.get(name, MISSING)

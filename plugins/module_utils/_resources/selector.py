@@ -47,6 +47,8 @@ class Selector(NamedTuple):
     text: str
     # As MAX_DEPTH counts.
     depth: int = 0
+    # The labels that it tests: any other label makes no difference.
+    labels: FrozenSet[str] = frozenset()
 
     def __str__(self) -> str:
         return self.text
@@ -222,7 +224,7 @@ def _test(reader: _SelectorReader) -> Selector:
     if value is None:
         raise reader.error("a value between two quotes")
     name, make = _VALUE_TESTS[word]
-    return Selector(make(label, value), "{0} {1} {2}".format(label, name, _quoted(value)))
+    return _build_test(label, make(label, value), "{0} {1} {2}".format(label, name, _quoted(value)))
 
 
 def _set_test(reader: _SelectorReader, label: str, word: str) -> Selector:
@@ -238,7 +240,7 @@ def _set_test(reader: _SelectorReader, label: str, word: str) -> Selector:
         raise reader.error("a comma, a value between two quotes or }")
     name, make = _SET_TESTS[word]
     listed = ", ".join(_quoted(value) for value in sorted(set(values)))
-    return Selector(make(label, frozenset(values)), "{0} {1} {{{2}}}".format(label, name, listed))
+    return _build_test(label, make(label, frozenset(values)), "{0} {1} {{{2}}}".format(label, name, listed))
 
 
 def _value(reader: _SelectorReader) -> Optional[str]:
@@ -284,7 +286,12 @@ _GLOBAL = Selector(lambda labels: True, "global()")
 
 def has(label: str) -> Selector:
     """A selector of everything that has the label, with any value."""
-    return Selector(lambda labels: label in labels, "has({0})".format(label))
+    return _build_test(label, lambda labels: label in labels, "has({0})".format(label))
+
+
+def _build_test(label: str, matches: Test, text: str) -> Selector:
+    """The selector of a test of one label."""
+    return Selector(matches, text, labels=frozenset((label,)))
 
 
 def both(terms: List[Selector]) -> Selector:
@@ -294,7 +301,7 @@ def both(terms: List[Selector]) -> Selector:
 
 def _not(term: Selector) -> Selector:
     matches = term.matches
-    return Selector(lambda labels: not matches(labels), "!" + term.text, term.depth + 1)
+    return Selector(lambda labels: not matches(labels), "!" + term.text, term.depth + 1, term.labels)
 
 
 def _all(terms: List[Selector]) -> Selector:
@@ -308,7 +315,7 @@ def _all(terms: List[Selector]) -> Selector:
                 return False
         return True
 
-    return Selector(matches, _joined(" && ", terms), _depth_around(terms))
+    return Selector(matches, _joined(" && ", terms), _depth_around(terms), _labels_of(terms))
 
 
 def _any(terms: List[Selector]) -> Selector:
@@ -322,7 +329,7 @@ def _any(terms: List[Selector]) -> Selector:
                 return True
         return False
 
-    return Selector(matches, _joined(" || ", terms), _depth_around(terms))
+    return Selector(matches, _joined(" || ", terms), _depth_around(terms), _labels_of(terms))
 
 
 def _joined(operator: str, terms: List[Selector]) -> str:
@@ -331,3 +338,7 @@ def _joined(operator: str, terms: List[Selector]) -> str:
 
 def _depth_around(terms: List[Selector]) -> int:
     return 1 + max(term.depth for term in terms)
+
+
+def _labels_of(terms: List[Selector]) -> FrozenSet[str]:
+    return frozenset().union(*[term.labels for term in terms])

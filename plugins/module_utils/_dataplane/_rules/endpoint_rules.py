@@ -10,7 +10,7 @@ felix, rules/endpoints.go (endpointIptablesChain), calc/policy_sorter.go, calc/e
 from __future__ import annotations
 
 import functools
-from typing import Dict, FrozenSet, Iterator, List, Mapping, Tuple
+from typing import Dict, Iterator, List, Mapping, Tuple
 
 from ..._policies.connection import Packet
 from ..._policies.model import (
@@ -54,18 +54,24 @@ _MOST_PEERS = 500
 
 
 class EndpointRules:
-    """The rules of all endpoints with the same labels and profiles."""
+    """The rules of all endpoints with the same profiles that the same policies select.
 
-    def __init__(self, policy_set: PolicySet, members: IPSets, steps: RuleSteps, endpoint: HostEndpoint) -> None:
+    `policies` are those that select them, by tier.
+    """
+
+    def __init__(
+        self,
+        policy_set: PolicySet,
+        members: IPSets,
+        steps: RuleSteps,
+        policies: Dict[str, List[Policy]],
+        profiles: Tuple[str, ...],
+    ) -> None:
         self._policy_set = policy_set
         self._members = members
         self._steps = steps
-        self._profiles = endpoint.profiles
-        labels = policy_set.inherit_labels(endpoint.labels, endpoint.profiles)
-        # By tier.
-        self.policies: Dict[str, List[Policy]] = {}
-        for tier, policies in policy_set.policies.items():
-            self.policies[tier] = [each for each in policies if each.selector.matches(labels)]
+        self._profiles = profiles
+        self.policies = policies
         # The kinds of the policies that may select the endpoint.
         self.kinds = {policy.kind for policies in self.policies.values() for policy in policies}
         if ANY_KIND in self.kinds:
@@ -254,6 +260,10 @@ def _is_evaluated(policy: Policy, stage: str, direction: str) -> bool:
     return policy.kind in (NORMAL if stage == FORWARDED else stage, ANY_KIND)
 
 
-def build_rules_key(endpoint: HostEndpoint) -> Tuple[FrozenSet[Tuple[str, str]], Tuple[str, ...]]:
-    """The key that endpoints with the same rules share."""
-    return frozenset(endpoint.labels.items()), endpoint.profiles
+def select_policies(policy_set: PolicySet, endpoint: HostEndpoint) -> Dict[str, List[Policy]]:
+    """The policies that may select an endpoint, by tier."""
+    labels = policy_set.inherit_labels(endpoint.labels, endpoint.profiles)
+    return {
+        tier: [each for each in policies if each.selector.matches(labels)]
+        for tier, policies in policy_set.policies.items()
+    }

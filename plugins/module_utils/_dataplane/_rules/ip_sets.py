@@ -15,7 +15,7 @@ from ..._resources.selector import Selector
 
 
 class IPSets:
-    """Endpoints and network sets by address. Those with the same labels are evaluated once.
+    """Endpoints and network sets by address. Those with the same labels, as far as rules test them, are evaluated once.
 
     They are read only when a rule refers to them: few rules do, and there may be many members.
     """
@@ -47,7 +47,8 @@ class IPSets:
         if member.doubt and not member.addresses:
             # Its addresses are unknown.
             self._doubt = self._doubt or member.doubt
-        key = (frozenset(member.labels.items()), member.profiles, bool(member.doubt))
+        labels = [item for item in member.labels.items() if item[0] in self._policy_set.member_labels]
+        key = (frozenset(labels), member.profiles, bool(member.doubt))
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = len(self._labels)

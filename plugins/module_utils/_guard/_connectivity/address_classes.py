@@ -16,7 +16,7 @@ from typing import Collection, Dict, FrozenSet, Iterable, Iterator, List, Mappin
 from ..._core.ip import BITS, Address, Net, parse_net
 from ..._dataplane.evaluator import Evaluator
 from ..._policies._felix.config import Felix
-from ..._policies.model import PolicySet, Rule
+from ..._policies.model import PolicySet
 from ..._resources.selector import Selector
 
 # Number of parts of a network, and of classes in it, that are evaluated.
@@ -129,22 +129,14 @@ def _find_other(low: int, high: int, known: List[int]) -> Optional[int]:
 
 
 def _list_rule_nets(policy_set: PolicySet) -> Iterator[Net]:
-    for rule in _list_rules(policy_set):
+    for rule in policy_set.list_rules():
         for end in (rule.source, rule.destination):
             yield from end.nets
             yield from end.not_nets
 
 
 def _list_selectors(policy_set: PolicySet) -> Iterator[Selector]:
-    for rule in _list_rules(policy_set):
+    for rule in policy_set.list_rules():
         for end in (rule.source, rule.destination):
             yield from end.selectors
             yield from end.not_selectors
-
-
-def _list_rules(policy_set: PolicySet) -> Iterator[Rule]:
-    rules = [policy.rules for policies in policy_set.policies.values() for policy in policies]
-    rules += [profile.rules for profile in policy_set.profiles.values() if profile.rules is not None]
-    for each in rules:
-        for of_direction in each.values():
-            yield from of_direction

@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import bisect
-from typing import Dict, Hashable, List, Tuple, cast
+from typing import Dict, Hashable, Tuple, cast
 
-from ..._core.ip import Address
 from ..._dataplane.evaluator import Evaluator
-from ..._dataplane.host import HostDataplane, build_host
+from ..._dataplane.host import HostDataplane, build_parsed_host
 from ..._dataplane.verdict import ConnectionVerdict
 from ..._policies.connection import Connection
-from .address_classes import AddressClasses, build_boundaries
+from .address_classes import AddressClasses
 from .hosts import Connectivity, DeclaredHost
+from .kinds import Kinds
 
 
 class Ends:
@@ -23,18 +22,15 @@ class Ends:
 
     def __init__(self, evaluator: Evaluator, connectivity: Connectivity) -> None:
         self._hosts: Dict[str, HostDataplane] = {
-            host.name: build_host(evaluator, host.node, host.given, host.failsafes, host.dataplane)
+            host.name: build_parsed_host(evaluator, host.node, host.interfaces, host.failsafes, host.dataplane)
             for host in connectivity.hosts.values()
             if host.given is not None and host.node
         }
         self.addresses = AddressClasses(evaluator, {each.felix for each in self._hosts.values()})
-        self._boundaries = build_boundaries(
-            net for host in connectivity.hosts.values() for each in host.interfaces.values() for net in each.nets
-        )
+        self._kinds = Kinds(connectivity, self.addresses, self._get_key)
         self._numbers: Dict[Hashable, int] = {}
         # By host and interface.
         self._keys: Dict[Tuple[str, str], int] = {}
-        self._kinds: Dict[str, int] = {}
         self._known: Dict[Tuple[object, ...], ConnectionVerdict] = {}
 
     def is_known(self, host: DeclaredHost) -> bool:
@@ -62,29 +58,17 @@ class Ends:
         return found
 
     def get_kind(self, host: DeclaredHost) -> int:
-        """A number that is equal for hosts whose connections have the same paths and verdicts."""
-        if host.name not in self._kinds:
-            interfaces: List[Hashable] = [host.default_interface]
-            for name, each in host.interfaces.items():
-                addresses = [(self._place(address), address in host.addresses) for address in each.addresses]
-                interfaces += [self._get_key(host, name), each.nets, tuple(addresses)]
-            # In the order of `addresses`, which is that of the attempts.
-            interfaces.append(tuple([self._place(address) for address in host.addresses]))
-            self._kinds[host.name] = self._number(("kind", *interfaces))
-        return self._kinds[host.name]
+        """A number that is equal for hosts whose connections have the same paths and verdicts; -1 for unknown facts."""
+        return self._kinds.get_number(host) if self.is_known(host) else -1
 
-    def _place(self, address: Address) -> Tuple[int, int]:
-        """A value that is equal for addresses in the same class that are behind the same interfaces of all hosts."""
-        version, number = address
-        return self.addresses.classify(address), bisect.bisect_right(self._boundaries[version], number)
+    def relate(self, host: DeclaredHost, peer: DeclaredHost) -> Hashable:
+        """A value that is equal for peers whose connections with the host have the same paths and verdicts."""
+        return self._kinds.relate(host, peer) if self.is_known(peer) else -1
 
     def _get_key(self, host: DeclaredHost, name: str) -> int:
         key = self._keys.get((host.name, name))
         if key is None:
             dataplane = self._hosts[host.name]
-            key = self._number(("key", *dataplane.build_key(dataplane.interfaces[name])))
+            key = self._numbers.setdefault(dataplane.build_key(dataplane.interfaces[name]), len(self._numbers))
             self._keys[host.name, name] = key
         return key
-
-    def _number(self, what: Hashable) -> int:
-        return self._numbers.setdefault(what, len(self._numbers))

@@ -46,8 +46,6 @@ class Outcome(NamedTuple):
     decided_by: str
     # As a sentence.
     reason: str
-    # Number of evaluated connections with this state, one of each class of addresses.
-    number: int = 0
     # {protocol and port: OPEN, CLOSED, MIXED or UNKNOWN}, as pairs.
     ports: Tuple[Tuple[str, str], ...] = ()
 
@@ -130,12 +128,16 @@ class ConnectivityEvaluator:
             yield from self._try_host(host, peer, expectation)
 
     def _list_peers(self, host: DeclaredHost, name: str) -> Iterator[DeclaredHost]:
-        """The other hosts that a name means: of a group, one of each kind, and the first without facts."""
+        """The other hosts that a name means: of a group, one of each kind, as seen from the host."""
         if name not in self._connectivity.groups:
             yield from (each for each in [self._connectivity.hosts[name]] if each is not host)
             return
+        known: Set[Hashable] = set()
         for members in self._list_members(name).values():
-            yield from itertools.islice((each for each in members if each is not host), 1)
+            member = next((each for each in members if each is not host), None)
+            if member is not None and self._ends.relate(host, member) not in known:
+                known.add(self._ends.relate(host, member))
+                yield member
 
     def _list_members(self, group: str) -> Dict[int, List[DeclaredHost]]:
         found = self._members.get(group)
@@ -143,8 +145,7 @@ class ConnectivityEvaluator:
             found = self._members[group] = {}
             for name in self._connectivity.groups[group]:
                 host = self._connectivity.hosts[name]
-                kind = self._ends.get_kind(host) if self._ends.is_known(host) else -1
-                found.setdefault(kind, []).append(host)
+                found.setdefault(self._ends.get_kind(host), []).append(host)
         return found
 
     def _try_host(
@@ -237,8 +238,7 @@ def _build_unknown(problem: str) -> Outcome:
 
 def _build_outcome(expectation: Expectation, trials: List[_Trial]) -> Outcome:
     state = _find_worst(trials)
-    deciding = [trial for trial in trials if trial.state == state]
-    first = deciding[0]
+    first = next(trial for trial in trials if trial.state == state)
     verdicts: Dict[Optional[int], Set[str]] = {}
     for trial in trials:
         for port in expectation.ports if trial.connection is None else (trial.port,):
@@ -249,7 +249,6 @@ def _build_outcome(expectation: Expectation, trials: List[_Trial]) -> Outcome:
         first.answer.verdict,
         first.answer.decided_by,
         first.answer.reason,
-        len(deciding),
         tuple([(expectation.format_port(port), _find_state(found)) for port, found in verdicts.items()]),
     )
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..._core.errors import InvalidInput, shown
@@ -124,7 +125,9 @@ def _parse_ports(value: Any, where: str) -> Tuple[Optional[int], ...]:
     return tuple(dict.fromkeys([parse_port(each, where) for each in value]))
 
 
+@functools.lru_cache(maxsize=65536)
 def _parse_net(text: str) -> Optional[Net]:
+    """The network; None for a name, of which parse_net remembers nothing."""
     try:
         return parse_net(text)
     except ValueError:

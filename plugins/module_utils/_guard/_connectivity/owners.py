@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from typing import Dict, FrozenSet, Iterator, List, Mapping, Tuple
+from typing import Dict, FrozenSet, Hashable, List, Mapping, Tuple
 
 from ..._core.ip import BITS, Address, Net, is_loopback
 from .ends import Ends
@@ -27,9 +27,13 @@ class Owners:
         self._groups: Dict[Net, Dict[_Kinds, List[Address]]] = {}
 
     def select(self, host: DeclaredHost, net: Net) -> List[Address]:
-        """One address of each kind of owners in a network, without those of the host."""
-        chosen = (next((each for each in found if each not in host.own), None) for found in self._group(net).values())
-        return [each for each in chosen if each is not None]
+        """One address of each kind of owners in a network, as seen from the host, without those of the host."""
+        found: Dict[Hashable, Address] = {}
+        for addresses in self._group(net).values():
+            address = next((each for each in addresses if each not in host.own), None)
+            if address is not None:
+                found.setdefault(self._relate(host, address), address)
+        return list(found.values())
 
     def list_of(self, address: Address) -> List[DeclaredHost]:
         """The owners of an address, one of each kind."""
@@ -40,24 +44,28 @@ class Owners:
 
     def list_taken(self, host: DeclaredHost, net: Net) -> List[int]:
         """The addresses in a network that the host or another host has, sorted."""
-        return sorted({number for _version, number in (*self._list_in(net), *_list_own(host, net))})
+        numbers = self._select_numbers(net)
+        others = [number for _version, number in _list_own(host, net) if (net[0], number) not in self._by_address]
+        return sorted([*numbers, *others]) if others else numbers
 
     def find_own(self, host: DeclaredHost, net: Net) -> Tuple[int, FrozenSet[_Kinds]]:
         """A value that is equal for hosts of the same kind whose own addresses leave the same kinds of peers."""
         counts: Dict[_Kinds, int] = {}
-        for address in _list_own(host, net):
+        own = _list_own(host, net)
+        for address in own:
             if address in self._by_address:
                 kinds = self._get_kinds(address)
                 counts[kinds] = counts.get(kinds, 0) + 1
         groups = self._group(net) if counts else {}
         alone = frozenset(kinds for kinds, count in counts.items() if count == len(groups[kinds]))
-        return sum(1 for _each in _list_own(host, net)) - sum(counts.values()), alone
+        return len(own) - sum(counts.values()), alone
 
     def _group(self, net: Net) -> Mapping[_Kinds, List[Address]]:
         found = self._groups.get(net)
         if found is None:
             found = self._groups[net] = {}
-            for address in self._list_in(net):
+            for number in self._select_numbers(net):
+                address = net[0], number
                 found.setdefault(self._get_kinds(address), []).append(address)
         return found
 
@@ -65,13 +73,18 @@ class Owners:
         return tuple(sorted({self._get_kind(each, address) for each in self._by_address[address]}))
 
     def _get_kind(self, host: DeclaredHost, address: Address) -> Tuple[int, int]:
-        return self._ends.get_kind(host) if self._ends.is_known(host) else -1, host.addresses.index(address)
+        return self._ends.get_kind(host), host.addresses.index(address)
 
-    def _list_in(self, net: Net) -> Iterator[Address]:
+    def _relate(self, host: DeclaredHost, address: Address) -> Hashable:
+        """A value that is equal for addresses whose owners have the same connections with the host."""
+        owners = self._by_address[address]
+        return frozenset((self._ends.relate(host, each), each.addresses.index(address)) for each in owners)
+
+    def _select_numbers(self, net: Net) -> List[int]:
+        """The addresses of hosts in a network, sorted."""
         version, first, last = net
         numbers = self._numbers[version]
-        for number in numbers[bisect.bisect_left(numbers, first) : bisect.bisect_right(numbers, last)]:
-            yield version, number
+        return numbers[bisect.bisect_left(numbers, first) : bisect.bisect_right(numbers, last)]
 
     @functools.cached_property
     def _numbers(self) -> Mapping[int, List[int]]:
@@ -85,6 +98,6 @@ def is_of_the_host(net: Net) -> bool:
     return is_loopback((version, first)) and is_loopback((version, last))
 
 
-def _list_own(host: DeclaredHost, net: Net) -> Iterator[Address]:
+def _list_own(host: DeclaredHost, net: Net) -> List[Address]:
     version, first, last = net
-    return (each for each in host.own if each[0] == version and first <= each[1] <= last)
+    return [each for each in host.own if each[0] == version and first <= each[1] <= last]

@@ -63,7 +63,7 @@ class Differences:
 
     def _has_other_rules(self, endpoint: HostEndpoint) -> bool:
         one, other = self._one.rules_for(endpoint), self._other.rules_for(endpoint)
-        if one not in self._known:
+        if (one, other) not in self._known:
             is_other = one.identity != other.identity
-            self._known[one] = is_other or self._has_other_members and other.looks_at_members
-        return self._known[one]
+            self._known[one, other] = is_other or self._has_other_members and other.looks_at_members
+        return self._known[one, other]

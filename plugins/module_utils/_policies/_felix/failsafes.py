@@ -50,6 +50,8 @@ def with_failsafes(felix: Felix, given: GivenFailsafes, node: str) -> Felix:
 
     Raises InvalidInput for a network that Felix does not support.
     """
+    if given == NONE_GIVEN:
+        return felix
     for failsafe in (*(given.inbound or ()), *(given.outbound or ())):
         if failsafe.net and not felix.has_failsafe_nets:
             text = "failsafes of node {0}: {1} is for a network, which Felix of Calico v1 does not support; {2}"

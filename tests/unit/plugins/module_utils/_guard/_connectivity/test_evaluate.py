@@ -315,6 +315,26 @@ def test_a_denied_connection_is_denied_at_each_address():
     assert found.state == "met"
 
 
+def test_peers_with_the_same_rules_in_different_networks_are_all_evaluated():
+    hosts = {
+        "db1": ("db", "192.0.2.1"),
+        "c2": ("client", "198.51.100.9"),
+        "c1": ("client", "203.0.113.9"),
+        "c3": ("client", "203.0.113.10"),
+    }
+    options = {
+        "facts": {"db1": TWO_INTERFACES},
+        "hosts": hosts,
+        "governed": ["db1"],
+        # No rule tells the peers apart.
+        "policies": {"db": {"selector": "role == 'db'"}},
+    }
+    found = evaluate_one("db1", "allow", "in", 80, "client", **options)
+    # Only c2 comes through eth1, which no endpoint governs.
+    assert found.state == "unmet" and found.connection == "tcp port 80 from 203.0.113.9"
+    assert found.ports == (("tcp/80", "mixed"),)
+
+
 def test_a_path_that_is_unknown():
     facts = {"db1": dict(TWO_INTERFACES, default_interface="")}
     hosts = {"db1": ("db", "192.0.2.1"), "c": ("client", "203.0.113.9")}

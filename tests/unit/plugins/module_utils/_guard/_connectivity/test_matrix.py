@@ -31,7 +31,7 @@ def result(host, direction, peer, state, *ports):
         "expect": "allow",
     }
     (expectation,) = parse_expectations([given], "x")
-    return ExpectationResult(host, host, expectation, Outcome(state, "", "", "", "", 1, ports))
+    return ExpectationResult(host, host, expectation, Outcome(state, "", "", "", "", ports))
 
 
 def test_groups_are_sources_and_destinations():
