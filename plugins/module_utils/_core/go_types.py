@@ -16,7 +16,7 @@ import functools
 import json
 import math
 import re
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .errors import brief
 from .go_json import check_depth, digits, refuse_constant, whole
@@ -84,6 +84,13 @@ def json_text(text: str) -> str:
     if _UNESCAPED.fullmatch(text):
         return '"' + text + '"'
     return _ENCODER.encode(whole(text)).translate(_ESCAPES)
+
+
+def json_texts(texts: Sequence[str]) -> str:
+    """A list of strings, which need one match together."""
+    if texts and _UNESCAPED.fullmatch("".join(texts)):
+        return '["' + '","'.join(texts) + '"]'
+    return "[" + ",".join(map(json_text, texts)) + "]"
 
 
 def _float(digits: str) -> Number:

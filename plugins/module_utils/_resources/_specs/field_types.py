@@ -67,11 +67,6 @@ class FieldType:
         return not (self.fields or self.item or self.is_texts)
 
     @functools.cached_property
-    def is_plain(self) -> bool:
-        """Whether a value is itself plain data."""
-        return self.is_scalar and self.write is _same
-
-    @functools.cached_property
     def has_always(self) -> bool:
         """Whether it is a struct with a field that Go writes even when it is empty, or has such a struct in it."""
         parts = [self.item] if self.item else list(self.fields.values())
@@ -237,11 +232,12 @@ def as_document(kind: FieldType, value: Any) -> Any:
             if name in value:
                 item = value[name]
                 if each.is_always or not each.is_empty(item):
-                    found[name] = item if each.is_plain else as_document(each, item)
+                    found[name] = each.write(item) if each.is_scalar else as_document(each, item)
         if not value.keys() <= kind.fields.keys():
             found.update((name, item) for name, item in value.items() if name not in kind.fields)
         return found
     if kind.item:
-        items: List[Any] = list(value) if kind.item.is_plain else [as_document(kind.item, each) for each in value]
+        write = kind.item.write if kind.item.is_scalar else functools.partial(as_document, kind.item)
+        items: List[Any] = list(map(write, value))
         return items
     return kind.write(value)
