@@ -161,9 +161,8 @@ _DIGITS = re.compile("[0-9]+")
 
 def digits(item: str, most: int) -> int:
     """The number as strconv.ParseUint reads it; -1 for a string that it rejects."""
-    if not _DIGITS.fullmatch(item) or len(item) > 20 or int(item) > most:
-        return -1
-    return int(item)
+    number_ = int(item) if len(item) <= 20 and _DIGITS.fullmatch(item) else -1
+    return number_ if number_ <= most else -1
 
 
 def _typed(fields: Mapping[str, Any], key: str, kind: Type[_T], default: _T) -> _T:

@@ -16,7 +16,7 @@ import functools
 import json
 import math
 import re
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .errors import brief
 from .go_json import check_depth, digits, refuse_constant, whole
@@ -40,6 +40,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _PLAIN_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 # As Go escapes them; in JSON they occur in strings only.
 _ESCAPES = str.maketrans({char: "\\u{0:04x}".format(ord(char)) for char in "<>&\u2028\u2029"})
+_ESCAPED = re.compile("[<>&\u2028\u2029]")
 
 
 def to_json(item: Any) -> str:
@@ -59,7 +60,9 @@ def to_json(item: Any) -> str:
 
 def plain_to_json(item: Any) -> str:
     """The same of strings, whole numbers, booleans, None, lists and dicts only, ten times as fast."""
-    return whole(_PLAIN_ENCODER.encode(item)).translate(_ESCAPES)
+    found = whole(_PLAIN_ENCODER.encode(item))
+    # Most values need no escapes, and a translation takes as long as the encoding.
+    return found.translate(_ESCAPES) if _ESCAPED.search(found) else found
 
 
 def real_number(value: float) -> Number:
@@ -81,6 +84,13 @@ def json_text(text: str) -> str:
     if _UNESCAPED.fullmatch(text):
         return '"' + text + '"'
     return _ENCODER.encode(whole(text)).translate(_ESCAPES)
+
+
+def json_texts(texts: Sequence[str]) -> str:
+    """A list of strings, which need one match together."""
+    if texts and _UNESCAPED.fullmatch("".join(texts)):
+        return '["' + '","'.join(texts) + '"]'
+    return "[" + ",".join(map(json_text, texts)) + "]"
 
 
 def _float(digits: str) -> Number:
@@ -131,7 +141,10 @@ def flag(item: Any, before: Any, where: str) -> Any:
     return item
 
 
+@functools.lru_cache(maxsize=None)
 def number(limit: int) -> Reader:
+    """A whole number from 0 to one of few limits."""
+
     def read(item: Any, before: Any, where: str) -> Any:
         if item is None:
             return before or ZERO

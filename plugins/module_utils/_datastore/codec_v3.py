@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Mapping
 from .._core import go_types
 from .._core.errors import brief
 from .._core.go_json import refuse_constant
-from .._core.go_types import ZERO, Number, format_members, is_time, json_text, to_json
+from .._core.go_types import ZERO, Number, format_members, is_time, json_text, json_texts, to_json
 from .._core.protocols import protocol_number
 from .._plan.stored import Codec, Misnamed, Stored
 from .._resources.hostendpoint import HostEndpoint, Port, as_host_endpoint
@@ -60,9 +60,10 @@ def _new(endpoint: HostEndpoint, uid: str, now: str) -> str:
     parts += ['},"spec":{"node":', json_text(endpoint.node)]
     if endpoint.interface_name:
         parts += [',"interfaceName":', json_text(endpoint.interface_name)]
-    for key, texts in ((',"expectedIPs":[', endpoint.expected_ips), (',"profiles":[', endpoint.profiles)):
-        if texts:
-            parts += [key, ",".join(map(json_text, texts)), "]"]
+    if endpoint.expected_ips:
+        parts += [',"expectedIPs":', json_texts(endpoint.expected_ips)]
+    if endpoint.profiles:
+        parts += [',"profiles":', json_texts(endpoint.profiles)]
     if endpoint.ports:
         parts += [',"ports":', to_json(_encoded_ports(endpoint, []))]
     return "".join(parts) + "}}"

@@ -114,11 +114,16 @@ class EtcdV3Datastore(Datastore):
         wanted: Dict[str, List[str]] = {kind: [] for kind in kinds}
         if nodes:
             wanted.setdefault(HOST_ENDPOINT, [])
+        numbers = collections.Counter([ref.kind for ref in refs])
         for ref in refs:
-            wanted.setdefault(ref.kind, []).extend(self._keys(ref))
+            # Of many resources, all of the kind are read.
+            keys = wanted.setdefault(ref.kind, [])
+            if numbers[ref.kind] <= FEW:
+                keys.extend(self._keys(ref))
         found: List[Stored] = []
         for kind, keys in wanted.items():
-            if kind in kinds or len(keys) > FEW or (nodes and kind == HOST_ENDPOINT):
+            is_many = max(len(keys), numbers[kind]) > FEW
+            if kind in kinds or is_many or (nodes and kind == HOST_ENDPOINT):
                 read = self.list_kind(kind)
                 self._seen[kind] = {}
             else:

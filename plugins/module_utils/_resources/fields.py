@@ -109,10 +109,12 @@ def labels(value: Any, where: str) -> Dict[str, Optional[str]]:
     if not isinstance(value, Mapping):
         raise InvalidInput(["{0}: {1} is not a mapping of keys to strings".format(where, shown(value))])
     _check_number(value, where)
+    if are_plain_texts([*value, *value.values()]):
+        return value if type(value) is dict else dict(value)  # pylint: disable=unidiomatic-typecheck
     # Only messages need the place, and formatting it would take most of the time.
     found = {
-        key if _is_text(key) else text(key, where): item
-        if item is None or _is_text(item)
+        key if is_plain_text(key) else text(key, where): item
+        if item is None or is_plain_text(item)
         else text(item, "{0}[{1}]".format(where, brief(key)))
         for key, item in value.items()
     }
@@ -131,22 +133,30 @@ def _first_twice(keys: Iterable[str]) -> str:
     return ""
 
 
-def _is_text(value: Any) -> bool:
+def is_plain_text(value: Any) -> bool:
     """Whether it is a string that needs no conversion."""
     return type(value) is str and _MASK not in value  # pylint: disable=unidiomatic-typecheck
 
 
+def are_plain_texts(values: Sequence[Any]) -> bool:
+    """The same for all values; they are joined, since one search is faster than several."""
+    return _TEXT_ONLY.issuperset(map(type, values)) and _MASK not in "\n".join(values)
+
+
+_TEXT_ONLY = frozenset([str])
+
+
 def texts(value: Any, where: str) -> Tuple[str, ...]:
-    return tuple(
-        [
-            item if _is_text(item) else text(item, "{0}[{1}]".format(where, index))
-            for index, item in enumerate(_sequence(value, where))
-        ]
-    )
+    items = _sequence(value, where)
+    if are_plain_texts(items):
+        return tuple(items)
+    return tuple([text(item, "{0}[{1}]".format(where, index)) for index, item in enumerate(items)])
 
 
 def addresses(value: Any, where: str) -> Tuple[str, ...]:
     items = _sequence(value, where)
+    if _TEXT_ONLY.issuperset(map(type, items)):
+        return tuple(items)
     for index, item in enumerate(items):
         if not isinstance(item, str):
             raise InvalidInput(["{0}[{1}]: {2} is not a string; quote the address".format(where, index, shown(item))])

@@ -10,6 +10,7 @@ v1: libcalico-go release-v2.6, lib/selector. v3: projectcalico/calico v3.32, lib
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -112,6 +113,25 @@ _VALUE = re.compile(r"\"[^\"]*\"|'[^']*'")
 _SET_OPEN = re.compile(r"\{")
 _COMMA = re.compile(r",")
 _SET_CLOSE = re.compile(r"\}")
+
+# Tests in a row, without parentheses around them. A label that begins like an operator is invalid in v1.
+_ORDINARY = (
+    r"(?:<spaces>(?:has\(<spaces><label><spaces>\)|all\(<spaces>\)|(?!not|in)<label>"
+    r"(?:<spaces>[!=]=<spaces><value>"
+    r"|[ \t]+(?:not[ \t]+)?in<spaces>\{<spaces><value>(?:<spaces>,<spaces><value>)*<spaces>\}))"
+    r"<spaces>(?:\Z|(?:&&|\|\|)(?!\Z)))+"
+).replace("<value>", "(?:{0})".format(_VALUE.pattern))
+
+
+def is_ordinary(text: str) -> bool:
+    """Whether `parse` certainly accepts a string in each grammar; ten times as fast, and true for most selectors."""
+    return _compile_ordinary().fullmatch(text) is not None
+
+
+# Many tasks have no selector.
+@functools.lru_cache(maxsize=None)
+def _compile_ordinary() -> re.Pattern[str]:
+    return _words(_ORDINARY, r"[ \t]*")
 
 
 def parse(text: str, grammar: Grammar, prefix: str = "") -> Selector:
@@ -255,10 +275,6 @@ def _quoted(value: str) -> str:
 # The tests. An absent label is unequal to every value and in no set; every other test of it fails.
 
 
-def _contains(label: str, value: str) -> Test:
-    return lambda labels: label in labels and value in labels[label]
-
-
 def _starts_with(label: str, value: str) -> Test:
     return lambda labels: label in labels and labels[label].startswith(value)
 
@@ -271,7 +287,7 @@ def _ends_with(label: str, value: str) -> Test:
 _VALUE_TESTS: Dict[str, Tuple[str, Callable[[str, str], Test]]] = {
     "==": ("==", lambda label, value: lambda labels: labels.get(label) == value),
     "!=": ("!=", lambda label, value: lambda labels: labels.get(label) != value),
-    "contains": ("contains", _contains),
+    "contains": ("contains", lambda label, value: lambda labels: label in labels and value in labels[label]),
     "startswith": ("starts with", _starts_with),
     "endswith": ("ends with", _ends_with),
 }

@@ -41,8 +41,6 @@ def _ref(ref: Ref) -> List[Problem]:
     return _key_part("node", ref.node) + _key_part("name", ref.name)
 
 
-# Here and below: the endpoints of a fleet share few different names, interfaces, labels and profiles.
-@functools.lru_cache(maxsize=65536)
 def _key_part(option: str, value: str) -> List[Problem]:
     if not value:
         return [(option, value, "is missing: on etcdv2 an endpoint is identified by its node and its name")]
@@ -69,6 +67,7 @@ def _check_key_part(option: str, value: str, pattern: re.Pattern[str], rule: str
 _KEY_PARTS = {"node": (NAME, _NODE_RULE), "name": (_NAMESPACED_NAME, _NAME_RULE.format("an endpoint name"))}
 
 
+# Here and below: the endpoints of a fleet share few different labels, interfaces and profiles.
 @functools.lru_cache(maxsize=65536)
 def _labels(labels: Tuple[Tuple[str, str], ...]) -> List[Problem]:
     problems: List[Problem] = []

@@ -50,8 +50,6 @@ def _ref(ref: Ref) -> List[Problem]:
     return problems + _key_part("name", ref.name)
 
 
-# Here and below: the endpoints of a fleet share few different names, interfaces, labels, profiles and ports.
-@functools.lru_cache(maxsize=65536)
 def _key_part(option: str, value: str) -> List[Problem]:
     if not value:
         rule = "an endpoint is identified by its name" if option == "name" else "an endpoint is on one node"
@@ -61,6 +59,7 @@ def _key_part(option: str, value: str) -> List[Problem]:
     return []
 
 
+# Here and below: the endpoints of a fleet share few different labels, interfaces, profiles and ports.
 @functools.lru_cache(maxsize=65536)
 def _labels(labels: Tuple[Tuple[str, str], ...]) -> List[Problem]:
     problems: List[Problem] = []

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Mapping, NamedTuple, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple
 
-from .._core.ip import canonical_ip, is_address
+from .._core.ip import is_address
 from .hostendpoint import HostEndpoint, Port
 from .resource import CALICO_OWNER_LABEL, Problem, Ref
 
@@ -47,9 +47,9 @@ class Validators(NamedTuple):
             *self.labels(tuple(endpoint.labels.items())),
             *_calicos_label(endpoint),
             *self.interface(endpoint.interface_name),
-            *_addresses(endpoint),
+            *_addresses(endpoint.expected_ips),
             *self.profiles(endpoint.profiles),
-            *self.ports(endpoint.ports),
+            *(self.ports(endpoint.ports) if endpoint.ports else ()),
             *(self.annotations(endpoint.annotations) if endpoint.annotations else ()),
             *_nothing_to_match(endpoint),
         ]
@@ -78,26 +78,24 @@ def dots_as_interface(interface: str) -> List[Problem]:
     return [("interface_name", interface, "is not allowed: Linux has no interface of that name")]
 
 
-def _addresses(endpoint: HostEndpoint) -> List[Problem]:
+def _addresses(addresses: Sequence[str]) -> List[Problem]:
+    if all(map(is_address, addresses)):
+        return []
     rule = "is not a valid IP address; use a plain IPv4 or IPv6 address, without prefix length or zone"
-    try:
-        # They are nearly always valid, so the indexes are only counted on an error.
-        for address in endpoint.expected_ips:
-            canonical_ip(address)
-    except ValueError:
-        return [
-            ("expected_ips[{0}]".format(index), address, rule)
-            for index, address in enumerate(endpoint.expected_ips)
-            if not is_address(address)
-        ]
-    return []
+    return [
+        ("expected_ips[{0}]".format(index), address, rule)
+        for index, address in enumerate(addresses)
+        if not is_address(address)
+    ]
 
 
 def _size(endpoint: HostEndpoint) -> List[Problem]:
     labels, ports = endpoint.labels, endpoint.ports
     texts = [endpoint.name, endpoint.node, endpoint.interface_name, *labels, *labels.values()]
     texts += [*endpoint.expected_ips, *endpoint.profiles, *endpoint.annotations, *endpoint.annotations.values()]
-    total = sum(map(len, texts)) + 10 * len(texts) + sum([len(port.name) + len(port.protocol) + 40 for port in ports])
+    total = len("".join(texts)) + 10 * len(texts)
+    if ports:
+        total += sum([len(port.name) + len(port.protocol) + 40 for port in ports])
     return find_size_problems(total)
 
 

@@ -324,13 +324,14 @@ def _results(keys: Sequence[str], content: Dict[str, Any]) -> List[KeyValue]:
 def _add_page(found: List[KeyValue], page: Iterable[KeyValue], prefix: str) -> None:
     """Add the next keys of a list to `found`. Raises ValueError for other or repeated keys."""
     for item in page:
-        if not item.key.startswith(prefix) or found and item.key.encode() <= found[-1].key.encode():
+        # Strings have the order of their UTF-8.
+        if not item.key.startswith(prefix) or found and item.key <= found[-1].key:
             raise _NotWhole("it has other keys")
         found.append(item)
 
 
 def _key_value(kv: Dict[str, Any]) -> KeyValue:
-    key, value = (base64.b64decode(kv.get(part, "")) for part in ("key", "value"))
+    key, value = base64.b64decode(kv.get("key", "")), base64.b64decode(kv.get("value", ""))
     # A value that is not UTF-8 is not Calico's; it is only displayed.
     text, revision = value.decode("utf-8", "replace"), int(kv["mod_revision"])
     try:

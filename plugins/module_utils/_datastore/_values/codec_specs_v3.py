@@ -105,7 +105,9 @@ class SpecForm:
 
     def build_spec(self, resource: SpecResource, found: Mapping[str, Any]) -> Dict[str, Any]:
         """The spec of a resource as Go writes it, with the fields of the object `found` that Go does not know."""
-        spec: Dict[str, Any] = as_document(self._spec, _with_unknown(self._spec, resource.spec, found.get("spec", {})))
+        stored = found.get("spec")
+        known = _with_unknown(self._spec, resource.spec, stored) if stored else resource.spec
+        spec: Dict[str, Any] = as_document(self._spec, known)
         return spec
 
     def _get_stored_name(self, resource: SpecResource, stored: Stored | None) -> str:

@@ -62,12 +62,13 @@ def build_owner_labels(params: Mapping[str, Any], api_version: ApiVersion) -> Di
     return {params["owner_label"]: params["owner"]}
 
 
-def add_owner(labels: Dict[str, str], owner_labels: Mapping[str, str]) -> None:
-    """Add the owner's label. Raises InvalidInput if another owner is given."""
+def add_owner(labels: Mapping[str, str], owner_labels: Mapping[str, str]) -> Dict[str, str]:
+    """The labels with that of the owner. Raises InvalidInput if another owner is given."""
     for key, value in owner_labels.items():
-        if labels.setdefault(key, value) != value:
+        if labels.get(key, value) != value:
             text = "labels[{0}]: {1} contradicts {owner} {2}"
             raise InvalidInput([format_message(text, key, shown(labels[key]), shown(value))])
+    return {**labels, **owner_labels}
 
 
 def _called(item: Any, problem: str) -> str:

@@ -126,28 +126,38 @@ def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
     found = False
     for number, document in enumerate(documents):
         where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
-        yield from list_items(where, document)
+        yield from list_items(where, document, is_kept=False)
         found = found or document is not None
     if not found:
         # As above.
         raise InvalidInput([source + ": contains no resources; write an empty set as []"])
 
 
-def list_items(where: str, document: Any) -> Iterator[Item]:
+def list_items(where: str, document: Any, is_kept: bool = True) -> Iterator[Item]:
     """The items of a document: of a list, of a list resource such as HostEndpointList or List, or the document itself.
 
-    A list may contain list resources. Nothing for None. Raises InvalidInput for a list resource without items.
+    A list may contain list resources. Nothing for None. Raises InvalidInput for a list resource without items. Unless
+    it is kept, a list is emptied: the memory of each item is then free for the resource that is made of it.
     """
     if isinstance(document, (list, tuple)):
         for index, item in enumerate(document):
-            yield from _list_resources("{0}[{1}]".format(where, index), item)
+            if not is_kept and isinstance(document, list):
+                document[index] = None
+            if _is_list_resource(item):
+                yield from _list_resources("{0}[{1}]".format(where, index), item)
+            else:
+                yield "{0}[{1}]".format(where, index), item
     elif document is not None:
         yield from _list_resources(where, document)
 
 
+def _is_list_resource(item: Any) -> bool:
+    return isinstance(item, Mapping) and str(item.get("kind", "")).lower().endswith("list")
+
+
 def _list_resources(where: str, item: Any) -> Iterator[Item]:
     """The items of a list resource, or the item itself. A list in a list must not become an empty set."""
-    if not isinstance(item, Mapping) or not str(item.get("kind", "")).lower().endswith("list"):
+    if not _is_list_resource(item):
         yield where, item
         return
     items = item.get("items")

@@ -66,7 +66,8 @@ def check_decommissioned(presents: Iterable[Present], nodes: Collection[str]) ->
 
 def _endpoint(item: Any, api_version: ApiVersion, owner_labels: Mapping[str, str]) -> HostEndpoint:
     fields = with_empty_labels(_fields(item))
-    add_owner(fields["labels"], owner_labels)
+    if owner_labels:
+        fields["labels"] = add_owner(fields["labels"], owner_labels)
     endpoint = HostEndpoint(**fields)
     api_version.check(endpoint)
     return endpoint

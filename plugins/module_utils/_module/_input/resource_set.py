@@ -58,9 +58,7 @@ def parse_owned(
     if owner_labels and not api_version.schemas[resource.KIND].has_owner:
         raise InvalidInput([format_message("{0}: {owner} cannot be used: Calico v1 has no labels for it", resource)])
     if owner_labels:
-        labels = dict(resource.labels)
-        add_owner(labels, owner_labels)
-        resource = dataclasses.replace(resource, labels=labels)
+        resource = dataclasses.replace(resource, labels=add_owner(resource.labels, owner_labels))
     api_version.check(resource)
     check_version(resource, calico_version)
     return resource

@@ -58,12 +58,23 @@ class FieldType:
 
     @functools.cached_property
     def spellings(self) -> Mapping[str, str]:
-        """Of a struct, its fields by their names in lower case."""
-        return {name.lower(): name for name in self.fields}
+        """Of a struct, its fields by their names, also in lower case."""
+        return {spelling: name for name in self.fields for spelling in (name, name.lower())}
+
+    @functools.cached_property
+    def is_scalar(self) -> bool:
+        """Whether a value has no parts, so that all its forms but that of a manifest are the value itself."""
+        return not (self.fields or self.item or self.is_texts)
+
+    @functools.cached_property
+    def has_always(self) -> bool:
+        """Whether it is a struct with a field that Go writes even when it is empty, or has such a struct in it."""
+        parts = [self.item] if self.item else list(self.fields.values())
+        return any(each.has_always for each in parts) or any(each.is_always for each in self.fields.values())
 
     def is_empty(self, value: Any) -> bool:
         """Whether the value is that of an absent field, which `calicoctl get` does not show."""
-        return value is None if self._is_shown_when_empty else not value
+        return not value and (value is None or not self._is_shown_when_empty)
 
     @functools.cached_property
     def _is_shown_when_empty(self) -> bool:
@@ -178,10 +189,10 @@ PROTOCOL = pointer_to(FieldType(go_types.protocol, _format_protocol))
 DURATION = FieldType(read_duration)
 DSCP = pointer_to(FieldType(_read_dscp))
 AS_NUMBER = pointer_to(FieldType(_read_as_number))
-_UNKNOWN = FieldType(go_types.anything)
 
 
 # --- Forms of a value ---
+# Most fields are scalars, for which a call would take longer than the rest.
 
 
 def tidy(kind: FieldType, value: Any) -> Any:
@@ -189,21 +200,28 @@ def tidy(kind: FieldType, value: Any) -> Any:
     if value is None:
         return None
     if kind.is_struct:
-        found = {name: tidy(each, value[name]) for name, each in kind.fields.items() if name in value}
-        return {name: item for name, item in found.items() if not kind.fields[name].is_empty(item)}
+        found: Dict[str, Any] = {}
+        for name, each in kind.fields.items():
+            if name in value:
+                item = value[name] if each.is_scalar else tidy(each, value[name])
+                if not each.is_empty(item):
+                    found[name] = item
+        return found
     if kind.item:
-        return [tidy(kind.item, each) for each in value]
+        return list(value) if kind.item.is_scalar else [tidy(kind.item, each) for each in value]
     return _same(value)
 
 
 def filled(kind: FieldType, value: Any) -> Any:
     """The value with the fields that Go writes even when they are empty; unknown fields are kept."""
-    if value is None:
-        return None
-    if kind.is_struct:
-        found = {name: copy.copy(each.always) for name, each in kind.fields.items() if each.is_always}
-        return {**found, **{name: filled(kind.fields.get(name, _UNKNOWN), item) for name, item in value.items()}}
-    return [filled(kind.item, each) for each in value] if kind.item else value
+    if value is None or not kind.has_always:
+        return value
+    if kind.item:
+        return [filled(kind.item, each) for each in value]
+    found = {name: copy.copy(each.always) for name, each in kind.fields.items() if each.is_always}
+    for name, item in value.items():
+        found[name] = filled(kind.fields[name], item) if name in kind.fields else item
+    return found
 
 
 def as_document(kind: FieldType, value: Any) -> Any:
@@ -211,11 +229,15 @@ def as_document(kind: FieldType, value: Any) -> Any:
     if kind.is_struct:
         found: Dict[str, Any] = {}
         for name, each in kind.fields.items():
-            if not each.is_empty(value.get(name)) or each.is_always and name in value:
-                found[name] = as_document(each, value[name])
-        found.update((name, item) for name, item in value.items() if name not in kind.fields)
+            if name in value:
+                item = value[name]
+                if each.is_always or not each.is_empty(item):
+                    found[name] = each.write(item) if each.is_scalar else as_document(each, item)
+        if not value.keys() <= kind.fields.keys():
+            found.update((name, item) for name, item in value.items() if name not in kind.fields)
         return found
     if kind.item:
-        items: List[Any] = [as_document(kind.item, each) for each in value]
+        write = kind.item.write if kind.item.is_scalar else functools.partial(as_document, kind.item)
+        items: List[Any] = list(map(write, value))
         return items
     return kind.write(value)

@@ -69,15 +69,17 @@ def _read_struct(kind: FieldType, value: Any, where: str, problems: List[str]) -
     found: Dict[str, Any] = {}
     prefix = where and where + "."
     for key, item in value.items():
-        name = kind.spellings.get(key.lower()) if isinstance(key, str) else None
+        name = kind.spellings.get(key) or (kind.spellings.get(key.lower()) if isinstance(key, str) else None)
         if name is None:
             problems.append("{0}{1} {2}".format(prefix, brief(key), _unknown(kind, key, problems)))
         elif name in found:
             text = "{0}{1} is {2} in another case, which is also given; keep one of the two"
             problems.append(text.format(prefix, brief(key), name))
+        elif kind.fields[name].is_text and fields.is_plain_text(item):
+            found[name] = item
         else:
             found[name] = _read(kind.fields[name], item, prefix + name, problems)
-    return {name: item for name, item in found.items() if item is not None}
+    return {name: item for name, item in found.items() if item is not None} if None in found.values() else found
 
 
 def _unknown(kind: FieldType, key: Any, problems: Sequence[str]) -> str:
@@ -101,6 +103,8 @@ def _read_list(item: FieldType, value: Any, where: str, problems: List[str]) -> 
         return None
     if not isinstance(value, (list, tuple)):
         raise InvalidInput(["{0}: {1} is not a list".format(where, shown(value))])
+    if item.is_text and fields.are_plain_texts(value):
+        return list(value)
     found = [_read(item, each, "{0}[{1}]".format(where, index), problems) for index, each in enumerate(value)]
     # As Go reads null.
     return [item.read(None, None, where) if each is None else each for each in found]
@@ -114,7 +118,7 @@ def _read_scalar(kind: FieldType, value: Any, where: str) -> Any:
     if kind.is_texts:
         given = fields.labels(value, where)
         return {key: "" if text is None else text for key, text in given.items()}
-    if isinstance(value, str):
+    if isinstance(value, str) and not fields.is_plain_text(value):
         # Rejects a value that Ansible has masked.
         value = fields.text(value, where)
     return kind.read(_as_json(value, where), None, where)

@@ -29,6 +29,8 @@ TIER_LABEL = "projectcalico.org/tier"
 NAME_ANNOTATION = "projectcalico.org/metadata"
 DEFAULT_TIER_ORDER = 1000000.0
 
+_ENCODER = json.JSONEncoder(default=str)
+
 _Self = TypeVar("_Self", bound="SpecResource")
 
 
@@ -79,7 +81,7 @@ class SpecResource(Resource):
 
     def count_bytes(self) -> int:
         """About the number of bytes that it takes in a datastore."""
-        return len(json.dumps([dict(self.labels), dict(self.annotations), dict(self.spec)], default=str))
+        return len(_ENCODER.encode([dict(self.labels), dict(self.annotations), dict(self.spec)]))
 
     def as_manifest(self) -> Dict[str, Any]:
         """The resource as `calicoctl get` shows it, without what Calico sets itself."""

@@ -11,6 +11,7 @@ as an int, (first, last) or a name. Where the collection is stricter than Calico
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
@@ -19,7 +20,7 @@ from ..._core.go_json import digits
 from ..._core.ip import BITS, Net, parse_net
 from ..._core.protocols import ICMP, ICMPV6, SPELLINGS, TCP, WITH_PORTS_V3
 from ..resource import Problem
-from ..selector import GRAMMAR_V3, Grammar, SelectorError, parse
+from ..selector import GRAMMAR_V3, Grammar, SelectorError, is_ordinary, parse
 from ..validation_v3 import DNS_NAME, DNS_NAME_MAX, PORT_NAME, RULES
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
@@ -51,18 +52,25 @@ def find_rule_problems(rule: Mapping[str, Any], where: str) -> Iterator[Problem]
         yield where + ".action", rule.get("action", ""), _ACTION_RULE
     if rule.get("ipVersion") not in (None, *_VERSIONS):
         yield where + ".ipVersion", rule["ipVersion"], _VERSION_RULE
-    yield from _protocols(rule, where)
-    yield from _icmp(rule, where)
-    yield from _nets(rule, where)
-    for end in _ENDS:
-        place, entity = "{0}.{1}".format(where, end), rule.get(end) or {}
+    # Most rules have few of these parts, and a generator without a result takes longer than a test.
+    if "protocol" in rule or "notProtocol" in rule:
+        yield from _protocols(rule, where)
+    if "icmp" in rule or "notICMP" in rule:
+        yield from _icmp(rule, where)
+    entities = [("{0}.{1}".format(where, end), rule[end]) for end in _ENDS if rule.get(end)]
+    if entities:
+        yield from _nets(entities, rule.get("ipVersion"))
+    for place, entity in entities:
         yield from _ports(entity, rule.get("protocol"), place)
         yield from _selectors(entity, place)
-        yield from _services(entity, place)
+        if entity.get("services") is not None:
+            yield from _services(entity, entity["services"], place)
     yield from _ports_of_services(rule.get("destination") or {}, where)
-    yield from _http(rule, where)
-    for option, value, reason in RULES.annotations((rule.get("metadata") or {}).get("annotations") or {}):
-        yield "{0}.metadata.{1}".format(where, option), value, reason
+    if rule.get("http") is not None:
+        yield from _http(rule, where)
+    if rule.get("metadata"):
+        for option, value, reason in RULES.annotations(rule["metadata"].get("annotations") or {}):
+            yield "{0}.metadata.{1}".format(where, option), value, reason
 
 
 def find_pre_dnat_problems(spec: Mapping[str, Any], egress: str) -> Iterator[Problem]:
@@ -96,21 +104,17 @@ def find_direction_problems(rule: Mapping[str, Any], where: str, is_ingress: boo
         reason = "is missing: a global policy finds a service by its name and its namespace"
         yield "{0}.{1}.services.namespace".format(where, allowed), "", reason
     if rule.get("http") is not None and not is_ingress:
-        yield (
-            where + ".http",
-            rule["http"],
-            "is not allowed in an egress rule: Calico checks HTTP in ingress rules only",
-        )
+        reason = "is not allowed in an egress rule: Calico checks HTTP in ingress rules only"
+        yield where + ".http", rule["http"], reason
 
 
 def find_selector_problems(
     text: str, where: str, is_global_allowed: bool = False, grammar: Grammar = GRAMMAR_V3
 ) -> Iterator[Problem]:
     """The problems of a selector, in which `global()` may be forbidden. It may be empty."""
-    if not text:
-        return
     try:
-        parse(text, grammar)
+        if text and not is_ordinary(text):
+            parse(text, grammar)
     except SelectorError as exc:
         # Stricter than Calico for a selector that is nested too deeply: the guard could not evaluate it.
         quoted = "selector {0}: ".format(shown(text))
@@ -176,20 +180,24 @@ def find_icmp_problems(rule: Mapping[str, Any], where: str) -> Iterator[Problem]
             yield place + ".type", "", "is missing: a code has a meaning for one type only"
 
 
-def _nets(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
+def _nets(entities: Sequence[Tuple[str, Mapping[str, Any]]], ip_version: Any) -> Iterator[Problem]:
+    """The problems of the networks of a rule's ends, each with its place."""
     found: List[Tuple[str, str, int]] = []
-    for end in _ENDS:
+    for where, entity in entities:
         for key in _NETS:
-            for index, text in enumerate((rule.get(end) or {}).get(key) or ()):
-                place = "{0}.{1}.{2}[{3}]".format(where, end, key, index)
+            for index, text in enumerate(entity.get(key) or ()):
+                place = "{0}.{1}[{2}]".format(where, key, index)
                 reason, version = _net(text, key == "notNets")
                 if reason:
                     yield place, text, reason
                 if version:
                     found.append((place, text, version))
-    yield from find_family_problems(found, rule.get("ipVersion"))
+    if found:
+        yield from find_family_problems(found, ip_version)
 
 
+# Here and below: the rules of a fleet share few different networks and selectors.
+@functools.lru_cache(maxsize=65536)
 def _net(text: str, is_negated: bool) -> Tuple[str, int]:
     """Why Calico rejects a network of a rule ("" if it does not), and its version of IP; 0 if that is unknown."""
     try:
@@ -231,11 +239,13 @@ def find_family_problems(found: Sequence[Tuple[str, str, int]], expected: Any) -
 
 def _ports(entity: Mapping[str, Any], protocol: Any, where: str) -> Iterator[Problem]:
     for key in _PORTS:
-        ports, place = entity.get(key) or (), "{0}.{1}".format(where, key)
-        yield from find_port_problems(ports, place)
-        numbers = [port for port in ports if not isinstance(port, str)]
-        if protocol in _WITH_PORTS or not ports:
+        ports, place = entity.get(key), "{0}.{1}".format(where, key)
+        if not ports:
             continue
+        yield from find_port_problems(ports, place)
+        if protocol in _WITH_PORTS:
+            continue
+        numbers = [port for port in ports if not isinstance(port, str)]
         if protocol is not None:
             if _is_protocol(protocol):
                 reason = "is not allowed with the protocol {0}: ports require the protocol TCP, UDP or SCTP"
@@ -260,23 +270,20 @@ def _port(port: Any) -> str:
 
 
 def _selectors(entity: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    yield from find_selector_problems(entity.get("selector") or "", where + ".selector")
-    # Calico does not look for global() in the other selectors.
-    for key in ("namespaceSelector", "notSelector"):
-        yield from find_selector_problems(entity.get(key) or "", "{0}.{1}".format(where, key), is_global_allowed=True)
-    accounts = entity.get("serviceAccounts") or {}
-    place = where + ".serviceAccounts.selector"
-    yield from find_selector_problems(accounts.get("selector") or "", place, is_global_allowed=True)
+    # Calico looks for global() in the first one only.
+    for key in ("selector", "namespaceSelector", "notSelector"):
+        if entity.get(key):
+            yield from find_selector_problems(entity[key], "{0}.{1}".format(where, key), key != "selector")
+    if entity.get("serviceAccounts"):
+        place = where + ".serviceAccounts.selector"
+        yield from find_selector_problems(entity["serviceAccounts"].get("selector") or "", place, True)
     namespaces = entity.get("namespaceSelector") or ""
     if "global(" in namespaces and not _GLOBAL.fullmatch(namespaces):
         reason = "is not allowed to combine global() with another selector: use global() alone"
         yield where + ".namespaceSelector", namespaces, reason
 
 
-def _services(entity: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    services = entity.get("services")
-    if services is None:
-        return
+def _services(entity: Mapping[str, Any], services: Mapping[str, Any], where: str) -> Iterator[Problem]:
     if not services.get("name"):
         yield where + ".services.name", "", "is missing: a service is found by its name"
     for key in ("name", "namespace"):
@@ -300,9 +307,7 @@ def _ports_of_services(destination: Mapping[str, Any], where: str) -> Iterator[P
 
 
 def _http(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    http, protocol = rule.get("http"), rule.get("protocol")
-    if http is None:
-        return
+    http, protocol = rule["http"], rule.get("protocol")
     if rule.get("action") != "Allow":
         yield where + ".http", http, "is not allowed with another action than Allow"
     # The number 6 is rejected as well.

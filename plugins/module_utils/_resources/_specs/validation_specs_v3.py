@@ -84,7 +84,8 @@ def find_name_problems(kind: str, name: str) -> List[Problem]:
 
 
 def _metadata(kind: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Iterator[Problem]:
-    for option, value, reason in (*RULES.labels(tuple(labels.items())), *RULES.annotations(annotations)):
+    problems = RULES.annotations(annotations) if annotations else []
+    for option, value, reason in (*RULES.labels(tuple(labels.items())), *problems):
         yield "metadata." + option, value, reason
     if kind == "GlobalNetworkSet" and _NAMESPACE_LABEL in labels:
         yield "metadata.labels", _NAMESPACE_LABEL, "is Calico's own label, which it rejects on a global network set"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from hypothesis import given, strategies
 
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import CalicoError, shown
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
-from ansible_collections.netsec.calico.plugins.module_utils._resources.selector import MAX_DEPTH, SelectorError
+from ansible_collections.netsec.calico.plugins.module_utils._resources.selector import (
+    MAX_DEPTH,
+    SelectorError,
+    is_ordinary,
+)
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 FILES = {V1: "v1_selectors.jsonl", V3: "v3_selectors.jsonl"}
@@ -112,6 +117,18 @@ def test_errors_say_where_and_what(generations, text, position, found, expected)
         before, _and, after = message.partition(" but expects ")
         assert found in before and expected in after
         assert "\n" not in message and len(message) < 400
+
+
+def test_what_is_accepted_without_being_read_is_valid_in_both_versions():
+    assert is_ordinary("role == 'a' && has(zone) || tier not in {'b', \"c\"}")
+    parts = ["has(a)", "has", "in", "not", "a", "in-b", " ", "\n", "==", "!", "&&", "'b'", "{'c'}", "(", ")", "x" * 513]
+    accepted = []
+    for number in range(1, 5):
+        accepted += filter(is_ordinary, map("".join, itertools.product(parts, repeat=number)))
+    assert len(accepted) > 10
+    for text in accepted:
+        V1.parse_selector(text)
+        V3.parse_selector(text)
 
 
 def test_an_error_is_one_that_the_modules_report():
