@@ -159,7 +159,7 @@ def parse(text: str, grammar: Grammar, prefix: str = "") -> Selector:
             all_of.append(_not(term) if negated else term)
             if reader.take(_AND):
                 break
-            any_of.append(_all(all_of))
+            any_of.append(both(all_of))
             all_of = []
             if reader.take(_OR):
                 break
@@ -310,17 +310,13 @@ def _build_test(label: str, matches: Test, text: str) -> Selector:
     return Selector(matches, text, labels=frozenset((label,)))
 
 
-def both(terms: List[Selector]) -> Selector:
-    """A selector of everything that all terms select."""
-    return _all(terms)
-
-
 def _not(term: Selector) -> Selector:
     matches = term.matches
     return Selector(lambda labels: not matches(labels), "!" + term.text, term.depth + 1, term.labels)
 
 
-def _all(terms: List[Selector]) -> Selector:
+def both(terms: List[Selector]) -> Selector:
+    """A selector of everything that all terms select."""
     if len(terms) == 1:
         return terms[0]
     tests = [term.matches for term in terms]
@@ -331,7 +327,7 @@ def _all(terms: List[Selector]) -> Selector:
                 return False
         return True
 
-    return Selector(matches, _joined(" && ", terms), _depth_around(terms), _labels_of(terms))
+    return _combine(matches, " && ", terms)
 
 
 def _any(terms: List[Selector]) -> Selector:
@@ -345,16 +341,10 @@ def _any(terms: List[Selector]) -> Selector:
                 return True
         return False
 
-    return Selector(matches, _joined(" || ", terms), _depth_around(terms), _labels_of(terms))
+    return _combine(matches, " || ", terms)
 
 
-def _joined(operator: str, terms: List[Selector]) -> str:
-    return "({0})".format(operator.join(term.text for term in terms))
-
-
-def _depth_around(terms: List[Selector]) -> int:
-    return 1 + max(term.depth for term in terms)
-
-
-def _labels_of(terms: List[Selector]) -> FrozenSet[str]:
-    return frozenset().union(*[term.labels for term in terms])
+def _combine(matches: Test, operator: str, terms: List[Selector]) -> Selector:
+    text = "({0})".format(operator.join(term.text for term in terms))
+    labels = frozenset().union(*[term.labels for term in terms])
+    return Selector(matches, text, 1 + max(term.depth for term in terms), labels)
