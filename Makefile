@@ -22,7 +22,7 @@ TWO_AT_A_TIME := --no-print-directory --jobs=2 --output-sync=target --keep-going
 KUBERNETES = $(if $(or $(CI),$(shell $(PYTHON) -m tests.harness.kubernetes --find 2>/dev/null)),kubernetes)
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit ansible_test_units sanity pylint galaxy_importer integration kubernetes kube-apiserver thorough \
+.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration kubernetes kube-apiserver thorough \
 	reports molecule format demo bench bench-kubernetes bench-policies bench-connectivity clean
 
 help: ## list the targets
@@ -30,11 +30,11 @@ help: ## list the targets
 
 test: $(VENV)/ready ## every check that needs Python alone, on the oldest and the newest ansible-core that fit here
 	@echo "Two checks run at a time. Each prints its output when it is done, the longest after some 10 minutes."
-	@$(MAKE) $(TWO_AT_A_TIME) integration lint sanity unit galaxy_importer $(KUBERNETES)
+	@$(MAKE) $(TWO_AT_A_TIME) integration lint unit galaxy_importer $(KUBERNETES)
 	@echo
 	@echo "make test omits slow checks, and checks that require more than Python:"
-	@echo "  make thorough   failures at each moment of a run, many odd values, the other datastore, pylint,"
-	@echo "                  the unit tests on the oldest Python of managed hosts"
+	@echo "  make thorough   failures at each moment of a run, many odd values, the other datastore,"
+	@echo "                  ansible-test sanity, the unit tests on the oldest Python of managed hosts"
 	@echo "  make reports    the reports of audits in a browser and a spreadsheet (Debian: chromium, libreoffice-calc-nogui)"
 	@echo "  make molecule   the role on fleets of network namespaces (Debian: iproute2, nftables, openssh-client,"
 	@echo "                  openssh-server; root, or a kernel with user namespaces)"
@@ -48,16 +48,15 @@ ansible_test_units: $(VENV)/ready ## the unit tests under ansible-test
 sanity: $(VENV)/ready ## ansible-test sanity; ARGS="--test validate-modules" selects
 galaxy_importer: $(VENV)/ready ## build the artifact and check it as Galaxy does
 integration: $(VENV)/ready ## real playbooks against real etcd servers; ARGS="-k name" selects
-thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other datastore, pylint
-	@NETSEC_THOROUGH=1 $(MAKE) $(TWO_AT_A_TIME) integration pylint ansible_test_units $(KUBERNETES)
+thorough: $(VENV)/ready ## failures at each moment of a run, odd values, the other datastore, ansible-test
+	@NETSEC_THOROUGH=1 $(MAKE) $(TWO_AT_A_TIME) integration sanity ansible_test_units $(KUBERNETES)
 kubernetes: $(VENV)/ready ## the integration tests on Kubernetes; needs make kube-apiserver; ARGS="-k name" selects
 kube-apiserver: ## build .cache/kubernetes/kube-apiserver from Debian's sources, in some 5 minutes
 	@.ci/build-kube-apiserver
 reports: $(VENV)/ready ## the reports of audits in Chromium, LibreOffice and what else reads them
 molecule: $(VENV)/ready ## the role on fleets of network namespaces; ARGS="-s canary" selects
 format: $(VENV)/ready ## lay the Python files out as lint wants them
-pylint: $(VENV)/ready ## pylint, pep8, yamllint and changelog, as ansible-test runs them
-lint unit ansible_test_units sanity pylint galaxy_importer integration kubernetes reports molecule format:
+lint unit ansible_test_units sanity galaxy_importer integration kubernetes reports molecule format:
 	$(NOX) -e $@ -- $(ARGS)
 
 demo: $(DEMO)/ready ## a guided tour: the playbooks on a small fleet, with a real etcd

@@ -312,7 +312,7 @@ def test_statistics_that_a_host_returns_are_dropped(controller, entry_point):
     run = controller.run(entry_point, {}, result={"ansible_stats": FORGED}, env=env)
     assert run.returncode == 0, run
     stats = run.stdout.partition("CUSTOM STATS")[2].replace("'", '"')
-    assert "hers" not in stats and "nothing to see" not in stats and "127.0.0.1:1" not in stats, run
+    assert "hers" not in stats and "nothing to see" not in stats and '127.0.0.1:1"' not in stats, run
     assert ('"missing": 2' in stats) == (entry_point == "netsec.calico.audit")
 
 

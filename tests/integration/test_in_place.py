@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from ansible.parsing.vault import VaultLib, VaultSecret
@@ -128,9 +129,52 @@ def test_a_module_in_place_imports_nothing_from_the_folder_of_the_playbook(datas
 
 def test_a_module_that_ends_without_a_result_is_a_failure_that_says_why(datastore, tmp_path):
     (tmp_path / "etcd3gw.py").write_text("import os, sys\nsys.stderr.write('killed by hand\\n')\nos._exit(3)\n")
-    one = task(datastore, "calico_hostendpoint_info", {}, environment={"PYTHONPATH": str(tmp_path)})
-    run = run_with(sys.executable, play(one))
+    one = play(task(datastore, "calico_hostendpoint_info", {}))
+    run = run_with(sys.executable, one, env={"PYTHONPATH": str(tmp_path)})
     result = run.result("calico_hostendpoint_info")
     assert run.returncode == 2
-    assert result["msg"] == "the module ended without a result, with the exit status 3: killed by hand"
+    assert result["msg"] == (
+        "the module ended without a result, with the exit status 3: killed by hand. If it "
+        "writes, changes may have been made"
+    )
     assert result["module_stderr"] == "killed by hand\n"
+
+
+def test_a_library_that_prints_does_not_hide_the_result(datastore, tmp_path):
+    (tmp_path / "etcd3gw.py").write_text(
+        "import sys\nprint('hello from a library')\nsys.path.remove(%r)\ndel sys.modules['etcd3gw']\n"
+        "import etcd3gw\nsys.modules['etcd3gw'] = etcd3gw\n" % str(tmp_path)
+    )
+    one = play(task(datastore, "calico_hostendpoint", TASKS["calico_hostendpoint"]))
+    run = run_with(sys.executable, one, env={"PYTHONPATH": str(tmp_path)})
+    assert run.result("calico_hostendpoint")["changed"], run
+    assert "the module also printed: 'hello from a library'" in run.stdout + run.stderr
+
+
+def test_a_task_with_libraries_of_its_own_is_packed(datastore, tmp_path):
+    one = task(datastore, "calico_hostendpoint_info", {}, environment={"PYTHONPATH": str(tmp_path)})
+    run = run_with(sys.executable, play(one))
+    assert run.result("calico_hostendpoint_info")["hostendpoints"] == [], run
+    assert IN_PLACE % "calico_hostendpoint_info" not in run.stdout
+
+
+def test_bytecode_is_kept_outside_the_collection(datastore, tmp_path):
+    root = tmp_path / "collections" / "ansible_collections" / "netsec" / "calico"
+    for name in ("galaxy.yml", "meta", "plugins"):
+        source = COLLECTION / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        root.mkdir(parents=True, exist_ok=True)
+        options = {"ignore": shutil.ignore_patterns("__pycache__")} if source.is_dir() else {}
+        copy(source, root / name, **options)
+    environment = {
+        "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"),
+        "ANSIBLE_HOME": str(tmp_path / "home"),
+        "PYTHONDONTWRITEBYTECODE": None,
+        "PYTHONPATH": None,
+        "PYTHONPYCACHEPREFIX": None,
+    }
+    run = run_with(sys.executable, play(task(datastore, "calico_hostendpoint_info", {})), env=environment)
+    assert IN_PLACE % "calico_hostendpoint_info" in run.stdout, run
+    # Ansible itself keeps that of actions there.
+    assert {path.parent.name for path in root.rglob("__pycache__")} <= {"action"}
+    assert list((tmp_path / "home").rglob("calico_hostendpoint_info.*.pyc"))

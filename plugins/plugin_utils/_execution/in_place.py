@@ -11,17 +11,28 @@ file is started, and reads its arguments from standard input.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import sys
 from typing import Any, Dict, Mapping, Optional
 
+import ansible
 from ansible import constants as C
 from ansible.module_utils.common import json as module_json
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.netsec.calico.plugins.module_utils._core.errors import brief, shown
+
 _START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
+# The folder that has the package ansible.
+_ANSIBLE = os.path.dirname(os.path.dirname(os.path.abspath(ansible.__file__)))
+# Python's bytecode of this collection, in Ansible's folder of the user.
+_CACHE = os.path.join("netsec.calico", "bytecode")
+# With such an environment, Python may not find Ansible.
+_PYTHONS_OWN = re.compile(r"\bPYTHON(PATH|HOME)=")
 
 
 class ActionInPlace(ActionBase):
@@ -36,14 +47,15 @@ class ActionInPlace(ActionBase):
         **options: Any,
     ) -> Dict[str, Any]:
         """Run a module as the base class does. It returns the same result."""
-        if options.get("wrap_async") or not self._is_in_place(task_vars or {}):
+        environment = self._compute_environment_string()
+        if options.get("wrap_async") or _PYTHONS_OWN.search(environment) or not self._is_in_place(task_vars or {}):
             return dict(super()._execute_module(module_name, module_args, tmp, task_vars, **options))
         name = self._find_module(module_name or self._task.action)
         arguments = dict(self._task.args if module_args is None else module_args)
         self._update_module_args(name, arguments, task_vars or {})
         Display().vvv("Running the module {0} in place".format(name))
-        words = [sys.executable, _START, name.rpartition(".")[2]]
-        command = [self._compute_environment_string(), *map(self._connection._shell.quote, words)]
+        words = [sys.executable, _START, name.rpartition(".")[2], _ANSIBLE, os.path.join(C.ANSIBLE_HOME, _CACHE)]
+        command = [environment, *map(self._connection._shell.quote, words)]
         given = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, **_build_encoder())
         return _read_result(self._low_level_execute_command(" ".join(filter(None, command)), in_data=given.encode()))
 
@@ -87,17 +99,21 @@ def _build_decoder() -> Dict[str, Any]:
 
 
 def _read_result(done: Mapping[str, Any]) -> Dict[str, Any]:
-    """The result that the module printed."""
-    try:
-        result = json.loads(done["stdout"], **_build_decoder())
-    except ValueError:
-        text = "the module ended without a result, with the exit status {0}: {1}"
-        why = (done["stderr"].strip() or done["stdout"].strip() or "it printed nothing").splitlines()[-1]
-        return {
-            "failed": True,
-            "msg": text.format(done["rc"], why),
-            "module_stdout": done["stdout"],
-            "module_stderr": done["stderr"],
-            "rc": done["rc"],
-        }
-    return {key: value for key, value in result.items() if not key.startswith("_ansible_")}
+    """The result that the module printed, on one line. Libraries may print others."""
+    lines = done["stdout"].splitlines()
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            result = json.loads(line, **_build_decoder())
+            if isinstance(result, dict):
+                for other in filter(str.strip, (each for each in lines if each != line)):
+                    Display().warning("the module also printed: {0}".format(shown(other)))
+                return {key: value for key, value in result.items() if not key.startswith("_ansible_")}
+    text = "the module ended without a result, with the exit status {0}: {1}. If it writes, changes may have been made"
+    why = (done["stderr"].strip() or done["stdout"].strip() or "it printed nothing").splitlines()[-1]
+    return {
+        "failed": True,
+        "msg": text.format(done["rc"], brief(why, 200)),
+        "module_stdout": done["stdout"],
+        "module_stderr": done["stderr"],
+        "rc": done["rc"],
+    }
