@@ -363,7 +363,8 @@ def test_a_write_that_waits_for_a_new_token_was_not_sent(store, wire, timeout):
 @one_etcd
 def test_a_write_that_waits_for_the_version_was_not_sent(store, timeout):
     with two_wires(store) as (first, second):
-        first.fault("hang_up", store.reading(store.state_key))
+        # Each request has a connection of its own. A connection that is kept might end only after the write was sent.
+        first.framing = "close"
         first.before(store.reading(store.state_key), first.refuse)
         second.fault("freeze", None, times=99, path_contains="/version")
         result, _waited = apply(first, second, timeout=timeout, guard="off", labels=LABELS)
