@@ -134,7 +134,7 @@ def test_a_module_that_ends_without_a_result_is_a_failure_that_says_why(datastor
     result = run.result("calico_hostendpoint_info")
     assert run.returncode == 2
     assert result["msg"] == (
-        "the module ended without a result, with the exit status 3: killed by hand. If it "
+        "netsec.calico.calico_hostendpoint_info ended without a result, with the exit status 3: killed by hand. If it "
         "writes, changes may have been made"
     )
     assert result["module_stderr"] == "killed by hand\n"
@@ -142,13 +142,16 @@ def test_a_module_that_ends_without_a_result_is_a_failure_that_says_why(datastor
 
 def test_a_library_that_prints_does_not_hide_the_result(datastore, tmp_path):
     (tmp_path / "etcd3gw.py").write_text(
-        "import sys\nprint('hello from a library')\nsys.path.remove(%r)\ndel sys.modules['etcd3gw']\n"
+        "import sys\nprint('hello from a library')\nprint('{}')\nsys.path.remove(%r)\ndel sys.modules['etcd3gw']\n"
         "import etcd3gw\nsys.modules['etcd3gw'] = etcd3gw\n" % str(tmp_path)
     )
     one = play(task(datastore, "calico_hostendpoint", TASKS["calico_hostendpoint"]))
     run = run_with(sys.executable, one, env={"PYTHONPATH": str(tmp_path)})
     assert run.result("calico_hostendpoint")["changed"], run
-    assert "the module also printed: 'hello from a library'" in run.stdout + run.stderr
+    assert (
+        "netsec.calico.calico_hostendpoint printed more than its result: 'hello from a library'"
+        in run.stdout + run.stderr
+    )
 
 
 def test_a_task_with_libraries_of_its_own_is_packed(datastore, tmp_path):

@@ -57,7 +57,9 @@ class ActionInPlace(ActionBase):
         words = [sys.executable, _START, name.rpartition(".")[2], _ANSIBLE, os.path.join(C.ANSIBLE_HOME, _CACHE)]
         command = [environment, *map(self._connection._shell.quote, words)]
         given = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, **_build_encoder())
-        return _read_result(self._low_level_execute_command(" ".join(filter(None, command)), in_data=given.encode()))
+        return _read_result(
+            name, self._low_level_execute_command(" ".join(filter(None, command)), in_data=given.encode())
+        )
 
     def _find_module(self, name: str) -> str:
         """The full name of a module, also of one whose name is an alias."""
@@ -98,21 +100,21 @@ def _build_decoder() -> Dict[str, Any]:
     return {}
 
 
-def _read_result(done: Mapping[str, Any]) -> Dict[str, Any]:
-    """The result that the module printed, on one line. Libraries may print others."""
+def _read_result(name: str, done: Mapping[str, Any]) -> Dict[str, Any]:
+    """The result that the module printed last, on one line. Libraries may print other lines, also JSON."""
     lines = done["stdout"].splitlines()
-    for line in lines:
+    for line in reversed(lines):
         with contextlib.suppress(ValueError):
             result = json.loads(line, **_build_decoder())
             if isinstance(result, dict):
                 for other in filter(str.strip, (each for each in lines if each != line)):
-                    Display().warning("the module also printed: {0}".format(shown(other)))
+                    Display().warning("{0} printed more than its result: {1}".format(name, shown(other)))
                 return {key: value for key, value in result.items() if not key.startswith("_ansible_")}
-    text = "the module ended without a result, with the exit status {0}: {1}. If it writes, changes may have been made"
+    text = "{0} ended without a result, with the exit status {1}: {2}. If it writes, changes may have been made"
     why = (done["stderr"].strip() or done["stdout"].strip() or "it printed nothing").splitlines()[-1]
     return {
         "failed": True,
-        "msg": text.format(done["rc"], brief(why, 200)),
+        "msg": text.format(name, done["rc"], brief(why, 200)),
         "module_stdout": done["stdout"],
         "module_stderr": done["stderr"],
         "rc": done["rc"],
