@@ -13,6 +13,7 @@ import argparse
 import concurrent.futures
 import http.client
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,6 +40,8 @@ TARGETS = (
     ("create / raw creates", 1.3, "create", "raw create"),
 )
 MOST_MEMORY = 250
+# As many endpoints as other tools create, one by one.
+FEW = 20
 
 
 class Raw:
@@ -52,7 +55,7 @@ class Raw:
 
     def create(self, endpoints, connections):
         """Seconds for all of them over so many connections at the same time."""
-        bodies = [json.dumps(self._document(endpoint)) for endpoint in endpoints]
+        bodies = [json.dumps(self.document(endpoint)) for endpoint in endpoints]
         start = time.perf_counter()
         with concurrent.futures.ThreadPoolExecutor(connections) as pool:
             for status in pool.map(lambda body: self._send("POST", self._path, body), bodies):
@@ -60,7 +63,7 @@ class Raw:
                     raise RuntimeError("a creation was answered with %d" % status)
         return time.perf_counter() - start
 
-    def _document(self, endpoint):
+    def document(self, endpoint):
         spec = {"node": endpoint["node"], "interfaceName": endpoint["interface_name"]}
         spec.update(expectedIPs=endpoint["expected_ips"], profiles=endpoint["profiles"])
         metadata_ = {"name": endpoint["name"], "labels": endpoint["labels"]}
@@ -119,6 +122,25 @@ class Kubernetes:
         if result["summary"]["unchanged"] != self.count:
             raise RuntimeError("%r" % result["summary"])
         self.note("module", sample)
+        self.create_few(connection)
+
+    def create_few(self, connection):
+        """What other tools take to create a few endpoints, where they are installed."""
+        endpoints = fleet.endpoints(FEW, datastore_type="etcdv3")
+        documents = [self.raw.document(endpoint) for endpoint in endpoints]
+        task = dict(connection, guard="off", src=self.shop.write("few.json", endpoints))
+        self.datastore.reset()
+        self.note("few", self.play("few", {"netsec.calico.calico_hostendpoints": task}, 1))
+        if has_kubernetes_core():
+            self.datastore.reset()
+            one = {"kubeconfig": self.kubeconfig, "definition": "{{ item }}"}
+            loop = {"kubernetes.core.k8s": one, "loop": documents, "no_log": True}
+            self.note("few by k8s", self.play("loop", loop, 1))
+        if shutil.which("kubectl"):
+            self.datastore.reset()
+            path = self.shop.write("few-manifests.json", {"apiVersion": "v1", "kind": "List", "items": documents})
+            command = ["kubectl", "--kubeconfig", self.kubeconfig, "apply", "-f", path]
+            self.note("few by kubectl", self.shop.process(command)[0])
 
     def note(self, row, sample):
         self.samples.setdefault(row, []).append(sample)
@@ -147,6 +169,9 @@ def table(bench, tried):
         "check": "the same, `--check`",
         "k8s_info": "`kubernetes.core.k8s_info`, playbook",
         "module": "`calico_hostendpoints`, nothing to do, module alone",
+        "few": "%d endpoints: `calico_hostendpoints`, create, playbook" % FEW,
+        "few by k8s": "%d endpoints: a loop of `kubernetes.core.k8s`" % FEW,
+        "few by kubectl": "%d endpoints: `kubectl apply` of one file" % FEW,
     }
     lines = ["| %s, %s endpoints | seconds | CPU | rounds |" % (bench.datastore.api, format(bench.count, ","))]
     lines.append("| --- | ---: | ---: | ---: |")

@@ -14,32 +14,41 @@ from tests.harness.module import COLLECTION
 
 from . import report
 from .processes import Workshop
-from .sections import Bench, Bulk, Guard, Large, Loop, Role
+from .sections import Bench
+from .sections.bulk import Bulk, Guard, Large
+from .sections.hosts import Audit, Role
+from .sections.tasks import Loop, Single
 
 RESULTS = COLLECTION / ".cache" / "bench" / "results.json"
 # What is between these in the README is the table.
 _MARKS = "<!-- table -->\n", "<!-- end of the table -->\n"
 
 
-def sections_of(quick, loop_items):
-    """(bulks, guards, loop, roles), each with the most rounds that it gets and its share of the time."""
+def list_sections(quick, loop_items):
+    """Each with the most rounds that it gets and its share of the time."""
     if quick:
         bulks = [Bulk(100, 1, 0), Bulk(1000, 1, 0), Bulk(1000, 1, 0, "etcdv3")]
-        return (
-            bulks,
-            [Guard(1000, 50, 1, 0, "etcdv2"), Guard(1000, 50, 1, 0, "etcdv3")],
+        guards = [Guard(1000, 50, 1, 0, "etcdv2"), Guard(1000, 50, 1, 0, "etcdv3")]
+        return [
+            *bulks,
+            *guards,
+            Single("single", 1, 0),
             Loop(10, 1, 0),
-            [Role(10, 1, 0), Role(100, 1, 0)],
-        )
+            Role(10, 1, 0),
+            Role(100, 1, 0),
+            Audit(1000, 20, 1, 0),
+        ]
     bulks = [Bulk(100, 5, 0.08), Bulk(1000, 5, 0.1), Bulk(10000, 3, 0.35)]
     bulks += [Bulk(100, 5, 0.06, "etcdv3"), Bulk(1000, 5, 0.07, "etcdv3"), Bulk(10000, 3, 0.15, "etcdv3")]
     guards = [Guard(10000, 500, 3, 0.05, "etcdv2"), Guard(10000, 500, 3, 0.05, "etcdv3")]
-    return bulks, guards, Loop(loop_items, 1, 0), [Role(10, 3, 0.05), Role(100, 3, 0.06), Role(1000, 3, 0.14)]
+    tasks = [Single("single", 5, 0.05), Loop(loop_items, 3, 0.1)]
+    hosts = [Role(10, 3, 0.05), Role(100, 3, 0.06), Role(1000, 3, 0.14), Audit(10000, 20, 3, 0.05)]
+    return [*bulks, *guards, *tasks, *hosts]
 
 
-def large_sections():
-    """(larges, roles), which take some 15 minutes."""
-    return [Large(100000, 1, 0, kind) for kind in ("etcdv2", "etcdv3")], [Role(10000, 1, 0)]
+def list_large_sections():
+    """Those that take some 15 minutes."""
+    return [Role(10000, 1, 0), *(Large(100000, 1, 0, kind) for kind in ("etcdv2", "etcdv3"))]
 
 
 def main(arguments=None):
@@ -55,23 +64,16 @@ def main(arguments=None):
     parser.add_argument("--update-readme", action="store_true", help="put the table into benchmarks/README.md")
     options = parser.parse_args(arguments)
     report.refuse_busy(parser, options.busy)
-    bulks, guards, loop, roles = sections_of(options.quick, options.loop)
-    larges, large_roles = large_sections() if options.large else ([], [])
-    roles += large_roles
-    sections = [section for section in [*bulks, *guards, loop, *roles, *larges] if options.only in section.name]
+    sections = list_sections(options.quick, options.loop)
+    if options.large:
+        sections += list_large_sections()
+    sections = [section for section in sections if options.only in section.name]
     with Workshop() as shop, EtcdServer(on_disk=True) as server:
         facts = report.machine(server, shop.folder)
         bench = Bench(shop, server)
         for section in sections:
             _measure(section, bench, options.budget)
-        table = report.markdown(
-            facts,
-            [bulk for bulk in bulks if bulk in sections],
-            [guard for guard in guards if guard in sections],
-            loop if loop in sections else None,
-            [role for role in roles if role in sections],
-            [large for large in larges if large in sections],
-        )
+        table = report.markdown(facts, sections)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(report.raw(facts, sections), encoding="utf-8")
     print(table)

@@ -156,12 +156,13 @@ class HostVariables:
         return values
 
     def _has_templates(self, values: Mapping[str, Any]) -> bool:
-        found = False
-        for key, value in values.items():
-            if key not in self._last or self._last[key][0] is not value:
-                self._last[key] = (value, has_template(value))
-            found = found or self._last[key][1]
-        return found
+        # All of them, not only up to the first template: `_last` keeps what it found.
+        return True in [self._is_template(key, value) for key, value in values.items()]
+
+    def _is_template(self, key: str, value: Any) -> bool:
+        if key not in self._last or self._last[key][0] is not value:
+            self._last[key] = (value, has_template(value))
+        return self._last[key][1]
 
     def template(self, name: str, variable: str, value: Any, variables: Dict[str, Any], with_facts: bool) -> Any:
         """The value of any variable of a host, evaluated."""
@@ -171,8 +172,13 @@ class HostVariables:
     def _template_all(
         self, name: str, variables: Dict[str, Any], keys: Iterable[str], with_facts: bool = True
     ) -> Dict[str, Any]:
+        values = {key: variables.get(PREFIX + key) for key in keys}
+        # Ansible's templating copies a value without templates, which takes long for many endpoints.
         return {
-            key: self.template(name, PREFIX + key, variables.get(PREFIX + key), variables, with_facts) for key in keys
+            key: self.template(name, PREFIX + key, value, variables, with_facts)
+            if self._is_template(key, value)
+            else value
+            for key, value in values.items()
         }
 
     def _canonical_node(self, name: str, node: str) -> str:

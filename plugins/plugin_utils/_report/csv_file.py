@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,6 +96,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     return content.encode("ascii" if content.isascii() else "utf-8-sig")
 
 
+# Severities, hosts and remedies repeat.
+@functools.lru_cache(maxsize=1024)
 def _cell(value: str) -> str:
     text = _FORMULA.sub(r"\1'\2", visible(value))
     return text if len(text) <= _CELL else text[:_CELL] + " ... (cut)"

@@ -20,6 +20,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._core.errors import 
 from ansible_collections.netsec.calico.plugins.plugin_utils._report.connectivity import are_rows, are_unknown
 
 SCHEMA = "netsec.calico/audit/v1"
+# Prepared, since a report has many values.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 
 _TEXTS = {
     "hosts": ("host", "node", "status", "reason"),
@@ -148,4 +150,4 @@ def value_text(value: Any) -> str:
     """A field's value on one line: a string as it is, `null` as nothing, other values as JSON; all are `visible`."""
     if value is None:
         return ""
-    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))
+    return visible(value if isinstance(value, str) else _ENCODER.encode(value))

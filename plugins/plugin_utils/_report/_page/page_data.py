@@ -30,6 +30,7 @@ _SEVERITIES = list(dict.fromkeys(each.severity for each in CLASSES.values()))
 _SELECTING = 50
 # A script ends at "</script>", and "<!--" changes how it ends.
 _ESCAPES = {ord(char): "\\u{0:04x}".format(ord(char)) for char in "<>&"}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 class _Shared:
@@ -69,7 +70,7 @@ def format_data(report: Mapping[str, Any]) -> str:
 
 
 def _as_line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).translate(_ESCAPES)
+    return _ENCODER.encode(value).translate(_ESCAPES)
 
 
 def _get_finding_rank(finding: Mapping[str, Any]) -> Tuple[bool, int]:
