@@ -31,7 +31,7 @@ def canonical_ip(text: str) -> str:
     """
     if _IPV4.fullmatch(text):
         return text
-    if ":" in text and "." not in text and "%" not in text:
+    if _is_plain_ipv6(text):
         try:
             compressed = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
         except OSError as exc:
@@ -69,11 +69,21 @@ def parse_address(text: str) -> Address:
 
 def is_address(text: str) -> bool:
     """Whether Go's net.ParseIP accepts the string."""
+    if ":" not in text and _IPV4.fullmatch(text):
+        return True
     try:
-        canonical_ip(text)
-    except ValueError:
+        # As canonical_ip does it, without keeping what most callers need only once.
+        if _is_plain_ipv6(text):
+            socket.inet_pton(socket.AF_INET6, text)
+        else:
+            canonical_ip(text)
+    except (OSError, ValueError):
         return False
     return True
+
+
+def _is_plain_ipv6(text: str) -> bool:
+    return ":" in text and "." not in text and "%" not in text
 
 
 def format_address(address: Address) -> str:

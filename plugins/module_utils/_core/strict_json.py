@@ -11,7 +11,7 @@ import re
 
 # The standard library has it without types.
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Match, Tuple, cast
 
 from .yaml_builder import LONGEST_NUMBER, MOST_VALUES, format_path, given_twice
 
@@ -22,11 +22,7 @@ class NotJson(ValueError):
 
 def load(text: str) -> Any:
     """The content of a string. Raises NotJson for invalid JSON, and ValueError for JSON that is rejected here."""
-    # Counted before decoding. Marks in strings count as well, and so does an empty list or object.
-    values = text.count("{") + text.count("[") + text.count(",") + text.count('":')
-    if values > MOST_VALUES or values + _spaced_keys(text) > MOST_VALUES:
-        message = "holds more than {0} values and keys; split the file"
-        raise ValueError(message.format(MOST_VALUES))
+    _check_values(text)
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as exc:
@@ -38,6 +34,45 @@ def load(text: str) -> Any:
         raise ValueError(_line(text, _position(text, exc.token)) + str(exc)) from exc
     except RecursionError as exc:
         raise ValueError("is nested too deeply") from exc
+
+
+def is_list(text: str) -> bool:
+    """Whether the string may be JSON of a list."""
+    return _LIST.match(text) is not None
+
+
+def iterate(text: str) -> Iterator[Any]:
+    """The items of a list, each decoded when it is due, so that few exist at a time. Raises the same errors as `load`.
+
+    The error of an item is raised when the item is due.
+    """
+    _check_values(text)
+    number, position, mark = 0, cast(Match[str], _LIST.match(text)).end(), ","
+    try:
+        while mark == ",":
+            item, position = _DECODER.raw_decode(text, position)
+            found = _SEPARATOR.match(text, position)
+            mark, position = (found.group(1), found.end()) if found else ("", position)
+            number += 1
+            yield item
+    except (ValueError, RecursionError, _JsonKeyTwice, _NoNumber):
+        mark = ""
+    if mark != "]" or position != len(text):
+        # Invalid, or empty.
+        yield from load(text)[number:]
+
+
+# The start of a list, and what is after an item, with the spaces around it.
+_LIST = re.compile(r"[ \t\r\n]*\[[ \t\r\n]*")
+_SEPARATOR = re.compile(r"[ \t\r\n]*([],])[ \t\r\n]*")
+
+
+def _check_values(text: str) -> None:
+    # Counted before decoding. Marks in strings count as well, and so does an empty list or object.
+    values = text.count("{") + text.count("[") + text.count(",") + text.count('":')
+    if values > MOST_VALUES or values + _spaced_keys(text) > MOST_VALUES:
+        message = "holds more than {0} values and keys; split the file"
+        raise ValueError(message.format(MOST_VALUES))
 
 
 def _spaced_keys(text: str) -> int:

@@ -108,7 +108,8 @@ class EtcdV3Datastore(Datastore):
         return self.state.cluster or self._etcd.cluster_id
 
     def key(self, ref: Ref) -> str:
-        return self._keys(ref)[0]
+        prefix, codec = self._find_kind(ref.kind)
+        return prefix + (self.calico_version.list_names(ref.name)[0] if codec.has_other_names else ref.name)
 
     def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
         wanted: Dict[str, List[str]] = {kind: [] for kind in kinds}

@@ -180,7 +180,12 @@ def _find_contradictions(
 ) -> List[str]:
     """Why resources cannot be as declared because of the keys of other resources."""
     problems = []
-    named = [(wants[key], item) for key, item in found.items() if item.codec.has_other_names and key in wants]
+    # Few names have a dot.
+    named = [
+        (wants[key], item)
+        for key, item in found.items()
+        if item.codec.has_other_names and key in wants and "." in wants[key].ref.name
+    ]
     refs = {want.ref for want in wants.values()} if named else set()
     for want, item in named:
         # Decoding takes time, and few sets have such a pair.

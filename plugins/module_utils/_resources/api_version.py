@@ -67,11 +67,14 @@ class ApiVersion:
 
     def find_problems(self, resource: Resource) -> List[str]:
         """Every rule that the resource breaks, each with the option and the value."""
-        return [_format(*problem) for problem in self.schemas[resource.KIND].find_problems(resource)]
+        problems = self.schemas[resource.KIND].find_problems(resource)
+        return [_format(*problem) for problem in problems] if problems else []
 
     def check(self, resource: Resource) -> None:
         """Raise InvalidInput with every rule that the resource breaks."""
-        _raise(resource, self.find_problems(resource))
+        problems = self.find_problems(resource)
+        if problems:
+            _raise(resource, problems)
 
     def check_ref(self, ref: Ref) -> None:
         """Raise InvalidInput if no resource can have this node and name; Calico v3 requires no node."""

@@ -86,19 +86,23 @@ def parse_manifest(resource: Mapping[str, Any]) -> Dict[str, Any]:
 
     Raises InvalidInput, which names every unknown or misplaced key.
     """
-    api_version = _api_version(spell_top(resource))
+    is_spelled = _TOP.issuperset(resource)
+    api_version = _api_version(resource if is_spelled else spell_top(resource))
     places = _PLACES[api_version]
     problems: List[str] = []
     options = {}
-    resource = _spelled(resource, _TOP, "", problems, places)
+    if not is_spelled:
+        resource = _spelled(resource, _TOP, "", problems, places)
     for section, keys in places.items():
         content = resource.get(section)
         if content is None:
             continue
-        if not isinstance(content, Mapping):
+        if not isinstance(content, (dict, Mapping)):
             raise InvalidInput(["resource: {0}: {1} is not a mapping".format(section, shown(content))])
         content = _spelled(content, _KNOWN[api_version, section], section + ".", problems, places)
-        options.update({field: content[key] for key, field in keys.items() if key in content})
+        for key, field in keys.items():
+            if key in content:
+                options[field] = content[key]
     if problems:
         raise InvalidInput(problems)
     return parse_options(options, _NAMES[api_version])
@@ -119,7 +123,7 @@ def parse_object(manifest: Mapping[str, Any]) -> Tuple[Dict[str, Any], Any]:
     metadata = content.get("metadata")
     if metadata is None:
         metadata = {}
-    if not isinstance(metadata, Mapping):
+    if not isinstance(metadata, (dict, Mapping)):
         raise InvalidInput(["resource: metadata: {0} is not a mapping".format(shown(metadata))])
     metadata = _spelled(metadata, _METADATA_OF_OBJECT, "metadata.", problems, _PLACES_OF_OBJECT)
     if problems:
@@ -146,9 +150,8 @@ def to_resource(endpoint: HostEndpoint, api_version: str) -> Dict[str, Any]:
 
 def _api_version(resource: Mapping[str, Any]) -> str:
     api_version, kind = resource.get("apiVersion"), resource.get("kind")
-    for known, known_kind in KINDS.items():
-        if api_version == known and kind == known_kind:
-            return known
+    if isinstance(api_version, str) and api_version in KINDS and kind == KINDS[api_version]:
+        return api_version
     if api_version == _STORED_VERSION:
         raise InvalidInput(
             [

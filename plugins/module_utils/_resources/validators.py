@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Callable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .._core.ip import is_address
 from .hostendpoint import HostEndpoint, Port
@@ -20,6 +20,13 @@ MOST_ANNOTATION_BYTES = 256 * 1024
 # release-v2.6, lib/selector/tokenizer, LabelKeyMatcher, which lib/validator uses as well).
 LABEL_LETTER = "[a-zA-Z0-9_./-]"
 LABEL_KEY = LABEL_LETTER + "{1,512}"
+
+
+_NOTHING_TO_MATCH: Problem = (
+    "interface_name",
+    "",
+    "is missing: an endpoint requires interface_name, expected_ips or both",
+)
 
 
 class Validators(NamedTuple):
@@ -41,17 +48,18 @@ class Validators(NamedTuple):
 
     def endpoint(self, endpoint: HostEndpoint) -> List[Problem]:
         """All problems of an endpoint; for an endpoint that is too large, only that."""
+        labels, addresses = endpoint.labels, endpoint.expected_ips
         return _size(endpoint) or [
             *self.key_part("node", endpoint.node),
             *self.key_part("name", endpoint.name),
-            *self.labels(tuple(endpoint.labels.items())),
-            *_calicos_label(endpoint),
+            *self.labels(tuple(labels.items())),
+            *(_calicos_label(endpoint) if CALICO_OWNER_LABEL in labels else ()),
             *self.interface(endpoint.interface_name),
-            *_addresses(endpoint.expected_ips),
+            *(() if all(map(is_address, addresses)) else _addresses(addresses)),
             *self.profiles(endpoint.profiles),
             *(self.ports(endpoint.ports) if endpoint.ports else ()),
             *(self.annotations(endpoint.annotations) if endpoint.annotations else ()),
-            *_nothing_to_match(endpoint),
+            *(() if endpoint.interface_name or addresses else (_NOTHING_TO_MATCH,)),
         ]
 
     def label(self, key: str, value: str) -> List[Problem]:
@@ -79,8 +87,6 @@ def dots_as_interface(interface: str) -> List[Problem]:
 
 
 def _addresses(addresses: Sequence[str]) -> List[Problem]:
-    if all(map(is_address, addresses)):
-        return []
     rule = "is not a valid IP address; use a plain IPv4 or IPv6 address, without prefix length or zone"
     return [
         ("expected_ips[{0}]".format(index), address, rule)
@@ -107,7 +113,10 @@ def find_size_problems(total: int) -> List[Problem]:
     return [("size", total, rule)]
 
 
-def _nothing_to_match(endpoint: HostEndpoint) -> List[Problem]:
-    if endpoint.interface_name or endpoint.expected_ips:
-        return []
-    return [("interface_name", "", "is missing: an endpoint requires interface_name, expected_ips or both")]
+def find_duplicates(texts: Sequence[str], where: str) -> Iterator[Problem]:
+    """A problem for each string that is also before it in the list."""
+    seen = set()
+    for index, text in enumerate(texts):
+        if text in seen:
+            yield "{0}[{1}]".format(where, index), text, "is not allowed twice: remove it"
+        seen.add(text)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import contextlib
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -331,7 +332,7 @@ def _add_page(found: List[KeyValue], page: Iterable[KeyValue], prefix: str) -> N
 
 
 def _key_value(kv: Dict[str, Any]) -> KeyValue:
-    key, value = base64.b64decode(kv.get("key", "")), base64.b64decode(kv.get("value", ""))
+    key, value = binascii.a2b_base64(kv.get("key", "")), binascii.a2b_base64(kv.get("value", ""))
     # A value that is not UTF-8 is not Calico's; it is only displayed.
     text, revision = value.decode("utf-8", "replace"), int(kv["mod_revision"])
     try:

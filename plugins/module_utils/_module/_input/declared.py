@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, Hashable, Iterable, List, TypeVar
+from typing import Any, Callable, Dict, Hashable, Iterable, List, Tuple, TypeVar
 
 from ..._core.errors import InvalidInput, brief, format_message, shown
 from ..._plan.desired import Desired
@@ -31,11 +32,13 @@ def build_wants(
     Raises InvalidInput with the place and problem of every invalid item, and both places of every duplicate.
     """
     wants: Dict[Key, _Want] = {}
-    places: Dict[Key, str] = {}
+    # In the same order.
+    places: List[str] = []
     problems: List[str] = []
     for where, item in items:
         if len(problems) > _MOST_PROBLEMS:
-            break
+            # The end of a list in JSON may be invalid, which is reported instead.
+            continue
         try:
             want = parse(item)
             key = get_key(want.ref)
@@ -45,10 +48,11 @@ def build_wants(
                 problems.append("{0}: {1}{2}".format(where, _called(item, problem), problem) if is_shown else problem)
             continue
         if key in wants:
-            problems.append("{0}: {1} is given twice, first by {2}".format(where, want.ref, places[key]))
+            first = places[list(wants).index(key)] if len(problems) < InvalidInput.SHOWN else ""
+            problems.append("{0}: {1} is given twice, first by {2}".format(where, want.ref, first))
             continue
         wants[key] = want
-        places[key] = where
+        places.append(where)
     if problems:
         raise InvalidInput(problems)
     return wants
@@ -68,7 +72,13 @@ def add_owner(labels: Mapping[str, str], owner_labels: Mapping[str, str]) -> Dic
         if labels.get(key, value) != value:
             text = "labels[{0}]: {1} contradicts {owner} {2}"
             raise InvalidInput([format_message(text, key, shown(labels[key]), shown(value))])
-    return {**labels, **owner_labels}
+    return _merge(tuple(labels.items()), tuple(owner_labels.items()))
+
+
+# The resources of a fleet share few different labels: equal ones are one mapping.
+@functools.lru_cache(maxsize=4096)
+def _merge(labels: Tuple[Tuple[str, str], ...], owner_labels: Tuple[Tuple[str, str], ...]) -> Dict[str, str]:
+    return dict((*labels, *owner_labels))
 
 
 def _called(item: Any, problem: str) -> str:

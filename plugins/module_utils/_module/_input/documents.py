@@ -75,7 +75,7 @@ def build_skipped_result(params: Mapping[str, Any], skipped: Sequence[OtherKind]
 
 def _other_kind(item: Any, kinds: Collection[str], lower: Collection[str]) -> Optional[OtherKind]:
     # The usual spellings first.
-    if not isinstance(item, Mapping) or item.get("kind") in kinds or not is_resource(item):
+    if not isinstance(item, (dict, Mapping)) or item.get("kind") in kinds or not is_resource(item):
         return None
     found = {str(key).lower(): value for key, value in item.items()}
     kind, metadata = found.get("kind"), found.get("metadata")
@@ -119,10 +119,14 @@ def _read_file_items(path: str) -> Iterator[Item]:
 
 def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
     """The items of all documents in a string."""
-    try:
-        documents = parse_documents(text, path)
-    except ValueError as exc:
-        raise InvalidInput(["{0}: {1}".format(source, exc)]) from exc
+    documents: List[Any]
+    if len(text) > _MOST_LETTERS_OF_FLOW and strict_json.is_list(text):
+        documents = [_iterate(text, source)]
+    else:
+        try:
+            documents = parse_documents(text, path)
+        except ValueError as exc:
+            raise InvalidInput(["{0}: {1}".format(source, exc)]) from exc
     found = False
     for number, document in enumerate(documents):
         where = source if len(documents) == 1 else "{0}, document {1}".format(source, number + 1)
@@ -133,13 +137,23 @@ def _read_text_items(text: str, source: str, path: str = "") -> Iterator[Item]:
         raise InvalidInput([source + ": contains no resources; write an empty set as []"])
 
 
+def _iterate(text: str, source: str) -> Iterator[Any]:
+    """The items of a long list in JSON, which all together would take more memory than the resources made of them."""
+    try:
+        yield from strict_json.iterate(text)
+    except ValueError as exc:
+        problem = _TOO_LONG.format(exc) if isinstance(exc, strict_json.NotJson) else str(exc)
+        raise InvalidInput(["{0}: {1}".format(source, problem)]) from exc
+
+
 def list_items(where: str, document: Any, is_kept: bool = True) -> Iterator[Item]:
     """The items of a document: of a list, of a list resource such as HostEndpointList or List, or the document itself.
 
-    A list may contain list resources. Nothing for None. Raises InvalidInput for a list resource without items. Unless
-    it is kept, a list is emptied: the memory of each item is then free for the resource that is made of it.
+    A list may be an iterator, and may contain list resources. Nothing for None. Raises InvalidInput for a list resource
+    without items. Unless it is kept, a list is emptied: the memory of each item is then free for the resource that is
+    made of it.
     """
-    if isinstance(document, (list, tuple)):
+    if isinstance(document, (list, tuple, Iterator)):
         for index, item in enumerate(document):
             if not is_kept and isinstance(document, list):
                 document[index] = None
@@ -152,7 +166,8 @@ def list_items(where: str, document: Any, is_kept: bool = True) -> Iterator[Item
 
 
 def _is_list_resource(item: Any) -> bool:
-    return isinstance(item, Mapping) and str(item.get("kind", "")).lower().endswith("list")
+    # The test of a dict is faster.
+    return isinstance(item, (dict, Mapping)) and str(item.get("kind", "")).lower().endswith("list")
 
 
 def _list_resources(where: str, item: Any) -> Iterator[Item]:
@@ -171,6 +186,8 @@ def _list_resources(where: str, item: Any) -> Iterator[Item]:
 # YAML in flow style begins like JSON. To parse a longer string once more as YAML would take long.
 _MOST_LETTERS_OF_FLOW = 1000000
 
+_TOO_LONG = "is not JSON: {0}; it is too long to be read as YAML in flow style"
+
 
 def parse_documents(text: str, path: str = "") -> List[Any]:
     """The documents in a string of JSON or YAML. Raises ValueError for what is neither or too long."""
@@ -182,7 +199,7 @@ def parse_documents(text: str, path: str = "") -> List[Any]:
     except strict_json.NotJson as exc:
         not_json = str(exc)
     if len(text) > _MOST_LETTERS_OF_FLOW:
-        raise ValueError("is not JSON: {0}; it is too long to be read as YAML in flow style".format(not_json))
+        raise ValueError(_TOO_LONG.format(not_json))
     try:
         return yaml_io.load_all(text)
     except yaml_io.NotYaml as exc:

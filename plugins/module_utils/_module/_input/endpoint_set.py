@@ -77,6 +77,6 @@ def _fields(item: Any) -> Dict[str, Any]:
     if isinstance(item, OtherKind):
         text = "{0} is not a host endpoint; to skip resources of other kinds, set other_kinds to skip"
         raise InvalidInput([text.format(" ".join(filter(None, [brief(item.kind), item.name])))])
-    if isinstance(item, Mapping) and is_resource(item):
+    if isinstance(item, (dict, Mapping)) and is_resource(item):
         return parse_manifest(item)
     return parse_fields(item)

@@ -83,7 +83,7 @@ def parse_declared(item: Union[OtherKind, Any], api_version: ApiVersion) -> Reso
         )
         named = " ".join(filter(None, [brief(item.kind), item.name]))
         raise InvalidInput([text.format(named, _join_kinds(api_version))])
-    if not isinstance(item, Mapping):
+    if not isinstance(item, (dict, Mapping)):
         raise InvalidInput(["{0} is not a Calico resource; it must be a mapping".format(shown(item))])
     given = spell_top(item)
     kind = _find_kind(given.get("kind"), api_version)

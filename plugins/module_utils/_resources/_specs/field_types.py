@@ -14,7 +14,7 @@ import copy
 import dataclasses
 import functools
 import re
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..._core import go_types
 from ..._core.errors import shown
@@ -62,9 +62,19 @@ class FieldType:
         return {spelling: name for name in self.fields for spelling in (name, name.lower())}
 
     @functools.cached_property
+    def marked(self) -> Sequence[Tuple[str, str, FieldType]]:
+        """Of a struct, each field with its name and with the name as JSON has it before a value."""
+        return [(name, '"{0}":'.format(name), each) for name, each in self.fields.items()]
+
+    @functools.cached_property
     def is_scalar(self) -> bool:
         """Whether a value has no parts, so that all its forms but that of a manifest are the value itself."""
         return not (self.fields or self.item or self.is_texts)
+
+    @functools.cached_property
+    def always_fields(self) -> Mapping[str, Any]:
+        """Of a struct, what Go writes for its fields that are empty, if it does."""
+        return {name: each.always for name, each in self.fields.items() if each.is_always}
 
     @functools.cached_property
     def has_always(self) -> bool:
@@ -166,6 +176,7 @@ def _format_port(value: Any) -> Any:
     return "{0}:{1}".format(*value) if isinstance(value, tuple) else value
 
 
+@functools.lru_cache(maxsize=1024)
 def _format_protocol(value: str) -> Any:
     number = protocol_number(value)
     return value if number is None else int(number)
@@ -195,20 +206,24 @@ AS_NUMBER = pointer_to(FieldType(_read_as_number))
 # Most fields are scalars, for which a call would take longer than the rest.
 
 
-def tidy(kind: FieldType, value: Any) -> Any:
-    """The value without its empty and its unknown fields, in Go's order: what `calicoctl get` shows."""
+def tidy(kind: FieldType, value: Any, is_filled: bool = False) -> Any:
+    """The value without its empty and its unknown fields, in Go's order: what `calicoctl get` shows.
+
+    If it is filled, with the fields that Go writes even when they are empty, in one pass with `filled`.
+    """
     if value is None:
         return None
     if kind.is_struct:
-        found: Dict[str, Any] = {}
+        found: Dict[str, Any] = _fill(kind) if is_filled else {}
         for name, each in kind.fields.items():
             if name in value:
-                item = value[name] if each.is_scalar else tidy(each, value[name])
-                if not each.is_empty(item):
-                    found[name] = item
+                # Whether a struct is empty depends on its given fields.
+                item = value[name] if each.is_scalar else tidy(each, value[name], is_filled and not each.is_struct)
+                if item or not each.is_empty(item):
+                    found[name] = filled(each, item) if is_filled and each.is_struct else item
         return found
     if kind.item:
-        return list(value) if kind.item.is_scalar else [tidy(kind.item, each) for each in value]
+        return list(value) if kind.item.is_scalar else [tidy(kind.item, each, is_filled) for each in value]
     return _same(value)
 
 
@@ -218,10 +233,14 @@ def filled(kind: FieldType, value: Any) -> Any:
         return value
     if kind.item:
         return [filled(kind.item, each) for each in value]
-    found = {name: copy.copy(each.always) for name, each in kind.fields.items() if each.is_always}
+    found = _fill(kind)
     for name, item in value.items():
         found[name] = filled(kind.fields[name], item) if name in kind.fields else item
     return found
+
+
+def _fill(kind: FieldType) -> Dict[str, Any]:
+    return {name: copy.copy(empty) for name, empty in kind.always_fields.items()}
 
 
 def as_document(kind: FieldType, value: Any) -> Any:

@@ -11,10 +11,12 @@ keys in any case, unknown keys rejected, scalars as strings where the field is a
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Dict, List, Sequence
 
+from ..._core import go_types
 from ..._core.errors import MOST_BITS, InvalidInput, brief, shown
 from ..._core.go_types import Number, real_number
 from .. import fields
@@ -64,21 +66,22 @@ def _read(kind: FieldType, value: Any, where: str, problems: List[str]) -> Any:
 def _read_struct(kind: FieldType, value: Any, where: str, problems: List[str]) -> Any:
     if value is None:
         return None
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise InvalidInput(["{0}: {1} is not a mapping".format(where or "resource", shown(value))])
     found: Dict[str, Any] = {}
     prefix = where and where + "."
+    spellings, types = kind.spellings, kind.fields
     for key, item in value.items():
-        name = kind.spellings.get(key) or (kind.spellings.get(key.lower()) if isinstance(key, str) else None)
+        name = spellings.get(key) or (spellings.get(key.lower()) if isinstance(key, str) else None)
         if name is None:
             problems.append("{0}{1} {2}".format(prefix, brief(key), _unknown(kind, key, problems)))
         elif name in found:
             text = "{0}{1} is {2} in another case, which is also given; keep one of the two"
             problems.append(text.format(prefix, brief(key), name))
-        elif kind.fields[name].is_text and fields.is_plain_text(item):
+        elif types[name].is_text and fields.is_plain_text(item):
             found[name] = item
         else:
-            found[name] = _read(kind.fields[name], item, prefix + name, problems)
+            found[name] = _read(types[name], item, prefix + name, problems)
     return {name: item for name, item in found.items() if item is not None} if None in found.values() else found
 
 
@@ -121,7 +124,20 @@ def _read_scalar(kind: FieldType, value: Any, where: str) -> Any:
     if isinstance(value, str) and not fields.is_plain_text(value):
         # Rejects a value that Ansible has masked.
         value = fields.text(value, where)
+    if isinstance(value, (str, int, float)):
+        try:
+            return _read_again(kind.read, value)
+        except (InvalidInput, ValueError):
+            # The code below raises the error with the place.
+            pass
     return kind.read(_as_json(value, where), None, where)
+
+
+# The rules of a fleet share few protocols, ports and orders.
+@functools.lru_cache(maxsize=4096, typed=True)
+def _read_again(read: go_types.Reader, value: Any) -> Any:
+    """A string or number as Go reads it into a field whose value cannot be changed in place."""
+    return read(_as_json(value, ""), None, "")
 
 
 def _as_json(value: Any, where: str) -> Any:

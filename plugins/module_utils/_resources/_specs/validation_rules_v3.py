@@ -22,6 +22,7 @@ from ..._core.protocols import ICMP, ICMPV6, SPELLINGS, TCP, WITH_PORTS_V3
 from ..resource import Problem
 from ..selector import GRAMMAR_V3, Grammar, SelectorError, is_ordinary, parse
 from ..validation_v3 import DNS_NAME, DNS_NAME_MAX, PORT_NAME, RULES
+from ..validators import find_duplicates
 
 _ACTIONS = ("Allow", "Deny", "Log", "Pass")
 _VERSIONS = (4, 6)
@@ -31,6 +32,7 @@ _ICMP_VERSIONS: Dict[Any, int] = {SPELLINGS[ICMP]: 4, SPELLINGS[ICMPV6]: 6}
 _ENDS = ("source", "destination")
 _NETS = ("nets", "notNets")
 _PORTS = ("ports", "notPorts")
+_SELECTORS = ("selector", "namespaceSelector", "notSelector", "serviceAccounts")
 _MOST_TYPE, _MOST_CODE = 254, 255
 _MOST_METHODS, _MOST_PATHS, _MOST_OF_A_PATH = 20, 20, 1024
 _GLOBAL = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*")
@@ -50,22 +52,25 @@ def find_rule_problems(rule: Mapping[str, Any], where: str) -> Iterator[Problem]
     """The problems of a rule that Calico reports for every kind of resource; `where` is the rule's place."""
     if rule.get("action", "") not in _ACTIONS:
         yield where + ".action", rule.get("action", ""), _ACTION_RULE
-    if rule.get("ipVersion") not in (None, *_VERSIONS):
+    if "ipVersion" in rule and rule["ipVersion"] not in (None, *_VERSIONS):
         yield where + ".ipVersion", rule["ipVersion"], _VERSION_RULE
     # Most rules have few of these parts, and a generator without a result takes longer than a test.
     if "protocol" in rule or "notProtocol" in rule:
         yield from _protocols(rule, where)
     if "icmp" in rule or "notICMP" in rule:
         yield from _icmp(rule, where)
-    entities = [("{0}.{1}".format(where, end), rule[end]) for end in _ENDS if rule.get(end)]
-    if entities:
+    entities = [(where + "." + end, rule[end]) for end in _ENDS if rule.get(end)]
+    if any(not entity.keys().isdisjoint(_NETS) for _place, entity in entities):
         yield from _nets(entities, rule.get("ipVersion"))
     for place, entity in entities:
-        yield from _ports(entity, rule.get("protocol"), place)
-        yield from _selectors(entity, place)
+        if "ports" in entity or "notPorts" in entity:
+            yield from _ports(entity, rule.get("protocol"), place)
+        if not entity.keys().isdisjoint(_SELECTORS):
+            yield from _selectors(entity, place)
         if entity.get("services") is not None:
             yield from _services(entity, entity["services"], place)
-    yield from _ports_of_services(rule.get("destination") or {}, where)
+    if (rule.get("destination") or {}).get("services") is not None:
+        yield from _ports_of_services(rule["destination"], where)
     if rule.get("http") is not None:
         yield from _http(rule, where)
     if rule.get("metadata"):
@@ -94,6 +99,8 @@ def find_type_problems(types: Sequence[str], known: Sequence[str]) -> Iterator[P
 
 def find_direction_problems(rule: Mapping[str, Any], where: str, is_ingress: bool) -> Iterator[Problem]:
     """The problems that depend on a rule's direction, which Calico checks in policies only."""
+    if rule.get("http") is None and not any("services" in (rule.get(end) or ()) for end in _ENDS):
+        return
     allowed, other = _ENDS if is_ingress else _ENDS[::-1]
     if (rule.get(other) or {}).get("services") is not None:
         reason = "is not allowed here: {0} accepts services in {1} only"
@@ -137,7 +144,8 @@ def _protocols(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
         elif expected and version in _VERSIONS and version != expected:
             reason = "is not the version of {0}: use {1}, or leave it out".format(protocol, expected)
             yield where + ".ipVersion", version, reason
-    yield from find_both_protocols(rule, where)
+    if "notProtocol" in rule:
+        yield from find_both_protocols(rule, where)
 
 
 def find_both_protocols(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
@@ -150,6 +158,7 @@ def find_both_protocols(rule: Mapping[str, Any], where: str) -> Iterator[Problem
         yield where + ".notProtocol", rule["notProtocol"], reason
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_protocol(text: str) -> bool:
     return text in SPELLINGS.values() or digits(text, 255) > 0
 
@@ -300,7 +309,7 @@ def _services(entity: Mapping[str, Any], services: Mapping[str, Any], where: str
 
 
 def _ports_of_services(destination: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    for key in _PORTS if destination.get("services") is not None else ():
+    for key in _PORTS:
         if destination.get(key):
             reason = "is not allowed together with services, which already selects the ports"
             yield "{0}.destination.{1}".format(where, key), destination[key], reason
@@ -327,15 +336,6 @@ def _http(rule: Mapping[str, Any], where: str) -> Iterator[Problem]:
 
 def _too_many(what: str, most: int) -> str:
     return "is too many {0}: Calico accepts {1}; write more rules".format(what, most)
-
-
-def find_duplicates(texts: Sequence[str], where: str) -> Iterator[Problem]:
-    """A problem for each string that is also before it in the list."""
-    seen = set()
-    for index, text in enumerate(texts):
-        if text in seen:
-            yield "{0}[{1}]".format(where, index), text, "is not allowed twice: remove it"
-        seen.add(text)
 
 
 def _path(path: Mapping[str, Any]) -> str:

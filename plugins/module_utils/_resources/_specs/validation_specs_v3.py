@@ -18,12 +18,12 @@ from ..._core.errors import join_first
 from ..._core.ip import parse_net
 from ..resource import Problem, format_kind
 from ..validation_v3 import DNS_NAME, DNS_NAME_MAX, RULES
+from ..validators import find_duplicates
 from .validation_felix_v3 import find_felix_problems
 from .validation_node_v3 import find_node_problems
 from .validation_rules_v3 import (
     DNS_RULE,
     find_direction_problems,
-    find_duplicates,
     find_pre_dnat_problems,
     find_rule_problems,
     find_selector_problems,
@@ -106,9 +106,11 @@ def _name(kind: str, name: str) -> str:
 
 def _policy(name: str, spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _flags(spec)
-    yield from find_type_problems(spec.get("types") or [], _TYPES)
+    if spec.get("types"):
+        yield from find_type_problems(spec["types"], _TYPES)
     for key in ("selector", "namespaceSelector", "serviceAccountSelector"):
-        yield from find_selector_problems(spec.get(key) or "", "spec." + key)
+        if spec.get(key):
+            yield from find_selector_problems(spec[key], "spec." + key)
     for key in ("ingress", "egress"):
         for index, rule in enumerate(spec.get(key) or ()):
             where = "spec.{0}[{1}]".format(key, index)

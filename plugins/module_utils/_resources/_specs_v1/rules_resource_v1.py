@@ -29,7 +29,6 @@ SINGLE_NETS = {"nets": "net", "notNets": "notNet"}
 _Self = TypeVar("_Self", bound="RulesV1")
 
 
-@dataclasses.dataclass(frozen=True)
 class RulesV1(SpecResource):
     """A resource of Calico v1 with rules."""
 
@@ -53,7 +52,6 @@ class RulesV1(SpecResource):
         return _with_changed_ends(spec, _format_nets)
 
 
-@dataclasses.dataclass(frozen=True)
 class PolicyV1(RulesV1):
     KIND: ClassVar[str] = POLICY
     UNREADABLE_EFFECT: ClassVar[str] = "its rules do not apply"

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import json
+
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from ansible_collections.netsec.calico.plugins.module_utils._core import strict_json
-from ansible_collections.netsec.calico.plugins.module_utils._core.strict_json import NotJson, load
+from ansible_collections.netsec.calico.plugins.module_utils._core.strict_json import NotJson, is_list, iterate, load
 
 
 def test_json_is_read():
@@ -75,3 +79,49 @@ def test_more_than_the_most_values_are_refused_before_they_take_memory(monkeypat
 def test_what_is_nested_too_deeply_is_refused(text):
     with pytest.raises(ValueError):
         load(text)
+
+
+# Item by item
+
+
+def outcome(read, text):
+    """The content of a string, or the error and its message."""
+    try:
+        return list(read(text))
+    except ValueError as exc:
+        return type(exc), str(exc)
+
+
+LISTS = ("[]", " [ ] ", "[[]]", "[1]", '[{"a": 1} , {"b": []}]', "[1,2,]", "[,1]", "[1 2]", "[1}", "[1", "[", "[1] 2")
+LISTS += ('[{"a": 1},\n{"b": 1, "b": 2}]', "[1,\nNaN]", '[{}, "a\nb"]', "[1,%s]" % ("9" * 5000), "[1," + "[" * 100000)
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_a_list_has_the_same_content_item_by_item(text):
+    assert is_list(text)
+    assert outcome(iterate, text) == outcome(load, text)
+
+
+@hypothesis.given(
+    st.lists(st.recursive(st.none() | st.text() | st.integers(), lambda each: st.dictionaries(st.text(), each))),
+    st.sampled_from((None, 1)),
+    st.data(),
+)
+def test_any_list_and_any_broken_one_have_the_same_content_item_by_item(items, indent, data):
+    text = json.dumps(items, indent=indent)
+    assert list(iterate(text)) == items
+    start = data.draw(st.integers(1, len(text)))
+    broken = text[:start] + data.draw(st.sampled_from(("", ",", "]", "}", '"', " 1"))) + text[start + 1 :]
+    assert outcome(iterate, broken) == outcome(load, broken)
+
+
+def test_an_item_is_decoded_when_it_is_due():
+    items = iterate('[{"a": 1}, {"b": 1, "b": 2}]')
+    assert next(items) == {"a": 1}
+    with pytest.raises(ValueError, match="b is given twice"):
+        next(items)
+
+
+@pytest.mark.parametrize("text", ['{"a": []}', "- [1]", "\u00a0[]", ""])
+def test_what_is_not_a_list_is_told(text):
+    assert not is_list(text)

@@ -75,7 +75,7 @@ def test_a_new_resource_has_calicos_bytes(row):
     found = stored(resource.KIND, value, resource.name)
     assert not found.error
     assert changed_fields(found.beside(resource), resource) == []
-    assert found.is_just(resource) == is_same
+    assert found.is_just(resource.as_stored()) == is_same
     # A second write changes nothing.
     assert codec.encode(resource, found) == value
     assert codec.encode(found.beside(resource), found) == value

@@ -169,6 +169,33 @@ def test_the_samples_are_endpoints():
         assert not isinstance(outcome(text, V3), str)
 
 
+# Longer than what is also read as YAML.
+LONG = "[" + " " * 1000000
+ONE = json.dumps(FIELDS)
+
+
+@pytest.mark.parametrize(
+    "items",
+    ["", ONE, "%s,%s" % (ONE, json.dumps(LIST)), "1, {}", "%s,%s" % (ONE, ONE), '{"name": "x", "name": "y"}', "NaN"],
+)
+def test_a_long_list_in_json_is_read_like_a_short_one(items):
+    assert outcome(LONG + items + "]", V3) == outcome("[%s]" % items, V3)
+
+
+@pytest.mark.parametrize(
+    "end, message",
+    [
+        ("", "expecting ',' delimiter; it is too long to be read as YAML in flow style"),
+        ("] x", "extra data; it is too long to be read as YAML in flow style"),
+        (', {"a": 1, "a": 1}]', "a is given twice, first on line 1; keep one of the two"),
+    ],
+)
+def test_the_end_of_a_long_list_may_be_invalid(end, message):
+    # Whatever its items are.
+    for item, number in ((ONE, 1), ("1", 1), ("1", 150000)):
+        assert outcome(LONG + ",".join([item] * number) + end, V3).endswith(message)
+
+
 def test_a_file_of_millions_of_flaws_is_refused_with_ten():
     for item in ("1", "{}", "[]", '{"a":1}', '{"name": %s}' % json.dumps(["x"] * 10)):
         message = outcome("[%s]" % ",".join([item] * 150000), V3)
