@@ -2,14 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One request over a connection of one of urllib3's pools, without what the pool adds, which takes as long again."""
+"""One request over a connection of one of urllib3's pools.
+
+The pool, the connection and the answer of urllib3 take three times as long as what is left here.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any, Iterable, NamedTuple, Tuple
 
-from .complete import TimelyResponse, borrow, give_back, receive
+from .complete import TimelyResponse, borrow, give_back
 
 
 class NotConnected(OSError):
@@ -24,12 +27,18 @@ class PendingAnswer(NamedTuple):
 
     def read(self) -> Tuple[int, Any, bytes]:
         """Status, headers and body. Raises OSError or HTTPException unless the answer is complete."""
+        response = None
         try:
-            response = receive(self.connection)
+            response = TimelyResponse(self.connection.sock)
+            response.begin()
             content = response.read()
         except BaseException:
+            if response:
+                response.close()
             self.abandon()
             raise
+        if response.will_close:
+            self.connection.close()
         give_back(self.pool, self.connection)
         return response.status, response.headers, content
 
@@ -39,28 +48,37 @@ class PendingAnswer(NamedTuple):
         give_back(self.pool, self.connection)
 
 
-def send(
-    pool: Any, method: str, path: str, headers: Iterable[Tuple[str, str]], body: bytes | None, seconds: float
-) -> PendingAnswer:
-    """Send a request. `seconds` limits connecting, each step of sending, and the answer.
+def build_head(headers: Iterable[Tuple[str, str]]) -> bytes:
+    """These headers in a request. Raises ValueError for one that could be mistaken for something else."""
+    lines = ["{0}: {1}\r\n".format(name, value) for name, value in headers]
+    if not all(line[:-2].isascii() and line[:-2].isprintable() for line in lines):
+        raise ValueError("a header has a line break or another character that no header can have")
+    return "".join(lines).encode("ascii")
 
-    Raises NotConnected, an exception of urllib3 if the TCP connection fails, and OSError or HTTPException after that.
+
+def build_request(method: str, target: str, head: bytes, body: bytes | None) -> bytes:
+    """A request as one piece, which the server also reads as one. Raises ValueError for an invalid target."""
+    if not target.isascii() or not target.isprintable() or " " in target:
+        raise ValueError("a request has a character that no URL can have")
+    length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
+    line = "{0} {1} HTTP/1.1\r\n".format(method, target).encode("ascii")
+    return b"".join((line, head, length, b"\r\n", body or b""))
+
+
+def send(pool: Any, request: bytes, seconds: float) -> PendingAnswer:
+    """Send a request. `seconds` limits connecting, sending, and the answer.
+
+    Raises NotConnected, an exception of urllib3 if the TCP connection fails, and OSError after that.
     """
     connection = borrow(pool)
     pending = PendingAnswer(pool, connection)
     try:
         connection.timeout = seconds
-        connection.response_class = TimelyResponse
         if connection.sock is None:
             _connect(connection)
-        connection.putrequest(method, path)
-        for name, value in headers:
-            connection.putheader(name, value)
-        if body is not None:
-            connection.putheader("Content-Length", str(len(body)))
         # The server may have answered before it has read everything.
         with contextlib.suppress(BrokenPipeError):
-            connection.endheaders(body)
+            connection.sock.sendall(request)
     except BaseException:
         pending.abandon()
         raise

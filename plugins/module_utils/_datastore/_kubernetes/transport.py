@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ..._core.errors import InvalidInput
 from .._http.complete import has_length
-from .._http.exchange import NotConnected, PendingAnswer, send
+from .._http.exchange import NotConnected, PendingAnswer, build_head, build_request, send
 from ..certificates import CertificateOptions, check_certificates
 from .cluster_config import IMPORT_ERROR, LoadedCluster, load_cluster
 from .settings import KubernetesSettings
@@ -89,9 +89,10 @@ class _Link(NamedTuple):
     url: str
     headers: Any
     manager: Any
-    # Of the same manager, and the path of the URL; the pool is None behind a proxy.
+    # Of the same manager, the path of the URL, and the headers of each request; the pool is None behind a proxy.
     pool: Any
     path: str
+    head: bytes
 
 
 # (status, headers, body)
@@ -123,11 +124,15 @@ class Transport:
         if not configuration.verify_ssl:
             # The user has decided on it.
             disable_warnings(InsecureRequestWarning)
-        url, pool, path = str(configuration.host), None, ""
-        if manager.proxy is None:
-            pool, path = manager.connection_from_url(url), parse_url(url).path or ""
+        url, pool, path, head = str(configuration.host), None, "", b""
+        # Each request reports an invalid URL.
+        with contextlib.suppress(HTTPError, ValueError):
+            if manager.proxy is None:
+                head = build_head([("Host", _get_authority(url)), ("Accept-Encoding", "identity"), *headers.items()])
+                path = parse_url(url).path or ""
+                pool = manager.connection_from_url(url)
         # In one step: other threads use it.
-        self._link = _Link(url, headers, manager, pool, path)
+        self._link = _Link(url, headers, manager, pool, path, head)
 
     @property
     def url(self) -> str:
@@ -142,12 +147,11 @@ class Transport:
         body = None
         if document is not None:
             body = json.dumps(document, separators=(",", ":")).encode("utf-8", "replace")
-        headers = _complete_headers(link, accept, body is not None)
         with self._explaining():
             if link.pool is None:
-                received = _exchange_by_proxy(link, method, path, headers, body, self._settings.timeout)
+                received = _exchange_by_proxy(link, method, path, accept, body, self._settings.timeout)
             else:
-                received = self._send(link, method, path, headers, body).read()
+                received = self._send(link, method, path, accept, body).read()
         return _build_answer(received)
 
     def begin(self, path: str, accept: str) -> PendingAnswer | None:
@@ -156,7 +160,7 @@ class Transport:
         if link.pool is None:
             return None
         with self._explaining():
-            return self._send(link, "GET", path, _complete_headers(link, accept, False), None)
+            return self._send(link, "GET", path, accept, None)
 
     def finish(self, pending: PendingAnswer) -> ApiAnswer:
         """The answer to a request that was begun. Raises NoApiAnswer."""
@@ -164,8 +168,9 @@ class Transport:
             received = pending.read()
         return _build_answer(received)
 
-    def _send(self, link: _Link, method: str, path: str, headers: Any, body: bytes | None) -> PendingAnswer:
-        return send(link.pool, method, link.path + path, headers.items(), body, self._settings.timeout)
+    def _send(self, link: _Link, method: str, path: str, accept: str, body: bytes | None) -> PendingAnswer:
+        head = link.head + build_head(_list_own_headers(accept, body))
+        return send(link.pool, build_request(method, link.path + path, head, body), self._settings.timeout)
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -202,12 +207,16 @@ class Transport:
         return headers
 
 
-def _complete_headers(link: _Link, accept: str, has_body: bool) -> Any:
-    headers = link.headers.copy()
-    headers["Accept"] = accept
-    if has_body:
-        headers["Content-Type"] = "application/json"
-    return headers
+def _list_own_headers(accept: str, body: bytes | None) -> List[Tuple[str, str]]:
+    """The headers that are not those of each request."""
+    return [("Accept", accept)] + ([] if body is None else [("Content-Type", "application/json")])
+
+
+def _get_authority(url: str) -> str:
+    """The host of a URL, and the port if it is not the usual one."""
+    parts = parse_url(url)
+    is_usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme or ""))
+    return str(parts.host) if is_usual else "{0}:{1}".format(parts.host, parts.port)
 
 
 def _build_answer(received: _Received) -> ApiAnswer:
@@ -219,10 +228,12 @@ def _build_answer(received: _Received) -> ApiAnswer:
 
 
 def _exchange_by_proxy(
-    link: _Link, method: str, path: str, headers: Any, body: bytes | None, seconds: float
+    link: _Link, method: str, path: str, accept: str, body: bytes | None, seconds: float
 ) -> _Received:
     """The same as urllib3 does it, which knows how to reach a server behind a proxy."""
     deadline = time.monotonic() + seconds
+    headers = link.headers.copy()
+    headers.update(_list_own_headers(accept, body))
     response = link.manager.request(
         method,
         link.url + path,
