@@ -95,6 +95,8 @@ ON_KUBERNETES = (
     "info",
     "info_selector",
     "kube_harness",
+    "kubernetes_errors",
+    "kubernetes_lists",
     "kubernetes_resources",
     "migrate",
     "plan_file",

@@ -197,7 +197,7 @@ def test_an_answer_without_an_end(store, wire, monkeypatch, pieces, cause):
 
 
 def transport():
-    return importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.http")
+    return importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._http.complete")
 
 
 @pytest.mark.thorough

@@ -94,6 +94,9 @@ class Datastore(abc.ABC):
     def key(self, ref: Ref) -> str:
         """The key under which this resource is stored, or would be."""
 
+    def begin_to_read(self, kind: str) -> None:  # noqa: B027 # most datastores are read too quickly for it
+        """A hint that all resources of a kind will be read next: the server may begin to collect them."""
+
     @abc.abstractmethod
     def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
         """What is stored for these resources, on these nodes, and of these kinds; possibly more; in few requests."""

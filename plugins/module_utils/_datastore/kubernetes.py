@@ -29,12 +29,14 @@ from ._kubernetes.codec_specs import SpecObjectForm
 from ._kubernetes.objects import (
     OF_ACCOUNT,
     OF_NAMESPACE,
+    PLURALS_OF_KINDS,
     build_key,
     build_nodes,
     build_profiles_of_accounts,
     build_profiles_of_namespaces,
     build_values,
     check_is_calicos,
+    find_plural,
 )
 from ._kubernetes.settings import KubernetesSettings
 from ._kubernetes.writes import Outcome, format_pending, has_become, make_changes, prepare_metadata
@@ -43,11 +45,6 @@ from ._values.codec_specs_v3 import PLURALS, PLURALS_OF_POLICIES, build_codec
 from .base import Datastore, State, never
 from .snapshot import NONE_PLANNED, PlannedValues, PolicySnapshot, add_optional_v3, looks_at_others_v3, snapshot_v3
 
-# {kind: its plural name}, of the kinds that are custom resources.
-_PLURALS = {
-    HOST_ENDPOINT: "hostendpoints",
-    **{kind: plural for kind, plural in PLURALS.items() if kind in V3_KUBERNETES.schemas},
-}
 _CORE = "v1"
 # Older versions of Calico do not have these.
 _OPTIONAL = ("tiers", "stagedglobalnetworkpolicies", "stagednetworkpolicies")
@@ -128,7 +125,7 @@ class KubernetesDatastore(Datastore):
     def _codecs(self) -> Mapping[str, Codec]:
         has_annotation = self.api.has_metadata_annotation
         how = (self.api.name, has_annotation, has_annotation and self._counts)
-        kinds = [kind for kind in _PLURALS if kind != HOST_ENDPOINT]
+        kinds = [kind for kind in PLURALS_OF_KINDS if kind != HOST_ENDPOINT]
         found = {kind: SpecObjectForm(kind, *how, self.calico_version).build_codec() for kind in kinds}
         return dict(found, **{HOST_ENDPOINT: HostEndpointForm(*how).build_codec()})
 
@@ -136,14 +133,17 @@ class KubernetesDatastore(Datastore):
         return self._build_key(ref.kind, self._list_names(ref)[0])
 
     def _build_key(self, kind: str, name: str) -> str:
-        return "{0}.{1}/{2}".format(_find_plural(kind), self.api.group, name)
+        return "{0}.{1}/{2}".format(find_plural(kind), self.api.group, name)
 
     def _list_names(self, ref: Ref) -> List[str]:
         """The names under which a resource may be stored, that of a new one first."""
-        is_other = _find_plural(ref.kind) and ref.kind != HOST_ENDPOINT and self._codecs[ref.kind].has_other_names
+        is_other = find_plural(ref.kind) and ref.kind != HOST_ENDPOINT and self._codecs[ref.kind].has_other_names
         return self.calico_version.list_names(ref.name) if is_other else [ref.name]
 
     # Reads
+
+    def begin_to_read(self, kind: str) -> None:
+        self._client.begin_list(self.api.name, find_plural(kind))
 
     def read(self, refs: Sequence[Ref], nodes: Collection[str], kinds: Collection[str] = ()) -> List[Stored]:
         wanted: Dict[str, List[Ref]] = {kind: [] for kind in kinds}
@@ -167,7 +167,7 @@ class KubernetesDatastore(Datastore):
     def _find(self, ref: Ref) -> Iterator[Stored]:
         """What is stored for a resource under its names, under that of a new one first."""
         for number, name in enumerate(self._list_names(ref)):
-            found = self._client.get_object(self.api.name, _find_plural(ref.kind), name)
+            found = self._client.get_object(self.api.name, find_plural(ref.kind), name)
             if found and (not number or self._stored(ref.kind, found).own_ref == ref):
                 yield self._stored(ref.kind, found)
 
@@ -178,7 +178,8 @@ class KubernetesDatastore(Datastore):
 
     def _list_all(self, kind: str) -> List[Stored]:
         """Raises KindMissing where the cluster has no such kind."""
-        return [self._stored(kind, item) for item in self._client.list_objects(self.api.name, _find_plural(kind))]
+        convert = functools.partial(self._stored, kind)
+        return self._client.list_objects(self.api.name, find_plural(kind), convert)
 
     def _stored(self, kind: str, document: Dict[str, Any]) -> Stored:
         metadata = document["metadata"]
@@ -197,8 +198,8 @@ class KubernetesDatastore(Datastore):
 
     def list_kind(self, kind: str) -> List[Stored]:
         """Of profiles, those that Calico makes of namespaces and service accounts."""
-        if kind in _PLURALS:
-            return [self._stored(kind, item) for item in self._list_objects(_PLURALS[kind])]
+        if kind in PLURALS_OF_KINDS:
+            return self._list_objects(PLURALS_OF_KINDS[kind], functools.partial(self._stored, kind))
         if kind not in PLURALS:
             return super().list_kind(kind)
         check_is_calicos(kind)
@@ -240,7 +241,7 @@ class KubernetesDatastore(Datastore):
         return snapshot_v3(values, endpoints, unread, self.given_version)
 
     def build_policy_values(self, change: Change) -> Dict[str, str | None]:
-        plural, document = _find_plural(change.ref.kind), self._build_document(change)
+        plural, document = find_plural(change.ref.kind), self._build_document(change)
         if document is None:
             return {build_key(plural, change.before.name if change.before else change.ref.name): None}
         return dict(build_values(plural, [document], self.api.has_metadata_annotation, self._counts))
@@ -248,32 +249,35 @@ class KubernetesDatastore(Datastore):
     def _read_values(self, plural: str) -> Dict[str, str]:
         """{key in etcd: value} of the objects of a kind."""
         if plural == "nodes":
-            return build_nodes(self._client.list_objects(_CORE, plural))
+            return build_nodes(self._list_core(plural))
         if plural == "profiles":
             return self._read_made_profiles()
         return build_values(plural, self._list_objects(plural), self.api.has_metadata_annotation, self._counts)
 
-    def _list_objects(self, plural: str) -> List[Dict[str, Any]]:
+    def _list_objects(self, plural: str, convert: Callable[[Dict[str, Any]], Any] = drop_managed_fields) -> List[Any]:
         """The objects of a kind of Calico."""
         try:
-            return self._client.list_objects(self.api.name, plural)
+            return self._client.list_objects(self.api.name, plural, convert)
         except KindMissing:
             if plural not in _OPTIONAL:
                 raise
             return []
 
+    def _list_core(self, plural: str) -> List[Dict[str, Any]]:
+        return self._client.list_objects(_CORE, plural, drop_managed_fields)
+
     def _read_made_profiles(self) -> Dict[str, str]:
-        values = build_profiles_of_namespaces(self._client.list_objects(_CORE, "namespaces"))
-        values.update(build_profiles_of_accounts(self._client.list_objects(_CORE, "serviceaccounts")))
+        values = build_profiles_of_namespaces(self._list_core("namespaces"))
+        values.update(build_profiles_of_accounts(self._list_core("serviceaccounts")))
         return values
 
     def _read_profiles(self, texts: Sequence[str]) -> Dict[str, str]:
         """The profiles of namespaces and service accounts, read only if an endpoint, as text, may use them."""
         values: Dict[str, str] = {}
         if any('"' + OF_NAMESPACE in text for text in texts):
-            values.update(build_profiles_of_namespaces(self._client.list_objects(_CORE, "namespaces")))
+            values.update(build_profiles_of_namespaces(self._list_core("namespaces")))
         if any('"' + OF_ACCOUNT in text for text in texts):
-            values.update(build_profiles_of_accounts(self._client.list_objects(_CORE, "serviceaccounts")))
+            values.update(build_profiles_of_accounts(self._list_core("serviceaccounts")))
         return values
 
     # Writes
@@ -328,7 +332,7 @@ class KubernetesDatastore(Datastore):
 
     def _send(self, change: Change, document: Mapping[str, Any] | None, is_dry: bool = False) -> Change:
         """Send one change, and return it as it was made."""
-        api, plural = self.api.name, _find_plural(change.ref.kind)
+        api, plural = self.api.name, find_plural(change.ref.kind)
         before = change.before.content["metadata"] if change.before else None
         if document is None:
             found = self._client.delete(api, plural, before or {}, is_dry)
@@ -341,10 +345,3 @@ class KubernetesDatastore(Datastore):
             made = self._client.update(api, plural, request, is_dry)
         # A dry run makes no revision.
         return change._replace(content=document, revision=made["metadata"].get("resourceVersion", ""))
-
-
-def _find_plural(kind: str) -> str:
-    """Raises DatastoreError for a kind that is not kept here."""
-    if kind not in _PLURALS:
-        raise DatastoreError("datastore_type kubernetes has no resources of kind {0} here".format(kind))
-    return _PLURALS[kind]

@@ -24,7 +24,7 @@ from .._guard.verdict import GuardVerdict
 from .._plan.stored import Stored
 from ._input.declared import build_owner_labels
 from ._input.documents import OtherKind, build_skipped_result
-from ._input.endpoint_set import build_presents, check_decommissioned, read_endpoints
+from ._input.endpoint_set import announce, build_presents, check_decommissioned, read_endpoints
 from .audit_results import build_audit_result
 from .runner import read_settings, warn
 
@@ -43,7 +43,7 @@ def audit_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     store.api_version.check_nodes("nodes", params["nodes"])
     store.api_version.check_nodes(get_option_name("decommission_nodes"), decommissioned)
     skipped: List[OtherKind] = []
-    items = read_endpoints(params, skipped)
+    items = announce(read_endpoints(params, skipped), store)
     wants = build_presents(items, store.api_version, build_owner_labels(params, store.api_version), store.key)
     check_decommissioned(wants.values(), decommissioned)
     guard_policy = parse_guard_policy(params)

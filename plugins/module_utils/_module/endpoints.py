@@ -20,7 +20,7 @@ from .._plan.desired import NodePurge
 from .._resources.api_version import ApiVersion
 from ._input.declared import build_owner_labels
 from ._input.documents import OtherKind, build_skipped_result
-from ._input.endpoint_set import build_presents, check_decommissioned, read_endpoints
+from ._input.endpoint_set import announce, build_presents, check_decommissioned, read_endpoints
 from .options import check_limits
 from .results import build_bulk_result, build_bulk_warnings
 from .runner import describe_datastore, warn
@@ -33,7 +33,7 @@ def apply_endpoints(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     guard_policy = parse_guard_policy(params)
     purge = _parse_purge(params, store.api_version)
     skipped: List[OtherKind] = []
-    items = read_endpoints(params, skipped)
+    items = announce(read_endpoints(params, skipped), store)
     owner_labels = build_owner_labels(params, store.api_version)
     wants = build_presents(items, store.api_version, owner_labels, store.key)
     check_decommissioned(wants.values(), params["decommission_nodes"] or ())

@@ -17,7 +17,8 @@ import urllib.parse
 from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
 
 from ..._core.errors import CalicoError, DatastoreError, cut, format_message
-from .http import BadAnswer, HandshakeFailed
+from .._http.complete import BadAnswer
+from .http import HandshakeFailed
 from .settings import EtcdSettings
 
 try:

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
 import ssl
-from typing import Any, Dict, Mapping
+from typing import Any, Dict
 
-from ..._core.errors import brief
 from ..._core.go_json import shallow
+from .._http.complete import CompleteResponse
 from .settings import EtcdSettings
 
 try:
@@ -28,12 +26,6 @@ except ImportError:
 
 # Maximum depth of directories in a listing, each an object and a list. Calico has a few.
 _DIRECTORIES = 100
-# Maximum number of bytes of an answer, including its headers. Lists of real datastores have several MB.
-MOST_BYTES = 256 * 1024 * 1024
-
-
-class BadAnswer(http.client.HTTPException):
-    """An answer that is not read further; the text is the reason."""
 
 
 class HandshakeFailed(OSError):
@@ -46,21 +38,6 @@ def harden(manager: Any, url: str, settings: EtcdSettings) -> None:
     if url.startswith("https:"):
         # This takes a while, and is useless without TLS.
         manager.connection_pool_kw.update(cert_reqs="CERT_REQUIRED", ssl_context=_tls_context(settings))
-
-
-def borrow(pool: Any) -> Any:
-    """A connection of a pool, since the pool itself would wait for the answer to a request."""
-    return pool._get_conn()
-
-
-def receive(connection: Any) -> http.client.HTTPResponse:
-    """The answer to the pending request, without the object that urllib3 puts around it, which takes as long again."""
-    return http.client.HTTPConnection.getresponse(connection)
-
-
-def give_back(pool: Any, connection: Any) -> None:
-    """Return a connection to its pool after its answer has been read."""
-    pool._put_conn(connection)
 
 
 def get_pool(response: Any) -> Any:
@@ -86,11 +63,6 @@ def _decoded(data: Any) -> Any:
         return json.loads(shallow(text, 2 * _DIRECTORIES))
 
 
-def has_length(headers: Mapping[str, str] | http.client.HTTPMessage) -> bool:
-    """Whether these headers contain the length of the answer. Without it, a cut answer cannot be detected."""
-    return "Content-Length" in headers or "Transfer-Encoding" in headers
-
-
 def _tls_context(settings: EtcdSettings) -> ssl.SSLContext:
     context: ssl.SSLContext = create_urllib3_context()
     if settings.etcd_ca_cert_file:
@@ -102,73 +74,12 @@ def _tls_context(settings: EtcdSettings) -> ssl.SSLContext:
     return context
 
 
-class _Counted(io.RawIOBase):
-    """The bytes of one answer. Raises an exception at the maximum size, and at an early end."""
-
-    def __init__(self, raw: Any) -> None:
-        super().__init__()
-        self._raw = raw
-        self._left = MOST_BYTES
-        self._has_begun = False
-        self.may_end = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> Any:
-        count = self._raw.readinto(buffer)
-        # Before the first byte, http.client itself handles an end.
-        if count == 0 and self._has_begun and not self.may_end:
-            raise http.client.IncompleteRead(b"")
-        self._has_begun = True
-        self._left -= count or 0
-        if self._left < 0:
-            raise _too_long()
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _BodyReader(io.BufferedReader):
-    """A reader that allocates no more than the maximum size of an answer, whatever the server announces."""
-
-    def read(self, size: Any = -1) -> bytes:
-        return super().read(size if size is not None and 0 <= size <= MOST_BYTES else MOST_BYTES)
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer that is complete, or else raises an exception.
-
-    http.client accepts the end of the connection as the end of the headers, and urllib3 before 2 as that of the body.
-    """
-
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._counted = _Counted(self.fp.detach())
-        self.fp = _BodyReader(self._counted)
-
-    def begin(self) -> None:
-        super().begin()
-        coding = self.getheader("Content-Encoding", "identity")
-        if coding.lower() != "identity":
-            # Compression was not requested, and a few bytes may expand to very many.
-            raise BadAnswer("the answer is compressed ({0}); etcd does not compress".format(brief(coding)))
-        if (self.length or 0) > MOST_BYTES:
-            raise _too_long()
-        is_open = self.length is None and not self.chunked
-        if is_open and has_length(self.headers):
-            raise BadAnswer("the answer has an invalid length")
-        self._counted.may_end = is_open
-
-
 class _Connection(HTTPConnection):
-    response_class = _Response
+    response_class = CompleteResponse
 
 
 class _TlsConnection(HTTPSConnection):
-    response_class = _Response
+    response_class = CompleteResponse
 
     def connect(self) -> None:
         try:
@@ -186,7 +97,3 @@ class _Pool(HTTPConnectionPool):
 
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
-
-
-def _too_long() -> BadAnswer:
-    return BadAnswer("the answer is longer than {0} MiB".format(MOST_BYTES // 1024 // 1024))

@@ -15,8 +15,9 @@ import urllib.parse
 from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
+from .._http.complete import borrow, give_back, has_length, receive
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
-from .http import borrow, give_back, harden, has_length, parse_object, receive
+from .http import harden, parse_object
 from .settings import EtcdSettings
 
 try:

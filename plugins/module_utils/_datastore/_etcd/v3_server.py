@@ -16,8 +16,9 @@ import urllib.parse
 from typing import Any, Dict, Iterator, NamedTuple, cast
 
 from ..._core.errors import DatastoreError, MissingLibrary, format_message, shown
+from .._http.complete import borrow, give_back, has_length
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
-from .http import borrow, get_pool, give_back, harden, has_length, parse_object
+from .http import get_pool, harden, parse_object
 from .settings import EtcdSettings
 
 try:

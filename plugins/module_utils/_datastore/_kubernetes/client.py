@@ -6,18 +6,22 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import urllib.parse
-from typing import Any, Collection, Dict, List, Mapping
+from typing import Any, Callable, Collection, Dict, List, Mapping, TypeVar
 
 from ..._core.errors import Conflict, DatastoreError, InvalidInput, get_option_name
+from .._http.exchange import PendingAnswer
 from .answers import ApiRequest, explain, is_named_missing
 from .settings import KubernetesSettings
 from .transport import ApiAnswer, NoApiAnswer, Transport
 
 # Objects in a page of a list. The aggregated API sends all objects at once.
 PAGE = 1000
+# Objects in the first page of a list that was begun before: the server works on it while the caller does other things.
+LONG_PAGE = 2500
 # How often a list is begun anew after the server has dropped its snapshot.
 _LISTS = 5
 # Seconds between two tries of a request, unless the server names them.
@@ -26,7 +30,9 @@ _PAUSE = 0.2
 _BUSY = (429,)
 # The server, or one behind it, is restarting or overloaded. It may have carried out the request.
 _UNAVAILABLE = (502, 503, 504)
+_JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_Item = TypeVar("_Item")
 _STRICT = "?fieldValidation=Strict&fieldManager=netsec.calico"
 
 
@@ -38,6 +44,29 @@ class Unanswered(DatastoreError):
     """A write without an answer: it may have been carried out."""
 
 
+class _Page:
+    """A page of a list that is to be read, and the request for it, if that was sent or tried already."""
+
+    def __init__(
+        self, url: str, begun: PendingAnswer | NoApiAnswer | None = None, deadline: float | None = None
+    ) -> None:
+        self.url = url
+        # When a request that failed must not be tried again.
+        self.deadline = deadline
+        self._begun = begun
+
+    def take(self) -> PendingAnswer | None:
+        """The request that was sent, once. Raises NoApiAnswer, once, if it could not be sent."""
+        begun, self._begun = self._begun, None
+        if isinstance(begun, NoApiAnswer):
+            raise begun
+        return begun
+
+    def abandon(self) -> None:
+        if isinstance(self._begun, PendingAnswer):
+            self._begun.abandon()
+
+
 class KubernetesClient:
     """One API server."""
 
@@ -47,6 +76,8 @@ class KubernetesClient:
         # Requests run in several threads. How often the credentials were loaded again.
         self._lock = threading.Lock()
         self._reloads = 0
+        # First pages, by path.
+        self._begun: Dict[str, _Page] = {}
 
     def __str__(self) -> str:
         return self._transport.url
@@ -73,13 +104,19 @@ class KubernetesClient:
             return None
         return _check_object(self._check(answer, request).document)
 
-    def list_objects(self, api: str, plural: str) -> List[Dict[str, Any]]:
-        """All objects of a kind, in one consistent state."""
-        return self._list(api, plural, "application/json")
+    def begin_list(self, api: str, plural: str) -> None:
+        """Let the server begin to list objects, which the next list_objects of this kind reads."""
+        path = _path(api, plural)
+        if path not in self._begun:
+            self._begun[path] = self._begin_page(path, LONG_PAGE, "", _JSON)
+
+    def list_objects(self, api: str, plural: str, convert: Callable[[Dict[str, Any]], _Item]) -> List[_Item]:
+        """All objects of a kind, converted, in one consistent state. Their conversion takes the server's time."""
+        return self._list(api, plural, _JSON, lambda item: convert(_check_object(item)))
 
     def list_names(self, api: str, plural: str) -> List[str]:
         """The names of all objects of a kind."""
-        return [str((item.get("metadata") or {}).get("name")) for item in self._list(api, plural, _METADATA_ONLY)]
+        return self._list(api, plural, _METADATA_ONLY, lambda item: str(_check_object(item, True)["metadata"]["name"]))
 
     def create(self, api: str, plural: str, document: Mapping[str, Any], is_dry: bool = False) -> Mapping[str, Any]:
         """The created object. Raises Conflict when it exists, and Unanswered without an answer."""
@@ -113,10 +150,10 @@ class KubernetesClient:
 
     # Requests
 
-    def _list(self, api: str, plural: str, accept: str) -> List[Dict[str, Any]]:
+    def _list(self, api: str, plural: str, accept: str, convert: Callable[[Dict[str, Any]], _Item]) -> List[_Item]:
         request = ApiRequest("list", plural, api)
         for _attempt in range(_LISTS):
-            found = self._read_pages(_path(api, plural), request, accept)
+            found = self._read_pages(_path(api, plural), request, accept, convert)
             if found is not None:
                 return found
         text = (
@@ -124,24 +161,53 @@ class KubernetesClient:
         )
         raise DatastoreError(text.format(self, plural, _LISTS))
 
-    def _read_pages(self, path: str, request: ApiRequest, accept: str) -> List[Dict[str, Any]] | None:
-        """The pages of a list; None when the server no longer has its snapshot."""
-        items: List[Dict[str, Any]] = []
+    def _read_pages(
+        self, path: str, request: ApiRequest, accept: str, convert: Callable[[Dict[str, Any]], _Item]
+    ) -> List[_Item] | None:
+        """The objects of all pages of a list; None when the server no longer has its snapshot."""
+        items: List[_Item] = []
         token = ""
+        page = self._begun.pop(path, None) or _Page(_build_page_url(path, PAGE, ""))
         while True:
-            query = {"limit": PAGE, **({"continue": token} if token else {})}
-            url = "{0}?{1}".format(path, urllib.parse.urlencode(query))
-            answer = self._try(lambda url=url: self._send("GET", url, accept=accept), request)
+            answer = self._read_page(page, accept, request)
             if answer.status == 410:
                 # The token that it offers goes on in another state.
                 return None
-            document = self._check(answer, request).document
-            items += _get_list(document, "items")
-            before, token = token, (document.get("metadata") or {}).get("continue") or ""
-            if not token:
-                return [_check_object(item, accept == _METADATA_ONLY) for item in items]
-            if token == before:
-                raise DatastoreError("{0}: the list of {1} does not end".format(self, request.resource))
+            # The server works on the next page while this one is decoded and converted.
+            following = self._begin_page(path, PAGE, _guess_token(answer), accept)
+            try:
+                document = self._check(answer, request).document
+                items += map(convert, _get_list(document, "items"))
+                before, token = token, (document.get("metadata") or {}).get("continue") or ""
+                if not token:
+                    return items
+                if token == before:
+                    raise DatastoreError("{0}: the list of {1} does not end".format(self, request.resource))
+                page = _Page(_build_page_url(path, PAGE, token))
+                if following.url == page.url:
+                    page, following = following, page
+            finally:
+                following.abandon()
+
+    def _begin_page(self, path: str, limit: int, token: str | None, accept: str) -> _Page:
+        if token is None:
+            return _Page("")
+        url, deadline = _build_page_url(path, limit, token), time.monotonic() + self._settings.timeout
+        try:
+            return _Page(url, self._transport.begin(url, accept))
+        except NoApiAnswer as exc:
+            return _Page(url, exc, deadline)
+
+    def _read_page(self, page: _Page, accept: str, request: ApiRequest) -> ApiAnswer:
+        def send() -> ApiAnswer:
+            begun = page.take()
+            if begun:
+                answer = self._transport.finish(begun)
+                if answer.status != 401:
+                    return answer
+            return self._send("GET", page.url, accept=accept)
+
+        return self._try(send, request, page.deadline)
 
     def _read(self, path: str, request: ApiRequest) -> Dict[str, Any]:
         return self._check(self._try(lambda: self._send("GET", path), request), request).document
@@ -167,9 +233,9 @@ class KubernetesClient:
                 raise Conflict(explain(answer, request))
             return self._check(answer, request)
 
-    def _try(self, send: Any, request: ApiRequest) -> ApiAnswer:
+    def _try(self, send: Any, request: ApiRequest, deadline: float | None = None) -> ApiAnswer:
         """The answer to a request that changes nothing, tried again until the timeout while the server is not ready."""
-        deadline = time.monotonic() + self._settings.timeout
+        deadline = deadline or time.monotonic() + self._settings.timeout
         while True:
             try:
                 answer: ApiAnswer = send()
@@ -181,7 +247,7 @@ class KubernetesClient:
                 return answer
 
     def _send(
-        self, method: str, path: str, document: Mapping[str, Any] | None = None, accept: str = "application/json"
+        self, method: str, path: str, document: Mapping[str, Any] | None = None, accept: str = _JSON
     ) -> ApiAnswer:
         reloads = self._reloads
         answer = self._transport.request(method, path, document, accept)
@@ -214,6 +280,25 @@ class KubernetesClient:
         return DatastoreError(text.format(self, get_option_name(option), source, exc.reason))
 
 
+def _build_page_url(path: str, limit: int, token: str) -> str:
+    query = {"limit": limit, **({"continue": token} if token else {})}
+    return "{0}?{1}".format(path, urllib.parse.urlencode(query))
+
+
+def _guess_token(answer: ApiAnswer) -> str | None:
+    """What the page says about the next one, most likely, without decoding it; None if that is unclear.
+
+    The metadata of a list of custom resources are its end.
+    """
+    found = _TOKEN.search(answer.body, max(len(answer.body) - _END, 0))
+    return found.group(1).decode("ascii") if found else None
+
+
+_TOKEN = re.compile(rb'"metadata":\{"continue":"([A-Za-z0-9_=-]+)"[^{}]*\}\}\s*\Z')
+# Maximum number of bytes at the end of a page that are searched.
+_END = 4096
+
+
 def _path(api: str, plural: str, name: str = "") -> str:
     root = "/api/" if "/" not in api else "/apis/"
     return "{0}{1}/{2}{3}".format(root, api, plural, "/" + urllib.parse.quote(name, safe="") if name else "")
@@ -231,9 +316,9 @@ def _get_list(document: Mapping[str, Any], key: str) -> List[Dict[str, Any]]:
 
 def _check_object(document: Dict[str, Any], needs_name_only: bool = False) -> Dict[str, Any]:
     """The object, which has a name, and a revision unless it was a dry run. Raises DatastoreError."""
-    metadata = document.get("metadata")
-    keys = ("name",) if needs_name_only else ("name", "resourceVersion")
-    if not isinstance(metadata, dict) or not all(isinstance(metadata.get(key), str) for key in keys):
+    metadata: Any = document.get("metadata")
+    is_complete = isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
+    if not is_complete or not (needs_name_only or isinstance(metadata.get("resourceVersion"), str)):
         raise DatastoreError("the API server's answer is not an object; is it a Kubernetes API server?")
     return document
 

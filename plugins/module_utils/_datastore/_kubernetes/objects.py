@@ -14,8 +14,11 @@ import contextlib
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
-from ..._core.errors import InvalidInput
+from ..._core.errors import DatastoreError, InvalidInput
 from ..._resources._specs.spec_resource import DEFAULT_TIER
+from ..._resources.api_version import V3_KUBERNETES
+from ..._resources.hostendpoint import HOST_ENDPOINT
+from .._values.codec_specs_v3 import PLURALS
 from ..snapshot import V3_ROOT
 from .annotation import ANNOTATION, read_metadata, read_policy_name
 
@@ -24,6 +27,20 @@ OF_NAMESPACE, OF_ACCOUNT = "kns.", "ksa."
 _NAMESPACE_LABELS, _ACCOUNT_LABELS = "pcns.", "pcsa."
 _NAME = "projectcalico.org/name"
 _ADDRESS_TYPES = ("InternalIP", "ExternalIP")
+
+
+# {kind: its plural name}, of the kinds that are custom resources.
+PLURALS_OF_KINDS = {
+    HOST_ENDPOINT: "hostendpoints",
+    **{kind: plural for kind, plural in PLURALS.items() if kind in V3_KUBERNETES.schemas},
+}
+
+
+def find_plural(kind: str) -> str:
+    """Raises DatastoreError for a kind that is not kept here."""
+    if kind not in PLURALS_OF_KINDS:
+        raise DatastoreError("datastore_type kubernetes has no resources of kind {0} here".format(kind))
+    return PLURALS_OF_KINDS[kind]
 
 
 def check_is_calicos(kind: str) -> None:

@@ -7,14 +7,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import functools
+import http.client
 import json
+import socket
 import ssl
 import time
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ..._core.errors import InvalidInput
+from .._http.complete import has_length
+from .._http.exchange import NotConnected, PendingAnswer, build_head, build_request, send
 from ..certificates import CertificateOptions, check_certificates
 from .cluster_config import IMPORT_ERROR, LoadedCluster, load_cluster
 from .settings import KubernetesSettings
@@ -31,6 +36,7 @@ try:
         ReadTimeoutError,
     )
     from urllib3.response import HTTPHeaderDict
+    from urllib3.util import parse_url
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     # load_cluster reports the missing library.
@@ -40,7 +46,7 @@ CERTIFICATES = CertificateOptions("ca_cert", "client_cert", "client_key")
 # Kept-alive connections, and so the maximum number of pending writes. With more, creations take no less time.
 CONNECTIONS = 8
 USER_AGENT = "netsec.calico"
-# Maximum number of bytes of an answer. A list of 100,000 endpoints comes in pages of 1 MB.
+# Maximum number of bytes of an answer behind a proxy. A list of 100,000 endpoints comes in pages of 1 MB.
 MOST_BYTES = 256 * 1024 * 1024
 # Bytes that are read at a time.
 PART = 65536
@@ -77,6 +83,22 @@ class NoApiAnswer(Exception):
         self.is_final = is_final
 
 
+class _Link(NamedTuple):
+    """The way to the server, with the credentials that were loaded."""
+
+    url: str
+    headers: Any
+    manager: Any
+    # Of the same manager, the path of the URL, and the headers of each request; the pool is None behind a proxy.
+    pool: Any
+    path: str
+    head: bytes
+
+
+# (status, headers, body)
+_Received = Tuple[int, Mapping[str, str], bytes]
+
+
 class Transport:
     """The connections to one API server, with the user's credentials."""
 
@@ -102,52 +124,63 @@ class Transport:
         if not configuration.verify_ssl:
             # The user has decided on it.
             disable_warnings(InsecureRequestWarning)
-        self._url, self._headers, self._manager = str(configuration.host), headers, manager
+        url, pool, path, head = str(configuration.host), None, "", b""
+        # Each request reports an invalid URL.
+        with contextlib.suppress(HTTPError, ValueError):
+            if manager.proxy is None:
+                head = build_head([("Host", _get_authority(url)), ("Accept-Encoding", "identity"), *headers.items()])
+                path = parse_url(url).path or ""
+                pool = manager.connection_from_url(url)
+        # In one step: other threads use it.
+        self._link = _Link(url, headers, manager, pool, path, head)
 
     @property
     def url(self) -> str:
         """The server's URL."""
-        return self._url
+        return self._link.url
 
     def request(
         self, method: str, path: str, document: Mapping[str, Any] | None = None, accept: str = "application/json"
     ) -> ApiAnswer:
         """One request. `path` has the query, if any. Raises NoApiAnswer; it never follows a redirection."""
-        headers = self._headers.copy()
-        headers["Accept"] = accept
+        link = self._link
         body = None
         if document is not None:
-            headers["Content-Type"] = "application/json"
             body = json.dumps(document, separators=(",", ":")).encode("utf-8", "replace")
-        seconds = self._settings.timeout
-        deadline = time.monotonic() + seconds
+        with self._explaining():
+            if link.pool is None:
+                received = _exchange_by_proxy(link, method, path, accept, body, self._settings.timeout)
+            else:
+                received = self._send(link, method, path, accept, body).read()
+        return _build_answer(received)
+
+    def begin(self, path: str, accept: str) -> PendingAnswer | None:
+        """Send a GET whose answer is awaited later; None behind a proxy. Raises NoApiAnswer."""
+        link = self._link
+        if link.pool is None:
+            return None
+        with self._explaining():
+            return self._send(link, "GET", path, accept, None)
+
+    def finish(self, pending: PendingAnswer) -> ApiAnswer:
+        """The answer to a request that was begun. Raises NoApiAnswer."""
+        with self._explaining():
+            received = pending.read()
+        return _build_answer(received)
+
+    def _send(self, link: _Link, method: str, path: str, accept: str, body: bytes | None) -> PendingAnswer:
+        head = link.head + build_head(_list_own_headers(accept, body))
+        return send(link.pool, build_request(method, link.path + path, head, body), self._settings.timeout)
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Raise NoApiAnswer for whatever ended a request."""
         try:
-            response = self._manager.request(
-                method,
-                self.url + path,
-                body=body,
-                headers=headers,
-                timeout=Timeout(connect=seconds, read=seconds),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                enforce_content_length=True,
-            )
-            content = _read_all(response, deadline)
-            response.release_conn()
-        except (HTTPError, OSError) as exc:
+            yield
+        except (HTTPError, OSError, http.client.HTTPException) as exc:
             is_final = "CERTIFICATE_VERIFY_FAILED" in str(exc)
-            # A refused connection is a kind of timeout, too.
-            is_late = isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) and not isinstance(
-                exc, NewConnectionError
-            )
-            reason = "no answer within {0:g} s".format(seconds) if is_late else _get_reason(exc)
+            reason = "no answer within {0:g} s".format(self._settings.timeout) if _is_late(exc) else _get_reason(exc)
             raise NoApiAnswer(reason, not is_final and not isinstance(exc, _NOT_SENT), is_final) from exc
-        answer = ApiAnswer(response.status, response.headers, content)
-        if not _LENGTHS.intersection(map(str.lower, response.headers)) and not answer.document:
-            # http.client accepts the end of the connection as the end of the headers.
-            raise NoApiAnswer("the answer is cut", True)
-        return answer
 
     def _build_headers(self, cluster: LoadedCluster) -> Any:
         """The headers that tell who asks. Raises InvalidInput, without a value, for one that no header can have."""
@@ -174,6 +207,49 @@ class Transport:
         return headers
 
 
+def _list_own_headers(accept: str, body: bytes | None) -> List[Tuple[str, str]]:
+    """The headers that are not those of each request."""
+    return [("Accept", accept)] + ([] if body is None else [("Content-Type", "application/json")])
+
+
+def _get_authority(url: str) -> str:
+    """The host of a URL, and the port if it is not the usual one."""
+    parts = parse_url(url)
+    is_usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme or ""))
+    return str(parts.host) if is_usual else "{0}:{1}".format(parts.host, parts.port)
+
+
+def _build_answer(received: _Received) -> ApiAnswer:
+    answer = ApiAnswer(*received)
+    if not has_length(answer.headers) and not answer.document:
+        # Behind a proxy, http.client accepts the end of the connection as the end of the headers.
+        raise NoApiAnswer("the answer is cut", True)
+    return answer
+
+
+def _exchange_by_proxy(
+    link: _Link, method: str, path: str, accept: str, body: bytes | None, seconds: float
+) -> _Received:
+    """The same as urllib3 does it, which knows how to reach a server behind a proxy."""
+    deadline = time.monotonic() + seconds
+    headers = link.headers.copy()
+    headers.update(_list_own_headers(accept, body))
+    response = link.manager.request(
+        method,
+        link.url + path,
+        body=body,
+        headers=headers,
+        timeout=Timeout(connect=seconds, read=seconds),
+        retries=False,
+        redirect=False,
+        preload_content=False,
+        enforce_content_length=True,
+    )
+    content = _read_all(response, deadline)
+    response.release_conn()
+    return response.status, response.headers, content
+
+
 def _read_all(response: Any, deadline: float) -> bytes:
     """The whole body. Raises an OSError for one that is too long or takes too long."""
     parts: List[bytes] = []
@@ -194,9 +270,17 @@ def _read_all(response: Any, deadline: float) -> bytes:
             raise OSError("the answer is not complete after the timeout")
 
 
-_LENGTHS = {"content-length", "transfer-encoding"}
 # Not an SSLError: it may also come after the request was sent.
-_NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
+_NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError, NotConnected)
+
+
+def _is_late(exc: BaseException) -> bool:
+    """Whether the time was over."""
+    if isinstance(exc, NotConnected):
+        return isinstance(exc.__cause__, socket.timeout)
+    # A refused connection is a kind of timeout, too.
+    kinds = (ConnectTimeoutError, ReadTimeoutError, socket.timeout)
+    return isinstance(exc, kinds) and not isinstance(exc, NewConnectionError)
 
 
 def _create_context() -> ssl.SSLContext:

@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Optional
 
 from ..._core.errors import InvalidInput, brief, format_message, shown
+from ..._datastore.base import Datastore
 from ..._plan.desired import Present
 from ..._resources.api_version import ApiVersion
 from ..._resources.fields import parse_fields, with_empty_labels
-from ..._resources.hostendpoint import HostEndpoint
+from ..._resources.hostendpoint import HOST_ENDPOINT, HostEndpoint
 from ..._resources.manifest import KINDS, is_resource, parse_manifest
 from ..._resources.resource import Ref
 from .declared import Key, add_owner, build_wants
 from .documents import Input, Item, OtherKind, parse_documents, read_items
 
+# Number of items from which on a set is large: everything is read then, whatever the datastore.
+_LARGE = 100
 _INPUT = Input(tuple(KINDS.values()), "host endpoints", ("endpoints", "resources", "src"))
 
 
@@ -28,6 +31,14 @@ def read_endpoints(params: Mapping[str, Any], skipped: Optional[List[OtherKind]]
     Raises InvalidInput for an unreadable file and an invalid set.
     """
     return read_items(params, _INPUT, skipped)
+
+
+def announce(items: Iterable[Item], store: Datastore) -> Iterator[Item]:
+    """The same items. Of a large set, the datastore collects what is stored while the rest is being read."""
+    for number, item in enumerate(items):
+        if number == _LARGE:
+            store.begin_to_read(HOST_ENDPOINT)
+        yield item
 
 
 def build_presents(
