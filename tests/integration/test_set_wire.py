@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 
@@ -170,6 +171,11 @@ def test_a_request_is_never_larger_than_etcd_takes(datastore):
 OTHERS = [endpoint("n1", "other"), endpoint("n2")]
 
 
+def without_identity(diffs):
+    """Diffs without what an API server sets when it stores an object, which the diff of an unreadable one shows."""
+    return json.loads(re.sub(r'\\"(creationTimestamp|resourceVersion|uid)\\":\\"[^"]*\\"', "", json.dumps(diffs)))
+
+
 @one_etcd
 def test_single_and_bulk_agree(datastore, wire):
     """The same endpoint through either: the same bytes, operation, fields, diff, warnings and messages."""
@@ -205,7 +211,8 @@ def test_single_and_bulk_agree(datastore, wire):
             assert (bulk["changes"], bulk["diff"]) == ([], [])
             return
         change = dict(NAMED, operation=single["operation"], fields=single["fields"])
-        assert (bulk["changes"], bulk["diff"]) == ([change], [single["diff"]])
+        assert bulk["changes"] == [change]
+        assert without_identity(bulk["diff"]) == without_identity([single["diff"]])
 
     agreement()
     assert set(seen) == {"none", "create", "update", "failed"} or examples < 100 and len(seen) > 2

@@ -222,6 +222,12 @@ class EtcdV2Datastore(Datastore):
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, DatastoreError | None]]:
+        with self._etcd.keeping_alarm():
+            yield from self._write(changes, is_ended)
+
+    def _write(
+        self, changes: Sequence[Change], is_ended: Callable[[], bool]
+    ) -> Iterator[Tuple[Change, DatastoreError | None]]:
         if len(changes) > FEW_CHANGES:
             self._writers += [self._etcd.another() for _writer in range(len(self._writers), WRITERS)]
         free = list(self._writers)

@@ -207,23 +207,23 @@ class EtcdV3Datastore(Datastore):
         return {item.key: item.value or "" for item in self._etcd.list("{0}/{1}/".format(_RESOURCES, plural))}
 
     def group_writes(self, changes: Sequence[Change]) -> Iterator[List[Change]]:
-        pending = collections.deque(map(self._prepared, changes))
-        while pending:
-            yield [change for change, _write in _batch(pending)]
+        return ([change for change, _write in batch] for batch in self._batches(changes))
 
     def write(
         self, changes: Sequence[Change], is_ended: Callable[[], bool] = never
     ) -> Iterator[Tuple[Change, DatastoreError | None]]:
-        pending = collections.deque(map(self._prepared, changes))
+        batches = self._batches(changes)
+        pending = next(batches, None)
         under_way: Deque[Tuple[_Batch, Sent | None]] = collections.deque()
         # How often the state of the datastore has changed.
         states = 0
         while pending or under_way:
             while pending and len(under_way) < _UNDER_WAY and not is_ended():
-                batch = _batch(pending)
-                is_alone = not pending and not under_way
-                writes = [write for _change, write in batch]
-                under_way.append((batch, None if is_alone else self._etcd.send(writes, self._found_state)))
+                is_alone = len(pending) == len(changes)
+                writes = [write for _change, write in pending]
+                under_way.append((pending, None if is_alone else self._etcd.send(writes, self._found_state)))
+                # The next one is prepared while etcd carries out this one.
+                pending = next(batches, None)
             if not under_way:
                 return
             batch, sent = under_way.popleft()
@@ -279,9 +279,20 @@ class EtcdV3Datastore(Datastore):
             except DatastoreError as exc:
                 yield from ((change, exc) for change, _write in batch)
 
-    def _prepared(self, change: Change) -> Tuple[Change, Write]:
-        write = self._write(change)
-        return change._replace(content=write.value), write
+    def _batches(self, changes: Iterable[Change]) -> Iterator[_Batch]:
+        """The changes with their writes, as many at a time as one transaction may have."""
+        batch: _Batch = []
+        size = conditions = 0
+        for change in changes:
+            write = self._write(change)
+            size += write.size
+            conditions += 1 + len(write.others)
+            if batch and (size > MOST_BYTES or conditions > MOST_CONDITIONS):
+                yield batch
+                batch, size, conditions = [], write.size, 1 + len(write.others)
+            batch.append((change._replace(content=write.value), write))
+        if batch:
+            yield batch
 
     def _write(self, change: Change) -> Write:
         stored = change.before
@@ -291,11 +302,13 @@ class EtcdV3Datastore(Datastore):
         if stored:
             return Write(stored.key, text, int(stored.revision))
         undone = change.want.change.before if isinstance(change.want, Undone) else None
-        key = undone.key if undone else self.key(change.ref)
+        keys = self._keys(change.ref)
+        key = undone.key if undone else keys[0]
+        if keys == [key]:
+            return Write(key, text, 0)
         # Another client may create the resource under another name, and it would exist twice.
         seen = self._seen.get(change.ref.kind, {})
-        others = tuple((other, seen.get(other, 0)) for other in self._keys(change.ref) if other != key)
-        return Write(key, text, 0, others)
+        return Write(key, text, 0, tuple((other, seen.get(other, 0)) for other in keys if other != key))
 
 
 def _list_made(batch: _Batch, written: Written) -> Iterator[Tuple[Change, None]]:
@@ -325,19 +338,6 @@ def _in_lower_case(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 # Python does not parse integers of several thousand digits, and no integer is required here.
 _DECODER = json.JSONDecoder(object_pairs_hook=_in_lower_case, parse_int=str)
-
-
-def _batch(pending: Deque[Tuple[Change, Write]]) -> _Batch:
-    """The first pending writes, as many as one transaction may have."""
-    batch: _Batch = []
-    size = conditions = 0
-    while pending:
-        size += pending[0][1].size
-        conditions += len(pending[0][1].conditions)
-        if batch and (size > MOST_BYTES or conditions > MOST_CONDITIONS):
-            break
-        batch.append(pending.popleft())
-    return batch
 
 
 def _stored(item: KeyValue, prefix: str, codec: Codec) -> Stored:

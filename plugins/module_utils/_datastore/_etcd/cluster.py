@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
-import signal
 import socket
 import ssl
 import threading
@@ -18,6 +17,7 @@ from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
 
 from ..._core.errors import CalicoError, DatastoreError, cut, format_message
 from .._http.complete import BadAnswer
+from .alarm import Alarm
 from .http import HandshakeFailed
 from .settings import EtcdSettings
 
@@ -31,8 +31,6 @@ UNRESOLVED = "its host name cannot be resolved"
 NOT_WHOLE = "the answer was cut short or is not etcd's: {0}"
 # Maximum number of characters of an answer in a message.
 _SHOWN = 300
-# Minimum number of seconds between two calls of an alarm; the first call must have been handled by then.
-_PAUSE = 0.1
 
 
 class NoAnswer(Exception):
@@ -57,6 +55,7 @@ class EtcdServer:
     def __init__(self, url: str, settings: EtcdSettings) -> None:
         self.url = url
         self._settings = settings
+        self.alarm = Alarm()
         # Whether it has answered in its API, and whether the pending request took too long.
         self._has_answered = False
         self._expired = False
@@ -154,6 +153,7 @@ class EtcdCluster(Generic[_Server]):
         self._settings = settings
         self._members = {url: member(url, settings) for url in settings.etcd_endpoints}
         self._order = list(self._members)
+        self._share_alarm(Alarm())
 
     def __len__(self) -> int:
         return len(self._members)
@@ -165,9 +165,15 @@ class EtcdCluster(Generic[_Server]):
     def first(self) -> _Server:
         return self._members[self._order[0]]
 
-    def share_order(self, other: EtcdCluster[_Server]) -> None:
-        """Share with another cluster which servers answer."""
+    def join(self, other: EtcdCluster[_Server]) -> None:
+        """Share with another cluster which servers answer, and its alarm."""
         self._order = other._order
+        self._share_alarm(other.alarm)
+
+    def _share_alarm(self, alarm: Alarm) -> None:
+        self.alarm = alarm
+        for member in self._members.values():
+            member.alarm = alarm
 
     @property
     def cluster_id(self) -> str:
@@ -229,37 +235,6 @@ def after_unanswered(keys: str, unanswered: NoAnswer | None, error: DatastoreErr
 
 def _source(settings: EtcdSettings) -> str:
     return settings.sources.get("etcd_endpoints", "default")
-
-
-@contextlib.contextmanager
-def alarm(ring: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call `ring` after some seconds, repeatedly; only in the main thread, where signals can be used."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    is_over = False
-
-    def handle(_number: int, _frame: Any) -> None:
-        # `ring` may raise, and must not raise again while the alarm is being turned off.
-        nonlocal is_over
-        if not is_over:
-            try:
-                ring()
-            except BaseException:
-                is_over = True
-                raise
-
-    before = signal.signal(signal.SIGALRM, handle)
-    try:
-        # It may ring at once.
-        signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds / 10, _PAUSE))
-        yield
-    finally:
-        is_over = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        # A signal that is still pending would end the process without a handler.
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _refuses_certificate(text: str) -> bool:

@@ -6,18 +6,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
+import socket
 import ssl
-from typing import Any, Dict
+from typing import Any, Dict, Mapping, NamedTuple
 
 from ..._core.go_json import shallow
-from .._http.complete import CompleteResponse
+from .._http.complete import CompleteResponse, borrow, has_length
 from .settings import EtcdSettings
 
 try:
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.exceptions import HTTPError
+    from urllib3.util import is_connection_dropped
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     # The servers report a missing library.
@@ -43,6 +48,92 @@ def harden(manager: Any, url: str, settings: EtcdSettings) -> None:
 def get_pool(response: Any) -> Any:
     """The pool of an answer's connection."""
     return response._pool
+
+
+class Answer(NamedTuple):
+    """A complete answer; has_length: whether its headers contain its length."""
+
+    status: int
+    data: bytes
+    has_length: bool
+    cluster_id: str
+
+
+class Channel:
+    """One kept-alive connection for requests one after the other, of which each is one piece.
+
+    http.client and urllib3 would take several times as long for a small request and its answer. They still connect, and
+    read every answer that is not of the usual form.
+    """
+
+    def __init__(self, pool: Any, headers: Mapping[str, str], timeout: float) -> None:
+        self._pool = pool
+        self._headers = headers
+        self._timeout = timeout
+        self._connection: Any = None
+        self._head = b""
+        # That of the pending request: the connection has none after its last answer.
+        self._socket: Any = None
+
+    def send(self, method: str, path: str, form: bytes | None) -> None:
+        """Send a request, over a new connection if the server has closed the last one."""
+        self._socket = None
+        if self._connection is None:
+            connection = borrow(self._pool)
+            connection.timeout = self._timeout
+            self._head = _build_head(connection, self._headers)
+            self._connection = connection
+        request = "{0} {1} HTTP/1.1\r\n".format(method, path).encode("ascii") + self._head
+        if form is not None:
+            request += b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n" % len(form)
+        if is_connection_dropped(self._connection):
+            self._connection.close()
+            self._connection.connect()
+        self._socket = self._connection.sock
+        self._socket.sendall(request + b"\r\n" + (form or b""))
+
+    def receive(self, method: str) -> Answer:
+        """The answer to the pending request. Raises an exception unless it is complete."""
+        first = self._socket.recv(_PIECE)
+        usual = _USUAL.match(first)
+        if usual and len(first) == usual.end() + int(usual.group(2)):
+            cluster = _CLUSTER.search(first, 0, usual.end())
+            return Answer(int(usual.group(1)), first[usual.end() :], True, cluster.group(1).decode() if cluster else "")
+        with contextlib.closing(CompleteResponse(_Begun(first, self._socket), method=method)) as response:
+            response.begin()
+            data = response.read()
+        if response.will_close:
+            self._connection.close()
+        return Answer(response.status, data, has_length(response.headers), response.getheader("X-Etcd-Cluster-Id", ""))
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+
+    def shut_down(self) -> None:
+        """End the pending request, whatever it waits for."""
+        for used in (self._connection and self._connection.sock, self._socket):
+            if used:
+                with contextlib.suppress(OSError):
+                    used.shutdown(socket.SHUT_RDWR)
+
+
+# Maximum number of bytes that are received at once. Most answers are smaller.
+_PIECE = 65536
+# The head of an answer of etcd, with its length and without anything that would change how it is read.
+_OTHERS = rb"(?:(?!content-|transfer-|connection:)[a-z0-9-]+: [ -~]*\r\n|content-type: [ -~]*\r\n){0,20}"
+_USUAL = re.compile(
+    rb"HTTP/1\.1 (20[01]) [ -~]*\r\n(?i:" + _OTHERS + rb"content-length: ([0-9]{1,5})\r\n" + _OTHERS + rb")\r\n"
+)
+_CLUSTER = re.compile(rb"\r\nx-etcd-cluster-id: +([ -~]*)\r\n", re.I)
+
+
+def _build_head(connection: Any, headers: Mapping[str, str]) -> bytes:
+    """The header lines of each request over this connection, as the library writes them."""
+    recorder = _Recorder(connection.host, connection.port)
+    recorder.default_port = connection.default_port
+    recorder.request("GET", "/", None, dict(headers))
+    return recorder.sent.partition(b"\r\n")[2][: -len(b"\r\n")]
 
 
 def parse_object(data: Any) -> Dict[str, Any] | None:
@@ -72,6 +163,49 @@ def _tls_context(settings: EtcdSettings) -> ssl.SSLContext:
     else:
         context.load_default_certs()
     return context
+
+
+class _Begun:
+    """A socket of which the first bytes have been received, as http.client reads from it."""
+
+    def __init__(self, first: bytes, connected: Any) -> None:
+        self._first = first
+        self._socket = connected
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Rest(self._first, self._socket.makefile(mode, 0)))
+
+
+class _Rest(io.RawIOBase):
+    """The bytes that have been received, and those that follow."""
+
+    def __init__(self, first: bytes, raw: Any) -> None:
+        super().__init__()
+        self._first = first
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Any:
+        if not self._first:
+            return self._raw.readinto(buffer)
+        count = min(len(buffer), len(self._first))
+        buffer[:count], self._first = self._first[:count], self._first[count:]
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Recorder(HTTPConnection):
+    """A connection that keeps what it would send."""
+
+    sent = b""
+
+    def send(self, data: bytes) -> None:
+        self.sent += data
 
 
 class _Connection(HTTPConnection):

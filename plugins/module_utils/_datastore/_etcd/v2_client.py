@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from typing import Any, ContextManager, Dict, Tuple
 
 from ..._core.errors import Conflict, DatastoreError, format_message
 from ..certificates import check_certificates
@@ -74,9 +74,13 @@ class EtcdV2Client:
     def another(self) -> EtcdV2Client:
         """Another client with its own connections, which shares with this one which servers answer."""
         client = EtcdV2Client(self._settings)
-        client._members.share_order(self._members)
+        client._members.join(self._members)
         client._has_read = True
         return client
+
+    def keeping_alarm(self) -> ContextManager[None]:
+        """Install the alarm of this client and of those beside it once for many requests."""
+        return self._members.alarm.installed()
 
     def get(self, key: str, recursive: bool = False) -> Dict[str, Any] | None:
         """The etcd node of a key, with everything below it if recursive; None when the key does not exist.

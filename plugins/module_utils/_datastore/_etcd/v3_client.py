@@ -287,12 +287,12 @@ def _list_conditions(writes: Sequence[Write], state: KeyValue) -> List[Tuple[str
 
 
 def _transaction(writes: Sequence[Write], state: KeyValue) -> Dict[str, Any]:
+    conditions = _list_conditions(writes, state)
+    keys = {key: _encoded(key) for key, _revision in conditions}
+    common = {"target": "MOD", "result": "EQUAL"}
     return {
-        "compare": [
-            {"key": _encoded(key), "target": "MOD", "result": "EQUAL", "mod_revision": revision}
-            for key, revision in _list_conditions(writes, state)
-        ],
-        "success": [_operation(_encoded(write.key), write.value) for write in writes],
+        "compare": [{"key": keys[key], "mod_revision": revision, **common} for key, revision in conditions],
+        "success": [_operation(keys[write.key], write.value) for write in writes],
     }
 
 

@@ -16,8 +16,8 @@ import urllib.parse
 from typing import Any, Dict, Iterator, NamedTuple, cast
 
 from ..._core.errors import DatastoreError, MissingLibrary, format_message, shown
-from .._http.complete import borrow, give_back, has_length
-from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, alarm, plain
+from .._http.complete import borrow, give_back, has_length, receive
+from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, plain
 from .http import get_pool, harden, parse_object
 from .settings import EtcdSettings
 
@@ -199,9 +199,8 @@ class EtcdV3Server(EtcdServer):
             raise sent.failure
         self._is_sent = True
         with self._deadline(sent):
-            response = sent.connection.getresponse()
-            # With urllib3 before 2, this is a response of http.client.
-            data = response.data if hasattr(response, "data") else response.read()
+            response = receive(sent.connection)
+            data = response.read()
             self._answer = EtcdAnswer(response.status, data, has_length(response.headers))
         give_back(sent.pool, sent.connection)
         return self._checked(parse_object(data) if response.status == 200 else None)
@@ -227,7 +226,7 @@ class EtcdV3Server(EtcdServer):
         self._expired, self._answer = False, None
         left = self._settings.timeout - (time.monotonic() - sent.began if sent else 0)
         try:
-            with alarm(self._expire, max(left, _GRACE)):
+            with self.alarm.set(self._expire, max(left, _GRACE)):
                 yield
         except (
             exceptions.Etcd3Exception,
