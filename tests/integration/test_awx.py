@@ -73,10 +73,8 @@ OPTIONS = {
         "int": "forks job_slice_count timeout verbosity",
     },
 }
-# A module of these options that returns what it was given, and reports a change if that differs from earlier runs.
-# As in awx.awx 24.6.1, an approval in workflow_nodes is always a change, since the module compares it with fields of
-# its node, and a task with approval_node cannot link the node, since the module looks for the links at the approval.
-STAND_IN = '''
+# A module of these options, of which only the documentation is read, since an action has its name.
+MODULE = '''
 DOCUMENTATION = """
 module: {name}
 short_description: a stand-in
@@ -84,21 +82,31 @@ description: It does nothing.
 author: none
 options: {{controller_host: {{type: str, description: Where AWX is.}}}}
 """
-import json, os
-from ansible.module_utils.basic import AnsibleModule
-
-module = AnsibleModule(argument_spec={spec!r}, supports_check_mode=True)
-given = {{key: value for key, value in module.params.items() if value is not None}}
-links = {{"success_nodes", "failure_nodes", "always_nodes"}} & set(given)
-if "approval_node" in given and links:
-    module.fail_json(msg="not a field of an approval")
-path = os.path.join({state!r}, "{name} %s" % (given.get("identifier") or given["name"]))
-known = json.load(open(path)) if os.path.exists(path) else {{}}
-approvals = [node for node in given.get("workflow_nodes", []) if "approval" in node["unified_job_template"]["type"]]
-if not module.check_mode:
-    json.dump({{**known, **given}}, open(path, "w"))
-module.exit_json(changed=bool(approvals) or {{**known, **given}} != known, given=given)
 '''
+# It returns what it was given, and reports a change if that differs from earlier runs. An action does it, because the
+# start of a process for each of some 40 objects would take longer than the rest of the run.
+# As in awx.awx 24.6.1, an approval in workflow_nodes is always a change, since the module compares it with fields of
+# its node, and a task with approval_node cannot link the node, since the module looks for the links at the approval.
+ACTION = """
+import json, os
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        _result, options = self.validate_argument_spec({spec!r})
+        given = json.loads(json.dumps({{key: value for key, value in options.items() if value is not None}}))
+        if "approval_node" in given and {{"success_nodes", "failure_nodes", "always_nodes"}} & set(given):
+            raise AnsibleActionFail("not a field of an approval")
+        path = os.path.join({state!r}, "{name} %s" % (given.get("identifier") or given["name"]))
+        known = json.load(open(path)) if os.path.exists(path) else {{}}
+        types = [node["unified_job_template"]["type"] for node in given.get("workflow_nodes", [])]
+        approvals = [kind for kind in types if "approval" in kind]
+        if not self._task.check_mode:
+            json.dump({{**known, **given}}, open(path, "w"))
+        return dict(changed=bool(approvals) or {{**known, **given}} != known, given=given)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -109,12 +117,15 @@ def awx_awx(tmp_path_factory):
 def make_stand_in(tmp_path_factory):
     """A folder of collections with a stand-in for awx.awx."""
     folder = tmp_path_factory.mktemp("collections")
-    modules = folder / "ansible_collections" / "awx" / "awx" / "plugins" / "modules"
-    modules.mkdir(parents=True)
+    plugins = folder / "ansible_collections" / "awx" / "awx" / "plugins"
     state = tmp_path_factory.mktemp("awx")
+    for kind in ("modules", "action"):
+        (plugins / kind).mkdir(parents=True)
     for name, options in OPTIONS.items():
         spec = {option: {"type": kind} for kind, names in options.items() for option in names.split()}
-        (modules / (name + ".py")).write_text(STAND_IN.format(name=name, spec=spec, state=str(state)), encoding="utf-8")
+        (plugins / "modules" / (name + ".py")).write_text(MODULE.format(name=name), encoding="utf-8")
+        text = ACTION.format(name=name, spec=spec, state=str(state))
+        (plugins / "action" / (name + ".py")).write_text(text, encoding="utf-8")
     return str(folder)
 
 
@@ -172,7 +183,7 @@ def test_without_awx_awx_it_says_what_to_install():
     assert "ansible-galaxy collection install awx.awx" in run.stdout and "couldn't resolve" not in run.stdout
 
 
-@pytest.mark.parametrize("missing", ["inventory", "project"])
+@pytest.mark.parametrize("missing", ["inventory", pytest.param("project", marks=pytest.mark.thorough)])
 def test_names_that_have_to_be_given(awx_awx, missing):
     run = run_kit({name: "x" for name in REQUIRED if name != missing}, awx_awx)
     assert run.returncode == 2 and "-e calico_awx_inventory=... -e calico_awx_project=..." in run.stdout
@@ -201,22 +212,19 @@ def test_every_key_of_the_data_gets_to_awx(made):
             assert keys <= known and keys - {"execution_environment"} <= set(given)
 
 
-@pytest.fixture(scope="session")
-def least(tmp_path_factory):
-    """The same with few variables. Only the ansible.cfg of the run names the collections, one beside it."""
+def test_with_few_variables_awxs_values_are_left_and_only_the_surveys_ask(tmp_path_factory):
+    """Only the ansible.cfg of the run names the collections, one beside it."""
     folder = tmp_path_factory.mktemp("configured")
     (folder / "mine").symlink_to(make_stand_in(tmp_path_factory))
     config = "[defaults]\ncollections_path = ./mine:%s\n" % collections_path()
     (folder / "ansible.cfg").write_text(config, encoding="utf-8")
     env = {"ANSIBLE_COLLECTIONS_PATH": None, "ANSIBLE_CONFIG": None}
-    return given_by(run_kit({**REQUIRED, "ask_variables": False}, env=env, cwd=folder))
-
-
-def test_a_variable_that_is_not_set_leaves_awxs_value(least):
+    least = given_by(run_kit({**REQUIRED, "ask_variables": False}, env=env, cwd=folder))
     (template, *_others) = least["job_template"]
     left = {"labels", "instance_groups", "forks", "timeout", "use_fact_cache", "execution_environment"}
     assert not [name for name in template if name in left or name.startswith("notification")]
     assert not least["schedule"] and not least["label"]
+    assert not [each["name"] for each in least["job_template"] if each["ask_variables_on_launch"]]
 
 
 def test_the_variables_get_to_awx(made, templates):
@@ -457,17 +465,15 @@ def test_audit_apply_audit(job, tls_datastore, tmp_path):
     assert artifact["hostendpoints_audit"]["failed"] is False
 
     tls_datastore.put_endpoint({"node": "worker-1", "name": "worker-1-old", "interface_name": "eth2"})
-    assert job("audit").status == "successful" and report_of(tmp_path) == (False, "1 unmanaged")
     red = job("audit", hostendpoints_audit_fail_on=["unmanaged"])
     assert red.status == "failed" and report_of(tmp_path)[1] == "1 unmanaged (fail_on: unmanaged)"
     assert job("apply", hostendpoints_purge="all", hostendpoints_purge_limit=1).status == "successful"
     assert tls_datastore.stored() == before
 
     library = {"calico_policies_library": ["ping"], "calico_policies_purge": "owned"}
-    for number in (1, 0):
-        policies = job("policies", **library)
-        output = policies.stdout.read()
-        assert policies.status == "successful" and re.search(r"changed=%d\b" % number, output), output
+    policies = job("policies", **library)
+    output = policies.stdout.read()
+    assert policies.status == "successful" and re.search(r"changed=1\b", output), output
     assert tls_datastore.stored() == before
 
 
@@ -512,10 +518,6 @@ def test_what_apply_asks_for(templates):
     apply = templates["apply"]
     asked = ("forks", "limit", "job_type", "job_slice_count", "variables")
     assert all(apply["ask_%s_on_launch" % name] for name in asked)
-
-
-def test_only_what_the_surveys_ask_for(least):
-    assert not [each["name"] for each in least["job_template"] if each["ask_variables_on_launch"]]
 
 
 def test_the_workflow(made, templates):
@@ -582,7 +584,11 @@ def test_decommission(fleet):
     "variables, message",
     [
         ({}, "hostendpoints_decommission=worker-8,worker-9"),
-        ({"hostendpoints_decommission": " , "}, "hostendpoints_decommission=worker-8,worker-9"),
+        pytest.param(
+            {"hostendpoints_decommission": " , "},
+            "hostendpoints_decommission=worker-8,worker-9",
+            marks=pytest.mark.thorough,
+        ),
         ({"hostendpoints_decommission": "n1", "hostendpoints_purge_limit": 1}, "purge_limit"),
     ],
 )

@@ -101,12 +101,11 @@ def test_large_reports_are_compared(tmp_path):
     assert "New: 10000" in run.result(SHOW)["msg"]
 
 
+# The unit tests of the filter have more.
 @pytest.mark.parametrize(
     "after, message",
     [
-        (report(schema="netsec.calico/audit/v2"), "after has the schema 'netsec.calico/audit/v2'; this version"),
         ({"hosts": []}, "after is not an audit report: it has no 'schema'"),
-        ("not JSON", "after is not an audit report: it is not JSON"),
         ("", "after is not an audit report: it is not JSON"),
     ],
 )

@@ -315,8 +315,10 @@ def test_a_folder_that_does_not_exist(_fleet, tmp_path, args):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("args", [(), ("--check",)], ids=["run", "check"])
-@pytest.mark.parametrize("kind, make", [("directory", os.mkdir), ("FIFO", os.mkfifo)])
+@pytest.mark.parametrize(
+    "kind, make, args",
+    [("directory", os.mkdir, ["--check"]), ("FIFO", os.mkfifo, ["--check"]), ("FIFO", os.mkfifo, [])],
+)
 def test_what_is_no_file_is_not_replaced(_fleet, tmp_path, kind, make, args):
     path = tmp_path / "x.yml"
     make(str(path))

@@ -99,18 +99,22 @@ def test_a_module_in_place_has_the_environment_and_the_vaulted_options_of_its_ta
     assert datastore.get(datastore.key("n7", "n7-eth0"))
 
 
-def test_an_asynchronous_task_is_packed(datastore, tmp_path):
-    asynchronous = task(datastore, "calico_hostendpoint_info", {}, **{"async": 60, "poll": 1})
-    run = run_with(sys.executable, play(asynchronous), env={"ANSIBLE_ASYNC_DIR": str(tmp_path)})
-    assert run.result("calico_hostendpoint_info")["hostendpoints"] == [], run
-    assert IN_PLACE % "calico_hostendpoint_info" not in run.stdout
-
-
-def test_a_short_name_of_a_module_runs_in_place(datastore):
+def test_a_short_name_runs_in_place_and_a_task_that_is_asynchronous_or_has_libraries_of_its_own_is_packed(
+    datastore, tmp_path
+):
     options = dict(datastore.connection(datastore), **TASKS["calico_hostendpoint"])
-    run = run_with(sys.executable, play({"name": "short", "netsec.calico.hep": options}))
+    own = {"PYTHONPATH": str(tmp_path)}
+    tasks = [
+        task(datastore, "calico_hostendpoint_info", {}, **{"async": 60, "poll": 1}),
+        task(datastore, "calico_resource_info", TASKS["calico_resource_info"], environment=own),
+        {"name": "short", "netsec.calico.hep": options},
+    ]
+    run = run_with(sys.executable, play(*tasks), env={"ANSIBLE_ASYNC_DIR": str(tmp_path)})
+    assert run.result("calico_hostendpoint_info")["hostendpoints"] == [], run
+    assert run.result("calico_resource_info")["resources"] == [], run
     assert run.result("short")["changed"], run
-    assert IN_PLACE % "calico_hostendpoint" in run.stdout
+    found = [module for module in TASKS if IN_PLACE % module in run.stdout]
+    assert found == ["calico_hostendpoint"]
 
 
 def test_a_module_in_place_imports_nothing_from_the_folder_of_the_playbook(datastore, tmp_path):
@@ -152,13 +156,6 @@ def test_a_library_that_prints_does_not_hide_the_result(datastore, tmp_path):
         "netsec.calico.calico_hostendpoint printed more than its result: 'hello from a library'"
         in run.stdout + run.stderr
     )
-
-
-def test_a_task_with_libraries_of_its_own_is_packed(datastore, tmp_path):
-    one = task(datastore, "calico_hostendpoint_info", {}, environment={"PYTHONPATH": str(tmp_path)})
-    run = run_with(sys.executable, play(one))
-    assert run.result("calico_hostendpoint_info")["hostendpoints"] == [], run
-    assert IN_PLACE % "calico_hostendpoint_info" not in run.stdout
 
 
 def test_bytecode_is_kept_outside_the_collection(datastore, tmp_path):

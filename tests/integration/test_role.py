@@ -61,15 +61,14 @@ HOSTS = {"worker-%d" % number: worker(number) for number in (1, 2, 3, 4, 10)}
 OTHERS = {"worker-%d" % number: worker(number) for number in range(20, 50)}
 
 
+# Machines made from one image.
+TWINS = {"twin-a": worker(1), "twin-b": worker(1, address="192.0.2.99/24")}
+
+
 @pytest.fixture(scope="module")
 def _fleet(tmp_path_factory):
-    with fleet_of(tmp_path_factory, dict(HOSTS, db1=BONDED)) as fleet:
+    with fleet_of(tmp_path_factory, {**HOSTS, **OTHERS, **TWINS, "db1": BONDED}) as fleet:
         yield fleet
-
-
-@pytest.fixture(scope="module")
-def _others(_fleet):
-    _fleet.record(OTHERS)
 
 
 # Most of what the role does is before anything is stored, and does not depend on the datastore.
@@ -83,7 +82,7 @@ def datastore_type():
 
 @pytest.fixture
 def fleet(request, _fleet, datastore_type):
-    """Facts of worker-1 to worker-4, worker-10 and db1, and an empty datastore."""
+    """Facts of the hosts above, and an empty datastore."""
     _fleet.reset(datastore_type, kubernetes_for(request, datastore_type))
     return _fleet
 
@@ -166,8 +165,8 @@ def test_endpoints_by_hand_beside_the_generated_ones(fleet):
 SIDE = "{{ 'x' ~ ansible_facts.default_ipv4.address | replace('.', '-') }}"
 
 
-@pytest.mark.parametrize("form", ["import_role", "include_role", "roles"])
-def test_each_host_has_its_own_variables_from_everywhere(fleet, form):
+def play_of(form, number):
+    """A play that calls the role in this form, for the hosts worker-NUMBER and its next three."""
     call = {"name": NAME}
     more = {"vars": {"hostendpoints_ignore": ["eth1", "lo", "docker0"]}}
     tasks = [
@@ -175,27 +174,49 @@ def test_each_host_has_its_own_variables_from_everywhere(fleet, form):
         dict(more, **{"ansible.builtin." + form: call}),
     ]
     show = {"debug": {"var": "hostendpoints_result.summary"}, "name": "show"}
-    play = {"hosts": "all", "gather_facts": False, "vars": {"hostendpoints_labels": {"play": "{{ mine }}"}}}
+    play = {"hosts": form, "gather_facts": False, "vars": {"hostendpoints_labels": {"play": "{{ mine }}"}}}
     if form == "roles":
         play.update(pre_tasks=tasks[:1], roles=[dict(more["vars"], role=NAME)], tasks=[show])
     else:
         play["tasks"] = [*tasks, show]
     hosts = {
-        "worker-1": {"hostendpoints_host_labels": {"address": SIDE}},
-        "worker-2": {"hostendpoints_host_labels": {"address": SIDE}, "hostendpoints_node": "{{ mine }}"},
-        "worker-3": {"hostendpoints_interfaces": [{"match": {"network": "{{ '192.0.2.' ~ 3 }}/32"}}]},
-        "worker-4": {"hostendpoints_interfaces": []},
+        "worker-%d" % number: {"hostendpoints_host_labels": {"address": SIDE}},
+        "worker-%d" % (number + 1): {
+            "hostendpoints_host_labels": {"address": SIDE},
+            "hostendpoints_node": "{{ mine }}",
+        },
+        "worker-%d" % (number + 2): {
+            "hostendpoints_interfaces": [{"match": {"network": "{{ '192.0.2.' ~ %d }}/32" % (number + 2)}}]
+        },
+        "worker-%d" % (number + 3): {"hostendpoints_interfaces": []},
     }
-    variables = {"hostendpoints_group_labels": {"all_of_them": {"neighbour": "{{ hostvars['worker-4'].mine }}"}}}
+    return play, hosts
+
+
+def test_each_host_has_its_own_variables_from_everywhere(fleet):
+    forms = {"import_role": 20, "include_role": 24, "roles": 28}
+    plays, hosts, groups, expected = [], {}, {}, {}
+    for form, number in forms.items():
+        play, members = play_of(form, number)
+        plays.append(play)
+        last = "worker-%d" % (number + 3)
+        hosts.update({name: dict(variables, other=last) for name, variables in members.items()})
+        groups[form] = list(members)
+        common = {"neighbour": last + "-mine", OWNER_LABEL: "extra"}
+        one, two, three = ("worker-%d" % each for each in range(number, number + 3))
+        expected.update(
+            {
+                one + "/eth0": {"play": one + "-mine", "address": "x192-0-2-%d" % number, **common},
+                two + "-mine/eth0": {"play": two + "-mine", "address": "x192-0-2-%d" % (number + 1), **common},
+                three + "/eth0": {"play": three + "-mine", **common},
+            }
+        )
+    groups["all_of_them"] = list(hosts)
+    variables = {"hostendpoints_group_labels": {"all_of_them": {"neighbour": "{{ hostvars[other].mine }}"}}}
     extra = "-e", json.dumps({"hostendpoints_owner": "extra"})
-    run = fleet.playbook([play], hosts, *extra, groups={"all_of_them": list(hosts)}, variables=variables)
-    done(run)
-    common = {"neighbour": "worker-4-mine", OWNER_LABEL: "extra"}
-    assert {place: value["labels"] for place, value in fleet.stored().items()} == {
-        "worker-1/eth0": {"play": "worker-1-mine", "address": "x192-0-2-1", **common},
-        "worker-2-mine/eth0": {"play": "worker-2-mine", "address": "x192-0-2-2", **common},
-        "worker-3/eth0": {"play": "worker-3-mine", **common},
-    }
+    run = fleet.playbook(plays, hosts, *extra, groups=groups, variables=variables)
+    assert run.returncode == 0 and len(results(run)) == len(forms), run
+    assert {place: value["labels"] for place, value in fleet.stored().items()} == expected
     shown = {
         each["host"]: each["result"]["hostendpoints_result.summary"] for each in run.results if each["task"] == "show"
     }
@@ -252,6 +273,7 @@ def test_without_gathered_facts_the_role_gathers_them(fleet, local, form):
     assert "without facts" not in one_line(run.stderr)
 
 
+@pytest.mark.thorough
 def test_facts_that_were_gathered_without_the_node_name(fleet, local):
     """gather_subset in the play: the interfaces are known, and what the default of hostendpoints_node needs is not."""
     for host in local.values():
@@ -304,9 +326,8 @@ def test_hosts_without_facts_lose_nothing(fleet, gather):
 
 def test_when_no_host_has_facts_nothing_is_done(fleet):
     fleet.put("lost-1/eth0")
-    for check in ((), ("--check", "--diff")):
-        result = done(fleet.run(["lost-1", "lost-2"], *check, variables={"hostendpoints_purge": "owned"}))
-        assert (result["changed"], result["changes"]) == (False, [])
+    result = done(fleet.run(["lost-1", "lost-2"], "--diff", variables={"hostendpoints_purge": "owned"}))
+    assert (result["changed"], result["changes"]) == (False, [])
     assert sorted(fleet.stored()) == ["lost-1/eth0"]
 
 
@@ -329,7 +350,6 @@ SAID = [
 
 
 @pytest.mark.thorough
-@pytest.mark.usefixtures("_others")
 def test_what_is_said_of_the_hosts_does_not_matter_on_the_controller(fleet):
     """In one run, whose plays each have two hosts."""
     numbers = range(20, 20 + 2 * len(SAID), 2)
@@ -357,6 +377,7 @@ def test_limit(fleet):
     assert sorted(fleet.stored()) == sorted([*of_workers(1, 3), *OLD[1:2], *OLD[3:]])
 
 
+@pytest.mark.thorough
 def test_a_part_of_the_inventory(fleet):
     """As a slice of an inventory in AWX, where nothing says that there is more."""
     fleet.put(*OLD)
@@ -414,10 +435,17 @@ def test_a_host_that_is_out_of_the_play_loses_nothing(fleet, how, strategy):
 
 def test_a_host_that_the_role_is_not_called_for_gets_nothing_and_loses_nothing(fleet):
     fleet.put(*OLD)
-    for form in ("include_role", "import_role"):
-        task = {"ansible.builtin." + form: {"name": NAME}, "when": "inventory_hostname != 'worker-2'"}
-        fleet.run(["worker-1", "worker-2", "worker-3"], tasks=[task], variables=PURGE)
-        assert [place for place in sorted(fleet.stored()) if place.startswith("worker-2/")] == ["worker-2/old"]
+    tasks = [
+        {"ansible.builtin." + form: {"name": NAME}, "when": "inventory_hostname != '%s'" % host}
+        for form, host in (("include_role", "worker-2"), ("import_role", "worker-4"))
+    ]
+    plays = [
+        {"hosts": hosts, "gather_facts": False, "tasks": [task]}
+        for hosts, task in zip((["worker-1", "worker-2"], ["worker-3", "worker-4"]), tasks)
+    ]
+    run = fleet.playbook(plays, ["worker-1", "worker-2", "worker-3", "worker-4"], variables=PURGE)
+    assert run.returncode == 0 and len(results(run)) == 2, run
+    assert sorted(fleet.stored()) == sorted([*of_workers(1, 3), "worker-2/old", "worker-4/old", "worker-10/old"])
 
 
 # What is wrong
@@ -431,17 +459,19 @@ def nothing_done(fleet, message, *parts):
     assert fleet.stored() == {}
 
 
-def refusals(fleet, cases, beside=()):
+def refusals(fleet, cases, beside=(), outside=None):
     """{host: the message of its play}, of one run with a play for each case, the variables of a host.
 
-    Each play runs on the hosts `beside`, too. One run is many times as quick as a run for each case.
+    Each play runs on the hosts `beside`, too, and none on those `outside`, which the limit of the run excludes. One run
+    is many times as quick as a run for each case.
     """
     wrong = dict(zip(OTHERS, cases))
     tasks = [dict(IMPORTED, ignore_errors=True)]
     plays = [{"hosts": [*beside, host], "gather_facts": False, "tasks": tasks} for host in wrong]
-    run = fleet.playbook(
-        plays, {**dict.fromkeys(beside, {}), **wrong}, groups={"all_of_them": list(wrong)}, variables=PURGE
-    )
+    hosts = {**dict.fromkeys(beside, {}), **wrong}
+    limit = "--limit", ",".join(hosts)
+    hosts.update(outside or {})
+    run = fleet.playbook(plays, hosts, *limit, groups={"all_of_them": list(wrong)}, variables=PURGE)
     assert run.returncode == 0, run
     messages = [result["msg"] for result in results(run, "failed")]
     assert len(messages) == len(cases) and results(run) == [], run
@@ -457,37 +487,26 @@ def test_two_hosts_with_one_node_name(fleet):
     assert [place for place in fleet.stored() if fleet.stored()[place]["expected_ips"][0][-1] == "2"] == []
 
 
-RULES, ENDPOINTS = "hostendpoints_interfaces", "hostendpoints_endpoints"
+RULES, ENDPOINTS, NODE = "hostendpoints_interfaces", "hostendpoints_endpoints", "hostendpoints_node"
 
 
-@pytest.mark.parametrize("node", ["worker-2", "{{ 'worker-2' }}"])
-def test_a_host_that_calls_itself_by_the_name_of_one_outside_the_run(fleet, node):
-    fleet.put(*OLD)
-    hosts = {"worker-1": {"hostendpoints_node": node}, "worker-2": {}, "worker-3": {}}
+def test_a_host_that_is_called_like_one_outside_the_run(fleet):
+    """By its variable, by its facts, or by the name that the inventory has for a host that nothing is known of."""
+    told = "{{ ansible_facts.nodename | replace('worker-', 'server-') }}"
+    # {host: its variables}, the host of the same name with its own, and the message.
+    cases = [
+        ({NODE: "worker-2"}, "worker-2", {}, "are both node 'worker-2'"),
+        ({NODE: "{{ 'worker-3' }}"}, "worker-3", {}, "are both node 'worker-3'"),
+        ({NODE: told}, "other-22", {NODE: "server-22"}, "are both node 'server-22'"),
+        ({NODE: told}, "other-23", {NODE: "{{ 'server-' ~ 23 }}"}, "are both node 'server-23'"),
+        ({NODE: "unknown"}, "unknown", {}, "if unknown has another node name, gather its facts or set its " + NODE),
+    ]
+    fleet.put(*OLD, "server-22/old", "server-23/old", "unknown/old")
     before = fleet.stored()
-    message = failure(fleet.run(hosts, "--limit", "worker-1,worker-3", variables=PURGE))
-    assert "worker-1 and worker-2 are both node 'worker-2'" in one_line(message)
-    assert fleet.stored() == before
-
-
-@pytest.mark.parametrize("node", ["server-2", "{{ 'server-' ~ 2 }}"])
-def test_a_host_whose_facts_call_it_what_the_inventory_calls_another(fleet, node):
-    fleet.put(*OLD, "server-2/old")
-    told = {"hostendpoints_node": "{{ ansible_facts.nodename | replace('worker-1', 'server-2') }}"}
-    hosts = {"worker-1": told, "worker-2": {"hostendpoints_node": node}}
-    before = fleet.stored()
-    message = failure(fleet.run(hosts, "--limit", "worker-1", variables=PURGE))
-    assert "worker-1 and worker-2 are both node 'server-2'" in one_line(message)
-    assert fleet.stored() == before
-
-
-def test_a_host_that_has_the_name_of_one_that_nothing_is_known_of(fleet):
-    fleet.put(*OLD, "unknown/old")
-    hosts = {"worker-1": {"hostendpoints_node": "unknown"}, "unknown": {}}
-    before = fleet.stored()
-    message = failure(fleet.run(hosts, "--limit", "worker-1", variables=PURGE))
-    assert "worker-1 is node 'unknown'" in message
-    assert "if unknown has another node name, gather its facts or set its hostendpoints_node" in one_line(message)
+    others = {name: variables for _case, name, variables, _message in cases}
+    messages = refusals(fleet, [case for case, *_rest in cases], outside=others)
+    for (host, message), (_case, name, _variables, expected) in zip(messages.items(), cases):
+        assert host in message and name in message and expected in one_line(message), message
     assert fleet.stored() == before
 
 
@@ -511,8 +530,7 @@ def test_a_name_of_a_host_that_is_another_node(fleet, other):
 
 @on_etcd
 def test_one_node_name_in_two_batches(fleet):
-    """As machines made from one image have it: the second one must not take the endpoints of the first away."""
-    fleet.record({"twin-a": worker(1), "twin-b": worker(1, address="192.0.2.99/24")})
+    """The second one must not take the endpoints of the first away."""
     run = fleet.run(["twin-a", "twin-b"], variables=PURGE, serial=1)
     assert run.returncode != 0, run
     (result,) = results(run)
@@ -521,7 +539,9 @@ def test_one_node_name_in_two_batches(fleet):
     assert fleet.stored()["worker-1/eth0"]["expected_ips"][0] == "192.0.2.1"
 
 
-@pytest.mark.parametrize("play", [{"serial": 1}, {"serial": 1, "order": "shuffle"}])
+@pytest.mark.parametrize(
+    "play", [{"serial": 1}, pytest.param({"serial": 1, "order": "shuffle"}, marks=pytest.mark.thorough)]
+)
 def test_one_node_name_that_was_given_to_two_hosts_in_two_batches(fleet, play):
     hosts = {"worker-1": {"hostendpoints_node": "one"}, "worker-2": {"hostendpoints_node": "one"}}
     run = fleet.run(hosts, variables=PURGE, **play)
@@ -539,7 +559,7 @@ def test_a_name_of_a_host_of_another_play_where_the_condition_means_nothing(flee
     assert changes(result) == ["create worker-2/eth0", "create worker-2/eth1"]
 
 
-LABELS, NODE = "hostendpoints_labels", "hostendpoints_node"
+LABELS = "hostendpoints_labels"
 # What is wrong with a variable of a host, and what the message says beside its name and the variable's. The unit
 # tests have every key of a rule.
 WRONG = [
@@ -567,7 +587,6 @@ WRONG = [
 
 
 @pytest.mark.thorough
-@pytest.mark.usefixtures("_others")
 def test_what_is_wrong_is_named_by_host_and_variable(fleet):
     messages = refusals(fleet, [{variable: value} for variable, value, _parts in WRONG], beside=["worker-1"])
     for (host, message), (variable, _value, parts) in zip(messages.items(), WRONG):
@@ -580,10 +599,11 @@ def test_a_label_that_is_not_valid(fleet):
     nothing_done(fleet, failure(run), "worker-2", "labels[a]", "not valid")
 
 
-@pytest.mark.parametrize("key", ["name", "type", "network"])
-def test_a_match_that_is_given_as_an_empty_list_does_not_match_everything(fleet, key):
-    fleet.run(["worker-1"], variables={RULES: [{"match": {key: []}}]})
-    assert fleet.stored() == {}
+def test_a_match_that_is_given_as_an_empty_list_does_not_match_everything(fleet):
+    keys = ["name", "type", "network"]
+    messages = refusals(fleet, [{RULES: [{"match": {key: []}}]} for key in keys])
+    for (host, message), key in zip(messages.items(), keys):
+        nothing_done(fleet, message, host, "match." + key)
 
 
 WRONG_FOR_ALL = [
@@ -599,7 +619,6 @@ WRONG_FOR_ALL = [
 
 
 @pytest.mark.thorough
-@pytest.mark.usefixtures("_others")
 def test_what_is_wrong_for_all_hosts(fleet):
     messages = refusals(fleet, [variables for variables, _parts in WRONG_FOR_ALL])
     for message, (_variables, parts) in zip(messages.values(), WRONG_FOR_ALL):
@@ -614,8 +633,7 @@ def test_the_purge_limit(fleet):
     assert sorted(fleet.stored()) == ["worker-1/old-1", "worker-1/old-2"]
 
 
-@pytest.mark.parametrize("form", ["import_role", "roles"])
-@pytest.mark.parametrize("good", [True, False])
+@pytest.mark.parametrize("form, good", [("import_role", True), ("roles", False)])
 def test_the_password_never_shows(fleet, form, good):
     password = "s3cr3t-pässword"
     variables = {"hostendpoints_etcd_username": "me", "hostendpoints_etcd_password": password}

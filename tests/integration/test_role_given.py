@@ -14,7 +14,20 @@ import pytest
 
 from tests.harness.fleet import interface, server
 from tests.harness.module import run_playbook
-from tests.integration.role import changes, done, failure, fleet_of, kubernetes_for, on_all, role_variables, worker
+from tests.integration.role import (
+    IMPORTED,
+    OWNER,
+    OWNER_LABEL,
+    changes,
+    done,
+    failure,
+    fleet_of,
+    kubernetes_for,
+    on_all,
+    results,
+    role_variables,
+    worker,
+)
 
 BSD = {"system": "FreeBSD", "interfaces": ["em0"], "em0": {"device": "em0", "ipv4": [{"address": "192.0.2.1"}]}}
 HOSTS = {
@@ -78,12 +91,13 @@ def audit(fleet, hosts, **variables):
 @pytest.mark.parametrize("gather", [False, True])
 def test_what_needs_no_facts_is_applied_without_facts(fleet, gather):
     variables = dict(NO_FACTS, hostendpoints_gather_facts=gather)
-    run = fleet.run({"nowhere": BY_HAND, "worker-1": {}}, variables=variables)
-    result = done(run)
+    run = fleet.run({"nowhere": BY_HAND, "worker-1": {}}, variables=variables, tasks=[IMPORTED, IMPORTED])
+    assert run.returncode == 0, run
+    result, again = results(run)
     assert "create n1/eth0" in changes(result) and "create worker-1/eth0" in changes(result)
     assert (result["hosts"], result["hosts_without_facts"]) == (2, [])
     assert "hosts without facts, whose endpoints the guard cannot check (1): nowhere: " in one_line(run.stderr)
-    assert changes(done(fleet.run({"nowhere": BY_HAND}, variables=variables))) == []
+    assert changes(again) == []
 
 
 def test_the_guard_does_not_guess_about_a_host_without_facts(fleet):
@@ -93,29 +107,29 @@ def test_the_guard_does_not_guess_about_a_host_without_facts(fleet):
     assert (verdict["node"], verdict["verdict"]) == ("n1", "unknown")
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"hostendpoints_node": "{{ ansible_facts.nodename }}"},
-        {"hostendpoints_interfaces": [{"match": {"name": "eth*"}}]},
-        {"hostendpoints_endpoints": [{"name": "{{ ansible_facts.nodename }}"}]},
-    ],
-)
-def test_what_needs_facts_is_left_as_it_is_without_them(fleet, changed):
-    fleet.put("n1/old")
-    run = fleet.run({"nowhere": dict(BY_HAND, **changed)}, variables=dict(NO_FACTS, hostendpoints_purge="owned"))
-    assert done(run)["hosts_without_facts"] == ["nowhere"] and list(fleet.stored()) == ["n1/old"]
-    assert "hosts whose endpoints are not changed, because their facts cannot be used (1): nowhere: " in one_line(
-        run.stderr
-    )
+def test_what_needs_facts_is_left_as_it_is_without_them(fleet):
+    # {host: what needs facts}
+    needs = {
+        "nowhere-1": {"hostendpoints_node": "{{ ansible_facts.nodename }}"},
+        "nowhere-2": {"hostendpoints_interfaces": [{"match": {"name": "eth*"}}]},
+        "nowhere-3": {"hostendpoints_endpoints": [{"name": "{{ ansible_facts.nodename }}"}]},
+    }
+    hosts = {name: dict(BY_HAND, hostendpoints_node="n" + name[-1]) for name in needs}
+    for name, variables in needs.items():
+        hosts[name].update(variables)
+    old = ["n%d/old" % number for number in (1, 2, 3)]
+    fleet.put(*old)
+    run = fleet.run(hosts, variables=dict(NO_FACTS, hostendpoints_purge="owned"))
+    assert done(run)["hosts_without_facts"] == list(needs) and sorted(fleet.stored()) == old
+    reason = "hosts whose endpoints are not changed, because their facts cannot be used (3): " + ", ".join(needs)
+    assert reason in one_line(run.stderr)
 
 
 def test_an_audit_compares_what_needs_no_facts(fleet):
-    _run, result = audit(fleet, {"nowhere": BY_HAND})
-    assert result["summary"]["endpoints"]["missing"] == 1 and result["summary"]["hosts"]["unknown"] == 0
-    done(fleet.run({"nowhere": BY_HAND}, variables=NO_FACTS))
-    _run, result = audit(fleet, {"nowhere": BY_HAND})
-    assert result["summary"]["hosts"] == {"compliant": 1, "drifted": 0, "unknown": 0}
+    fleet.datastore.put_endpoint(dict(BY_HAND["hostendpoints_endpoints"][0], node="n1"), labels={OWNER_LABEL: OWNER})
+    _run, result = audit(fleet, {"nowhere-1": BY_HAND, "nowhere-2": dict(BY_HAND, hostendpoints_node="n2")})
+    assert result["summary"]["hosts"] == {"compliant": 1, "drifted": 1, "unknown": 0}
+    assert result["summary"]["endpoints"]["missing"] == 1
 
 
 def test_the_reason_is_said_for_each_kind_of_host(fleet):
@@ -151,12 +165,12 @@ def test_a_host_for_which_no_rule_makes_an_endpoint_is_reported(fleet):
     assert run.returncode != 0 and result["reason"] == "1 unknown host (fail_on: unknown)"
 
 
-@pytest.mark.parametrize("variables", [{"hostendpoints_interfaces": []}, BY_HAND])
-def test_a_host_without_rules_is_not_reported(fleet, variables):
-    run = fleet.run({"bare": variables})
+def test_a_host_without_rules_is_not_reported(fleet):
+    run = fleet.run({"bare": {"hostendpoints_interfaces": []}, "worker-1": BY_HAND})
     assert done(run)["hosts_without_endpoints"] == {} and "without an endpoint" not in run.stderr
 
 
+@pytest.mark.thorough
 def test_an_interface_that_is_called_like_a_fact_leaves_the_host_as_it_is(fleet):
     """Nothing is known of it, so a purge would delete its endpoint."""
     fleet.put("named/dns", "named/eth0")
@@ -191,7 +205,15 @@ def test_a_variable_that_is_nothing_like_one_of_the_role_is_warned_of(fleet):
     assert one_line(run.stderr).count("hostendpoints_zone_of_mine is not a variable of the role and has no effect") == 1
 
 
-@pytest.mark.parametrize("playbook", ["audit", "gathered", "decommission", "migrate", "compare_audits"])
+# Of each kind: on the hosts of the inventory, and on localhost.
+@pytest.mark.parametrize(
+    "playbook",
+    [
+        "audit",
+        "decommission",
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("gathered", "migrate", "compare_audits")),
+    ],
+)
 def test_every_playbook_finds_a_misspelt_variable(fleet, playbook):
     extra = {"hostendpoints_etcd_endpoint": fleet.datastore.url, "hostendpoints_gather_facts": False}
     run = run_playbook("netsec.calico." + playbook, None, ["-e", json.dumps(extra)])

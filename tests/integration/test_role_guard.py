@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.role import done, failure, fleet_of, kubernetes_for, of_workers, worker
+from tests.integration.role import IMPORTED, done, failure, fleet_of, kubernetes_for, of_workers, results, worker
 from tests.integration.test_guard import ALLOW_SSH, put_policy, put_resource, without_failsafes
 
 pytestmark = pytest.mark.thorough
@@ -20,7 +20,8 @@ ENFORCE = {"hostendpoints_guard": "enforce"}
 def hosts():
     told = dict(worker(3), env={"SSH_CONNECTION": "192.0.2.9 50000 192.0.2.3 2222"})
     unknown = dict(worker(4), env={"SSH_CONNECTION": "UNKNOWN 65535 UNKNOWN 65535"})
-    return {"worker-1": worker(1), "worker-2": worker(2), "worker-3": told, "worker-4": unknown}
+    others = {"worker-%d" % number: worker(number) for number in range(20, 30)}
+    return {"worker-1": worker(1), "worker-2": worker(2), "worker-3": told, "worker-4": unknown, **others}
 
 
 @pytest.fixture(scope="module")
@@ -76,26 +77,33 @@ def test_it_can_be_turned_off_or_only_warn(fleet):
     result = done(fleet.run({"worker-1": HOST}, "--check", variables={"hostendpoints_guard": "warn"}))
     assert [each["verdict"] for each in result["guard"]] == ["unsafe"]
     assert any("G03" in warning for warning in result["warnings"])
-    for off in ("off", False):
-        result = done(fleet.run({"worker-1": HOST}, "--check", variables={"hostendpoints_guard": off}))
-        assert result["guard"] == [] and not any("guard" in warning for warning in result.get("warnings", []))
+    # "off" is what the inventory of these tests has.
+    result = done(fleet.run({"worker-1": HOST}, "--check", variables={"hostendpoints_guard": False}))
+    assert result["guard"] == [] and not any("guard" in warning for warning in result.get("warnings", []))
 
 
-@pytest.mark.parametrize(
-    "variable, first, second",
-    [
-        ("guard", "off", "enforce"),
-        ("guard", False, "{{ 'enforce' }}"),
-        ("guard_limit", 5, 0),
-        ("canary", 0, 1),
-        ("canary_wait", 1, 2),
-    ],
-)
-def test_what_is_one_for_all_hosts(fleet, variable, first, second):
-    name = "hostendpoints_" + variable
-    hosts = {"worker-1": dict(HOST, **{name: first}), "worker-2": dict(HOST, **{name: second})}
-    message = failure(fleet.run(hosts))
-    assert "worker-1 and worker-2 differ in %s," % name in message and fleet.stored() == {}
+# A variable, and its values on two hosts.
+DIFFERENT = [
+    ("guard", "off", "enforce"),
+    ("guard", False, "{{ 'enforce' }}"),
+    ("guard_limit", 5, 0),
+    ("canary", 0, 1),
+    ("canary_wait", 1, 2),
+]
+
+
+def test_what_is_one_for_all_hosts(fleet):
+    """In one run, whose plays each have two hosts."""
+    hosts, plays = {}, []
+    for number, (variable, *values) in enumerate(DIFFERENT):
+        pair = ["worker-%d" % (20 + 2 * number), "worker-%d" % (21 + 2 * number)]
+        plays.append({"hosts": pair, "gather_facts": False, "tasks": [dict(IMPORTED, ignore_errors=True)]})
+        hosts.update({host: dict(HOST, **{"hostendpoints_" + variable: value}) for host, value in zip(pair, values)})
+    run = fleet.playbook(plays, hosts)
+    failed = [result["msg"] for result in results(run, "failed")]
+    for play, (variable, *_values), message in zip(plays, DIFFERENT, failed, strict=True):
+        assert "%s and %s differ in hostendpoints_%s," % (*play["hosts"], variable) in message
+    assert results(run) == [] and fleet.stored() == {}
 
 
 def test_spellings_are_no_difference(fleet):

@@ -107,6 +107,7 @@ def test_check_shows_and_apply_does(job, fleet):
     assert not again.stats["changed"]
 
 
+@pytest.mark.thorough
 def test_limit(job, fleet):
     assert job("--limit worker-2").status == "successful"
     assert sorted(fleet.stored()) == of_workers(2)
@@ -119,7 +120,7 @@ def test_a_failure(job, fleet):
     assert failures_in(failed) and fleet.stored() == {}
 
 
-@pytest.mark.parametrize("options", ["--diff", "--check --diff -vvv"])
+@pytest.mark.parametrize("options", [pytest.param("--diff", marks=pytest.mark.thorough), "--check --diff -vvv"])
 def test_the_password_is_in_no_event(job, options, tmp_path):
     assert job(options).status == "successful"
     for path in (tmp_path / "job" / "artifacts").rglob("*"):

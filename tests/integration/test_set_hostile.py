@@ -38,36 +38,45 @@ def filled(item, before="[", after="]", size=20 * MEGABYTE):
     return before + item * (size // len(item)) + after
 
 
-# name: content, what the message says
+# name: what makes the content, which is large, and what the message says
 FILES = {
-    "an alias bomb": (bomb(), "line 7, column 20: holds more than 4000000 values"),
+    "an alias bomb": (bomb, "line 7, column 20: holds more than 4000000 values"),
     "an alias bomb in a label": (
-        "name: x\nlabels:\n" + bomb().replace("\na", "\n  a").replace("a0:", "  a0:", 1),
+        lambda: "name: x\nlabels:\n" + bomb().replace("\na", "\n  a").replace("a0:", "  a0:", 1),
         "values",
     ),
-    "a long text, again and again": ("a: &a %s\nb: [%s]\n" % ("x" * MEGABYTE, "*a," * 1000), "values"),
-    "broken JSON": (filled(json.dumps(ONE) + ",", after="{"), "is not JSON: line 1, column "),
-    "broken JSON of short texts": (filled('"a%06d",' % 1, after=""), "is not JSON: line 1, column "),
-    "brackets": ("[" * 20 * MEGABYTE, "holds more than 4000000 values"),
-    "pairs of brackets": (filled("[],", after="[]]"), "holds more than 4000000 values"),
-    "objects": (filled('{"a":1},', after="{}]"), "holds more than 4000000 values"),
+    "a long text, again and again": (lambda: "a: &a %s\nb: [%s]\n" % ("x" * MEGABYTE, "*a," * 1000), "values"),
+    "broken JSON": (lambda: filled(json.dumps(ONE) + ",", after="{"), "is not JSON: line 1, column "),
+    "broken JSON of short texts": (lambda: filled('"a%06d",' % 1, after=""), "is not JSON: line 1, column "),
+    "brackets": (lambda: "[" * 20 * MEGABYTE, "holds more than 4000000 values"),
+    "pairs of brackets": (lambda: filled("[],", after="[]]"), "holds more than 4000000 values"),
+    "objects": (lambda: filled('{"a":1},', after="{}]"), "holds more than 4000000 values"),
     "YAML of different texts": (
-        "".join("- x%07d\n" % n for n in range(MEGABYTE)),
+        lambda: "".join("- x%07d\n" % n for n in range(MEGABYTE)),
         "[0]: 'x0000000' is not an endpoint",
     ),
     "YAML that begins like JSON": (
-        filled("a aaaaaa,", after=""),
+        lambda: filled("a aaaaaa,", after=""),
         "is not JSON: line 1, column 2: expecting value; it is too long to be read as YAML",
     ),
-    "a huge number": ('{"name": %s}' % ("9" * 20 * MEGABYTE), "line 1: a number of 20000000 characters is too long"),
-    "a huge number in YAML": ("name: %s\n" % ("9" * 20 * MEGABYTE), "a number of 20000000 characters is too long"),
-    "a huge text": (json.dumps(dict(ONE, name="x" * 20 * MEGABYTE)), "is too many bytes for all fields together"),
-    "a huge key": (json.dumps(dict(ONE, **{"x" * 20 * MEGABYTE: 1})), "is unknown: an endpoint has"),
-    "a comment": ("#" * 20 * MEGABYTE, "contains no resources"),
-    "control characters": ("\x01" * 20 * MEGABYTE, "line 1: the character U+0001 is not allowed"),
-    "wide characters": ("\U0001f600" * 5 * MEGABYTE, "is not an endpoint"),
+    "a huge number": (
+        lambda: '{"name": %s}' % ("9" * 20 * MEGABYTE),
+        "line 1: a number of 20000000 characters is too long",
+    ),
+    "a huge number in YAML": (
+        lambda: "name: %s\n" % ("9" * 20 * MEGABYTE),
+        "a number of 20000000 characters is too long",
+    ),
+    "a huge text": (
+        lambda: json.dumps(dict(ONE, name="x" * 20 * MEGABYTE)),
+        "is too many bytes for all fields together",
+    ),
+    "a huge key": (lambda: json.dumps(dict(ONE, **{"x" * 20 * MEGABYTE: 1})), "is unknown: an endpoint has"),
+    "a comment": (lambda: "#" * 20 * MEGABYTE, "contains no resources"),
+    "control characters": (lambda: "\x01" * 20 * MEGABYTE, "line 1: the character U+0001 is not allowed"),
+    "wide characters": (lambda: "\U0001f600" * 5 * MEGABYTE, "is not an endpoint"),
     "more than the most": (
-        " " * 100 * MEGABYTE + "x",
+        lambda: " " * 100 * MEGABYTE + "x",
         "is larger than 100 MB, the maximum; split it",
     ),
 }
@@ -78,7 +87,7 @@ FILES = {
 def test_a_hostile_file(datastore, tmp_path, content, message):
     datastore.put_all(datastore.tree_of([ONE]))
     path = tmp_path / "set"
-    path.write_text(content, encoding="utf-8")
+    path.write_text(content(), encoding="utf-8")
     before = seconds_of_children()
     status, printed = ModuleProcess(task(datastore, src=str(path), **PURGE)).run()
     assert status == 0
