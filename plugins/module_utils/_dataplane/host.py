@@ -106,7 +106,7 @@ class HostDataplane:
         candidate = interface.governing
         rules = candidate and (id(self._evaluator.rules_for(candidate.endpoint)), candidate.endpoint.interface_name)
         is_workload = interface.name in [name for name, _member in self._workloads]
-        doubt = interface.doubt and (interface.doubt, candidate)
+        doubt = interface.doubt and (interface.doubt, candidate and candidate.name)
         is_taken = interface.name in self.taken_for_workloads
         return interface.name, rules, doubt, is_workload, is_taken, self.felix, self.problem
 

@@ -202,6 +202,34 @@ def test_g13_neighbour_discovery():
     assert (verdict, findings["G13"][0]) == ("safe", "warning")
 
 
+@pytest.mark.parametrize(
+    "end, rule",
+    [
+        ("dst", {"dst_nets": ["192.0.2.0/28"]}),
+        ("dst", {"!dst_nets": ["192.0.2.128/25"]}),
+        ("dst", {"dst_selector": "zone == 'a'"}),
+        ("dst", {"!dst_selector": "zone == 'b'"}),
+        ("src", {"src_nets": ["192.0.2.0/28"]}),
+        ("src", {"!src_selector": "zone == 'b'"}),
+    ],
+)
+def test_rules_that_tell_the_addresses_of_alike_hosts_apart(end, rule):
+    """Hosts share verdicts, unless a rule is about the addresses of one of them."""
+    inbound, outbound = ({}, {"action": "allow", **rule}) if end == "src" else ({"action": "allow", **rule}, {})
+    policy = {"selector": "all()", "inbound_rules": [inbound], "outbound_rules": [outbound]}
+    endpoints, facts = [], {}
+    for number, zone in ((1, "a"), (2, "a"), (201, "b"), (3, "a"), (202, "b")):
+        node, own, peer = "n%d" % number, "192.0.2.%d" % number, "203.0.113.9"
+        endpoints.append(HostEndpoint("e", node, {"zone": zone}, interface_name="eth0", expected_ips=(own,)))
+        ends = {"direction": "in", "src": peer, "dst": own, "in_interface": "eth0"}
+        if end == "src":
+            ends = {"direction": "out", "src": own, "dst": peer, "out_interface": "eth0"}
+        required = parse_connection(dict(ends, protocol="tcp", port=2222), "required")
+        facts[node] = HostFacts({"eth0": [own + "/24"]}, [required])
+    verdicts = Guard(V1, snapshot_v1(tree(p=policy), ()), endpoints).check(facts)
+    assert [each.verdict for each in verdicts] == ["safe", "safe", "unsafe", "safe", "unsafe"]
+
+
 def test_g14_a_policy_does_not_select_it_any_more():
     etcd = tree(p={"selector": "role == 'web'", "inbound_rules": [{"action": "allow"}]})
     there = [stored("n1", "e1", {"name": "eth0", "labels": {"role": "web"}})]

@@ -187,3 +187,11 @@ def test_of_a_version_that_was_not_measured_g16_says_so():
     state = resource({"datastoreReady": True, "calicoVersion": "v3.29.1"})
     for stored in (documents([{"action": "Reject"}], state=state), documents(config="{", state=state)):
         assert said(stored)[1].endswith("(measured with Calico v3.32.1, not with v3.29.1)")
+
+
+def test_an_endpoint_that_a_network_policy_may_select_on_an_interface_with_ipv6():
+    """It is as uncertain whether neighbour discovery passes; the NetworkPolicies were not read."""
+    facts = HostFacts({"eth0": ["192.0.2.1/24", "2001:db8::1/64"]})
+    labels = {"role": "web", "projectcalico.org/namespace": "shop"}
+    verdict, text = said(documents(), facts, labels=labels)
+    assert verdict == "unknown" and "the NetworkPolicies were not read" in text
