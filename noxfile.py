@@ -369,8 +369,7 @@ def write_pip_config(session: nox.Session) -> None:
     lines = [f"{name} = {value}\n" for name, value in settings.items()]
     config = HOME / ".config" / "pip" / "pip.conf"
     config.parent.mkdir(parents=True, exist_ok=True)
-    # Of most of the files that pip would compile, nothing is run.
-    config.write_text("".join(["[global]\n", *lines, "[install]\ncompile = false\n"]))
+    config.write_text("".join(["[global]\n", *lines]))
 
 
 GET_PIP = '''\
@@ -390,12 +389,11 @@ def offer_pip(session: nox.Session, version: str) -> None:
     if script.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    # Not unpacked, or pip would find itself there and install nothing.
+    wheel = f"pip-{version}-py3-none-any.whl"
     command = ["python", "-m", "pip", "--quiet", "download", "--no-deps", "--dest", str(folder)]
     session.run(*command, f"pip=={version}")
-    # Unpacked, since Python keeps no bytecode of what it reads from a wheel.
-    wheel = folder / f"pip-{version}-py3-none-any.whl"
-    shutil.unpack_archive(wheel, folder / wheel.stem, "zip")
-    script.write_text(GET_PIP.format(wheel=wheel.stem))
+    script.write_text(GET_PIP.format(wheel=wheel))
 
 
 @nox.session(python=CELLS[NEWEST])
