@@ -162,10 +162,13 @@ PURGE = {"purge": "all", "purge_nodes": ["n1"]}
 
 @pytest.fixture
 def refused(datastore, wire):
-    """Runs the task: it must fail, name all these texts, and not even ask etcd anything."""
+    """Runs the task: it must fail, name all these texts, and not even ask the datastore anything.
+
+    `is_large`: an API server lists the stored endpoints while a large set is being validated.
+    """
     datastore.put_all(datastore.tree_of([ONE]))
 
-    def run(options, *texts, longest=1500):
+    def run(options, *texts, longest=1500, is_large=False):
         for check in (True, False):
             result = hostendpoints(wire, check=check, **dict(PURGE, **options))
             assert datastore.stored() == datastore.tree_of([ONE]), "it was deleted"
@@ -173,7 +176,8 @@ def refused(datastore, wire):
             for text in texts:
                 assert text in result["msg"]
             assert len(result["msg"]) < longest
-        assert wire.requests == []
+        may_ask = {"GET"} if is_large and datastore.type == "kubernetes" else set()
+        assert {request.method for request in wire.requests} <= may_ask
 
     return run
 
@@ -327,12 +331,14 @@ def test_some_flaws_among_10000(src, refused):
         "%s[5000]: host endpoint node-2000-eth0 on node node-2000 is given twice, first by src %s[4000]" % (path, path),
         "%s[9999]" % path,
         "host endpoint node-4999-eth1 on node node-4999: labels[a]: 'not valid'",
+        is_large=True,
     )
 
 
 def test_10000_flaws(src, refused):
     path = src(json.dumps([dict(each, interface_name="x" * 1000) for each in many()]))
-    refused({"src": path}, "%s[0]" % path, "host endpoint node-0-eth0 on node node-0: ", "and 9990 more", longest=5000)
+    first = "host endpoint node-0-eth0 on node node-0: "
+    refused({"src": path}, "%s[0]" % path, first, "and 9990 more", longest=5000, is_large=True)
 
 
 def test_a_stored_endpoint_of_calico_among_the_set(datastore, wire):
