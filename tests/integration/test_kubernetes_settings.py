@@ -286,6 +286,12 @@ def test_impersonation(kubernetes, datastore, wire):
 # What cannot be
 
 
+def config_of(server):
+    """A kubeconfig with this server, and without a user."""
+    context = {"name": "c", "context": {"cluster": "c", "user": ""}}
+    return {"contexts": [context], "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": server}}]}
+
+
 @pytest.mark.parametrize(
     "options, parts",
     [
@@ -293,6 +299,7 @@ def test_impersonation(kubernetes, datastore, wire):
         ({"kubeconfig": "/no/such/file"}, ["kubeconfig (option) /no/such/file", "no such file"]),
         ({"kubeconfig": {"apiVersion": "v1"}}, ["kubeconfig (option)", "current-context"]),
         ({"kubeconfig": ""}, ["kubeconfig (option) is empty"]),
+        ({"kubeconfig": config_of("https://s3cr3t@[::1")}, ["kubeconfig (option): the cluster's server is not a URL"]),
         ({"host": "", "api_key": "of-the-test"}, ["host (option) is empty"]),
         ({"host": "https://a", "etcd_endpoints": ["http://a:1"]}, ["etcd_endpoints (option) has no effect"]),
         ({"host": "https://a", "api_key": "s3cr3t\nx"}, ["the credentials contain a line break"]),

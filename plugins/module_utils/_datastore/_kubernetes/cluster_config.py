@@ -60,6 +60,12 @@ def load_cluster(settings: KubernetesSettings) -> LoadedCluster:
     if not configuration.host:
         text = "{datastore_type} ({0}) is kubernetes, but no Kubernetes cluster is given: "
         raise InvalidInput([format_message(text + _NOTHING, settings.get_source("datastore_type"))])
+    try:
+        urllib.parse.urlsplit(configuration.host)
+    except ValueError as exc:
+        # The message must not quote a password.
+        text = format_message("{kubeconfig} ({0}): ", settings.get_source("kubeconfig"))
+        raise InvalidInput([text + "the cluster's server is not a URL: {0}".format(exc)]) from exc
     if not configuration.proxy:
         _take_proxy(configuration)
     _split_proxy(configuration)
