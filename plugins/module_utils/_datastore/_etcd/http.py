@@ -16,6 +16,7 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 from ..._core.go_json import shallow
 from .._http.complete import CompleteResponse, borrow, has_length
+from .._http.exchange import build_request
 from .settings import EtcdSettings
 
 try:
@@ -83,14 +84,13 @@ class Channel:
             connection.timeout = self._timeout
             self._head = _build_head(connection, self._headers)
             self._connection = connection
-        request = "{0} {1} HTTP/1.1\r\n".format(method, path).encode("ascii") + self._head
-        if form is not None:
-            request += b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n" % len(form)
+        head = self._head if form is None else self._head + b"Content-Type: application/x-www-form-urlencoded\r\n"
+        request = build_request(method, path, head, form)
         if is_connection_dropped(self._connection):
             self._connection.close()
             self._connection.connect()
         self._socket = self._connection.sock
-        self._socket.sendall(request + b"\r\n" + (form or b""))
+        self._socket.sendall(request)
 
     def receive(self, method: str) -> Answer:
         """The answer to the pending request. Raises an exception unless it is complete."""

@@ -18,7 +18,7 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ..._core.errors import InvalidInput
-from .._http.complete import has_length
+from .._http.complete import MOST_BYTES, has_length
 from .._http.exchange import NotConnected, PendingAnswer, build_head, build_request, send
 from ..certificates import CertificateOptions, check_certificates
 from .cluster_config import IMPORT_ERROR, LoadedCluster, load_cluster
@@ -46,8 +46,6 @@ CERTIFICATES = CertificateOptions("ca_cert", "client_cert", "client_key")
 # Kept-alive connections, and so the maximum number of pending writes. With more, creations take no less time.
 CONNECTIONS = 8
 USER_AGENT = "netsec.calico"
-# Maximum number of bytes of an answer behind a proxy. A list of 100,000 endpoints comes in pages of 1 MB.
-MOST_BYTES = 256 * 1024 * 1024
 # Bytes that are read at a time.
 PART = 65536
 
