@@ -171,6 +171,10 @@ def format_failure(outcome: ApplyOutcome) -> str:
             text += ", {0} could not be undone: {1}".format(len(outcome.failed), outcome.failed[0][1])
         return text + ", and nothing else was written"
     planned = len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted)
+    if outcome.is_rehearsed and outcome.failed:
+        change, error = outcome.failed[0]
+        text = "nothing was written; the server accepts {0} of {1} changes, and the {2} of {3} would fail: {4}"
+        return text.format(len(outcome.done), planned, change.operation, change.ref, error)
     text = "{0} of {1} changes were made".format(len(outcome.done), planned)
     if outcome.ending.has_come():
         text = "{0} ended the run: {1}".format(outcome.ending.signal, text)
