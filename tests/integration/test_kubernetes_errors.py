@@ -256,9 +256,13 @@ def test_credentials_that_are_gone_in_mid_run(datastore, wire, tmp_path):
     """What was done, what failed and what was left is in the result."""
     path = tmp_path / "kubeconfig"
     datastore.server.write_kubeconfig(path, server=wire.url)
-    unauthorized = status(401, "Unauthorized", "Unauthorized")
-    wire.before("POST", path.unlink, nth=5)
-    wire.answer(401, unauthorized, method="POST", nth=5, times=99)
+    body = status(401, "Unauthorized", "Unauthorized").encode()
+
+    def unauthorized():
+        path.unlink(missing_ok=True)
+        return [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)]
+
+    wire.stream(unauthorized, method="POST", nth=5, times=99)
     endpoints = [dict(ETH0, name="h%d" % number) for number in range(12)]
     options = {"datastore_type": "kubernetes", "kubeconfig": str(path), "calico_api_group": datastore.api}
     result = run_module("calico_hostendpoints", dict(options, guard="off", endpoints=endpoints))
