@@ -305,7 +305,7 @@ SERVER = "kubeconfig (option): clusters[name=c]: server: "
         ({"kubeconfig": config_of("https://[::1")}, [SERVER, "'https://[::1' is not a URL"]),
         ({"kubeconfig": config_of("https://joe:s3cr3t@a")}, [SERVER, "the URL contains a user", "kubeconfig's user"]),
         ({"kubeconfig": config_of("joe:s3cr3t@a")}, [SERVER, "the URL contains a user"]),
-        ({"kubeconfig": config_of("http://a:1?token=s3cr3t")}, [SERVER, "more than a path"]),
+        ({"kubeconfig": config_of("http://a:1?token=s3cr3t")}, [SERVER, "after 'http://a:1' is a query"]),
         ({"kubeconfig": config_of("http://a:1/b c")}, [SERVER, "is not a URL of an API server"]),
         ({"kubeconfig": config_of("http://a:99999")}, [SERVER, "is not a URL: Port out of range"]),
         ({"kubeconfig": config_of(5)}, [SERVER, "5 is not a URL of an API server"]),

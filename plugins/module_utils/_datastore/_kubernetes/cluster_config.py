@@ -137,7 +137,9 @@ def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: A
             raise InvalidInput([text.format(where, key)])
     if isinstance(user.get("exec"), Mapping) and not _has_credentials(configuration):
         # The library logs the reason and continues as an anonymous user.
-        plugin = _EXEC.format(brief(str(user["exec"].get("command")).partition(" ")[0]))
+        # More words may be secret.
+        command = brief(str(user["exec"].get("command") or "").partition(" ")[0])
+        plugin = _EXEC.format(command or "(without a command)")
         reason = brief(hide(log.text, [cluster, user]), 500) or "no credentials"
         raise DatastoreError("{0}: {1} failed: {2}".format(where, plugin, reason))
     return user
@@ -259,9 +261,7 @@ def _check_proxy(proxy: Any, source: str) -> None:
     except ValueError:
         is_url = False
     if not is_url:
-        text = (
-            "{0}: is not a URL of a proxy: http://HOST:PORT, with the characters / ? # @ of a password as %2F and so on"
-        )
+        text = "{0}: is not a URL of a proxy: http://HOST:PORT, with / ? # @ in a password as %2F %3F %23 %40"
         raise InvalidInput([text.format(source)])
     if parts.scheme not in ("http", "https", *_SOCKS):
         text = "{0}: a proxy of the scheme {1} is not supported; use http, https or socks5"

@@ -253,8 +253,10 @@ def parse_server(value: Any, where: str, remedy: str, usual_scheme: str) -> str:
         raise InvalidInput([where + "{0} is not a URL: {1}".format(quoted, exc)]) from exc
     if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
         raise InvalidInput([where + "{0} is not a URL of an API server: https://HOST:PORT".format(quoted)])
-    if port == 0 or parts.query or parts.fragment:
-        raise InvalidInput([where + "{0} has an invalid port, or more than a path".format(quoted)])
+    if port == 0:
+        raise InvalidInput([where + "{0} has an invalid port".format(quoted)])
+    if parts.query or parts.fragment:
+        raise InvalidInput([where + "after {0} is a query or a fragment; remove it".format(quoted)])
     return parts.geturl().rstrip("/")
 
 
