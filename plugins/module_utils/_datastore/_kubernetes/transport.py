@@ -111,8 +111,8 @@ class Transport:
         try:
             manager = RESTClientObject(configuration).pool_manager
         except (HTTPError, ValueError, ImportError) as exc:
-            text = "proxy ({0}): is not a URL of a proxy that can be used ({1})"
-            raise InvalidInput([text.format(self._settings.get_source("proxy"), type(exc).__name__)]) from exc
+            text = "{0}: is not a URL of a proxy that can be used ({1})"
+            raise InvalidInput([text.format(cluster.proxy_source, type(exc).__name__)]) from exc
         if configuration.verify_ssl and configuration.ssl_ca_cert:
             manager.connection_pool_kw["ssl_context"] = _create_context()
         if not configuration.verify_ssl:
@@ -211,8 +211,14 @@ def _get_authority(url: str) -> str:
     return str(parts.host) if is_usual else "{0}:{1}".format(parts.host, parts.port)
 
 
+# What Go's server answers to a request without TLS (net/http/server.go).
+_WITHOUT_TLS = b"Client sent an HTTP request to an HTTPS server"
+
+
 def _build_answer(received: _Received) -> ApiAnswer:
     answer = ApiAnswer(*received)
+    if answer.status == 400 and _WITHOUT_TLS in answer.body:
+        raise NoApiAnswer("the server expects https://, not http://", maybe_done=False, is_final=True)
     if not has_length(answer.headers) and not answer.document:
         # Such as a proxy's, whose end is that of the connection.
         raise NoApiAnswer("the answer is cut", True)
