@@ -54,6 +54,8 @@ options:
     description:
       - Handling of resources of other kinds in O(src) and O(resources).
       - V(error) rejects the whole set. V(skip) leaves them out and returns their number in RV(other_kinds_skipped).
+        A kind that only resembles one of the managed kinds, such as C(globalnetworkset) or C(GlobalNetworkSets), is
+        always an error.
     type: str
     choices: [error, skip]
     default: error
