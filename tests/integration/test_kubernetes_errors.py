@@ -263,7 +263,8 @@ def test_credentials_that_are_gone_in_mid_run(datastore, wire, tmp_path):
         return [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)]
 
     wire.stream(unauthorized, method="POST", nth=5, times=99)
-    endpoints = [dict(ETH0, name="h%d" % number) for number in range(12)]
+    # More than are under way at a time.
+    endpoints = [dict(ETH0, name="h%d" % number) for number in range(40)]
     options = {"datastore_type": "kubernetes", "kubeconfig": str(path), "calico_api_group": datastore.api}
     result = run_module("calico_hostendpoints", dict(options, guard="off", endpoints=endpoints))
     assert result["failed"] and "cannot be loaded again" in result["msg"]
