@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.netsec.calico.plugins.module_utils._apply.apply import apply
 from ansible_collections.netsec.calico.plugins.module_utils._core.errors import Conflict, DatastoreError
 from ansible_collections.netsec.calico.plugins.module_utils._datastore.factory import build_settings, open_datastore
+from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict import GuardReport
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Present
 from ansible_collections.netsec.calico.plugins.module_utils._plan.plan import build_change, build_undo
 from ansible_collections.netsec.calico.plugins.module_utils._resources._specs_v1.rules_resource_v1 import (
@@ -48,10 +49,13 @@ def run(server, *wants):
     return apply(store, {store.key(want.ref): want for want in wants}, False)
 
 
-def write(server, want):
+def write(server, want, writer=None):
     """Write one change once, and return it with its error."""
     store = open_store(server)
-    ((change, error),) = store.write([build_change(want, store.get(want.ref), V1)])
+    stored = store.get(want.ref)
+    if writer:
+        store = open_store(writer)
+    ((change, error),) = store.write([build_change(want, stored, V1)])
     return change, error
 
 
@@ -243,6 +247,51 @@ def test_the_next_run_completes_what_was_cut_off(datastore, before, after, part)
             datastore.delete(PROFILE + "/" + name) if value is None else datastore.put(PROFILE + "/" + name, value)
     assert run(datastore, want(after)).failed == []
     assert tree(datastore) == whole(values_of(after))
+
+
+RETAGGED = dataclasses.replace(WEB, tags=("db",))
+
+
+@pytest.mark.parametrize("part", [1, 2])
+@pytest.mark.parametrize("value", ["null", None], ids=["changed", "deleted"])
+def test_another_client_at_a_key_that_is_not_written(datastore, wire, part, value):
+    """What the guard has judged is what is stored in the end, and the guard judges again what has changed."""
+    put(datastore, VALUES)
+    change = (lambda: datastore.put(KEYS[part], value)) if value else (lambda: datastore.delete(KEYS[part]))
+    wire.before(datastore.writing(key=KEYS[0]), change)
+    judged = []
+    store = open_store(wire)
+    outcome = apply(store, {store.key(WEB.ref): Present(RETAGGED)}, False, guard=keep_changes(judged))
+    assert not outcome.failed and len(outcome.done) == 1
+    assert tree(datastore) == whole(['["db"]', *VALUES[1:]])
+    assert [each.before.content[part] for each in judged] == [VALUES[part], value]
+    assert outcome.done[0].revision == open_store(datastore).get(WEB.ref).revision
+
+
+def keep_changes(judged):
+    def guard(_store, changes):
+        judged.extend(changes)
+        return GuardReport()
+
+    return guard
+
+
+def test_a_key_that_another_client_adds_to_a_profile_during_its_deletion(datastore, wire):
+    put(datastore, [VALUES[0], None, VALUES[2]])
+    wire.before(datastore.writing(key=KEYS[0]), lambda: datastore.put(KEYS[1], "{}"))
+    outcome = run(wire, Absent(WEB.ref))
+    assert not outcome.failed and len(outcome.done) == 1 and tree(datastore) == {}
+
+
+def test_the_keys_that_are_not_written_cannot_be_read_again(datastore, wire):
+    put(datastore, VALUES)
+    wire.answer(401, NOT_ALLOWED, method=datastore.reading(PROFILE))
+    _change, error = write(datastore, Present(RETAGGED), wire)
+    assert "does not allow" in str(error) and not isinstance(error, Conflict)
+    assert "tags of the profile is written, and another client may have changed the rest of it: run the" in str(error)
+    assert tree(datastore) == whole(['["db"]', *VALUES[1:]])
+    wire.heal()
+    assert len(run(wire, Present(RETAGGED)).unchanged) == 1
 
 
 def test_two_runs_at_once_end_with_one_profile(datastore, wire):

@@ -253,6 +253,7 @@ class EtcdV2Datastore(Datastore):
                     under_way.append((writer, write, write.request))
                     writer.send(write.request)
                     continue
+                write.check(writer.get)
             except DatastoreError as exc:
                 error = write.explain(exc)
                 if not isinstance(exc, Conflict):

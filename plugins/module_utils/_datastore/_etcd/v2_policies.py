@@ -100,14 +100,23 @@ def _build_profile(node: Node) -> Optional[Stored]:
     codec = choose_codec(key, PROFILE_CODEC)
     if not node.get("dir"):
         return Stored(key, get_revision(node), ProfileParts(), "", name, codec, NO_DIRECTORY)
-    found = {get_name(child): child for child in list_children(node) if get_name(child) in ProfileParts._fields}
+    found = _find_parts(node)
     if not found:
         return None
     content = ProfileParts(**{part: get_value(child) for part, child in found.items()})
-    revision = join_revisions({part: get_revision(child) for part, child in found.items()})
+    revision = join_revisions(read_revisions(node))
     directories = [part for part, child in found.items() if child.get("dir")]
     misplaced = "{0} is a directory where a value belongs".format(directories[0]) if directories else ""
     return Stored(key, revision, content, "", name, codec, misplaced)
+
+
+def _find_parts(node: Optional[Node]) -> Dict[str, Node]:
+    return {get_name(child): child for child in list_children(node) if get_name(child) in ProfileParts._fields}
+
+
+def read_revisions(node: Optional[Node]) -> Dict[str, str]:
+    """The revision of each key that a profile has."""
+    return {part: get_revision(child) for part, child in _find_parts(node).items()}
 
 
 def join_revisions(revisions: Dict[str, str]) -> str:

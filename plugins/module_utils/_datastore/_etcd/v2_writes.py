@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import collections
-from typing import Deque, Dict, List, Optional
+from typing import Callable, Deque, Dict, List, Optional
 
 from ..._core.errors import Conflict, DatastoreError
 from ..._plan.plan import Change
 from .._values.codec_policies_v1 import ProfileParts
-from .v2_policies import MISSING, join_revisions, split_revision
+from .v2_nodes import Node
+from .v2_policies import MISSING, join_revisions, read_revisions, split_revision
 from .v2_server import Request
+
+# Reads a key, with everything below it if the second argument is true.
+Read = Callable[[str, bool], Optional[Node]]
 
 
 def build_request(key: str, revision: str, value: Optional[str]) -> Request:
@@ -43,6 +47,9 @@ class ValueWrite:
         """The error of the change, by that of the request."""
         return error
 
+    def check(self, _read: Read) -> None:
+        """There is no other key."""
+
 
 class ProfileWrite:
     """The write of a profile: of those of its three keys that differ.
@@ -51,6 +58,9 @@ class ProfileWrite:
     that these select, before its rules: until then, Felix rejects what reaches the profile. A deletion has the opposite
     order for the same reason. What a failure leaves is a profile that is not whole, which the next run finds and
     completes.
+
+    The guard has judged the keys that are not written, too. Whether another client has changed one of them is read
+    after the last write.
     """
 
     def __init__(self, change: Change, key: str, content: Optional[ProfileParts]) -> None:
@@ -77,11 +87,25 @@ class ProfileWrite:
         """The error of the change, by that of the request."""
         if not self._done:
             return error
-        text = "{0}; {1} of the profile is written, {2} is not: run the task again".format(
-            error, " and ".join(self._done), " and ".join(self._pending)
+        if self._pending:
+            rest = "{0} is not".format(" and ".join(self._pending))
+        else:
+            rest = "and another client may have changed the rest of it"
+        text = "{0}; {1} of the profile is written, {2}: run the task again".format(
+            error, " and ".join(self._done), rest
         )
         # A part was made, so that the next attempt may find nothing to do.
         return Conflict(text, maybe_done=True) if isinstance(error, Conflict) else DatastoreError(text)
+
+    def check(self, read: Read) -> None:
+        """Raise Conflict when another client has changed a key that was not written."""
+        unwritten = [part for part in ProfileParts._fields if part not in self._done]
+        if not unwritten:
+            return
+        now = read_revisions(read(self._key, True))
+        for part in unwritten:
+            if now.get(part, MISSING) != self._revisions.get(part, MISSING):
+                raise Conflict("another client changed {0}/{1} at the same time".format(self._key, part))
 
     def _continue(self) -> None:
         """Prepare the next request, and the content that the profile has after the requests that were carried out.
