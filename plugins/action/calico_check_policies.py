@@ -75,6 +75,7 @@ class ActionModule(ActionBase):
         reader = HostVariables(run.hosts, self._templar, api_version)
         networks = InventoryNetworks(run.hosts, reader)
         policies = build_declared_items(run, self._templar, declared, api_version, reader, networks)
+        warnings += networks.warnings()
         endpoints = fleet.build_endpoints().endpoints
         state = build_declared_state(run, self._templar, api_version, policies, endpoints)
         if state.skipped:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
@@ -26,7 +26,12 @@ from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.dec
     build_declared_items,
     check_hosts,
 )
-from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import OPTIONS, list_unknown_sets
+from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.library import (
+    EMPTY,
+    OPTIONS,
+    list_unknown_sets,
+    parse_list,
+)
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.networks import InventoryNetworks
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet._policies.sources import check_items
 from ansible_collections.netsec.calico.plugins.plugin_utils._fleet.action_with_files import (
@@ -71,7 +76,7 @@ class ActionModule(ActionWithFiles):
                 arguments.pop(option, None)
         is_purging = arguments.get("purge", "none") != "none"
         plan = read_task_plan(run)
-        if not is_purging and not any(declared[option] for option in SOURCES):
+        if not is_purging and all(declared[option] in EMPTY for option in SOURCES):
             # Hosts other than the first one may declare policies.
             check_hosts(run, HostVariables(run.hosts, self._templar, read_api_version(arguments)))
             plan.check_no_policies()
@@ -82,13 +87,16 @@ class ActionModule(ActionWithFiles):
             # The policies of Calico v1 have no labels.
             arguments.pop("owner", None)
         if is_audit:
-            _prepare_audit(arguments)
+            _prepare_audit(run, arguments)
         elif is_purging:
             _check_purge(run, arguments)
         reader = HostVariables(run.hosts, self._templar, api_version)
         networks = InventoryNetworks(run.hosts, reader, is_audit)
         items = build_declared_items(run, self._templar, declared, api_version, reader, networks)
+        warnings += networks.warnings()
         check_items(items, api_version)
+        if is_purging and not is_audit and not items:
+            _check_empty_set(run, declared)
         if arguments.get("purge") == "owned":
             arguments["purge_kinds"] = [kind for kind in api_version.schemas if kind not in _NEVER_PURGED]
         contents: Dict[str, Any] = {"src": [item for _place, item in items], **plan.build_contents(POLICIES)}
@@ -130,10 +138,25 @@ def _check_purge(run: RunSettings, arguments: Dict[str, Any]) -> None:
         raise RunFailed(text.format(run.get_variable_name("purge"), run.get_variable_name("owner")))
 
 
-def _prepare_audit(arguments: Dict[str, Any]) -> None:
-    """Compare everything that the owner has, without a limit. The audit has its own guard."""
+def _check_empty_set(run: RunSettings, declared: Mapping[str, Any]) -> None:
+    """Raise RunFailed for a purge of everything, unless a variable or a file says so: group_vars may be missing."""
+    name_of = run.get_variable_name
+    is_written = declared["resources"] not in (None, "") and not run.is_template("resources")
+    if not is_written and not parse_list(name_of("src"), declared["src"]):
+        text = (
+            "{0}: owned would delete all resources of the owner, because nothing is declared, and nothing was written; "
+            "check that the variables of the policies are set, or, to delete all, write [] into {1}, without a template"
+        )
+        raise RunFailed(text.format(name_of("purge"), name_of("resources")))
+
+
+def _prepare_audit(run: RunSettings, arguments: Dict[str, Any]) -> None:
+    """Compare everything that the owner has, without a limit. The audit has its own guard. Raises RunFailed."""
+    if run.hosts.has_batches():
+        # The audit that follows fails, too, but each host would compare the policies before it.
+        raise RunFailed("an audit covers all hosts at once; remove serial and the strategy free")
     # The findings use the diffs of updates only, and short diffs leave room for them.
-    arguments.update(guard="off", purge="owned" if arguments.get("owner") else "none", diff_style="short")
+    arguments.update(audit=True, guard="off", purge="owned" if arguments.get("owner") else "none", diff_style="short")
     for option in ("purge_limit", "guard_limit", "server_dry_run", "canary", "canary_hosts", "canary_wait"):
         arguments.pop(option, None)
 

@@ -33,6 +33,8 @@ options:
   resources:
     description:
       - The resources as a list of manifests, as O(netsec.calico.calico_resources#module:resources).
+      - With O(purge=owned) and nothing that is declared, the task fails, because it would delete everything. To delete
+        everything, write V([]) here, without a template.
     type: raw
   src:
     description:
@@ -74,7 +76,9 @@ options:
     type: str
   ping_from:
     description:
-      - Networks that may ping the hosts. All, if empty.
+      - Networks that may ping the hosts. All, if the option is empty.
+      - If the template of a variable gives an empty list, or the groups and hosts of a list have no address, the task
+        fails, because this does not stand for all addresses. If some of them have none, it warns.
       - In this and in the other lists of networks, an item is a network, an address, or a group or a host of the
         inventory, which stands for the addresses in its facts.
     type: list
@@ -88,15 +92,15 @@ options:
     type: list
     elements: raw
   dns_servers:
-    description: DNS servers of the hosts. All addresses, if empty.
+    description: DNS servers of the hosts. All addresses, if the option is empty.
     type: list
     elements: str
   ntp_servers:
-    description: NTP servers of the hosts. All addresses, if empty.
+    description: NTP servers of the hosts. All addresses, if the option is empty.
     type: list
     elements: str
   etcd_servers:
-    description: Addresses of etcd. All addresses, if empty.
+    description: Addresses of etcd. All addresses, if the option is empty.
     type: list
     elements: str
   etcd_ports:
@@ -104,7 +108,7 @@ options:
     type: list
     elements: raw
   kube_apiservers:
-    description: Addresses of the Kubernetes API server. All addresses, if empty.
+    description: Addresses of the Kubernetes API server. All addresses, if the option is empty.
     type: list
     elements: str
   kube_apiserver_ports:

@@ -88,7 +88,7 @@ options:
       - Whether stored resources that are not in the set are deleted.
       - V(none) deletes nothing.
       - V(owned) deletes resources of the kinds O(purge_kinds) whose label O(owner_label) has the value O(owner).
-        Unreadable values are never deleted.
+        Unreadable values and Calico's own tiers are never deleted.
     type: str
     choices: [none, owned]
     default: none
@@ -120,6 +120,12 @@ options:
         in.
       - Only for O(datastore_type=etcdv3) and O(datastore_type=kubernetes).
     type: str
+  audit:
+    description:
+      - Whether to compare only, for an audit. Nothing is written. RV(changes) also lists changes that could not be made
+        now, such as the deletion of a tier that has policies, instead of failing.
+    type: bool
+    default: false
 notes:
   - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. Stored
     values of all versions of Calico are compared alike. If a policy is stored under both names, as C(calicoctl apply)
@@ -331,6 +337,7 @@ def main() -> None:
             purge={"type": "str", "choices": ["none", "owned"], "default": "none"},
             purge_kinds={"type": "list", "elements": "str"},
             calico_version={"type": "str"},
+            audit={"type": "bool", "default": False},
         ),
         required_one_of=[("resources", "src")],
         mutually_exclusive=[("resources", "src"), *GUARD_SOURCES, tuple(PLAN_OPTIONS)],

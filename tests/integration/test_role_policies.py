@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,16 @@ def test_a_group_stands_for_its_hosts_in_a_list_of_networks(fleet):
     ]
 
 
+def test_groups_and_hosts_without_addresses_are_named(fleet):
+    """They are missing in the policies, which may be meant for a new group."""
+    variables = {**BASE, "calico_policies_ssh_from": ["bastions", "lonely"], "calico_policies_group_sets": ["lonely"]}
+    result = done(run(fleet, groups={**GROUPS, "lonely": []}, **variables))
+    assert nets(fleet, "fleet-ssh-from") == ["10.0.0.1", "192.0.2.1", "2001:db8::1"]
+    text = ": groups without hosts and hosts without addresses, of which the policies have no address (1): lonely"
+    places = ("calico_policies_group_sets: lonely", "calico_policies_ssh_from")
+    assert [each for each in result["warnings"] if "lonely" in each] == [place + text for place in places]
+
+
 def test_hosts_without_facts_are_named(fleet):
     groups = {"web": ["case-0", "case-1", "unseen-1", "unseen-2"]}
     cases = [{"calico_policies_group_sets": ["web"]}, dict(BASE, calico_policies_ssh_from="web")]
@@ -162,6 +173,20 @@ WRONG = [
     ({"calico_policies_group_sets": ["web"]}, "calico_policies_group_sets: the inventory has no group 'web'"),
     (dict(BASE, calico_policies_ssh_from=["ofice"]), "calico_policies_ssh_from: 'ofice' is neither a network"),
     (dict(BASE, calico_policies_ssh_from=[]), "calico_policies_ssh_from is empty, so ssh would allow"),
+    (
+        {"calico_policies_library": ["dns"], "calico_policies_dns_servers": ["lonely"]},
+        "calico_policies_dns_servers: ['lonely'] stands for no address",
+    ),
+    (
+        {"calico_policies_library": ["ping"], "calico_policies_ping_from": "{{ groups['lonely'] }}"},
+        "calico_policies_ping_from: its template gives an empty list; add",
+    ),
+    ({"calico_policies_purge": "owned"}, "write [] into calico_policies_resources, without a template"),
+    (
+        {"calico_policies_purge": "owned", "calico_policies_library": ",", "calico_policies_resources": "{{ [] }}"},
+        "calico_policies_purge: owned would delete all resources of the owner, because nothing is declared",
+    ),
+    ({"calico_policies_resources": {}}, "calico_policies_resources"),
     (dict(BASE, calico_policies_ssh_ports=[99999]), "calico_policies_library: ssh: "),
     ({"calico_policies_libary": ["ssh"]}, "did you mean calico_policies_library?"),
     ({"calico_policies_src": ["no/such/*.yml"]}, "calico_policies_src: no/such/*.yml matches no file"),
@@ -187,7 +212,7 @@ def test_what_is_wrong_is_an_error_that_says_where(fleet, tmp_path):
         cases.append(({"calico_policies_src": [str(tmp_path / name)]}, problem))
     old = {"hostendpoints_datastore_type": "etcdv2"}
     cases.append((dict(BASE, **old), "calico_policies_library requires Calico v3"))
-    messages = refusals(fleet, [variables for variables, _problem in cases])
+    messages = refusals(fleet, [variables for variables, _problem in cases], groups={"lonely": []})
     for (_variables, problem), message in zip(cases, messages):
         assert problem in message, message
     assert "TPC" in messages[len(WRONG)] and "fact.yml.j2" in messages[len(WRONG) + 3]
@@ -265,12 +290,28 @@ def test_files_directories_patterns_and_templates(fleet, tmp_path):
     assert stored(fleet)["dmz1"]["spec"]["selector"] == "zone == 'dmz'"
 
 
+def test_a_string_of_yaml_declares_resources(fleet, tmp_path):
+    """However Ansible made it: since ansible-core 2.19, its strings have a type that libyaml rejects."""
+    (tmp_path / "office.yml").write_text(FILE)
+    (tmp_path / "plain.yml.j2").write_text(FILE)
+    (tmp_path / "whole.yml.j2").write_text("{{ content }}")
+    looked_up = "{{ lookup('ansible.builtin.file', '%s') }}" % (tmp_path / "office.yml")
+    cases = [{"calico_policies_resources": value} for value in (FILE, [FILE], looked_up, [looked_up])]
+    names = ("plain.yml.j2", "whole.yml.j2")
+    cases += [{"calico_policies_src": [str(tmp_path / name)], "content": FILE} for name in names]
+    found = results(run_each(fleet, cases))
+    assert [each["summary"] for each in found] == [
+        {"created": 2, "updated": 0, "deleted": 0, "unchanged": 0},
+        *[{"created": 0, "updated": 0, "deleted": 0, "unchanged": 2}] * 5,
+    ]
+
+
 def test_a_purge_deletes_what_is_no_longer_declared_but_no_endpoint(fleet):
     fleet.put(*of_workers(1))
     less = {**BASE, "calico_policies_library": ["neighbour_discovery"]}
     owned = {"calico_policies_purge": "owned"}
-    # In the end without anything that is declared, too.
-    found = results(run_each(fleet, [BASE, less, dict(less, **owned), owned]))
+    # In the end everything, which takes an explicit empty list.
+    found = results(run_each(fleet, [BASE, less, dict(less, **owned), dict(owned, calico_policies_resources=[])]))
     assert [(each["changed"], each["summary"]["deleted"]) for each in found] == [
         (True, 0),
         (False, 0),
@@ -367,6 +408,45 @@ def test_the_audit_reports_policies_that_differ(fleet, tmp_path):
     assert stored(fleet) == before
 
 
+def put_owned(fleet, plural, kind, name, spec, labels=None):
+    metadata = {"name": name, "labels": {OWNER_LABEL: "netsec.calico"} if labels is None else labels}
+    metadata.update(uid="11111111-1111-4111-8111-111111111111", creationTimestamp="2026-01-01T00:00:00Z")
+    value = {"kind": kind, "apiVersion": "projectcalico.org/v3", "metadata": metadata, "spec": spec}
+    fleet.datastore.put(RESOURCES + plural + "/" + name, json.dumps(value))
+
+
+def put_own_tiers(fleet):
+    for name, order, action in (("default", 1e6, "Deny"), ("kube-admin", 1e3, "Pass"), ("kube-baseline", 1e7, "Pass")):
+        put_owned(fleet, "tiers", "Tier", name, {"order": order, "defaultAction": action})
+
+
+def test_the_audit_reports_a_tier_that_no_purge_can_delete(fleet, tmp_path):
+    put_own_tiers(fleet)
+    put_owned(fleet, "tiers", "Tier", "security", {"order": 5})
+    put_owned(fleet, "globalnetworkpolicies", "GlobalNetworkPolicy", "foreign", {"tier": "security"}, labels={})
+    reports = {"hostendpoints_audit_report_dir": str(tmp_path), "hostendpoints_audit_fail_on": ["unmanaged"]}
+    audited = playbook(fleet, "audit", variables=dict(BASE, **reports))
+    report = json.loads((tmp_path / "audit.json").read_text())
+    assert audited.returncode != 0 and report["failed"], audited
+    assert [each["name"] for each in report["findings"] if each["class"] == "unmanaged"] == ["Tier security"]
+    refused = failure(run(fleet, **dict(BASE, calico_policies_purge="owned")))
+    assert "tier security is not deleted, because it has policies: global network policy foreign" in refused
+    # Nor could this policy be written now.
+    fleet.datastore.lock()
+    missing = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": "web"}}
+    variables = {"calico_policies_resources": [dict(missing, spec={"tier": "gone"})], **reports}
+    assert playbook(fleet, "audit", variables=variables).returncode != 0
+    findings = json.loads((tmp_path / "audit.json").read_text())["findings"]
+    assert ("missing", "GlobalNetworkPolicy web") in [(each["class"], each["name"]) for each in findings]
+    assert set(stored(fleet, "tiers")) == {"default", "kube-admin", "kube-baseline", "security"}
+
+
+def test_an_audit_in_a_free_strategy_compares_nothing(fleet):
+    audited = playbook(fleet, "audit", variables=BASE, env={"ANSIBLE_STRATEGY": "free"})
+    assert audited.returncode != 0 and results(audited) == []
+    assert "remove serial and the strategy free" in audited.stdout, audited
+
+
 @pytest.mark.thorough
 def test_the_audit_compares_everything_but_sets_with_hosts_without_facts(fleet, tmp_path):
     groups = {"web": ["worker-1", "worker-2"], "bastions": ["worker-1"]}
@@ -400,3 +480,24 @@ def test_gathered_files_declare_what_is_stored(fleet, tmp_path):
     # Tiers, too, which belong to no owner.
     adopted = run(fleet, calico_policies_src=[str(folder / "globalnetwork*.yml")])
     assert done(adopted)["summary"] == {"created": 0, "updated": 0, "deleted": 0, "unchanged": 4}
+
+
+def test_a_purge_keeps_calicos_own_tiers(fleet, tmp_path):
+    """Neither do gathered files have them, since no one can change them."""
+    put_own_tiers(fleet)
+    put_owned(fleet, "globalnetworksets", "GlobalNetworkSet", "old", {}, labels={})
+    folder = tmp_path / "policies"
+    variables = {
+        "hostendpoints_gathered_dest": str(tmp_path / "hostendpoints.yml"),
+        "calico_policies_gathered_dest": str(folder),
+    }
+    for names in (["globalnetworkset.yml"], ["globalnetworkset.yml", "tier.yml"]):
+        found = playbook(fleet, "gathered", variables=variables)
+        assert found.returncode == 0 and sorted(path.name for path in folder.iterdir()) == names, found
+        put_owned(fleet, "tiers", "Tier", "mine", {"order": 5})
+    assert re.findall("name: (.*)", (folder / "tier.yml").read_text()) == ["mine"]
+    first = done(run(fleet, calico_policies_src=[str(folder)]))
+    assert first["summary"] == {"created": 0, "updated": 1, "deleted": 0, "unchanged": 1}
+    purged = done(run(fleet, calico_policies_resources=[], calico_policies_purge="owned"))
+    assert [each["name"] for each in purged["changes"]] == ["old", "mine"]
+    assert set(stored(fleet, "tiers")) == {"default", "kube-admin", "kube-baseline"}

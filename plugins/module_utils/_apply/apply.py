@@ -36,10 +36,13 @@ def apply(
     server_dry_run: bool = False,
     is_staged: bool = False,
     approved: Optional[PlanFile] = None,
+    is_audit: bool = False,
 ) -> ApplyOutcome:
     """Read what is stored for `wants`, by store.key, and in the purge's scope; plan; write unless in check mode.
 
-    With server_dry_run, in check mode the server checks the changes.
+    With server_dry_run, in check mode the server checks the changes. An audit, which is in check mode, also reports
+    changes that could not be made now: a policy without its tier, a deletion of a tier with policies, and any change of
+    a locked datastore.
 
     Nothing is written unless everything could be read and planned, no more than purge_limit resources would be
     deleted, and the guard accepts the changes; else it raises CalicoError. The nodes of a canary are changed first. If
@@ -59,7 +62,8 @@ def apply(
         # etcd v2 lists in no order, and messages must not differ from run to run.
         stored.sort(key=lambda item: (item.node, item.key))
     changes = plan(wants, stored, store.api_version, purge)
-    check_tiers(changes, stored, store.read_tiers_in_use)
+    if not is_audit:
+        check_tiers(changes, stored, store.read_tiers_in_use)
     changing = sort_changes((change for change in changes if change.operation != NONE), store.api_version)
     outcome = ApplyOutcome(state, unchanged=[change for change in changes if change.operation == NONE])
     if purge:
@@ -68,7 +72,8 @@ def apply(
         outcome.made_before = check_approved(store, approved, changes)
     if not changing:
         return outcome
-    refuse_if_locked(store)
+    if not is_audit:
+        refuse_if_locked(store)
     if purge and purge_limit is not None:
         _check_limit([change for change in changing if change.operation == DELETE], purge_limit)
     if guard:

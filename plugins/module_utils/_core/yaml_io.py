@@ -58,6 +58,8 @@ def _loaded(text: str, say: Callable[[str, str], str], only_first: bool = False)
     if text.count("%TAG") > _MOST_DIRECTIVES:
         # The parser compares each with all others.
         raise ValueError("has %TAG more than {0} times".format(_MOST_DIRECTIVES))
+    # libyaml rejects Ansible's own types of strings, and str() may return them.
+    text = str.__str__(text)
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         return YamlBuilder(yaml).build(parser(text), only_first)

@@ -50,7 +50,7 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
     outcome = apply(
         store,
         wants,
-        module.check_mode or bool(params["plan_dest"]),
+        module.check_mode or bool(params["plan_dest"]) or params["audit"],
         purge,
         params["purge_limit"],
         guard_policy.check,
@@ -58,6 +58,7 @@ def apply_resources(module: AnsibleModule, store: Datastore) -> Dict[str, Any]:
         params["server_dry_run"],
         is_staged=params["canary"] == "staged",
         approved=approved,
+        is_audit=params["audit"],
     )
     if params["plan_dest"] and not outcome.failed:
         write_plan(params["plan_dest"], store, outcome.done, datastore, params["owner"])

@@ -121,7 +121,7 @@ class KindPurge(NamedTuple):
 
     def includes(self, stored: Stored) -> bool:
         """Whether the stored resource is deleted. What cannot be read is kept, since its owner is unknown."""
-        if not self.covers(stored) or stored.error or stored.resource.is_calicos_own:
+        if not self.covers(stored) or stored.error or stored.resource.is_calicos_own or stored.resource.is_permanent:
             return False
         return stored.resource.labels.get(self.owner_label) == self.owner
 

@@ -92,6 +92,11 @@ class Resource:
     def is_calicos_own(self) -> bool:
         return CALICO_OWNER_LABEL in self.labels
 
+    @property
+    def is_permanent(self) -> bool:
+        """Whether Calico rejects its deletion."""
+        return False
+
     def can_be_stored_as(self, name: str) -> bool:
         """Whether Calico finds it under a key with this name."""
         return name == self.name

@@ -47,6 +47,10 @@ class RunSettings(NamedTuple):
         """The name by which the user knows an option: that of its variable, if it has one."""
         return self.variables.get(option, option)
 
+    def is_template(self, option: str) -> bool:
+        """Whether an option's value comes from a template in its variable, which may give less than is meant."""
+        return has_template(self.hosts.without_facts(self.hosts.runner()).get(self.variables.get(option, "")))
+
     def pop_flag(self, option: str) -> bool:
         """Take a flag out of the arguments; false if it is not given or empty. Raises RunFailed for any other value."""
         value = self.arguments.pop(option, None)

@@ -20,6 +20,7 @@ from ..manifest import V3_NAME
 from ..resource import Resource
 from .field_types import FieldType, as_document, filled, tidy
 from .structs_v3 import SPECS
+from .validation_specs_v3 import OWN_TIERS
 
 DEFAULT_TIER = "default"
 # Of the names under which Calico before v3.32 stores policies in tier default.
@@ -180,6 +181,10 @@ class ProfileResource(SpecResource):
 class TierResource(SpecResource):
     KIND: ClassVar[str] = "Tier"
     UNREADABLE_EFFECT: ClassVar[str] = "its policies are evaluated last"
+
+    @property
+    def is_permanent(self) -> bool:
+        return self.name in OWN_TIERS
 
     def _with_defaults(self, spec: Dict[str, Any]) -> Dict[str, Any]:
         return {"order": DEFAULT_TIER_ORDER, "defaultAction": "Deny", **spec}

@@ -56,11 +56,11 @@ def build_declared_items(
         return [item for _place, item in parse_items(path.name, content)]
 
     items = networks.build_group_sets(name_of("group_sets"), groups)
-    items += build_library(names, declared, name_of, networks.expand, render_library)
+    items += build_library(names, declared, name_of, networks.expand, render_library, run.is_template)
     where = name_of("src")
     for path in list_files(where, parse_list(where, declared["src"])):
         items += read_file(where, path, render)
-    if declared["resources"]:
+    if declared["resources"] not in (None, ""):
         items += parse_items(name_of("resources"), declared["resources"])
     return items
 

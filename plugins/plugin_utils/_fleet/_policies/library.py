@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).resolve().parents[4] / "roles" / "policies" / "templa
 class LibraryPolicy(NamedTuple):
     """The options that a template reads in addition to the selector."""
 
-    # A list of networks. If it is empty, a policy of `requires` allows no address, any other policy all addresses.
+    # A list of networks. If the variable is empty, a policy of `requires` allows no address, any other policy all.
     networks: str = ""
     requires: bool = False
     # A list of ports.
@@ -43,6 +43,8 @@ OPTIONS: Tuple[str, ...] = (
     "selector",
     *(option for each in LIBRARY.values() for option in (each.networks, each.ports) if option),
 )
+# The values of an empty variable.
+EMPTY: Tuple[Any, ...] = (None, "", [], ())
 
 
 def parse_list(where: str, value: Any) -> List[Any]:
@@ -64,11 +66,13 @@ def build_library(
     name_of: Callable[[str], str],
     expand: Callable[[str, Sequence[Any]], List[str]],
     render: Callable[[Path, Dict[str, Any]], List[Any]],
+    is_template: Callable[[str], bool],
 ) -> List[Tuple[str, Any]]:
     """The resources of the library's policies, each with its place. Raises RunFailed.
 
     `options`: the values of `OPTIONS`. `name_of`: the name of an option's variable.
     `expand`: replaces groups and hosts in a list of networks. `render`: the documents of a template.
+    `is_template`: whether the value of an option comes from a template in its variable.
     """
     unknown = [name for name in names if name not in LIBRARY]
     if unknown:
@@ -81,7 +85,7 @@ def build_library(
     found: List[Tuple[str, Any]] = []
     # In the order of the table, whatever the order of the names.
     for name in (each for each in LIBRARY if each in names):
-        values = {"selector": selector, **_read_options(name, options, name_of, expand)}
+        values = {"selector": selector, **_read_options(name, options, name_of, expand, is_template)}
         variables = {POLICIES_PREFIX + option: value for option, value in values.items()}
         place = "{0}: {1}".format(name_of("library"), name)
         found += [(place, each) for each in render(TEMPLATES / (name + ".yml.j2"), variables)]
@@ -105,12 +109,15 @@ def _read_options(
     options: Mapping[str, Any],
     name_of: Callable[[str], str],
     expand: Callable[[str, Sequence[Any]], List[str]],
+    is_template: Callable[[str], bool],
 ) -> Dict[str, Any]:
     policy = LIBRARY[name]
     found: Dict[str, Any] = {}
     if policy.networks:
-        where = name_of(policy.networks)
-        found[policy.networks] = expand(where, parse_list(where, options.get(policy.networks)))
+        where, value = name_of(policy.networks), options.get(policy.networks)
+        found[policy.networks] = expand(where, parse_list(where, value))
+        if not found[policy.networks]:
+            _check_empty(where, name, value, is_template(policy.networks))
         if policy.requires and not found[policy.networks]:
             text = "{0} is empty, so {1} would allow no connection; set it to networks, or to groups of the inventory"
             raise RunFailed(text.format(where, name))
@@ -121,3 +128,15 @@ def _read_options(
             # A rule without ports matches all ports.
             raise RunFailed("{0} is empty; set it to a list of ports".format(where))
     return found
+
+
+def _check_empty(where: str, name: str, value: Any, is_template: bool) -> None:
+    """Raise RunFailed unless the variable itself is empty: only then may no networks stand for all addresses."""
+    if value not in EMPTY:
+        reason = shown(value) + " stands for no address: its groups have no hosts, or its hosts no addresses"
+    elif is_template:
+        reason = "its template gives an empty list"
+    else:
+        return
+    also = "" if LIBRARY[name].requires else "; for {0} with all addresses, write [] without a template".format(name)
+    raise RunFailed("{0}: {1}; add a network, or a group whose hosts have addresses{2}".format(where, reason, also))

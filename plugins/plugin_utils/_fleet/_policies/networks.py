@@ -35,6 +35,8 @@ class InventoryNetworks:
         self._addresses: Dict[str, List[str]] = {}
         # {place: {host: why its addresses are unknown}}
         self.unknown: Dict[str, Dict[str, str]] = {}
+        # {place: the groups without hosts and the hosts without addresses}
+        self._unaddressed: Dict[str, Dict[str, None]] = {}
 
     def expand(self, where: str, entries: Sequence[Any]) -> List[str]:
         """The entries, with the addresses of a group or a host in its place. Raises RunFailed for other entries."""
@@ -43,9 +45,9 @@ class InventoryNetworks:
             if isinstance(entry, str) and _is_net(entry):
                 found.append(entry)
             elif isinstance(entry, str) and self._context.is_group(entry):
-                found += self._find_addresses(where, self._context.hosts_of_group(entry))
+                found += self._find_addresses(where, entry, self._context.hosts_of_group(entry))
             elif isinstance(entry, str) and self._context.is_host(entry):
-                found += self._find_addresses(where, [entry])
+                found += self._find_addresses(where, entry, [entry])
             else:
                 text = "{0}: {1} is neither a network or an address, nor a group or a host of the inventory"
                 raise RunFailed(text.format(where, shown(entry)))
@@ -66,12 +68,20 @@ class InventoryNetworks:
                 text = "{0}: the network sets of the groups {1} and {2} have the same name {3}; rename a group"
                 raise RunFailed(text.format(where, brief(other), brief(group), brief(name)))
             place = "{0}: {1}".format(where, brief(group))
-            addresses = self._find_addresses(place, self._context.hosts_of_group(group))
+            addresses = self._find_addresses(place, group, self._context.hosts_of_group(group))
             found[name] = (place, _build_set(name, group, addresses))
         return list(found.values())
 
-    def _find_addresses(self, where: str, hosts: Sequence[str]) -> List[str]:
-        """The addresses of hosts, sorted. Raises RunFailed, which names every host without usable facts."""
+    def warnings(self) -> List[str]:
+        """A warning for each place with groups or hosts that have no address."""
+        text = "{0}: groups without hosts and hosts without addresses, of which the policies have no address ({1}): {2}"
+        return [
+            text.format(where, len(names), join_first([brief(name) for name in names], _SHOWN))
+            for where, names in self._unaddressed.items()
+        ]
+
+    def _find_addresses(self, where: str, entry: str, hosts: Sequence[str]) -> List[str]:
+        """The addresses of the hosts of an entry, sorted. Raises RunFailed, which names every host without facts."""
         reasons = {host: reason for host in hosts for reason in [self._read(host)] if reason}
         if reasons and self._is_audit:
             self.unknown.setdefault(where, {}).update(reasons)
@@ -83,6 +93,9 @@ class InventoryNetworks:
             raise RunFailed(
                 text.format(where, len(reasons), join_first(list(reasons), _SHOWN), next(iter(reasons.values())))
             )
+        without = [host for host in hosts if self._addresses.get(host) == []] if hosts else [entry]
+        if without:
+            self._unaddressed.setdefault(where, {}).update(dict.fromkeys(without))
         found = {address for host in hosts for address in self._addresses.get(host, ())}
         return sorted(found, key=parse_address)
 

@@ -34,6 +34,21 @@ def parser(request, monkeypatch):
 pytestmark = pytest.mark.usefixtures("parser")
 
 
+class Tagged(str):
+    """As Ansible's strings, which str() returns as they are."""
+
+    def __str__(self):
+        return self
+
+
+def test_a_string_of_another_type_is_read_as_any_other():
+    (document,) = yaml_io.load_all(Tagged("a: [b]"))
+    assert document == {"a": ["b"]} == yaml_io.first(Tagged("a: [b]\n---\nc"))
+    assert type(document["a"][0]) is str
+    with pytest.raises(ValueError, match="line 2, column 1: a is given twice, first on line 1"):
+        yaml_io.load_all(Tagged("a: b\na: c\n"))
+
+
 @pytest.mark.parametrize("text", ["password: %secret", "password: *secret", "a: [secret", "a: !secret", "[" * 500])
 def test_an_error_about_settings_does_not_repeat_them(text):
     with pytest.raises(ValueError) as error:

@@ -94,8 +94,11 @@ def render(path, variables):
     return [document for document in yaml.safe_load_all(found) if document is not None]
 
 
-def build(names, options):
-    return build_library(names, options, lambda option: POLICIES_PREFIX + option, lambda _where, each: each, render)
+def build(names, options, expand=lambda _where, each: each, templates=()):
+    def name_of(option):
+        return POLICIES_PREFIX + option
+
+    return build_library(names, options, name_of, expand, render, templates.__contains__)
 
 
 def stored(items):
@@ -247,6 +250,17 @@ def test_a_policy_without_an_order_is_evaluated_although_default_deny_is_before_
 def test_what_would_not_allow_what_it_says_is_an_error(names, changes, problem):
     with pytest.raises(RunFailed, match=re.escape(problem)):
         build(names, {**ANYWHERE, **changes})
+
+
+@pytest.mark.parametrize("name", [name for name, row in LIBRARY.items() if row.networks])
+def test_a_list_that_stands_for_no_address_is_not_a_list_of_all_addresses(name):
+    option = LIBRARY[name].networks
+    for value in (["bastions"], " ", ","):
+        with pytest.raises(RunFailed, match="calico_policies_{0}: .* stands for no address: its groups".format(option)):
+            build([name], {**LISTED, option: value}, expand=lambda _where, _entries: [])
+    for value in (None, "", []):
+        with pytest.raises(RunFailed, match="calico_policies_{0}: its template gives an empty list".format(option)):
+            build([name], {**LISTED, option: value}, templates=[option])
 
 
 def test_lists_may_be_written_as_on_a_command_line():
