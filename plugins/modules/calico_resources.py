@@ -122,8 +122,7 @@ options:
     type: str
   audit:
     description:
-      - Whether to compare only, for an audit. Nothing is written. RV(changes) also lists changes that could not be made
-        now, such as the deletion of a tier that has policies, instead of failing.
+      - Whether to compare only, also what could not be written now, such as the deletion of a tier with policies.
     type: bool
     default: false
 notes:
