@@ -24,8 +24,8 @@ from ..._policies.connection import IN, OUT
 from ..._policies.model import ALLOW, DENY, INGRESS, PASS, Entity, Policy, Rule, Rules
 
 # Number of ports and of networks of a rule, of members that its selectors select, of networks of all sets, and of
-# samples of an interface.
-_MOST_OF_A_RULE, _MOST_SELECTED, _MOST_OF_SETS, _MOST_SAMPLES = 5, 2, 20, 300
+# samples of an interface, of which some are for unchanged rules: each takes 30 ms with 1,000 policies.
+_MOST_OF_A_RULE, _MOST_SELECTED, _MOST_OF_SETS, _MOST_SAMPLES, _MOST_UNCHANGED = 5, 2, 20, 300, 150
 # The port that no rule names is the first one from here downwards.
 _UNNAMED_PORT = 49151
 
@@ -77,12 +77,15 @@ class Sampler:
         peers = list(dict.fromkeys(peer for each in opening for peer in self._list_peers(*each)))[:_MOST_OF_SETS]
         peers += _list_firsts(nets[:_MOST_OF_SETS])
         shapes = ports.list_shapes([*changed, *reached])
-        found = itertools.chain(
-            (Sample(direction, TCP, ports.unnamed, version, None) for direction in (IN, OUT) for version in (4, 6)),
-            self._sample_rules(changed, ports),
+        unchanged = itertools.chain(
             (Sample(*shape, None) for shape in ports.list_shapes(reached)),
             (_build_sample(shape, peer) for shape in shapes for peer in peers if peer[0] == shape[3]),
             self._sample_rules(reached, ports),
+        )
+        found = itertools.chain(
+            (Sample(direction, TCP, ports.unnamed, version, None) for direction in (IN, OUT) for version in (4, 6)),
+            self._sample_rules(changed, ports),
+            itertools.islice(_unique(unchanged), _MOST_UNCHANGED),
         )
         # An opening for any address includes those of single addresses.
         return sorted(itertools.islice(_unique(found), _MOST_SAMPLES), key=lambda each: each.peer is not None)
