@@ -66,7 +66,7 @@ class Evaluator:
         self.policy_set = self._reader.load_policies(snapshot)
         self._by_node = self._group_endpoints(endpoints, without)
         self._candidates: Dict[str, List[Candidate]] = {}
-        self._members = IPSets(self.policy_set, self._all_members)
+        self._members = IPSets(self.policy_set, self.list_members)
         self._unaddressed = Unaddressed(self.policy_set, self._all_unaddressed)
         # By what determines which policies select an endpoint, and by the policies.
         self._rules: Dict[object, EndpointRules] = {}
@@ -190,7 +190,7 @@ class Evaluator:
     def _identify(self, each: HostEndpoint | Stored) -> Ref:
         return self.api_version.identify(each.ref)
 
-    def _all_members(self) -> Iterator[Selectable]:
+    def list_members(self) -> Iterator[Selectable]:
         """All objects that a selector of a rule may select."""
         yield from self.policy_set.members
         for candidate in self._all_candidates():

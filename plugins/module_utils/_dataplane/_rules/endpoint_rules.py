@@ -10,7 +10,7 @@ felix, rules/endpoints.go (endpointIptablesChain), calc/policy_sorter.go, calc/e
 from __future__ import annotations
 
 import functools
-from typing import Dict, Iterator, List, Mapping, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..._policies.connection import Packet
 from ..._policies.model import (
@@ -48,6 +48,9 @@ from .rule_steps import (
 FORWARDED = "forwarded"
 # The order of evaluation, over all tiers.
 _KINDS = (UNTRACKED, PRE_DNAT, NORMAL)
+
+# An owner of rules, equal in two states if it is the same object in both, and its rules, if any.
+Unit = Tuple[object, Optional[Rules]]
 
 # Number of peers whose remaining steps are cached.
 _MOST_PEERS = 500
@@ -98,6 +101,22 @@ class EndpointRules:
         # A profile has no hash.
         profiles = [(name, id(self._policy_set.profile(name))) for name in self._profiles]
         return tuple([each for each in tiers if each[1]]), tuple(profiles)
+
+    def list_evaluated(self) -> List[Unit]:
+        """What is evaluated, in the order of evaluation of each kind of policies: policies, ends of tiers, profiles."""
+        found: List[Unit] = []
+        for tier in self._policy_set.tiers:
+            policies = self.policies.get(tier.name, ())
+            found += [(policy, policy.rules) for policy in policies]
+            # The default action, for each direction that the tier governs.
+            ends = {(each, policy.kind, policy.on_forward) for policy in policies for each in policy.governs}
+            found += [((tier.name, tier.default_action, end), None) for end in sorted(ends)]
+        for name in self._profiles:
+            profile = self._policy_set.profile(name)
+            found.append(((name, id(profile)), profile.rules))
+            if profile.rules is None:
+                break
+        return found
 
     @functools.cached_property
     def looks_at_members(self) -> bool:

@@ -4,53 +4,27 @@
 
 """What changes open: connections on a governed interface that were not allowed and now are.
 
-Samples are evaluated: the first ports and networks of each rule that changes, of each network set that changes and of
-new failsafes, and a port that none of them names.
+Samples are evaluated, see samples.py, and where settings differ, failsafe ports.
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Set
 
 from ..._core.errors import join_first
-from ..._core.ip import Address, Net, format_address
-from ..._core.protocols import TCP
+from ..._core.ip import format_address
 from ..._dataplane.evaluator import Evaluator
 from ..._dataplane.host import HostDataplane
-from ..._dataplane.resolution import Interface
 from ..._dataplane.verdict import UNKNOWN, ConnectionVerdict
 from ..._policies._felix.config import Failsafe
 from ..._policies.connection import IN, OUT, Connection, new_packet
-from ..._policies.model import ALLOW, DENY, INGRESS, PASS, Entity, PolicySet, Rule, Rules
+from ..._policies.model import ALLOW, DENY
 from ..connection_checks import format_protocol
 from ..host_state import HostState
+from .samples import Sample, Sampler, Shape
 
-# Number of ports and of networks of a rule, of networks of all sets, and of samples in all.
-_MOST_OF_A_RULE, _MOST_OF_SETS, _MOST_SAMPLES = 5, 20, 300
 # Number of openings, and of nodes of each, that are reported.
 _MOST_REPORTED, _NAMED = 10, 5
-# The port that no rule names is the first one from here downwards.
-_UNNAMED_PORT = 49151
-
-
-# Direction, protocol, port, and version of IP.
-Shape = Tuple[str, int, Optional[int], int]
-
-
-class Sample(NamedTuple):
-    """A connection from or to `peer`, None for any address."""
-
-    # IN or OUT.
-    direction: str
-    protocol: int
-    port: Optional[int]
-    version: int
-    peer: Optional[int]
-
-    @property
-    def shape(self) -> Shape:
-        return self[:4]
 
 
 class Opening(NamedTuple):
@@ -67,7 +41,7 @@ class Openings:
     def __init__(self, before: Evaluator, after: Evaluator) -> None:
         self._before = before
         self._after = after
-        self._samples = list(itertools.islice(_build_samples(before.policy_set, after.policy_set), _MOST_SAMPLES))
+        self._sampler = Sampler(before, after)
         # Hosts of a fleet share their policies.
         self._known: Dict[object, List[str]] = {}
         self._nodes: Dict[str, List[str]] = {}
@@ -78,7 +52,7 @@ class Openings:
         for name, interface in host.before.interfaces.items():
             after = host.after.interfaces[name]
             if interface.governing and after.governing:
-                key = self._build_key(host, interface, after)
+                key = (host.before.build_key(interface), host.after.build_key(after))
                 if key not in self._known:
                     self._known[key] = list(_format_openings(self._find(host, name)))
                 texts.update(self._known[key])
@@ -94,14 +68,16 @@ class Openings:
         more = len(lines) - _MOST_REPORTED
         return lines[:_MOST_REPORTED] + (["guard G19: {0} more such warnings".format(more)] if more > 0 else [])
 
-    def _build_key(self, host: HostState, before: Interface, after: Interface) -> object:
-        facts, node = host.facts, host.node
-        rules = [
-            evaluator.rules_for(interface.governing.endpoint).identity if interface.governing else None
-            for evaluator, interface in ((self._before, before), (self._after, after))
+    def _build_samples(self, host: HostState, name: str) -> List[Sample]:
+        states = host.before, host.after
+        endpoints = [each.endpoint for state in states for each in [state.interfaces[name].governing] if each]
+        rules = [each.rules_for(endpoint) for each, endpoint in zip((self._before, self._after), endpoints)]
+        settings = [
+            (state.felix, state.interfaces[name].doubt, endpoint.interface_name)
+            for state, endpoint in zip(states, endpoints)
         ]
-        felix = [id(evaluator.felix(node, facts.dataplane)) for evaluator in (self._before, self._after)]
-        return (*rules, *felix, facts.failsafes, facts.dataplane)
+        samples = self._sampler.build(rules[0], rules[1], settings[0] == settings[1])
+        return samples if settings[0] == settings[1] else list(dict.fromkeys([*samples, *_sample_failsafes(host)]))
 
     def _find(self, host: HostState, name: str) -> Iterator[Opening]:
         """The openings of an interface."""
@@ -110,7 +86,7 @@ class Openings:
         # Whether a shape is open for any address.
         opened: Dict[Shape, bool] = {}
         partly: Dict[Shape, Opening] = {}
-        for sample in dict.fromkeys([*self._samples, *_find_new_failsafes(host)]):
+        for sample in self._build_samples(host, name):
             if opened.get(sample.shape):
                 continue
             before, after = (_evaluate(state, sample, name) for state in (host.before, host.after))
@@ -151,89 +127,11 @@ def _format_openings(openings: Iterable[Opening]) -> Iterator[str]:
         yield text.format(format_protocol(packet), direction, peer, how, opening.by)
 
 
-def _build_samples(before: PolicySet, after: PolicySet) -> Iterator[Sample]:
-    """Any address first: an opening for any address includes those of the samples that follow."""
-    rules = [*_select_new(before, after, (ALLOW, PASS)), *_select_new(after, before, (DENY,))]
-    named = [ports for _direction, rule in rules for ports in rule.destination.ports]
-    free = (port for port in range(_UNNAMED_PORT, 1, -1) if not any(a <= port <= b for a, b in named))
-    unnamed = next(free, 1)
-    shapes = list(dict.fromkeys(_list_shapes(rules, unnamed)))
-    for direction in (IN, OUT):
-        for version in (4, 6):
-            yield Sample(direction, TCP, unnamed, version, None)
-    for direction, protocol, port, version in shapes:
-        yield Sample(direction, protocol, port, version, None)
-    for direction, rule in rules:
-        for version, peer in _list_peers(_get_far_end(direction, rule).nets[:_MOST_OF_A_RULE]):
-            for shape in _list_shapes([(direction, rule)], unnamed):
-                yield Sample(*shape[:3], version, peer)
-    nets = _list_changed_nets(before, after)[:_MOST_OF_SETS]
-    selecting = [each for each in _list_rules(after) if _selects(_get_far_end(*each))]
-    for direction, protocol, port, _version in dict.fromkeys(_list_shapes(selecting, unnamed)) if nets else ():
-        for version, peer in _list_peers(nets):
-            yield Sample(direction, protocol, port, version, peer)
-
-
-def _select_new(one: PolicySet, other: PolicySet, actions: Sequence[str]) -> List[Tuple[str, Rule]]:
-    """Direction and rule of the rules with these actions that only the other state has."""
-    known = {id(rules) for rules in _list_rules_of_owners(one)}
-    return [
-        (direction, rule)
-        for rules in _list_rules_of_owners(other)
-        if id(rules) not in known
-        for direction, rule in _list_directed(rules)
-        if rule.action in actions
-    ]
-
-
-def _list_rules(policy_set: PolicySet) -> List[Tuple[str, Rule]]:
-    return [each for rules in _list_rules_of_owners(policy_set) for each in _list_directed(rules)]
-
-
-def _list_rules_of_owners(policy_set: PolicySet) -> List[Rules]:
-    policies = [policy.rules for policies in policy_set.policies.values() for policy in policies]
-    return policies + [profile.rules for profile in policy_set.profiles.values() if profile.rules is not None]
-
-
-def _list_directed(rules: Rules) -> Iterator[Tuple[str, Rule]]:
-    for direction, of_direction in rules.items():
-        for rule in of_direction:
-            yield (IN if direction == INGRESS else OUT), rule
-
-
-def _list_shapes(rules: Iterable[Tuple[str, Rule]], unnamed: int) -> Iterator[Shape]:
-    """Direction, protocol, port and version of IP of what rules match."""
-    for direction, rule in rules:
-        ports = [first for first, _last in rule.destination.ports[:_MOST_OF_A_RULE]] or [unnamed]
-        for port in ports:
-            for version in (4, 6) if not rule.version else (rule.version,):
-                yield direction, rule.protocol or TCP, port, version
-
-
-def _get_far_end(direction: str, rule: Rule) -> Entity:
-    return rule.source if direction == IN else rule.destination
-
-
-def _selects(end: Entity) -> bool:
-    return bool(end.selectors or end.not_selectors)
-
-
-def _list_changed_nets(before: PolicySet, after: PolicySet) -> List[Net]:
-    """The networks of network sets that only one of the states has."""
-    one, other = ({net for member in each.members for net in member.nets} for each in (before, after))
-    return sorted(one ^ other)
-
-
-def _list_peers(nets: Iterable[Net]) -> List[Address]:
-    return [(version, first) for version, first, last in nets if first <= last]
-
-
-def _find_new_failsafes(host: HostState) -> Iterator[Sample]:
-    before, after = host.before.felix, host.after.felix
-    for direction, old, new in ((IN, before.inbound, after.inbound), (OUT, before.outbound, after.outbound)):
-        for failsafe in new:
-            if failsafe not in old:
-                yield from _build_failsafe_samples(direction, failsafe)
+def _sample_failsafes(host: HostState) -> Iterator[Sample]:
+    """The failsafes after the changes: all of them, since an interface may become one to which they apply."""
+    for direction, failsafes in ((IN, host.after.felix.inbound), (OUT, host.after.felix.outbound)):
+        for failsafe in failsafes:
+            yield from _build_failsafe_samples(direction, failsafe)
 
 
 def _build_failsafe_samples(direction: str, failsafe: Failsafe) -> Iterator[Sample]:

@@ -32,7 +32,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._plan.stored import 
 from ansible_collections.netsec.calico.plugins.module_utils._policies.connection import parse_connection
 from ansible_collections.netsec.calico.plugins.module_utils._resources._specs.spec_resource import TYPES
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V1, V3
-from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint
+from ansible_collections.netsec.calico.plugins.module_utils._resources.hostendpoint import HostEndpoint, Port
 from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref, Resource
 
 ROOT = "/calico/resources/v3/projectcalico.org/"
@@ -592,6 +592,78 @@ def test_what_becomes_open_for_some_addresses(world):
     )
     (line,) = world.check(policy("web", tcp(80, nets=["10.0.0.0/8"]), order=30)).warnings()
     assert line.startswith("guard G19: tcp port 80 from 10.0.0.0 was not allowed and is allowed now")
+
+
+def build_unchanged_rule_openings():
+    """{what changes: (what is stored, the change)}, each of which opens port 80 to an unchanged rule."""
+    web, block = policy("web", tcp(80), order=12), policy("block", DENY, order=11)
+    tier = functools.partial(resource, "Tier")
+    felix = dict.fromkeys(("failsafeInboundHostPorts", "failsafeOutboundHostPorts"), [])
+    to_prefix = resource("FelixConfiguration", "default", interfacePrefix="cali", **felix)
+    early = [tier("early", order=1.0), policy("early.ssh", tcp(2222), tier="early"), web]
+    block_80 = [policy("early.ssh", tcp(2222), tier="early"), policy("early.x", tcp(80, action="Deny"), tier="early")]
+    late = [tier("late", order=2.0), policy("late.web", tcp(80), {"action": "Pass"}, tier="late")]
+    labelled = policy("web", tcp(80), order=12, selector="zone == 'a'")
+    to_admins = resource("GlobalNetworkSet", "admins", labels={"who": "admins"}, nets=["0.0.0.0/0"])
+    block_set = policy("block", tcp(80, action="Deny", selector="who == 'admins'"), order=11)
+    return {
+        "a policy is deleted": ([web, block], block.ref),
+        "a selector is narrowed": ([web, block], policy("block", DENY, order=11, selector="role == 'db'")),
+        "an order": ([web, block], policy("block", DENY, order=50)),
+        "a policy of an earlier tier is deleted": (early, early[1].ref),
+        "a default action": (early, tier("early", order=1.0, defaultAction="Pass")),
+        "the order of a tier": ([early[0], *block_80, *late], tier("early", order=3.0)),
+        "the labels of a profile": ([labelled], resource("Profile", "open", labelsToApply={"zone": "a"}, **ALL)),
+        "the labels of an endpoint": (
+            [labelled],
+            [
+                endpoint(labels={"role": "web", "zone": "a"}),
+                resource("GlobalNetworkSet", "other", nets=["192.0.2.1/32"]),
+            ],
+        ),
+        "a rule is narrowed": ([web, block], policy("block", dict(DENY, source={"nets": ["10.0.0.0/8"]}), order=11)),
+        "the labels of a set": (
+            [web, to_admins, block_set],
+            resource("GlobalNetworkSet", "admins", labels={"who": "others"}, nets=["0.0.0.0/0"]),
+        ),
+        "an interface prefix": ([web], to_prefix),
+    }
+
+
+@pytest.mark.parametrize("what", build_unchanged_rule_openings())
+def test_what_becomes_open_by_a_rule_that_does_not_change(world, what):
+    stored, change = build_unchanged_rule_openings()[what]
+    for each in stored:
+        world.put(each)
+    if what == "an interface prefix":
+        world.felix(interfacePrefix="eth", failsafeInboundHostPorts=[], failsafeOutboundHostPorts=[])
+    changes = change if isinstance(change, list) else [change]
+    lines = world.check(*changes).warnings()
+    assert any(line.startswith("guard G19: tcp port 80 from ") for line in lines), lines
+    # The change that does not affect the host opens nothing.
+    assert world.check(resource("GlobalNetworkSet", "unused", nets=["192.0.2.1/32"])).warnings() == []
+
+
+def test_what_a_deleted_policy_opens_to_one_network_only(world):
+    world.put(policy("web", tcp(80, nets=["10.0.0.0/8"]), order=12))
+    world.put(policy("block", dict(DENY, source={"nets": ["10.1.0.0/16"]}), order=11))
+    (line,) = world.check(Ref("GlobalNetworkPolicy", "block")).warnings()
+    assert line.startswith("guard G19: tcp port 80 from 10.1.0.0 was not allowed and is allowed now: policy web")
+
+
+def test_what_opens_to_one_more_group_of_endpoints(world):
+    world.put(endpoint("n2", labels={"role": "app"}, expected_ips=("192.0.2.2",)))
+    world.put(endpoint("n3", labels={"role": "db"}, expected_ips=("192.0.2.3",)))
+    app, db = (tcp(80, selector="role == '{0}'".format(role)) for role in ("app", "db"))
+    world.put(policy("web", app, order=12))
+    (line,) = world.check(policy("web", app, db, order=12)).warnings()
+    assert line.startswith("guard G19: tcp port 80 from 192.0.2.3 was not allowed and is allowed now: policy web")
+
+
+def test_what_opens_by_the_name_of_a_port(world):
+    world.put(endpoint(ports=(Port("http", "tcp", 8080),)))
+    lines = world.check(policy("web", tcp("http"), order=12)).warnings()
+    assert [line for line in lines if line.startswith("guard G19: tcp port 8080 from some addresses")]
 
 
 def test_openings_of_many_hosts_and_of_many_ports_are_few_lines(world):
