@@ -87,7 +87,8 @@ options:
       - Handling of resources of other kinds, such as policies, in O(src) and O(resources), including those inside a
         list resource.
       - V(error) rejects the whole set. V(skip) leaves them out and returns their number in
-        RV(ignore:other_kinds_skipped). A set that contains nothing else is an error.
+        RV(ignore:other_kinds_skipped). A set that contains nothing else is an error, and so is a kind that only
+        resembles that of a host endpoint, such as C(hostendpoint) or C(HostEndpoints).
     type: str
     choices: [error, skip]
     default: error

@@ -54,6 +54,8 @@ options:
     description:
       - Handling of resources of other kinds in O(src) and O(resources).
       - V(error) rejects the whole set. V(skip) leaves them out and returns their number in RV(other_kinds_skipped).
+        A kind that only resembles one of the managed kinds, such as C(globalnetworkset) or C(GlobalNetworkSets), is
+        always an error.
     type: str
     choices: [error, skip]
     default: error
@@ -121,8 +123,10 @@ options:
 notes:
   - A policy is found by its name and as C(default.NAME), as Calico before v3.32 stores it, and updated in place. Stored
     values of all versions of Calico are compared alike. If a policy is stored under both names, as C(calicoctl apply)
-    v3.32 can leave it, O(state=present) deletes the second one, and O(state=absent) deletes both. A policy that is
-    stored as C(default.NAME) cannot move to another tier. Delete it first.
+    v3.32 can leave it, O(state=present) deletes the second one as long as the first one exists, and O(state=absent)
+    deletes both. A warning names a second one that belongs to another owner than O(owner). In Kubernetes, the module
+    reads the first one immediately before the deletion, but does not notice that another client deletes it after that.
+  - A policy that is stored as C(default.NAME) cannot move to another tier. Delete it first.
   - A policy requires its tier, and a tier with policies is not deleted. The module checks the policies again
     immediately before it deletes a tier, but does not notice a policy that another client creates after this check.
   - RV(changes), RV(not_attempted) and RV(ignore:diff) are limited to a few hundred thousand characters, because AWX

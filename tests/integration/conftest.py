@@ -101,6 +101,7 @@ ON_KUBERNETES = (
     "kube_harness",
     "kubernetes_errors",
     "kubernetes_lists",
+    "kubernetes_proxy",
     "kubernetes_resources",
     "migrate",
     "plan_file",

@@ -17,6 +17,7 @@ from ansible_collections.netsec.calico.plugins.module_utils._guard.verdict impor
 from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import Absent, Present
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3
 from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref
+from tests.integration.sets import OWNER_LABEL
 from tests.integration.tasks import connection, failure
 from tests.integration.test_resource_info import PLURALS, ROOT, on_etcdv3
 from tests.integration.test_resources import changes, manifest, policy, read, resources
@@ -25,6 +26,8 @@ TIER_LABEL, METADATA = "projectcalico.org/tier", "projectcalico.org/metadata"
 MINE = {"owner": "me"}
 PURGE = {**MINE, "purge": "owned", "purge_kinds": ["GlobalNetworkPolicy"]}
 older = pytest.mark.parametrize("version", ["v3.27.5", "v3.31.7"])
+PREFIX = ROOT + "globalnetworkpolicies/"
+LABELS = {OWNER_LABEL: "me"}
 on_v1 = pytest.mark.parametrize("datastore_type", ["kubernetes-v1"])
 
 
@@ -213,6 +216,81 @@ def test_a_policy_that_is_stored_under_both_names(datastore, state, version):
     assert set(stored(datastore)) == ({"other", kept} if state == "present" else {"other"})
     again = resources(datastore, [policy("p", order=7)], **options)
     assert not again["changed"], again
+
+
+def store_twice(datastore, **metadata):
+    """A policy under both names, and its keys: that which is kept, and the other."""
+    set_version(datastore, "v3.31.7")
+    resources(datastore, [policy("p", order=1)])
+    prefix = "globalnetworkpolicies.%s/" % datastore.group if datastore.type == "kubernetes" else PREFIX
+    ((stale, text),) = datastore.stored(prefix).items()
+    set_version(datastore, "v3.32.1")
+    copy = json.loads(text.replace('"default.p"', '"p"'))
+    copy["metadata"].update(metadata)
+    datastore.put(prefix + "p", json.dumps(copy))
+    assert stale == prefix + "default.p"
+    return prefix + "p", stale
+
+
+on_both = pytest.mark.parametrize("datastore_type", ["etcdv3", "kubernetes-v1"])
+
+
+@on_both
+def test_the_last_copy_of_a_policy_is_kept_when_another_client_deletes_that_which_is_updated(datastore, wire):
+    key, stale = store_twice(datastore)
+    wire.before(datastore.writing(key=key), lambda: datastore.delete(key))
+    result = resources(wire, [policy("p", order=7)])
+    assert changes(result) == [("update", "GlobalNetworkPolicy", "p")]
+    assert list(datastore.stored(stale.rpartition("/")[0])) == [stale]
+    assert json.loads(datastore.get(stale))["spec"]["order"] == 7
+    assert not resources(datastore, [policy("p", order=7)])["changed"]
+
+
+@on_both
+def test_the_last_copy_of_a_policy_is_kept_when_another_client_deletes_that_which_matches(datastore, wire):
+    key, stale = store_twice(datastore)
+    if datastore.type == "kubernetes":
+        # Without transactions: before it is read again.
+        wire.before(datastore.reading(key), lambda: datastore.delete(key), nth=2)
+    else:
+        wire.before(datastore.writing(key=stale), lambda: datastore.delete(key))
+    result = resources(wire, [policy("p", order=1)])
+    failure(
+        result, "delete of global network policy default.p failed: it is kept, because global network policy p, which"
+    )
+    assert stale in datastore.stored(stale) and not datastore.stored(key)
+    again = resources(datastore, [policy("p", order=2)])
+    assert changes(again) == [("update", "GlobalNetworkPolicy", "p")]
+
+
+@on_both
+@pytest.mark.parametrize("meanwhile", [{"order": 3}, {"order": 1}])
+def test_both_copies_of_a_policy_that_other_clients_change(datastore, wire, meanwhile):
+    key, stale = store_twice(datastore)
+    changed = json.loads(datastore.get(stale))
+    changed["spec"].update(meanwhile)
+    wire.before(datastore.writing(key=stale), lambda: datastore.put(stale, json.dumps(changed)))
+    result = resources(wire, [policy("p", order=1)])
+    assert changes(result) == [("delete", "GlobalNetworkPolicy", "default.p")]
+    assert list(datastore.stored(stale.rpartition("/")[0])) == [key]
+
+
+@on_both
+@pytest.mark.parametrize("theirs, mine, is_taken", [("you", "me", True), ("me", "me", False), ("you", None, False)])
+def test_a_copy_of_another_owner_is_deleted_with_a_warning(datastore, theirs, mine, is_taken):
+    key, stale = store_twice(datastore, labels={OWNER_LABEL: "me"})
+    other = json.loads(datastore.get(stale))
+    other["metadata"]["labels"] = {OWNER_LABEL: theirs}
+    datastore.put(stale, json.dumps(other))
+    given = [policy("p", order=1) if mine else dict(policy("p", order=1), metadata={"name": "p", "labels": LABELS})]
+    message = (
+        "global network policy default.p of owner 'you' is deleted, because owner 'me' declares it under its other"
+    )
+    for check in (True, False):
+        result = resources(datastore, given, check=check, **({"owner": mine} if mine else {}))
+        assert changes(result) == [("delete", "GlobalNetworkPolicy", "default.p")]
+        assert [text[: len(message)] for text in result["warnings"]] == ([message] if is_taken else [])
+    assert list(datastore.stored(stale.rpartition("/")[0])) == [key]
 
 
 @on_etcdv3

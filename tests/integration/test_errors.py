@@ -236,7 +236,9 @@ ODD = [
     pytest.param(b"HTTP/9.9 200 OK\r\n\r\n", NOT_HTTP, id="a version to come"),
     pytest.param(b"HTTP/1.1 304 Told\r\n\r\n", "is not etcd's", id="not modified"),
     pytest.param(
-        b"HTTP/1.1 101 Told\r\nUpgrade: websocket\r\n\r\n", "is not etcd's", id="another protocol from now on"
+        b"HTTP/1.1 101 Told\r\nUpgrade: websocket\r\n\r\n",
+        "changes to another protocol",
+        id="another protocol from now on",
     ),
     pytest.param(OK + b"rubbish\r\nContent-Length: 2\r\n\r\n{}", "is not etcd's", id="a header that is none"),
     pytest.param(whole(404, "{}", b'Set-Cookie: \xff; expires=x; port="y"\r\n'), "404", id="a cookie that is none"),

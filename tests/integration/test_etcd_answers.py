@@ -14,6 +14,7 @@ import urllib3
 
 from tests.harness.pace import PATIENT
 from tests.harness.wire import listening
+from tests.integration.tasks import NAMED, hostendpoint
 
 http = importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._etcd.http")
 complete = importlib.import_module("ansible_collections.netsec.calico.plugins.module_utils._datastore._http.complete")
@@ -58,6 +59,8 @@ ANSWERS = {
     "a long length": ETCD.replace(LENGTH, b"Content-Length: 00000000%d\r\n" % len(BODY)) + BODY,
     "lines that end with LF alone": ETCD.replace(b"\r\n", b"\n") + BODY,
     "an interim answer": b"HTTP/1.1 100 Continue\r\n\r\n" + ETCD + BODY,
+    "two interim answers": b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ETCD + BODY,
+    "another protocol from now on": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n" + ETCD + BODY,
     "more than announced": ETCD + BODY + b"HTTP/1.1 200 OK\r\n\r\n",
     "less than announced": ETCD + BODY[:-1],
     "no body": ETCD,
@@ -114,6 +117,15 @@ def test_an_answer_means_what_the_library_reads(answer):
     assert outcome(by_channel, [answer]) == expected
     for at in (1, len(answer) // 3, len(answer) - 5):
         assert outcome(by_channel, [answer[:at], answer[at:]]) == expected
+
+
+@pytest.mark.parametrize("number", [100, 102, 103])
+def test_the_answer_is_the_one_after_interim_answers(number):
+    """RFC 9110, section 15.2."""
+    interim = b"HTTP/1.1 %d Wait\r\nX-A: b\r\n\r\n" % number
+    for ask in (by_library, by_channel):
+        for pieces in ([interim + ETCD + BODY], [interim, interim + ETCD, BODY]):
+            assert outcome(ask, pieces)[:2] == (201, BODY)
 
 
 @pytest.mark.parametrize("last", [b"Connection: close\r\n", b"X-A: b\r\nconnection: close\r\n"])
@@ -174,3 +186,13 @@ def test_a_request_has_the_headers_of_the_library():
         return sorted(line for line in lines[1:] if not line.startswith(b"Host:"))
 
     assert named(ours) == named(theirs) and sum(line.startswith(b"Host: 127.0.0.1:") for line in ours) == 1
+
+
+@pytest.mark.parametrize("datastore_type", ["etcdv2"])
+@pytest.mark.parametrize("fault", ["reset", "cut_before_commit"])
+def test_a_kept_alive_connection_that_the_server_has_closed(datastore, wire, fault):
+    """What changes nothing is asked again over a new connection (RFC 9112, section 9.3.1)."""
+    datastore.put_endpoint(dict(NAMED, interface_name="eth0"))
+    wire.fault(fault, method="GET", nth=2)
+    assert hostendpoint(wire, interface_name="eth0")["operation"] == "none"
+    assert wire.connections == 2

@@ -203,6 +203,44 @@ def test_a_write_that_is_carried_out_late_may_still_be_made(datastore, wire):
 
 
 @on_both
+def test_a_server_that_restarts_is_given_time(datastore, wire):
+    """A balancer in front of it answers meanwhile; a write is not given up before the timeout."""
+    down = status(503, "no server is available", "ServiceUnavailable")
+    wire.answer(503, down, method="POST", path_contains=HEP, times=5)
+    assert hostendpoint(wire, interface_name="eth0")["operation"] == "create"
+    # Not a number of seconds.
+    wire.answer(503, down, method="PUT", path_contains=HEP, headers=[("Retry-After", "\u00b2")])
+    assert hostendpoint(wire, interface_name="eth1")["operation"] == "update"
+    wire.answer(503, down, method="PUT", path_contains=HEP, times=999)
+    failure(hostendpoint(wire, interface_name="eth2", timeout=1), "no server is available", "it still may be")
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+
+
+@on_both
+def test_an_answer_before_the_answer_is_not_taken_for_it(datastore, wire):
+    """RFC 9110, section 15.2: else each answer would be taken for that to the request after it."""
+    stored = json.loads(datastore.value(ETH0))
+    stored["metadata"].update(resourceVersion="1", uid="u")
+    body = json.dumps(stored).encode()
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    wire.stream(lambda: [EARLY, EARLY, whole], method="GET", path_contains=HEP + "/")
+    refused = status(403, "you may not", "Forbidden")
+    wire.answer(403, refused, method="PUT", path_contains=HEP)
+    failure(hostendpoint(wire, interface_name="eth1"), "may not")
+    assert len(wire.writes) == 1
+
+
+@on_both
+def test_an_answer_about_another_object_is_no_answer(datastore, wire):
+    other = json.loads(datastore.value(dict(ETH0, name="other")))
+    other["metadata"].update(resourceVersion="1", uid="u")
+    wire.answer(201, json.dumps(other), method="POST", path_contains=HEP)
+    failure(hostendpoint(wire, interface_name="eth0"), "is about", "other", NAMED["name"])
+
+
+@on_both
 def test_an_internal_error_is_resolved_by_reading(datastore, wire):
     """The message of etcd behind the API server: it may have carried the write out."""
     wire.answer(500, datastore.no_quorum, method="POST", times=99, path_contains=HEP)
@@ -218,10 +256,15 @@ def test_credentials_that_are_gone_in_mid_run(datastore, wire, tmp_path):
     """What was done, what failed and what was left is in the result."""
     path = tmp_path / "kubeconfig"
     datastore.server.write_kubeconfig(path, server=wire.url)
-    unauthorized = status(401, "Unauthorized", "Unauthorized")
-    wire.before("POST", path.unlink, nth=5)
-    wire.answer(401, unauthorized, method="POST", nth=5, times=99)
-    endpoints = [dict(ETH0, name="h%d" % number) for number in range(12)]
+    body = status(401, "Unauthorized", "Unauthorized").encode()
+
+    def unauthorized():
+        path.unlink(missing_ok=True)
+        return [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)]
+
+    wire.stream(unauthorized, method="POST", nth=5, times=99)
+    # More than are under way at a time.
+    endpoints = [dict(ETH0, name="h%d" % number) for number in range(40)]
     options = {"datastore_type": "kubernetes", "kubeconfig": str(path), "calico_api_group": datastore.api}
     result = run_module("calico_hostendpoints", dict(options, guard="off", endpoints=endpoints))
     assert result["failed"] and "cannot be loaded again" in result["msg"]
@@ -296,6 +339,17 @@ def test_what_waits_for_its_finalizers_is_pending_and_not_gone(datastore):
     assert hostendpoint(datastore, interface_name="eth1")["operation"] == "create"
 
 
+@on_both
+def test_a_deletion_without_an_answer_is_pending_too(datastore, wire):
+    key = with_finalizer(datastore)
+    wire.fault("cut_after_commit", method="DELETE", path_contains=HEP)
+    result = hostendpoint(wire, state="absent")
+    assert result["operation"] == "delete" and any("pending" in text for text in result["warnings"])
+    assert len(wire.writes) == 1
+    release(datastore, key)
+    assert datastore.stored() == {}
+
+
 # Dry run
 
 
@@ -309,6 +363,22 @@ def test_check_mode_with_the_servers_dry_run(datastore, wire):
     assert not result["failed"] and (result["summary"]["created"], result["summary"]["updated"]) == (1, 1)
     assert run_module("calico_hostendpoints", dict(options, endpoints=[]), check=True)["summary"]["deleted"] == 1
     assert datastore.revision() == revision and len(wire.writes) == 3
+
+
+@on_both
+def test_what_the_servers_dry_run_rejects_is_told_as_such(datastore, wire):
+    """Nothing was made, and what changes nothing is asked again."""
+    rejected = status(422, "no such node", "Invalid")
+    wire.answer(422, rejected, method="POST", path_contains=HEP, nth=2)
+    endpoints = [dict(ETH0, name="h%d" % number) for number in range(2)]
+    options = dict(connection(wire), guard="off", server_dry_run=True, endpoints=endpoints)
+    result = run_module("calico_hostendpoints", options, check=True)
+    assert result["failed"] and "nothing was written" in result["msg"] and "no such node" in result["msg"]
+    wire.heal()
+    wire.answer(503, status(503, "later", "ServiceUnavailable"), method="POST", path_contains=HEP)
+    wire.fault("cut_after_commit", method="POST", path_contains=HEP, nth=2)
+    assert run_module("calico_hostendpoints", options, check=True)["summary"]["created"] == 2
+    assert datastore.stored() == {}
 
 
 @on_both

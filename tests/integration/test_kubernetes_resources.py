@@ -16,6 +16,8 @@ from ansible_collections.netsec.calico.plugins.module_utils._plan.desired import
 from ansible_collections.netsec.calico.plugins.module_utils._resources.api_version import V3_KUBERNETES
 from ansible_collections.netsec.calico.plugins.module_utils._resources.resource import Ref
 from tests.harness.datastore_kubernetes import KUBERNETES_DATASTORES
+from tests.harness.kubernetes_guide import rules_of_guide
+from tests.harness.module import run_module
 from tests.integration.tasks import connection
 
 on_both = pytest.mark.parametrize("datastore_type", list(KUBERNETES_DATASTORES))
@@ -233,6 +235,35 @@ def test_a_right_that_is_missing_is_named_with_the_rule_to_add(datastore):
     plural = "globalnetworkpolicies"
     tiered = plural if datastore.version == "v1" else "%s, tier.%s" % (plural, plural)
     assert "{apiGroups: [%s], resources: [%s], verbs: [create]}" % (datastore.group, tiered) in str(error)
+
+
+@on_both
+def test_the_rights_of_the_guide_are_enough(datastore):
+    """For an auditor in check mode and for a writer, of each kind, and of a purge that looks into tiers."""
+    audit, _endpoints, policies = rules_of_guide()
+    # The user's policies are in this tier, and the rule is about another one. CRDs have no such resource.
+    writer = audit + [rule for rule in policies if "resourceNames" not in rule]
+    for user, rules in (("auditor", audit), ("writer", writer)):
+        datastore.server.add_role(user, rules)
+
+    def manage(user, check=False, **options):
+        connection = datastore.connection(token=datastore.server.tokens[user])
+        return run_module("calico_resources", dict(connection, guard="off", owner="fleet", **options), check=check)
+
+    metadata = {"name": "sec"}
+    documents = [{"apiVersion": "projectcalico.org/v3", "kind": kind, "spec": SPECS[kind]} for kind in SPECS]
+    resources = {"resources": [dict(document, metadata=metadata) for document in documents]}
+    kept = {"resources": [dict(documents[0], metadata={"name": "other"})]}
+    purge = dict(kept, purge="owned", purge_kinds=list(SPECS))
+    steps = [(resources, "created", 5), (dict(purge), "deleted", 5), (dict(resources, state="absent"), "deleted", 5)]
+    for options, count, number in steps:
+        found = manage("auditor", check=True, **options)
+        assert not found["failed"], found["msg"]
+        done = manage("writer", **options)
+        assert not done["failed"], done["msg"]
+        assert found["summary"][count] == done["summary"][count] == number
+        if count == "deleted":
+            manage("writer", **resources)
 
 
 @on_v1

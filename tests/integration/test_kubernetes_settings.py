@@ -292,18 +292,30 @@ def config_of(server):
     return {"contexts": [context], "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": server}}]}
 
 
+SERVER = "kubeconfig (option): clusters[name=c]: server: "
+
+
 @pytest.mark.parametrize(
     "options, parts",
     [
         ({}, ["no Kubernetes cluster is given", "K8S_AUTH_KUBECONFIG"]),
         ({"kubeconfig": "/no/such/file"}, ["kubeconfig (option) /no/such/file", "no such file"]),
-        ({"kubeconfig": {"apiVersion": "v1"}}, ["kubeconfig (option)", "current-context"]),
+        ({"kubeconfig": {"apiVersion": "v1"}}, ["kubeconfig (option): the key current-context is missing"]),
         ({"kubeconfig": ""}, ["kubeconfig (option) is empty"]),
-        ({"kubeconfig": config_of("https://s3cr3t@[::1")}, ["kubeconfig (option): the cluster's server is not a URL"]),
+        ({"kubeconfig": config_of("https://[::1")}, [SERVER, "'https://[::1' is not a URL"]),
+        ({"kubeconfig": config_of("https://joe:s3cr3t@a")}, [SERVER, "the URL contains a user", "kubeconfig's user"]),
+        ({"kubeconfig": config_of("joe:s3cr3t@a")}, [SERVER, "the URL contains a user"]),
+        ({"kubeconfig": config_of("http://a:1?token=s3cr3t")}, [SERVER, "after 'http://a:1' is a query"]),
+        ({"kubeconfig": config_of("http://a:1/b c")}, [SERVER, "is not a URL of an API server"]),
+        ({"kubeconfig": config_of("http://a:99999")}, [SERVER, "is not a URL: Port out of range"]),
+        ({"kubeconfig": config_of(5)}, [SERVER, "5 is not a URL of an API server"]),
+        ({"kubeconfig": config_of(None)}, ["kubeconfig (option): clusters[name=c]: the key server is missing"]),
+        ({"kubeconfig": dict(config_of("http://a"), clusters=[])}, ["contexts[name=c]: clusters has no entry", "'c'"]),
+        ({"kubeconfig": config_of("http://a"), "context": "d"}, ["contexts has no entry with the name 'd'"]),
         ({"host": "", "api_key": "of-the-test"}, ["host (option) is empty"]),
         ({"host": "https://a", "etcd_endpoints": ["http://a:1"]}, ["etcd_endpoints (option) has no effect"]),
         ({"host": "https://a", "api_key": "s3cr3t\nx"}, ["the credentials contain a line break"]),
-        ({"host": "https://a", "api_key": "of-the-test", "proxy": "nonsense://x"}, ["proxy (option)", "is not a URL"]),
+        ({"host": "https://a", "api_key": "of-the-test", "proxy": "nonsense://x"}, ["proxy (option): ", "'nonsense'"]),
         ({"kubeconfig": [1]}, ["kubeconfig (option) is not a path or a mapping"]),
         ({"kubeconfig": "{token: s3cr3t"}, ["kubeconfig (option) is not YAML"]),
         ({"host": "https://user:s3cr3t@a"}, ["the URL contains a user"]),
@@ -318,6 +330,126 @@ def config_of(server):
 def test_settings_that_cannot_be(kubernetes, datastore_type, options, parts, tmp_path):
     result = run_module(INFO, dict(options, datastore_type="kubernetes"), env={"HOME": str(tmp_path)})
     assert "s3cr3t" not in failure(result, *parts)
+
+
+def config_for(tmp_path, user, **cluster):
+    """A kubeconfig in a file and as an option, with this entry of a user beside its name."""
+    content = config_of(ELSEWHERE)
+    content["clusters"][0]["cluster"].update(cluster)
+    content["contexts"][0]["context"]["user"] = "u"
+    content["users"] = [dict(user, name="u")]
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path), content
+
+
+API = {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable}
+AWS = {"name": "AWS_SECRET_ACCESS_KEY", "value": "s3cr3t"}
+# A program that repeats its arguments and its environment.
+LOUD = ["-c", "import os, sys; sys.exit(' '.join([*sys.argv, os.environ['AWS_SECRET_ACCESS_KEY']]))", "--pw", "s3cr3t2"]
+
+
+@pytest.mark.parametrize(
+    "user, parts",
+    [
+        (
+            {"exec": dict(API, env=[AWS, {"nme": "X", "value": "s3cr3t2"}])},
+            ["users[name=u]/user/exec/env/1", "key name"],
+        ),
+        ({"exec": dict(API, args="s3cr3t", env={"A": "s3cr3t2"})}, ["users[name=u]/user/exec/env"]),
+        ({"exec": dict(API, args=LOUD, env=[AWS])}, ["exec plugin " + sys.executable, "returned 1", "********"]),
+        ({"exec": {"command": "x", "env": [AWS]}}, ["missing key 'apiVersion'"]),
+        ({"exec": dict(API, command="/no/such --pw s3cr3t")}, ["exec plugin /no/such of", "No such file"]),
+        ({"token": "s3cr3t", "client-certificate": "/no/such"}, ["cannot reach"]),
+        ({"client-key-data": "s3cr3t!", "client-certificate-data": "eA=="}, ["cannot reach"]),
+        ({"auth-provider": {"name": "oidc", "config": {"idtoken": "s3cr3t"}}}, ["users[name=u]/user/auth-provider"]),
+    ],
+)
+@on_v3
+def test_a_kubeconfigs_values_are_in_no_result(kubernetes, datastore_type, tmp_path, user, parts):
+    for kubeconfig in config_for(tmp_path, {"user": user}):
+        result = run_module(INFO, dict(V3, datastore_type="kubernetes", timeout=2, kubeconfig=kubeconfig))
+        failure(result, *parts)
+        assert "s3cr3t" not in json.dumps(result)
+
+
+@on_v3
+def test_a_misspelt_entry_of_a_kubeconfig_is_named(kubernetes, datastore_type, tmp_path):
+    for kubeconfig in config_for(tmp_path, {"usr": {"token": "s3cr3t"}}):
+        result = run_module(INFO, dict(V3, datastore_type="kubernetes", kubeconfig=kubeconfig))
+        failure(result, "kubeconfig (option)", "users[name=u]: the key user is missing")
+        assert "s3cr3t" not in json.dumps(result)
+
+
+@on_v3
+def test_what_a_result_repeats_of_a_kubeconfig(kubernetes, datastore_type, tmp_path):
+    """Its names, and nothing that may be secret; a word of it is not masked elsewhere."""
+    env = [dict(AWS, value="s3cr3t")]
+    user = {"user": {"exec": dict(API, args=["--password", "s3cr3t", "127"], env=env)}}
+    _path, content = config_for(tmp_path, user, **{"proxy-url": "http://joe:s3cr3t@127.0.0.1:9"})
+    result = run_module(INFO, dict(V3, datastore_type="kubernetes", timeout=2, host=ELSEWHERE, kubeconfig=content))
+    shown = result["invocation"]["module_args"]["kubeconfig"]
+    assert "s3cr3t" not in json.dumps(result) and "exec plugin" in result["msg"]
+    assert shown["clusters"][0]["cluster"] == {"server": ELSEWHERE, "proxy-url": "http://********@127.0.0.1:9"}
+    plugged = shown["users"][0]["user"]["exec"]
+    assert plugged["args"] == ["--password", "********", "********"] and plugged["command"] == sys.executable
+    assert plugged["env"] == [{"name": "AWS_SECRET_ACCESS_KEY", "value": "********"}]
+
+
+BAD_PROXIES = {
+    "http://joe:s3cr3t@127.0.0.1:abc": "is not a URL of a proxy",
+    "http://joe:s3cr3t/x@127.0.0.1:9": "is not a URL of a proxy",
+    "nonsense://joe:s3cr3t@127.0.0.1:9": "a proxy of the scheme 'nonsense' is not supported",
+    "socks5://joe:s3cr3t@127.0.0.1:9": "a proxy of the scheme socks5 requires the Python library PySocks",
+}
+
+
+@pytest.mark.parametrize("url", BAD_PROXIES)
+@on_v3
+def test_a_proxy_that_cannot_be_is_named_by_its_source(kubernetes, datastore_type, url, tmp_path, monkeypatch):
+    # As if PySocks were missing.
+    monkeypatch.setitem(sys.modules, "socks", None)
+
+    def run(env=None, **options):
+        result = run_module(INFO, dict(V3, datastore_type="kubernetes", timeout=1, **options), env=env)
+        assert "s3cr3t" not in json.dumps(result)
+        return result
+
+    to_cluster = {"host": "http://cluster.example", "api_key": "of-the-test"}
+    failure(run(proxy=url, **to_cluster), "proxy (option): " + BAD_PROXIES[url])
+    of_environment = {"K8S_AUTH_" + name.upper(): value for name, value in dict(to_cluster, proxy=url).items()}
+    failure(run(of_environment), "proxy (environment): " + BAD_PROXIES[url])
+    for variable in ("HTTP_PROXY", "http_proxy"):
+        failure(run({variable: url}, **to_cluster), variable + " (environment): " + BAD_PROXIES[url])
+    for kubeconfig in config_for(tmp_path, {"user": {"token": "of-the-test"}}, **{"proxy-url": url}):
+        failure(run(kubeconfig=kubeconfig), "proxy-url of kubeconfig (option): " + BAD_PROXIES[url])
+
+
+@on_v3
+def test_a_proxy_of_the_environment_needs_no_scheme(kubernetes, datastore, wire):
+    wire.answer(407, "no", times=99, path_contains="http://cluster.example")
+    options = dict(V3, datastore_type="kubernetes", timeout=1, host="http://cluster.example", api_key="of-the-test")
+    assert run_module(INFO, options, env={"HTTP_PROXY": wire.url.partition("://")[2]})["failed"]
+    assert any("cluster.example" in request.path for request in wire.requests)
+
+
+@on_v3
+def test_a_server_that_expects_https(kubernetes, datastore):
+    options = dict(
+        V3, datastore_type="kubernetes", host=kubernetes.url.replace("https:", "http:"), api_key="of-the-test"
+    )
+    failure(run_module(INFO, options), "the server expects https://, not http://")
+
+
+@on_v3
+def test_a_kubeconfigs_server_without_a_scheme(kubernetes, datastore, wire, run):
+    """As for kubectl: with an authority it is https, else http."""
+    plain, secure = (url.partition("://")[2] for url in (wire.url, kubernetes.url))
+    without_ca = kubernetes.kubeconfig(server=wire.url)
+    without_ca["clusters"][0]["cluster"]["server"] = plain
+    assert run(kubeconfig=without_ca) == bearer(kubernetes.token)
+    result = run_module(INFO, dict(V3, datastore_type="kubernetes", kubeconfig=kubernetes.kubeconfig(server=secure)))
+    assert result["datastore"]["endpoints"] == [kubernetes.url]
 
 
 @on_v3

@@ -321,6 +321,50 @@ def test_a_host_endpoint_of_the_wrong_version_is_not_skipped(datastore, src, cha
     assert datastore.stored() == {}
 
 
+ONE = endpoint("n1")
+NESTED = {
+    "a list in a list": {"kind": "List", "apiVersion": "v1", "items": [{"kind": "HostEndpointList", "items": [ONE]}]},
+    "keys in another case": {"Kind": "HostEndpointList", "ITEMS": [ONE]},
+}
+NEAR = {
+    "a blank": [dict(ONE, kind="HostEndpoint ")],
+    "plural": [dict(ONE, kind="hostendpoints")],
+    "a hyphen": [dict(ONE, kind="Host-Endpoint")],
+    "a typing error": [dict(ONE, kind="HostEndpiont")],
+    "two kinds": [{"Kind": "Pod", "KIND": "HostEndpoint", "metadata": {"name": "n1-eth0"}}],
+    "lists": [{"kind": "HostEndpointLists", "items": [ONE]}],
+    "a list without items": [{"kind": "HostEndpointList", "metadata": {}}],
+    "items in two cases": [{"kind": "List", "items": [], "Items": [ONE]}],
+}
+
+
+@pytest.mark.parametrize("given", NESTED.values(), ids=list(NESTED))
+def test_an_endpoint_in_a_list_is_not_skipped_and_purged(datastore, src, given):
+    hostendpoints(datastore, resources=[ONE])
+    before = datastore.stored()
+    assert before
+    for source in ({"resources": [endpoint("n2"), given]}, {"src": src(json.dumps([endpoint("n2"), given]))}):
+        result = hostendpoints(datastore, other_kinds="skip", **PURGE, **source)
+        assert result["other_kinds_skipped"] == 0 and before.items() <= datastore.stored().items(), result
+
+
+@pytest.mark.parametrize("given", NEAR.values(), ids=list(NEAR))
+def test_what_may_be_meant_as_an_endpoint_is_an_error_instead_of_skipped(datastore, given):
+    hostendpoints(datastore, resources=[ONE])
+    before = datastore.stored()
+    result = hostendpoints(datastore, resources=[endpoint("n2"), *given], other_kinds="skip", **PURGE)
+    failure(result, "resources[1]")
+    assert datastore.stored() == before
+
+
+def test_lists_that_are_nested_deeply_are_opened(datastore):
+    given = ONE
+    for _level in range(45):
+        given = {"kind": "List", "items": [given]}
+    hostendpoints(datastore, resources=yaml.safe_dump(given))
+    assert len(datastore.stored()) == 1
+
+
 # Annotations
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

@@ -272,6 +272,35 @@ def test_one_resource_and_a_list_resource_as_mappings(datastore):
     )
 
 
+A, B = network_set("a", "192.0.2.1"), network_set("b", "192.0.2.2")
+LISTED = {"kind": "GlobalNetworkSetList", "apiVersion": "projectcalico.org/v3", "items": [A, B]}
+
+
+@on_v3
+@pytest.mark.parametrize(
+    "given",
+    [{"kind": "List", "apiVersion": "v1", "items": [LISTED]}, {"Kind": "GlobalNetworkSetList", "Items": [A, B]}],
+    ids=["a list in a list", "keys in another case"],
+)
+def test_what_a_list_contains_is_not_skipped_and_purged(datastore, given):
+    resources(datastore, [A, B], owner="me")
+    purge = {"owner": "me", "purge": "owned", "purge_kinds": ["GlobalNetworkSet"]}
+    result = resources(datastore, [network_set("keep"), given], other_kinds="skip", **purge)
+    assert changes(result) == [("create", "GlobalNetworkSet", "keep")] and result["other_kinds_skipped"] == 0
+    assert set(read(datastore, "GlobalNetworkSet")) == {"a", "b", "keep"}
+
+
+@on_v3
+@pytest.mark.parametrize("kind", ["GlobalNetworkSet ", "globalnetworksets", "GlobalNetworkSte", "globalnetworkset"])
+def test_what_may_be_meant_as_a_kind_is_an_error_instead_of_skipped(datastore, kind):
+    resources(datastore, [A, B], owner="me")
+    purge = {"owner": "me", "purge": "owned", "purge_kinds": ["GlobalNetworkSet"]}
+    given = [network_set("keep"), dict(A, kind=kind), dict(B, kind=kind), manifest("NetworkSet", "c")]
+    result = resources(datastore, given, other_kinds="skip", **purge)
+    failure(result, "resources[1]: a: kind '%s' is not valid: did you mean GlobalNetworkSet?" % kind)
+    assert set(read(datastore, "GlobalNetworkSet")) == {"a", "b"}
+
+
 def from_file(datastore, path, **options):
     return run_module("calico_resources", {"guard": "off", **connection(datastore), "src": str(path), **options})
 

@@ -69,7 +69,7 @@ FILES = {
     ),
     "a huge text": (
         lambda: json.dumps(dict(ONE, name="x" * 20 * MEGABYTE)),
-        "is too many bytes for all fields together",
+        "is too many bytes for all fields together: etcd, also behind a Kubernetes API server, accepts about 1000000",
     ),
     "a huge key": (lambda: json.dumps(dict(ONE, **{"x" * 20 * MEGABYTE: 1})), "is unknown: an endpoint has"),
     "a comment": (lambda: "#" * 20 * MEGABYTE, "contains no resources"),

@@ -102,7 +102,7 @@ def apply(
 
 def _rehearse(store: Datastore, outcome: ApplyOutcome) -> None:
     """Report what the server would reject as failed."""
-    changes, outcome.done = outcome.done, []
+    changes, outcome.done, outcome.is_rehearsed = outcome.done, [], True
     attempted = set()
     for change, error in store.rehearse(changes):
         attempted.add(id(change))

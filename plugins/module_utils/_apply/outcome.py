@@ -30,6 +30,8 @@ class ApplyOutcome:
     unchanged: List[Change] = dataclasses.field(default_factory=list)
     failed: List[Tuple[Change, CalicoError]] = dataclasses.field(default_factory=list)
     not_attempted: List[Change] = dataclasses.field(default_factory=list)
+    # Whether the server only checked the changes.
+    is_rehearsed: bool = False
     # What Calico cannot read on the purged nodes, which the purge keeps.
     unreadable: List[Stored] = dataclasses.field(default_factory=list)
     # The guard's verdicts on the changes.

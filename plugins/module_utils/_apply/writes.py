@@ -18,6 +18,7 @@ from .._plan.desired import Desired, Purged
 from .._plan.plan import NONE, Change, Undone, build_change, build_undo
 from .._plan.tiers import find_tiers_in_use, list_deleted_tiers
 from .approved import AGAIN
+from .duplicates import keep_last_copies, read_again
 from .outcome import ApplyOutcome
 
 TRIES = 5
@@ -56,6 +57,7 @@ def _write(
     """Write the changes of one phase. After a conflict, a change is read and planned again, up to five times in all."""
     for attempt in range(TRIES):
         changes = _keep_tiers_in_use(store, changes, outcome)
+        changes = keep_last_copies(store, changes, outcome)
         conflicts: List[Tuple[Change, Conflict]] = []
         attempted = set()
         for change, error in store.write(changes, outcome.ending.has_come):
@@ -127,7 +129,7 @@ def _plan_again(
             continue
         try:
             refuse_if_locked(store)
-            planned = build_change(cast(Desired, change.want), store.get(change.ref), store.api_version)
+            planned = build_change(cast(Desired, change.want), read_again(store, change), store.api_version)
         except CalicoError as exc:
             outcome.failed.append((change, exc))
             continue

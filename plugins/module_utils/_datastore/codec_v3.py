@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Union
 
 from .._core import go_types
 from .._core.errors import brief
@@ -24,6 +24,7 @@ from .._resources.hostendpoint import HostEndpoint, Port, as_host_endpoint
 from .._resources.manifest import KINDS, V3_NAME
 from .._resources.resource import Ref, Resource
 from ._values.object_v3 import build_identity, in_order, read_kept, sort_keys, update_metadata
+from ._values.stored_items import find_stored
 
 
 def encode(endpoint: HostEndpoint, stored: Stored | None = None, uid: str = "", now: str = "") -> str:
@@ -122,19 +123,20 @@ def _decoded_port(found: Mapping[str, Any]) -> Port:
     return Port(found.get("name", ""), found.get("protocol", "0"), int(found.get("port", ZERO).digits))
 
 
+def _canonical_port(port: Union[Port, Mapping[str, Any]]) -> Port:
+    return (port if isinstance(port, Port) else _decoded_port(port)).canonical()
+
+
 def _encoded_ports(endpoint: HostEndpoint, stored: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     """The endpoint's ports, each with the fields of the same stored port that Go does not know."""
-    unknown = {
-        _decoded_port(found).canonical(): {key: item for key, item in found.items() if key not in _PORT}
-        for found in stored
-    }
     ports = []
-    for port in endpoint.ports:
+    for port, found in zip(endpoint.ports, find_stored(endpoint.ports, stored, _canonical_port)):
         # Calico keeps a number of up to 8 bits as a number.
         number = protocol_number(port.protocol)
         protocol = port.protocol if number is None else Number(number)
         known = {"name": port.name, "protocol": protocol, "port": Number(str(port.port))}
-        ports.append(dict(known, **unknown.get(port.canonical(), {})))
+        unknown = {} if found is port else {key: item for key, item in found.items() if key not in _PORT}
+        ports.append(dict(known, **unknown))
     return ports
 
 

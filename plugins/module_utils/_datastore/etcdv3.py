@@ -241,7 +241,7 @@ class EtcdV3Datastore(Datastore):
             for (change, write), item in zip(batch, result.obstacles):
                 if item is None:
                     again.append((change, write))
-                elif result.maybe_done and item.value == write.value:
+                elif result.maybe_done and (item.key, item.value) == (write.key, write.value):
                     yield from _list_made([(change, write)], Written(str(item.revision)))
                 else:
                     text = "another client changed {0} at the same time".format(item.key)
@@ -300,7 +300,8 @@ class EtcdV3Datastore(Datastore):
         if text is None and change.after:
             text = self._find_kind(change.ref.kind)[1].encode(change.after, stored)
         if stored:
-            return Write(stored.key, text, int(stored.revision))
+            others = ((change.beside.key, int(change.beside.revision)),) if change.beside else ()
+            return Write(stored.key, text, int(stored.revision), others)
         undone = change.want.change.before if isinstance(change.want, Undone) else None
         keys = self._keys(change.ref)
         key = undone.key if undone else keys[0]

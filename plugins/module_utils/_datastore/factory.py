@@ -119,6 +119,14 @@ def find_harmless(options: Mapping[str, Any]) -> List[str]:
     return [value for family in _list_families() for value in family.find_harmless(options)]
 
 
+def list_redacted(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """{option: its value as a result repeats it}, of options with a part that may be secret."""
+    found: Dict[str, Any] = {}
+    for family in _list_families():
+        found.update(family.list_redacted(options))
+    return found
+
+
 def open_datastore(settings: Settings) -> Datastore:
     """The datastore of these settings."""
     return DATASTORES[settings.datastore_type].open(settings)

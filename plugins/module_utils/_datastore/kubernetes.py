@@ -11,6 +11,7 @@ as its precondition.
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Sequence, Set, cast
 
@@ -27,19 +28,23 @@ from ._kubernetes.client import KindMissing, KubernetesClient, Unanswered
 from ._kubernetes.codec import HostEndpointForm, drop_managed_fields, format_object
 from ._kubernetes.codec_specs import SpecObjectForm
 from ._kubernetes.objects import (
-    OF_ACCOUNT,
-    OF_NAMESPACE,
     PLURALS_OF_KINDS,
     build_key,
+    build_made_profiles,
     build_nodes,
-    build_profiles_of_accounts,
-    build_profiles_of_namespaces,
     build_values,
     check_is_calicos,
     find_plural,
 )
 from ._kubernetes.settings import KubernetesSettings
-from ._kubernetes.writes import Outcome, format_pending, has_become, make_changes, prepare_metadata
+from ._kubernetes.writes import (
+    Outcome,
+    format_pending,
+    has_become,
+    make_changes,
+    prepare_metadata,
+    wait_for_server,
+)
 from ._values.calico_version import choose_version
 from ._values.codec_specs_v3 import PLURALS, PLURALS_OF_POLICIES, build_codec
 from .base import Datastore, State, never
@@ -52,10 +57,6 @@ _OPTIONAL = ("tiers", "stagedglobalnetworkpolicies", "stagednetworkpolicies")
 FEW = 32
 # Number of names in a message.
 _SHOWN = 10
-# How often an ambiguous write is resolved by reading and tried again.
-_TRIES = 3
-# Seconds before the second try.
-_PAUSE = 0.1
 _ORCHESTRATOR = '"projectcalico.org/orchestrator"'
 
 
@@ -231,7 +232,7 @@ class KubernetesDatastore(Datastore):
         endpoints = self.list()
         texts = [stored.value for stored in endpoints]
         texts += [format_object(self._codecs[HOST_ENDPOINT].encode(each, None)) for each in declared]
-        values.update(self._read_profiles(texts))
+        values.update(build_made_profiles(self._list_core, texts))
         if looks_at_others_v3(snapshot_v3(values, endpoints).beside(planned)):
             for plural in ("globalnetworksets", "networksets"):
                 values.update(self._read_values(plural))
@@ -251,7 +252,7 @@ class KubernetesDatastore(Datastore):
         if plural == "nodes":
             return build_nodes(self._list_core(plural))
         if plural == "profiles":
-            return self._read_made_profiles()
+            return build_made_profiles(self._list_core)
         return build_values(plural, self._list_objects(plural), self.api.has_metadata_annotation, self._counts)
 
     def _list_objects(self, plural: str, convert: Callable[[Dict[str, Any]], Any] = drop_managed_fields) -> List[Any]:
@@ -266,20 +267,6 @@ class KubernetesDatastore(Datastore):
     def _list_core(self, plural: str) -> List[Dict[str, Any]]:
         return self._client.list_objects(_CORE, plural, drop_managed_fields)
 
-    def _read_made_profiles(self) -> Dict[str, str]:
-        values = build_profiles_of_namespaces(self._list_core("namespaces"))
-        values.update(build_profiles_of_accounts(self._list_core("serviceaccounts")))
-        return values
-
-    def _read_profiles(self, texts: Sequence[str]) -> Dict[str, str]:
-        """The profiles of namespaces and service accounts, read only if an endpoint, as text, may use them."""
-        values: Dict[str, str] = {}
-        if any('"' + OF_NAMESPACE in text for text in texts):
-            values.update(build_profiles_of_namespaces(self._list_core("namespaces")))
-        if any('"' + OF_ACCOUNT in text for text in texts):
-            values.update(build_profiles_of_accounts(self._list_core("serviceaccounts")))
-        return values
-
     # Writes
 
     def write(self, changes: Sequence[Change], is_ended: Callable[[], bool] = never) -> Iterator[Outcome]:
@@ -292,7 +279,8 @@ class KubernetesDatastore(Datastore):
         """Make one change. An answer that is missing is replaced by reading."""
         document = self._build_document(change)
         maybe_done = False
-        for attempt in range(_TRIES):
+        deadline = time.monotonic() + self._settings.timeout
+        for attempt in itertools.count():
             try:
                 return self._send(change, document), None
             except Unanswered as exc:
@@ -302,14 +290,14 @@ class KubernetesDatastore(Datastore):
                 except DatastoreError as unread:
                     problem = "{0}: {1}; the change may or may not have been made, since {2}"
                     return change, DatastoreError(problem.format(self.key(change.ref), exc, unread))
-                if has_become(now, document):
-                    return change._replace(content=document, revision=now.revision if now else ""), None
+                if has_become(now, document, change.before):
+                    content = now.content if now and document is None else document
+                    return change._replace(content=content, revision=now.revision if now else ""), None
                 if (now.revision if now else "") != (change.before.revision if change.before else ""):
                     return change, Conflict(str(exc), maybe_done)
-                if attempt + 1 == _TRIES:
+                if not wait_for_server(exc, attempt, deadline):
                     problem = "{0}: {1}; when it was read afterwards, the change had not been made, but it still may be"
                     return change, DatastoreError(problem.format(self.key(change.ref), exc))
-                time.sleep(_PAUSE * 2**attempt)
             except Conflict as exc:
                 return change, Conflict(str(exc), maybe_done)
             except DatastoreError as exc:
@@ -317,11 +305,16 @@ class KubernetesDatastore(Datastore):
         raise AssertionError("the last try returns")
 
     def _make_dry(self, change: Change) -> Outcome:
-        try:
-            self._send(change, self._build_document(change), is_dry=True)
-        except DatastoreError as exc:
-            return change, exc
-        return change, None
+        document, deadline = self._build_document(change), time.monotonic() + self._settings.timeout
+        for attempt in itertools.count():
+            try:
+                self._send(change, document, is_dry=True)
+                return change, None
+            except DatastoreError as exc:
+                # It changes nothing, so an answer that is missing does not matter.
+                if not isinstance(exc, Unanswered) or not wait_for_server(exc, attempt, deadline):
+                    return change, exc
+        raise AssertionError("the last try returns")
 
     def _build_document(self, change: Change) -> Dict[str, Any] | None:
         """The object to store; None to delete it."""

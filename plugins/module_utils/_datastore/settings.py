@@ -96,6 +96,8 @@ class Family(NamedTuple):
     find_misplaced_secrets: Callable[[Mapping[str, Any]], Sequence[str]] = lambda options: ()
     # Values of no_log options that are not secret: Ansible would mask them wherever they occur in the result.
     find_harmless: Callable[[Mapping[str, Any]], Sequence[str]] = lambda options: ()
+    # {option: its value as a result repeats it}, of options with a part that may be secret.
+    list_redacted: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .._core import yaml_io
 from .._core.errors import brief, cut, shown
 from .._datastore.base import State
 from .._guard.verdict import GuardReport
+from .._plan.desired import Purged
 from .._plan.plan import CREATE, DELETE, NONE, UPDATE, Change
 from .._plan.stored import Stored
 from .._resources.api_version import ApiVersion
@@ -86,11 +87,17 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
 
 def _owner_warnings(change: Change, owner_labels: Mapping[str, str]) -> List[str]:
     """Warnings about a resource that is taken from another owner."""
-    if change.operation != UPDATE or not change.before or change.before.error:
+    if not change.before or change.before.error:
+        return []
+    if change.operation == UPDATE:
+        text = "{0} changes its owner from {1} to {2} (label {3})"
+    elif change.operation == DELETE and isinstance(change.want, Purged) and change.want.is_duplicate:
+        text = "{0} of owner {1} is deleted, because owner {2} declares it under its other name (label {3})"
+    else:
         return []
     labels = change.before.resource.labels
     return [
-        "{0} changes its owner from {1} to {2} (label {3})".format(change.ref, shown(labels[key]), shown(owner), key)
+        text.format(change.ref, shown(labels[key]), shown(owner), key)
         for key, owner in owner_labels.items()
         if labels.get(key, owner) != owner
     ]
@@ -171,6 +178,10 @@ def format_failure(outcome: ApplyOutcome) -> str:
             text += ", {0} could not be undone: {1}".format(len(outcome.failed), outcome.failed[0][1])
         return text + ", and nothing else was written"
     planned = len(outcome.done) + len(outcome.failed) + len(outcome.not_attempted)
+    if outcome.is_rehearsed and outcome.failed:
+        change, error = outcome.failed[0]
+        text = "nothing was written; the server accepts {0} of {1} changes, and the {2} of {3} would fail: {4}"
+        return text.format(len(outcome.done), planned, change.operation, change.ref, error)
     text = "{0} of {1} changes were made".format(len(outcome.done), planned)
     if outcome.ending.has_come():
         text = "{0} ended the run: {1}".format(outcome.ending.signal, text)

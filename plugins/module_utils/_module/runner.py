@@ -17,7 +17,7 @@ from ansible.module_utils.common.parameters import remove_values
 from .._core import yaml_io
 from .._core.errors import LONGEST, CalicoError, MissingLibrary, brief, get_option_name, name_options, shown
 from .._datastore.base import Datastore
-from .._datastore.factory import build_settings, find_harmless, find_misplaced_secrets, open_datastore
+from .._datastore.factory import build_settings, find_harmless, find_misplaced_secrets, list_redacted, open_datastore
 from .._datastore.settings import Settings
 from .._guard.verdict import Unsafe, format_records
 from .results import REFUSAL_SIZE, build_guard_result
@@ -65,7 +65,7 @@ def run(module: AnsibleModule, work: Callable[[AnsibleModule, Datastore], Dict[s
     """
     name_options(module.params.pop("option_names", None) or {})
     _tidy(module.params, module.argument_spec)
-    invocation = _shorten_invocation(module.params)
+    invocation = _shorten_invocation({**module.params, **list_redacted(module.params)})
     finish = module.fail_json
     try:
         store = connect(module)

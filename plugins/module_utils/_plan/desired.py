@@ -132,6 +132,8 @@ class DuplicatePurge(NamedTuple):
     own_ref: Ref
     # The key that is deleted.
     key: str
+    # Whether the other key is kept, so that this one is deleted only while the other one exists.
+    is_other_kept: bool = True
 
     def includes(self, stored: Stored) -> bool:
         return stored.key == self.key and stored.own_ref == self.own_ref and not stored.resource.is_calicos_own
@@ -145,6 +147,11 @@ class Purged(NamedTuple):
 
     ref: Ref
     purge: Union[Purge, DuplicatePurge]
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether the resource itself is kept, under another key."""
+        return isinstance(self.purge, DuplicatePurge) and self.purge.is_other_kept
 
     def resolve(self, stored: Optional[Stored], api_version: ApiVersion) -> Optional[Resource]:
         return stored.resource if stored and not self.purge.includes(stored) else None

@@ -13,7 +13,7 @@ from .._core.errors import CalicoError, Conflict, InvalidInput, Refused
 from .._resources.api_version import ApiVersion
 from .._resources.resource import CALICO_OWNER_LABEL, Ref, Resource, changed_fields
 from .._resources.validators import MOST_ANNOTATION_BYTES, annotation_bytes
-from .desired import Desired, DuplicatePurge, Present, Purge, Purged
+from .desired import Absent, Desired, DuplicatePurge, Present, Purge, Purged
 from .stored import Stored
 
 NONE, CREATE, UPDATE, DELETE = "none", "create", "update", "delete"
@@ -35,6 +35,8 @@ class Change(NamedTuple):
     content: Any = None
     # Once it was written: the revision that this made, "" for a deletion; None where it is unknown.
     revision: Optional[str] = None
+    # What must still be stored when the change is made. Only a datastore with transactions can guarantee that.
+    beside: Optional[Stored] = None
 
     @property
     def ref(self) -> Ref:
@@ -171,7 +173,8 @@ def _find(wants: Mapping[str, Desired], stored: Iterable[Stored]) -> Tuple[Dict[
     for key, want in wants.items() if named else ():
         item = named.get(want.ref)
         if item and found.setdefault(key, item) is not item:
-            duplicates[item.key] = Purged(item.ref, DuplicatePurge(want.ref, item.key))
+            is_kept = not isinstance(want, Absent)
+            duplicates[item.key] = Purged(item.ref, DuplicatePurge(want.ref, item.key, is_kept))
     return found, duplicates
 
 

@@ -109,8 +109,8 @@ def find_size_problems(total: int) -> List[Problem]:
     """Whether a resource with so many bytes is too large for etcd, and so for a Kubernetes API server."""
     if total <= MOST_BYTES:
         return []
-    rule = "is too many bytes for all fields together: etcd accepts about {0} in a request".format(MOST_BYTES)
-    return [("size", total, rule)]
+    rule = "is too many bytes for all fields together: etcd, also behind a Kubernetes API server, accepts about {0}"
+    return [("size", total, rule.format(MOST_BYTES))]
 
 
 def find_duplicates(texts: Sequence[str], where: str) -> Iterator[Problem]:

@@ -19,3 +19,5 @@ class RunFailed(AnsibleActionFail):
 
     def __init__(self, message: str) -> None:
         super().__init__(brief(message, LONGEST))
+        # Before ansible-core 2.19, it is the traceback of the exception that is handled, "NoneType: None" without one.
+        self.result.pop("exception", None)

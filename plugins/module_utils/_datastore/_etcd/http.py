@@ -75,6 +75,8 @@ class Channel:
         self._head = b""
         # That of the pending request: the connection has none after its last answer.
         self._socket: Any = None
+        # Whether the pending request follows others on its connection, which the server may have closed meanwhile.
+        self.is_reused = False
 
     def send(self, method: str, path: str, form: bytes | None) -> None:
         """Send a request, over a new connection if the server has closed the last one."""
@@ -86,7 +88,8 @@ class Channel:
             self._connection = connection
         head = self._head if form is None else self._head + b"Content-Type: application/x-www-form-urlencoded\r\n"
         request = build_request(method, path, head, form)
-        if is_connection_dropped(self._connection):
+        self.is_reused = not is_connection_dropped(self._connection)
+        if not self.is_reused:
             self._connection.close()
             self._connection.connect()
         self._socket = self._connection.sock

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from ..._core.errors import DatastoreError, MissingLibrary, shown
 from .cluster import NOT_WHOLE, EtcdError, EtcdServer, NoAnswer, plain
-from .http import Channel, harden, parse_object
+from .http import Answer, Channel, harden, parse_object
 from .settings import EtcdSettings
 
 try:
@@ -96,13 +96,24 @@ class EtcdV2Server(EtcdServer):
         """
         if self._request is not request:
             self.send(request)
+        try:
+            answer = self._receive(request)
+        except NoAnswer:
+            # A server may close a kept-alive connection at any time (RFC 9112, section 9.3.1).
+            if request.method != "GET" or self._expired or not self._channel.is_reused:
+                raise
+            self.send(request)
+            answer = self._receive(request)
+        self.cluster_id = answer.cluster_id
+        return self._content(request, answer.status, answer.data, answer.has_length)
+
+    def _receive(self, request: Request) -> Answer:
+        """The answer to the request that was sent. Raises NoAnswer."""
         self._request = None
         if self._unsent:
             raise self._unsent
         with self._deadline():
-            answer = self._channel.receive(request.method)
-        self.cluster_id = answer.cluster_id
-        return self._content(request, answer.status, answer.data, answer.has_length)
+            return self._channel.receive(request.method)
 
     @contextlib.contextmanager
     def _deadline(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import io
 import time
-from typing import Any, Mapping
+from typing import Any, Mapping, cast
 
 from ..._core.errors import brief
 
@@ -24,6 +24,11 @@ class BadAnswer(http.client.HTTPException):
 def borrow(pool: Any) -> Any:
     """A connection of a pool, since the pool itself would wait for the answer to a request."""
     return pool._get_conn()
+
+
+def ask_proxy(pool: Any, connection: Any) -> None:
+    """Connect to the server of a pool through its proxy."""
+    pool._prepare_proxy(connection)
 
 
 def receive(connection: Any) -> http.client.HTTPResponse:
@@ -97,6 +102,12 @@ class CompleteResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        while 100 <= self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            # The answer follows (RFC 9110, section 15.2). http.client itself knows only 100.
+            self.headers = self.msg = cast(Any, None)
+            super().begin()
+        if self.status == http.client.SWITCHING_PROTOCOLS:
+            raise BadAnswer("the server changes to another protocol, which was not requested")
         coding = self.getheader("Content-Encoding", "identity")
         if coding.lower() != "identity":
             # Compression was not requested, and a few bytes may expand to very many.

@@ -10,13 +10,14 @@ The pool, the connection and the answer of urllib3 take three times as long as w
 from __future__ import annotations
 
 import contextlib
+import http.client
 from typing import Any, Iterable, NamedTuple, Tuple
 
-from .complete import TimelyResponse, borrow, give_back
+from .complete import TimelyResponse, ask_proxy, borrow, give_back
 
 
 class NotConnected(OSError):
-    """The TLS handshake failed, so no request was sent. The argument is the cause."""
+    """The proxy or the TLS handshake failed, so no request was sent. The argument is the cause."""
 
 
 class PendingAnswer(NamedTuple):
@@ -65,8 +66,8 @@ def build_request(method: str, target: str, head: bytes, body: bytes | None) -> 
     return b"".join((line, head, length, b"\r\n", body or b""))
 
 
-def send(pool: Any, request: bytes, seconds: float) -> PendingAnswer:
-    """Send a request. `seconds` limits connecting, sending, and the answer.
+def send(pool: Any, request: bytes, seconds: float, is_tunnel: bool = False) -> PendingAnswer:
+    """Send a request, with is_tunnel through the pool's proxy. `seconds` limits connecting, sending, and the answer.
 
     Raises NotConnected, an exception of urllib3 if the TCP connection fails, and OSError after that.
     """
@@ -75,7 +76,7 @@ def send(pool: Any, request: bytes, seconds: float) -> PendingAnswer:
     try:
         connection.timeout = seconds
         if connection.sock is None:
-            _connect(connection)
+            _connect(pool, connection, is_tunnel)
         # The server may have answered before it has read everything.
         with contextlib.suppress(BrokenPipeError):
             connection.sock.sendall(request)
@@ -85,8 +86,11 @@ def send(pool: Any, request: bytes, seconds: float) -> PendingAnswer:
     return pending
 
 
-def _connect(connection: Any) -> None:
+def _connect(pool: Any, connection: Any, is_tunnel: bool) -> None:
     try:
-        connection.connect()
-    except (OSError, ValueError) as exc:
+        if is_tunnel:
+            ask_proxy(pool, connection)
+        else:
+            connection.connect()
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         raise NotConnected(exc) from exc

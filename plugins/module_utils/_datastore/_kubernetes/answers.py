@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an answer of a Kubernetes API server that is an error means, and what to do about it.
+"""What an answer of a Kubernetes API server means, and what to do about an error.
 
 The HTTP status and the reason of the Status object decide, never its message (k8s.io/apimachinery, api/errors).
 """
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
-from ..._core.errors import brief, format_message
+from ..._core.errors import DatastoreError, brief, format_message, shown
 from .transport import ApiAnswer
 
+# Seconds between two tries of a request, unless the server names them.
+PAUSE = 0.2
 _FIELDS_SHOWN = 5
 _MESSAGE = 400
 
@@ -167,3 +169,36 @@ _EXPLANATIONS: Dict[int, Callable[[ApiAnswer, ApiRequest], str]] = {
     429: _explain_busy,
     503: _explain_unavailable,
 }
+
+
+def get_list(document: Mapping[str, Any], key: str) -> List[Dict[str, Any]]:
+    """The objects of a list, which is null where it is empty. Raises DatastoreError for anything else."""
+    found = document.get(key)
+    if found is None and key in document and str(document.get("kind")).endswith("List"):
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise DatastoreError("the API server's answer has no list of {0}; is it a Kubernetes API server?".format(key))
+    return found
+
+
+def check_object(document: Dict[str, Any], name: str | None = None, is_stored: bool = True) -> Dict[str, Any]:
+    """The object, which has this name, if any, and a revision if it is stored. Raises DatastoreError."""
+    metadata: Any = document.get("metadata")
+    is_complete = isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
+    if not is_complete or is_stored and not isinstance(metadata.get("resourceVersion"), str):
+        raise DatastoreError("the API server's answer is not an object; is it a Kubernetes API server?")
+    if name is not None and not _are_alike(name, metadata["name"]):
+        text = "the API server's answer is about {0} instead of {1}; is a proxy or a balancer in front of it broken?"
+        raise DatastoreError(text.format(shown(metadata["name"]), shown(name)))
+    return document
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two names may be of the same object: calico-apiserver may add or omit the tier of a policy."""
+    return one == other or one.endswith("." + other) or other.endswith("." + one)
+
+
+def get_pause(answer: ApiAnswer) -> float:
+    """Seconds before another try."""
+    text = answer.headers.get("Retry-After") or ""
+    return float(text) if text.isdecimal() and len(text) < 6 else PAUSE

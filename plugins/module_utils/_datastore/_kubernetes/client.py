@@ -14,7 +14,7 @@ from typing import Any, Callable, Collection, Dict, List, Mapping, TypeVar
 
 from ..._core.errors import Conflict, DatastoreError, InvalidInput, get_option_name
 from .._http.exchange import PendingAnswer
-from .answers import ApiRequest, explain, is_named_missing
+from .answers import PAUSE, ApiRequest, check_object, explain, get_list, get_pause, is_named_missing
 from .settings import KubernetesSettings
 from .transport import ApiAnswer, NoApiAnswer, Transport
 
@@ -24,8 +24,6 @@ PAGE = 1000
 LONG_PAGE = 2500
 # How often a list is begun anew after the server has dropped its snapshot.
 _LISTS = 5
-# Seconds between two tries of a request, unless the server names them.
-_PAUSE = 0.2
 # The server did not carry out the request.
 _BUSY = (429,)
 # The server, or one behind it, is restarting or overloaded. It may have carried out the request.
@@ -41,7 +39,14 @@ class KindMissing(DatastoreError):
 
 
 class Unanswered(DatastoreError):
-    """A write without an answer: it may have been carried out."""
+    """A write without an answer: it may have been carried out.
+
+    `pause`: if the server is restarting or overloaded, seconds after which it may be ready.
+    """
+
+    def __init__(self, message: str, pause: float | None = None) -> None:
+        super().__init__(message)
+        self.pause = pause
 
 
 class _Page:
@@ -87,12 +92,12 @@ class KubernetesClient:
     def list_groups(self) -> Collection[str]:
         """The names of the API groups that the server, or one behind it, serves."""
         found = self._read("/apis", ApiRequest("list", "/apis"))
-        return {str(group.get("name")) for group in _get_list(found, "groups")}
+        return {str(group.get("name")) for group in get_list(found, "groups")}
 
     def list_resources(self, api: str) -> Collection[str]:
         """The plural names of the resources of an API."""
         found = self._read("/apis/" + api, ApiRequest("list", "/apis/" + api))
-        return {str(resource.get("name")) for resource in _get_list(found, "resources")}
+        return {str(resource.get("name")) for resource in get_list(found, "resources")}
 
     # Objects. `api` is GROUP/VERSION, or "v1" for Kubernetes' own core; `plural` a resource such as hostendpoints.
 
@@ -102,7 +107,7 @@ class KubernetesClient:
         answer = self._try(lambda: self._send("GET", _path(api, plural, name)), request)
         if is_named_missing(answer):
             return None
-        return _check_object(self._check(answer, request).document)
+        return check_object(self._check(answer, request).document, name)
 
     def begin_list(self, api: str, plural: str) -> None:
         """Let the server begin to list objects, which the next list_objects of this kind reads."""
@@ -112,23 +117,25 @@ class KubernetesClient:
 
     def list_objects(self, api: str, plural: str, convert: Callable[[Dict[str, Any]], _Item]) -> List[_Item]:
         """All objects of a kind, converted, in one consistent state. Their conversion takes the server's time."""
-        return self._list(api, plural, _JSON, lambda item: convert(_check_object(item)))
+        return self._list(api, plural, _JSON, lambda item: convert(check_object(item)))
 
     def list_names(self, api: str, plural: str) -> List[str]:
         """The names of all objects of a kind."""
-        return self._list(api, plural, _METADATA_ONLY, lambda item: str(_check_object(item, True)["metadata"]["name"]))
+        return self._list(
+            api, plural, _METADATA_ONLY, lambda item: str(check_object(item, is_stored=False)["metadata"]["name"])
+        )
 
     def create(self, api: str, plural: str, document: Mapping[str, Any], is_dry: bool = False) -> Mapping[str, Any]:
         """The created object. Raises Conflict when it exists, and Unanswered without an answer."""
         path = _path(api, plural) + _STRICT + ("&dryRun=All" if is_dry else "")
         found = self._write("POST", path, document, ApiRequest("create", plural, api)).document
-        return _check_object(found, is_dry)
+        return check_object(found, document["metadata"]["name"], not is_dry)
 
     def update(self, api: str, plural: str, document: Mapping[str, Any], is_dry: bool = False) -> Mapping[str, Any]:
         """The updated object. The document has the resourceVersion and the uid that were read."""
         path = _path(api, plural, document["metadata"]["name"]) + _STRICT + ("&dryRun=All" if is_dry else "")
         found = self._write("PUT", path, document, ApiRequest("update", plural, api)).document
-        return _check_object(found, is_dry)
+        return check_object(found, document["metadata"]["name"], not is_dry)
 
     def delete(
         self, api: str, plural: str, metadata: Mapping[str, Any], is_dry: bool = False
@@ -146,7 +153,7 @@ class KubernetesClient:
         }
         path = _path(api, plural, metadata["name"])
         found = self._write("DELETE", path, options, ApiRequest("delete", plural, api)).document
-        return _check_object(found, is_dry) if found.get("kind") != "Status" else None
+        return check_object(found, metadata["name"], not is_dry) if found.get("kind") != "Status" else None
 
     # Requests
 
@@ -177,7 +184,7 @@ class KubernetesClient:
             following = self._begin_page(path, PAGE, _guess_token(answer), accept)
             try:
                 document = self._check(answer, request).document
-                items += map(convert, _get_list(document, "items"))
+                items += map(convert, get_list(document, "items"))
                 before, token = token, (document.get("metadata") or {}).get("continue") or ""
                 if not token:
                     return items
@@ -221,14 +228,15 @@ class KubernetesClient:
             except NoApiAnswer as exc:
                 if exc.maybe_done:
                     raise Unanswered("{0} did not answer: {1}".format(self, exc.reason)) from exc
-                if exc.is_final or not _wait(deadline, _PAUSE):
+                if exc.is_final or not wait(deadline, PAUSE):
                     raise self._unreachable(exc) from exc
                 continue
-            if answer.status in _BUSY and _wait(deadline, _get_pause(answer)):
+            if answer.status in _BUSY and wait(deadline, get_pause(answer)):
                 continue
             if answer.status in _UNAVAILABLE or answer.status == 500:
                 # etcd, a webhook or an aggregated server behind it may have carried it out.
-                raise Unanswered("{0}: {1}".format(self, explain(answer, request)))
+                pause = get_pause(answer) if answer.status in _UNAVAILABLE else None
+                raise Unanswered("{0}: {1}".format(self, explain(answer, request)), pause)
             if answer.status == 409 or is_named_missing(answer):
                 raise Conflict(explain(answer, request))
             return self._check(answer, request)
@@ -240,10 +248,10 @@ class KubernetesClient:
             try:
                 answer: ApiAnswer = send()
             except NoApiAnswer as exc:
-                if exc.is_final or not _wait(deadline, _PAUSE):
+                if exc.is_final or not wait(deadline, PAUSE):
                     raise self._unreachable(exc) from exc
                 continue
-            if answer.status not in (*_BUSY, *_UNAVAILABLE) or not _wait(deadline, _get_pause(answer)):
+            if answer.status not in (*_BUSY, *_UNAVAILABLE) or not wait(deadline, get_pause(answer)):
                 return answer
 
     def _send(
@@ -304,32 +312,7 @@ def _path(api: str, plural: str, name: str = "") -> str:
     return "{0}{1}/{2}{3}".format(root, api, plural, "/" + urllib.parse.quote(name, safe="") if name else "")
 
 
-def _get_list(document: Mapping[str, Any], key: str) -> List[Dict[str, Any]]:
-    """The objects of a list, which is null where it is empty. Raises DatastoreError for anything else."""
-    found = document.get(key)
-    if found is None and key in document and str(document.get("kind")).endswith("List"):
-        return []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise DatastoreError("the API server's answer has no list of {0}; is it a Kubernetes API server?".format(key))
-    return found
-
-
-def _check_object(document: Dict[str, Any], needs_name_only: bool = False) -> Dict[str, Any]:
-    """The object, which has a name, and a revision unless it was a dry run. Raises DatastoreError."""
-    metadata: Any = document.get("metadata")
-    is_complete = isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
-    if not is_complete or not (needs_name_only or isinstance(metadata.get("resourceVersion"), str)):
-        raise DatastoreError("the API server's answer is not an object; is it a Kubernetes API server?")
-    return document
-
-
-def _get_pause(answer: ApiAnswer) -> float:
-    """Seconds."""
-    text = answer.headers.get("Retry-After") or ""
-    return float(text) if text.isdigit() and len(text) < 6 else _PAUSE
-
-
-def _wait(deadline: float, seconds: float) -> bool:
+def wait(deadline: float, seconds: float) -> bool:
     """Wait before another try; false when that would be too late."""
     if time.monotonic() + seconds > deadline:
         return False

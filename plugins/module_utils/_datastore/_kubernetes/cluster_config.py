@@ -11,6 +11,7 @@ service account; else ~/.kube/config. The single options override what was loade
 from __future__ import annotations
 
 import base64
+import importlib.util
 import logging
 import os
 import threading
@@ -19,8 +20,10 @@ import urllib.parse
 import urllib.request
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
-from ..._core.errors import DatastoreError, InvalidInput, MissingLibrary, brief, format_message
-from .settings import KubernetesSettings
+from ..._core.errors import DatastoreError, InvalidInput, MissingLibrary, brief, format_message, shown
+from ._kubeconfig.content import Entry, Kubeconfig, read_kubeconfig
+from ._kubeconfig.secret_values import hide
+from .settings import KubernetesSettings, parse_server
 
 try:
     from kubernetes.client.configuration import Configuration
@@ -42,6 +45,8 @@ class LoadedCluster(NamedTuple):
     configuration: Any
     impersonate_user: str
     impersonate_groups: Tuple[str, ...]
+    # Which option, file or variable gives the proxy, for messages.
+    proxy_source: str
 
 
 def load_cluster(settings: KubernetesSettings) -> LoadedCluster:
@@ -60,18 +65,12 @@ def load_cluster(settings: KubernetesSettings) -> LoadedCluster:
     if not configuration.host:
         text = "{datastore_type} ({0}) is kubernetes, but no Kubernetes cluster is given: "
         raise InvalidInput([format_message(text + _NOTHING, settings.get_source("datastore_type"))])
-    try:
-        urllib.parse.urlsplit(configuration.host)
-    except ValueError as exc:
-        # The message must not quote a password.
-        text = format_message("{kubeconfig} ({0}): ", settings.get_source("kubeconfig"))
-        raise InvalidInput([text + "the cluster's server is not a URL: {0}".format(exc)]) from exc
-    if not configuration.proxy:
-        _take_proxy(configuration)
+    proxy_source = _choose_proxy(settings, configuration)
+    _check_proxy(configuration.proxy, proxy_source)
     _split_proxy(configuration)
     name = settings.impersonate_user or str(user.get("as") or "")
     groups = settings.impersonate_groups if settings.impersonate_user else tuple(map(str, user.get("as-groups") or ()))
-    return LoadedCluster(configuration, name, groups)
+    return LoadedCluster(configuration, name, groups, proxy_source)
 
 
 _NOTHING = (
@@ -111,23 +110,25 @@ def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: A
     if isinstance(source, str):
         where = "{0} {1}".format(where, brief(source, 255))
         _check_paths(source, where)
+    try:
+        content = read_kubeconfig(source)
+        place, user = _find_context(content, settings.context or content.fields.get("current-context"))
+        cluster = place.get_content("clusters")
+    except ValueError as exc:
+        raise InvalidInput(["{0}: {1}".format(where, exc)]) from exc
+    _check_server(settings, cluster, "{0}: {1}".format(where, place.where))
     log = _Log()
     try:
         with log:
-            content = kube_config.KubeConfigMerger(source).config if isinstance(source, str) else source
             loader = kube_config.KubeConfigLoader(
-                # A path in a file is relative to its own file, and a path in a mapping to the current folder.
-                content,
-                settings.context or None,
-                config_base_path=None if isinstance(source, str) else "",
+                _build_nodes(content), settings.context or None, config_base_path=None
             )
             loader.load_and_set(configuration)
-            cluster, user = _find_context(content, loader.current_context)
     except ConfigException as exc:
-        raise InvalidInput(["{0}: {1}".format(where, brief(str(exc), 500))]) from exc
+        raise InvalidInput(["{0}: {1}".format(where, brief(hide(str(exc), [cluster, user]), 500))]) from exc
     except Exception as exc:  # pylint: disable=broad-exception-caught # the library raises many kinds for a broken file
         # The text may quote a secret.
-        problem = getattr(exc, "strerror", None) or getattr(exc, "problem", None) or type(exc).__name__
+        problem = getattr(exc, "strerror", None) or type(exc).__name__
         raise InvalidInput(["{0} cannot be loaded: {1}".format(where, brief(str(problem), 200))]) from exc
     _apply_cluster(cluster, configuration, where)
     for key in ("as-uid", "as-user-extra"):
@@ -136,8 +137,11 @@ def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: A
             raise InvalidInput([text.format(where, key)])
     if isinstance(user.get("exec"), Mapping) and not _has_credentials(configuration):
         # The library logs the reason and continues as an anonymous user.
-        command = brief(user["exec"].get("command"))
-        raise DatastoreError("{0}: {1} failed: {2}".format(where, _EXEC.format(command), log.text or "no credentials"))
+        # More words may be secret.
+        command = brief(str(user["exec"].get("command") or "").partition(" ")[0])
+        plugin = _EXEC.format(command or "(without a command)")
+        reason = brief(hide(log.text, [cluster, user]), 500) or "no credentials"
+        raise DatastoreError("{0}: {1} failed: {2}".format(where, plugin, reason))
     return user
 
 
@@ -148,16 +152,39 @@ def _check_paths(paths: str, where: str) -> None:
         raise InvalidInput([where + ": no such file on the host that executes the module"])
 
 
-def _find_context(content: Any, context: Mapping[str, Any]) -> List[Mapping[str, Any]]:
-    """The cluster and the user of a context."""
-    node = kube_config.ConfigNode("kube-config", getattr(content, "value", content))
-    names = context.get("context") or {}
-    found: List[Mapping[str, Any]] = []
-    for kind in ("cluster", "user"):
-        entry = node[kind + "s"].get_with_name(names[kind], safe=True) if names.get(kind) else None
-        value = entry.value.get(kind) if entry else None
-        found.append(value if isinstance(value, Mapping) else {})
-    return found
+def _find_context(content: Kubeconfig, name: Any) -> Tuple[Entry, Mapping[str, Any]]:
+    """The cluster and the user of a context; if the user is missing, it is anonymous. Raises ValueError."""
+    if name is None:
+        raise ValueError("the key current-context is missing")
+    context = content.find("contexts", name)
+    if context is None:
+        raise ValueError("contexts has no entry with the name {0}".format(shown(name)))
+    fields = context.get_content("contexts")
+    cluster, user = (content.find(key + "s", fields.get(key)) for key in ("cluster", "user"))
+    if cluster is None:
+        text = "{0}: clusters has no entry with the name {1}"
+        raise ValueError(text.format(context.where, shown(fields.get("cluster"))))
+    return cluster, user.get_content("users") if user else {}
+
+
+def _check_server(settings: KubernetesSettings, cluster: Dict[str, Any], where: str) -> None:
+    """Raise InvalidInput for a server that is not a URL, and complete the URL as kubectl does."""
+    if cluster.get("server") is None and settings.host:
+        return
+    if cluster.get("server") in (None, ""):
+        raise InvalidInput([where + ": the key server is missing"])
+    has_tls = any(map(cluster.get, ("certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify")))
+    remedy = "give the kubeconfig's user a token, or username and password, instead"
+    cluster["server"] = parse_server(cluster["server"], where + ": server: ", remedy, "https" if has_tls else "http")
+
+
+def _build_nodes(content: Kubeconfig) -> Any:
+    """The library's form, with names for its messages: it would quote whole entries."""
+    lists = {
+        kind: [kube_config.ConfigNode(entry.where, entry.fields, entry.path) for entry in entries]
+        for kind, entries in content.lists.items()
+    }
+    return kube_config.ConfigNode("kubeconfig", {**content.fields, **lists})
 
 
 def _apply_cluster(cluster: Mapping[str, Any], configuration: Any, where: str) -> None:
@@ -203,24 +230,56 @@ _ATTRIBUTES: Dict[str, str] = {
 _PATHS = ("ca_cert", "client_cert", "client_key")
 
 
-def _take_proxy(configuration: Any) -> None:
-    """Take the proxy from HTTPS_PROXY and NO_PROXY as kubectl does; versions of the library differ."""
+def _choose_proxy(settings: KubernetesSettings, configuration: Any) -> str:
+    """The source of the proxy. HTTPS_PROXY and NO_PROXY count as for kubectl; versions of the library differ."""
+    if configuration.proxy:
+        if settings.proxy:
+            return format_message("{proxy} ({0})", settings.get_source("proxy"))
+        return format_message("proxy-url of {kubeconfig} ({0})", settings.get_source("kubeconfig"))
     parts = urllib.parse.urlsplit(configuration.host)
     proxies = urllib.request.getproxies_environment()
-    if parts.hostname not in _LOOPBACK:
-        configuration.proxy = proxies.get(parts.scheme)
+    variable = parts.scheme + "_proxy"
+    if parts.hostname not in _LOOPBACK and proxies.get(parts.scheme):
+        proxy = proxies[parts.scheme]
+        # Go completes it, too.
+        configuration.proxy = proxy if "://" in proxy else "http://" + proxy
         configuration.no_proxy = configuration.no_proxy or proxies.get("no")
+    return "{0} (environment)".format(variable if os.environ.get(variable) else variable.upper())
 
 
 # Go never uses a proxy for them (golang.org/x/net/http/httpproxy).
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
+def _check_proxy(proxy: Any, source: str) -> None:
+    """Raise InvalidInput for what is not a proxy's URL, without quoting it: it may contain a password."""
+    if not proxy:
+        return
+    try:
+        parts = urllib.parse.urlsplit(proxy if isinstance(proxy, str) else "")
+        is_url = bool(parts.scheme and parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        text = "{0}: is not a URL of a proxy: http://HOST:PORT, with / ? # @ in a password as %2F %3F %23 %40"
+        raise InvalidInput([text.format(source)])
+    if parts.scheme not in ("http", "https", *_SOCKS):
+        text = "{0}: a proxy of the scheme {1} is not supported; use http, https or socks5"
+        raise InvalidInput([text.format(source, shown(parts.scheme))])
+    if parts.scheme in _SOCKS and importlib.util.find_spec("socks") is None:
+        text = "{0}: a proxy of the scheme {1} requires the Python library PySocks; install it, or use an HTTP proxy"
+        raise InvalidInput([text.format(source, parts.scheme)])
+
+
+_SOCKS = ("socks5", "socks5h", "socks4", "socks4a")
+
+
 def _split_proxy(configuration: Any) -> None:
     """Send the user in the proxy's URL, which urllib3 ignores, as a header."""
-    if not configuration.proxy or "@" not in str(configuration.proxy):
+    parts = urllib.parse.urlsplit(configuration.proxy or "")
+    # With SOCKS, urllib3 sends it itself.
+    if "@" not in parts.netloc or parts.scheme in _SOCKS:
         return
-    parts = urllib.parse.urlsplit(configuration.proxy)
     user, _at, place = parts.netloc.rpartition("@")
     token = base64.b64encode(urllib.parse.unquote(user).encode("utf-8")).decode("ascii")
     configuration.proxy = parts._replace(netloc=place).geturl()
@@ -235,7 +294,7 @@ class _Log(logging.Handler):
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = brief(record.getMessage(), 500)
+        self.text = record.getMessage()
 
     def __enter__(self) -> None:
         logging.getLogger().addHandler(self)

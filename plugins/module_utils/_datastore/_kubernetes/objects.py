@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..._core.errors import DatastoreError, InvalidInput
 from ..._resources._specs.spec_resource import DEFAULT_TIER
@@ -107,8 +107,23 @@ def _build_node(node: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def build_profiles_of_namespaces(namespaces: Iterable[Mapping[str, Any]]) -> Dict[str, str]:
-    """{key in etcd: value} of the profiles that Calico makes from namespaces: they allow everything."""
+def build_made_profiles(
+    list_core: Callable[[str], Iterable[Mapping[str, Any]]], texts: Optional[Sequence[str]] = None
+) -> Dict[str, str]:
+    """{key in etcd: value} of the profiles that Calico makes from namespaces and service accounts.
+
+    With the endpoints as text, what none of them may use is not read.
+    """
+    values: Dict[str, str] = {}
+    if texts is None or any('"' + OF_NAMESPACE in text for text in texts):
+        values.update(_build_profiles_of_namespaces(list_core("namespaces")))
+    if texts is None or any('"' + OF_ACCOUNT in text for text in texts):
+        values.update(_build_profiles_of_accounts(list_core("serviceaccounts")))
+    return values
+
+
+def _build_profiles_of_namespaces(namespaces: Iterable[Mapping[str, Any]]) -> Dict[str, str]:
+    """The profiles of namespaces allow everything."""
     values = {}
     for namespace in namespaces:
         name = _get_name(namespace)
@@ -120,8 +135,8 @@ def build_profiles_of_namespaces(namespaces: Iterable[Mapping[str, Any]]) -> Dic
     return values
 
 
-def build_profiles_of_accounts(accounts: Iterable[Mapping[str, Any]]) -> Dict[str, str]:
-    """{key in etcd: value} of the profiles that Calico makes from service accounts: they have labels and no rules."""
+def _build_profiles_of_accounts(accounts: Iterable[Mapping[str, Any]]) -> Dict[str, str]:
+    """The profiles of service accounts have labels and no rules."""
     values = {}
     for account in accounts:
         name = "{0}{1}.{2}".format(OF_ACCOUNT, (account.get("metadata") or {}).get("namespace", ""), _get_name(account))

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.parse
-from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
-from ..._core import yaml_io
 from ..._core.errors import InvalidInput, format_message, get_option_name, shown
 from ..calicoctl_file import CalicoctlFile
 from ..settings import Environment, Family, Given, Option, Settings
+from ._kubeconfig.content import is_content, parse_content
+from ._kubeconfig.secret_values import get_password, list_strings, redact
 
 API_V3, API_V1 = "projectcalico.org/v3", "crd.projectcalico.org/v1"
 
@@ -97,42 +98,21 @@ class KubernetesSettings(Settings):
 
     @property
     def secrets(self) -> Tuple[str, ...]:
-        found = {self.api_key, self.api_key.strip(), self.password, _get_password(self.proxy)}
-        found.update(_list_strings(self.kubeconfig, only_secrets=True))
+        found = {self.api_key, self.api_key.strip(), self.password, get_password(self.proxy)}
+        found.update(list_strings(self.kubeconfig, only_secrets=True))
         return tuple(sorted(found - {""}))
 
     def get_source(self, name: str) -> str:
         return self.sources.get(name, "default")
 
 
-def _get_password(url: str) -> str:
-    """The password in a proxy's URL."""
-    user, _at, _place = url.partition("://")[2].rpartition("@")
-    return user.partition(":")[2]
-
-
-def _list_strings(content: Any, only_secrets: bool, key: str = "") -> Iterator[str]:
-    """The strings and numbers of a kubeconfig's content, as Ansible masks them, or only its secrets."""
-    if isinstance(content, Mapping):
-        for name, value in content.items():
-            yield from _list_strings(value, only_secrets, str(name))
-    elif isinstance(content, (list, tuple)):
-        for item in content:
-            yield from _list_strings(item, only_secrets, key)
-    elif content not in ("", None) and not isinstance(content, bool) and (key in _SECRET or not only_secrets):
-        yield str(content)
-
-
-_SECRET = ("token", "password", "client-key-data", "id-token", "refresh-token", "client-secret", "access-token")
-
-
 def _find_secrets(options: Mapping[str, Any]) -> Sequence[str]:
     """The secrets in the options kubeconfig, a mapping of many strings that are not secret, and proxy."""
     kubeconfig = options.get("kubeconfig")
     # An empty string would mask everything.
-    found = list(filter(None, [_get_password(options.get("proxy") or "")]))
+    found = list(filter(None, [get_password(options.get("proxy") or "")]))
     try:
-        return found + list(_list_strings(_parse_text(kubeconfig), only_secrets=True))
+        return found + list(list_strings(parse_content(kubeconfig), only_secrets=True))
     except ValueError:
         # It is rejected later.
         return [*found, str(kubeconfig)]
@@ -141,20 +121,14 @@ def _find_secrets(options: Mapping[str, Any]) -> Sequence[str]:
 def _find_harmless(options: Mapping[str, Any]) -> Sequence[str]:
     kubeconfig = options.get("kubeconfig")
     if isinstance(kubeconfig, str):
-        return () if _is_content(kubeconfig) else [kubeconfig]
-    return list(_list_strings(kubeconfig, only_secrets=False))
+        return () if is_content(kubeconfig) else [kubeconfig]
+    return list(list_strings(kubeconfig, only_secrets=False))
 
 
-def _is_content(text: str) -> bool:
-    """Whether a string is a kubeconfig's content, not a path."""
-    return "\n" in text or text.lstrip().startswith("{")
-
-
-def _parse_text(value: Any) -> Any:
-    """The content of a kubeconfig that is given as text; a path as it is. Raises ValueError, without quoting it."""
-    if isinstance(value, str) and _is_content(value):
-        return yaml_io.first(value)
-    return value
+def _list_redacted(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ansible masks text, and a mapping's strings only if they are not harmless."""
+    kubeconfig = options.get("kubeconfig")
+    return {"kubeconfig": redact(kubeconfig)} if isinstance(kubeconfig, Mapping) else {}
 
 
 def _read_environment(environment: Environment) -> Dict[str, Any]:
@@ -177,7 +151,7 @@ def _parse_kubeconfig(value: Any, given: Given) -> Any:
     """The path or the paths, or the content. Raises InvalidInput."""
     where = format_message("{kubeconfig} ({0})", given.get_source("kubeconfig"))
     try:
-        content = _parse_text(value)
+        content = parse_content(value)
     except ValueError as exc:
         raise InvalidInput(["{0} {1}".format(where, exc)]) from exc
     if isinstance(content, Mapping) or content is value and isinstance(value, str):
@@ -256,20 +230,33 @@ def _parse_api(value: str, given: Given) -> str:
 def _parse_host(value: str, given: Given) -> str:
     if not value:
         return ""
-    # The message must not quote a password.
     where = format_message("{host} ({0}): ", given.get_source("host"))
+    remedy = format_message("set {api_key}, or {username} and {password}, instead")
+    return parse_server(value, where, remedy, "https")
+
+
+def parse_server(value: Any, where: str, remedy: str, usual_scheme: str) -> str:
+    """The URL of an API server, of an option or a kubeconfig. Raises InvalidInput, without quoting a secret.
+
+    remedy: what to do instead of a user in the URL.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput([where + "{0} is not a URL of an API server: https://HOST:PORT".format(shown(value))])
+    # A user has a message of its own, and a query may contain a secret.
     if "@" in value:
-        text = "the URL contains a user; set {api_key}, or {username} and {password}, instead"
-        raise InvalidInput([where + format_message(text)])
+        raise InvalidInput([where + "the URL contains a user; " + remedy])
+    quoted = shown(value.partition("?")[0].partition("#")[0])
     try:
-        parts = urllib.parse.urlsplit(value if "://" in value else "https://" + value)
+        parts = urllib.parse.urlsplit(value if "://" in value else usual_scheme + "://" + value)
         port = parts.port
     except ValueError as exc:
-        raise InvalidInput([where + "{0} is not a URL: {1}".format(shown(value), exc)]) from exc
+        raise InvalidInput([where + "{0} is not a URL: {1}".format(quoted, exc)]) from exc
     if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
-        raise InvalidInput([where + "{0} is not a URL of an API server: https://HOST:PORT".format(shown(value))])
-    if port == 0 or parts.query or parts.fragment:
-        raise InvalidInput([where + "{0} has an invalid port, or more than a path".format(shown(value))])
+        raise InvalidInput([where + "{0} is not a URL of an API server: https://HOST:PORT".format(quoted)])
+    if port == 0:
+        raise InvalidInput([where + "{0} has an invalid port".format(quoted)])
+    if parts.query or parts.fragment:
+        raise InvalidInput([where + "after {0} is a query or a fragment; remove it".format(quoted)])
     return parts.geturl().rstrip("/")
 
 
@@ -285,4 +272,4 @@ def _check(settings: KubernetesSettings) -> None:
         raise InvalidInput([format_message(text, source)])
 
 
-KUBERNETES = Family(OPTIONS, _read_environment, _read_file, _build, _find_secrets, _find_harmless)
+KUBERNETES = Family(OPTIONS, _read_environment, _read_file, _build, _find_secrets, _find_harmless, _list_redacted)

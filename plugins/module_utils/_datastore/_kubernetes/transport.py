@@ -14,11 +14,10 @@ import http.client
 import json
 import socket
 import ssl
-import time
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
 
 from ..._core.errors import InvalidInput
-from .._http.complete import MOST_BYTES, has_length
+from .._http.complete import has_length
 from .._http.exchange import NotConnected, PendingAnswer, build_head, build_request, send
 from ..certificates import CertificateOptions, check_certificates
 from .cluster_config import IMPORT_ERROR, LoadedCluster, load_cluster
@@ -26,13 +25,12 @@ from .settings import KubernetesSettings
 
 try:
     from kubernetes.client.rest import RESTClientObject
-    from urllib3 import Timeout, disable_warnings
+    from urllib3 import disable_warnings
     from urllib3.exceptions import (
         ConnectTimeoutError,
         HTTPError,
         InsecureRequestWarning,
         NewConnectionError,
-        ProxyError,
         ReadTimeoutError,
     )
     from urllib3.response import HTTPHeaderDict
@@ -40,14 +38,12 @@ try:
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     # load_cluster reports the missing library.
-    HTTPError = NewConnectionError = ConnectTimeoutError = ProxyError = ReadTimeoutError = OSError
+    HTTPError = NewConnectionError = ConnectTimeoutError = ReadTimeoutError = OSError
 
 CERTIFICATES = CertificateOptions("ca_cert", "client_cert", "client_key")
 # Kept-alive connections, and so the maximum number of pending writes. With more, creations take no less time.
 CONNECTIONS = 8
 USER_AGENT = "netsec.calico"
-# Bytes that are read at a time.
-PART = 65536
 
 
 @dataclasses.dataclass(eq=False)
@@ -85,11 +81,11 @@ class _Link(NamedTuple):
     """The way to the server, with the credentials that were loaded."""
 
     url: str
-    headers: Any
-    manager: Any
-    # Of the same manager, the path of the URL, and the headers of each request; the pool is None behind a proxy.
     pool: Any
-    path: str
+    # Whether a proxy must first be asked for a connection to the server.
+    is_tunnel: bool
+    # What the target of each request begins with, and the headers that each has.
+    root: str
     head: bytes
 
 
@@ -115,22 +111,15 @@ class Transport:
         try:
             manager = RESTClientObject(configuration).pool_manager
         except (HTTPError, ValueError, ImportError) as exc:
-            text = "proxy ({0}): is not a URL of a proxy that can be used ({1})"
-            raise InvalidInput([text.format(self._settings.get_source("proxy"), type(exc).__name__)]) from exc
+            text = "{0}: is not a URL of a proxy that can be used ({1})"
+            raise InvalidInput([text.format(cluster.proxy_source, type(exc).__name__)]) from exc
         if configuration.verify_ssl and configuration.ssl_ca_cert:
             manager.connection_pool_kw["ssl_context"] = _create_context()
         if not configuration.verify_ssl:
             # The user has decided on it.
             disable_warnings(InsecureRequestWarning)
-        url, pool, path, head = str(configuration.host), None, "", b""
-        # Each request reports an invalid URL.
-        with contextlib.suppress(HTTPError, ValueError):
-            if manager.proxy is None:
-                head = build_head([("Host", _get_authority(url)), ("Accept-Encoding", "identity"), *headers.items()])
-                path = parse_url(url).path or ""
-                pool = manager.connection_from_url(url)
         # In one step: other threads use it.
-        self._link = _Link(url, headers, manager, pool, path, head)
+        self._link = _build_link(str(configuration.host), manager, headers)
 
     @property
     def url(self) -> str:
@@ -141,24 +130,17 @@ class Transport:
         self, method: str, path: str, document: Mapping[str, Any] | None = None, accept: str = "application/json"
     ) -> ApiAnswer:
         """One request. `path` has the query, if any. Raises NoApiAnswer; it never follows a redirection."""
-        link = self._link
         body = None
         if document is not None:
             body = json.dumps(document, separators=(",", ":")).encode("utf-8", "replace")
         with self._explaining():
-            if link.pool is None:
-                received = _exchange_by_proxy(link, method, path, accept, body, self._settings.timeout)
-            else:
-                received = self._send(link, method, path, accept, body).read()
+            received = self._send(method, path, accept, body).read()
         return _build_answer(received)
 
-    def begin(self, path: str, accept: str) -> PendingAnswer | None:
-        """Send a GET whose answer is awaited later; None behind a proxy. Raises NoApiAnswer."""
-        link = self._link
-        if link.pool is None:
-            return None
+    def begin(self, path: str, accept: str) -> PendingAnswer:
+        """Send a GET whose answer is awaited later. Raises NoApiAnswer."""
         with self._explaining():
-            return self._send(link, "GET", path, accept, None)
+            return self._send("GET", path, accept, None)
 
     def finish(self, pending: PendingAnswer) -> ApiAnswer:
         """The answer to a request that was begun. Raises NoApiAnswer."""
@@ -166,9 +148,11 @@ class Transport:
             received = pending.read()
         return _build_answer(received)
 
-    def _send(self, link: _Link, method: str, path: str, accept: str, body: bytes | None) -> PendingAnswer:
-        head = link.head + build_head(_list_own_headers(accept, body))
-        return send(link.pool, build_request(method, link.path + path, head, body), self._settings.timeout)
+    def _send(self, method: str, path: str, accept: str, body: bytes | None) -> PendingAnswer:
+        link = self._link
+        own = [("Accept", accept)] + ([] if body is None else [("Content-Type", "application/json")])
+        request = build_request(method, link.root + path, link.head + build_head(own), body)
+        return send(link.pool, request, self._settings.timeout, link.is_tunnel)
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -205,9 +189,19 @@ class Transport:
         return headers
 
 
-def _list_own_headers(accept: str, body: bytes | None) -> List[Tuple[str, str]]:
-    """The headers that are not those of each request."""
-    return [("Accept", accept)] + ([] if body is None else [("Content-Type", "application/json")])
+def _build_link(url: str, manager: Any, headers: Any) -> _Link:
+    """Raises InvalidInput for a URL that is none."""
+    try:
+        parts, pool = parse_url(url), manager.connection_from_url(url)
+    except (HTTPError, ValueError) as exc:
+        raise InvalidInput(["the API server's URL cannot be used: {0}".format(_get_reason(exc))]) from exc
+    is_tunnel = bool(manager.proxy) and parts.scheme == "https"
+    root, own = parts.path or "", [("Host", _get_authority(url)), ("Accept-Encoding", "identity")]
+    if manager.proxy and not is_tunnel:
+        # The proxy itself reads the request.
+        root = "{0}://{1}{2}".format(parts.scheme, _get_authority(url), root)
+        own += (manager.proxy_headers or {}).items()
+    return _Link(url, pool, is_tunnel, root, build_head([*own, *headers.items()]))
 
 
 def _get_authority(url: str) -> str:
@@ -217,59 +211,22 @@ def _get_authority(url: str) -> str:
     return str(parts.host) if is_usual else "{0}:{1}".format(parts.host, parts.port)
 
 
+# What Go's server answers to a request without TLS (net/http/server.go).
+_WITHOUT_TLS = b"Client sent an HTTP request to an HTTPS server"
+
+
 def _build_answer(received: _Received) -> ApiAnswer:
     answer = ApiAnswer(*received)
+    if answer.status == 400 and _WITHOUT_TLS in answer.body:
+        raise NoApiAnswer("the server expects https://, not http://", maybe_done=False, is_final=True)
     if not has_length(answer.headers) and not answer.document:
-        # Behind a proxy, http.client accepts the end of the connection as the end of the headers.
+        # Such as a proxy's, whose end is that of the connection.
         raise NoApiAnswer("the answer is cut", True)
     return answer
 
 
-def _exchange_by_proxy(
-    link: _Link, method: str, path: str, accept: str, body: bytes | None, seconds: float
-) -> _Received:
-    """The same as urllib3 does it, which knows how to reach a server behind a proxy."""
-    deadline = time.monotonic() + seconds
-    headers = link.headers.copy()
-    headers.update(_list_own_headers(accept, body))
-    response = link.manager.request(
-        method,
-        link.url + path,
-        body=body,
-        headers=headers,
-        timeout=Timeout(connect=seconds, read=seconds),
-        retries=False,
-        redirect=False,
-        preload_content=False,
-        enforce_content_length=True,
-    )
-    content = _read_all(response, deadline)
-    response.release_conn()
-    return response.status, response.headers, content
-
-
-def _read_all(response: Any, deadline: float) -> bytes:
-    """The whole body. Raises an OSError for one that is too long or takes too long."""
-    parts: List[bytes] = []
-    size = 0
-    # urllib3 before 2 reads only whole parts.
-    read = getattr(response, "read1", response.read)
-    while True:
-        part = read(PART)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        size += len(part)
-        if size > MOST_BYTES:
-            response.close()
-            raise OSError("the answer is longer than {0} MiB".format(MOST_BYTES // 1024 // 1024))
-        if time.monotonic() > deadline:
-            response.close()
-            raise OSError("the answer is not complete after the timeout")
-
-
 # Not an SSLError: it may also come after the request was sent.
-_NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError, NotConnected)
+_NOT_SENT = (NewConnectionError, ConnectTimeoutError, NotConnected)
 
 
 def _is_late(exc: BaseException) -> bool:

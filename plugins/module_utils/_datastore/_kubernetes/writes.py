@@ -9,15 +9,21 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import threading
+import time
 from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..._core.errors import Conflict, DatastoreError
 from ..._plan.plan import Change
 from ..._plan.stored import Stored
+from .client import Unanswered, wait
 from .transport import CONNECTIONS
 
 Outcome = Tuple[Change, Optional[DatastoreError]]
 
+# How often an ambiguous write is resolved by reading and tried again.
+_TRIES = 3
+# Seconds before the second try.
+_PAUSE = 0.1
 # What a server sets itself, and rejects or ignores in a new object.
 _OF_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink")
 
@@ -50,6 +56,19 @@ def make_changes(
                 yield outcome
 
 
+def wait_for_server(exc: Unanswered, attempt: int, deadline: float) -> bool:
+    """Wait before an ambiguous write is tried again; False after the last attempt, counted from 0.
+
+    There are three attempts, and more until the deadline while the server is restarting or overloaded.
+    """
+    pause = _PAUSE * 2 ** min(attempt, _TRIES)
+    if exc.pause is not None:
+        return wait(deadline, max(exc.pause, pause))
+    if attempt + 1 < _TRIES:
+        time.sleep(pause)
+    return attempt + 1 < _TRIES
+
+
 def prepare_metadata(metadata: Mapping[str, Any], before: Mapping[str, Any] | None) -> Dict[str, Any]:
     """The metadata of a request: of an update with the uid and the resourceVersion that were read."""
     kept = {key: item for key, item in metadata.items() if key not in _OF_SERVER}
@@ -58,11 +77,18 @@ def prepare_metadata(metadata: Mapping[str, Any], before: Mapping[str, Any] | No
     return dict(kept, uid=before["uid"], resourceVersion=before["resourceVersion"])
 
 
-def has_become(now: Stored | None, document: Mapping[str, Any] | None) -> bool:
-    """Whether the datastore has what a write without an answer was to make."""
-    if now is None or document is None:
-        return now is None and document is None
+def has_become(now: Stored | None, document: Mapping[str, Any] | None, before: Stored | None) -> bool:
+    """Whether the datastore has what a write without an answer was to make; `before` is what it had."""
+    if now is None:
+        return document is None
+    if document is None:
+        # A deleted object may wait for its finalizers.
+        return bool(now.pending and before and not before.pending and _get_uid(now) == _get_uid(before))
     return bool(_get_meaning(now.content) == _get_meaning(document))
+
+
+def _get_uid(stored: Stored) -> Any:
+    return stored.content["metadata"].get("uid")
 
 
 def _get_meaning(document: Mapping[str, Any]) -> Any:
@@ -75,5 +101,6 @@ def format_pending(metadata: Mapping[str, Any]) -> str:
     """What the deletion of an object waits for; "" when it is not being deleted."""
     if not metadata.get("deletionTimestamp"):
         return ""
-    finalizers = metadata.get("finalizers") or ()
+    finalizers = metadata.get("finalizers")
+    finalizers = finalizers if isinstance(finalizers, list) else ()
     return "its finalizers ({0})".format(", ".join(map(str, finalizers))) if finalizers else "the API server"

@@ -33,6 +33,7 @@ from ..._resources._specs.field_types import (
 from ..._resources._specs_v1.rules_resource_v1 import PolicyV1, ProfileV1, RulesV1
 from ..._resources.resource import Ref, Resource
 from .rules_v1 import STORED_RULE, from_stored, tidy_rule, to_stored
+from .stored_items import find_stored
 
 
 def _format_order(value: float) -> Any:
@@ -171,9 +172,8 @@ def _write_rules(resource: RulesV1, kept: Mapping[str, Any]) -> Dict[str, Any]:
     """The stored lists of rules; an unchanged rule keeps the keys that are not Calico's."""
     found = {}
     for key, name in _RULES.items():
-        stored = {repr(tidy_rule(rule)): rule for rule in kept.get(key, ())}
-        rules = map(to_stored, resource.spec.get(name, ()))
-        found[key] = [stored.get(repr(rule), rule) for rule in rules]
+        rules = [to_stored(rule) for rule in resource.spec.get(name, ())]
+        found[key] = find_stored(rules, kept.get(key, ()), tidy_rule)
     return found
 
 

@@ -10,6 +10,7 @@ policies). Calico reads JSON with jsoniter, set up as in Kubernetes, and writes 
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Dict, Mapping
 
@@ -33,6 +34,7 @@ from ..._resources.resource import Ref, Resource
 from .calico_version import NEWEST, CalicoVersion, as_written, has_tier_status
 from .object_v3 import build_identity, read_kept, sort_keys, update_metadata
 from .spec_text import format_mapping, format_value
+from .stored_items import find_stored
 
 # {kind: its plural name}
 PLURALS = {
@@ -205,7 +207,6 @@ def _with_unknown(kind: FieldType, spec: Mapping[str, Any], found: Mapping[str, 
     kept = dict(spec, **{name: item for name, item in found.items() if name not in kind.fields})
     for name, each in kind.fields.items():
         if each.item and each.item.is_struct and kept.get(name) and found.get(name):
-            stored = {repr(tidy(each.item, rule)): rule for rule in found[name]}
-            rules = [filled(each.item, stored.get(repr(tidy(each.item, rule)), rule)) for rule in kept[name]]
-            kept[name] = rules
+            rules = find_stored(kept[name], found[name], functools.partial(tidy, each.item))
+            kept[name] = [filled(each.item, rule) for rule in rules]
     return kept

@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import collections
+import difflib
+import functools
+import re
 from collections.abc import Mapping
 from typing import Any, Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -46,9 +49,9 @@ def read_items(params: Mapping[str, Any], expected: Input, skipped: Optional[Lis
     Raises InvalidInput for an unreadable file and an invalid set.
     """
     kept = 0
-    kinds = frozenset(kind.lower() for kind in expected.kinds)
+    kinds = tuple(expected.kinds)
     for where, item in _given_items(params, expected.options):
-        other = _other_kind(item, expected.kinds, kinds)
+        other = _other_kind(item, kinds)
         if other and skipped is not None and params.get("other_kinds") == "skip":
             skipped.append(other)
             continue
@@ -73,16 +76,35 @@ def build_skipped_result(params: Mapping[str, Any], skipped: Sequence[OtherKind]
     return result
 
 
-def _other_kind(item: Any, kinds: Collection[str], lower: Collection[str]) -> Optional[OtherKind]:
+def _other_kind(item: Any, kinds: Tuple[str, ...]) -> Optional[OtherKind]:
     # The usual spellings first.
     if not isinstance(item, (dict, Mapping)) or item.get("kind") in kinds or not is_resource(item):
         return None
-    found = {str(key).lower(): value for key, value in item.items()}
-    kind, metadata = found.get("kind"), found.get("metadata")
-    if not isinstance(kind, str) or kind.lower() in lower:
+    given = [value for key, value in item.items() if str(key).lower() == "kind"]
+    # What may be meant as one of the kinds is not skipped, but an error.
+    if not given or any(not isinstance(kind, str) or find_near_kind(kind, kinds) for kind in given):
         return None
+    metadata = next((value for key, value in item.items() if str(key).lower() == "metadata"), None)
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    return OtherKind(kind, brief(name) if name else "")
+    return OtherKind(given[0], brief(name) if name else "")
+
+
+# A large set has few different kinds.
+@functools.lru_cache(maxsize=1024)
+def find_near_kind(given: str, kinds: Tuple[str, ...]) -> Optional[str]:
+    """The kind that is most likely meant: in another case, in the plural, as a list, or with a typing error."""
+    names = {}
+    for kind in kinds:
+        name = _NOT_OF_NAMES.sub("", kind.lower())
+        plural = name[:-1] + "ies" if name.endswith("y") else name + "s"
+        names.update(dict.fromkeys([name, plural, name + "list", name + "lists"], kind))
+    near = difflib.get_close_matches(_NOT_OF_NAMES.sub("", given.lower()), names, 1, _NEAR)
+    return names[near[0]] if near else None
+
+
+_NOT_OF_NAMES = re.compile("[^a-z0-9]+")
+# Two of Calico's kinds, such as StagedNetworkPolicy and StagedGlobalNetworkPolicy, are less similar.
+_NEAR = 0.9
 
 
 def _given_items(params: Mapping[str, Any], options: Sequence[str]) -> Iterator[Item]:
@@ -166,16 +188,37 @@ def list_items(where: str, document: Any, is_kept: bool = True) -> Iterator[Item
 
 
 def _is_list_resource(item: Any) -> bool:
-    # The test of a dict is faster.
-    return isinstance(item, (dict, Mapping)) and str(item.get("kind", "")).lower().endswith("list")
+    # The test of a dict is faster, and the usual spelling comes first.
+    if not isinstance(item, (dict, Mapping)) or not is_resource(item):
+        return False
+    kind = item.get("kind")
+    if kind is None:
+        kind = next((value for key, value in item.items() if str(key).lower() == "kind"), None)
+    return isinstance(kind, str) and kind.rstrip().lower().endswith("list")
 
 
 def _list_resources(where: str, item: Any) -> Iterator[Item]:
-    """The items of a list resource, or the item itself. A list in a list must not become an empty set."""
+    """The items of a list resource and of those in it, or the item itself. A list must not become an empty set."""
     if not _is_list_resource(item):
         yield where, item
         return
-    items = item.get("items")
+    # Not a recursion, since an input may be nested as deeply as its parser allows.
+    pending = [_open_list(where, item)]
+    while pending:
+        found = next(pending[-1], None)
+        if found is None:
+            pending.pop()
+        elif _is_list_resource(found[1]):
+            pending.append(_open_list(*found))
+        else:
+            yield found
+
+
+def _open_list(where: str, item: Mapping[str, Any]) -> Iterator[Item]:
+    given = [value for key, value in item.items() if str(key).lower() == "items"]
+    if len(given) > 1:
+        raise InvalidInput([where + ": items is given twice, in another case; keep one of the two"])
+    items = given[0] if given else None
     if not isinstance(items, (list, tuple)):
         text = "{0}: items is {1}; it must be a list; write an empty list as []"
         raise InvalidInput([text.format(where, "null" if items is None else shown(items))])

@@ -20,7 +20,7 @@ from ..._resources.hostendpoint import HOST_ENDPOINT
 from ..._resources.manifest import KINDS, spell_top
 from ..._resources.resource import Resource
 from .declared import add_owner, build_wants
-from .documents import Input, Item, OtherKind, read_items
+from .documents import Input, Item, OtherKind, find_near_kind, read_items
 
 OPTIONS = ("resources", "src")
 
@@ -98,8 +98,8 @@ def _find_kind(given: Any, api_version: ApiVersion) -> str:
     names = _build_names(api_version)
     if isinstance(given, str) and given in names:
         return names[given]
-    near = [name for name in names if isinstance(given, str) and name.lower() == given.lower()]
-    hint = "did you mean {0}?".format(near[0]) if near else "use one of {0}".format(_join_kinds(api_version))
+    near = find_near_kind(given, tuple(names)) if isinstance(given, str) else None
+    hint = "did you mean {0}?".format(near) if near else "use one of {0}".format(_join_kinds(api_version))
     raise InvalidInput(["kind {0} is not valid: {1}".format(shown(given), hint)])
 
 

@@ -315,6 +315,15 @@ def test_what_is_not_managed_stays_at_every_level():
     )
 
 
+@pytest.mark.parametrize("unknown", [[{}, {"x": 1}], [{"x": 1}, {}], [{"x": 1}, {"y": 2}]])
+def test_unknown_fields_of_a_port_stay_with_it_among_equal_ports(unknown):
+    ports = [{"name": "a", "protocol": "TCP", "port": 1, **each} for each in unknown]
+    value = json.dumps({"metadata": {"name": "h1"}, "spec": {"node": "n1", "ports": ports}})
+    endpoint = HostEndpoint(name="h1", node="n1", interface_name="eth0", ports=(Port("a", "TCP", 1),) * 3)
+    found = json.loads(encode(endpoint, stored(value)))["spec"]["ports"]
+    assert found == [*ports, {"name": "a", "protocol": "TCP", "port": 1}]
+
+
 def test_what_breaks_calicoctl_is_put_right():
     value = '{"metadata":{"name":"other","uid":null,"annotations":{"x":"1"}},"spec":{"node":"n1","y":1}}'
     assert encode(HostEndpoint(name="h1", node="n1", interface_name="eth0"), stored(value), uid=UID, now=TIME) == (

@@ -201,6 +201,20 @@ def test_a_profile_before_calico_had_labels():
     assert found.resource == ProfileV1("p", spec={"ingress": [{"action": "allow"}]})
 
 
+@pytest.mark.parametrize("kind", ["policy", "profile"])
+@pytest.mark.parametrize("prefixes", [["", "x"], ["x", ""]])
+def test_unknown_fields_of_a_rule_stay_with_it_among_rules_that_look_alike(kind, prefixes):
+    rules = [{"action": "log", "log_prefix": prefix} if prefix else {"action": "log"} for prefix in prefixes]
+    value = json.dumps({"inbound_rules": rules})
+    given = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "p"}, "spec": {"ingress": [{"action": "log"}] * 3}}
+    resource = read_manifest_v1(given)
+    if kind == "policy":
+        written = POLICY_CODEC.encode(resource, stored(kind, value, "p"))
+    else:
+        written = PROFILE_CODEC.encode(resource, stored(kind, ProfileParts("[]", "{}", value), "p")).rules
+    assert json.loads(written)["inbound_rules"] == [*rules, {"action": "log"}]
+
+
 def test_what_is_not_managed_is_kept():
     policy = read_manifest_v1(
         {

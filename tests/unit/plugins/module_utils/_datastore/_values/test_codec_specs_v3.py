@@ -196,6 +196,39 @@ def test_what_is_not_managed_is_kept_at_every_level():
     )
 
 
+LOOK_ALIKES = [
+    # Stored rules by letter, with a field that Go does not know where it has a number; rules that are declared.
+    ("a a1", "a a", "a a1"),
+    ("a1 a", "a a", "a1 a"),
+    ("a1 b a2 a", "b a a a", "b a1 a2 a"),
+    # A change, an insertion or a deletion at one place.
+    ("a b a1", "c b a", "c b a1"),
+    ("a a1", "b a a", "b a a1"),
+    ("a b a1", "a c b a", "a c b a1"),
+    ("a b1 a1", "a a", "a a1"),
+    # One stored rule is not copied to several, and one that is gone leaves nothing.
+    ("a1", "a a a", "a1 a a"),
+    ("b1 c", "a a", "a a"),
+    ("a1 b2 c3", "c b a", "c3 b2 a1"),
+    ("", "a", "a"),
+]
+
+
+@pytest.mark.parametrize("before, declared, after", LOOK_ALIKES)
+def test_unknown_fields_of_a_rule_stay_with_it_among_rules_that_look_alike(before, declared, after):
+    def rules(text):
+        return [
+            {"action": "Allow", "protocol": each[0], "source": {"domains": each[1:]} if each[1:] else {}}
+            for each in text.split()
+        ]
+
+    spec = {"order": 5.0, "ingress": [{"action": "Allow", "protocol": each} for each in declared.split()]}
+    policy = GlobalNetworkPolicy(name="p1", spec=read_spec("GlobalNetworkPolicy", spec))
+    value = json.dumps({"metadata": {"name": "p1"}, "spec": {"ingress": rules(before)}})
+    found = json.loads(CODECS["GlobalNetworkPolicy"].encode(policy, stored("GlobalNetworkPolicy", value, "p1")))
+    assert [dict(rule, destination={}) for rule in rules(after)] == found["spec"]["ingress"]
+
+
 def test_the_status_of_a_tier_is_kept():
     status = '{"conditions":[{"type":"x","lastTransitionTime":null}],"y":1}}'
     value = '{"metadata":{"name":"t","uid":"u","creationTimestamp":"2020-01-02T03:04:05Z"},"Status":' + status
