@@ -422,7 +422,8 @@ def test_a_proxy_that_cannot_be_is_named_by_its_source(kubernetes, datastore_typ
     for variable in ("HTTP_PROXY", "http_proxy"):
         failure(run({variable: url}, **to_cluster), variable + " (environment): " + BAD_PROXIES[url])
     for kubeconfig in config_for(tmp_path, {"user": {"token": "of-the-test"}}, **{"proxy-url": url}):
-        failure(run(kubeconfig=kubeconfig), "proxy-url of kubeconfig (option): " + BAD_PROXIES[url])
+        place = " " + kubeconfig if isinstance(kubeconfig, str) else ""
+        failure(run(kubeconfig=kubeconfig), "proxy-url of kubeconfig (option)%s: %s" % (place, BAD_PROXIES[url]))
 
 
 @on_v3

@@ -88,7 +88,7 @@ def _is_complete(settings: KubernetesSettings) -> bool:
 def _load(settings: KubernetesSettings, configuration: Any) -> Mapping[str, Any]:
     """Load the cluster, and return the kubeconfig's user."""
     if settings.kubeconfig or settings.context:
-        return _load_kubeconfig(settings, configuration, settings.kubeconfig or _DEFAULT_KUBECONFIG)
+        return _load_kubeconfig(settings, configuration)
     if settings.host:
         return {}
     if os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME):
@@ -100,15 +100,14 @@ def _load(settings: KubernetesSettings, configuration: Any) -> Mapping[str, Any]
             if not os.path.exists(os.path.expanduser(_DEFAULT_KUBECONFIG)):
                 raise InvalidInput(["the pod's service account cannot be used: {0}".format(exc)]) from exc
     if os.path.exists(os.path.expanduser(_DEFAULT_KUBECONFIG)):
-        return _load_kubeconfig(settings, configuration, _DEFAULT_KUBECONFIG)
+        return _load_kubeconfig(settings, configuration)
     return {}
 
 
-def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: Any) -> Mapping[str, Any]:
+def _load_kubeconfig(settings: KubernetesSettings, configuration: Any) -> Mapping[str, Any]:
     """Load a kubeconfig, given as its content or as paths separated by colons, and return its user."""
-    where = format_message("{kubeconfig} ({0})", settings.get_source("kubeconfig"))
+    source, where = settings.kubeconfig or _DEFAULT_KUBECONFIG, _name_kubeconfig(settings)
     if isinstance(source, str):
-        where = "{0} {1}".format(where, brief(source, 255))
         _check_paths(source, where)
     try:
         content = read_kubeconfig(source)
@@ -143,6 +142,12 @@ def _load_kubeconfig(settings: KubernetesSettings, configuration: Any, source: A
         reason = brief(hide(log.text, [cluster, user]), 500) or "no credentials"
         raise DatastoreError("{0}: {1} failed: {2}".format(where, plugin, reason))
     return user
+
+
+def _name_kubeconfig(settings: KubernetesSettings) -> str:
+    """The kubeconfig as messages name it: its source, and its paths."""
+    where, source = format_message("{kubeconfig} ({0})", settings.get_source("kubeconfig")), settings.kubeconfig
+    return "{0} {1}".format(where, brief(source or _DEFAULT_KUBECONFIG, 255)) if isinstance(source, str) else where
 
 
 def _check_paths(paths: str, where: str) -> None:
@@ -235,7 +240,7 @@ def _choose_proxy(settings: KubernetesSettings, configuration: Any) -> str:
     if configuration.proxy:
         if settings.proxy:
             return format_message("{proxy} ({0})", settings.get_source("proxy"))
-        return format_message("proxy-url of {kubeconfig} ({0})", settings.get_source("kubeconfig"))
+        return "proxy-url of " + _name_kubeconfig(settings)
     parts = urllib.parse.urlsplit(configuration.host)
     proxies = urllib.request.getproxies_environment()
     variable = parts.scheme + "_proxy"
