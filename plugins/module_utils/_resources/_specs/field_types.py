@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..._core import go_types
 from ..._core.errors import shown
-from ..._core.go_json import digits
+from ..._core.go_json import digits, whole
 from ..._core.protocols import protocol_number
 from .durations import read_duration
 
@@ -149,7 +149,7 @@ def _read_dscp(item: Any, before: Any, where: str) -> Any:
     if not isinstance(item, str):
         return _read_unsigned(item, before, where, 255)
     number = digits(item, 255)
-    return item if number < 0 else number
+    return whole(item) if number < 0 else number
 
 
 def _read_as_number(item: Any, before: Any, where: str) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Sequence
 
 from ..._core import go_types
 from ..._core.errors import MOST_BITS, InvalidInput, brief, shown
+from ..._core.go_json import whole
 from ..._core.go_types import Number, real_number
 from .. import fields
 from .field_types import FieldType
@@ -120,7 +121,7 @@ def _read_scalar(kind: FieldType, value: Any, where: str) -> Any:
         return fields.text(value, where)
     if kind.is_texts:
         given = fields.labels(value, where)
-        return {key: "" if text is None else text for key, text in given.items()}
+        return {whole(key): whole(text or "") for key, text in given.items()}
     if isinstance(value, str) and not fields.is_plain_text(value):
         # Rejects a value that Ansible has masked.
         value = fields.text(value, where)

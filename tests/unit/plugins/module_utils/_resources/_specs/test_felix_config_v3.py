@@ -67,3 +67,9 @@ def test_the_values_are_among_those_of_the_pattern(name):
     for value in values:
         assert list(find_felix_problems("default", {name: value})) == []
     assert len(list(find_felix_problems("default", {name: "another"}))) == 1
+
+
+def test_an_unpaired_surrogate_is_as_go_reads_it():
+    """Otherwise a second run would find a difference from what the first one stored."""
+    given = {"istioDSCPMark": "\ud800", "bpfLogFilters": {"eth0": "\ud800"}}
+    assert read_spec("FelixConfiguration", given) == {"istioDSCPMark": "\ufffd", "bpfLogFilters": {"eth0": "\ufffd"}}
