@@ -22,7 +22,7 @@ TWO_AT_A_TIME := --no-print-directory --jobs=2 --output-sync=target --keep-going
 KUBERNETES = $(if $(or $(CI),$(shell $(PYTHON) -m tests.harness.kubernetes --find 2>/dev/null)),kubernetes)
 
 .DEFAULT_GOAL := help
-.PHONY: help test omitted lint unit ansible_test_units sanity galaxy_importer integration kubernetes kube-apiserver thorough \
+.PHONY: help test lint unit ansible_test_units sanity galaxy_importer integration kubernetes kube-apiserver thorough \
 	reports molecule format demo bench bench-kubernetes bench-policies bench-connectivity clean
 
 help: ## list the targets
@@ -31,10 +31,6 @@ help: ## list the targets
 test: $(VENV)/ready ## every check that needs Python alone, on the oldest and the newest ansible-core that fit here
 	@echo "Two checks run at a time. Each prints its output when it is done, the longest after some 10 minutes."
 	@$(MAKE) $(TWO_AT_A_TIME) integration lint unit galaxy_importer $(KUBERNETES)
-	@$(if $(NETSEC_THOROUGH),,$(MAKE) --no-print-directory omitted)
-
-# With NETSEC_THOROUGH, as in CI, others run them.
-omitted:
 	@echo
 	@echo "make test omits slow checks, and checks that require more than Python:"
 	@echo "  make thorough   failures at each moment of a run, many odd values, the other datastore,"

@@ -82,8 +82,6 @@ LINT = (
     "yamllint==1.38.0",
     SHELLCHECK,
 )
-# pytest's marks of the integration tests to run, by NETSEC_THOROUGH: those of `make test`, of `make thorough`, and all.
-MARKS = {"": "not thorough", "1": "thorough", "all": "thorough or not thorough"}
 # The integration tests that an older ansible-core may make a difference to, and those of them that take long.
 CORE_TESTS = ("diff", "hostile_host", "old_python", "runner", "settings", "to_resource")
 LONG_CORE_TESTS = ("canary_playbook", "compare_audits", "role", "role_given", "set_playbook")
@@ -279,14 +277,6 @@ def run_pytest(
         session.run("pytest", *places, *options, env={**environment(), **(variables or {})})
 
 
-def choose_marks(session: nox.Session) -> str:
-    """The key of MARKS that is asked for."""
-    chosen = os.environ.get("NETSEC_THOROUGH", "")
-    if chosen not in MARKS:
-        session.error(f"NETSEC_THOROUGH is {chosen}: set it to 1 or all, or leave it unset")
-    return chosen
-
-
 @nox.session(python=CELLS[NEWEST])
 def lint(session: nox.Session) -> None:
     """Style, types, documentation, changelog, licences."""
@@ -427,20 +417,19 @@ def galaxy_importer(session: nox.Session) -> None:
 def integration(session: nox.Session, core: str) -> None:
     """Real playbooks against real etcd servers: what does not take long; on older ansible-cores, what may differ.
 
-    With NETSEC_THOROUGH=1, the rest; with NETSEC_THOROUGH=all, both. On older ansible-cores one etcd is enough: its
-    version makes no difference.
+    With NETSEC_THOROUGH=1, the rest. On older ansible-cores one etcd is enough: its version makes no difference.
     """
-    chosen = choose_marks(session)
+    is_thorough = os.environ.get("NETSEC_THOROUGH") == "1"
     install(session, core_requirement(core), *INTEGRATION)
     if session.posargs:
         # Whoever selects by hand selects from all.
         run_pytest(session, "tests/integration")
     elif core == NEWEST:
         # The thorough ones wait for three quarters of their time, for servers that are down and for canaries.
-        many = {"processes": 6, "per_processor": 2} if chosen else {}
-        run_pytest(session, "tests/integration", "-m", MARKS[chosen], **many)
+        many = {"processes": 6, "per_processor": 2} if is_thorough else {}
+        run_pytest(session, "tests/integration", "-m", "thorough" if is_thorough else "not thorough", **many)
     else:
-        core_tests = {"": CORE_TESTS, "1": LONG_CORE_TESTS, "all": CORE_TESTS + LONG_CORE_TESTS}[chosen]
+        core_tests = LONG_CORE_TESTS if is_thorough else CORE_TESTS
         places = [f"tests/integration/test_{name}.py" for name in core_tests]
         # What takes long depends on the moments of a run, which are those of the newest.
         run_pytest(session, *places, "-m", "not thorough", variables={"NETSEC_ETCD_BINARIES": None})
@@ -451,7 +440,7 @@ def kubernetes(session: nox.Session) -> None:
     """The tests on Kubernetes, against a real kube-apiserver; by default, where `make kube-apiserver` has built one.
 
     With NETSEC_KUBERNETES=all, also those in files that tests/integration/conftest.py does not list; with
-    NETSEC_THOROUGH=1, those that `make test` omits; with NETSEC_THOROUGH=all, both.
+    NETSEC_THOROUGH=1, those that `make test` omits.
     """
     if not KUBE_APISERVER:
         session.error("no kube-apiserver found: run make kube-apiserver, or set NETSEC_KUBE_APISERVER")
@@ -461,7 +450,8 @@ def kubernetes(session: nox.Session) -> None:
         "NETSEC_KUBERNETES": os.environ.get("NETSEC_KUBERNETES") or "1",
         "NETSEC_KUBE_APISERVER": KUBE_APISERVER,
     }
-    marks = () if session.posargs else ("-m", MARKS[choose_marks(session)])
+    is_thorough = os.environ.get("NETSEC_THOROUGH") == "1"
+    marks = () if session.posargs else ("-m", "thorough" if is_thorough else "not thorough")
     # Each process starts a server of its own, of 600 MB.
     run_pytest(session, "tests/integration", *marks, variables=variables, processes=3)
 
