@@ -87,13 +87,14 @@ def _change_warnings(change: Change, api_version: ApiVersion) -> List[str]:
 
 def _owner_warnings(change: Change, owner_labels: Mapping[str, str]) -> List[str]:
     """Warnings about a resource that is taken from another owner."""
-    if not change.before or change.before.error:
-        return []
     if change.operation == UPDATE:
         text = "{0} changes its owner from {1} to {2} (label {3})"
     elif change.operation == DELETE and isinstance(change.want, Purged) and change.want.is_duplicate:
         text = "{0} of owner {1} is deleted, because owner {2} declares it under its other name (label {3})"
     else:
+        return []
+    # What does not change is often not even decoded.
+    if not change.before or change.before.error:
         return []
     labels = change.before.resource.labels
     return [
