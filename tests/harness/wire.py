@@ -96,6 +96,15 @@ def listening(serve):
             thread.join()
 
 
+def pass_on(source, target):
+    """Pass bytes from one socket on to another, until either is closed; then both are."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    for each in (source, target):
+        _shut(each)
+
+
 class Wire:
     """Listens on `url` and forwards to the server; `requests`, `writes` and `connections` tell what came.
 

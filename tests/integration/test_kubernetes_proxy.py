@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.certificates import CertificateAuthority
 from tests.harness.module import run_module
-from tests.harness.wire import listening
+from tests.harness.wire import listening, pass_on
 from tests.integration.tasks import NAMED, connection, failure
 
 HEP = "/hostendpoints"
@@ -35,26 +35,19 @@ def tunnel(certificate, wire):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate.cert, certificate.key)
 
-    def relay(source, target):
-        with contextlib.suppress(OSError):
-            while part := source.recv(65536):
-                target.sendall(part)
-        for each in (source, target):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
     def talk(client):
         with contextlib.suppress(OSError), client:
             head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += client.recv(1)
-            assert head.startswith(b"CONNECT " + CLUSTER.encode())
+            while (byte := client.recv(1)) and not head.endswith(b"\r\n\r"):
+                head += byte
+            if not head.startswith(b"CONNECT " + CLUSTER.encode()):
+                return
             client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
             with context.wrap_socket(client, server_side=True) as inside:
                 with socket.create_connection(("127.0.0.1", wire.port)) as server:
-                    back = threading.Thread(target=relay, args=(server, inside))
+                    back = threading.Thread(target=pass_on, args=(server, inside))
                     back.start()
-                    relay(inside, server)
+                    pass_on(inside, server)
                     back.join()
 
     def serve(listener, _closing):

@@ -22,7 +22,7 @@ from tests.harness.etcd import EtcdServer, binary_version
 from tests.harness.module import run_module, run_playbook
 from tests.harness.pace import PATIENT, Waits, stretched
 from tests.harness.process import free_port
-from tests.harness.wire import listening
+from tests.harness.wire import listening, pass_on
 from tests.integration.tasks import NAMED, connection, failure, one_etcd, only_etcdv2, only_etcdv3
 
 APPLY, INFO, SET = "calico_hostendpoint", "calico_hostendpoint_info", "calico_hostendpoints"
@@ -194,14 +194,6 @@ def endpoints_of_three_transactions():
 def splice(*ports):
     """A port: the first connection to it goes to the first of these, and so on, the last one taking all others."""
     ports = list(ports)
-
-    def pass_on(source, target):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        for each in (source, target):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
 
     def accept(listener, closing):
         with contextlib.ExitStack() as stack:

@@ -211,9 +211,7 @@ def _list_rules(units: Iterable[Unit]) -> Iterator[_Directed]:
                 yield (IN if direction == INGRESS else OUT), rule
 
 
-def _list_members(
-    evaluator: Evaluator,
-) -> Iterator[_Member]:
+def _list_members(evaluator: Evaluator) -> Iterator[_Member]:
     """All that a selector of a rule may select."""
     for member in evaluator.list_members():
         labels = evaluator.policy_set.inherit_labels(member.labels, member.profiles)
