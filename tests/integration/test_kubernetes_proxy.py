@@ -111,7 +111,12 @@ def test_a_write_whose_answer_is_lost_with_the_proxy_may_have_been_made(datastor
 def test_a_proxy_that_refuses(datastore, wire, certificate):
     """The wire connects nobody. Nothing was sent to the server, and the message has the proxy's answer."""
     options = dict(connection(wire), host="https://" + CLUSTER, proxy=wire.url, ca_cert=certificate.ca, timeout=1)
-    failure(run_module("calico_hostendpoint_info", options), "cannot reach the API server", "501")
+    failure(
+        run_module("calico_hostendpoint_info", options),
+        "cannot reach the API server",
+        "501",
+        "through the proxy of proxy (option)",
+    )
 
 
 @on_v3

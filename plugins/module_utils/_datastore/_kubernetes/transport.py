@@ -118,6 +118,10 @@ class Transport:
         if not configuration.verify_ssl:
             # The user has decided on it.
             disable_warnings(InsecureRequestWarning)
+        # For messages: what cannot be reached may be the proxy.
+        self._through = (
+            "; the connection goes through the proxy of {0}".format(cluster.proxy_source) if manager.proxy else ""
+        )
         # In one step: other threads use it.
         self._link = _build_link(str(configuration.host), manager, headers)
 
@@ -162,7 +166,9 @@ class Transport:
         except (HTTPError, OSError, http.client.HTTPException) as exc:
             is_final = "CERTIFICATE_VERIFY_FAILED" in str(exc)
             reason = "no answer within {0:g} s".format(self._settings.timeout) if _is_late(exc) else _get_reason(exc)
-            raise NoApiAnswer(reason, not is_final and not isinstance(exc, _NOT_SENT), is_final) from exc
+            raise NoApiAnswer(
+                reason + self._through, not is_final and not isinstance(exc, _NOT_SENT), is_final
+            ) from exc
 
     def _build_headers(self, cluster: LoadedCluster) -> Any:
         """The headers that tell who asks. Raises InvalidInput, without a value, for one that no header can have."""
